@@ -1,0 +1,155 @@
+/**
+ * An engine has five verbs: log-probabilities, backward, step, sample, save/load. A stage is written once against them and
+ * runs on any engine: `tabular` (a small finite world where every quantity is exact) and `transformer` (the Llama family
+ * over a `Backend`). A loss is a pure function of what `logprobs` returns; its gradient goes back through `backward`.
+ *
+ * Everything here is synchronous and plain: Effect stops at the training step.
+ */
+
+/** A prompt and a completion, as token ids. Only completion tokens have log-probabilities. */
+export interface Row {
+  readonly prompt: Int32Array
+  readonly completion: Int32Array
+}
+
+export type Batch = ReadonlyArray<Row>
+
+/**
+ * Per-token numbers of a batch, the rows one after the other (no padding): row i owns `offsets[i] … offsets[i + 1]`, one
+ * number for each of its completion tokens.
+ */
+export interface Logprobs {
+  /** log π(token | prompt, earlier tokens), nats per token. */
+  readonly logps: Float64Array
+  /** Entropy of the next-token distribution at each of these positions, nats. */
+  readonly entropies: Float64Array
+  readonly offsets: Int32Array
+}
+
+/**
+ * Per-position numbers of a scalar head: row i owns `offsets[i] … offsets[i + 1]`, one number *before* each completion
+ * token (the value of that state) and one after the last (the score of the whole): completion length + 1 in all.
+ */
+export interface Values {
+  readonly values: Float64Array
+  readonly offsets: Int32Array
+}
+
+/** AdamW (Loshchilov and Hutter 2019) with the global gradient norm clipped first. */
+export interface Update {
+  readonly learningRate: number
+  readonly betas: readonly [number, number]
+  readonly eps: number
+  readonly weightDecay: number
+  /** Gradients of a larger L2 norm are scaled down to it; `Infinity` for none. */
+  readonly maxGradNorm: number
+}
+
+export interface Sampling {
+  readonly maxNewTokens: number
+  /** 0 is greedy. */
+  readonly temperature: number
+  /** Keep the k most likely tokens; 0 for all. */
+  readonly topK: number
+  /** Keep the smallest set of tokens with at least this probability; 1 for all. */
+  readonly topP: number
+  /** A completion ends with the first of these tokens, which is part of it. */
+  readonly stop: ReadonlyArray<number>
+}
+
+export interface Sampled {
+  readonly completion: Int32Array
+  /** log π at temperature 1 and without truncation, nats per token. */
+  readonly logps: Float64Array
+  /** Whether it ended with a stop token, not at `maxNewTokens` or the end of the context. */
+  readonly finished: boolean
+}
+
+/** Named arrays, as safetensors holds them. */
+export interface TensorData {
+  readonly shape: ReadonlyArray<number>
+  readonly data: Float32Array | Float64Array
+}
+export type Tensors = ReadonlyMap<string, TensorData>
+
+/** What a checkpoint holds: the model's configuration (Hugging Face `config.json`), its weights, and its tokenizer files. */
+export interface Weights {
+  readonly config: Readonly<Record<string, unknown>>
+  readonly tensors: Tensors
+  /** File name → contents, e.g. `tokenizer.json`; the same in every checkpoint of a family. */
+  readonly tokenizer: ReadonlyMap<string, string>
+}
+
+/** Optimiser moments and the number of updates made: with the weights, all that resuming needs. */
+export interface Optimizer {
+  readonly step: number
+  readonly tensors: Tensors
+}
+
+/** What a policy and a scalar model have in common. */
+export interface Model {
+  /** Number of trainable parameters. */
+  readonly parameters: number
+  /** Longest prompt + completion, tokens. */
+  readonly context: number
+  /** Applies the gradients accumulated by `backward` and clears them. Returns the norm before clipping (L2). */
+  readonly step: (update: Update) => number
+  readonly weights: () => Weights
+  readonly optimizer: () => Optimizer
+  /** Puts the optimiser back; with the model opened from the saved weights, training goes on bit for bit. */
+  readonly restore: (optimizer: Optimizer) => void
+  readonly dispose: () => void
+}
+
+/** A language model. */
+export interface Policy extends Model {
+  /** With `retain` the activations stay for one `backward`. */
+  readonly logprobs: (batch: Batch, options?: { readonly retain?: boolean }) => Logprobs
+  /** Adds the gradient of a loss, given dLoss/dLogps for the batch of the last retained `logprobs`. */
+  readonly backward: (dLogps: Float64Array) => void
+  /** One completion per prompt; sample i draws from the stream of `seeds[i]`, whatever else is in the batch. */
+  readonly sample: (
+    prompts: ReadonlyArray<Int32Array>,
+    sampling: Sampling,
+    seeds: ReadonlyArray<string>
+  ) => ReadonlyArray<Sampled>
+}
+
+/** A model with a scalar head: reward model (the last value of a row) or value model (the values before each token). */
+export interface Scorer extends Model {
+  readonly values: (batch: Batch, options?: { readonly retain?: boolean }) => Values
+  readonly backward: (dValues: Float64Array) => void
+}
+
+/** Text to token ids and back, for one model family. */
+export interface Codec {
+  /** Includes what the model wants in front (bos). */
+  readonly encodePrompt: (text: string) => Int32Array
+  /** Continues a prompt: nothing in front; `end` appends the end-of-sequence token. */
+  readonly encodeCompletion: (text: string, options: { readonly end: boolean }) => Int32Array
+  /** Without special tokens. */
+  readonly decode: (ids: ArrayLike<number>) => string
+  /** A conversation to prompt text with the model's own chat template; throws when it has none. */
+  readonly chat: (messages: ReadonlyArray<{ readonly role: string; readonly content: string }>) => string
+  /** End-of-sequence tokens. */
+  readonly stop: ReadonlyArray<number>
+  readonly vocab: number
+}
+
+export interface Engine {
+  readonly kind: "tabular" | "transformer"
+  readonly codec: (weights: Weights) => Codec
+  /** A trainable copy; `weights` stay as they are. */
+  readonly policy: (weights: Weights) => Policy
+  /** From a policy (the scalar head starts at zero) or from a scorer (the head is kept). */
+  readonly scorer: (weights: Weights) => Scorer
+}
+
+/** Offsets of per-token numbers: `extra` more than its completion tokens in each row. */
+export const offsetsOf = (batch: Batch, extra = 0): Int32Array => {
+  const offsets = new Int32Array(batch.length + 1)
+  batch.forEach((row, i) => {
+    offsets[i + 1] = offsets[i]! + row.completion.length + extra
+  })
+  return offsets
+}
