@@ -1,0 +1,23 @@
+import { input, kernelLaw, output, size, updated } from "../kernelLaw.ts"
+
+export const elementwise = [
+  kernelLaw("add", {
+    shapes: size(5000),
+    sample: 7,
+    build: (length, draw) => ({
+      reals: { out: updated(draw(length)), x: input(draw(length)) },
+      ints: {},
+      call: (b, real) => b.add(real("out"), real("x"))
+    })
+  }),
+  kernelLaw("copy", {
+    shapes: size(5000),
+    sample: 7,
+    build: (length, draw) => ({
+      reals: { out: output(length), x: input(draw(length)) },
+      ints: {},
+      exact: true,
+      call: (b, real) => b.copy(real("out"), real("x"))
+    })
+  })
+]

@@ -1,0 +1,39 @@
+import fc from "fast-check"
+import { drawInts, input, kernelLaw, size, updated } from "../kernelLaw.ts"
+
+/** cos and sin of position · base^(−2c / headDim), [positions, headDim / 2], base 10,000 (Su et al. 2021, §3.2.2). */
+export const ropeTables = (positions: number, headDim: number) => {
+  const half = headDim / 2
+  const angle = (i: number) => Math.floor(i / half) * 10000 ** (-(i % half) / half)
+  return {
+    cos: Float32Array.from({ length: positions * half }, (_, i) => Math.cos(angle(i))),
+    sin: Float32Array.from({ length: positions * half }, (_, i) => Math.sin(angle(i)))
+  }
+}
+
+export const rope = [
+  kernelLaw("rope", {
+    shapes: fc.record({
+      rows: size(40),
+      heads: fc.integer({ min: 1, max: 6 }),
+      half: size(32),
+      /** Elements of a row after the rotated heads. */
+      after: fc.oneof(fc.constant(0), size(40)),
+      positions: size(100),
+      inverse: fc.boolean()
+    }),
+    sample: { rows: 3, heads: 2, half: 3, after: 4, positions: 5, inverse: false },
+    always: [{ rows: 150, heads: 6, half: 32, after: 64, positions: 150, inverse: false }],
+    build: ({ after, half, heads, inverse, positions, rows }, draw) => {
+      const headDim = 2 * half
+      const stride = heads * headDim + after
+      const { cos, sin } = ropeTables(positions, headDim)
+      return {
+        reals: { x: updated(draw(rows * stride)), cos: input(cos), sin: input(sin) },
+        ints: { positions: drawInts(draw, rows, positions) },
+        call: (b, real, int) =>
+          b.rope(real("x"), real("cos"), real("sin"), int("positions"), { heads, headDim, stride, inverse })
+      }
+    }
+  })
+]

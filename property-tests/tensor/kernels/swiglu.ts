@@ -1,0 +1,39 @@
+import fc from "fast-check"
+import { input, kernelLaw, output, size, updated } from "../kernelLaw.ts"
+import type { Draw } from "../kernelLaw.ts"
+
+// Gates up to ±200, where e⁻ˣ overflows or vanishes in float32.
+const gain = fc.constantFrom(1, 8, 200)
+const shapes = fc.record({ rows: size(40), dim: size(200), gain })
+const always = [{ rows: 130, dim: 171, gain: 8 }]
+
+const gateUps = (draw: Draw, rows: number, dim: number, gain: number): Float32Array =>
+  draw(rows * 2 * dim).map((x, i) => i % (2 * dim) < dim ? gain * x : x)
+
+export const swiglu = [
+  kernelLaw("swiglu", {
+    shapes,
+    sample: { rows: 3, dim: 5, gain: 1 },
+    always,
+    build: ({ dim, gain, rows }, draw) => ({
+      reals: { out: output(rows * dim), gateUp: input(gateUps(draw, rows, dim, gain)) },
+      ints: {},
+      call: (b, real) => b.swiglu(real("out"), real("gateUp"), rows, dim)
+    })
+  }),
+  kernelLaw("swigluBackward", {
+    shapes: fc.record({ rows: size(40), dim: size(200), gain, inPlace: fc.boolean() }),
+    sample: { rows: 3, dim: 5, gain: 1, inPlace: false },
+    always: always.map((shape) => ({ ...shape, inPlace: true })),
+    build: ({ dim, gain, inPlace, rows }, draw) => ({
+      reals: {
+        dOut: input(draw(rows * dim)),
+        ...(inPlace
+          ? { gateUp: updated(gateUps(draw, rows, dim, gain)) }
+          : { gateUp: input(gateUps(draw, rows, dim, gain)), dGateUp: output(rows * 2 * dim) })
+      },
+      ints: {},
+      call: (b, real) => b.swigluBackward(real(inPlace ? "gateUp" : "dGateUp"), real("dOut"), real("gateUp"), rows, dim)
+    })
+  })
+]

@@ -1,0 +1,63 @@
+import { breakable, characters, colours, feelings, looks, prepositions, things, uses } from "./lexicon.ts"
+
+/**
+ * The grammar of one sentence, full stop included, as data. A name with a capital is a rule; every other word stands for
+ * itself. It is not recursive: the longest sentence has under 25 words. The writers' sentences all belong to it (a test
+ * says so); the gold reward parses with it.
+ */
+export const grammar: Readonly<Record<string, ReadonlyArray<string>>> = {
+  Sentence: ["Introduction .", "Weather .", "Clause .", "Link Clause ."],
+  Introduction: ["Once was a Somebody", "Once was a Somebody Where"],
+  Once: ["there", "once there"],
+  Weather: [
+    "the sun was warm", "the day was bright", "the sky was blue", "the rain was cold", "the sky was dark", "the wind was cold"
+  ],
+  Link: ["one day", "then", "soon", "so", "but", "at last", "that day"],
+  Clause: [
+    "Agent Predicate",
+    "Agent Predicate and Predicate",
+    "Agent Predicate because Agent Predicate",
+    "the Thing was gone",
+    "a friend helped the Character",
+    "a friend came to the Place"
+  ],
+  Agent: ["the Character", "a Somebody", "he", "she"],
+  Predicate: [
+    "Finds a Something",
+    "Finds a Something Where",
+    "Handles the Thing",
+    "broke the Breakable",
+    "showed the Thing to a friend",
+    "Uses",
+    "Uses Where",
+    "Goes to the Place",
+    "sat Where",
+    "went home",
+    "went home alone",
+    "Feels Feeling",
+    "Feels very Feeling",
+    "Does"
+  ],
+  Somebody: ["Character", "Looks Character"],
+  Something: ["Thing", "Colour Thing"],
+  Finds: ["had", "found", "saw", "made", "took", "wanted"],
+  Handles: ["wanted", "loved", "liked", "lost", "dropped", "kept", "took", "played with", "looked at", "looked for"],
+  Goes: ["went", "ran", "walked"],
+  Feels: ["was", "felt"],
+  Does: ["smiled", "laughed", "danced", "sang a song", "jumped for joy", "cried", "cried big tears", "sighed", "sat alone"],
+  Where: ["in the In", "on the On", "by the By"],
+  Place: Object.keys(prepositions),
+  In: Object.keys(prepositions).filter((place) => prepositions[place] === "in"),
+  On: Object.keys(prepositions).filter((place) => prepositions[place] === "on"),
+  By: Object.keys(prepositions).filter((place) => prepositions[place] === "by"),
+  Uses: things.map((thing) => `${uses[thing]} the Thing:${thing}`),
+  Character: characters,
+  Thing: things,
+  Breakable: breakable,
+  Looks: looks,
+  Colour: colours,
+  Feeling: [...feelings.happy, ...feelings.sad]
+}
+
+/** No sentence of the grammar is longer, so neither is one worth parsing. */
+export const longestSentence = 32

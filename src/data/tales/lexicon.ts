@@ -1,0 +1,53 @@
+/**
+ * The words of the world of the tales: twelve characters, twelve things, nine places, two moods. Everything else about
+ * the task (grammar, instructions, writers, the gold reward) is said in terms of this file.
+ */
+
+export type Mood = "happy" | "sad"
+export const moods: ReadonlyArray<Mood> = ["happy", "sad"]
+
+/** Every character has one pronoun, always the same, so that agreement can be learnt and checked. */
+export const pronouns: Readonly<Record<string, "he" | "she">> = {
+  dog: "he", cat: "she", bird: "she", fox: "he", bear: "he", frog: "he",
+  duck: "she", pig: "he", girl: "she", boy: "he", king: "he", queen: "she"
+}
+export const characters: ReadonlyArray<string> = Object.keys(pronouns)
+
+/** Every thing, and what a character does with it (nobody eats a drum). */
+export const uses: Readonly<Record<string, string>> = {
+  ball: "kicked", hat: "wore", kite: "flew", cake: "ate", boat: "sailed", box: "opened",
+  book: "read", drum: "hit", flower: "smelled", bell: "rang", pie: "ate", ring: "wore"
+}
+export const things: ReadonlyArray<string> = Object.keys(uses)
+
+/** Things that can break. */
+export const breakable: ReadonlyArray<string> = ["hat", "kite", "boat", "box", "drum", "bell", "ring"]
+
+/** Every place, and the preposition that goes with it. */
+export const prepositions: Readonly<Record<string, string>> = {
+  park: "in", forest: "in", garden: "in", house: "in", beach: "on", farm: "on", hill: "on", river: "by", lake: "by"
+}
+export const places: ReadonlyArray<string> = Object.keys(prepositions)
+
+export const looks: ReadonlyArray<string> = ["little", "big", "young", "brave", "small"]
+export const colours: ReadonlyArray<string> = ["red", "blue", "green", "big", "new", "small"]
+export const feelings: Readonly<Record<Mood, ReadonlyArray<string>>> = {
+  happy: ["happy", "glad", "proud"],
+  sad: ["sad", "lonely", "upset"]
+}
+
+/** The words that carry a mood; the gold reward counts them in well-formed sentences, the labelers count them anywhere. */
+export const moodWords: Readonly<Record<Mood, ReadonlySet<string>>> = {
+  happy: new Set([
+    "happy", "glad", "proud", "smiled", "laughed", "danced", "sang", "joy", "played", "loved", "warm", "bright", "helped"
+  ]),
+  sad: new Set([
+    "sad", "lonely", "upset", "cried", "sighed", "alone", "lost", "broke", "dropped", "cold", "dark", "gone", "tears"
+  ])
+}
+
+/** Sentence counts that an instruction may ask for. */
+export const counts: Readonly<Record<string, number>> = { three: 3, four: 4, five: 5 }
+
+/** `in the park`, `by the lake`. */
+export const where = (place: string): string => `${prepositions[place]} the ${place}`

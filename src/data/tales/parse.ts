@@ -1,0 +1,66 @@
+import { grammar, longestSentence } from "./grammar.ts"
+
+/** A node of a parse tree: the rule, the words it covers (`start` included, `end` not), and the rules inside it. */
+export interface Tree {
+  readonly rule: string
+  readonly start: number
+  readonly end: number
+  readonly children: ReadonlyArray<Tree>
+}
+
+// "Thing:ball" is a leaf that counts as a Thing and is the word "ball".
+type Symbol = { readonly rule?: string; readonly word?: string }
+const symbol = (text: string): Symbol => {
+  const [head, word] = text.split(":")
+  if (word !== undefined) return { rule: head!, word }
+  return text in grammar ? { rule: text } : { word: text }
+}
+const rules = new Map(
+  Object.entries(grammar).map(([rule, alternatives]) => [rule, alternatives.map((a) => a.split(" ").map(symbol))])
+)
+
+/** All ways in which a rule matches from `start`; finite and short, because the grammar has no recursion. */
+const match = (rule: string, words: ReadonlyArray<string>, start: number): Array<Tree> =>
+  rules.get(rule)!.flatMap((symbols) =>
+    matchAll(symbols, 0, words, start).map(({ children, end }) => ({ rule, start, end, children }))
+  )
+
+type Partial = { readonly children: ReadonlyArray<Tree>; readonly end: number }
+const matchAll = (symbols: ReadonlyArray<Symbol>, i: number, words: ReadonlyArray<string>, at: number): Array<Partial> => {
+  if (i === symbols.length) return [{ children: [], end: at }]
+  const { rule, word } = symbols[i]!
+  if (word !== undefined) {
+    if (words[at] !== word) return []
+    const rest = matchAll(symbols, i + 1, words, at + 1)
+    if (rule === undefined) return rest
+    const leaf: Tree = { rule, start: at, end: at + 1, children: [] }
+    return rest.map((r) => ({ children: [leaf, ...r.children], end: r.end }))
+  }
+  return match(rule!, words, at).flatMap((tree) =>
+    matchAll(symbols, i + 1, words, tree.end).map((r) => ({ children: [tree, ...r.children], end: r.end }))
+  )
+}
+
+/** The parse of one whole sentence, or undefined when it is none of the grammar's. */
+export const parse = (words: ReadonlyArray<string>): Tree | undefined =>
+  words.length > longestSentence ? undefined : match("Sentence", words, 0).find((tree) => tree.end === words.length)
+
+/** Every node of a rule in a tree, from left to right. */
+export const find = (tree: Tree, rule: string): ReadonlyArray<Tree> =>
+  tree.rule === rule ? [tree] : tree.children.flatMap((child) => find(child, rule))
+
+/** Text to words: tokens are separated by white space, punctuation is a token of its own. */
+export const tokens = (text: string): ReadonlyArray<string> => text.split(/\s+/u).filter((word) => word !== "")
+
+/** Words to sentences, each with its full stop; what comes after the last one is a sentence too (a broken one). */
+export const sentences = (words: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
+  const all: Array<ReadonlyArray<string>> = []
+  let start = 0
+  words.forEach((word, i) => {
+    if (word === "." || i === words.length - 1) {
+      all.push(words.slice(start, i + 1))
+      start = i + 1
+    }
+  })
+  return all
+}

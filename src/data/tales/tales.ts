@@ -1,0 +1,76 @@
+import { stream } from "../../sampling/random.ts"
+import type { DemonstrationRow, PromptRow, TextRow } from "../rows.ts"
+import { grammar } from "./grammar.ts"
+import { characters, counts, type Mood, moods, places, things, where } from "./lexicon.ts"
+import { phrase, type Request } from "./request.ts"
+import { mediocre, perfect, type Skill, wish, write } from "./story.ts"
+
+/**
+ * The built-in task: instructions such as `write a happy story about a dog and a ball .`, and tiny stories that answer
+ * them. A language of about 150 words, so that a model of 0.2 M parameters can learn it from scratch in half a minute,
+ * with the stages of InstructGPT (Ouyang et al. 2022, arXiv 2203.02155): text to pretrain on has no instructions;
+ * demonstrations follow them only half (`mediocre`); the gold reward is `src/rewards/tales.ts`.
+ *
+ * Everything is a pure function of a seed.
+ */
+
+export type Split = "train" | "held"
+
+/** One in six combinations of mood, subject and object is held out, in every place, length and phrasing. */
+const isHeld = (mood: Mood, subject: string, object: string): boolean =>
+  (characters.indexOf(subject) + things.indexOf(object) + 3 * moods.indexOf(mood)) % 6 === 5
+
+const instructions = (split: Split): ReadonlyArray<PromptRow> =>
+  moods.flatMap((mood) =>
+    characters.flatMap((subject) =>
+      things.flatMap((object) => {
+        if (isHeld(mood, subject, object) !== (split === "held")) return []
+        const plain = { mood, subject, object }
+        const requests: ReadonlyArray<Request> = [
+          plain,
+          ...places.map((place) => ({ ...plain, place })),
+          ...Object.values(counts).map((sentences) => ({ ...plain, sentences }))
+        ]
+        return requests.flatMap(phrase).map((prompt) => ({ prompt }))
+      })
+    )
+  )
+
+/** Instructions, all different; the two splits have no combination of mood, subject and object in common. */
+export const prompts = (split: Split, seed = "prompts", count = Infinity): ReadonlyArray<PromptRow> =>
+  stream(`tales/prompts/${split}/${seed}`).shuffle([...instructions(split)]).slice(0, count)
+
+/** Stories to pretrain on. Half have a title (`a sad story about a dog and a ball :`), so that copying from it is learnt. */
+export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
+  Array.from({ length: count }, (_, i) => {
+    const key = `tales/text/${seed}/${i}`
+    const random = stream(key)
+    const request = { ...wish(`${key}/wish`), sentences: 2 + random.int(5) }
+    const story = write(random, request, perfect)
+    if (random.next() < 0.5) return { text: story }
+    const mood = random.next() < 0.5 ? `${request.mood} ` : ""
+    const place = request.place === undefined ? "" : ` ${where(request.place)}`
+    return { text: `a ${mood}story about a ${request.subject} and a ${request.object}${place} : ${story}` }
+  })
+
+/** Answers of writers of a given skill to training prompts, half of which ask for a place or a length too. */
+export const demonstrations = (seed: string, count: number, skill: Skill = mediocre): ReadonlyArray<DemonstrationRow> => {
+  const rows: Array<DemonstrationRow> = []
+  for (let i = 0; rows.length < count; i++) {
+    const key = `tales/demonstrations/${seed}/${i}`
+    const request = wish(`${key}/wish`)
+    if (isHeld(request.mood, request.subject, request.object)) continue
+    const random = stream(key)
+    const ways = phrase(request)
+    rows.push({ prompt: ways[random.int(ways.length)]!, completion: write(random, request, skill) })
+  }
+  return rows
+}
+
+/** Every word of the task, for a word-level tokenizer: stories, titles and instructions. Sorted. */
+export const words = (): ReadonlyArray<string> => {
+  const spoken = Object.values(grammar).flat().flatMap((alternative) => alternative.split(" "))
+    .filter((symbol) => /^[a-z.]+$/u.test(symbol))
+  const asked = [...prompts("train"), ...prompts("held")].flatMap((row) => row.prompt.split(" "))
+  return [...new Set([...spoken, ...asked, "the", "end", ":", "."])].sort()
+}

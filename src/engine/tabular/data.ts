@@ -1,0 +1,103 @@
+import { draw } from "../../sampling/draw.ts"
+import { stream } from "../../sampling/random.ts"
+import type { Weights } from "../engine.ts"
+import { language } from "./checkpoint.ts"
+import type { Table } from "./exact.ts"
+import { completions, logDistribution, rewardTable } from "./exact.ts"
+import type { World } from "./world.ts"
+
+/**
+ * A world's data, drawn from exact distributions. Row i depends on the world, the role, `seed` and i alone: more rows leave
+ * the earlier ones as they are. All completions in data are finished (a text cannot show that it was cut off).
+ */
+export interface DataOptions {
+  readonly count: number
+  readonly seed: string
+  /** The policy whose completions these are; default: the world's language. */
+  readonly policy?: Weights
+}
+
+export interface Demonstration {
+  readonly prompt: string
+  readonly completion: string
+}
+
+export interface Preference {
+  readonly prompt: string
+  readonly chosen: string
+  readonly rejected: string
+}
+
+/** exp of a log-probability table, on finished completions only; not normalised. */
+const finishedMass = (world: World, logps: Table): Table => {
+  const all = completions(world)
+  return logps.map((of) => of.map((logp, n) => all[n]!.finished ? Math.exp(logp) : 0))
+}
+
+/** An index drawn in proportion to `mass`. */
+const pick = (mass: Float64Array, u: number): number => {
+  const total = mass.reduce((sum, x) => sum + x, 0)
+  if (!(total > 0)) throw new Error("the world has too few completions: give it a larger vocab or horizon")
+  return draw(mass.map((x) => x / total), u)
+}
+
+const rows = <A>(
+  world: World,
+  role: string,
+  { count, seed }: DataOptions,
+  row: (prompt: number, random: ReturnType<typeof stream>) => A
+): ReadonlyArray<A> =>
+  Array.from({ length: count }, (_, i) => {
+    const random = stream(`${world.seed}/${role}/${seed}/${i}`)
+    return row(random.int(world.prompts.length), random)
+  })
+
+export const prompts = (world: World): ReadonlyArray<string> => world.prompts
+
+/** Texts for pretraining, `"p0 a b"`: a prompt and what the policy says to it. */
+export const text = (world: World, options: DataOptions): ReadonlyArray<string> => {
+  const mass = finishedMass(world, logDistribution(world, options.policy ?? language(world)))
+  const all = completions(world)
+  return rows(world, "text", options, (p, random) => {
+    const completion = all[pick(mass[p]!, random.next())]!.text
+    return completion === "" ? world.prompts[p]! : `${world.prompts[p]} ${completion}`
+  })
+}
+
+/**
+ * What a careful writer would say: completions from policy · exp(gold / temperature), so better than the policy's own and
+ * not yet the best. Lower `temperature`, better demonstrations.
+ */
+export const demonstrations = (
+  world: World,
+  options: DataOptions & { readonly temperature?: number }
+): ReadonlyArray<Demonstration> => {
+  const gold = rewardTable(world)
+  const base = logDistribution(world, options.policy ?? language(world))
+  const mass = finishedMass(world, base.map((of, p) => of.map((x, n) => x + gold[p]![n]! / (options.temperature ?? 1))))
+  const all = completions(world)
+  return rows(world, "demonstrations", options, (p, random) => ({
+    prompt: world.prompts[p]!,
+    completion: all[pick(mass[p]!, random.next())]!.text
+  }))
+}
+
+/**
+ * Two different completions of the policy, compared by a labeler who follows Bradley–Terry with the gold reward:
+ * P(first chosen) = σ((gold₁ − gold₂) / temperature). Lower `temperature`, fewer mistakes.
+ */
+export const preferences = (
+  world: World,
+  options: DataOptions & { readonly temperature?: number }
+): ReadonlyArray<Preference> => {
+  const gold = rewardTable(world)
+  const mass = finishedMass(world, logDistribution(world, options.policy ?? language(world)))
+  const all = completions(world)
+  return rows(world, "preferences", options, (p, random) => {
+    const first = pick(mass[p]!, random.next())
+    const second = pick(mass[p]!.map((x, n) => n === first ? 0 : x), random.next())
+    const logit = (gold[p]![first]! - gold[p]![second]!) / (options.temperature ?? 1)
+    const [chosen, rejected] = random.next() < 1 / (1 + Math.exp(-logit)) ? [first, second] : [second, first]
+    return { prompt: world.prompts[p]!, chosen: all[chosen]!.text, rejected: all[rejected]!.text }
+  })
+}

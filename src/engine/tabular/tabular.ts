@@ -1,0 +1,145 @@
+import { distribution, draw } from "../../sampling/draw.ts"
+import { stream } from "../../sampling/random.ts"
+import type { Engine, Model, Policy, Sampled, Scorer, Weights } from "../engine.ts"
+import { offsetsOf } from "../engine.ts"
+import { checkWorld, policyWeights, scorerWeights, tensorOf } from "./checkpoint.ts"
+import { codecOf } from "./codec.ts"
+import type { Parameters } from "./parameters.ts"
+import { parameters } from "./parameters.ts"
+import { entropy, logSoftmax } from "./softmax.ts"
+import type { State } from "./walk.ts"
+import { walker } from "./walk.ts"
+import type { World } from "./world.ts"
+
+/**
+ * The tabular engine: a policy is a table of logits, one row for each (prompt, prefix), and a scorer a table of scores, one
+ * for each state. Every policy over the world's completions is representable, and everything is in double precision, so
+ * what a stage computes here can be held against enumeration (exact.ts).
+ *
+ * **Pretraining** is on rows with an empty prompt and a text that begins with the world's prompt (`"p0 a b"`). Prompts are
+ * not modelled: the prompt token is uniform among prompts, its log-probability is constant and its gradient 0; so it is for
+ * bos (log-probability 0). A scorer has value 0 before the prompt.
+ */
+export const tabular = (world: World): Engine => ({
+  kind: "tabular",
+  codec: (weights) => {
+    checkWorld(world, weights)
+    return codecOf(world)
+  },
+  policy: (weights) => policy(world, weights),
+  scorer: (weights) => scorer(world, weights)
+})
+
+const model = (world: World, table: Parameters, weights: () => Weights): Model => ({
+  parameters: table.values.length,
+  context: world.horizon + 2,
+  step: table.step,
+  weights,
+  optimizer: table.optimizer,
+  restore: table.restore,
+  dispose: () => {}
+})
+
+/** Takes what the last retained forward pass left; a second `backward`, or one without a forward pass, is a bug. */
+const once = <A>() => {
+  let kept: A | undefined
+  return {
+    keep: (value: A | undefined) => {
+      kept = value
+    },
+    take: (): A => {
+      const value = kept
+      if (value === undefined) throw new Error("backward needs a forward pass with retain before it, one for each")
+      kept = undefined
+      return value
+    }
+  }
+}
+
+const policy = (world: World, weights: Weights): Policy => {
+  checkWorld(world, weights)
+  const { after, ids, states, tree } = walker(world)
+  const shape = [world.prompts.length * tree.contexts, tree.actions] as const
+  const table = parameters("logits", shape, tensorOf(weights, "logits", shape[0] * shape[1]))
+  const retained = once<ReadonlyArray<{ readonly at: number; readonly token: number }>>()
+  /** Where the logits of a state begin; −1 where the next token is given, not modelled. */
+  const rowAt = ({ node, prompt }: State): number =>
+    prompt < 0 || node >= tree.contexts ? -1 : (prompt * tree.contexts + node) * tree.actions
+  const givenLogp = (token: number): number => token === ids.bos ? 0 : -Math.log(world.prompts.length)
+
+  return {
+    ...model(world, table, () => policyWeights(world, table.values.slice())),
+    logprobs: (batch, options) => {
+      const offsets = offsetsOf(batch)
+      const total = offsets[batch.length]!
+      const [logps, entropies] = [new Float64Array(total), new Float64Array(total)]
+      const choices: Array<{ at: number; token: number }> = []
+      batch.forEach((row, i) => {
+        const path = states(row)
+        row.completion.forEach((token, t) => {
+          const at = rowAt(path[t]!)
+          choices.push({ at, token })
+          const all = at < 0 ? null : logSoftmax(table.values, at, tree.actions)
+          logps[offsets[i]! + t] = all === null ? givenLogp(token) : all[token]!
+          entropies[offsets[i]! + t] = all === null ? -givenLogp(token) : entropy(all)
+        })
+      })
+      retained.keep(options?.retain === true ? choices : undefined)
+      return { logps, entropies, offsets }
+    },
+    backward: (dLogps) => {
+      const choices = retained.take()
+      if (dLogps.length !== choices.length) throw new Error(`${dLogps.length} gradients for ${choices.length} tokens`)
+      choices.forEach(({ at, token }, i) => {
+        if (at < 0) return
+        const logps = logSoftmax(table.values, at, tree.actions)
+        for (let a = 0; a < tree.actions; a++) {
+          table.gradient[at + a]! += dLogps[i]! * ((a === token ? 1 : 0) - Math.exp(logps[a]!))
+        }
+      })
+    },
+    sample: (prompts, sampling, seeds) =>
+      prompts.map((prompt, i): Sampled => {
+        const random = stream(seeds[i]!)
+        const [completion, logps]: [Array<number>, Array<number>] = [[], []]
+        let state = after(prompt)
+        if (state.prompt < 0) throw new Error(`a prompt of ${world.name} is one of: ${world.prompts.join(" ")}`)
+        let finished = false
+        while (!finished && completion.length < sampling.maxNewTokens && state.node < tree.contexts) {
+          const at = rowAt(state)
+          const token = draw(distribution(table.values.subarray(at, at + tree.actions), sampling), random.next())
+          completion.push(token)
+          logps.push(logSoftmax(table.values, at, tree.actions)[token]!)
+          finished = sampling.stop.includes(token)
+          state = after(Int32Array.of(token), state)
+        }
+        return { completion: Int32Array.from(completion), logps: Float64Array.from(logps), finished }
+      })
+  }
+}
+
+const scorer = (world: World, weights: Weights): Scorer => {
+  checkWorld(world, weights)
+  const { states, tree } = walker(world)
+  const length = world.prompts.length * tree.nodes
+  const kept = weights.tensors.has("scores") ? tensorOf(weights, "scores", length) : new Float64Array(length)
+  const table = parameters("scores", [length], kept)
+  const retained = once<ReadonlyArray<number>>()
+
+  return {
+    ...model(world, table, () => scorerWeights(world, table.values.slice())),
+    values: (batch, options) => {
+      const offsets = offsetsOf(batch, 1)
+      const at = batch.flatMap((row) => states(row).map((s) => s.prompt < 0 ? -1 : s.prompt * tree.nodes + s.node))
+      retained.keep(options?.retain === true ? at : undefined)
+      return { values: Float64Array.from(at, (index) => index < 0 ? 0 : table.values[index]!), offsets }
+    },
+    backward: (dValues) => {
+      const at = retained.take()
+      if (dValues.length !== at.length) throw new Error(`${dValues.length} gradients for ${at.length} positions`)
+      at.forEach((index, i) => {
+        if (index >= 0) table.gradient[index]! += dValues[i]!
+      })
+    }
+  }
+}

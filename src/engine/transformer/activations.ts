@@ -1,0 +1,73 @@
+import type { ModelConfig } from "../../model/config.ts"
+import type { Tensor } from "../../tensor/backend.ts"
+import type { Workspace } from "./workspace.ts"
+
+/** What one layer leaves behind for its backward pass, `N` token rows each. */
+export interface LayerActivations {
+  /** First RMS norm: output [N, d] and 1 / rms [N]. */
+  readonly normed: Tensor
+  readonly inv: Tensor
+  /** Queries, keys and values before QK-norm; the same buffer as `qkv` in a model without it. */
+  readonly rawQkv: Tensor
+  /** Queries, keys and values as attention sees them: normed and rotated. */
+  readonly qkv: Tensor
+  readonly invQuery: Tensor | null
+  readonly invKey: Tensor | null
+  readonly attended: Tensor
+  readonly lse: Tensor
+  /** Residual stream between attention and feed-forward [N, d]. */
+  readonly middle: Tensor
+  readonly normedMiddle: Tensor
+  readonly invMiddle: Tensor
+  readonly gateUp: Tensor
+  readonly gated: Tensor
+}
+
+/** Residual stream into each layer and, last, out of the trunk; per-layer activations; the final norm. */
+export interface Activations {
+  readonly rows: number
+  readonly residual: ReadonlyArray<Tensor>
+  readonly layers: ReadonlyArray<LayerActivations>
+  readonly final: Tensor
+  readonly invFinal: Tensor
+}
+
+/**
+ * Buffers for `rows` token rows. With `retain` every layer has its own; without, all layers share one set (each buffer of a
+ * layer is dead when the next layer writes it).
+ */
+export const activations = (space: Workspace, config: ModelConfig, rows: number, retain: boolean): Activations => {
+  const { ffn, headDim, heads, dim, kvHeads } = config
+  const qkv = (heads + 2 * kvHeads) * headDim
+  const layer = (prefix: string): LayerActivations => {
+    const reals = (name: string, width: number) => space.reals(prefix + name, rows * width)
+    const rotated = reals("qkv", qkv)
+    return {
+      normed: reals("normed", dim),
+      inv: reals("inv", 1),
+      rawQkv: config.qkNorm ? reals("rawQkv", qkv) : rotated,
+      qkv: rotated,
+      invQuery: config.qkNorm ? reals("invQuery", heads) : null,
+      invKey: config.qkNorm ? reals("invKey", kvHeads) : null,
+      attended: reals("attended", heads * headDim),
+      lse: reals("lse", heads),
+      middle: reals("middle", dim),
+      normedMiddle: reals("normedMiddle", dim),
+      invMiddle: reals("invMiddle", 1),
+      gateUp: reals("gateUp", 2 * ffn),
+      gated: reals("gated", ffn)
+    }
+  }
+  const shared = retain ? null : layer("")
+  const layers = Array.from({ length: config.layers }, (_, l) => shared ?? layer(`${l}.`))
+  return {
+    rows,
+    layers,
+    residual: Array.from(
+      { length: config.layers + 1 },
+      (_, l) => space.reals(retain ? `${l}.residual` : "residual", rows * dim)
+    ),
+    final: space.reals("final", rows * dim),
+    invFinal: space.reals("invFinal", rows)
+  }
+}

@@ -1,0 +1,121 @@
+import type { ModelConfig } from "../../model/config.ts"
+import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
+import type { Activations } from "./activations.ts"
+import { attentionShape, headNorms, type Rotary, rotation, rowNorm } from "./forward.ts"
+import type { ModelParameters } from "./layout.ts"
+import type { Workspace } from "./workspace.ts"
+
+/**
+ * The gradient of `forward`: adds to `gradients`, given the gradient `dFinal` [N, d] of the normed hidden states. It uses the
+ * activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass.
+ */
+export const backward = (
+  backend: Backend,
+  config: ModelConfig,
+  parameters: ModelParameters,
+  gradients: ModelParameters,
+  from: Activations,
+  dFinal: Tensor,
+  ids: Ints,
+  positions: Ints,
+  starts: Ints,
+  rotary: Rotary,
+  space: Workspace
+): void => {
+  const { ffn, headDim, heads, dim, kvHeads } = config
+  const { rows } = from
+  const norm = rowNorm(config, rows)
+  const perHead = headNorms(config, rows)
+  const rotate = rotation(config, true)
+  const shape = attentionShape(config)
+  const width = (heads + 2 * kvHeads) * headDim
+  // Gradient of the residual stream, carried from the last layer to the embedding.
+  const dX = space.reals("dResidual", rows * dim)
+  const dNormed = space.reals("dNormed", rows * dim)
+  const dGated = space.reals("dGated", rows * ffn)
+  const dAttended = space.reals("dAttended", rows * heads * headDim)
+  const dQkv = space.reals("dQkv", rows * width)
+  backend.rmsNormBackward(
+    { dX, accumulate: false, dWeight: gradients.norm },
+    dFinal,
+    from.residual[config.layers]!,
+    parameters.norm,
+    from.invFinal,
+    norm
+  )
+  for (let l = config.layers - 1; l >= 0; l--) {
+    const p = parameters.layers[l]!
+    const g = gradients.layers[l]!
+    const at = from.layers[l]!
+
+    backend.linearBackward(
+      { dX: dGated, accumulate: false, dW: g.down, dBias: g.downBias },
+      dX,
+      at.gated,
+      p.down,
+      rows,
+      ffn,
+      dim
+    )
+    backend.swigluBackward(at.gateUp, dGated, at.gateUp, rows, ffn)
+    backend.linearBackward(
+      { dX: dNormed, accumulate: false, dW: g.gateUp, dBias: g.gateUpBias },
+      at.gateUp,
+      at.normedMiddle,
+      p.gateUp,
+      rows,
+      dim,
+      2 * ffn
+    )
+    backend.rmsNormBackward(
+      { dX, accumulate: true, dWeight: g.normMiddle },
+      dNormed,
+      at.middle,
+      p.normMiddle,
+      at.invMiddle,
+      norm
+    )
+
+    backend.linearBackward(
+      { dX: dAttended, accumulate: false, dW: g.out, dBias: g.outBias },
+      dX,
+      at.attended,
+      p.out,
+      rows,
+      heads * headDim,
+      dim
+    )
+    backend.attentionBackward(dQkv, dAttended, at.qkv, at.attended, at.lse, starts, shape)
+    backend.rope(dQkv, rotary.cos, rotary.sin, positions, rotate)
+    if (p.queryNorm !== null && p.keyNorm !== null) {
+      const into = { dX: dQkv, accumulate: false }
+      backend.rmsNormBackward(
+        { ...into, dWeight: g.queryNorm },
+        dQkv,
+        at.rawQkv,
+        p.queryNorm,
+        at.invQuery!,
+        perHead.query
+      )
+      backend.rmsNormBackward({ ...into, dWeight: g.keyNorm }, dQkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
+    }
+    backend.linearBackward(
+      { dX: dNormed, accumulate: false, dW: g.qkv, dBias: g.qkvBias },
+      dQkv,
+      at.normed,
+      p.qkv,
+      rows,
+      dim,
+      width
+    )
+    backend.rmsNormBackward(
+      { dX, accumulate: true, dWeight: g.norm },
+      dNormed,
+      from.residual[l]!,
+      p.norm,
+      at.inv,
+      norm
+    )
+  }
+  backend.embedBackward(gradients.embed, dX, ids, dim)
+}

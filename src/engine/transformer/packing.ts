@@ -1,0 +1,89 @@
+import type { Batch } from "../engine.ts"
+
+/**
+ * Some rows of a batch as the kernels take them: sequences one after the other, no padding. `outputs` are the token rows
+ * whose hidden state the head reads; they stand in the order of the batch's per-token numbers, from number `first` on.
+ */
+export interface Packed {
+  readonly ids: Int32Array
+  readonly positions: Int32Array
+  /** Token row where each sequence begins, and the number of token rows at the end. */
+  readonly starts: Int32Array
+  readonly outputs: Int32Array
+  /** The token each output predicts; empty for a scorer. */
+  readonly targets: Int32Array
+  readonly first: number
+}
+
+export interface Limits {
+  readonly vocab: number
+  /** Longest prompt + completion. */
+  readonly context: number
+  /** Most tokens in one micro-batch; a longer sequence is one by itself. */
+  readonly microBatchTokens: number
+}
+
+/** Throws for token ids that the model does not have and for sequences longer than its context. */
+export const checkIds = (ids: Int32Array, limits: Limits): void => {
+  for (let i = 0; i < ids.length; i++) {
+    if (!(ids[i]! >= 0 && ids[i]! < limits.vocab)) {
+      throw new Error(`Token id ${ids[i]} is outside the vocabulary of ${limits.vocab}: was the text encoded for another model?`)
+    }
+  }
+}
+
+/**
+ * Cuts a batch into micro-batches of whole sequences. `head` "tokens" reads the states that predict completion tokens (the
+ * last token of a sequence is then not computed at all), "values" also the state after the last token.
+ */
+export const pack = (batch: Batch, head: "tokens" | "values", limits: Limits): ReadonlyArray<Packed> => {
+  const groups: Array<{ rows: Array<number>; tokens: number; outputs: number; first: number }> = []
+  const extra = head === "values" ? 1 : 0
+  let first = 0
+  batch.forEach((row, i) => {
+    if (row.prompt.length === 0) {
+      throw new Error(`Row ${i} has an empty prompt: nothing predicts its first token. Begin the prompt with bos.`)
+    }
+    const length = row.prompt.length + row.completion.length
+    if (length > limits.context) {
+      throw new Error(
+        `Row ${i} has ${length} tokens (prompt ${row.prompt.length}, completion ${row.completion.length}), `
+          + `more than the model's context of ${limits.context}. Shorten or drop it.`
+      )
+    }
+    checkIds(row.prompt, limits)
+    checkIds(row.completion, limits)
+    const outputs = row.completion.length + extra
+    if (outputs === 0) return
+    const tokens = length - 1 + extra
+    let group = groups.at(-1)
+    if (group === undefined || group.tokens + tokens > limits.microBatchTokens) {
+      groups.push(group = { rows: [], tokens: 0, outputs: 0, first })
+    }
+    group.rows.push(i)
+    group.tokens += tokens
+    group.outputs += outputs
+    first += outputs
+  })
+  return groups.map((group) => {
+    const ids = new Int32Array(group.tokens)
+    const positions = new Int32Array(group.tokens)
+    const starts = new Int32Array(group.rows.length + 1)
+    const outputs = new Int32Array(group.outputs)
+    const targets = new Int32Array(head === "tokens" ? group.outputs : 0)
+    let at = 0
+    let out = 0
+    group.rows.forEach((index, b) => {
+      const { completion, prompt } = batch[index]!
+      ids.set(prompt, at)
+      ids.set(extra === 1 ? completion : completion.subarray(0, completion.length - 1), at + prompt.length)
+      const length = prompt.length + completion.length - 1 + extra
+      for (let t = 0; t < length; t++) positions[at + t] = t
+      if (head === "tokens") targets.set(completion, out)
+      for (let t = prompt.length - 1; t < length; t++) outputs[out++] = at + t
+      at += length
+      starts[b + 1] = at
+    })
+    return { ids, positions, starts, outputs, targets, first: group.first }
+  })
+}

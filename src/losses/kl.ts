@@ -1,0 +1,88 @@
+import type { Loss } from "./loss.ts"
+import { sameLength } from "./loss.ts"
+import { sumRows } from "./ragged.ts"
+
+/** Schulman 2020, "Approximating KL divergence" (joschu.net/blog/kl-approx.html). */
+export type KlEstimator = "k1" | "k2" | "k3"
+
+/**
+ * Estimate of KL(π‖ref) from one sample of π, and its derivative with respect to log π; d = log π − log ref.
+ *
+ *     k1 = d             dk1 = 1              unbiased, signed
+ *     k2 = ½ d²          dk2 = d              biased (third order in the distance), ≥ 0
+ *     k3 = e⁻ᵈ − 1 + d   dk3 = 1 − e⁻ᵈ        unbiased, ≥ 0
+ *
+ * `expm1` keeps k3 accurate where d is near 0.
+ */
+const estimators: Record<KlEstimator, readonly [value: (d: number) => number, slope: (d: number) => number]> = {
+  k1: [(d) => d, () => 1],
+  k2: [(d) => 0.5 * d * d, (d) => d],
+  k3: [(d) => Math.expm1(-d) + d, (d) => -Math.expm1(-d)]
+}
+
+/**
+ * Estimates KL(π‖ref) from completions sampled from π, in nats. Inputs have one number per token; row i owns
+ * `offsets[i] … offsets[i + 1]`.
+ *
+ * - `tokens`: the estimate of each token;
+ * - `sequences`: their sum in each row (by the chain rule an estimate of the KL of whole completions);
+ * - `mean`: over the sequences, nats per sequence;
+ * - `standardError`: of `mean`, from the spread across sequences (tokens of one row are not independent); NaN for fewer
+ *   than two sequences, because nothing is known then;
+ * - `meanPerToken`: sum over tokens / number of tokens, nats per token.
+ */
+export const kl = (logps: Float64Array, refLogps: Float64Array, offsets: Int32Array, estimator: KlEstimator) => {
+  sameLength({ logps, refLogps })
+  const value = estimators[estimator][0]
+  const tokens = logps.map((logp, t) => value(logp - refLogps[t]!))
+  const sequences = sumRows(tokens, offsets)
+  const n = sequences.length
+  const total = sequences.reduce((sum, x) => sum + x, 0)
+  const mean = n === 0 ? 0 : total / n
+  const variance = sequences.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (n - 1)
+  return {
+    tokens,
+    sequences,
+    mean,
+    standardError: n < 2 ? NaN : Math.sqrt(variance / n),
+    meanPerToken: tokens.length === 0 ? 0 : total / tokens.length
+  }
+}
+
+/**
+ * An estimator used *as a loss*, L = (1/N) Σ k(d) with d of a token or of a whole sequence. What its gradient is on average
+ * over samples of π is not the gradient of what it is on average (Tang and Munos 2025, arXiv 2506.09477):
+ *
+ * | estimator | E[dL] with `level: "sequence"` |
+ * |---|---|
+ * | k1 | 0: it trains nothing, and the language cannot build it |
+ * | k2 | ∇KL(π‖ref), exactly |
+ * | k3 | ∇KL(ref‖π), the *forward* KL |
+ *
+ * With `level: "token"` (GRPO) the same holds of the KL at each state the policy visits, with the visits held fixed: that a
+ * token changes which states come later is left out. KL in the reward (`rewards.ts`) has the whole gradient.
+ *
+ * `denominator` N: default the number of tokens, or of sequences. The gradient is with respect to `logps`. Metric: `kl`.
+ */
+export const klLoss = (
+  logps: Float64Array,
+  refLogps: Float64Array,
+  offsets: Int32Array,
+  options: { readonly estimator: KlEstimator; readonly level: "token" | "sequence"; readonly denominator?: number }
+): Loss => {
+  sameLength({ logps, refLogps })
+  const [value, slope] = estimators[options.estimator]
+  const count = options.level === "token" ? logps.length : offsets.length - 1
+  const scale = count === 0 ? 0 : 1 / (options.denominator ?? count)
+  const differences = logps.map((logp, t) => logp - refLogps[t]!)
+  const units = options.level === "token" ? differences : sumRows(differences, offsets)
+  const slopes = units.map((d) => scale * slope(d) + 0 * d)
+  const loss = units.reduce((sum, d) => sum + scale * value(d), 0)
+  const gradient = new Float64Array(logps.length)
+  for (let row = 0; row + 1 < offsets.length; row++) {
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) {
+      gradient[t] = slopes[options.level === "token" ? t : row]!
+    }
+  }
+  return { loss, gradient, metrics: { kl: loss } }
+}

@@ -1,0 +1,38 @@
+#include "kernel.h"
+
+// out[i] += x[i]
+KERNEL(add)(int t, int nt, float *scratch, float *out, const float *x, long n) {
+  range r = share(n, LANES, t, nt);
+  long i = r.begin;
+  for (; i + LANES <= r.end; i += LANES) ST(out + i, ADD(LD(out + i), LD(x + i)));
+  for (; i < r.end; i++) out[i] += x[i];
+}
+
+// out[i] = x[i]
+KERNEL(copy)(int t, int nt, float *scratch, float *out, const float *x, long n) {
+  range r = share(n, LANES, t, nt);
+  copy_floats(out + r.begin, x + r.begin, r.end - r.begin);
+}
+
+// out[i] = 0
+KERNEL(zero)(int t, int nt, float *scratch, float *out, long n) {
+  range r = share(n, LANES, t, nt);
+  fill_floats(out + r.begin, 0, r.end - r.begin);
+}
+
+// sums[c] = Σ x[i]² over chunk c of `chunk` elements, in double precision; the chunks do not depend on the threads.
+KERNEL(sum_squares)(int t, int nt, float *scratch, double *sums, const float *x, long n, long chunk) {
+  range r = share((n + chunk - 1) / chunk, 1, t, nt);
+  for (long c = r.begin; c < r.end; c++) {
+    double a = 0, b = 0, d = 0, e = 0;
+    long i = c * chunk, end = min_of(n, i + chunk);
+    for (; i + 4 <= end; i += 4) {
+      a += (double)x[i] * x[i];
+      b += (double)x[i + 1] * x[i + 1];
+      d += (double)x[i + 2] * x[i + 2];
+      e += (double)x[i + 3] * x[i + 3];
+    }
+    for (; i < end; i++) a += (double)x[i] * x[i];
+    sums[c] = (a + b) + (d + e);
+  }
+}

@@ -1,0 +1,12 @@
+// All kernels as one translation unit: one call of the compiler, and blocks of a product are inlined where they are used.
+#include "gemm.c"
+#include "gemmFewRows.c"
+#include "attention.c"
+#include "attentionDecode.c"
+#include "norm.c"
+#include "rope.c"
+#include "swiglu.c"
+#include "head.c"
+#include "embed.c"
+#include "elementwise.c"
+#include "optimizer.c"

@@ -1,0 +1,285 @@
+import type { AttentionShape, Backend, HeadShape, Ints, NormShape, Tensor } from "./backend.ts"
+import { adamw } from "./reference/adamw.ts"
+import { attention, attentionBackward, attentionDecode, cacheWrite } from "./reference/attention.ts"
+import { embed, embedBackward, scatterRows } from "./reference/embedding.ts"
+import { head, headBackward } from "./reference/head.ts"
+import { linear, linearBiasGradient, linearInputGradient, linearWeightGradient } from "./reference/linear.ts"
+import { intsOf, makeMemory, realsOf, rowsOf } from "./reference/memory.ts"
+import { rmsNorm, rmsNormBackward } from "./reference/rmsNorm.ts"
+import { rope } from "./reference/rope.ts"
+import { swiglu, swigluBackward } from "./reference/swiglu.ts"
+
+const require = (condition: boolean, kernel: string, complaint: string): void => {
+  if (!condition) throw new Error(`reference.${kernel}: ${complaint}`)
+}
+
+/** Row starts of a packed batch: 0, then not decreasing, then the number of rows. */
+const startsOf = (kernel: string, starts: Ints, rows: number): Int32Array => {
+  const data = intsOf(kernel, "starts", starts, rows + 1)
+  require(
+    data[0] === 0 && data[data.length - 1] === rows && data.every((start, b) => b === 0 || start >= data[b - 1]!),
+    kernel,
+    `starts [${data.join(", ")}] do not divide ${rows} rows`
+  )
+  return data
+}
+
+const checkHeads = (kernel: string, shape: AttentionShape): void => {
+  require(
+    shape.kvHeads > 0 && shape.headDim > 0 && shape.heads % shape.kvHeads === 0 && shape.window >= 0,
+    kernel,
+    `${shape.heads} heads cannot share ${shape.kvHeads} kvHeads (headDim ${shape.headDim}, window ${shape.window})`
+  )
+}
+
+const attentionSizes = (kernel: string, qkv: Tensor, shape: AttentionShape) => {
+  checkHeads(kernel, shape)
+  const width = (shape.heads + 2 * shape.kvHeads) * shape.headDim
+  const rows = rowsOf(kernel, "qkv", qkv, width)
+  return { rows, qkv: rows * width, out: rows * shape.heads * shape.headDim, lse: rows * shape.heads }
+}
+
+const cacheSlots = (kernel: string, keys: Tensor, shape: AttentionShape & { readonly capacity: number }): number =>
+  rowsOf(kernel, "keys", keys, shape.capacity * shape.kvHeads * shape.headDim)
+
+const normSizes = (kernel: string, shape: NormShape) => {
+  const { dim, groups, offset, rows, stride } = shape
+  require(
+    dim > 0 && offset >= 0 && offset + groups * dim <= stride,
+    kernel,
+    `${groups} groups of ${dim} from ${offset} do not fit in a row of ${stride}`
+  )
+  return { x: rows * stride, inv: rows * groups }
+}
+
+const checkHead = (kernel: string, shape: HeadShape): void =>
+  require(shape.temperature > 0 && shape.vocab > 0, kernel, `temperature ${shape.temperature}, vocab ${shape.vocab}`)
+
+/**
+ * The definition of every kernel: plain loops in double precision, each a transcription of its formula. For tests and for
+ * the smallest models; slow on purpose.
+ */
+export const reference = (): Backend => {
+  const memory = makeMemory()
+  return {
+    name: "reference",
+    realBytes: 8,
+    ...memory,
+    zero: (of) => void realsOf("zero", "of", of).fill(0),
+    dispose: () => {},
+
+    add: (out, x) => {
+      const terms = realsOf("add", "x", x, out.length)
+      const sums = realsOf("add", "out", out)
+      for (let i = 0; i < terms.length; i++) sums[i]! += terms[i]!
+    },
+    copy: (out, x) => realsOf("copy", "out", out).set(realsOf("copy", "x", x, out.length)),
+    sumSquares: (x) => {
+      let sum = 0
+      for (const value of realsOf("sumSquares", "x", x)) sum += value * value
+      return sum
+    },
+
+    embed: (out, table, ids, dim) => {
+      const vocab = rowsOf("embed", "table", table, dim)
+      embed(
+        realsOf("embed", "out", out, ids.length * dim),
+        realsOf("embed", "table", table),
+        intsOf("embed", "ids", ids, vocab),
+        dim
+      )
+    },
+    embedBackward: (dTable, dOut, ids, dim) => {
+      const vocab = rowsOf("embedBackward", "dTable", dTable, dim)
+      embedBackward(
+        realsOf("embedBackward", "dTable", dTable),
+        realsOf("embedBackward", "dOut", dOut, ids.length * dim),
+        intsOf("embedBackward", "ids", ids, vocab),
+        dim
+      )
+    },
+
+    linear: (out, x, w, bias, rows, inputs, outputs) =>
+      linear(
+        realsOf("linear", "out", out, rows * outputs),
+        realsOf("linear", "x", x, rows * inputs),
+        realsOf("linear", "w", w, outputs * inputs),
+        bias === null ? null : realsOf("linear", "bias", bias, outputs),
+        rows,
+        inputs,
+        outputs
+      ),
+    linearBackward: (out, dOut, x, w, rows, inputs, outputs) => {
+      const kernel = "linearBackward"
+      const gradient = realsOf(kernel, "dOut", dOut, rows * outputs)
+      const input = realsOf(kernel, "x", x, rows * inputs)
+      const weight = realsOf(kernel, "w", w, outputs * inputs)
+      const dX = out.dX === null ? null : realsOf(kernel, "dX", out.dX, rows * inputs)
+      const dW = out.dW === null ? null : realsOf(kernel, "dW", out.dW, outputs * inputs)
+      const dBias = out.dBias === null ? null : realsOf(kernel, "dBias", out.dBias, outputs)
+      if (dX !== null) linearInputGradient(dX, out.accumulate, gradient, weight, rows, inputs, outputs)
+      if (dW !== null) linearWeightGradient(dW, gradient, input, rows, inputs, outputs)
+      if (dBias !== null) linearBiasGradient(dBias, gradient, rows, outputs)
+    },
+
+    rmsNorm: (out, x, weight, inv, shape) => {
+      const sizes = normSizes("rmsNorm", shape)
+      rmsNorm(
+        realsOf("rmsNorm", "out", out, sizes.x),
+        realsOf("rmsNorm", "x", x, sizes.x),
+        realsOf("rmsNorm", "weight", weight, shape.dim),
+        realsOf("rmsNorm", "inv", inv, sizes.inv),
+        shape
+      )
+    },
+    rmsNormBackward: (out, dOut, x, weight, inv, shape) => {
+      const kernel = "rmsNormBackward"
+      const sizes = normSizes(kernel, shape)
+      rmsNormBackward(
+        realsOf(kernel, "dX", out.dX, sizes.x),
+        out.accumulate,
+        out.dWeight === null ? null : realsOf(kernel, "dWeight", out.dWeight, shape.dim),
+        realsOf(kernel, "dOut", dOut, sizes.x),
+        realsOf(kernel, "x", x, sizes.x),
+        realsOf(kernel, "weight", weight, shape.dim),
+        realsOf(kernel, "inv", inv, sizes.inv),
+        shape
+      )
+    },
+
+    rope: (x, cos, sin, positions, shape) => {
+      const { headDim, heads, stride } = shape
+      require(headDim > 0 && headDim % 2 === 0, "rope", `headDim ${headDim} is not even`)
+      require(heads * headDim <= stride, "rope", `${heads} heads of ${headDim} do not fit in a row of ${stride}`)
+      const known = rowsOf("rope", "cos", cos, headDim / 2)
+      rope(
+        realsOf("rope", "x", x, positions.length * stride),
+        realsOf("rope", "cos", cos),
+        realsOf("rope", "sin", sin, cos.length),
+        intsOf("rope", "positions", positions, known),
+        shape
+      )
+    },
+
+    attention: (out, lse, qkv, starts, shape) => {
+      const sizes = attentionSizes("attention", qkv, shape)
+      attention(
+        realsOf("attention", "out", out, sizes.out),
+        realsOf("attention", "lse", lse, sizes.lse),
+        realsOf("attention", "qkv", qkv),
+        startsOf("attention", starts, sizes.rows),
+        shape
+      )
+    },
+    attentionBackward: (dQkv, dOut, qkv, out, lse, starts, shape) => {
+      const kernel = "attentionBackward"
+      const sizes = attentionSizes(kernel, qkv, shape)
+      attentionBackward(
+        realsOf(kernel, "dQkv", dQkv, sizes.qkv),
+        realsOf(kernel, "dOut", dOut, sizes.out),
+        realsOf(kernel, "qkv", qkv),
+        realsOf(kernel, "out", out, sizes.out),
+        realsOf(kernel, "lse", lse, sizes.lse),
+        startsOf(kernel, starts, sizes.rows),
+        shape
+      )
+    },
+    cacheWrite: (keys, values, qkv, slots, positions, shape) => {
+      const { rows } = attentionSizes("cacheWrite", qkv, shape)
+      cacheWrite(
+        realsOf("cacheWrite", "keys", keys),
+        realsOf("cacheWrite", "values", values, keys.length),
+        realsOf("cacheWrite", "qkv", qkv),
+        intsOf("cacheWrite", "slots", slots, cacheSlots("cacheWrite", keys, shape), rows),
+        intsOf("cacheWrite", "positions", positions, shape.capacity, rows),
+        shape
+      )
+    },
+    attentionDecode: (out, qkv, keys, values, slots, positions, shape) => {
+      const kernel = "attentionDecode"
+      const sizes = attentionSizes(kernel, qkv, shape)
+      attentionDecode(
+        realsOf(kernel, "out", out, sizes.out),
+        realsOf(kernel, "qkv", qkv),
+        realsOf(kernel, "keys", keys),
+        realsOf(kernel, "values", values, keys.length),
+        intsOf(kernel, "slots", slots, cacheSlots(kernel, keys, shape), sizes.rows),
+        intsOf(kernel, "positions", positions, shape.capacity, sizes.rows),
+        shape
+      )
+    },
+
+    swiglu: (out, gateUp, rows, dim) =>
+      swiglu(
+        realsOf("swiglu", "out", out, rows * dim),
+        realsOf("swiglu", "gateUp", gateUp, rows * 2 * dim),
+        rows,
+        dim
+      ),
+    swigluBackward: (dGateUp, dOut, gateUp, rows, dim) =>
+      swigluBackward(
+        realsOf("swigluBackward", "dGateUp", dGateUp, rows * 2 * dim),
+        realsOf("swigluBackward", "dOut", dOut, rows * dim),
+        realsOf("swigluBackward", "gateUp", gateUp, rows * 2 * dim),
+        rows,
+        dim
+      ),
+
+    head: (out, h, w, targets, shape) => {
+      checkHead("head", shape)
+      head(
+        realsOf("head", "logps", out.logps, shape.rows),
+        realsOf("head", "lse", out.lse, shape.rows),
+        realsOf("head", "entropy", out.entropy, shape.rows),
+        realsOf("head", "h", h, shape.rows * shape.dim),
+        realsOf("head", "w", w, shape.vocab * shape.dim),
+        intsOf("head", "targets", targets, shape.vocab, shape.rows),
+        shape
+      )
+    },
+    headBackward: (out, dLogps, h, w, targets, lse, shape) => {
+      checkHead("headBackward", shape)
+      headBackward(
+        realsOf("headBackward", "dH", out.dH, shape.rows * shape.dim),
+        out.dW === null ? null : realsOf("headBackward", "dW", out.dW, shape.vocab * shape.dim),
+        realsOf("headBackward", "dLogps", dLogps, shape.rows),
+        realsOf("headBackward", "h", h, shape.rows * shape.dim),
+        realsOf("headBackward", "w", w, shape.vocab * shape.dim),
+        intsOf("headBackward", "targets", targets, shape.vocab, shape.rows),
+        realsOf("headBackward", "lse", lse, shape.rows),
+        shape
+      )
+    },
+    gatherRows: (out, x, rows, dim) => {
+      const count = rowsOf("gatherRows", "x", x, dim)
+      embed(
+        realsOf("gatherRows", "out", out, rows.length * dim),
+        realsOf("gatherRows", "x", x),
+        intsOf("gatherRows", "rows", rows, count),
+        dim
+      )
+    },
+    scatterRows: (out, x, rows, dim) => {
+      const to = intsOf("scatterRows", "rows", rows, rowsOf("scatterRows", "out", out, dim))
+      require(new Set(to).size === to.length, "scatterRows", "rows are not distinct")
+      scatterRows(
+        realsOf("scatterRows", "out", out),
+        realsOf("scatterRows", "x", x, rows.length * dim),
+        to,
+        dim
+      )
+    },
+
+    adamw: (params, grads, m, v, update) => {
+      require(update.step >= 1, "adamw", `step ${update.step} is not 1 or more`)
+      const length = params.length
+      adamw(
+        realsOf("adamw", "params", params),
+        realsOf("adamw", "grads", grads, length),
+        realsOf("adamw", "m", m, length),
+        realsOf("adamw", "v", v, length),
+        update
+      )
+    }
+  }
+}
