@@ -1,4 +1,392 @@
+import fc from "fast-check"
+import { assert, describe, it } from "vitest"
+import type { AttentionShape, Backend, NormShape, Tensor } from "../../src/tensor/backend.ts"
 import { reference } from "../../src/tensor/reference.ts"
 import { conformance } from "./conformance.ts"
+import { assertClose } from "./kernelLaw.ts"
 
 conformance("reference", reference, 0)
+
+/** Runs kernels on a fresh backend: `put` uploads doubles, `read` downloads them. */
+const compute = <A>(f: (b: Backend, put: (data: ArrayLike<number>) => Tensor) => A): A => {
+  const backend = reference()
+  return f(backend, (data) => {
+    const tensor = backend.reals(data.length)
+    backend.write(tensor, Float64Array.from(data))
+    return tensor
+  })
+}
+
+const intsOf = (b: Backend, data: ArrayLike<number>) => {
+  const ints = b.ints(data.length)
+  b.writeInts(ints, Int32Array.from(data))
+  return ints
+}
+
+const close = (label: string, actual: ArrayLike<number>, expected: ReadonlyArray<number>): void =>
+  assertClose(label, Float64Array.from(actual), Float64Array.from(expected), 1e-14, 1)
+
+describe("reference, hand-worked", () => {
+  it("fresh buffers hold nothing usable, freed ones are refused", () => {
+    const b = reference()
+    const x = b.reals(3)
+    const ids = b.ints(2)
+    assert.deepEqual(b.memory(), { live: 3 * 8 + 2 * 4, peak: 32 })
+    assert.isTrue(b.read(x).every(Number.isNaN))
+    assert.throws(() => b.embed(b.reals(6), x, ids, 3), /embed: ids\[0\] is -2147483648, expected 0 to 0/)
+    const slice = b.slice(x, 1, 2)
+    assert.throws(() => b.free(slice), /slice of length 2/)
+    assert.throws(() => b.add(x, slice), /add: x has length 2, expected 3/)
+    b.free(x)
+    assert.throws(() => b.read(slice), /read: from \(length 2\) was freed/)
+    assert.throws(() => b.zero(x), /zero: of \(length 3\) was freed/)
+    assert.throws(() => b.free(x), /freed/)
+  })
+
+  it("linear", () =>
+    compute((b, put) => {
+      const out = b.reals(6)
+      b.linear(out, put([1, 2, 0, -1]), put([3, 4, 5, 6, 7, 8]), put([1, 0, -1]), 2, 2, 3)
+      close("out", b.read(out), [12, 17, 22, -3, -6, -9])
+    }))
+
+  it("rmsNorm of the second and third pair of a row", () =>
+    compute((b, put) => {
+      const x = put([9, 9, 3, 4, 0, 2, 9])
+      const inv = b.reals(2)
+      b.rmsNorm(x, x, put([10, 20]), inv, { rows: 1, groups: 2, dim: 2, stride: 7, offset: 2, eps: 0 })
+      const first = Math.SQRT2 / 5
+      const second = Math.SQRT1_2
+      close("inv", b.read(inv), [first, second])
+      close("x", b.read(x), [9, 9, 30 * first, 80 * first, 0, 40 * second, 9])
+    }))
+
+  it("rope by a quarter turn moves the second half to the first", () =>
+    compute((b, put) => {
+      const x = put([1, 2, 3, 4, 5, 6])
+      const shape = { heads: 1, headDim: 4, stride: 6, inverse: false }
+      b.rope(x, put([1, 1, 0, 0]), put([0, 0, 1, 1]), intsOf(b, [1]), shape)
+      close("x", b.read(x), [-3, -4, 1, 2, 5, 6])
+    }))
+
+  /** Two heads, one key head, headDim 1, zero queries: uniform attention over what is visible. */
+  const uniform = (values: ReadonlyArray<number>, starts: ReadonlyArray<number>, window: number) =>
+    compute((b, put) => {
+      const out = b.reals(2 * values.length)
+      const lse = b.reals(2 * values.length)
+      const shape = { heads: 2, kvHeads: 1, headDim: 1, scale: 1, window }
+      b.attention(out, lse, put(values.flatMap((v) => [0, 0, 5, v])), intsOf(b, starts), shape)
+      return { out: b.read(out), lse: b.read(lse) }
+    })
+
+  it("attention is causal, per sequence, within the window", () => {
+    const both = (xs: ReadonlyArray<number>) => xs.flatMap((x) => [x, x])
+    const { lse, out } = uniform([1, 2, 6, 10], [0, 3, 4], 0)
+    close("out", out, both([1, 1.5, 3, 10]))
+    close("lse", lse, both([0, Math.log(2), Math.log(3), 0]))
+    close("window 2", uniform([1, 2, 6, 10], [0, 4], 2).out, both([1, 1.5, 4, 8]))
+  })
+
+  it("attention scores are scale q·k, query heads share key heads in order", () =>
+    compute((b, put) => {
+      // 4 query heads on 2 key heads: heads 0 and 1 read value 1 and 3, heads 2 and 3 read value 2 and 4.
+      const row = (k0: number, k1: number, v0: number, v1: number) => [1, 2, 1, 2, k0, k1, v0, v1]
+      const out = b.reals(8)
+      const lse = b.reals(8)
+      const shape = { heads: 4, kvHeads: 2, headDim: 1, scale: 0.5, window: 0 }
+      b.attention(out, lse, put([...row(0, 0, 1, 2), ...row(2 * Math.log(3), 0, 5, 4)]), intsOf(b, [0, 2]), shape)
+      // Weights of the second row: 3/4 and 9/10 for the first key head, 1/2 for the other.
+      close("out", b.read(out), [1, 1, 2, 2, 4, 4.6, 3, 3])
+      close("lse", b.read(b.slice(lse, 4, 4)), [Math.log(4), Math.log(10), Math.log(2), Math.log(2)])
+    }))
+
+  it("swiglu", () =>
+    compute((b, put) => {
+      const out = b.reals(3)
+      b.swiglu(out, put([0, Math.log(3), -800, 7, 2, 5]), 1, 3)
+      close("out", b.read(out), [0, 1.5 * Math.log(3), 0])
+    }))
+
+  it("head", () =>
+    compute((b, put) => {
+      // Probabilities 1/8, 2/8, 5/8 at temperature 2.
+      const w = put([0, 2 * Math.log(2), 2 * Math.log(5)])
+      const [logps, lse, entropy] = [b.reals(2), b.reals(2), b.reals(2)] as const
+      b.head({ logps, lse, entropy }, put([1, 0]), w, intsOf(b, [2, 1]), { rows: 2, dim: 1, vocab: 3, temperature: 2 })
+      close("logps", b.read(logps), [Math.log(5 / 8), -Math.log(3)])
+      close("lse", b.read(lse), [Math.log(8), Math.log(3)])
+      close("entropy", b.read(entropy), [(Math.log(8) + 2 * Math.log(4) + 5 * Math.log(8 / 5)) / 8, Math.log(3)])
+    }))
+
+  it("adamw moves by the learning rate at first, then by hand", () =>
+    compute((b, put) => {
+      const [params, grads, m, v] = [put([1, 1]), put([8, -4]), put([0, 0]), put([0, 0])] as const
+      const update = { learningRate: 0.1, beta1: 0.5, beta2: 0.75, eps: 0, weightDecay: 0.5, gradScale: 0.25 }
+      b.adamw(params, grads, m, v, { ...update, step: 1 })
+      close("params", b.read(params), [1 - 0.1 * (1 + 0.5), 1 - 0.1 * (-1 + 0.5)])
+      close("m", b.read(m), [1, -0.5])
+      close("v", b.read(v), [1, 0.25])
+      close("grads", b.read(grads), [0, 0])
+      b.adamw(params, grads, m, v, { ...update, step: 2 })
+      // m̂ = 0.5 / 0.75, v̂ = 0.75 / 0.4375
+      const ratio = 0.5 / 0.75 / Math.sqrt(0.75 / 0.4375)
+      close("params", b.read(params), [0.85 - 0.1 * (ratio + 0.425), 1.05 - 0.1 * (-ratio + 0.525)])
+    }))
+
+  it("embed, embedBackward, gatherRows, scatterRows", () =>
+    compute((b, put) => {
+      const ids = intsOf(b, [2, 0, 2])
+      const out = b.reals(6)
+      const table = put([1, 2, 3, 4, 5, 6])
+      b.embed(out, table, ids, 2)
+      close("embed", b.read(out), [5, 6, 1, 2, 5, 6])
+      b.embedBackward(table, put([10, 20, 30, 40, 50, 60]), ids, 2)
+      close("embedBackward", b.read(table), [31, 42, 3, 4, 65, 86])
+      b.gatherRows(out, put([1, 2, 3, 4, 5, 6]), ids, 2)
+      close("gatherRows", b.read(out), [5, 6, 1, 2, 5, 6])
+      b.scatterRows(out, put([7, 8, 9, 10]), intsOf(b, [2, 0]), 2)
+      close("scatterRows", b.read(out), [9, 10, 0, 0, 7, 8])
+      assert.throws(() => b.scatterRows(out, put([7, 8, 9, 10]), intsOf(b, [1, 1]), 2), /distinct/)
+    }))
+})
+
+type Values = Readonly<Record<string, Float64Array>>
+
+/**
+ * Compares a backward kernel with central differences of Σ dOut · forward(inputs). With h = 1e-5 the truncation error is
+ * h²/6 of a third derivative and the rounding error 2⁻⁵³ / h of the sum, both about 1e-10 at the size of these numbers.
+ */
+const assertGradients = (
+  inputs: Values,
+  dOut: Float64Array,
+  forward: (inputs: Values) => Float64Array,
+  gradients: Values
+): void => {
+  const h = 1e-5
+  const loss = (values: Values) => forward(values).reduce((sum, x, i) => sum + x * dOut[i]!, 0)
+  for (const [name, actual] of Object.entries(gradients)) {
+    const expected = inputs[name]!.map((_, i) => {
+      const at = (step: number) => loss({ ...inputs, [name]: inputs[name]!.map((x, j) => i === j ? x + step : x) })
+      return (at(h) - at(-h)) / (2 * h)
+    })
+    assertClose(`d${name}`, actual, expected, 1e-7, 1)
+  }
+}
+
+const doubles = (length: number, gain = 1): fc.Arbitrary<Float64Array> =>
+  fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: length, maxLength: length }).map((xs) =>
+    Float64Array.from(xs, (x) => gain * x / 1000)
+  )
+
+const arrays = (lengths: Readonly<Record<string, number>>): fc.Arbitrary<Record<string, Float64Array>> =>
+  fc.record(Object.fromEntries(Object.entries(lengths).map(([name, length]) => [name, doubles(length)])))
+
+const dim = fc.integer({ min: 1, max: 4 })
+const check = <T>(shapes: fc.Arbitrary<T>, values: (shape: T) => fc.Arbitrary<Values>, f: (s: T, v: Values) => void) =>
+  fc.assert(
+    fc.property(shapes.chain((shape) => values(shape).map((v) => [shape, v] as const)), ([shape, v]) => f(shape, v)),
+    { numRuns: 40 }
+  )
+
+const read = (b: Backend, tensor: Tensor): Float64Array => Float64Array.from(b.read(tensor))
+
+describe("reference, gradients against finite differences", () => {
+  it("embed", () =>
+    check(
+      fc.record({ rows: dim, vocab: dim, dim }),
+      ({ dim, rows, vocab }) => arrays({ table: vocab * dim, dOut: rows * dim }),
+      ({ dim, rows, vocab }, values) => {
+        const ids = Array.from({ length: rows }, (_, i) => i * 3 % vocab)
+        assertGradients(
+          values,
+          values["dOut"]!,
+          ({ table }) =>
+            compute((b, put) => {
+              const out = b.reals(rows * dim)
+              b.embed(out, put(table!), intsOf(b, ids), dim)
+              return read(b, out)
+            }),
+          compute((b, put) => {
+            const table = put(new Float64Array(vocab * dim))
+            b.embedBackward(table, put(values["dOut"]!), intsOf(b, ids), dim)
+            return { table: read(b, table) }
+          })
+        )
+      }
+    ))
+
+  it("linear", () =>
+    check(
+      fc.record({ rows: dim, inputs: dim, outputs: dim }),
+      ({ inputs, outputs, rows }) =>
+        arrays({ x: rows * inputs, w: outputs * inputs, bias: outputs, dOut: rows * outputs }),
+      ({ inputs, outputs, rows }, values) =>
+        assertGradients(
+          values,
+          values["dOut"]!,
+          ({ bias, w, x }) =>
+            compute((b, put) => {
+              const out = b.reals(rows * outputs)
+              b.linear(out, put(x!), put(w!), put(bias!), rows, inputs, outputs)
+              return read(b, out)
+            }),
+          compute((b, put) => {
+            const x = put(new Float64Array(rows * inputs).fill(NaN))
+            const w = put(new Float64Array(outputs * inputs))
+            const bias = put(new Float64Array(outputs))
+            const args = [put(values["dOut"]!), put(values["x"]!), put(values["w"]!), rows, inputs, outputs] as const
+            b.linearBackward({ dX: x, accumulate: false, dW: w, dBias: bias }, ...args)
+            return { x: read(b, x), w: read(b, w), bias: read(b, bias) }
+          })
+        )
+    ))
+
+  it("rmsNorm, plain, grouped and strided", () =>
+    check(
+      fc.record({ rows: dim, groups: dim, dim, before: fc.nat(2), after: fc.nat(2) }),
+      ({ after, before, dim, groups, rows }) => {
+        const stride = before + groups * dim + after
+        return arrays({ x: rows * stride, weight: dim, dOut: rows * stride })
+      },
+      ({ after, before, dim, groups, rows }, values) => {
+        const shape: NormShape = { rows, groups, dim, stride: before + groups * dim + after, offset: before, eps: 0.01 }
+        // Elements around the groups pass through, in place: their gradient is the one that arrives.
+        const forward = ({ weight, x }: Values) =>
+          compute((b, put) => {
+            const out = put(x!)
+            const inv = b.reals(rows * groups)
+            b.rmsNorm(out, out, put(weight!), inv, shape)
+            return { out: read(b, out), inv: read(b, inv) }
+          })
+        const { inv } = forward(values)
+        assertGradients(
+          values,
+          values["dOut"]!,
+          (inputs) => forward(inputs).out,
+          compute((b, put) => {
+            const dX = put(values["dOut"]!)
+            const dWeight = put(new Float64Array(dim))
+            const into = { dX, accumulate: false, dWeight }
+            b.rmsNormBackward(into, dX, put(values["x"]!), put(values["weight"]!), put(inv), shape)
+            return { x: read(b, dX), weight: read(b, dWeight) }
+          })
+        )
+      }
+    ))
+
+  it("rope", () =>
+    check(
+      fc.record({ rows: dim, heads: dim, half: dim, after: fc.nat(3) }),
+      ({ after, half, heads, rows }) => {
+        const stride = 2 * half * heads + after
+        return arrays({ x: rows * stride, dOut: rows * stride, angles: rows * half })
+      },
+      ({ after, half, heads, rows }, values) => {
+        const shape = { heads, headDim: 2 * half, stride: 2 * half * heads + after }
+        const rotated = (data: Float64Array, inverse: boolean) =>
+          compute((b, put) => {
+            const x = put(data)
+            const angles = values["angles"]!.map((a) => 3 * a)
+            const positions = intsOf(b, Array.from({ length: rows }, (_, i) => rows - 1 - i))
+            b.rope(x, put(angles.map(Math.cos)), put(angles.map(Math.sin)), positions, { ...shape, inverse })
+            return read(b, x)
+          })
+        const gradients = { x: rotated(values["dOut"]!, true) }
+        assertGradients(values, values["dOut"]!, ({ x }) => rotated(x!, false), gradients)
+      }
+    ))
+
+  it("attention, with shared key heads, windows and packed sequences", () =>
+    check(
+      fc.record({
+        kvHeads: fc.integer({ min: 1, max: 2 }),
+        ratio: fc.integer({ min: 1, max: 2 }),
+        headDim: fc.integer({ min: 1, max: 3 }),
+        window: fc.nat(3),
+        lengths: fc.array(dim, { minLength: 1, maxLength: 3 })
+      }),
+      ({ headDim, kvHeads, lengths, ratio }) => {
+        const rows = lengths.reduce((a, b) => a + b, 0)
+        return fc.record({
+          qkv: doubles(rows * (ratio + 2) * kvHeads * headDim, 2),
+          dOut: doubles(rows * ratio * kvHeads * headDim)
+        })
+      },
+      ({ headDim, kvHeads, lengths, ratio, window }, values) => {
+        const shape: AttentionShape = { heads: kvHeads * ratio, kvHeads, headDim, scale: 0.7, window }
+        const starts = lengths.reduce((all, length) => [...all, all.at(-1)! + length], [0])
+        const rows = starts.at(-1)!
+        const forward = ({ qkv }: Values) =>
+          compute((b, put) => {
+            const out = b.reals(rows * shape.heads * headDim)
+            const lse = b.reals(rows * shape.heads)
+            b.attention(out, lse, put(qkv!), intsOf(b, starts), shape)
+            return { out: read(b, out), lse: read(b, lse) }
+          })
+        const { lse, out } = forward(values)
+        assertGradients(
+          values,
+          values["dOut"]!,
+          (inputs) => forward(inputs).out,
+          compute((b, put) => {
+            const dQkv = put(values["qkv"]!.map(() => NaN))
+            const saved = [put(values["qkv"]!), put(out), put(lse), intsOf(b, starts)] as const
+            b.attentionBackward(dQkv, put(values["dOut"]!), ...saved, shape)
+            return { qkv: read(b, dQkv) }
+          })
+        )
+      }
+    ))
+
+  it("swiglu", () =>
+    check(
+      fc.record({ rows: dim, dim }),
+      ({ dim, rows }) => fc.record({ gateUp: doubles(rows * 2 * dim, 5), dOut: doubles(rows * dim) }),
+      ({ dim, rows }, values) =>
+        assertGradients(
+          values,
+          values["dOut"]!,
+          ({ gateUp }) =>
+            compute((b, put) => {
+              const out = b.reals(rows * dim)
+              b.swiglu(out, put(gateUp!), rows, dim)
+              return read(b, out)
+            }),
+          compute((b, put) => {
+            const gateUp = put(values["gateUp"]!)
+            b.swigluBackward(gateUp, put(values["dOut"]!), gateUp, rows, dim)
+            return { gateUp: read(b, gateUp) }
+          })
+        )
+    ))
+
+  it("head at any temperature", () =>
+    check(
+      fc.record({ rows: dim, dim, vocab: dim, temperature: fc.constantFrom(1, 0.5, 2) }),
+      ({ dim, rows, vocab }) =>
+        fc.record({ h: doubles(rows * dim, 2), w: doubles(vocab * dim, 2), dOut: doubles(rows) }),
+      ({ dim, rows, temperature, vocab }, values) => {
+        const shape = { rows, dim, vocab, temperature }
+        const targets = Array.from({ length: rows }, (_, i) => i * 3 % vocab)
+        const forward = ({ h, w }: Values) =>
+          compute((b, put) => {
+            const out = { logps: b.reals(rows), lse: b.reals(rows), entropy: b.reals(rows) }
+            b.head(out, put(h!), put(w!), intsOf(b, targets), shape)
+            return { logps: read(b, out.logps), lse: read(b, out.lse) }
+          })
+        const { lse } = forward(values)
+        assertGradients(
+          values,
+          values["dOut"]!,
+          (inputs) => forward(inputs).logps,
+          compute((b, put) => {
+            const h = put(values["h"]!.map(() => NaN))
+            const w = put(new Float64Array(vocab * dim))
+            const saved = [put(values["h"]!), put(values["w"]!), intsOf(b, targets), put(lse)] as const
+            b.headBackward({ dH: h, dW: w }, put(values["dOut"]!), ...saved, shape)
+            return { h: read(b, h), w: read(b, w) }
+          })
+        )
+      }
+    ))
+})

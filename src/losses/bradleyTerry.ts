@@ -36,6 +36,7 @@ export const bradleyTerry = (
   for (let i = 0; i < pairs; i++) {
     const [c, r] = [chosen[i]!, rejected[i]!]
     const logit = c - r - (margin === undefined ? 0 : margin[i]!)
+    // 0 · (c + r)² is NaN for an infinite score, so that one never passes for a loss of 0.
     loss += (softplus(-logit) + center * (c + r) ** 2) * scale
     const wrong = 1 / (1 + Math.exp(logit))
     gradients.chosen[i] = (-wrong + 2 * center * (c + r)) * scale

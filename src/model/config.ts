@@ -134,7 +134,7 @@ export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "conf
     window: windowOf(of, family, layers, context),
     bos: of.ids("bos_token_id", defaults.bos, vocab)[0] ?? null,
     eos: of.ids("eos_token_id", defaults.eos, vocab),
-    pad: of.ids("pad_token_id", null, vocab)[0] ?? null,
+    pad: padOf(raw["pad_token_id"], vocab),
     raw
   }
   if (!(config.normEps > 0)) of.wrong(`rms_norm_eps must be positive, not ${config.normEps}`)
@@ -156,6 +156,10 @@ export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "conf
   }
   return config
 }
+
+/** Nothing here looks a padding token up, so one outside the vocabulary (as some real checkpoints have) is no mistake. */
+const padOf = (id: unknown, vocab: number): number | null =>
+  typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocab ? id : null
 
 const headOf = (of: Fields, family: Family): ModelConfig["head"] => {
   const names = of.raw["architectures"]

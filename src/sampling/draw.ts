@@ -42,7 +42,8 @@ export const distribution = (logits: Float64Array | Float32Array, sampling: Trun
   const probs = softmax(logits, temperature)
   const limit = topK > 0 && topK < vocab ? topK : vocab
   if (limit === vocab && topP >= 1) return probs
-  const order = Array.from(probs.keys()).sort((a, b) => probs[b]! - probs[a]! || a - b)
+  // By logit, not by probability: two different logits can round to the same probability.
+  const order = Array.from(probs.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b)
   let mass = 0
   for (let i = 0; i < limit; i++) mass += probs[order[i]!]!
   // The kept set is the shortest prefix of `order`, itself at most `limit` long, with topP of the mass of the first `limit`.

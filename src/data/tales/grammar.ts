@@ -10,7 +10,12 @@ export const grammar: Readonly<Record<string, ReadonlyArray<string>>> = {
   Introduction: ["Once was a Somebody", "Once was a Somebody Where"],
   Once: ["there", "once there"],
   Weather: [
-    "the sun was warm", "the day was bright", "the sky was blue", "the rain was cold", "the sky was dark", "the wind was cold"
+    "the sun was warm",
+    "the day was bright",
+    "the sky was blue",
+    "the rain was cold",
+    "the sky was dark",
+    "the wind was cold"
   ],
   Link: ["one day", "then", "soon", "so", "but", "at last", "that day"],
   Clause: [
@@ -41,10 +46,20 @@ export const grammar: Readonly<Record<string, ReadonlyArray<string>>> = {
   Somebody: ["Character", "Looks Character"],
   Something: ["Thing", "Colour Thing"],
   Finds: ["had", "found", "saw", "made", "took", "wanted"],
-  Handles: ["wanted", "loved", "liked", "lost", "dropped", "kept", "took", "played with", "looked at", "looked for"],
+  Handles: ["wanted", "loved", "liked", "lost", "dropped", "took", "played with", "looked at", "looked for"],
   Goes: ["went", "ran", "walked"],
   Feels: ["was", "felt"],
-  Does: ["smiled", "laughed", "danced", "sang a song", "jumped for joy", "cried", "cried big tears", "sighed", "sat alone"],
+  Does: [
+    "smiled",
+    "laughed",
+    "danced",
+    "sang a song",
+    "jumped for joy",
+    "cried",
+    "cried big tears",
+    "sighed",
+    "sat alone"
+  ],
   Where: ["in the In", "on the On", "by the By"],
   Place: Object.keys(prepositions),
   In: Object.keys(prepositions).filter((place) => prepositions[place] === "in"),

@@ -8,15 +8,35 @@ export const moods: ReadonlyArray<Mood> = ["happy", "sad"]
 
 /** Every character has one pronoun, always the same, so that agreement can be learnt and checked. */
 export const pronouns: Readonly<Record<string, "he" | "she">> = {
-  dog: "he", cat: "she", bird: "she", fox: "he", bear: "he", frog: "he",
-  duck: "she", pig: "he", girl: "she", boy: "he", king: "he", queen: "she"
+  dog: "he",
+  cat: "she",
+  bird: "she",
+  fox: "he",
+  bear: "he",
+  frog: "he",
+  duck: "she",
+  pig: "he",
+  girl: "she",
+  boy: "he",
+  king: "he",
+  queen: "she"
 }
 export const characters: ReadonlyArray<string> = Object.keys(pronouns)
 
 /** Every thing, and what a character does with it (nobody eats a drum). */
 export const uses: Readonly<Record<string, string>> = {
-  ball: "kicked", hat: "wore", kite: "flew", cake: "ate", boat: "sailed", box: "opened",
-  book: "read", drum: "hit", flower: "smelled", bell: "rang", pie: "ate", ring: "wore"
+  ball: "kicked",
+  hat: "wore",
+  kite: "flew",
+  cake: "ate",
+  boat: "sailed",
+  box: "opened",
+  book: "read",
+  drum: "hit",
+  flower: "smelled",
+  bell: "rang",
+  pie: "ate",
+  ring: "wore"
 }
 export const things: ReadonlyArray<string> = Object.keys(uses)
 
@@ -25,7 +45,15 @@ export const breakable: ReadonlyArray<string> = ["hat", "kite", "boat", "box", "
 
 /** Every place, and the preposition that goes with it. */
 export const prepositions: Readonly<Record<string, string>> = {
-  park: "in", forest: "in", garden: "in", house: "in", beach: "on", farm: "on", hill: "on", river: "by", lake: "by"
+  park: "in",
+  forest: "in",
+  garden: "in",
+  house: "in",
+  beach: "on",
+  farm: "on",
+  hill: "on",
+  river: "by",
+  lake: "by"
 }
 export const places: ReadonlyArray<string> = Object.keys(prepositions)
 
@@ -39,10 +67,34 @@ export const feelings: Readonly<Record<Mood, ReadonlyArray<string>>> = {
 /** The words that carry a mood; the gold reward counts them in well-formed sentences, the labelers count them anywhere. */
 export const moodWords: Readonly<Record<Mood, ReadonlySet<string>>> = {
   happy: new Set([
-    "happy", "glad", "proud", "smiled", "laughed", "danced", "sang", "joy", "played", "loved", "warm", "bright", "helped"
+    "happy",
+    "glad",
+    "proud",
+    "smiled",
+    "laughed",
+    "danced",
+    "sang",
+    "joy",
+    "played",
+    "loved",
+    "warm",
+    "bright",
+    "helped"
   ]),
   sad: new Set([
-    "sad", "lonely", "upset", "cried", "sighed", "alone", "lost", "broke", "dropped", "cold", "dark", "gone", "tears"
+    "sad",
+    "lonely",
+    "upset",
+    "cried",
+    "sighed",
+    "alone",
+    "lost",
+    "broke",
+    "dropped",
+    "cold",
+    "dark",
+    "gone",
+    "tears"
   ])
 }
 

@@ -26,7 +26,12 @@ const match = (rule: string, words: ReadonlyArray<string>, start: number): Array
   )
 
 type Partial = { readonly children: ReadonlyArray<Tree>; readonly end: number }
-const matchAll = (symbols: ReadonlyArray<Symbol>, i: number, words: ReadonlyArray<string>, at: number): Array<Partial> => {
+const matchAll = (
+  symbols: ReadonlyArray<Symbol>,
+  i: number,
+  words: ReadonlyArray<string>,
+  at: number
+): Array<Partial> => {
   if (i === symbols.length) return [{ children: [], end: at }]
   const { rule, word } = symbols[i]!
   if (word !== undefined) {

@@ -24,7 +24,11 @@ const phrasings: ReadonlyArray<{ readonly long: boolean; readonly say: (mood: Mo
 /** All instructions that ask for this. */
 export const phrase = (request: Request): ReadonlyArray<string> => {
   const [count] = Object.entries(counts).find(([, n]) => n === request.sentences) ?? []
-  const extra = request.place !== undefined ? ` ${where(request.place)}` : count !== undefined ? ` in ${count} sentences` : ""
+  const extra = request.place !== undefined
+    ? ` ${where(request.place)}`
+    : count !== undefined
+    ? ` in ${count} sentences`
+    : ""
   const about = `about a ${request.subject} and a ${request.object}${extra}`
   return phrasings.filter((p) => extra === "" || !p.long).map((p) => p.say(request.mood, about))
 }

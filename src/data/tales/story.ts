@@ -1,6 +1,17 @@
-import { type Stream, stream } from "../../sampling/random.ts"
+import { type Random, stream } from "../../sampling/random.ts"
 import {
-  breakable, characters, colours, feelings, looks, type Mood, moods, places, pronouns, things, uses, where
+  breakable,
+  characters,
+  colours,
+  feelings,
+  looks,
+  type Mood,
+  moods,
+  places,
+  pronouns,
+  things,
+  uses,
+  where
 } from "./lexicon.ts"
 import type { Request } from "./request.ts"
 
@@ -21,16 +32,30 @@ export interface Skill {
 
 /** Does everything that is asked, always. */
 export const perfect: Skill = {
-  subject: 1, object: 1, mood: 1, place: 1, sentences: 1, ending: 1, grammar: 1, fresh: 1
+  subject: 1,
+  object: 1,
+  mood: 1,
+  place: 1,
+  sentences: 1,
+  ending: 1,
+  grammar: 1,
+  fresh: 1
 }
 
 /** The writers of the demonstrations: fluent, and half listening. Imitating them well is not the same as doing well. */
 export const mediocre: Skill = {
-  subject: 0.8, object: 0.6, mood: 0.65, place: 0.5, sentences: 0.5, ending: 0.9, grammar: 0.85, fresh: 0.85
+  subject: 0.8,
+  object: 0.6,
+  mood: 0.65,
+  place: 0.5,
+  sentences: 0.5,
+  ending: 0.9,
+  grammar: 0.85,
+  fresh: 0.85
 }
 
-const pick = <A>(random: Stream, from: ReadonlyArray<A>): A => from[random.int(from.length)]!
-const other = <A>(random: Stream, from: ReadonlyArray<A>, than: A): A => pick(random, from.filter((a) => a !== than))
+const pick = <A>(random: Random, from: ReadonlyArray<A>): A => from[random.int(from.length)]!
+const other = <A>(random: Random, from: ReadonlyArray<A>, than: A): A => pick(random, from.filter((a) => a !== than))
 
 /** What a writer has in mind: who, what, where, and how each sentence feels. */
 interface Scene {
@@ -52,13 +77,22 @@ const does: Readonly<Record<Mood, ReadonlyArray<string>>> = {
 }
 const handles = ({ thing }: Scene, mood: Mood): ReadonlyArray<string> =>
   mood === "happy"
-    ? [`played with the ${thing}`, `loved the ${thing}`, `showed the ${thing} to a friend`, `${uses[thing]} the ${thing}`]
+    ? [
+      `played with the ${thing}`,
+      `loved the ${thing}`,
+      `liked the ${thing}`,
+      `showed the ${thing} to a friend`,
+      `${uses[thing]} the ${thing}`
+    ]
     : [
-      `lost the ${thing}`, `dropped the ${thing}`, `looked for the ${thing}`, ...breakable.includes(thing) ? [`broke the ${thing}`] : []
+      `lost the ${thing}`,
+      `dropped the ${thing}`,
+      `looked for the ${thing}`,
+      ...breakable.includes(thing) ? [`broke the ${thing}`] : []
     ]
 
 /** Takes each choice once: what has been said is not said again. */
-const freshly = (random: Stream) => {
+const freshly = (random: Random) => {
   const said = new Set<string>()
   return (from: ReadonlyArray<string>): string => {
     const left = from.filter((words) => !said.has(words))
@@ -69,11 +103,12 @@ const freshly = (random: Stream) => {
 }
 
 /** The sentences of a story, without `the end .`; all of them belong to the grammar. `extra`: the place has to be named. */
-const sentencesOf = (random: Stream, scene: Scene, count: number, extra: boolean): Array<string> => {
+const sentencesOf = (random: Random, scene: Scene, count: number, extra: boolean): Array<string> => {
   const { place, thing, who } = scene
   const choose = freshly(random)
   const agent = () => random.next() < 0.5 ? `the ${who}` : pronouns[who]!
-  const feels = (mood: Mood) => `${pick(random, ["was", "felt"])} ${random.next() < 0.3 ? "very " : ""}${choose(feelings[mood])}`
+  const feels = (mood: Mood) =>
+    `${pick(random, ["was", "felt"])} ${random.next() < 0.3 ? "very " : ""}${choose(feelings[mood])}`
   const somebody = random.next() < 0.5 ? who : `${pick(random, looks)} ${who}`
   const something = random.next() < 0.5 ? thing : `${pick(random, colours)} ${thing}`
   const found = `${pick(random, ["had", "found", "saw", "made", "took", "wanted"])} a ${something}`
@@ -88,10 +123,17 @@ const sentencesOf = (random: Stream, scene: Scene, count: number, extra: boolean
 
   const middles: ReadonlyArray<(mood: Mood) => string> = [
     (mood) => choose(weather[mood]),
-    (mood) => `${pick(random, ["", "then ", "soon "])}${agent()} ${choose(handles(scene, mood))} and ${choose(does[mood])}`,
+    (mood) =>
+      `${pick(random, ["", "then ", "soon "])}${agent()} ${choose(handles(scene, mood))} and ${choose(does[mood])}`,
     (mood) => `${pick(random, ["", "then ", "soon "])}${agent()} ${choose(handles(scene, mood))}`,
-    (mood) => mood === "happy" ? choose([`a friend helped the ${who}`]) : choose([`the ${thing} was gone`]),
-    (mood) => `${pick(random, ["", "so "])}${agent()} ${choose([`ran to the ${place}`, `walked to the ${place}`])} and ${choose(does[mood])}`
+    (mood) =>
+      mood === "happy"
+        ? choose([`a friend helped the ${who}`, `a friend came to the ${place}`])
+        : choose([`the ${thing} was gone`]),
+    (mood) =>
+      `${pick(random, ["", "so "])}${agent()} ${choose([`ran to the ${place}`, `walked to the ${place}`])} and ${
+        choose(does[mood])
+      }`
   ]
   const closings: ReadonlyArray<(mood: Mood) => string> = [
     (mood) => `${pick(random, ["at last ", "so ", ""])}${agent()} ${feels(mood)}`,
@@ -100,18 +142,23 @@ const sentencesOf = (random: Stream, scene: Scene, count: number, extra: boolean
     (mood) => `${pick(random, ["at last ", ""])}${agent()} ${choose(does[mood])} and ${feels(mood)}`
   ]
 
-  if (count <= 2) return [`one day a ${somebody} ${found}${extra ? ` ${where(place)}` : ""}`, pick(random, closings)(scene.mood())]
+  if (count <= 2) {
+    return [`one day a ${somebody} ${found}${extra ? ` ${where(place)}` : ""}`, pick(random, closings)(scene.mood())]
+  }
   // Something is always done with the thing; the other middles come in any order, each at most once.
   const doing = middles[1 + random.int(2)]!
   const rest = random.shuffle(middles.filter((m) => m !== doing)).slice(0, Math.max(0, count - 4))
   const middle = count === 3 ? [] : random.shuffle([doing, ...rest])
   return [
-    opening, getting, ...middle.map((m) => m(scene.mood())), pick(random, closings)(scene.mood())
+    opening,
+    getting,
+    ...middle.map((m) => m(scene.mood())),
+    pick(random, closings)(scene.mood())
   ]
 }
 
 /** A slip of the pen in one sentence: a word left out, said twice, in the wrong place, or the wrong pronoun. */
-const slip = (random: Stream, sentence: string): string => {
+const slip = (random: Random, sentence: string): string => {
   const words = sentence.split(" ")
   const at = random.int(words.length - 1)
   const kind = random.int(4)
@@ -124,7 +171,7 @@ const slip = (random: Stream, sentence: string): string => {
 }
 
 /** A story that answers a request as well as the writer can, tokens separated by spaces. */
-export const write = (random: Stream, request: Request, skill: Skill): string => {
+export const write = (random: Random, request: Request, skill: Skill): string => {
   const does = (part: keyof Skill) => random.next() < skill[part]
   const who = does("subject") ? request.subject : other(random, characters, request.subject)
   const thing = does("object") ? request.object : other(random, things, request.object)

@@ -54,7 +54,11 @@ export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
   })
 
 /** Answers of writers of a given skill to training prompts, half of which ask for a place or a length too. */
-export const demonstrations = (seed: string, count: number, skill: Skill = mediocre): ReadonlyArray<DemonstrationRow> => {
+export const demonstrations = (
+  seed: string,
+  count: number,
+  skill: Skill = mediocre
+): ReadonlyArray<DemonstrationRow> => {
   const rows: Array<DemonstrationRow> = []
   for (let i = 0; rows.length < count; i++) {
     const key = `tales/demonstrations/${seed}/${i}`

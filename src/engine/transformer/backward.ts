@@ -1,8 +1,9 @@
 import type { ModelConfig } from "../../model/config.ts"
 import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
 import type { Activations } from "./activations.ts"
-import { attentionShape, headNorms, type Rotary, rotation, rowNorm } from "./forward.ts"
+import { attentionShape, headNorms, rotation, rowNorm } from "./forward.ts"
 import type { ModelParameters } from "./layout.ts"
+import type { Rotary } from "./rotary.ts"
 import type { Workspace } from "./workspace.ts"
 
 /**

@@ -1,13 +1,8 @@
 import type { ModelConfig } from "../../model/config.ts"
-import type { AttentionShape, Backend, Ints, NormShape, Tensor } from "../../tensor/backend.ts"
+import type { AttentionShape, Backend, Ints, NormShape } from "../../tensor/backend.ts"
 import type { Activations, LayerActivations } from "./activations.ts"
 import type { ModelParameters } from "./layout.ts"
-
-/** Cosines and sines of the rotary embedding, [positions, headDim / 2]. */
-export interface Rotary {
-  readonly cos: Tensor
-  readonly sin: Tensor
-}
+import type { Rotary } from "./rotary.ts"
 
 /** How a layer mixes its tokens: packed causal attention, or against a cache. Reads `at.qkv`, writes `at.attended`. */
 export type Attend = (at: LayerActivations, layer: number) => void
@@ -31,8 +26,11 @@ export const rowNorm = (config: ModelConfig, rows: number): NormShape => ({
 })
 
 /** The norms of query and key heads inside a fused qkv row (Qwen3). */
-export const headNorms = (config: ModelConfig, rows: number): { readonly query: NormShape; readonly key: NormShape } => {
-  const { eps, headDim, heads, kvHeads } = config
+export const headNorms = (
+  config: ModelConfig,
+  rows: number
+): { readonly query: NormShape; readonly key: NormShape } => {
+  const { headDim, heads, kvHeads, normEps: eps } = config
   const stride = (heads + 2 * kvHeads) * headDim
   return {
     query: { rows, groups: heads, dim: headDim, stride, offset: 0, eps },

@@ -67,7 +67,8 @@ export const layout = (backend: Backend, config: ModelConfig, head: ModelConfig[
         const layer = `model.layers.${l}`
         const attention = (name: string) => `${layer}.self_attn.${name}`
         const mlp = (name: string) => `${layer}.mlp.${name}`
-        const qkv = (kind: string) => take(...["q_proj", "k_proj", "v_proj"].map((name) => attention(`${name}.${kind}`)))
+        const qkv = (kind: string) =>
+          take(...["q_proj", "k_proj", "v_proj"].map((name) => attention(`${name}.${kind}`)))
         const gateUp = (kind: string) => take(mlp(`gate_proj.${kind}`), mlp(`up_proj.${kind}`))
         return {
           norm: take(`${layer}.input_layernorm.weight`),

@@ -1,4 +1,4 @@
-import type { Batch } from "../engine.ts"
+import type { Batch, Row } from "../engine.ts"
 
 /**
  * Some rows of a batch as the kernels take them: sequences one after the other, no padding. `outputs` are the token rows
@@ -23,13 +23,30 @@ export interface Limits {
   readonly microBatchTokens: number
 }
 
-/** Throws for token ids that the model does not have and for sequences longer than its context. */
-export const checkIds = (ids: Int32Array, limits: Limits): void => {
+const checkIds = (ids: Int32Array, row: number, vocab: number): void => {
   for (let i = 0; i < ids.length; i++) {
-    if (!(ids[i]! >= 0 && ids[i]! < limits.vocab)) {
-      throw new Error(`Token id ${ids[i]} is outside the vocabulary of ${limits.vocab}: was the text encoded for another model?`)
+    if (!(ids[i]! >= 0 && ids[i]! < vocab)) {
+      throw new Error(
+        `Row ${row} has token id ${ids[i]}, outside the vocabulary of ${vocab}: was the text encoded for another model?`
+      )
     }
   }
+}
+
+/** Throws for a row that the model cannot take: no prompt, too long, or token ids it does not have. */
+export const checkRow = ({ completion, prompt }: Row, i: number, { context, vocab }: Limits): void => {
+  if (prompt.length === 0) {
+    throw new Error(`Row ${i} has an empty prompt: nothing comes before its first token. Begin the prompt with bos.`)
+  }
+  const length = prompt.length + completion.length
+  if (length > context) {
+    throw new Error(
+      `Row ${i} has ${length} tokens (prompt ${prompt.length}, completion ${completion.length}), more than the model's `
+        + `context of ${context}. Shorten it or leave it out.`
+    )
+  }
+  checkIds(prompt, i, vocab)
+  checkIds(completion, i, vocab)
 }
 
 /**
@@ -41,18 +58,8 @@ export const pack = (batch: Batch, head: "tokens" | "values", limits: Limits): R
   const extra = head === "values" ? 1 : 0
   let first = 0
   batch.forEach((row, i) => {
-    if (row.prompt.length === 0) {
-      throw new Error(`Row ${i} has an empty prompt: nothing predicts its first token. Begin the prompt with bos.`)
-    }
+    checkRow(row, i, limits)
     const length = row.prompt.length + row.completion.length
-    if (length > limits.context) {
-      throw new Error(
-        `Row ${i} has ${length} tokens (prompt ${row.prompt.length}, completion ${row.completion.length}), `
-          + `more than the model's context of ${limits.context}. Shorten or drop it.`
-      )
-    }
-    checkIds(row.prompt, limits)
-    checkIds(row.completion, limits)
     const outputs = row.completion.length + extra
     if (outputs === 0) return
     const tokens = length - 1 + extra

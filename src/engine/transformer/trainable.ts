@@ -39,18 +39,25 @@ export const trainable = (
       const found = tensors.get(prefix + place.name)
       if (found === undefined) {
         if (absent(place)) backend.zero(backend.slice(flat, place.start, place.length))
-        else throw new Error(`The weights have no tensor "${prefix}${place.name}"; it should be [${place.shape.join(", ")}].`)
+        else {throw new Error(
+            `The weights have no tensor "${prefix}${place.name}"; it should be [${place.shape.join(", ")}].`
+          )}
       } else {
         if (found.shape.join() !== place.shape.join() || found.data.length !== place.length) {
           throw new Error(
-            `Tensor "${prefix}${place.name}" is [${found.shape.join(", ")}], its config wants [${place.shape.join(", ")}].`
+            `Tensor "${prefix}${place.name}" is [${found.shape.join(", ")}], its config wants [${
+              place.shape.join(", ")
+            }].`
           )
         }
         backend.write(flat, found.data, place.start)
       }
     }
   }
-  const save = (flat: Tensor, prefix: string): ReadonlyArray<readonly [string, { shape: ReadonlyArray<number>; data: Float32Array | Float64Array }]> =>
+  const save = (
+    flat: Tensor,
+    prefix: string
+  ): ReadonlyArray<readonly [string, { shape: ReadonlyArray<number>; data: Float32Array | Float64Array }]> =>
     places.map((
       { length, name, shape, start }
     ) => [prefix + name, { shape, data: backend.read(backend.slice(flat, start, length)) }])
@@ -107,7 +114,15 @@ export const trainable = (
       const { first, second } = ensureMoments()
       steps++
       const gradScale = norm > maxGradNorm ? maxGradNorm / norm : 1
-      backend.adamw(params, flat, first, second, { learningRate, beta1, beta2, eps, weightDecay, step: steps, gradScale })
+      backend.adamw(params, flat, first, second, {
+        learningRate,
+        beta1,
+        beta2,
+        eps,
+        weightDecay,
+        step: steps,
+        gradScale
+      })
       return norm
     },
     tensors: () => new Map(save(params, "")),

@@ -3,10 +3,11 @@
 
 #include "kernel.h"
 
-// e^x = 2^k e^r with k = round(x / ln 2), |r| ≤ ln 2 / 2, and e^r by the polynomial of Cephes' expf (2 ulp). x is held within
-// [-87.3, 88.3], where the result is a normal number; a NaN stays a NaN. -ffast-math would fold the rounding away.
+// e^x = 2^k e^r with k = round(x / ln 2), |r| ≤ ln 2 / 2, and e^r by the polynomial of Cephes' expf (2 ulp). Held
+// within [-88, 89], x gives k from -127, for which POW2 is 0, to 128, for which it is infinite: the result underflows to 0
+// below -87.7 and overflows above 88.3. A NaN stays a NaN. -ffast-math would fold the rounding away.
 INLINE vec exp_vec(vec x) {
-  x = MIN(MAX(x, SPLAT(-87.3f)), SPLAT(88.3f));
+  x = MIN(MAX(x, SPLAT(-88.f)), SPLAT(89.f));
   vec biased = ADD(MUL(x, SPLAT(1.44269504f)), SPLAT(MAGIC));
   vec k = SUB(biased, SPLAT(MAGIC));
   // ln 2 in two parts, the first exact when multiplied by k.

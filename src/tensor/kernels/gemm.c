@@ -39,6 +39,7 @@ static void pack_columns(float *packed, const float *b, long stride, long K, lon
       _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) sum[i][v] = FMA(x, row[v], sum[i][v]); \
     }                                                                  \
     b += TILE_COLS;                                                    \
+    KEEP_ORDER;                                                        \
   }
 
 #define TILE_SUMS                \

@@ -32,7 +32,7 @@ typedef v128_t vec;
 #define FMA(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
 #endif
 
-// 2^k where `biased` holds MAGIC + k, k from -126 to 127. MAGIC = 1.5 · 2²³ pushes an integer into the low mantissa bits.
+// 2^k where `biased` holds MAGIC + k, k from -126 to 127; 0 for -127, infinity for 128. MAGIC = 1.5 · 2²³ pushes an integer into the low mantissa bits.
 #define MAGIC 12582912.f
 #define POW2(biased) wasm_i32x4_shl(wasm_i32x4_add(biased, wasm_i32x4_const_splat(127 - 0x4b400000)), 23)
 

@@ -23,6 +23,9 @@ const flags = (variant: Variant): ReadonlyArray<string> => [
   ...(variant === "relaxed" ? ["-mrelaxed-simd"] : []),
   "-matomics",
   "-mbulk-memory",
+  // Loop strength reduction computes addresses in ways that leave no constant offset for the load itself.
+  "-mllvm",
+  "-disable-lsr",
   "-nostdlib",
   "-Wall",
   "-Werror",
@@ -64,10 +67,11 @@ const compile = async (variant: Variant, sources: Record<string, string>): Promi
   const output: Array<Uint8Array> = []
   const collect = (bytes: Uint8Array | null): void => void (bytes !== null && output.push(bytes.slice()))
   try {
+    // Loads the compiler; told what to do with its progress, it does not print it to stdout.
+    await clang.runLLVM(undefined, {}, { fetchProgress: () => {} })
     const files = await clang.commands.clang([...flags(variant), "-o", "kernels.wasm", "kernels.c"], sources, {
       stdout: collect,
-      stderr: collect,
-      fetchProgress: () => {}
+      stderr: collect
     })
     return (files as { readonly "kernels.wasm": Uint8Array })["kernels.wasm"]
   } catch (cause) {

@@ -1,0 +1,114 @@
+/**
+ * A described artefact: a checkpoint, a data set or a report that some stage makes. It is pure data, a node of a
+ * content-addressed expression graph: the operation that makes it, and the artefacts that the operation needs. Nothing has
+ * happened when one is built; `check`, `simulate` and `run` give it meaning.
+ *
+ * Its type carries what can go wrong: the kind, the model family (whose tokenizer it speaks), the inputs still open, the
+ * budgets nobody has capped, the KL allotted along its weight lineage, and the errors that making it can end with.
+ */
+import { Pipeable } from "effect"
+import type { Schema } from "effect"
+import type { Dimension } from "./Budget.ts"
+import { canonical } from "./Canonical.ts"
+import { sha256 } from "./Digest.ts"
+
+export const TypeId = "~keel/Artifact"
+
+export type Kind =
+  | "BaseModel"
+  | "Policy"
+  | "RewardModel"
+  | "ValueModel"
+  | "Text"
+  | "Prompts"
+  | "Demonstrations"
+  | "Preferences"
+  | "Completions"
+  | "Evaluation"
+
+/** Kinds that hold weights, and so belong to a family and share its tokenizer. */
+export const modelKinds: ReadonlyArray<Kind> = ["BaseModel", "Policy", "RewardModel", "ValueModel"]
+
+/** What makes an artefact: the operation, its parameters as JSON, and the artefacts on its wires. */
+export interface Node {
+  readonly op: string
+  readonly kind: Kind
+  /** Model family of a model, `""` of anything else. */
+  readonly family: string
+  readonly params: Schema.Json
+  readonly wires: Readonly<Record<string, Any>>
+}
+
+/**
+ * @typeParam K - kind
+ * @typeParam F - model family
+ * @typeParam I - inputs still open, as `name: Kind`
+ * @typeParam B - budgets that nobody has capped
+ * @typeParam A - KL allotted along the weight lineage, milli-nats per sequence (a union when there are several paths)
+ * @typeParam E - errors that making it can end with
+ */
+export interface Artifact<
+  out K extends Kind,
+  out F extends string = string,
+  out I extends string = never,
+  out B extends Dimension = never,
+  out A extends number = 0,
+  out E = never
+> extends Pipeable.Pipeable {
+  readonly [TypeId]: {
+    readonly kind: K
+    readonly family: F
+    readonly open: I
+    readonly uncapped: B
+    readonly allotted: A
+    readonly error: E
+  }
+  /** SHA-256 of the canonical description, 64 hexadecimal digits. Also the cache key and the seed of all randomness. */
+  readonly id: string
+  readonly node: Node
+}
+
+export type Any = Artifact<Kind, string, string, Dimension, number, unknown>
+
+export type KindOf<A> = A extends Artifact<infer K, any, any, any, any, any> ? K : never
+export type FamilyOf<A> = A extends Artifact<any, infer F, any, any, any, any> ? F : never
+export type OpenOf<A> = A extends Artifact<any, any, infer I, any, any, any> ? I : never
+export type UncappedOf<A> = A extends Artifact<any, any, any, infer B, any, any> ? B : never
+export type AllottedOf<A> = A extends Artifact<any, any, any, any, infer N, any> ? N : never
+export type ErrorOf<A> = A extends Artifact<any, any, any, any, any, infer E> ? E : never
+
+/** The identity of a node: operation, parameters, and the identities of its inputs; nothing else. */
+export const idOf = (op: string, params: Schema.Json, inputs: Readonly<Record<string, string>>): string =>
+  sha256(canonical({ op, params, inputs }))
+
+/** Builds the value of any artefact; the constructors of `dsl/stages` give it its type. */
+export const make = (node: Node): Any => {
+  const inputs = Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
+  return Object.freeze(Object.assign(Object.create(Pipeable.Prototype), {
+    [TypeId]: TypeId,
+    id: idOf(node.op, node.params, inputs),
+    node: Object.freeze(node)
+  }))
+}
+
+export const isArtifact = (value: unknown): value is Any =>
+  typeof value === "object" && value !== null && TypeId in value
+
+/** Every artefact that `roots` depend on, itself included, each once, after everything it needs. */
+export const lineage = (...roots: ReadonlyArray<Any>): ReadonlyArray<Any> => {
+  const done = new Map<string, Any>()
+  // An explicit stack: a chain of ten thousand stages must not overflow the call stack.
+  const stack: Array<{ readonly of: Any; readonly expanded: boolean }> = roots.map((of) => ({ of, expanded: false }))
+    .reverse()
+  while (stack.length > 0) {
+    const { expanded, of } = stack.pop()!
+    if (done.has(of.id)) continue
+    if (expanded) {
+      done.set(of.id, of)
+      continue
+    }
+    stack.push({ of, expanded: true })
+    for (const input of Object.values(of.node.wires).reverse()) if (!done.has(input.id)) stack.push({ of: input, expanded: false })
+  }
+  return [...done.values()]
+}

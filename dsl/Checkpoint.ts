@@ -1,0 +1,23 @@
+/** A model that exists already: a Hugging Face folder (`config.json`, `model.safetensors`, `tokenizer.json`). */
+import { Schema } from "effect"
+import type * as Artifact from "./Artifact.ts"
+import type { Definition } from "./Definition.ts"
+import { build } from "./Definition.ts"
+
+export class Checkpoint extends Schema.TaggedClass<Checkpoint>()("Checkpoint", {
+  /** The family whose tokenizer it speaks; models of different families do not mix. */
+  family: Schema.NonEmptyString,
+  path: Schema.NonEmptyString
+}) {}
+
+export const definition = {
+  op: "Checkpoint",
+  schema: Checkpoint,
+  wires: {},
+  main: "",
+  makes: (params: Readonly<Record<string, any>>) => ({ kind: "BaseModel", family: String(params["family"]) })
+} as const satisfies Definition
+
+/** A base model from a Hugging Face folder. */
+export const huggingFace = <const F extends string>(family: F, path: string): Artifact.Artifact<"BaseModel", F> =>
+  build(definition, {}, { family, path }) as Artifact.Artifact<"BaseModel", F>

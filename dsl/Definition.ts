@@ -1,0 +1,47 @@
+/**
+ * What every operation says of itself, once: its schema, its wires, and what it makes. The constructors use it to build
+ * nodes, `Pipeline.fromJson` to read them back, `check` to judge them.
+ *
+ * A constructor never throws: parameters keep whatever was written, defaults filled in, and `check` reports every mistake of
+ * the whole pipeline at once.
+ */
+import type { Schema } from "effect"
+import * as Artifact from "./Artifact.ts"
+import type { Connected, Wires } from "./Wires.ts"
+
+/** A `Schema` class with a `_tag`, as each operation's parameters are. */
+export interface Params {
+  new(input: any, options?: { readonly disableChecks?: boolean }): { readonly _tag: string }
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+export interface Definition<Op extends string = string, S extends Wires = Wires> {
+  readonly op: Op
+  readonly schema: Params & Schema.Codec<any, any>
+  readonly wires: S
+  /** The wire whose family the operation works in; `""` when it has none. */
+  readonly main: string
+  /** Kind and family of the result. */
+  readonly makes: (
+    params: Readonly<Record<string, any>>,
+    wires: Connected
+  ) => { readonly kind: Artifact.Kind; readonly family: string }
+}
+
+/** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */
+const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Readonly<Record<string, Schema.Json>> => {
+  const { _tag, ...defaulted } = new schema(params, { disableChecks: true })
+  return JSON.parse(JSON.stringify({ ...params, ...defaulted })) as Record<string, Schema.Json>
+}
+
+/** The node of one use of an operation. Wires that were left out are absent. */
+export const build = (
+  definition: Definition,
+  wires: Readonly<Record<string, Artifact.Any | undefined>>,
+  params: Readonly<Record<string, unknown>>
+): Artifact.Any => {
+  const connected = Object.fromEntries(Object.entries(wires).filter(([, of]) => of !== undefined)) as Connected
+  const encoded = encode(definition.schema, params)
+  const { family, kind } = definition.makes(encoded, connected)
+  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected })
+}

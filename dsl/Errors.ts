@@ -1,0 +1,62 @@
+/** What a stage of a pipeline can end with. An artefact's type lists the ones of everything it depends on. */
+import { Schema } from "effect"
+
+/** The measured KL from the initial model passed its cap; the last checkpoint within it was kept. */
+export class KlBudgetExceeded extends Schema.TaggedError<KlBudgetExceeded>()("KlBudgetExceeded", {
+  stage: Schema.String,
+  step: Schema.Number,
+  /** Measured, milli-nats per sequence. */
+  spent: Schema.Number,
+  standardError: Schema.Number,
+  cap: Schema.Number,
+  /** Where the last checkpoint within the cap is, and at which step it was taken. */
+  kept: Schema.String,
+  keptStep: Schema.Number
+}) {
+  override get message() {
+    return `${this.stage} spent ${this.spent} ± ${this.standardError} mnats of KL per sequence at step ${this.step}; the cap is ${this.cap}. ` +
+      `Kept: step ${this.keptStep}, ${this.kept}. Raise the cap, raise beta, lower the learning rate or run fewer steps.`
+  }
+}
+
+/** A loss, reward, gradient or KL was not finite; the last good checkpoint was kept. */
+export class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
+  stage: Schema.String,
+  step: Schema.Number,
+  quantity: Schema.String,
+  value: Schema.String,
+  kept: Schema.String
+}) {
+  override get message() {
+    return `${this.stage}: ${this.quantity} is ${this.value} at step ${this.step}. Kept: ${this.kept}. ` +
+      `Lower the learning rate, clip gradients harder, or look at the data of this step.`
+  }
+}
+
+/** A resource other than KL passed its cap. */
+export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("BudgetExceeded", {
+  stage: Schema.String,
+  dimension: Schema.String,
+  spent: Schema.Number,
+  cap: Schema.Number,
+  kept: Schema.String
+}) {
+  override get message() {
+    return `${this.stage} has used ${this.spent} ${this.dimension}; the cap is ${this.cap}. Kept: ${this.kept}. ` +
+      `Raise the cap or shorten the stage.`
+  }
+}
+
+/** Data that a stage cannot use. */
+export class UnusableData extends Schema.TaggedError<UnusableData>()("UnusableData", {
+  stage: Schema.String,
+  problem: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.stage}: ${this.problem}. ${this.remedy}`
+  }
+}
+
+/** What any training stage can end with. */
+export type TrainingError = Diverged | BudgetExceeded | UnusableData

@@ -1,0 +1,18 @@
+/**
+ * Gold rewards: what we really want, known only where a checker exists. A gold reward judges (`Compare`) and observes
+ * (`Evaluate`); no stage can be trained on one, which is why over-optimisation of the proxy can be seen at all.
+ * In `simulate` every gold reward is the one of the tabular world.
+ */
+import { Schema } from "effect"
+
+/** The checker of the built-in `tales` task: does the story do what the instruction asked? */
+export class TalesChecker extends Schema.TaggedClass<TalesChecker>()("TalesChecker", {}) {}
+
+/** A checker of children's stories in ordinary English: continuity, dialogue, repetition, resolution. */
+export class StoryChecker extends Schema.TaggedClass<StoryChecker>()("StoryChecker", {}) {}
+
+export const Gold = Schema.Union([TalesChecker, StoryChecker]).pipe(Schema.toTaggedUnion("_tag"))
+export type Gold = typeof Gold.Type
+
+export const tales: TalesChecker = new TalesChecker()
+export const stories: StoryChecker = new StoryChecker()

@@ -1,0 +1,259 @@
+/**
+ * A pipeline is the artefact at its root. Here are the operators on whole pipelines: inputs and their connection, caps,
+ * JSON out and in, and overrides. What a pipeline *means* is up to the interpreters in `src/interpreters`.
+ */
+import { Function, Result, Schema } from "effect"
+import type { Exceeding } from "./Arithmetic.ts"
+import * as Artifact from "./Artifact.ts"
+import type { Dimension } from "./Budget.ts"
+import { canonical } from "./Canonical.ts"
+import { build, type Definition } from "./Definition.ts"
+import type { BudgetExceeded, KlBudgetExceeded } from "./Errors.ts"
+import type { Kl } from "./Kl.ts"
+import { definitionOf, definitions, Stage } from "./Stage.ts"
+
+// ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** An artefact left open; `connect` closes it, and nothing runs before. */
+export const input = <const N extends string, K extends Artifact.Kind, const F extends string = "">(
+  name: N,
+  kind: K,
+  family: F = "" as F
+): Artifact.Artifact<K, F, `${N}: ${K}`> => build(definitions.Input, {}, { name, kind, family }) as never
+
+type NameOf<I> = I extends `${infer N}: ${string}` ? N : never
+
+/** Rewrites every node of `root` once, inputs first. */
+const rewrite = (root: Artifact.Any, f: (artifact: Artifact.Any, wires: Readonly<Record<string, Artifact.Any>>) => Artifact.Any) => {
+  const done = new Map<string, Artifact.Any>()
+  for (const artifact of Artifact.lineage(root)) {
+    const wires = Object.fromEntries(Object.entries(artifact.node.wires).map(([name, of]) => [name, done.get(of.id)!]))
+    done.set(artifact.id, f(artifact, wires))
+  }
+  return done.get(root.id)!
+}
+
+const rewire = (artifact: Artifact.Any, wires: Readonly<Record<string, Artifact.Any>>) =>
+  Artifact.make({ ...artifact.node, wires })
+
+/** Connects open inputs by name. */
+export const connect = <
+  K extends Artifact.Kind,
+  F extends string,
+  I extends string,
+  B extends Dimension,
+  A extends number,
+  E,
+  const C extends { readonly [N in NameOf<I>]?: Artifact.Any }
+>(
+  self: Artifact.Artifact<K, F, I, B, A, E>,
+  inputs: C
+): Artifact.Artifact<
+  K,
+  F,
+  Exclude<I, `${keyof C & string}: ${string}`> | Artifact.OpenOf<C[keyof C]>,
+  B | Artifact.UncappedOf<C[keyof C]>,
+  A,
+  E | Artifact.ErrorOf<C[keyof C]>
+> =>
+  rewrite(self, (artifact, wires) => {
+    if (artifact.node.op !== "Input") return rewire(artifact, wires)
+    const name = (artifact.node.params as { readonly name: string }).name
+    return (inputs as Readonly<Record<string, Artifact.Any>>)[name] ?? artifact
+  }) as never
+
+// ── caps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Limits {
+  /** Measured KL from the initial model `from`, mean over held prompts. */
+  readonly kl?: Kl<"sequence", number>
+  /** The initial model. Needed with `kl`: a distance without a starting point is none. */
+  readonly from?: Artifact.Any
+  /** Tokens generated and trained on, per stage. */
+  readonly tokens?: number
+  /** Bytes held by the engine at any one time. */
+  readonly memory?: number
+  /** Wall-clock seconds of one stage. */
+  readonly seconds?: number
+}
+
+type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
+  ? L extends { readonly from: Artifact.Any }
+    ? [Exceeding<A, C>] extends [never] ? unknown
+    : `KL over budget: ${Exceeding<A, C>} mnats allotted, cap is ${C}`
+  : "Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
+  : unknown
+
+/**
+ * Caps what the stages between `from` and `self` may spend.
+ *
+ * The allowances of those stages must fit under the KL cap: that is checked by the compiler when they are literals, and by
+ * `check` always. The cap itself is held against the *measured* KL from `from`: allowances are allocations, and their sum
+ * bounds nothing (RECIPES: per-stage KLs do not add up).
+ */
+export const cap: {
+  <const L extends Limits>(limits: L): <
+    K extends Artifact.Kind,
+    F extends string,
+    I extends string,
+    B extends Dimension,
+    A extends number,
+    E
+  >(
+    self: Artifact.Artifact<K, F, I, B, A, E> & Allotted<A, L>
+  ) => Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E>
+  <
+    K extends Artifact.Kind,
+    F extends string,
+    I extends string,
+    B extends Dimension,
+    A extends number,
+    E,
+    const L extends Limits
+  >(
+    self: Artifact.Artifact<K, F, I, B, A, E> & Allotted<A, L>,
+    limits: L
+  ): Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E>
+} = Function.dual(2, (self: Artifact.Any, { from, ...limits }: Limits) => build(definitions.Cap, { of: self, from }, limits))
+
+/**
+ * What an interpreter takes: no input open, and KL capped. A pipeline that spends KL without a cap, or waits for an input,
+ * is a compile error that says so. Other open budgets stay visible in the type and are allowed.
+ */
+export type Runnable<P extends Artifact.Any> = [Artifact.OpenOf<P>] extends [never]
+  ? "kl" extends Artifact.UncappedOf<P>
+    ? "This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
+  : unknown
+  : `This pipeline still waits for the input ${Artifact.OpenOf<P>}: connect it with Pipeline.connect`
+
+/** The identity function on pipelines that can run; the type error of one that cannot. */
+export const runnable = <P extends Artifact.Any>(pipeline: P & Runnable<P>): P => pipeline
+
+export type { BudgetExceeded, KlBudgetExceeded }
+
+// ── JSON ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const NodeJson = Schema.Struct({
+  id: Schema.String,
+  op: Schema.String,
+  params: Schema.Json,
+  inputs: Schema.Record(Schema.String, Schema.String)
+})
+const PipelineJson = Schema.Struct({ keel: Schema.Literal(1), root: Schema.String, nodes: Schema.Array(NodeJson) })
+
+/** A description that cannot be read back. */
+export class BadDescription extends Schema.TaggedError<BadDescription>()("BadDescription", {
+  problems: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `This is not a Keel description:\n${this.problems.map((problem) => `  - ${problem}`).join("\n")}`
+  }
+}
+
+/** Canonical JSON: every node once, after its inputs. Equal descriptions are equal bytes. */
+export const toJson = (root: Artifact.Any): string =>
+  canonical({
+    keel: 1,
+    root: root.id,
+    nodes: Artifact.lineage(root).map(({ id, node }) => ({
+      id,
+      op: node.op,
+      params: node.params,
+      inputs: Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
+    }))
+  })
+
+const lines = (message: string): ReadonlyArray<string> =>
+  message.split(/\n(?! )/).map((issue) => issue.replace(/\n\s*/g, " "))
+
+/** Mistakes in a node's parameters, one line each; unknown keys are among them. */
+export const paramMistakes = (definition: Definition, params: Schema.Json): ReadonlyArray<string> => {
+  const decoded = Schema.decodeUnknownResult(definition.schema, { errors: "all", onExcessProperty: "error" })({
+    _tag: definition.op,
+    ...(params as object)
+  })
+  return Result.isFailure(decoded) ? lines(decoded.failure.message) : []
+}
+
+/** The typed parameters of a node; throws when `check` would have complained. */
+export const stageOf = (artifact: Artifact.Any): Stage =>
+  Schema.decodeUnknownSync(Stage as unknown as Schema.Codec<Stage, unknown>)({
+    _tag: artifact.node.op,
+    ...(artifact.node.params as object)
+  })
+
+/** Reads a description back, refusing unknown keys, unknown operations, ids that do not match and dangling inputs. */
+export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescription> => {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    return Result.fail(new BadDescription({ problems: [`not JSON: ${error instanceof Error ? error.message : String(error)}`] }))
+  }
+  const decoded = Schema.decodeUnknownResult(PipelineJson, { errors: "all", onExcessProperty: "error" })(parsed)
+  if (Result.isFailure(decoded)) return Result.fail(new BadDescription({ problems: lines(decoded.failure.message) }))
+  const problems: Array<string> = []
+  const built = new Map<string, Artifact.Any>()
+  for (const { id, inputs, op, params } of decoded.success.nodes) {
+    const where = `node ${op} ${id.slice(0, 8)}`
+    const definition = definitionOf(op)
+    if (definition === undefined) {
+      problems.push(`${where}: no such operation; there are ${Object.keys(definitions).join(", ")}`)
+      continue
+    }
+    problems.push(...paramMistakes(definition, params).map((problem) => `${where}: ${problem}`))
+    const missing = Object.entries(inputs).filter(([, of]) => !built.has(of))
+    problems.push(
+      ...missing.map(([wire, of]) => `${where}: its input '${wire}' (${of.slice(0, 8)}) does not stand before it`)
+    )
+    if (missing.length > 0) continue
+    const wires = Object.fromEntries(Object.entries(inputs).map(([wire, of]) => [wire, built.get(of)!]))
+    const { family, kind } = definition.makes(params as Record<string, unknown>, wires)
+    const artifact = Artifact.make({ op, kind, family, params, wires })
+    if (artifact.id !== id) problems.push(`${where}: its contents hash to ${artifact.id.slice(0, 8)}: edited by hand?`)
+    built.set(id, artifact)
+  }
+  const root = built.get(decoded.success.root)
+  if (root === undefined) problems.push(`the root ${decoded.success.root.slice(0, 8)} is not among the nodes`)
+  return problems.length > 0 || root === undefined ? Result.fail(new BadDescription({ problems })) : Result.succeed(root)
+}
+
+// ── overrides ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const setIn = (value: Schema.Json, path: ReadonlyArray<string>, to: Schema.Json): Schema.Json => {
+  const [head, ...rest] = path
+  if (head === undefined) return to
+  const record = (typeof value === "object" && value !== null ? value : {}) as Readonly<Record<string, Schema.Json>>
+  return { ...record, [head]: setIn(record[head] ?? {}, rest, to) }
+}
+
+/**
+ * Replaces one parameter of every operation of a name: `set(pipeline, "ppo.beta", 0.1)`. The name is the operation's in any
+ * case, or the first characters of a node's id. Ids change from there on, as for any other edit. Returns the names that
+ * would have matched when none does.
+ */
+export const set = (root: Artifact.Any, path: string, value: Schema.Json): Result.Result<Artifact.Any, string> => {
+  const [name = "", ...keys] = path.split(".")
+  const matches = (artifact: Artifact.Any) =>
+    artifact.node.op.toLowerCase() === name.toLowerCase() || (name.length >= 4 && artifact.id.startsWith(name))
+  const all = Artifact.lineage(root)
+  if (keys.length === 0 || !all.some(matches)) {
+    const names = [...new Set(all.map(({ node }) => node.op.toLowerCase()))].sort()
+    return Result.fail(`--set ${path}: write OPERATION.PARAMETER=VALUE; the operations here are ${names.join(", ")}`)
+  }
+  return Result.succeed(rewrite(root, (artifact, wires) => {
+    const { node } = artifact
+    const params = matches(artifact) ? setIn(node.params, keys, value) : node.params
+    const made = definitionOf(node.op)?.makes(params as Record<string, unknown>, wires) ?? node
+    return Artifact.make({ op: node.op, kind: made.kind, family: made.family, params, wires })
+  }))
+}
+
+/** Sets the `seed` of every stage that has one. */
+export const seed = (root: Artifact.Any, value: number): Artifact.Any =>
+  rewrite(root, (artifact, wires) => {
+    const { node } = artifact
+    const params = node.params as Readonly<Record<string, Schema.Json>>
+    const seeded = "seed" in params ? { ...params, seed: value } : params
+    return Artifact.make({ ...node, params: seeded, wires })
+  })

@@ -1,0 +1,54 @@
+/** A description for people: an indented list and a Mermaid graph. */
+import type { Schema } from "effect"
+import * as Artifact from "./Artifact.ts"
+
+const short = (value: Schema.Json): string => {
+  if (Array.isArray(value)) return `[${value.map(short).join(", ")}]`
+  if (typeof value === "object" && value !== null) {
+    const { _tag, ...rest } = value as Readonly<Record<string, Schema.Json>>
+    const inner = Object.entries(rest).filter(([, v]) => JSON.stringify(v) !== "{}").map(([k, v]) => `${k} ${short(v!)}`)
+    return [...(typeof _tag === "string" ? [_tag] : []), ...(inner.length > 0 ? [`(${inner.join(", ")})`] : [])].join(" ")
+  }
+  return typeof value === "string" ? value : JSON.stringify(value)
+}
+
+/** `sft-1a2b3c4d`: the operation and the beginning of the id; how logs, files and reports call a node. */
+export const label = (artifact: Artifact.Any): string => `${artifact.node.op.toLowerCase()}-${artifact.id.slice(0, 8)}`
+
+/** One node a line in the order in which they are made, with its wires, then its parameters. */
+export const text = (root: Artifact.Any): string =>
+  Artifact.lineage(root).map((artifact) => {
+    const { node } = artifact
+    const wires = Object.entries(node.wires).map(([wire, of]) => `${wire}: ${label(of)}`).join("  ")
+    const params = Object.entries(node.params as Record<string, Schema.Json>).map(([k, v]) => `${k}=${short(v)}`)
+    const kind = `${node.kind}${node.family === "" ? "" : ` of ${node.family}`}`
+    return [`${label(artifact)} → ${kind}${wires === "" ? "" : `   ← ${wires}`}`, ...wrap(params, 116, "    ")].join("\n")
+  }).join("\n")
+
+const wrap = (words: ReadonlyArray<string>, width: number, indent: string): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  for (const word of words) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 2 + word.length <= width) lines[lines.length - 1] = `${last}  ${word}`
+    else lines.push(indent + word)
+  }
+  return lines
+}
+
+/** A Mermaid flowchart: data are rounded, models are boxes, caps are hexagons. */
+export const mermaid = (root: Artifact.Any): string => {
+  const box = (artifact: Artifact.Any): string => {
+    const { kind, op } = artifact.node
+    const text = op === "Source" || op === "Input" ? kind : op
+    if (op === "Cap") return `{{"${text}"}}`
+    return Artifact.modelKinds.includes(kind) ? `["${text}"]` : `(["${text}"])`
+  }
+  const nodes = Artifact.lineage(root)
+  return [
+    "flowchart LR",
+    ...nodes.map((artifact) => `  ${label(artifact)}${box(artifact)}`),
+    ...nodes.flatMap((artifact) =>
+      Object.entries(artifact.node.wires).map(([wire, of]) => `  ${label(of)} -- ${wire} --> ${label(artifact)}`)
+    )
+  ].join("\n")
+}

@@ -1,0 +1,81 @@
+/**
+ * Where data comes from: a file in one of TRL's dataset formats, or a task that Keel makes itself. `simulate` does not read
+ * either: it takes the rows of the same role from its tabular world.
+ *
+ * Data stands in the description by name and parameters; a file's contents become part of the identity of what is trained on
+ * it through `sha256`, when it is given.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "./Artifact.ts"
+import type { Definition } from "./Definition.ts"
+import { build } from "./Definition.ts"
+import { Count, or, Seed } from "./Training.ts"
+
+/** A `.jsonl`, `.jsonl.gz` or `.txt` file; relative paths are relative to the working directory. */
+export class File extends Schema.TaggedClass<File>()("File", {
+  path: Schema.NonEmptyString,
+  /** Which of the file's fields holds which of TRL's, e.g. `{ prompt: "question", completion: "answer" }`. */
+  fields: or(Schema.Record(Schema.String, Schema.String), {}),
+  /** Skips this many rows first. */
+  offset: or(Schema.Natural, 0),
+  /** Reads at most this many rows. */
+  limit: Schema.optionalKey(Count)
+}) {}
+
+/**
+ * `tales`: tiny stories written to order, made by Keel. A grammar of about 150 words, instructions, mediocre demonstrations,
+ * and a checker that says what a good story is (`src/data/tales`, `src/rewards/tales.ts`).
+ */
+export class Tales extends Schema.TaggedClass<Tales>()("Tales", {
+  /** Instructions of `train` and `held` never overlap. */
+  split: or(Schema.Literals(["train", "held"]), "train"),
+  count: Count,
+  seed: Seed
+}) {}
+
+/**
+ * The openings of stories in a file (fields as for `File`), cut after `words` words: prompts for continuation, or, as
+ * demonstrations, the opening with the rest of its story.
+ */
+export class Openings extends Schema.TaggedClass<Openings>()("Openings", {
+  path: Schema.NonEmptyString,
+  words: Count,
+  /** Demonstrations stop at the end of the sentence that reaches this many words. */
+  continuation: or(Count, 60),
+  offset: or(Schema.Natural, 0),
+  limit: Schema.optionalKey(Count)
+}) {}
+
+export const Origin = Schema.Union([File, Tales, Openings])
+export type Origin = typeof Origin.Type
+
+const Role = Schema.Literals(["Text", "Prompts", "Demonstrations", "Preferences"])
+
+/** The operation that stands for a data set. */
+export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role, origin: Origin }) {}
+
+export const definition = {
+  op: "Source",
+  schema: Source,
+  wires: {},
+  main: "",
+  makes: (params: Readonly<Record<string, any>>) => ({ kind: params["role"] as Artifact.Kind, family: "" })
+} as const satisfies Definition
+
+const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
+  build(definition, {}, { role, origin }) as Artifact.Artifact<K, "">
+
+/** Plain text (`text`), one document a row. */
+export const text = source("Text")
+/** Instructions (`prompt`). */
+export const prompts = source("Prompts")
+/** Instructions with an answer (`prompt`, `completion`). */
+export const demonstrations = source("Demonstrations")
+/** Pairs of answers (`prompt`, `chosen`, `rejected`, optional `margin`). */
+export const preferences = source("Preferences")
+
+export const file = (path: string, options: Omit<typeof File["~type.make.in"], "path"> = {}): File =>
+  new File({ path, ...options }, { disableChecks: true })
+export const tales = (options: typeof Tales["~type.make.in"]): Tales => new Tales(options, { disableChecks: true })
+export const openings = (path: string, options: Omit<typeof Openings["~type.make.in"], "path">): Openings =>
+  new Openings({ path, ...options }, { disableChecks: true })

@@ -1,0 +1,49 @@
+/**
+ * Comparison data: for each prompt the policy writes `completionsPerPrompt` answers and a labeler says of each pair which is
+ * better (InstructGPT §3.4, K = 4 … 9). The labeler prefers by Bradley–Terry on the gold reward, with the noise and the
+ * biases of `src/rewards/labeler.ts`: what a reward model learns from it is a *proxy*. Done by `src/stages/compare.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { UnusableData } from "../Errors.ts"
+import { Gold } from "../Gold.ts"
+import { Count, or, Positive, Seed } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model } from "../Wires.ts"
+
+export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
+  gold: Gold,
+  completionsPerPrompt: or(Schema.Int.check(Schema.isGreaterThan(1, { message: "a pair needs at least 2 completions" })), 2),
+  temperature: or(Positive, 1),
+  /** Longest completion, tokens. */
+  maxNewTokens: Count,
+  seed: Seed
+}) {}
+
+const wires = {
+  policy: model(["BaseModel", "Policy"], "the policy that writes the answers, e.g. the output of Sft.make(…)"),
+  prompts: data("Prompts", "instructions, e.g. Source.prompts(…)")
+} as const
+
+export const definition = {
+  op: "Compare",
+  schema: Compare,
+  wires,
+  main: "policy",
+  makes: () => ({ kind: "Preferences", family: "" })
+} as const satisfies Definition
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Compare", typeof wires, "policy", W>,
+  params: typeof Compare["~type.make.in"]
+): Artifact.Artifact<
+  "Preferences",
+  "",
+  Artifact.OpenOf<W[keyof W]>,
+  Artifact.UncappedOf<W[keyof W]> | Compute,
+  0,
+  Artifact.ErrorOf<W[keyof W]> | UnusableData
+> => build(definition, connected, params) as never

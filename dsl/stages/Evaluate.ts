@@ -1,0 +1,76 @@
+/**
+ * A report on models side by side: gold reward, proxy reward and its accuracy on held-out pairs, KL from the initial model,
+ * length, and sample completions, each with its standard error. Observing changes nothing and trains nothing. Done by
+ * `src/stages/evaluate.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { UnusableData } from "../Errors.ts"
+import { Gold } from "../Gold.ts"
+import { Count, NonNegative, or, Seed } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
+
+export class Evaluate extends Schema.TaggedClass<Evaluate>()("Evaluate", {
+  gold: Gold,
+  /** 0 is greedy: KL needs samples, so it is then left out. */
+  temperature: or(NonNegative, 1),
+  /** Longest completion, tokens. */
+  maxNewTokens: Count,
+  /** Completions shown side by side. */
+  shown: or(Schema.Natural, 3),
+  seed: Seed
+}) {}
+
+const wires = {
+  initial: model(["BaseModel", "Policy"], "the model that KL is measured from, e.g. initial: sft"),
+  reward: optional(model(["RewardModel"], "a RewardModel: the proxy reward to report")),
+  prompts: data("Prompts", "held-out instructions, e.g. Source.prompts(…)"),
+  preferences: optional(data("Preferences", "held-out pairs for the reward model's accuracy"))
+} as const
+
+const policy = model(["BaseModel", "Policy"], "a policy to report on")
+
+/** The wires of one use: the fixed ones and `models.NAME` for each model reported on. */
+export const wiresOf = (connected: Connected) => ({
+  ...wires,
+  ...Object.fromEntries(Object.keys(connected).filter((name) => name.startsWith("models.")).map((name) => [name, policy]))
+})
+
+export const definition = {
+  op: "Evaluate",
+  schema: Evaluate,
+  wires,
+  main: "initial",
+  makes: () => ({ kind: "Evaluation", family: "" })
+} as const satisfies Definition
+
+type CheckedModels<F extends string, M extends Connected> = {
+  readonly [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy"
+    ? [Artifact.FamilyOf<M[K]>] extends [F] ? unknown
+    : `Evaluate.models.${K & string} is of family '${Artifact.FamilyOf<
+      M[K]
+    >}' but Evaluate works on '${F}': they must share a tokenizer`
+    : `Evaluate.models.${K & string} needs a policy to report on, not a ${Artifact.KindOf<M[K]>}`
+}
+
+export const make = <const W extends Connected, const M extends Connected>(
+  connected: W & Checked<"Evaluate", typeof wires, "initial", W>,
+  models: M & CheckedModels<Artifact.FamilyOf<W["initial"]>, M>,
+  params: typeof Evaluate["~type.make.in"]
+): Artifact.Artifact<
+  "Evaluation",
+  "",
+  Artifact.OpenOf<W[keyof W] | M[keyof M]>,
+  Artifact.UncappedOf<W[keyof W] | M[keyof M]> | Compute,
+  Artifact.AllottedOf<M[keyof M]>,
+  Artifact.ErrorOf<W[keyof W] | M[keyof M]> | UnusableData
+> =>
+  build(
+    definition,
+    { ...(connected as Connected), ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of])) },
+    params
+  ) as never

@@ -1,0 +1,65 @@
+/**
+ * A base model from plain text: next-token cross-entropy, L = −(1/N) Σ log π(x_t | x_<t), over documents packed into rows.
+ * Here so that a recipe can start from nothing; the other stages start from any checkpoint. Trained by
+ * `src/stages/pretrain.ts`, loss in `src/losses/crossEntropy.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { TrainingError } from "../Errors.ts"
+import { Count, NonNegative, or, training } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data } from "../Wires.ts"
+
+/** Shape of a Llama-family model with tied embeddings. */
+export class Shape extends Schema.Class<Shape>("Shape")({
+  /** Width of the residual stream (`hidden_size`). */
+  dim: Count,
+  layers: Count,
+  heads: Count,
+  /** Key/value heads; fewer than `heads` is grouped-query attention. */
+  kvHeads: Count,
+  /** Width of the SwiGLU feed-forward (`intermediate_size`). */
+  ffn: Count,
+  /** Longest sequence, tokens. */
+  context: Count
+}) {}
+
+export class Pretrain extends Schema.TaggedClass<Pretrain>()("Pretrain", {
+  /** Name of the new model family. */
+  family: Schema.NonEmptyString,
+  model: Shape,
+  /** `words`: one token per word of the corpus and of the built-in task. `characters`: one per character. */
+  tokenizer: or(Schema.Literals(["words", "characters"]), "words"),
+  /** Optimiser steps. */
+  steps: Count,
+  /** Documents per optimiser step. */
+  batchSize: Count,
+  /** Standard deviation of the initial weights. */
+  initScale: or(NonNegative, 0.02),
+  ...training
+}) {}
+
+const wires = { text: data("Text", "plain text, e.g. Source.text(…)") } as const
+
+export const definition = {
+  op: "Pretrain",
+  schema: Pretrain,
+  wires,
+  main: "",
+  makes: (params: Readonly<Record<string, any>>) => ({ kind: "BaseModel", family: String(params["family"]) })
+} as const satisfies Definition
+
+export const make = <const W extends Connected, const F extends string>(
+  connected: W & Checked<"Pretrain", typeof wires, never, W>,
+  params: Omit<typeof Pretrain["~type.make.in"], "family"> & { readonly family: F }
+): Artifact.Artifact<
+  "BaseModel",
+  F,
+  Artifact.OpenOf<W[keyof W]>,
+  Artifact.UncappedOf<W[keyof W]> | Compute,
+  0,
+  Artifact.ErrorOf<W[keyof W]> | TrainingError
+> => build(definition, connected, params) as never

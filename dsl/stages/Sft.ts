@@ -1,0 +1,49 @@
+/**
+ * Supervised (instruction) fine-tuning: cross-entropy on demonstrations, zero loss on the prompt,
+ * L = −Σ_t m_t log π(y_t | x, y_<t) / N (InstructGPT, Ouyang et al. 2022, §3.5). Trained by `src/stages/sft.ts`, loss in
+ * `src/losses/crossEntropy.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { TrainingError } from "../Errors.ts"
+import { Count, or, training } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model } from "../Wires.ts"
+
+export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
+  /** Passes over the demonstrations. */
+  epochs: or(Count, 1),
+  /** Demonstrations per optimiser step. */
+  batchSize: Count,
+  /** `token-mean` over the whole batch, or `sum` (Tülu 3 §4.3.2). */
+  reduction: or(Schema.Literals(["token-mean", "sum"]), "token-mean"),
+  ...training
+}) {}
+
+const wires = {
+  base: model(["BaseModel", "Policy"], "the model to fine-tune, e.g. Checkpoint.huggingFace(…) or Pretrain.make(…)"),
+  demonstrations: data("Demonstrations", "prompts with answers, e.g. Source.demonstrations(…)")
+} as const
+
+export const definition = {
+  op: "Sft",
+  schema: Sft,
+  wires,
+  main: "base",
+  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["base"]?.node.family ?? "" })
+} as const satisfies Definition
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Sft", typeof wires, "base", W>,
+  params: typeof Sft["~type.make.in"]
+): Artifact.Artifact<
+  "Policy",
+  Artifact.FamilyOf<W["base"]>,
+  Artifact.OpenOf<W[keyof W]>,
+  Artifact.UncappedOf<W[keyof W]> | Compute,
+  Artifact.AllottedOf<W["base"]>,
+  Artifact.ErrorOf<W[keyof W]> | TrainingError
+> => build(definition, connected, params) as never

@@ -1,0 +1,236 @@
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+
+/**
+ * What one JSON object means as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
+ * (strings) and conversational (lists of messages), and the columns that public preference sets use for scores. Pure.
+ */
+
+export interface Message {
+  readonly role: string
+  readonly content: string
+}
+
+/** Renders a conversation as text, as the model's chat template does. */
+export type Chat = (messages: ReadonlyArray<Message>) => string
+
+export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages"
+
+export interface Format {
+  /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
+  readonly fields?: Readonly<Partial<Record<Field, string>>>
+  /** Needed for conversational rows only. */
+  readonly chat?: Chat
+}
+
+/** Why an object is not the row that is wanted, and what to do about it. */
+export interface Unfit {
+  readonly problem: string
+  readonly remedy: string
+}
+export const unfit = (problem: string, remedy: string): Unfit => ({ problem, remedy })
+export const isUnfit = (value: object): value is Unfit => "problem" in value
+
+export type Json = Readonly<Record<string, unknown>>
+
+const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null
+
+const at = (row: Json, field: Field, format: Format): unknown => {
+  const path = format.fields?.[field]
+  if (path === undefined) return Object.hasOwn(row, field) ? row[field] : undefined
+  const steps = Object.hasOwn(row, path) ? [path] : path.split(".")
+  return steps.reduce<unknown>(
+    (value, step) => isObject(value) && Object.hasOwn(value, step) ? value[step] : undefined,
+    row
+  )
+}
+
+const isMessages = (value: unknown): value is ReadonlyArray<Message> =>
+  Array.isArray(value) && value.length > 0 &&
+  value.every((m: unknown) => isObject(m) && typeof m.role === "string" && typeof m.content === "string")
+
+/** Why a field cannot be had, with a field that the row does have as the example of a remedy. */
+const missing = (row: Json, field: Field, format: Format): Unfit => {
+  const names = Object.keys(row)
+  const name = format.fields?.[field] ?? field
+  const value = at(row, field, format)
+  if (value !== undefined) {
+    return unfit(
+      `"${name}" is neither a string nor a list of messages { role, content }`,
+      `Make it a string, or name another field, as in fields: { ${field}: "…" }.`
+    )
+  }
+  const like = names.find((n) => typeof row[n] === "string" && !(n in known)) ?? names[0] ?? "question"
+  return unfit(
+    `no field "${name}"; the row has ${names.length === 0 ? "no fields" : names.map((n) => `"${n}"`).join(", ")}`,
+    `Say where it is, as in fields: { ${field}: ${JSON.stringify(like)} }.`
+  )
+}
+const known: Readonly<Record<string, true>> = { id: true, split: true, tree: true }
+
+const noChat = unfit(
+  "the row is a conversation, and no chat template renders it",
+  "Use a base model whose tokenizer has a chat template, or give plain strings."
+)
+
+/** A string as it is, messages as text. */
+const render = (value: string | ReadonlyArray<Message>, format: Format): string | Unfit => {
+  if (typeof value === "string") return value
+  if (format.chat === undefined) return noChat
+  try {
+    return format.chat(value)
+  } catch (cause) {
+    return unfit(
+      `the chat template does not take this conversation: ${cause instanceof Error ? cause.message : String(cause)}`,
+      "Check the order of the roles, or use a base model whose chat template allows it."
+    )
+  }
+}
+
+/** What `after` adds to `before` once both are rendered. */
+const remainder = (
+  before: ReadonlyArray<Message>,
+  after: ReadonlyArray<Message>,
+  format: Format
+): { readonly prompt: string; readonly completion: string } | Unfit => {
+  const prompt = render(before, format)
+  if (typeof prompt !== "string") return prompt
+  const whole = render([...before, ...after], format)
+  if (typeof whole !== "string") return whole
+  if (!whole.startsWith(prompt)) {
+    return unfit(
+      "the rendered prompt is not the beginning of the rendered conversation",
+      "Use a chat template that only ever appends, or give prompt and completion as plain strings."
+    )
+  }
+  return { prompt, completion: whole.slice(prompt.length) }
+}
+
+/** A prompt and one continuation, both strings or both messages. */
+const join = (
+  row: Json,
+  field: "completion" | "chosen" | "rejected",
+  format: Format
+): { readonly prompt: string; readonly completion: string } | Unfit => {
+  const prompt = at(row, "prompt", format)
+  const rest = at(row, field, format)
+  if (typeof prompt === "string" && typeof rest === "string") return { prompt, completion: rest }
+  if (!isMessages(prompt) && typeof prompt !== "string") return missing(row, "prompt", format)
+  if (!isMessages(rest) && typeof rest !== "string") return missing(row, field, format)
+  // UltraFeedback's own layout: the prompt a string, the answers whole conversations that begin with it.
+  const before = typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt
+  const after = typeof rest === "string" ? [{ role: "assistant", content: rest }] : rest
+  const repeats = after.length > before.length &&
+    before.every((m, i) => m.role === after[i]!.role && m.content === after[i]!.content)
+  return remainder(before, repeats ? after.slice(before.length) : after, format)
+}
+
+/** A conversation is a demonstration of its last assistant turn, given what comes before. */
+const lastTurn = (messages: ReadonlyArray<Message>, format: Format): DemonstrationRow | Unfit => {
+  const last = messages.findLastIndex((message) => message.role === "assistant")
+  return last < 1
+    ? unfit('no assistant turn with something before it in "messages"', "Leave such conversations out.")
+    : remainder(messages.slice(0, last), messages.slice(last, last + 1), format)
+}
+
+/** `text`, or a whole conversation. */
+export const textRow = (row: Json, format: Format): TextRow | Unfit => {
+  const value = at(row, "text", format) ?? at(row, "messages", format)
+  if (typeof value !== "string" && !isMessages(value)) return missing(row, "text", format)
+  const text = render(value, format)
+  return typeof text === "string" ? { text } : text
+}
+
+/** `prompt` and `completion`, or `messages` split at the last assistant turn. */
+export const demonstrationRow = (row: Json, format: Format): DemonstrationRow | Unfit => {
+  const messages = at(row, "messages", format)
+  if (isMessages(messages) && at(row, "prompt", format) === undefined) return lastTurn(messages, format)
+  return join(row, "completion", format)
+}
+
+/** `prompt`, or what comes before the answer in a row of any other format. */
+export const promptRow = (row: Json, format: Format): PromptRow | Unfit => {
+  const value = at(row, "prompt", format)
+  if (typeof value === "string" || isMessages(value)) {
+    const prompt = render(value, format)
+    return typeof prompt === "string" ? { prompt } : prompt
+  }
+  const messages = at(row, "messages", format)
+  if (value === undefined && isMessages(messages)) {
+    const last = messages.at(-1)!.role === "assistant" ? lastTurn(messages, format) : render(messages, format)
+    return typeof last === "string" ? { prompt: last } : isUnfit(last) ? last : { prompt: last.prompt }
+  }
+  if (value === undefined && at(row, "chosen", format) !== undefined) {
+    const pair = preferenceRow(row, format)
+    return isUnfit(pair) ? pair : { prompt: pair.prompt }
+  }
+  return missing(row, "prompt", format)
+}
+
+/** `chosen` and `rejected`, with a `prompt` or beginning with the same one; `margin`, or the difference of two scores. */
+export const preferenceRow = (row: Json, format: Format): PreferenceRow | Unfit => {
+  const pair = at(row, "prompt", format) === undefined ? implicit(row, format) : explicit(row, format)
+  const margin = marginOf(row, format)
+  if (isUnfit(pair) || margin === undefined) return pair
+  return typeof margin === "number" ? { ...pair, margin } : margin
+}
+
+const explicit = (row: Json, format: Format): PreferenceRow | Unfit => {
+  const chosen = join(row, "chosen", format)
+  if (isUnfit(chosen)) return chosen
+  const rejected = join(row, "rejected", format)
+  return isUnfit(rejected)
+    ? rejected
+    : { prompt: chosen.prompt, chosen: chosen.completion, rejected: rejected.completion }
+}
+
+const identical = unfit(
+  '"chosen" and "rejected" are the same, so where the prompt ends cannot be told',
+  "Leave such rows out, or give the prompt in its own field."
+)
+
+/** The prompt is what both answers begin with: the common turns, or the common text. */
+const implicit = (row: Json, format: Format): PreferenceRow | Unfit => {
+  const chosen = at(row, "chosen", format)
+  const rejected = at(row, "rejected", format)
+  if (typeof chosen === "string" && typeof rejected === "string") {
+    if (chosen === rejected) return identical
+    const end = promptEnd(chosen, rejected)
+    return { prompt: chosen.slice(0, end), chosen: chosen.slice(end), rejected: rejected.slice(end) }
+  }
+  if (!isMessages(chosen)) return missing(row, "chosen", format)
+  if (!isMessages(rejected)) return missing(row, "rejected", format)
+  const end = chosen.findIndex((m, i) => m.role !== rejected[i]?.role || m.content !== rejected[i]?.content)
+  if (end < 0) return identical
+  const better = remainder(chosen.slice(0, end), chosen.slice(end), format)
+  if (isUnfit(better)) return better
+  const worse = remainder(rejected.slice(0, end), rejected.slice(end), format)
+  return isUnfit(worse) ? worse : { prompt: better.prompt, chosen: better.completion, rejected: worse.completion }
+}
+
+/**
+ * Length of the common prefix, as TRL's `extract_prompt` has it: a space before the difference belongs to the answers. In
+ * transcripts like those of Bai et al. 2022 it goes back to the last `\n\nAssistant:`, so that an answer stays whole.
+ */
+const promptEnd = (chosen: string, rejected: string): number => {
+  let end = 0
+  while (end < Math.min(chosen.length, rejected.length) && chosen[end] === rejected[end]) end++
+  const turn = "\n\nAssistant:"
+  const speaker = chosen.lastIndexOf(turn, end - turn.length)
+  if (speaker >= 0 && end >= turn.length) return speaker + turn.length
+  // Never between the two halves of a surrogate pair.
+  if (end > 0 && /[\uD800-\uDBFF]/u.test(chosen[end - 1]!)) return end - 1
+  return end > 0 && chosen[end - 1] === " " ? end - 1 : end
+}
+
+const marginOf = (row: Json, format: Format): number | undefined | Unfit => {
+  const metadata = isObject(row.metadata) ? row.metadata : {}
+  const difference = [row, metadata].map((scores) =>
+    typeof scores.score_chosen === "number" && typeof scores.score_rejected === "number"
+      ? scores.score_chosen - scores.score_rejected
+      : undefined
+  ).find((d) => d !== undefined)
+  const margin = at(row, "margin", format) ?? difference
+  if (margin === undefined && format.fields?.margin !== undefined) return missing(row, "margin", format)
+  if (margin === undefined || typeof margin === "number" && Number.isFinite(margin)) return margin
+  return unfit("the margin is not a number", "Make it a number: how much better the chosen answer is.")
+}

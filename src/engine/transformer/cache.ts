@@ -1,0 +1,18 @@
+import type { Tensor } from "../../tensor/backend.ts"
+import { attentionShape } from "./forward.ts"
+import type { Opened } from "./opened.ts"
+
+/** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is one sequence being continued. */
+export interface Cache {
+  readonly keys: ReadonlyArray<Tensor>
+  readonly values: ReadonlyArray<Tensor>
+  readonly shape: ReturnType<typeof attentionShape> & { readonly capacity: number }
+}
+
+/** The memory stays with the workspace, so that one rollout after the other uses the same. */
+export const cache = ({ config, space }: Pick<Opened, "config" | "space">, slots: number, capacity: number): Cache => {
+  const length = slots * capacity * config.kvHeads * config.headDim
+  const perLayer = (name: string) =>
+    Array.from({ length: config.layers }, (_, l) => space.reals(`${name}.${l}`, length))
+  return { keys: perLayer("keys"), values: perLayer("values"), shape: { ...attentionShape(config), capacity } }
+}

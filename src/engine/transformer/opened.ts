@@ -1,0 +1,57 @@
+import { type ModelConfig } from "../../model/config.ts"
+import type { Backend } from "../../tensor/backend.ts"
+import type { Model, Weights } from "../engine.ts"
+import type { Limits } from "./packing.ts"
+import { type Passes, passes } from "./passes.ts"
+import { type RotaryTables, rotaryTables } from "./rotary.ts"
+import { type Trainable, trainable } from "./trainable.ts"
+import { type Workspace, workspace } from "./workspace.ts"
+
+/** What a policy and a scorer share: parameters in backend memory, passes over batches, and the verbs of `Model`. */
+export interface Opened {
+  readonly backend: Backend
+  readonly config: ModelConfig
+  readonly limits: Limits
+  readonly trainable: Trainable
+  readonly rotary: RotaryTables
+  readonly space: Workspace
+  readonly passes: Passes
+  readonly model: Model
+}
+
+export const open = (
+  backend: Backend,
+  config: ModelConfig,
+  weights: Weights,
+  options: {
+    readonly head: ModelConfig["head"]
+    /** Parameters that start at zero when the weights do not hold them. */
+    readonly fresh: ReadonlyArray<string>
+    readonly microBatchTokens: number
+  }
+): Opened => {
+  const limits = { vocab: config.vocab, context: config.context, microBatchTokens: options.microBatchTokens }
+  const held = trainable(backend, config, options.head, weights, new Set(options.fresh))
+  const rotary = rotaryTables(backend, config)
+  const space = workspace(backend)
+  const reads = options.head === "score" ? "values" : "tokens"
+  const run = passes(backend, config, held, rotary, space, limits, reads)
+  const model: Model = {
+    parameters: held.count,
+    context: config.context,
+    step: (update) => {
+      run.forget()
+      return held.step(update)
+    },
+    weights: () => ({ config: config.raw, tensors: held.tensors(), tokenizer: weights.tokenizer }),
+    optimizer: held.optimizer,
+    restore: held.restore,
+    dispose: () => {
+      run.dispose()
+      space.dispose()
+      rotary.dispose()
+      held.dispose()
+    }
+  }
+  return { backend, config, limits, trainable: held, rotary, space, passes: run, model }
+}

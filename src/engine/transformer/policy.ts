@@ -1,0 +1,85 @@
+import { modelConfig } from "../../model/config.ts"
+import type { Backend } from "../../tensor/backend.ts"
+import { offsetsOf, type Policy, type Weights } from "../engine.ts"
+import { open } from "./opened.ts"
+import type { HeadPasses } from "./passes.ts"
+import { sampler } from "./sample.ts"
+
+/** A policy with the raw next-token logits, which only tests and tools look at. */
+export interface TransformerPolicy extends Policy {
+  /** Logits of the token after `ids`, [vocab]. */
+  readonly logits: (ids: Int32Array) => Float64Array
+}
+
+interface PerToken {
+  readonly logps: Float64Array
+  readonly entropies: Float64Array
+}
+
+export const policy = (
+  backend: Backend,
+  weights: Weights,
+  options: { readonly microBatchTokens: number }
+): TransformerPolicy => {
+  const config = modelConfig(weights.config)
+  if (config.head !== "lm") {
+    throw new Error(
+      "These weights are a scorer's (their config.json has a classification head), not a language model's."
+    )
+  }
+  const opened = open(backend, config, weights, { ...options, head: "lm", fresh: [] })
+  const { model, passes, trainable } = opened
+  const { logits, sample } = sampler(opened)
+  let numbers = 0
+
+  const shape = (rows: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature: 1 })
+  /** Fused log-softmax and gather; `into` null when only the log-sum-exp is wanted again. */
+  const vocabulary = (into: PerToken | null, dLogps: Float64Array | null): HeadPasses => ({
+    forward: (hidden, { first, outputs, targets }, space) => {
+      const rows = outputs.length
+      const out = {
+        logps: space.reals("logps", rows),
+        lse: space.reals("headLse", rows),
+        entropy: space.reals("entropy", rows)
+      }
+      backend.head(out, hidden, trainable.parameters.head, space.ints("targets", targets), shape(rows))
+      if (into === null) return
+      into.logps.set(backend.read(out.logps), first)
+      into.entropies.set(backend.read(out.entropy), first)
+    },
+    backward: (dHidden, hidden, { first, outputs, targets }, space) => {
+      const rows = outputs.length
+      const gradient = space.reals("dLogps", rows)
+      backend.write(gradient, dLogps!.subarray(first, first + rows))
+      backend.headBackward(
+        { dH: dHidden, dW: trainable.gradients().head },
+        gradient,
+        hidden,
+        trainable.parameters.head,
+        space.ints("targets", targets),
+        space.reals("headLse", rows),
+        shape(rows)
+      )
+    }
+  })
+
+  return {
+    ...model,
+    logprobs: (batch, { retain = false } = {}) => {
+      const offsets = offsetsOf(batch)
+      const total = offsets[batch.length]!
+      const out = { logps: new Float64Array(total), entropies: new Float64Array(total) }
+      passes.run(batch, retain, vocabulary(out, null))
+      if (retain) numbers = total
+      return { ...out, offsets }
+    },
+    backward: (dLogps) => {
+      if (passes.retained() && dLogps.length !== numbers) {
+        throw new Error(`backward got ${dLogps.length} gradients for the ${numbers} logps of the retained batch.`)
+      }
+      passes.backward(vocabulary(null, dLogps))
+    },
+    sample,
+    logits
+  }
+}

@@ -1,0 +1,219 @@
+import { Effect, FileSystem, PlatformError } from "effect"
+import { basename, dirname, join, resolve } from "node:path"
+import type { Tensors, Weights } from "../engine/engine.ts"
+import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { modelConfig, parseConfig } from "./config.ts"
+import { matchTensors } from "./matchTensors.ts"
+import { decode, encode } from "./safetensors.ts"
+import { joinShards, parseIndex } from "./shards.ts"
+
+/** Text files that travel with the weights. */
+const textFiles: ReadonlyArray<string> = [
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "generation_config.json",
+  "chat_template.jinja"
+]
+
+const configFile = "config.json"
+const weightsFile = "model.safetensors"
+const indexFile = "model.safetensors.index.json"
+
+/** Files that can run code when they are read. They are never opened. */
+const pickles = /\.(bin|pt|pth|ckpt|pkl)$/
+
+/** Reads a Hugging Face model folder of the Llama family: one safetensors file or several with an index. */
+export const load = (
+  dir: string
+): Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* whereIs(fs, resolve(dir))
+    const present = new Set(yield* fs.readDirectory(folder))
+    if (!present.has(configFile)) {
+      return yield* new BadCheckpoint({
+        path: dir,
+        problem: `it has no ${configFile}`,
+        remedy: "Point at a Hugging Face model folder: config.json, model.safetensors, tokenizer.json."
+      })
+    }
+    const path = join(dir, configFile)
+    const text = yield* fs.readFileString(join(folder, configFile))
+    const raw = yield* attempt(() => parseConfig(text, path))
+    const config = yield* attempt(() => modelConfig(raw, path))
+    const tensors = yield* readTensors(fs, folder, dir, present)
+    const tokenizer = new Map<string, string>()
+    for (const name of textFiles) {
+      if (present.has(name)) tokenizer.set(name, yield* fs.readFileString(join(folder, name)))
+    }
+    return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
+  })
+
+/**
+ * Writes a Hugging Face model folder, all or nothing: the files are written and synced to `<dir>.partial` beside it, which then
+ * takes its place. When that fails the partial folder is removed and what was there stays. An existing folder is replaced
+ * only when it holds nothing but a checkpoint.
+ */
+export const save = (
+  dir: string,
+  weights: Weights
+): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const folder = resolve(dir)
+    const partial = partialOf(folder)
+    yield* refuseForeign(fs, folder)
+    yield* fs.makeDirectory(dirname(folder), { recursive: true })
+    const write = Effect.gen(function*() {
+      yield* fs.remove(partial, { recursive: true, force: true })
+      yield* fs.makeDirectory(partial)
+      for (const [name, bytes] of contents(weights)) yield* writeSynced(fs, join(partial, name), bytes)
+      yield* syncDirectory(fs, partial)
+      yield* Effect.uninterruptible(replace(fs, folder))
+    })
+    yield* Effect.onError(write, () => Effect.ignore(fs.remove(partial, { recursive: true, force: true })))
+  })
+
+const partialOf = (folder: string): string => `${folder}.partial`
+const previousOf = (folder: string): string => `${folder}.previous`
+
+/** Runs a function that throws `BadCheckpoint`. Anything else it throws is a bug. */
+const attempt = <A>(read: () => A): Effect.Effect<A, BadCheckpoint> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(read())
+    } catch (error) {
+      if (error instanceof BadCheckpoint) return Effect.fail(error)
+      throw error
+    }
+  })
+
+/** The folder, or what a `save` that was killed between its two renames had moved out of its way. */
+const whereIs = (fs: FileSystem.FileSystem, folder: string) =>
+  Effect.gen(function*() {
+    for (const place of [folder, previousOf(folder)]) {
+      if (!(yield* fs.exists(place))) continue
+      if ((yield* fs.stat(place)).type === "Directory") return place
+      return yield* new BadCheckpoint({ path: place, problem: "it is a file", remedy: "Point at the folder it is in." })
+    }
+    return yield* new BadCheckpoint({ path: folder, problem: "there is no such folder", remedy: "Check the path." })
+  })
+
+const readTensors = (fs: FileSystem.FileSystem, folder: string, shown: string, present: ReadonlySet<string>) =>
+  Effect.gen(function*() {
+    const one = (file: string) =>
+      Effect.flatMap(readBytes(fs, join(folder, file)), (bytes) => attempt(() => decode(bytes, join(shown, file))))
+    if (present.has(weightsFile)) return yield* one(weightsFile)
+    if (!present.has(indexFile)) return yield* noWeights(shown, present)
+    const path = join(shown, indexFile)
+    const text = yield* fs.readFileString(join(folder, indexFile))
+    const index = yield* attempt(() => parseIndex(text, path))
+    const files = [...new Set(index.values())].sort()
+    const absent = files.filter((file) => !present.has(file))
+    if (absent.length > 0) {
+      const problem = `it names files that are not there: ${absent.join(", ")}`
+      return yield* new BadCheckpoint({ path, problem, remedy: "Download the missing files." })
+    }
+    const shards = new Map<string, Tensors>()
+    for (const file of files) shards.set(file, yield* one(file))
+    return yield* attempt(() => joinShards(index, shards, path))
+  })
+
+const noWeights = (path: string, present: ReadonlySet<string>): BadCheckpoint => {
+  const pickled = [...present].filter((file) => pickles.test(file))
+  return pickled.length === 0
+    ? new BadCheckpoint({
+      path,
+      problem: `it has no ${weightsFile}`,
+      remedy: "Download the weights in safetensors format."
+    })
+    : new BadCheckpoint({
+      path,
+      problem: `its weights are pickled (${pickled.join(", ")}): such a file can run any code when it is read`,
+      remedy: "Convert it once with transformers where you trust it: "
+        + "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder, safe_serialization=True)."
+    })
+}
+
+/** Node reads at most 2 GiB at once. */
+const chunk = 1 << 28
+
+const readBytes = (fs: FileSystem.FileSystem, path: string) =>
+  Effect.scoped(Effect.gen(function*() {
+    const file = yield* fs.open(path, { flag: "r" })
+    const bytes = new Uint8Array(Number((yield* file.stat).size))
+    let at = 0
+    while (at < bytes.length) {
+      const read = yield* file.read(bytes.subarray(at, at + chunk))
+      if (read === 0) break
+      at += read
+    }
+    return bytes.subarray(0, at)
+  }))
+
+/** File name → bytes of a checkpoint. Equal weights give equal bytes. */
+const contents = function*(weights: Weights): Generator<readonly [string, Uint8Array]> {
+  const text = new TextEncoder()
+  yield [configFile, text.encode(`${JSON.stringify(withDtype(weights), null, 2)}\n`)]
+  for (const [name, file] of weights.tokenizer) {
+    if (!textFiles.includes(name)) throw new RangeError(`${JSON.stringify(name)} is not a file of a checkpoint`)
+    yield [name, text.encode(file)]
+  }
+  yield [weightsFile, encode(weights.tensors)]
+}
+
+/** transformers casts the weights to the type that `config.json` names, so it must name the one they are stored in. */
+const withDtype = ({ config, tensors }: Weights): Readonly<Record<string, unknown>> => {
+  const dtype = [...tensors.values()].some(({ data }) => data instanceof Float64Array) ? "float64" : "float32"
+  const named = ["dtype", "torch_dtype"].filter((key) => key in config)
+  return { ...config, ...Object.fromEntries((named.length > 0 ? named : ["dtype"]).map((key) => [key, dtype])) }
+}
+
+const writeSynced = (fs: FileSystem.FileSystem, path: string, bytes: Uint8Array) =>
+  Effect.scoped(Effect.gen(function*() {
+    const file = yield* fs.open(path, { flag: "wx" })
+    for (let at = 0; at < bytes.length; at += chunk) yield* file.writeAll(bytes.subarray(at, at + chunk))
+    yield* file.sync
+  }))
+
+/** Makes the names in a directory durable. Not every system can open a directory for this; the files are synced anyway. */
+const syncDirectory = (fs: FileSystem.FileSystem, path: string) =>
+  Effect.ignore(Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r" }), (directory) => directory.sync)))
+
+/** A directory cannot be renamed over one that is not empty: the old one steps aside first, and back when that fails. */
+const replace = (fs: FileSystem.FileSystem, folder: string) =>
+  Effect.gen(function*() {
+    const previous = previousOf(folder)
+    const there = yield* fs.exists(folder)
+    if (there) {
+      yield* fs.remove(previous, { recursive: true, force: true })
+      yield* fs.rename(folder, previous)
+    }
+    yield* Effect.onError(
+      fs.rename(partialOf(folder), folder),
+      () => there ? Effect.ignore(fs.rename(previous, folder)) : Effect.void
+    )
+    yield* syncDirectory(fs, dirname(folder))
+    yield* fs.remove(previous, { recursive: true, force: true })
+  })
+
+const checkpointFile = (name: string): boolean =>
+  name === configFile || name === indexFile || textFiles.includes(name) || name.endsWith(".safetensors")
+
+const refuseForeign = (fs: FileSystem.FileSystem, folder: string) =>
+  Effect.gen(function*() {
+    if (!(yield* fs.exists(folder))) return
+    const isFolder = (yield* fs.stat(folder)).type === "Directory"
+    const foreign = isFolder
+      ? (yield* fs.readDirectory(folder)).filter((name) => !checkpointFile(name))
+      : [basename(folder)]
+    if (foreign.length === 0) return
+    return yield* Effect.fail(PlatformError.systemError({
+      _tag: "AlreadyExists",
+      module: "checkpoint",
+      method: "save",
+      pathOrDescriptor: folder,
+      description: `it holds files that are no checkpoint's and would be lost: ${foreign.slice(0, 5).join(", ")}`
+    }))
+  })

@@ -1,0 +1,80 @@
+import type { ModelConfig } from "./config.ts"
+
+/**
+ * Angle per position of each rotated pair (radians, [headDim / 2]), and the factor that cos and sin are multiplied by.
+ *
+ * As transformers computes them (`modeling_rope_utils.py`), rounded to float32 where it rounds: at position 100 000 the last
+ * bit of a frequency is already 10⁻² radians, and the weights were trained with the rounded ones. `length` is the longest
+ * sequence they are for; only `dynamic` scaling looks at it, and only beyond the model's context.
+ */
+export const inverseFrequencies = (
+  config: Pick<ModelConfig, "headDim" | "context" | "rope">,
+  length: number
+): { readonly inverse: Float64Array; readonly scaling: number } => {
+  const { rope, headDim } = config
+  switch (rope.type) {
+    case "default":
+      return { inverse: powers(rope.theta, headDim), scaling: 1 }
+    case "linear":
+      return { inverse: powers(rope.theta, headDim).map((f) => Math.fround(f / rope.factor)), scaling: 1 }
+    case "dynamic": {
+      // NTK-aware: the base grows so that the longest wavelength is stretched by the factor and the shortest is not.
+      const stretch = (rope.factor * Math.max(length, config.context)) / config.context - (rope.factor - 1)
+      const theta = stretch === 1 ? rope.theta : rope.theta * stretch ** (headDim / (headDim - 2))
+      return { inverse: powers(theta, headDim), scaling: 1 }
+    }
+    case "llama3": {
+      const longest = rope.originalContext / rope.lowFreqFactor
+      const shortest = rope.originalContext / rope.highFreqFactor
+      const inverse = powers(rope.theta, headDim).map((frequency) => {
+        const wavelength = Math.fround((2 * Math.PI) / frequency)
+        if (wavelength < shortest) return frequency
+        if (wavelength > longest) return Math.fround(frequency / rope.factor)
+        const smooth = (rope.originalContext / wavelength - rope.lowFreqFactor) /
+          (rope.highFreqFactor - rope.lowFreqFactor)
+        return Math.fround(((1 - smooth) * frequency) / rope.factor + smooth * frequency)
+      })
+      return { inverse, scaling: 1 }
+    }
+    case "yarn": {
+      // Pairs that turn more than betaFast times within the original context are kept, less than betaSlow interpolated.
+      const pairWith = (rotations: number): number =>
+        (headDim * Math.log(rope.originalContext / (rotations * 2 * Math.PI))) / (2 * Math.log(rope.theta))
+      const round = rope.truncate ? [Math.floor, Math.ceil] as const : null
+      const low = Math.max(round ? round[0](pairWith(rope.betaFast)) : pairWith(rope.betaFast), 0)
+      const to = Math.min(round ? round[1](pairWith(rope.betaSlow)) : pairWith(rope.betaSlow), headDim - 1)
+      const high = to === low ? to + 0.001 : to
+      const inverse = powers(rope.theta, headDim).map((frequency, i) => {
+        const ramp = Math.min(Math.max((i - low) / (high - low), 0), 1)
+        return Math.fround((frequency / rope.factor) * ramp + frequency * (1 - ramp))
+      })
+      return { inverse, scaling: rope.attentionFactor }
+    }
+  }
+}
+
+/** 1 / theta^(2i / headDim) in float32 arithmetic. */
+const powers = (theta: number, headDim: number): Float64Array =>
+  Float64Array.from({ length: headDim / 2 }, (_, i) => {
+    const power = Math.fround(Math.pow(Math.fround(theta), Math.fround((2 * i) / headDim)))
+    return Math.fround(1 / power)
+  })
+
+/** cos and sin of every position below `positions`, each [positions, headDim / 2] row-major, times the attention scaling. */
+export const tables = (
+  config: Pick<ModelConfig, "headDim" | "context" | "rope">,
+  positions: number
+): { readonly cos: Float64Array; readonly sin: Float64Array } => {
+  const { inverse, scaling } = inverseFrequencies(config, positions)
+  const half = inverse.length
+  const cos = new Float64Array(positions * half)
+  const sin = new Float64Array(positions * half)
+  for (let p = 0; p < positions; p++) {
+    for (let i = 0; i < half; i++) {
+      const angle = Math.fround(p * inverse[i]!)
+      cos[p * half + i] = Math.cos(angle) * scaling
+      sin[p * half + i] = Math.sin(angle) * scaling
+    }
+  }
+  return { cos, sin }
+}

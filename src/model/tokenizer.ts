@@ -1,0 +1,203 @@
+import { Tokenizer } from "@huggingface/tokenizers"
+import type { Codec } from "../engine/engine.ts"
+import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { chatTemplate } from "./chatTemplate.ts"
+import type { ModelConfig } from "./config.ts"
+import { specialTokens } from "./specialTokens.ts"
+import { asContinuation, asRust, type Json } from "./tokenizerJson.ts"
+
+interface AddedToken {
+  readonly content: string
+  readonly id: number
+  readonly lstrip: boolean
+  readonly normalized: boolean
+}
+
+/**
+ * The codec of a model folder's tokenizer files (file name → text). Throws `BadCheckpoint` when they cannot be used with this
+ * configuration.
+ *
+ * - `encodePrompt` puts in front what the post-processor does (or bos, when there is none and `add_bos_token` is set), unless
+ *   the text already begins with it, as text made by a chat template does. What a post-processor appends is left out.
+ * - `encodeCompletion` reads text as going on from a prompt: no bos and no dummy space in front, so that a prompt and its
+ *   completion give the tokens of the whole text wherever no token spans the boundary.
+ * - `decode` drops the dummy space only after bos: of a completion it gives the text that, put after the prompt's, is the
+ *   whole. Where the tokenizer adds no bos, the two cannot be told apart and the dummy space is always dropped, as
+ *   transformers does. Ids that no token has (some vocabularies are padded) are left out.
+ */
+export const codec = (
+  files: ReadonlyMap<string, string>,
+  config: Pick<ModelConfig, "vocab" | "bos" | "eos">
+): Codec => {
+  const json = jsonOf(files, "tokenizer.json")
+  if (json === null) {
+    throw new BadCheckpoint({
+      path: "tokenizer.json",
+      problem: "missing",
+      remedy: "Save the tokenizer in this format: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+    })
+  }
+  const settings = jsonOf(files, "tokenizer_config.json") ?? {}
+  const special = specialTokens(settings, jsonOf(files, "special_tokens_map.json") ?? {})
+  const whole = open(asRust(json), settings)
+  const continuing = open(asRust(asContinuation(json)), settings)
+  const known = idsOf(whole, config.vocab)
+  const encodeWith = (tokenizer: Tokenizer, text: string): ReadonlyArray<number> => {
+    const { ids, tokens } = encoding(tokenizer, text, false)
+    const at = ids.findIndex((id) => (id as number | undefined) === undefined)
+    if (at >= 0) {
+      throw new RangeError(`${JSON.stringify(tokens[at])} is not in the vocabulary and there is no unknown token`)
+    }
+    return ids
+  }
+  const bos = special.bos === null ? undefined : whole.token_to_id(special.bos)
+  const prefix = json["post_processor"] == null
+    ? settings["add_bos_token"] === true && bos !== undefined ? [bos] : []
+    : prefixOf(whole)
+  const added = (Array.isArray(json["added_tokens"]) ? json["added_tokens"] as ReadonlyArray<AddedToken> : [])
+    .filter((token) => !token.normalized)
+  const stop = stopIds(files, config, special.eos === null ? undefined : whole.token_to_id(special.eos))
+  const template = chatTemplate(files, settings, special.all)
+  return {
+    encodePrompt: (text) => {
+      const ids = encodeWith(whole, text)
+      const there = prefix.length > 0 && prefix.every((id, i) => ids[i] === id)
+      return Int32Array.from(there ? ids : [...prefix, ...ids])
+    },
+    encodeCompletion: (text, { end }) => {
+      // After a special token inside the text the dummy space is back, as it would be in the whole text.
+      const first = firstAdded(text, added)
+      const head = text.slice(0, first.at)
+      const ids = [
+        ...encodeWith(continuing, first.token?.lstrip === true ? head.trimEnd() : head),
+        ...encodeWith(whole, text.slice(first.at))
+      ]
+      if (end && stop.length === 0) throw new RangeError("the model has no end-of-sequence token")
+      return Int32Array.from(end ? [...ids, stop[0]!] : ids)
+    },
+    decode: (ids) => {
+      const tokens = Array.from(ids).filter((id) => known.has(id))
+      if (tokens.length === 0) return ""
+      const tokenizer = prefix.length === 0 || tokens[0] === prefix[0] ? whole : continuing
+      return tokenizer.decode(tokens, { skip_special_tokens: true, clean_up_tokenization_spaces: false })
+    },
+    chat: (messages) => {
+      if (template === null) throw new Error("the model's tokenizer has no chat template")
+      return template(messages)
+    },
+    stop,
+    vocab: config.vocab
+  }
+}
+
+const jsonOf = (files: ReadonlyMap<string, string>, path: string): Json | null => {
+  const text = files.get(path)
+  if (text === undefined) return null
+  const remedy = "Download the file again."
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new BadCheckpoint({ path, problem: `not JSON (${(error as Error).message})`, remedy })
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json
+  throw new BadCheckpoint({ path, problem: "not a JSON object", remedy })
+}
+
+const open = (json: Json, settings: Json): Tokenizer => {
+  try {
+    const tokenizer = new Tokenizer(json, settings)
+    exactBytes(tokenizer.decoder)
+    return tokenizer
+  } catch (error) {
+    throw new BadCheckpoint({
+      path: "tokenizer.json",
+      problem: `cannot be read (${(error as Error).message})`,
+      remedy: "Save it again with a current version of transformers."
+    })
+  }
+}
+
+/** The package's own types are lost on TypeScript: its declarations import files without extensions. */
+const encoding = (
+  tokenizer: Tokenizer,
+  text: string,
+  special: boolean
+): { readonly ids: ReadonlyArray<number>; readonly tokens: ReadonlyArray<string> } =>
+  tokenizer.encode(text, { add_special_tokens: special })
+
+/**
+ * The package's byte fallback drops a byte-order mark and replaces broken UTF-8 piece by piece; the Rust library keeps the
+ * mark and gives one replacement character a byte.
+ */
+const exactBytes = (decoder: unknown): void => {
+  const step = decoder as { decoders?: ReadonlyArray<unknown>; config?: Json; text_decoder?: unknown } | null
+  step?.decoders?.forEach(exactBytes)
+  if (step?.config?.["type"] !== "ByteFallback") return
+  const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+  step.text_decoder = {
+    decode: (bytes: Uint8Array): string => {
+      try {
+        return strict.decode(bytes)
+      } catch {
+        return "\uFFFD".repeat(bytes.length)
+      }
+    }
+  }
+}
+
+/** Every id that a token has. All must be below the model's vocabulary size. */
+const idsOf = (tokenizer: Tokenizer, vocab: number): ReadonlySet<number> => {
+  const ids = new Set<number>(tokenizer.get_vocab().values())
+  for (const id of tokenizer.get_added_tokens_decoder().keys()) ids.add(id)
+  const above = [...ids].filter((id) => id >= vocab)
+  if (above.length > 0) {
+    const largest = above.reduce((a, b) => Math.max(a, b))
+    throw new BadCheckpoint({
+      path: "tokenizer.json",
+      problem: `${above.length} of its tokens have ids up to ${largest}, but vocab_size in config.json is ${vocab}`,
+      remedy: "Use the tokenizer that belongs to these weights."
+    })
+  }
+  return ids
+}
+
+/** What the post-processor puts in front of any text. */
+const prefixOf = (tokenizer: Tokenizer): ReadonlyArray<number> => {
+  const probe = "a"
+  const plain = encoding(tokenizer, probe, false).ids
+  const full = encoding(tokenizer, probe, true).ids
+  for (let at = 0; at + plain.length <= full.length; at++) {
+    if (plain.every((id, i) => full[at + i] === id)) return full.slice(0, at)
+  }
+  return []
+}
+
+const firstAdded = (
+  text: string,
+  added: ReadonlyArray<AddedToken>
+): { readonly at: number; readonly token: AddedToken | undefined } => {
+  let first: { readonly at: number; readonly token: AddedToken | undefined } = { at: text.length, token: undefined }
+  for (const token of added) {
+    const at = text.indexOf(token.content)
+    // Of tokens that begin at the same place the longest is the one that is read.
+    const longer = at === first.at && token.content.length > (first.token?.content.length ?? 0)
+    if (at >= 0 && (at < first.at || longer)) first = { at, token }
+  }
+  return first
+}
+
+/** Where generation ends, the tokenizer's own end-of-sequence token (the end of a turn in chat models) first. */
+const stopIds = (
+  files: ReadonlyMap<string, string>,
+  config: Pick<ModelConfig, "vocab" | "eos">,
+  eos: number | undefined
+): ReadonlyArray<number> => {
+  const generation = (jsonOf(files, "generation_config.json") ?? {})["eos_token_id"]
+  const all = [
+    ...(eos === undefined ? [] : [eos]),
+    ...config.eos,
+    ...(Array.isArray(generation) ? generation : [generation])
+  ]
+  return [...new Set(all.filter((id): id is number => Number.isInteger(id) && id >= 0 && id < config.vocab))]
+}
