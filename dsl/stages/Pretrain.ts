@@ -1,6 +1,6 @@
 /**
  * A base model from plain text: next-token cross-entropy, L = −(1/N) Σ log π(x_t | x_<t), over documents packed into rows.
- * Here so that a recipe can start from nothing; the other stages start from any checkpoint. Trained by
+ * The tokenizer has one token for each word of the corpus. Here so that a recipe can start from nothing; the other stages start from any checkpoint. Trained by
  * `src/stages/pretrain.ts`, loss in `src/losses/crossEntropy.ts`.
  */
 import { Schema } from "effect"
@@ -9,7 +9,7 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
-import { Count, NonNegative, or, training } from "../Training.ts"
+import { Count, training } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
@@ -31,14 +31,10 @@ export class Pretrain extends Schema.TaggedClass<Pretrain>()("Pretrain", {
   /** Name of the new model family. */
   family: Schema.NonEmptyString,
   model: Shape,
-  /** `words`: one token per word of the corpus and of the built-in task. `characters`: one per character. */
-  tokenizer: or(Schema.Literals(["words", "characters"]), "words"),
   /** Optimiser steps. */
   steps: Count,
   /** Documents per optimiser step. */
   batchSize: Count,
-  /** Standard deviation of the initial weights. */
-  initScale: or(NonNegative, 0.02),
   ...training
 }) {}
 

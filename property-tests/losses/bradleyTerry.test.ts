@@ -87,6 +87,10 @@ describe("Bradley–Terry", () => {
     assert.strictEqual(bradleyTerry(f64(), f64()).loss, 0)
   })
 
+  it("an infinite margin does not look like a loss of 0", () => {
+    assert.isNaN(bradleyTerry(f64(1), f64(0), { margin: f64(-Infinity) }).loss)
+  })
+
   it("an infinitely good chosen score does not look like a loss of 0", () => {
     assert.isFalse(Number.isFinite(bradleyTerry(f64(Infinity), f64(0)).loss))
     assert.isFalse(Number.isFinite(bradleyTerry(f64(0), f64(-Infinity)).loss))

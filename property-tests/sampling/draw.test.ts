@@ -28,6 +28,8 @@ describe("distribution", () => {
     assertClose(squared, Float64Array.of(16 / 22, 4 / 22, 1 / 22, 1 / 22), 1e-15)
     assertClose(distribution(z, { ...plain, topK: 3 }), Float64Array.of(4 / 7, 2 / 7, 1 / 7, 0), 1e-15)
     assertClose(distribution(z, { ...plain, topP: 0.6 }), Float64Array.of(2 / 3, 1 / 3, 0, 0), 1e-15)
+    // Exactly p is enough.
+    assertClose(distribution(Float64Array.of(0, 0), { ...plain, topP: 0.5 }), Float64Array.of(1, 0), 0)
     // After top-k 2 the first token has 2/3 of the mass, which is already 0.6.
     assertClose(distribution(z, { temperature: 1, topK: 2, topP: 0.6 }), Float64Array.of(1, 0, 0, 0), 1e-15)
   })

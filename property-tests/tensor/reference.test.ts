@@ -50,6 +50,31 @@ describe("reference, hand-worked", () => {
       close("out", b.read(out), [12, 17, 22, -3, -6, -9])
     }))
 
+  it("linearBackward writes or adds dX, always adds dW and dBias", () =>
+    compute((b, put) => {
+      const [dX, dW, dBias] = [put([100, 200, 300, 400]), put([1, 1, 1, 1, 1, 1]), put([0, 10, 20])] as const
+      const args = [put([1, 0, 2, 0, 1, -1]), put([1, 2, 0, -1]), put([3, 4, 5, 6, 7, 8]), 2, 2, 3] as const
+      b.linearBackward({ dX, accumulate: true, dW: null, dBias: null }, ...args)
+      close("dX added", b.read(dX), [117, 220, 298, 398])
+      b.linearBackward({ dX, accumulate: false, dW, dBias }, ...args)
+      close("dX written", b.read(dX), [17, 20, -2, -2])
+      close("dW", b.read(dW), [2, 3, 1, 0, 3, 6])
+      close("dBias", b.read(dBias), [1, 11, 21])
+    }))
+
+  it("rmsNormBackward adds when asked, and leaves what is outside the groups", () =>
+    compute((b, put) => {
+      const shape = { rows: 1, groups: 1, dim: 2, stride: 3, offset: 1, eps: 0 }
+      const [x, weight, dOut, inv] = [put([9, 1, 1]), put([2, 4]), put([9, 3, 1]), put([1])] as const
+      const [dX, dWeight] = [put([50, 60, 70]), put([7, 8])] as const
+      // d = (6, 4), u = (1, 1), mean(d·u) = 5.
+      b.rmsNormBackward({ dX, accumulate: true, dWeight }, dOut, x, weight, inv, shape)
+      close("dX added", b.read(dX), [50, 61, 69])
+      close("dWeight", b.read(dWeight), [10, 9])
+      b.rmsNormBackward({ dX, accumulate: false, dWeight: null }, dOut, x, weight, inv, shape)
+      close("dX written", b.read(dX), [50, 1, -1])
+    }))
+
   it("rmsNorm of the second and third pair of a row", () =>
     compute((b, put) => {
       const x = put([9, 9, 3, 4, 0, 2, 9])
@@ -102,9 +127,9 @@ describe("reference, hand-worked", () => {
 
   it("swiglu", () =>
     compute((b, put) => {
-      const out = b.reals(3)
-      b.swiglu(out, put([0, Math.log(3), -800, 7, 2, 5]), 1, 3)
-      close("out", b.read(out), [0, 1.5 * Math.log(3), 0])
+      const out = b.reals(4)
+      b.swiglu(out, put([0, Math.log(3), -800, 800, 7, 2, 5, 0.5]), 1, 4)
+      close("out", b.read(out), [0, 1.5 * Math.log(3), 0, 400])
     }))
 
   it("head", () =>
@@ -131,6 +156,11 @@ describe("reference, hand-worked", () => {
       // m̂ = 0.5 / 0.75, v̂ = 0.75 / 0.4375
       const ratio = 0.5 / 0.75 / Math.sqrt(0.75 / 0.4375)
       close("params", b.read(params), [0.85 - 0.1 * (ratio + 0.425), 1.05 - 0.1 * (-ratio + 0.525)])
+      // eps stands outside the root: 2 / (2 + 2).
+      const [p, g, zero, zeroSquare] = [put([1]), put([2]), put([0]), put([0])] as const
+      const first = { ...update, eps: 2, weightDecay: 0, gradScale: 1, step: 1 }
+      b.adamw(p, g, zero, zeroSquare, first)
+      close("eps", b.read(p), [0.95])
     }))
 
   it("embed, embedBackward, gatherRows, scatterRows", () =>

@@ -136,8 +136,27 @@ export interface Codec {
   readonly vocab: number
 }
 
+/** A model that does not exist yet. */
+export interface NewModel {
+  /** `hidden_size`, `num_hidden_layers`, `num_attention_heads`, `num_key_value_heads`, `intermediate_size`. */
+  readonly dim: number
+  readonly layers: number
+  readonly heads: number
+  readonly kvHeads: number
+  readonly ffn: number
+  /** Longest sequence, tokens. */
+  readonly context: number
+  /** The words of its vocabulary, without repetition. */
+  readonly words: ReadonlyArray<string>
+  readonly seed: string
+}
+
 export interface Engine {
   readonly kind: "tabular" | "transformer"
+  /** Untrained weights: random in a transformer, the uniform policy in a tabular world (which ignores the shape). */
+  readonly initial: (model: NewModel) => Weights
+  /** Bytes held now and the most held at any one time; a tabular world does not count. */
+  readonly memory?: () => { readonly live: number; readonly peak: number }
   readonly codec: (weights: Weights) => Codec
   /** A trainable copy; `weights` stay as they are. */
   readonly policy: (weights: Weights) => Policy

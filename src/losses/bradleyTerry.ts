@@ -1,4 +1,4 @@
-import { sameLength } from "./loss.ts"
+import { poison, sameLength } from "./loss.ts"
 
 /** log(1 + eˣ) without overflow; NaN in, NaN out. */
 const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))
@@ -36,8 +36,7 @@ export const bradleyTerry = (
   for (let i = 0; i < pairs; i++) {
     const [c, r] = [chosen[i]!, rejected[i]!]
     const logit = c - r - (margin === undefined ? 0 : margin[i]!)
-    // 0 · (c + r)² is NaN for an infinite score, so that one never passes for a loss of 0.
-    loss += (softplus(-logit) + center * (c + r) ** 2) * scale
+    loss += (softplus(-logit) + center * (c + r) ** 2 + poison(logit)) * scale
     const wrong = 1 / (1 + Math.exp(logit))
     gradients.chosen[i] = (-wrong + 2 * center * (c + r)) * scale
     gradients.rejected[i] = (wrong + 2 * center * (c + r)) * scale

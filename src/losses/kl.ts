@@ -1,5 +1,5 @@
 import type { Loss } from "./loss.ts"
-import { sameLength } from "./loss.ts"
+import { poison, sameLength } from "./loss.ts"
 import { sumRows } from "./ragged.ts"
 
 /** Schulman 2020, "Approximating KL divergence" (joschu.net/blog/kl-approx.html). */
@@ -76,7 +76,7 @@ export const klLoss = (
   const scale = count === 0 ? 0 : 1 / (options.denominator ?? count)
   const differences = logps.map((logp, t) => logp - refLogps[t]!)
   const units = options.level === "token" ? differences : sumRows(differences, offsets)
-  const slopes = units.map((d) => scale * slope(d) + 0 * d)
+  const slopes = units.map((d) => scale * slope(d) + poison(d))
   const loss = units.reduce((sum, d) => sum + scale * value(d), 0)
   const gradient = new Float64Array(logps.length)
   for (let row = 0; row + 1 < offsets.length; row++) {

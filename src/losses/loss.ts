@@ -34,3 +34,6 @@ export const sameLength = (arrays: Readonly<Record<string, ArrayLike<number> | u
     throw new Error(`lengths differ: ${given.map(([name, array]) => `${name} ${array.length}`).join(", ")}`)
   }
 }
+
+/** 0, or NaN for what is not finite: added to a result that would otherwise hide it (clipping, a constant slope). */
+export const poison = (x: number): number => Number.isFinite(x) ? 0 : NaN

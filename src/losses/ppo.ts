@@ -1,5 +1,5 @@
 import type { Averaging, Loss } from "./loss.ts"
-import { sameLength, scaleOf } from "./loss.ts"
+import { poison, sameLength, scaleOf } from "./loss.ts"
 
 /**
  * Clipped surrogate of proximal policy optimisation, per token.
@@ -35,9 +35,8 @@ export const ppo = (
     const ratio = Math.exp(logRatio)
     const plain = -ratio * advantages[t]!
     const cut = -Math.min(Math.max(ratio, 1 - clipRange), 1 + clipRangeHigh) * advantages[t]!
-    // 0 · logRatio is NaN exactly when logRatio is not finite.
-    loss += weight * scale * (Math.max(plain, cut) + 0 * logRatio)
-    gradient[t] = cut > plain ? 0 * logRatio : weight * scale * plain
+    loss += weight * scale * (Math.max(plain, cut) + poison(logRatio))
+    gradient[t] = cut > plain ? poison(logRatio) : weight * scale * plain
     if (cut > plain) clipped += weight
     approxKl += weight * 0.5 * logRatio ** 2
     ratios += weight * ratio

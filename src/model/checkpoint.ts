@@ -63,7 +63,7 @@ export const save = (
     const fs = yield* FileSystem.FileSystem
     const folder = resolve(dir)
     const partial = partialOf(folder)
-    yield* refuseForeign(fs, folder)
+    for (const place of [folder, partial, previousOf(folder)]) yield* refuseForeign(fs, place)
     yield* fs.makeDirectory(dirname(folder), { recursive: true })
     const write = Effect.gen(function*() {
       yield* fs.remove(partial, { recursive: true, force: true })
@@ -195,7 +195,7 @@ const replace = (fs: FileSystem.FileSystem, folder: string) =>
       () => there ? Effect.ignore(fs.rename(previous, folder)) : Effect.void
     )
     yield* syncDirectory(fs, dirname(folder))
-    yield* fs.remove(previous, { recursive: true, force: true })
+    yield* Effect.ignore(fs.remove(previous, { recursive: true, force: true }))
   })
 
 const checkpointFile = (name: string): boolean =>

@@ -1,5 +1,6 @@
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { type Fields, fields } from "./fields.ts"
+import { parseJson } from "./json.ts"
 import { type Rope, ropeOf } from "./ropeConfig.ts"
 
 /** What the Llama-family code needs to know of a Hugging Face `config.json`. */
@@ -79,7 +80,7 @@ export const supported: ReadonlyArray<string> = families.flatMap((family) => [
 export const parseConfig = (text: string, path = "config.json"): Readonly<Record<string, unknown>> => {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJson(text)
   } catch (error) {
     const problem = `not JSON (${(error as Error).message})`
     throw new BadCheckpoint({ path, problem, remedy: "Download the file again." })

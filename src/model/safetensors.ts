@@ -1,7 +1,7 @@
 import type { TensorData, Tensors } from "../engine/engine.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { parseJson } from "./json.ts"
 import { elements } from "./parameters.ts"
-import { topLevelKeys } from "./topLevelKeys.ts"
 
 /** Bytes of an element, of the types that can be read. Float32 and Float64 are written. */
 const widths = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const
@@ -81,23 +81,16 @@ const readHeader = (
   bytes: Uint8Array,
   fail: (problem: string) => never
 ): { readonly entries: ReadonlyArray<Entry>; readonly problems: Array<string> } => {
-  let text: string
   let header: unknown
+  const problems: Array<string> = []
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
-    header = JSON.parse(text)
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes)
+    header = parseJson(text, (key) => problems.push(`${JSON.stringify(key)} appears twice`))
   } catch (error) {
     return fail(`the header is not UTF-8 JSON (${(error as Error).message})`)
   }
   if (typeof header !== "object" || header === null || Array.isArray(header)) {
     return fail("the header is not a JSON object")
-  }
-  const problems: Array<string> = []
-  const seen = new Set<string>()
-  // JSON.parse keeps the last of equal names without a word.
-  for (const name of topLevelKeys(text)) {
-    if (seen.has(name)) problems.push(`tensor ${JSON.stringify(name)} appears twice`)
-    seen.add(name)
   }
   const entries: Array<Entry> = []
   for (const [name, value] of Object.entries(header)) {

@@ -1,5 +1,6 @@
 import type { Tensors } from "../engine/engine.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { parseJson } from "./json.ts"
 
 /**
  * Tensor name → file name, from a `model.safetensors.index.json`. Files must lie in the folder of the index itself. Throws
@@ -11,7 +12,7 @@ export const parseIndex = (text: string, path: string): ReadonlyMap<string, stri
   }
   let index: unknown
   try {
-    index = JSON.parse(text)
+    index = parseJson(text)
   } catch (error) {
     return fail(`not JSON (${(error as Error).message})`)
   }

@@ -1,8 +1,10 @@
-import { Tokenizer } from "@huggingface/tokenizers"
+import type { Tokenizer } from "@huggingface/tokenizers"
 import type { Codec } from "../engine/engine.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { chatTemplate } from "./chatTemplate.ts"
 import type { ModelConfig } from "./config.ts"
+import { parseJson } from "./json.ts"
+import { encoding, open } from "./openTokenizer.ts"
 import { specialTokens } from "./specialTokens.ts"
 import { asContinuation, asRust, type Json } from "./tokenizerJson.ts"
 
@@ -96,54 +98,12 @@ const jsonOf = (files: ReadonlyMap<string, string>, path: string): Json | null =
   const remedy = "Download the file again."
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJson(text)
   } catch (error) {
     throw new BadCheckpoint({ path, problem: `not JSON (${(error as Error).message})`, remedy })
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json
   throw new BadCheckpoint({ path, problem: "not a JSON object", remedy })
-}
-
-const open = (json: Json, settings: Json): Tokenizer => {
-  try {
-    const tokenizer = new Tokenizer(json, settings)
-    exactBytes(tokenizer.decoder)
-    return tokenizer
-  } catch (error) {
-    throw new BadCheckpoint({
-      path: "tokenizer.json",
-      problem: `cannot be read (${(error as Error).message})`,
-      remedy: "Save it again with a current version of transformers."
-    })
-  }
-}
-
-/** The package's own types are lost on TypeScript: its declarations import files without extensions. */
-const encoding = (
-  tokenizer: Tokenizer,
-  text: string,
-  special: boolean
-): { readonly ids: ReadonlyArray<number>; readonly tokens: ReadonlyArray<string> } =>
-  tokenizer.encode(text, { add_special_tokens: special })
-
-/**
- * The package's byte fallback drops a byte-order mark and replaces broken UTF-8 piece by piece; the Rust library keeps the
- * mark and gives one replacement character a byte.
- */
-const exactBytes = (decoder: unknown): void => {
-  const step = decoder as { decoders?: ReadonlyArray<unknown>; config?: Json; text_decoder?: unknown } | null
-  step?.decoders?.forEach(exactBytes)
-  if (step?.config?.["type"] !== "ByteFallback") return
-  const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-  step.text_decoder = {
-    decode: (bytes: Uint8Array): string => {
-      try {
-        return strict.decode(bytes)
-      } catch {
-        return "\uFFFD".repeat(bytes.length)
-      }
-    }
-  }
 }
 
 /** Every id that a token has. All must be below the model's vocabulary size. */

@@ -4,10 +4,13 @@ import { isEnglish, isName, names } from "./english.ts"
  * Gold reward of the continuation of a children's story (TinyStories, Eldan and Li 2023, arXiv 2305.07759), in points. The
  * prompt is the opening, the completion is what a model writes after it. It asks for what the authors of that set asked
  * of their stories: sentences in good English, no repetition, characters who stay, somebody who speaks, an ending that is
- * happy and is an ending. At best 6, never under −5.75.
+ * happy and is an ending. At best 6, never under −6.25.
  */
 export interface Parts {
-  /** Share of sentences with a capital first and `.`, `!` or `?` last, and 2 to 40 words. In [0, 1]. */
+  /**
+   * Share of sentences with a capital first, `.`, `!` or `?` last, at most 40 words, and no two words in a row that English
+   * never has (`the of`, `to was`). In [0, 1].
+   */
   readonly sentences: number
   /** −2 × share of three-word sequences said before; −0.5 for every sentence said before. In [−2.5, 0]. */
   readonly repetition: number
@@ -15,17 +18,17 @@ export interface Parts {
   readonly characters: number
   /** The hero of the prompt is called by the other pronoun, never by the right one: −0.5. In [−0.5, 0]. */
   readonly pronouns: number
-  /** Quotes in pairs around two words or more, up to three of them: 0.5, and 0.5 more if someone `said` it. An open quote: −0.5. In [−0.5, 1]. */
+  /** Quotes in pairs around two words or more: 0.5, and 0.5 more if someone `said` it. An open quote: −0.5. In [−0.5, 1]. */
   readonly dialogue: number
   /** In the last third: different happy words (two are enough) less unhappy ones, over 2. In [−1, 1]. */
   readonly happy: number
   /** Share of English words: 0.5 is −1, 0.95 is 1. In [−1, 1]. */
   readonly english: number
-  /** Ends where a sentence ends, with nothing left open: 0.5; and says so (`the end`, `ever after`, `from that day`…): 0.5 more. */
+  /** Ends where a sentence ends, with nothing left open: 0.5; and says so (`the end`, `ever after`, `from that day`…): 0.5 more. In [0, 1]. */
   readonly ending: number
 }
 
-export const bounds: { readonly min: number; readonly max: number } = { min: -5.75, max: 6 }
+export const bounds: { readonly min: number; readonly max: number } = { min: -6.25, max: 6 }
 
 /** Words that say a story turned out well. */
 export const happyWords: ReadonlySet<string> = new Set(
@@ -81,13 +84,47 @@ const namesIn = (text: string): ReadonlySet<string> =>
     )
   )
 
+const set = (words: string): ReadonlySet<string> => new Set(words.split(" "))
+const determiners = set("the a an my your their our its")
+const prepositions = set("of to at with from into for")
+const auxiliaries = set("is are was were am had did does do could would can will should")
+const never: ReadonlyArray<readonly [before: ReadonlySet<string>, after: ReadonlySet<string>]> = [
+  [
+    determiners,
+    new Set([
+      ...determiners,
+      ...prepositions,
+      ...auxiliaries,
+      ...set("and or but he she it they we i you him them me us in")
+    ])
+  ],
+  [prepositions, new Set([...auxiliaries, ...set("and or but he she they we i of")])],
+  [set("and or but"), set("and or but of")],
+  [set("he she they we i him them me"), new Set([...determiners, ...set("he she they we i him them me of")])]
+]
+// "gave him a ball", "saw them, the two …" and "she, he and I" are English.
+const objects = set("him them me")
+
+/** Two neighbouring words, in lower case, that no English sentence has (a comma between them would make a difference). */
+const clash = (first: string, second: string): boolean =>
+  first === second && determiners.has(first) ||
+  never.some(([before, after]) => before.has(first) && after.has(second)) &&
+    !(objects.has(first) && determiners.has(second))
+
+/** A sentence has no clash within the stretches between its commas and quotes, and does not end in an article. */
+const isOrdered = (sentence: string): boolean =>
+  sentence.toLowerCase().split(/[,;:"—-]/u).map(wordsOf).every((words, i, all) =>
+    words.every((word, j) => j === 0 || !clash(words[j - 1]!, word)) &&
+    !(i === all.length - 1 && ["the", "a", "an"].includes(words.at(-1) ?? ""))
+  )
+
 const sentencesPart = (sentences: ReadonlyArray<string>): number => {
   if (sentences.length === 0) return 0
   const good = sentences.filter((sentence) => {
     const words = wordsOf(sentence).length
     // What goes on after a quotation ("Hi!" said Tom.) may begin with a small letter.
     return (/^["'(]*\p{Lu}/u.test(sentence) || /^(?:["']\s*)?(?:said|asked|replied|shouted)\b/u.test(sentence)) &&
-      /[.!?]["')]*$/u.test(sentence) && words >= 1 && words <= 40
+      /[.!?]["')]*$/u.test(sentence) && words >= 1 && words <= 40 && isOrdered(sentence)
   })
   return good.length / sentences.length
 }
@@ -97,7 +134,7 @@ const repetitionPart = (sentences: ReadonlyArray<string>, words: ReadonlyArray<s
   const again = threes.length === 0 ? 0 : 1 - new Set(threes).size / threes.length
   // Very short ones ("Oh no!") may come twice.
   const long = sentences.filter((sentence) => wordsOf(sentence).length > 3)
-  return -Math.min(2.5, 2 * again + 0.5 * (long.length - new Set(long).size))
+  return 0 - Math.min(2.5, 2 * again + 0.5 * (long.length - new Set(long).size))
 }
 
 const charactersPart = (known: ReadonlySet<string>, found: ReadonlySet<string>): number => {
@@ -170,6 +207,6 @@ export const parts = (prompt: string, completion: string): Parts => {
   }
 }
 
-/** The gold reward of a continuation, in points: the sum of its parts. In [−5.75, 6]. */
+/** The gold reward of a continuation, in points: the sum of its parts. In [−6.25, 6]. */
 export const stories = (prompt: string, completion: string): number =>
   Object.values(parts(prompt, completion)).reduce((sum: number, part: number) => sum + part, 0)

@@ -4,7 +4,7 @@ import { read, type Request } from "../data/tales/request.ts"
 
 /**
  * The gold reward of the built-in task, in points: how well a completion does what its prompt asks, judged by parsing it
- * with the grammar of the world. At best 5, never under −6.5; an empty completion gets −1.2. Training never sees it: the reward
+ * with the grammar of the world. At best 5, never under −8; an empty completion gets −1.2. Training never sees it: the reward
  * model learns from labelers who see it through their own taste (`labeler.ts`).
  */
 export interface Parts {
@@ -24,7 +24,7 @@ export interface Parts {
    * every twelve words of it. In [−2, 1].
    */
   readonly grammar: number
-  /** −0.5 for every sentence said before, −0.1 for every three words in a row said before. In [−1.5, 0]. */
+  /** −0.5 for every sentence said before, −0.1 for every three words in a row said before. In [−3, 0]. */
   readonly repetition: number
   /** Ends with `the end .` after at least one well-formed sentence: 0.5. */
   readonly ending: number
@@ -32,7 +32,7 @@ export interface Parts {
   readonly length: number
 }
 
-export const bounds: { readonly min: number; readonly max: number } = { min: -6.5, max: 5 }
+export const bounds: { readonly min: number; readonly max: number } = { min: -8, max: 5 }
 
 const clamp = (x: number, min: number, max: number): number => Math.min(max, Math.max(min, x))
 
@@ -117,7 +117,7 @@ const repetitionPart = (all: ReadonlyArray<ReadonlyArray<string>>): number => {
       seen.add(three)
     }
   }
-  return -Math.min(1.5, 0.5 * (all.length - told.size) + 0.1 * again)
+  return 0 - Math.min(3, 0.5 * (all.length - told.size) + 0.1 * again)
 }
 
 /** What the gold reward is made of. Pure; total: any two strings get finite numbers. */
@@ -156,10 +156,10 @@ export const parts = (prompt: string, completion: string): Parts => {
     ),
     repetition: repetitionPart(told),
     ending: ended && well.length > 0 ? 0.5 : 0,
-    length: -Math.min(1.5, 0.05 * Math.max(0, all.length - 48) + 0.1 * Math.max(0, 12 - all.length))
+    length: 0 - Math.min(1.5, 0.05 * Math.max(0, all.length - 48) + 0.1 * Math.max(0, 12 - all.length))
   }
 }
 
-/** The gold reward of a completion, in points: the sum of its parts. In [−6.5, 5]. */
+/** The gold reward of a completion, in points: the sum of its parts. In [−8, 5]. */
 export const tales = (prompt: string, completion: string): number =>
   Object.values(parts(prompt, completion)).reduce((sum: number, part: number) => sum + part, 0)

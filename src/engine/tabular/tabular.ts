@@ -2,7 +2,7 @@ import { distribution, draw } from "../../sampling/draw.ts"
 import { stream } from "../../sampling/random.ts"
 import type { Engine, Model, Policy, Sampled, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
-import { checkWorld, policyWeights, scorerWeights, tensorOf } from "./checkpoint.ts"
+import { checkWorld, policyWeights, scorerWeights, tensorOf, uniform } from "./checkpoint.ts"
 import { codecOf } from "./codec.ts"
 import type { Parameters } from "./parameters.ts"
 import { parameters } from "./parameters.ts"
@@ -22,6 +22,7 @@ import type { World } from "./world.ts"
  */
 export const tabular = (world: World): Engine => ({
   kind: "tabular",
+  initial: () => uniform(world),
   codec: (weights) => {
     checkWorld(world, weights)
     return codecOf(world)

@@ -2,6 +2,7 @@ import { modelConfig } from "../../model/config.ts"
 import { codec } from "../../model/tokenizer.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import type { Engine, Weights } from "../engine.ts"
+import { initial } from "./initial.ts"
 import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
 
@@ -22,6 +23,8 @@ export const transformer = (backend: Backend, options: TransformerOptions = {}):
   const settings = { microBatchTokens: options.microBatchTokens ?? 8192 }
   return {
     kind: "transformer",
+    initial,
+    memory: backend.memory,
     codec: (weights) => codec(weights.tokenizer, modelConfig(weights.config)),
     policy: (weights) => policy(backend, weights, settings),
     scorer: (weights) => scorer(backend, weights, settings)

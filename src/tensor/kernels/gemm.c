@@ -36,10 +36,12 @@ static void pack_columns(float *packed, const float *b, long stride, long K, lon
     _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) row[v] = LD(b + v * LANES); \
     _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++) {            \
       vec x = LD_SPLAT(A);                                             \
-      _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) sum[i][v] = FMA(x, row[v], sum[i][v]); \
+      _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) { \
+        sum[i][v] = FMA(x, row[v], sum[i][v]);                         \
+        PIN(sum[i][v]);                                                \
+      }                                                                \
     }                                                                  \
     b += TILE_COLS;                                                    \
-    KEEP_ORDER;                                                        \
   }
 
 #define TILE_SUMS                \

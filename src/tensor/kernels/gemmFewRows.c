@@ -4,7 +4,7 @@
 
 #define GROUP 4
 
-// out[r, o] for `ROWS` rows r and GROUP outputs o
+// out[r, o] for `ROWS` rows r and GROUP outputs o; two rows are what the registers of x86 hold beside their sums.
 #define DOT_TILE(ROWS)                                                                                                       \
   INLINE void dot_tile_##ROWS(float *out, const float *x, const float *w, const float *bias, long K, long N) {               \
     vec sum[ROWS][GROUP];                                                                                                    \
@@ -15,7 +15,10 @@
       _Pragma("unroll") for (int r = 0; r < ROWS; r++) row[r] = LD(x + r * K + k);                                           \
       _Pragma("unroll") for (int o = 0; o < GROUP; o++) {                                                                    \
         vec weight = LD(w + o * K + k);                                                                                      \
-        _Pragma("unroll") for (int r = 0; r < ROWS; r++) sum[r][o] = FMA(row[r], weight, sum[r][o]);                         \
+        _Pragma("unroll") for (int r = 0; r < ROWS; r++) {                                                                   \
+          sum[r][o] = FMA(row[r], weight, sum[r][o]);                                                                        \
+          PIN(sum[r][o]);                                                                                                    \
+        }                                                                                                                    \
       }                                                                                                                      \
     }                                                                                                                        \
     for (int r = 0; r < ROWS; r++) {                                                                                         \
@@ -29,7 +32,6 @@
   }
 DOT_TILE(1)
 DOT_TILE(2)
-DOT_TILE(3)
 
 // out[m, n] = Σ_k x[m, k] w[n, k] + bias[n]
 KERNEL(linear_few_rows)(int t, int nt, float *scratch, float *out, const float *x, const float *w, const float *bias, long M,
@@ -39,7 +41,6 @@ KERNEL(linear_few_rows)(int t, int nt, float *scratch, float *out, const float *
   for (; n + GROUP <= r.end; n += GROUP) {
     const float *b = bias ? bias + n : 0, *wn = w + n * K;
     long m = 0;
-    for (; m + 3 <= M && M - m != 4; m += 3) dot_tile_3(out + m * N + n, x + m * K, wn, b, K, N);
     for (; m + 2 <= M; m += 2) dot_tile_2(out + m * N + n, x + m * K, wn, b, K, N);
     for (; m < M; m++) dot_tile_1(out + m * N + n, x + m * K, wn, b, K, N);
   }

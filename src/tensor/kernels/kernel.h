@@ -6,9 +6,6 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-// Loads below stay below: without it the compiler gathers those of several steps and runs out of registers.
-#define KEEP_ORDER __asm__ volatile("" ::: "memory")
-
 // Floats of scratch that each thread needs for a kernel.
 #define SCRATCH(name) KERNEL_OF(long, name)
 

@@ -32,6 +32,10 @@ typedef v128_t vec;
 #define FMA(a, b, c) wasm_f32x4_add(wasm_f32x4_mul(a, b), c)
 #endif
 
+// `a` is computed here and later loads come later: otherwise the compiler gathers those of a whole loop body, and of several
+// passes of it, and runs out of registers.
+#define PIN(a) __asm__ volatile("" : "+r"(a) : : "memory")
+
 // 2^k where `biased` holds MAGIC + k, k from -126 to 127; 0 for -127, infinity for 128. MAGIC = 1.5 · 2²³ pushes an integer into the low mantissa bits.
 #define MAGIC 12582912.f
 #define POW2(biased) wasm_i32x4_shl(wasm_i32x4_add(biased, wasm_i32x4_const_splat(127 - 0x4b400000)), 23)

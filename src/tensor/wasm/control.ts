@@ -1,21 +1,27 @@
-/** Words of the control block through which the main thread hands kernels to the workers. */
+/**
+ * Words of the control block through which the main thread shares out a kernel. A kernel is cut into parts; whoever is free
+ * takes the next one, so that the main thread never waits for a worker that the machine has not woken up yet.
+ */
 export const control = {
-  /** Counts the hand-offs; workers wait for it to change. */
-  epoch: 0,
-  /** Workers that have not finished the kernel. */
+  /** Which job, in the upper 24 bits, and how many of its parts nobody has taken, in the lower 8. */
+  ticket: 0,
+  /** Parts not finished. */
   pending: 1,
   kernel: 2,
-  arguments: 3,
+  parts: 3,
+  arguments: 4,
   /** Address of thread 0's scratch, and bytes from one thread's to the next. */
-  scratch: 4,
-  scratchStride: 5,
+  scratch: 5,
+  scratchStride: 6,
   /** Workers asleep in `Atomics.wait`. */
-  asleep: 6,
+  asleep: 7,
   /** 1 when a kernel trapped in a worker. */
-  failed: 7,
-  stop: 8,
+  failed: 8,
+  stop: 9,
   words: 16
 } as const
+
+export const maxParts = 255
 
 /** Bytes of the control block: the words, then the arguments as doubles. */
 export const maxArguments = 24
@@ -32,7 +38,6 @@ export interface WorkerStart {
   readonly controlPointer: number
   readonly stackTop: number
   readonly thread: number
-  readonly threads: number
 }
 
 export type Kernel = (...args: ReadonlyArray<number>) => number | undefined
@@ -42,4 +47,22 @@ export const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memo
   const { exports } = new WebAssembly.Instance(module, { env: { memory } })
   if (stackTop !== undefined) (exports["__stack_pointer"] as WebAssembly.Global).value = stackTop
   return exports as Record<string, Kernel> & Record<"__heap_base", WebAssembly.Global>
+}
+
+/** The control block seen from one thread. */
+export const controlViews = (memory: WebAssembly.Memory, pointer: number) => ({
+  words: new Int32Array(memory.buffer, pointer, control.words),
+  values: new Float64Array(memory.buffer, pointer + 4 * control.words, maxArguments)
+})
+
+/** Takes the last part of the job of `ticket` that is left; false when another thread took it first or it is an old job. */
+export const take = (words: Int32Array, ticket: number): boolean =>
+  Atomics.compareExchange(words, control.ticket, ticket, ticket - 1) === ticket
+
+/** Parts of the job that nobody has taken. */
+export const left = (ticket: number): number => ticket & maxParts
+
+/** Tells the main thread that a part is finished. */
+export const finish = (words: Int32Array): void => {
+  if (Atomics.sub(words, control.pending, 1) === 1) Atomics.notify(words, control.pending)
 }

@@ -3,7 +3,7 @@ import type { Memory } from "./memory.ts"
 import type { Threads } from "./threads.ts"
 
 /** Up to so many rows `linear` reads its operands as they lie; above, packing pays. */
-const fewRows = 32
+const fewRows = 64
 
 /** Logits that exist at once in the head: 2 MiB, and never fewer than 64 rows. */
 const headLogits = 2 ** 19

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads"
-import { control, controlBytes, instantiate, maxArguments, spins } from "./control.ts"
+import { control, controlBytes, controlViews, finish, instantiate, left, maxParts, spins, take } from "./control.ts"
 import type { WorkerStart } from "./control.ts"
 import { makeHeap } from "./heap.ts"
 
@@ -9,6 +9,10 @@ const maxPages = 65536
 
 /** Below so many floating-point operations a kernel runs on the main thread alone: a hand-off would cost more than it saves. */
 const handOffWork = 200_000
+
+/** From so many on, a kernel is cut into more parts than there are threads, so that none waits long for the slowest. */
+const finePartsWork = 4_000_000
+const finePartsPerThread = 4
 
 const startWorker = (workerData: WorkerStart): Promise<Worker> =>
   new Promise((resolve, reject) => {
@@ -31,13 +35,12 @@ export const startThreads = async (module: WebAssembly.Module, threads: number) 
   const kernels = names.map((name) => exports[name]!)
 
   const { pointer: controlPointer } = heap.allocate(controlBytes)
-  const words = new Int32Array(memory.buffer, controlPointer, control.words)
-  const values = new Float64Array(memory.buffer, controlPointer + 4 * control.words, maxArguments)
+  const { values, words } = controlViews(memory, controlPointer)
   words.fill(0)
 
   const workers = await Promise.all(Array.from({ length: threads - 1 }, (_, i) => {
     const stackTop = heap.allocate(stackBytes).pointer + stackBytes
-    return startWorker({ module, memory, names, controlPointer, stackTop, thread: i + 1, threads })
+    return startWorker({ module, memory, names, controlPointer, stackTop, thread: i + 1 })
   }))
 
   let scratch = heap.allocate(0)
@@ -51,12 +54,14 @@ export const startThreads = async (module: WebAssembly.Module, threads: number) 
     scratchStride = bytes
   }
 
-  let epoch = 0
+  /** Job number in the place it has in a ticket. */
+  let job = 0
+
   const join = (): void => {
     for (let spun = 0;; spun++) {
-      const left = Atomics.load(words, control.pending)
-      if (left === 0) break
-      if (spun > spins) Atomics.wait(words, control.pending, left)
+      const pending = Atomics.load(words, control.pending)
+      if (pending === 0) break
+      if (spun > spins) Atomics.wait(words, control.pending, pending)
     }
     if (words[control.failed] !== 0) throw new Error("wasm: a kernel trapped in a worker thread")
   }
@@ -64,29 +69,37 @@ export const startThreads = async (module: WebAssembly.Module, threads: number) 
   /** Runs a kernel of about `work` floating-point operations on as many threads as it is worth. */
   const run = (name: string, work: number, args: ReadonlyArray<number>): void => {
     const id = ids.get(name)!
+    const kernel = kernels[id]!
     if (workers.length === 0 || work < handOffWork) {
-      kernels[id]!(0, 1, scratch.pointer, ...args)
+      kernel(0, 1, scratch.pointer, ...args)
       return
     }
+    const parts = Math.min(maxParts, work < finePartsWork ? threads : finePartsPerThread * threads)
     for (let i = 0; i < args.length; i++) values[i] = args[i]!
     words[control.kernel] = id
+    words[control.parts] = parts
     words[control.arguments] = args.length
     words[control.scratch] = scratch.pointer
     words[control.scratchStride] = scratchStride
-    Atomics.store(words, control.pending, workers.length)
-    Atomics.store(words, control.epoch, epoch = (epoch + 1) | 0)
-    if (Atomics.load(words, control.asleep) > 0) Atomics.notify(words, control.epoch)
-    try {
-      kernels[id]!(0, threads, scratch.pointer, ...args)
-    } finally {
-      join()
+    job = (job + maxParts + 1) | 0
+    Atomics.store(words, control.pending, parts)
+    Atomics.store(words, control.ticket, job + parts)
+    if (Atomics.load(words, control.asleep) > 0) Atomics.notify(words, control.ticket)
+    for (let ticket = job + parts; left(ticket) > 0; ticket = Atomics.load(words, control.ticket)) {
+      if (!take(words, ticket)) continue
+      try {
+        kernel(left(ticket) - 1, parts, scratch.pointer, ...args)
+      } finally {
+        finish(words)
+      }
     }
+    join()
   }
 
   const stop = (): void => {
     Atomics.store(words, control.stop, 1)
-    Atomics.add(words, control.epoch, 1)
-    Atomics.notify(words, control.epoch)
+    Atomics.store(words, control.ticket, job + 1)
+    Atomics.notify(words, control.ticket)
     for (const worker of workers) void worker.terminate()
   }
 

@@ -1,32 +1,41 @@
 import { parentPort, workerData } from "node:worker_threads"
-import { control, instantiate, maxArguments, spins } from "./control.ts"
+import { control, controlViews, finish, instantiate, left, spins, take } from "./control.ts"
 import type { WorkerStart } from "./control.ts"
 
-const { controlPointer, memory, module, names, stackTop, thread, threads } = workerData as WorkerStart
+const { controlPointer, memory, module, names, stackTop, thread } = workerData as WorkerStart
 const exports = instantiate(module, memory, stackTop)
 const kernels = names.map((name) => exports[name]!)
-const words = new Int32Array(memory.buffer, controlPointer, control.words)
-const values = new Float64Array(memory.buffer, controlPointer + 4 * control.words, maxArguments)
+const { values, words } = controlViews(memory, controlPointer)
 
-/** Waits for the epoch to change: awake for a moment, then asleep, so that an idle pool costs nothing. */
-const nextEpoch = (epoch: number): number => {
+/** Waits for a job with parts to take: awake for a moment, then asleep, so that an idle pool costs nothing. */
+const nextTicket = (): number => {
   for (let i = 0; i < spins; i++) {
-    const now = Atomics.load(words, control.epoch)
-    if (now !== epoch) return now
+    const ticket = Atomics.load(words, control.ticket)
+    if (left(ticket) > 0) return ticket
   }
   Atomics.add(words, control.asleep, 1)
-  while (Atomics.load(words, control.epoch) === epoch) Atomics.wait(words, control.epoch, epoch)
+  let ticket = Atomics.load(words, control.ticket)
+  while (left(ticket) === 0) {
+    Atomics.wait(words, control.ticket, ticket)
+    ticket = Atomics.load(words, control.ticket)
+  }
   Atomics.sub(words, control.asleep, 1)
-  return Atomics.load(words, control.epoch)
+  return ticket
 }
 
 parentPort!.postMessage("ready")
-for (let epoch = nextEpoch(0); Atomics.load(words, control.stop) === 0; epoch = nextEpoch(epoch)) {
+for (let ticket = nextTicket(); Atomics.load(words, control.stop) === 0; ticket = nextTicket()) {
+  // What is read here is of this job if the ticket is still there to take: the next job is described only when all parts of
+  // this one are finished.
+  const kernel = kernels[words[control.kernel]!]!
+  const parts = words[control.parts]!
+  const scratch = words[control.scratch]! + thread * words[control.scratchStride]!
+  const args = values.slice(0, words[control.arguments]!)
+  if (!take(words, ticket)) continue
   try {
-    const scratch = words[control.scratch]! + thread * words[control.scratchStride]!
-    kernels[words[control.kernel]!]!(thread, threads, scratch, ...values.subarray(0, words[control.arguments]!))
+    kernel(left(ticket) - 1, parts, scratch, ...args)
   } catch {
     Atomics.store(words, control.failed, 1)
   }
-  if (Atomics.sub(words, control.pending, 1) === 1) Atomics.notify(words, control.pending)
+  finish(words)
 }

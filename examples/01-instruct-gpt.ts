@@ -1,0 +1,52 @@
+/**
+ * InstructGPT end to end from nothing: a tiny base model, demonstrations, comparisons, a reward model, PPO within a KL cap.
+ *
+ *     npm start            # the same as: npx keel run examples/01-instruct-gpt.ts
+ */
+import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../dsl/index.ts"
+
+const gold = Gold.tales
+const maxNewTokens = 56
+const prompts = Source.prompts(Source.tales({ split: "train", count: 1500 }))
+const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
+
+const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
+  family: "tales",
+  model: { dim: 64, layers: 3, heads: 4, kvHeads: 2, ffn: 172, context: 96 },
+  steps: 400,
+  batchSize: 48,
+  learningRate: 3e-3,
+  schedule: "cosine",
+  warmupSteps: 20
+})
+
+const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
+  epochs: 2,
+  batchSize: 32,
+  learningRate: 1e-3,
+  schedule: "cosine"
+})
+
+const reward = RewardModeling.make({
+  init: sft,
+  preferences: Compare.make({ policy: sft, prompts }, { gold, maxNewTokens })
+}, { epochs: 2, batchSize: 32, learningRate: 5e-4, schedule: "linear" })
+
+const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+  allowance: Kl.mnatsPerSequence(12_000),
+  beta: 0.05,
+  steps: 60,
+  batchSize: 64,
+  numMiniBatches: 2,
+  numPpoEpochs: 2,
+  learningRate: 3e-4,
+  maxNewTokens
+})
+
+const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(15_000), from: sft })
+
+export default Evaluate.make(
+  { initial: sft, reward, prompts: held, preferences: Compare.make({ policy: sft, prompts: held }, { gold, maxNewTokens }) },
+  { base, sft, ppo: policy },
+  { gold, maxNewTokens }
+)

@@ -1,0 +1,117 @@
+import fc from "fast-check"
+import { assert, describe, it } from "vitest"
+import type { Batch, Policy, Scorer, Tensors } from "../../../src/engine/engine.ts"
+import { transformer } from "../../../src/engine/transformer/transformer.ts"
+import { reference } from "../../../src/tensor/reference.ts"
+import { largestDifference, randomBatch, randomNumbers, randomWeights, revealing, variants } from "./tinyModels.ts"
+
+const engine = transformer(reference())
+const rounding = 1e-12
+
+const lengths = fc.array(fc.tuple(fc.integer({ min: 1, max: 7 }), fc.integer({ min: 0, max: 8 })), {
+  minLength: 1,
+  maxLength: 6
+})
+
+const policyGradients = (policy: Policy, batch: Batch): Tensors => {
+  policy.backward(randomNumbers(policy.logprobs(batch, { retain: true }).logps.length, "g"))
+  policy.step(revealing)
+  return policy.optimizer().tensors
+}
+
+const scorerGradients = (scorer: Scorer, batch: Batch): Tensors => {
+  scorer.backward(randomNumbers(scorer.values(batch, { retain: true }).values.length, "g"))
+  scorer.step(revealing)
+  return scorer.optimizer().tensors
+}
+
+const assertSame = (a: Tensors, b: Tensors): void => {
+  for (const [name, { data }] of a) assert.isAtMost(largestDifference(data, b.get(name)!.data), rounding, name)
+}
+
+describe.each(Object.entries(variants))("%s", (name, raw) => {
+  const policy = engine.policy(randomWeights(raw, name))
+  const scorer = engine.scorer(randomWeights(raw, name, "score"))
+
+  it("a batch equals its rows one at a time", () => {
+    fc.assert(
+      fc.property(lengths, fc.string(), (of, seed) => {
+        const batch = randomBatch(of, seed)
+        const { entropies, logps, offsets } = policy.logprobs(batch)
+        const { offsets: valueOffsets, values } = scorer.values(batch)
+        batch.forEach((row, i) => {
+          const alone = policy.logprobs([row])
+          assert.strictEqual(offsets[i + 1]! - offsets[i]!, row.completion.length)
+          assert.isAtMost(largestDifference(alone.logps, logps.subarray(offsets[i], offsets[i + 1])), rounding)
+          assert.isAtMost(largestDifference(alone.entropies, entropies.subarray(offsets[i], offsets[i + 1])), rounding)
+          const score = values.subarray(valueOffsets[i], valueOffsets[i + 1])
+          assert.strictEqual(score.length, row.completion.length + 1)
+          assert.isAtMost(largestDifference(scorer.values([row]).values, score), rounding)
+        })
+      }),
+      { numRuns: 10 }
+    )
+  })
+
+  it("log-probabilities are those of the softmax of the logits", () => {
+    const [row] = randomBatch([[3, 6]], name)
+    const all = Int32Array.from([...row!.prompt, ...row!.completion])
+    const { entropies, logps } = policy.logprobs([row!])
+    row!.completion.forEach((token, t) => {
+      const logits = policy.logits(all.subarray(0, row!.prompt.length + t))
+      const lse = Math.log(logits.reduce((sum, z) => sum + Math.exp(z), 0))
+      assert.closeTo(logps[t]!, logits[token]! - lse, rounding)
+      const entropy = -logits.reduce((sum, z) => sum + Math.exp(z - lse) * (z - lse), 0)
+      assert.closeTo(entropies[t]!, entropy, rounding)
+    })
+  })
+
+  it("a later token changes no earlier number, and does change a later one", () => {
+    const [row] = randomBatch([[2, 9]], name)
+    const at = 5
+    const completion = row!.completion.map((token, t) => t === at ? (token + 1) % 13 : token)
+    const before = policy.logprobs([row!]).logps
+    const after = policy.logprobs([{ ...row!, completion }]).logps
+    assert.deepStrictEqual(after.subarray(0, at), before.subarray(0, at))
+    for (let t = at; t < at + 3; t++) assert.notStrictEqual(after[t], before[t])
+    const values = scorer.values([row!]).values
+    const changed = scorer.values([{ ...row!, completion }]).values
+    assert.deepStrictEqual(changed.subarray(0, at + 1), values.subarray(0, at + 1))
+    assert.notStrictEqual(changed[at + 1], values[at + 1])
+  })
+
+  it("micro-batches equal one batch, forward and backward", () => {
+    fc.assert(
+      fc.property(lengths, fc.string(), fc.integer({ min: 1, max: 20 }), (of, seed, microBatchTokens) => {
+        const batch = randomBatch(of, seed)
+        const cut = transformer(reference(), { microBatchTokens })
+        const weights = randomWeights(raw, name)
+        const small = cut.policy(weights)
+        assert.isAtMost(largestDifference(small.logprobs(batch).logps, policy.logprobs(batch).logps), rounding)
+        assertSame(policyGradients(small, batch), policyGradients(engine.policy(weights), batch))
+        const scores = randomWeights(raw, name, "score")
+        assertSame(scorerGradients(cut.scorer(scores), batch), scorerGradients(engine.scorer(scores), batch))
+      }),
+      { numRuns: 5 }
+    )
+  })
+
+  it("gradients of several batches add up, whatever else is computed in between", () => {
+    const weights = randomWeights(raw, name)
+    const whole = randomBatch([[2, 4], [3, 3], [1, 6]], name)
+    const by = randomNumbers(13, "g")
+    const policy = engine.policy(weights)
+    const parts: ReadonlyArray<readonly [Batch, Float64Array]> = [
+      [whole.slice(0, 1), by.subarray(0, 4)],
+      [whole.slice(1), by.subarray(4)]
+    ]
+    for (const [part, gradient] of parts) {
+      policy.logprobs(part, { retain: true })
+      policy.logprobs(randomBatch([[4, 9]], "other"))
+      policy.logits(Int32Array.of(3, 4, 5))
+      policy.backward(gradient)
+    }
+    policy.step(revealing)
+    assertSame(policy.optimizer().tensors, policyGradients(engine.policy(weights), whole))
+  })
+})

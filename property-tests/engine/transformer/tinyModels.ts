@@ -1,0 +1,117 @@
+import { modelConfig, withHead } from "../../../src/model/config.ts"
+import { elements, parameters } from "../../../src/model/parameters.ts"
+import { stream } from "../../../src/sampling/random.ts"
+import type { Batch, Sampling, Tensors, Update, Weights } from "../../../src/engine/engine.ts"
+
+const base = {
+  architectures: ["LlamaForCausalLM"],
+  model_type: "llama",
+  hidden_act: "silu",
+  vocab_size: 13,
+  hidden_size: 8,
+  intermediate_size: 10,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 4,
+  max_position_embeddings: 24,
+  rms_norm_eps: 1e-5,
+  rope_theta: 100,
+  tie_word_embeddings: true,
+  bos_token_id: 1,
+  eos_token_id: 2
+}
+
+/** One tiny configuration for each way in which the family differs. */
+export const variants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "Llama, GQA, tied": base,
+  "Llama, all biases, untied, one head each": {
+    ...base,
+    num_key_value_heads: 4,
+    head_dim: 2,
+    tie_word_embeddings: false,
+    attention_bias: true,
+    mlp_bias: true
+  },
+  "Llama 3 rope scaling": {
+    ...base,
+    num_hidden_layers: 1,
+    rope_scaling: {
+      rope_type: "llama3",
+      factor: 4,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 8
+    }
+  },
+  "yarn (cos and sin scaled)": {
+    ...base,
+    num_hidden_layers: 1,
+    rope_scaling: { rope_type: "yarn", factor: 3, original_max_position_embeddings: 8 }
+  },
+  "Mistral, window 3": {
+    ...base,
+    architectures: ["MistralForCausalLM"],
+    model_type: "mistral",
+    sliding_window: 3,
+    tie_word_embeddings: false
+  },
+  "Qwen2, qkv biases": { ...base, architectures: ["Qwen2ForCausalLM"], model_type: "qwen2" },
+  "Qwen3, QK-norm": {
+    ...base,
+    architectures: ["Qwen3ForCausalLM"],
+    model_type: "qwen3",
+    tie_word_embeddings: false
+  }
+}
+
+/** Weights large enough that every path of the model matters: nothing is close to linear or saturated. */
+export const randomWeights = (
+  raw: Readonly<Record<string, unknown>>,
+  seed: string,
+  head: "lm" | "score" = "lm"
+): Weights => {
+  const config = withHead(raw, head)
+  const tensors: Tensors = new Map(
+    parameters(modelConfig(config), head).map(({ name, shape }) => {
+      const { normal } = stream(`${seed}/${name}`)
+      const norm = name.endsWith("norm.weight")
+      const scale = norm || name.endsWith("bias") ? 0.3 : shape[1]! ** -0.5
+      return [name, { shape, data: Float64Array.from({ length: elements(shape) }, () => (norm ? 1 : 0) + scale * normal()) }]
+    })
+  )
+  return { config, tensors, tokenizer: new Map() }
+}
+
+/** Rows of the given prompt and completion lengths. */
+export const randomBatch = (lengths: ReadonlyArray<readonly [number, number]>, seed: string, vocab = 13): Batch => {
+  const { int } = stream(seed)
+  const ids = (length: number) => Int32Array.from({ length }, () => int(vocab))
+  return lengths.map(([prompt, completion]) => ({ prompt: ids(prompt), completion: ids(completion) }))
+}
+
+export const randomNumbers = (length: number, seed: string): Float64Array => {
+  const { normal } = stream(seed)
+  return Float64Array.from({ length }, () => normal())
+}
+
+/** With β1 = 0 the first moment after one update is the gradient itself. */
+export const revealing: Update = { learningRate: 0, betas: [0, 0.5], eps: 1e-8, weightDecay: 0, maxGradNorm: Infinity }
+
+export const training: Update = {
+  learningRate: 1e-2,
+  betas: [0.9, 0.95],
+  eps: 1e-8,
+  weightDecay: 0.1,
+  maxGradNorm: 0.5
+}
+
+export const plainSampling: Sampling = { maxNewTokens: 8, temperature: 1, topK: 0, topP: 1, stop: [2] }
+
+export const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
+  if (a.length !== b.length) throw new Error(`lengths ${a.length} and ${b.length}`)
+  let most = 0
+  // Not Math.max: a NaN must not look like agreement.
+  for (let i = 0; i < a.length; i++) if (!(Math.abs(a[i]! - b[i]!) <= most)) most = Math.abs(a[i]! - b[i]!)
+  return most
+}

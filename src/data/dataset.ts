@@ -1,0 +1,24 @@
+import type { Effect } from "effect"
+import { Context } from "effect"
+import type { Origin } from "../../dsl/Source.ts"
+import type { BadData } from "./badData.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+
+/** A loaded data set. */
+export type Dataset =
+  | {
+    readonly role: "Text"
+    readonly rows: ReadonlyArray<TextRow>
+    /** Words that a tokenizer made from this text must have, besides those in it. */
+    readonly vocabulary: ReadonlyArray<string>
+  }
+  | { readonly role: "Prompts"; readonly rows: ReadonlyArray<PromptRow> }
+  | { readonly role: "Demonstrations"; readonly rows: ReadonlyArray<DemonstrationRow> }
+  | { readonly role: "Preferences"; readonly rows: ReadonlyArray<PreferenceRow> }
+
+export type Role = Dataset["role"]
+
+/** Where the rows of a `Source` come from: files and built-in tasks in `run`, the tabular world in `simulate`. */
+export class Datasets extends Context.Service<Datasets, {
+  readonly load: (role: Role, origin: Origin) => Effect.Effect<Dataset, BadData>
+}>()("keel/Datasets") {}

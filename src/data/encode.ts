@@ -1,0 +1,80 @@
+/**
+ * Rows of text to token ids, held against what the model can take: an empty data set, a row longer than the context and a
+ * text the tokenizer cannot encode are errors before a stage begins, never truncations.
+ */
+import { Effect } from "effect"
+import { UnusableData } from "../../dsl/Errors.ts"
+import type { Codec, Row } from "../engine/engine.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+
+/** What the rows are for: named in errors. */
+interface For {
+  readonly stage: string
+  readonly codec: Codec
+  /** Longest prompt + completion the model takes, tokens. */
+  readonly context: number
+}
+
+/** A pair of answers to one prompt. */
+export interface Pair {
+  readonly chosen: Row
+  readonly rejected: Row
+  readonly margin: number
+}
+
+const encodeAll = <A, B>(
+  { context, stage }: For,
+  rows: ReadonlyArray<A>,
+  encode: (row: A) => B,
+  tokens: (encoded: B) => number,
+  room = 0
+): Effect.Effect<ReadonlyArray<B>, UnusableData> =>
+  Effect.gen(function*() {
+    const unusable = (problem: string, remedy: string) => new UnusableData({ stage, problem, remedy })
+    if (rows.length === 0) return yield* unusable("its data set is empty", "Give it at least one row.")
+    const encoded: Array<B> = []
+    for (const [i, row] of rows.entries()) {
+      const one = yield* Effect.try({
+        try: () => encode(row),
+        catch: (error) =>
+          unusable(
+            `row ${i + 1} cannot be encoded: ${error instanceof Error ? error.message : String(error)}`,
+            "Use text that the model's tokenizer knows."
+          )
+      })
+      const length = tokens(one)
+      if (length + room > context) {
+        return yield* unusable(
+          `row ${i + 1} has ${length} tokens${room > 0 ? ` and needs room for ${room} more` : ""}; the context is ${context}`,
+          "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
+        )
+      }
+      encoded.push(one)
+    }
+    return encoded
+  })
+
+const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
+
+const answer = (codec: Codec, prompt: string, completion: string): Row => ({
+  prompt: codec.encodePrompt(prompt),
+  completion: codec.encodeCompletion(completion, { end: true })
+})
+
+/** Text to pretrain on: the beginning of a sequence, then all of it as completion. */
+export const encodeTexts = (use: For, rows: ReadonlyArray<TextRow>) =>
+  encodeAll(use, rows, ({ text }) => answer(use.codec, "", text), lengthOf)
+
+export const encodeDemonstrations = (use: For, rows: ReadonlyArray<DemonstrationRow>) =>
+  encodeAll(use, rows, ({ completion, prompt }) => answer(use.codec, prompt, completion), lengthOf)
+
+/** Prompts that leave room for at least one new token. */
+export const encodePrompts = (use: For, rows: ReadonlyArray<PromptRow>) =>
+  encodeAll(use, rows, ({ prompt }) => use.codec.encodePrompt(prompt), (ids) => ids.length, 1)
+
+export const encodePairs = (use: For, rows: ReadonlyArray<PreferenceRow>) =>
+  encodeAll(use, rows, ({ chosen, margin, prompt, rejected }): Pair => ({
+    chosen: answer(use.codec, prompt, chosen),
+    rejected: answer(use.codec, prompt, rejected),
+    margin: margin ?? 0
+  }), ({ chosen, rejected }) => Math.max(lengthOf(chosen), lengthOf(rejected)))

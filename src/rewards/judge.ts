@@ -1,0 +1,24 @@
+import { Context, Layer } from "effect"
+import { Gold } from "../../dsl/Gold.ts"
+import { features, prefer } from "./labeler.ts"
+import { stories } from "./stories.ts"
+import { tales } from "./tales.ts"
+
+/** What a gold reward says of a completion, and which of two a labeler would choose. */
+export class Judge extends Context.Service<Judge, {
+  /** Pure, total and bounded; in the units of the checker. */
+  readonly gold: (gold: Gold, prompt: string, completion: string) => number
+  /** Whether the labeler prefers `a` to `b`, given a uniform random number in [0, 1). */
+  readonly prefers: (gold: Gold, prompt: string, a: string, b: string, u: number) => boolean
+}>()("keel/Judge") {}
+
+const checker = (gold: Gold) => Gold.match(gold, { TalesChecker: () => tales, StoryChecker: () => stories })
+
+/** The built-in checkers, and labelers with their tastes and mistakes (`labeler.ts`). */
+export const layer: Layer.Layer<Judge> = Layer.succeed(Judge, {
+  gold: (gold, prompt, completion) => checker(gold)(prompt, completion),
+  prefers: (gold, prompt, a, b, u) => {
+    const score = checker(gold)
+    return prefer(score(prompt, a), score(prompt, b), features(a), features(b), u)
+  }
+})

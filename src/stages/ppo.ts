@@ -1,0 +1,210 @@
+/**
+ * Proximal policy optimisation; see `dsl/stages/Ppo.ts` for the formulas. One step: sample a batch of completions, score them,
+ * estimate advantages, then a few passes of clipped updates of policy and value model. KL from the initial model is measured
+ * on held prompts every `measureEvery` steps and after the last one; the first measurement above the cap ends the stage.
+ *
+ * Deviations from TRL's PPOTrainer: policy and value model have an optimiser each, so `vfCoef` scales the value gradient before
+ * clipping; there is no padding, so nothing is masked.
+ */
+import { Effect } from "effect"
+import { KlBudgetExceeded } from "../../dsl/Errors.ts"
+import type { Ppo } from "../../dsl/stages/Ppo.ts"
+import { encodePrompts } from "../data/encode.ts"
+import type { PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Policy, Row, Scorer, Weights } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import { measureKl } from "../ledger/measure.ts"
+import { gae } from "../losses/gae.ts"
+import { ppo as ppoLoss } from "../losses/ppo.ts"
+import { afterLast, beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
+import { tokenRewards } from "../losses/rewards.ts"
+import { valueLoss } from "../losses/value.ts"
+import { whiten } from "../losses/whiten.ts"
+import { stream } from "../sampling/random.ts"
+import { RunLog } from "../store/runLog.ts"
+import { Store } from "../store/store.ts"
+import { batchAt } from "../training/batches.ts"
+import { finite, observer, open, train, updateOf } from "../training/loop.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** The numbers of some rows out of ragged per-token numbers, one row after the other. */
+const pick = (tokens: Float64Array, offsets: Int32Array, rows: ReadonlyArray<number>): Float64Array =>
+  Float64Array.from(rows.flatMap((row) => Array.from(tokens.subarray(offsets[row]!, offsets[row + 1]!))))
+
+const average = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> => {
+  const sums: Record<string, number> = {}
+  for (const one of all) {
+    for (const [name, value] of Object.entries(one)) sums[name] = (sums[name] ?? 0) + value / all.length
+  }
+  return sums
+}
+
+export const ppo = Effect.fn("ppo")(function*(
+  stage: Ppo,
+  wires: {
+    readonly init: Weights
+    readonly reference: Weights
+    readonly reward: Weights
+    readonly value: Weights
+    readonly prompts: ReadonlyArray<PromptRow>
+    readonly held: ReadonlyArray<PromptRow>
+  },
+  scope: Scope
+) {
+  const [engine, log, store] = [yield* CurrentEngine, yield* RunLog, yield* Store]
+  const { models: { policy, value }, ...session } = yield* open<{ policy: Policy; value: Scorer }>(scope, {
+    policy: { open: engine.policy, initial: wires.init },
+    value: { open: engine.scorer, initial: wires.value }
+  })
+  const reference = yield* observer(engine.policy, wires.reference)
+  const reward = yield* observer(engine.scorer, wires.reward)
+  const caps: Array<{ readonly mnats: number; readonly from: string; readonly initial: Policy }> = []
+  for (const { from, initial, mnats } of scope.limits.kl) {
+    // The initial model is usually the reference too: one copy serves both.
+    caps.push({ mnats, from, initial: initial === wires.reference ? reference : yield* observer(engine.policy, initial) })
+  }
+  const codec = engine.codec(wires.init)
+  const use = { stage: scope.label, codec, context: policy.context }
+  const prompts = yield* encodePrompts(use, wires.prompts)
+  const held = yield* encodePrompts(use, wires.held)
+  const stop = codec.stop
+
+  /** Samples and scores the episodes of step n. */
+  const rollout = (n: number) => {
+    const chosen = batchAt(scope.key, prompts.length, stage.batchSize, n)
+    const asked = chosen.map((i) => prompts[i]!)
+    const sampling = { maxNewTokens: stage.maxNewTokens, temperature: stage.temperature, topK: 0, topP: 1, stop }
+    const sampled = policy.sample(asked, sampling, asked.map((_, i) => `${scope.key}/${n}/${i}`))
+    const rows = sampled.map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
+    const offsets = offsetsOf(rows)
+    const { entropies, logps } = policy.logprobs(rows)
+    const refLogps = reference.logprobs(rows).logps
+    const scored = afterLast(reward.values(rows).values, offsets)
+    const scores = scored.map((score, i) => sampled[i]!.finished ? score : score - stage.missingEosPenalty)
+    const values = beforeTokens(value.values(rows).values, offsets)
+    const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, stage)
+    const { advantages, returns } = gae(rewards, values, offsets, { gamma: stage.gamma, lambda: stage.lam })
+    const ended = sampled.filter(({ finished }) => finished).length / rows.length
+    return {
+      rows,
+      offsets,
+      logps,
+      values,
+      returns,
+      scores,
+      chosen,
+      advantages: stage.whitenAdvantages ? whiten(advantages) : advantages,
+      metrics: {
+        ...metrics,
+        "objective/entropy": entropies.reduce((sum, x) => sum + x, 0) / rows.length,
+        "val/num_eos_tokens": ended * rows.length,
+        "completions/mean_length": logps.length / rows.length
+      }
+    }
+  }
+
+  /** KL from each initial model; fails when one is above its cap. */
+  let within = { path: `the policy that ${scope.label} started from`, step: 0 }
+  if (session.state !== null) within = session.state as typeof within
+  const measure = Effect.fnUntraced(function*(step: number) {
+    for (const { from, initial, mnats } of caps) {
+      const measured = measureKl(policy, initial, held, {
+        samples: stage.measureSamples,
+        maxNewTokens: stage.maxNewTokens,
+        stop,
+        seed: `${scope.key}/measure/${step}`
+      })
+      yield* finite({ "kl from the initial model": measured.mean })
+      yield* log.emit({
+        _tag: "Measured",
+        measurement: {
+          ...measured,
+          stage: scope.label,
+          step,
+          from,
+          estimator: "k1",
+          direction: "reverse",
+          temperature: 1,
+          cap: mnats / 1000
+        }
+      })
+      if (measured.mean * 1000 <= mnats) continue
+      return yield* new KlBudgetExceeded({
+        stage: scope.label,
+        step,
+        spent: Math.round(measured.mean * 1000),
+        standardError: Math.round(measured.standardError * 1000),
+        cap: mnats,
+        kept: within.path,
+        keptStep: within.step
+      })
+    }
+    within = { path: yield* store.keep(scope.key, scope.label, "within-cap", policy.weights()), step }
+  })
+
+  yield* train(scope, { ...session, models: { policy, value } }, {
+    steps: stage.steps,
+    checkpointEvery: stage.checkpointEvery,
+    state: () => within,
+    step: Effect.fnUntraced(function*(n) {
+      const episodes = rollout(n)
+      const { advantages, logps, offsets, returns, rows, scores, values } = episodes
+      yield* finite({ reward: scores.reduce((sum, x) => sum + x, 0), return: returns.reduce((sum, x) => sum + x, 0) })
+      const update = updateOf(stage, n, stage.steps)
+      const valueUpdate = { ...update }
+      if (stage.valueLearningRate !== undefined) {
+        valueUpdate.learningRate *= stage.valueLearningRate / stage.learningRate
+      }
+      const updates: Array<Readonly<Record<string, number>>> = []
+      const size = Math.ceil(rows.length / stage.numMiniBatches)
+      for (let epoch = 0; epoch < stage.numPpoEpochs; epoch++) {
+        const order = stream(`${scope.key}/${n}/epoch-${epoch}`).shuffle(rows.map((_, i) => i))
+        for (let at = 0; at < rows.length; at += size) {
+          const mini = order.slice(at, at + size)
+          const batch = mini.map((i) => rows[i]!)
+          const miniOffsets = offsetsOf(batch)
+          let metrics: Record<string, number> = {}
+          if (n >= stage.valueWarmupSteps) {
+            const loss = ppoLoss(
+              policy.logprobs(batch, { retain: true }).logps,
+              pick(logps, offsets, mini),
+              pick(advantages, offsets, mini),
+              { clipRange: stage.cliprange }
+            )
+            yield* finite({ "policy loss": loss.loss })
+            policy.backward(loss.gradient)
+            const norm = policy.step(update)
+            yield* finite({ "policy gradient norm": norm })
+            metrics = { ...loss.metrics, "policy/grad_norm": norm }
+          }
+          const values1 = beforeTokens(value.values(batch, { retain: true }).values, miniOffsets)
+          const loss = valueLoss(values1, pick(values, offsets, mini), pick(returns, offsets, mini), {
+            clipRange: stage.cliprangeValue
+          })
+          yield* finite({ "value loss": loss.loss })
+          value.backward(beforeTokensBackward(loss.gradient.map((g) => g * stage.vfCoef), miniOffsets))
+          yield* finite({ "value gradient norm": value.step(valueUpdate) })
+          updates.push({ ...metrics, ...loss.metrics })
+        }
+      }
+      const step = n + 1
+      if (step % stage.measureEvery === 0 || step === stage.steps) {
+        yield* measure(step)
+        yield* log.emit({
+          _tag: "Sampled",
+          stage: scope.label,
+          step,
+          prompt: wires.prompts[episodes.chosen[0]!]!.prompt,
+          completion: codec.decode(rows[0]!.completion),
+          score: scores[0]!
+        })
+      }
+      return {
+        tokens: logps.length * (1 + stage.numPpoEpochs),
+        metrics: { ...episodes.metrics, ...average(updates), lr: update.learningRate, episode: step * rows.length }
+      }
+    })
+  })
+  return policy.weights()
+}, Effect.scoped)

@@ -1,0 +1,43 @@
+import { Effect } from "effect"
+import type { Pretrain } from "../../dsl/stages/Pretrain.ts"
+import type { Dataset } from "../data/dataset.ts"
+import { encodeTexts } from "../data/encode.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Policy } from "../engine/engine.ts"
+import { crossEntropy } from "../losses/crossEntropy.ts"
+import { batchAt } from "../training/batches.ts"
+import { finite, open, train, updateOf } from "../training/loop.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** Trains a base model from nothing; see `dsl/stages/Pretrain.ts`. */
+export const pretrain = Effect.fn("pretrain")(function*(
+  stage: Pretrain,
+  wires: { readonly text: Extract<Dataset, { readonly role: "Text" }> },
+  scope: Scope
+) {
+  const engine = yield* CurrentEngine
+  const { rows, vocabulary } = wires.text
+  const words = new Set([...vocabulary, ...rows.flatMap(({ text }) => text.split(/\s+/u))])
+  words.delete("")
+  const initial = engine.initial({ ...stage.model, words: [...words].sort(), seed: scope.key })
+  const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
+    policy: { open: engine.policy, initial }
+  })
+  const documents = yield* encodeTexts({ stage: scope.label, codec: engine.codec(initial), context: policy.context }, rows)
+
+  yield* train(scope, { ...session, models: { policy } }, {
+    steps: stage.steps,
+    checkpointEvery: stage.checkpointEvery,
+    step: Effect.fnUntraced(function*(n) {
+      const batch = batchAt(scope.key, documents.length, stage.batchSize, n).map((i) => documents[i]!)
+      const { logps } = policy.logprobs(batch, { retain: true })
+      const { gradient, loss } = crossEntropy(logps)
+      yield* finite({ loss })
+      policy.backward(gradient)
+      const update = updateOf(stage, n, stage.steps)
+      const norm = policy.step(update)
+      return { tokens: logps.length, metrics: { loss, grad_norm: norm, lr: update.learningRate } }
+    })
+  })
+  return policy.weights()
+}, Effect.scoped)

@@ -1,0 +1,44 @@
+import { Effect } from "effect"
+import type { Sft } from "../../dsl/stages/Sft.ts"
+import { encodeDemonstrations } from "../data/encode.ts"
+import type { DemonstrationRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Policy, Weights } from "../engine/engine.ts"
+import { crossEntropy } from "../losses/crossEntropy.ts"
+import { batchAt, stepsOf } from "../training/batches.ts"
+import { finite, open, train, updateOf } from "../training/loop.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** Fine-tunes on demonstrations; see `dsl/stages/Sft.ts`. */
+export const sft = Effect.fn("sft")(function*(
+  stage: Sft,
+  wires: { readonly base: Weights; readonly demonstrations: ReadonlyArray<DemonstrationRow> },
+  scope: Scope
+) {
+  const engine = yield* CurrentEngine
+  const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
+    policy: { open: engine.policy, initial: wires.base }
+  })
+  const rows = yield* encodeDemonstrations(
+    { stage: scope.label, codec: engine.codec(wires.base), context: policy.context },
+    wires.demonstrations
+  )
+  const steps = stepsOf(rows.length, stage.batchSize, stage.epochs)
+
+  yield* train(scope, { ...session, models: { policy } }, {
+    steps,
+    checkpointEvery: stage.checkpointEvery,
+    step: Effect.fnUntraced(function*(n) {
+      const batch = batchAt(scope.key, rows.length, stage.batchSize, n).map((i) => rows[i]!)
+      const { entropies, logps } = policy.logprobs(batch, { retain: true })
+      const { gradient, loss } = crossEntropy(logps, { reduction: stage.reduction === "sum" ? "sum" : "mean" })
+      yield* finite({ loss })
+      policy.backward(gradient)
+      const update = updateOf(stage, n, steps)
+      const norm = policy.step(update)
+      const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length
+      return { tokens: logps.length, metrics: { loss, entropy, grad_norm: norm, lr: update.learningRate } }
+    })
+  })
+  return policy.weights()
+}, Effect.scoped)

@@ -1,0 +1,9 @@
+import type { Weights } from "../engine/engine.ts"
+import type { Dataset } from "../data/dataset.ts"
+import type { Report } from "./report.ts"
+
+/** What a node made. */
+export type Made =
+  | { readonly _tag: "Model"; readonly weights: Weights }
+  | { readonly _tag: "Data"; readonly dataset: Dataset }
+  | { readonly _tag: "Report"; readonly report: Report }

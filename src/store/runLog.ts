@@ -1,0 +1,59 @@
+import type { Effect } from "effect"
+import { Context, Schema } from "effect"
+
+/** Metrics of one step, under TRL's names. A number that is not known is left out, never written as 0. */
+export const Metrics = Schema.Record(Schema.String, Schema.Number)
+export type Metrics = typeof Metrics.Type
+
+/**
+ * KL measured, as a ledger entry: KL(policy‖initial) on held prompts, nats per sequence. A cap and a measurement stand side
+ * by side and are never added up.
+ */
+export const Measurement = Schema.Struct({
+  stage: Schema.String,
+  step: Schema.Natural,
+  /** The initial model. */
+  from: Schema.String,
+  estimator: Schema.Literals(["k1", "exact"]),
+  direction: Schema.Literals(["reverse"]),
+  temperature: Schema.Number,
+  mean: Schema.Number,
+  standardError: Schema.Number,
+  /** Mean over all tokens, nats per token. */
+  perToken: Schema.Number,
+  samples: Schema.Natural,
+  /** Nats per sequence. */
+  cap: Schema.Number
+})
+export type Measurement = typeof Measurement.Type
+
+/** What happens in a run, in order. */
+export const Event = Schema.Union([
+  Schema.TaggedStruct("Cached", { stage: Schema.String }),
+  Schema.TaggedStruct("Started", { stage: Schema.String, steps: Schema.Natural, from: Schema.Natural }),
+  Schema.TaggedStruct("Step", {
+    stage: Schema.String,
+    step: Schema.Natural,
+    steps: Schema.Natural,
+    /** Tokens trained on and generated in this step. */
+    tokens: Schema.Natural,
+    metrics: Metrics
+  }),
+  Schema.TaggedStruct("Measured", { measurement: Measurement }),
+  Schema.TaggedStruct("Sampled", {
+    stage: Schema.String,
+    step: Schema.Natural,
+    prompt: Schema.String,
+    completion: Schema.String,
+    score: Schema.Number
+  }),
+  Schema.TaggedStruct("Checkpoint", { stage: Schema.String, step: Schema.Natural, path: Schema.String }),
+  Schema.TaggedStruct("Finished", { stage: Schema.String, tokens: Schema.Natural }),
+  Schema.TaggedStruct("Failed", { stage: Schema.String, error: Schema.String, message: Schema.String })
+])
+export type Event = typeof Event.Type
+
+/** Where events go: a JSONL file and the terminal in `run`, an array in tests. Events never change what is computed. */
+export class RunLog extends Context.Service<RunLog, { readonly emit: (event: Event) => Effect.Effect<void> }>()(
+  "keel/RunLog"
+) {}

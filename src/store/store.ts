@@ -1,0 +1,43 @@
+import type { Effect, Option, PlatformError } from "effect"
+import { Context, Schema } from "effect"
+import type { Optimizer, Weights } from "../engine/engine.ts"
+import type { Made } from "./made.ts"
+
+/** A checkpoint inside a stage: all that going on from `step` needs. */
+export interface Snapshot {
+  /** Steps done. */
+  readonly step: number
+  readonly models: Readonly<Record<string, { readonly weights: Weights; readonly optimizer: Optimizer }>>
+  /** What else the stage carries from step to step, as JSON. */
+  readonly state: Schema.Json
+}
+
+/** A file of the store that cannot be read back: written by something else, or damaged on disk. */
+export class StoreDamaged extends Schema.TaggedError<StoreDamaged>()("StoreDamaged", {
+  path: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `${this.path}: ${this.problem}. Remove that folder; what it held will be made again.`
+  }
+}
+
+export type StoreError = StoreDamaged | PlatformError.PlatformError
+
+/**
+ * What has been made, by key. A key is the content hash of a node and the limits it ran under, so a finished key never
+ * changes and never has to be made again. Everything is written atomically: a crash loses at most the work since the last
+ * `save`.
+ */
+export class Store extends Context.Service<Store, {
+  readonly find: (key: string, label: string) => Effect.Effect<Option.Option<Made>, StoreError>
+  /** Whether it is finished, without reading it. */
+  readonly has: (key: string, label: string) => Effect.Effect<boolean, StoreError>
+  readonly finish: (key: string, label: string, made: Made) => Effect.Effect<void, StoreError>
+  /** The last checkpoint of an unfinished stage. */
+  readonly latest: (key: string, label: string) => Effect.Effect<Option.Option<Snapshot>, StoreError>
+  /** Replaces the last checkpoint; returns where it is. */
+  readonly save: (key: string, label: string, snapshot: Snapshot) => Effect.Effect<string, StoreError>
+  /** Keeps a model under a name beside the checkpoints; returns where it is. */
+  readonly keep: (key: string, label: string, name: string, weights: Weights) => Effect.Effect<string, StoreError>
+}>()("keel/Store") {}

@@ -1,0 +1,24 @@
+import { stream } from "../sampling/random.ts"
+
+/**
+ * Which rows step `n` takes when every epoch is a fresh shuffle of all `count` rows, cut into batches; what is left over at
+ * the end of an epoch opens the next one. The answer depends on the arguments alone, so any step can be asked for first.
+ */
+export const batchAt = (key: string, count: number, batchSize: number, n: number): ReadonlyArray<number> => {
+  const batch: Array<number> = []
+  const shuffles = new Map<number, ReadonlyArray<number>>()
+  for (let i = n * batchSize; i < (n + 1) * batchSize; i++) {
+    const epoch = Math.floor(i / count)
+    let order = shuffles.get(epoch)
+    if (order === undefined) {
+      order = stream(`${key}/epoch-${epoch}`).shuffle(Array.from({ length: count }, (_, row) => row))
+      shuffles.set(epoch, order)
+    }
+    batch.push(order[i % count]!)
+  }
+  return batch
+}
+
+/** Optimiser steps of `epochs` passes over `count` rows; the last batch of all may hold rows of one pass more. */
+export const stepsOf = (count: number, batchSize: number, epochs: number): number =>
+  Math.max(1, Math.ceil((count * epochs) / batchSize))

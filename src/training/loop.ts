@@ -1,0 +1,158 @@
+/**
+ * The one training loop: steps, checkpoints, budgets, events, interruption. A stage gives it a step.
+ *
+ * A step cannot be interrupted, so a checkpoint always stands between two steps; all randomness derives from the stage's key
+ * and the step's number, so going on from a checkpoint reaches the same weights bit for bit.
+ */
+import { Clock, Data, Effect, Option, Schema } from "effect"
+import { BudgetExceeded, Diverged } from "../../dsl/Errors.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Model, Update, Weights } from "../engine/engine.ts"
+import { scheduled } from "../optim/schedule.ts"
+import { RunLog } from "../store/runLog.ts"
+import type { Metrics } from "../store/runLog.ts"
+import { Store } from "../store/store.ts"
+import type { Scope } from "./scope.ts"
+
+/** Something that must be finite is not; the loop turns it into `Diverged`. */
+export class NotFinite extends Data.TaggedError("NotFinite")<{ readonly quantity: string; readonly value: number }> {}
+
+/** Fails when any of the numbers is NaN or infinite. */
+export const finite = (numbers: Readonly<Record<string, number>>): Effect.Effect<void, NotFinite> => {
+  const bad = Object.entries(numbers).find(([, value]) => !Number.isFinite(value))
+  return bad === undefined ? Effect.void : Effect.fail(new NotFinite({ quantity: bad[0], value: bad[1] }))
+}
+
+/** The models of a stage as they were when it stopped, or as it starts. */
+export interface Session<M> {
+  readonly models: M
+  /** Steps done already. */
+  readonly from: number
+  /** What the stage had in `state` at that point; null at the start. */
+  readonly state: Schema.Json
+  readonly spent: { tokens: number; seconds: number }
+}
+
+const Saved = Schema.Struct({ tokens: Schema.Number, seconds: Schema.Number, stage: Schema.Json })
+
+/** Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. */
+export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>(
+  scope: Scope,
+  openers: { readonly [K in keyof M]: { readonly open: (weights: Weights) => M[K]; readonly initial: Weights } }
+) {
+  const saved = Option.getOrUndefined(yield* (yield* Store).latest(scope.key, scope.label))
+  const models: Record<string, Model> = {}
+  for (const [name, { initial, open }] of Object.entries(openers)) {
+    const before = saved?.models[name]
+    models[name] = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const model = open(before?.weights ?? initial)
+        if (before !== undefined) model.restore(before.optimizer)
+        return model
+      }),
+      (model) => Effect.sync(() => model.dispose())
+    )
+  }
+  const state = saved === undefined
+    ? { tokens: 0, seconds: 0, stage: null }
+    : Schema.decodeUnknownSync(Saved)(saved.state)
+  const session: Session<M> = {
+    models: models as M,
+    from: saved?.step ?? 0,
+    state: state.stage,
+    spent: { tokens: state.tokens, seconds: state.seconds }
+  }
+  return session
+})
+
+/** A model that only looks on: no gradient, no checkpoint. */
+export const observer = <M extends Model>(open: (weights: Weights) => M, weights: Weights) =>
+  Effect.acquireRelease(Effect.sync(() => open(weights)), (model) => Effect.sync(() => model.dispose()))
+
+export interface Step {
+  readonly metrics: Metrics
+  /** Tokens generated and trained on. */
+  readonly tokens: number
+}
+
+/** Lets timers and signals through: the engine's own work is synchronous. */
+const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+/** Runs steps `session.from … steps`. */
+export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Session<Record<string, Model>>, stage: {
+  readonly steps: number
+  readonly checkpointEvery: number
+  readonly step: (n: number) => Effect.Effect<Step, E | NotFinite, R>
+  /** What else to put into a checkpoint. */
+  readonly state?: () => Schema.Json
+}) {
+  const [engine, log, store] = [yield* CurrentEngine, yield* RunLog, yield* Store]
+  const { label, limits } = scope
+  const { spent } = session
+  let done = session.from
+  let kept = done > 0 ? `${label} at step ${done}` : `the model that ${label} started from`
+  const save = Effect.gen(function*() {
+    const models = Object.fromEntries(
+      Object.entries(session.models).map(([name, model]) => [
+        name,
+        { weights: model.weights(), optimizer: model.optimizer() }
+      ])
+    )
+    const state = { tokens: spent.tokens, seconds: spent.seconds, stage: stage.state?.() ?? null }
+    kept = yield* store.save(scope.key, label, { step: done, models, state })
+    yield* log.emit({ _tag: "Checkpoint", stage: label, step: done, path: kept })
+  })
+  const within = Effect.fnUntraced(function*(dimension: string, used: number, cap: number) {
+    if (used <= cap) return
+    yield* save
+    return yield* new BudgetExceeded({ stage: label, dimension, spent: Math.ceil(used), cap, kept })
+  })
+  const diverged = ({ quantity, value }: NotFinite) =>
+    new Diverged({ stage: label, step: done, quantity, value: String(value), kept })
+
+  yield* log.emit({ _tag: "Started", stage: label, steps: stage.steps, from: done })
+  yield* Effect.gen(function*() {
+    while (done < stage.steps) {
+      yield* Effect.uninterruptible(Effect.gen(function*() {
+        const began = yield* Clock.currentTimeMillis
+        const { metrics, tokens } = yield* stage.step(done)
+        yield* finite(metrics)
+        done++
+        spent.tokens += tokens
+        spent.seconds += ((yield* Clock.currentTimeMillis) - began) / 1000
+        yield* log.emit({ _tag: "Step", stage: label, step: done, steps: stage.steps, tokens, metrics })
+        yield* within("tokens", spent.tokens, limits.tokens)
+        yield* within("bytes of memory", engine.memory?.().peak ?? 0, limits.memory)
+        yield* within("seconds", spent.seconds, limits.seconds)
+        if (done % stage.checkpointEvery === 0 && done < stage.steps) yield* save
+      }))
+      yield* breathe
+    }
+  }).pipe(
+    Effect.onInterrupt(() => Effect.orDie(save)),
+    Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
+  )
+  yield* log.emit({ _tag: "Finished", stage: label, tokens: spent.tokens })
+})
+
+/** The AdamW update of step `n` of a stage with the fields of `dsl/Training.ts`. */
+export const updateOf = (
+  stage: {
+    readonly learningRate: number
+    readonly schedule: "constant" | "linear" | "cosine"
+    readonly warmupSteps: number
+    readonly adamBeta1: number
+    readonly adamBeta2: number
+    readonly adamEpsilon: number
+    readonly weightDecay: number
+    readonly maxGradNorm: number
+  },
+  n: number,
+  steps: number
+): Update => ({
+  learningRate: stage.learningRate * scheduled(stage.schedule, n, steps, stage.warmupSteps),
+  betas: [stage.adamBeta1, stage.adamBeta2],
+  eps: stage.adamEpsilon,
+  weightDecay: stage.weightDecay,
+  maxGradNorm: stage.maxGradNorm
+})

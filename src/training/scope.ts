@@ -1,0 +1,25 @@
+import type { Weights } from "../engine/engine.ts"
+
+/** A KL cap that governs a stage, with the initial model that it is measured from. */
+export interface KlLimit {
+  /** Milli-nats per sequence. */
+  readonly mnats: number
+  readonly from: string
+  readonly initial: Weights
+}
+
+/** Under which name and limits a stage runs. */
+export interface Scope {
+  /** Content hash of the stage and its limits: cache key, and the seed of all its randomness. */
+  readonly key: string
+  /** How logs and files call it. */
+  readonly label: string
+  readonly limits: {
+    readonly kl: ReadonlyArray<KlLimit>
+    /** Tokens generated and trained on; `Infinity` when nobody capped them. */
+    readonly tokens: number
+    /** Bytes. */
+    readonly memory: number
+    readonly seconds: number
+  }
+}
