@@ -56,9 +56,9 @@ const encodeAll = <A, B>(
 
 const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
 
-const answer = (codec: Codec, prompt: string, completion: string): Row => ({
+const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => ({
   prompt: codec.encodePrompt(prompt),
-  completion: codec.encodeCompletion(completion, { end: true })
+  completion: codec.encodeCompletion(completion, { end })
 })
 
 /** Text to pretrain on: the beginning of a sequence, then all of it as completion. */
@@ -73,8 +73,8 @@ export const encodePrompts = (use: For, rows: ReadonlyArray<PromptRow>) =>
   encodeAll(use, rows, ({ prompt }) => use.codec.encodePrompt(prompt), (ids) => ids.length, 1)
 
 export const encodePairs = (use: For, rows: ReadonlyArray<PreferenceRow>) =>
-  encodeAll(use, rows, ({ chosen, margin, prompt, rejected }): Pair => ({
-    chosen: answer(use.codec, prompt, chosen),
-    rejected: answer(use.codec, prompt, rejected),
+  encodeAll(use, rows, ({ chosen, ended, margin, prompt, rejected }): Pair => ({
+    chosen: answer(use.codec, prompt, chosen, ended?.chosen),
+    rejected: answer(use.codec, prompt, rejected, ended?.rejected),
     margin: margin ?? 0
   }), ({ chosen, rejected }) => Math.max(lengthOf(chosen), lengthOf(rejected)))

@@ -23,4 +23,6 @@ export interface PreferenceRow {
   readonly rejected: string
   /** How much better `chosen` is, in the units of whoever scored it (Llama 2, arXiv 2307.09288, eq. 2). */
   readonly margin?: number
+  /** Whether each ended by itself; one cut off by a length limit gets no end token. Default: true. */
+  readonly ended?: { readonly chosen: boolean; readonly rejected: boolean }
 }

@@ -42,10 +42,13 @@ export const compare = Effect.fn("compare")(function*(
       const random = stream(`${scope.key}/${index}/labeler`)
       for (let i = 0; i < k; i++) {
         for (let j = i + 1; j < k; j++) {
-          const [a, b] = [texts[row * k + i]!, texts[row * k + j]!]
-          const first = judge.prefers(stage.gold, prompt, a, b, random.next())
+          const pair = [row * k + i, row * k + j] as const
+          const [a, b] = [texts[pair[0]]!, texts[pair[1]]!]
+          const [better, worse] = judge.prefers(stage.gold, prompt, a, b, random.next()) ? pair : [pair[1], pair[0]]
           // Two equal answers say nothing, whatever the labeler says.
-          if (a !== b) preferences.push(first ? { prompt, chosen: a, rejected: b } : { prompt, chosen: b, rejected: a })
+          if (a === b) continue
+          const ended = { chosen: answers[better]!.finished, rejected: answers[worse]!.finished }
+          preferences.push({ prompt, chosen: texts[better]!, rejected: texts[worse]!, ended })
         }
       }
     })

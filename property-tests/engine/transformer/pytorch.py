@@ -41,6 +41,29 @@ def losses_of(model, batches, optimizer):
     return losses, norms
 
 
+def double(path, kind=AutoModelForCausalLM):
+    """In double precision throughout. `model.double()` alone is not: norms and rotary tables go through float32."""
+    model, info = kind.from_pretrained(path, output_loading_info=True, attn_implementation="sdpa")
+    model = model.double().eval()
+
+    def norm(self, x):
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+    def rotary(self, x, position_ids):
+        # The angles stay float32, as in training; their cosines need not be.
+        angles = (position_ids[:, :, None].float() * self.inv_freq.float()).double()
+        both = torch.cat((angles, angles), dim=-1)
+        return both.cos() * self.attention_scaling, both.sin() * self.attention_scaling
+
+    for module in model.modules():
+        name = type(module).__name__
+        if name.endswith("RMSNorm"):
+            module.forward = norm.__get__(module)
+        if name.endswith("RotaryEmbedding"):
+            module.forward = rotary.__get__(module)
+    return model, info
+
+
 for case in request["models"]:
     torch.manual_seed(0)
     config = AutoConfig.for_model(**case["config"])
@@ -48,29 +71,27 @@ for case in request["models"]:
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.normal_(1 if name.endswith("norm.weight") else 0, case["spread"])
-    model.eval()
     model.save_pretrained(os.path.join(directory, case["name"]))
     ids = torch.tensor([case["ids"]])
-    double = AutoModelForCausalLM.from_pretrained(os.path.join(directory, case["name"])).double().eval()
+    exact, _ = double(os.path.join(directory, case["name"]))
     with torch.no_grad():
-        logits = double(ids).logits[0].tolist()
+        logits = exact(ids).logits[0].tolist()
         greedy = list(case["ids"])
         for _ in range(case["newTokens"]):
-            greedy.append(int(double(torch.tensor([greedy])).logits[0, -1].argmax()))
-    losses, norms = losses_of(model, case["batches"], request["optimizer"])
-    answer["models"][case["name"]] = {
-        "logits": logits,
-        "greedy": greedy[len(case["ids"]) :],
-        "losses": losses,
-        "norms": norms,
-    }
+            greedy.append(int(exact(torch.tensor([greedy])).logits[0, -1].argmax()))
+    runs = []
+    for optimizer in request["optimizers"]:
+        trained = AutoModelForCausalLM.from_pretrained(os.path.join(directory, case["name"])).float().eval()
+        losses, norms = losses_of(trained, case["batches"], optimizer)
+        runs.append({"losses": losses, "norms": norms})
+    answer["models"][case["name"]] = {"logits": logits, "greedy": greedy[len(case["ids"]) :], "runs": runs}
 
 # Scorers that Keel saved: transformers reads the score at the last token.
 for case in request["scores"]:
     path = os.path.join(directory, case["name"])
-    model, info = AutoModelForSequenceClassification.from_pretrained(path, output_loading_info=True)
+    model, info = double(path, AutoModelForSequenceClassification)
     with torch.no_grad():
-        score = model.double().eval()(torch.tensor([case["ids"]])).logits[0].tolist()
+        score = model(torch.tensor([case["ids"]])).logits[0].tolist()
     answer["scores"][case["name"]] = {"score": score, "missing": sorted(info["missing_keys"])}
 
 json.dump(answer, open(os.path.join(directory, "answer.json"), "w", encoding="utf-8"))

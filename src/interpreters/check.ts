@@ -1,0 +1,128 @@
+/**
+ * Judges a description without loading anything: every mistake at once, each with its remedy, in milliseconds.
+ */
+import { Option, Result, Schema } from "effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import * as Pipeline from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { definitionOf, Stage } from "../../dsl/Stage.ts"
+import { wiresOf } from "../../dsl/stages/Evaluate.ts"
+import { mistakes } from "../../dsl/Wires.ts"
+import { initialOf, klSpenders, limitsOf } from "./limits.ts"
+
+/** One mistake. */
+export interface Problem {
+  /** The node it is about. */
+  readonly stage: string
+  readonly problem: string
+}
+
+/** A description that `check` refuses. */
+export class Refused extends Schema.TaggedError<Refused>()("Refused", {
+  problems: Schema.Array(Schema.Struct({ stage: Schema.String, problem: Schema.String }))
+}) {
+  override get message() {
+    const n = this.problems.length
+    return `${n} mistake${n === 1 ? "" : "s"}; nothing was loaded or written:\n` +
+      this.problems.map(({ problem, stage }) => `  ${stage}: ${problem}`).join("\n")
+  }
+}
+
+/** What is wrong with one node by itself, its parameters being valid. */
+const within = (stage: Stage): ReadonlyArray<string> =>
+  Stage.match(stage, {
+    Input: ({ kind, name }) => [`the input ${name}: ${kind} is open: connect it with Pipeline.connect`],
+    Cap: () => [],
+    Source: () => [],
+    Checkpoint: () => [],
+    Pretrain: ({ model: { dim, heads, kvHeads }, steps, warmupSteps }) => [
+      ...(dim % heads === 0 ? [] : [`model.dim ${dim} is not a multiple of model.heads ${heads}`]),
+      ...(dim % heads !== 0 || (dim / heads) % 2 === 0 ? [] : [`a head has ${dim / heads} dimensions; it must be even for RoPE`]),
+      ...(heads % kvHeads === 0 ? [] : [`model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`]),
+      ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`])
+    ],
+    Sft: () => [],
+    Compare: () => [],
+    RewardModeling: () => [],
+    Ppo: ({ allowance, batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
+      ...(allowance.per === "sequence" ? [] : ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]),
+      ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
+      ...(batchSize % numMiniBatches === 0 ? [] : [
+        `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
+      ]),
+      ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
+      ...(valueWarmupSteps < steps ? [] : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
+    ],
+    Evaluate: () => []
+  })
+
+const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
+  artifact?.node.op === "Source" ? artifact.id : undefined
+
+/** What is wrong between nodes. */
+const between = (root: Artifact.Any, artifact: Artifact.Any): ReadonlyArray<string> => {
+  const { node: { op, wires } } = artifact
+  const found: Array<string> = []
+  if (op === "Ppo" && limitsOf(root, artifact).kl.length === 0) {
+    found.push("it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })")
+  }
+  if (op === "Ppo" && sourceOf(wires["prompts"]) !== undefined && sourceOf(wires["prompts"]) === sourceOf(wires["held"])) {
+    found.push("prompts and held are the same data: KL would be measured on the prompts it trains on; use another split")
+  }
+  if (op === "Evaluate") {
+    const trained = new Set(
+      Artifact.lineage(...Object.entries(wires).filter(([name]) => name.startsWith("models.")).map(([, of]) => of))
+        .filter(({ node }) => node.op === "Ppo").map(({ node }) => sourceOf(node.wires["prompts"]))
+    )
+    const own = sourceOf(wires["prompts"])
+    if (own !== undefined && trained.has(own)) found.push("its prompts are prompts that a model was trained on; use held-out ones")
+    if (!Object.keys(wires).some((name) => name.startsWith("models."))) found.push("it has no model to report on")
+  }
+  if (op === "Cap") {
+    const params = artifact.node.params as { readonly kl?: { readonly mnats: number; readonly per: string } }
+    const from = wires["from"]
+    if (params.kl === undefined) return found
+    if (params.kl.per !== "sequence") found.push("a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)")
+    if (from === undefined) {
+      found.push("kl needs `from`, the initial model that the distance is measured from, e.g. from: sft")
+      return found
+    }
+    const of = wires["of"]!
+    if (!Artifact.lineage(of).some(({ id }) => id === initialOf(from).id)) {
+      found.push(`its initial model ${label(from)} is not among what ${label(of)} was made from`)
+    }
+    const allotted = klSpenders(of, from)
+    const total = allotted.reduce((sum, { mnats }) => sum + mnats, 0)
+    if (total > params.kl.mnats) {
+      found.push(
+        `KL over budget: ${total} mnats allotted (${
+          allotted.map(({ artifact, mnats }) => `${label(artifact)} ${mnats}`).join(", ")
+        }), cap is ${params.kl.mnats}; lower the allowances or raise the cap`
+      )
+    }
+  }
+  return found
+}
+
+/** Every mistake in a description; none for one that can run. */
+export const problems = (root: Artifact.Any): ReadonlyArray<Problem> =>
+  Artifact.lineage(root).flatMap((artifact) => {
+    const { op, params, wires } = artifact.node
+    const definition = definitionOf(op)
+    if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
+    const spec = op === "Evaluate" ? wiresOf(wires) : definition.wires
+    const own = Pipeline.paramMistakes(definition, params)
+    const decoded = own.length > 0 ? Option.none<Stage>() : Option.some(Pipeline.stageOf(artifact))
+    return [
+      ...own,
+      ...mistakes(op, spec, definition.main, wires),
+      ...Option.match(decoded, { onNone: () => [], onSome: within }),
+      ...(own.length > 0 ? [] : between(root, artifact))
+    ].map((problem) => ({ stage: label(artifact), problem }))
+  })
+
+/** The description itself, or all that is wrong with it. */
+export const check = (root: Artifact.Any): Result.Result<Artifact.Any, Refused> => {
+  const found = problems(root)
+  return found.length === 0 ? Result.succeed(root) : Result.fail(new Refused({ problems: found }))
+}

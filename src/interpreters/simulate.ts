@@ -1,0 +1,170 @@
+/**
+ * Runs a description on a small finite world where everything is exact: the same stage code, the tabular engine, the world's
+ * data and gold reward. Answers in seconds what would happen, and holds it against enumeration: the exact gold reward, the
+ * exact KL from any model, the optimum π* ∝ π_ref exp(r/β) of each RL stage.
+ *
+ * A tabular parameter is a logit, which AdamW moves by about the learning rate per update; a transformer's rates are made for
+ * thousands of shared parameters. So learning rates are multiplied by `learningRateScale`.
+ */
+import { Effect, Layer } from "effect"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { label } from "../../dsl/Render.ts"
+import { Datasets } from "../data/dataset.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Weights } from "../engine/engine.ts"
+import { language } from "../engine/tabular/checkpoint.ts"
+import * as data from "../engine/tabular/data.ts"
+import { expectedReward, kl, logDistribution, optimum, rewardTable, scoreTable } from "../engine/tabular/exact.ts"
+import { tabular } from "../engine/tabular/tabular.ts"
+import { type World, world as makeWorld } from "../engine/tabular/world.ts"
+import { Judge } from "../rewards/judge.ts"
+import * as MemoryStore from "../store/memory.ts"
+import type { Event } from "../store/runLog.ts"
+import { RunLog } from "../store/runLog.ts"
+import { Store } from "../store/store.ts"
+import { Checkpoints } from "./checkpoints.ts"
+import { execute, keyOf } from "./execute.ts"
+import { initialOf, limitsIn } from "./limits.ts"
+
+export interface SimulateOptions {
+  readonly world?: World
+  readonly learningRateScale?: number
+  readonly onEvent?: (event: Event) => void
+}
+
+/** The world that `simulate` takes when none is given: 4 prompts, 85 completions each. */
+export const defaultWorld: World = makeWorld({ prompts: 4, vocab: 5, horizon: 3, seed: "keel" })
+
+/** What is exactly true of one policy of the pipeline. */
+export interface ExactPolicy {
+  readonly stage: string
+  /** E[gold], the mean over prompts. */
+  readonly gold: number
+  /** For an RL stage: KL from each capped initial model, nats per sequence. */
+  readonly kl: ReadonlyArray<{ readonly from: string; readonly nats: number; readonly cap: number }>
+  /** For an RL stage with β > 0: its optimum π* ∝ π_ref exp(r/β) under its own reward model. */
+  readonly optimum: null | {
+    /** KL(π*‖π_ref), the closed form. */
+    readonly kl: number
+    /** KL(π‖π_ref). */
+    readonly klNow: number
+    /** KL(π‖π*): 0 when the stage has converged. */
+    readonly distance: number
+    readonly gold: number
+  }
+}
+
+export interface Simulated {
+  readonly world: string
+  readonly events: ReadonlyArray<Event>
+  /** Policies in the order in which they are made. */
+  readonly policies: ReadonlyArray<ExactPolicy>
+}
+
+const datasets = (world: World) =>
+  Layer.succeed(Datasets, {
+    load: (role, origin) =>
+      Effect.sync(() => {
+        const count = "count" in origin ? origin.count : origin.limit ?? 256
+        const options = { count, seed: JSON.stringify({ ...origin }) }
+        switch (role) {
+          case "Text":
+            return { role, rows: data.text(world, options).map((text) => ({ text })), vocabulary: [] }
+          case "Prompts":
+            return { role, rows: data.prompts(world).map((prompt) => ({ prompt })) }
+          case "Demonstrations":
+            return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
+          case "Preferences":
+            return { role, rows: data.preferences(world, options) }
+        }
+      })
+  })
+
+const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
+
+const judge = (world: World) =>
+  Layer.succeed(Judge, {
+    gold: (_, prompt, completion) => world.gold(prompt, completion),
+    prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b))
+  })
+
+/** The tabular engine with every learning rate multiplied. */
+const scaled = (world: World, scale: number) => {
+  const engine = tabular(world)
+  return {
+    ...engine,
+    policy: (weights: Weights) => {
+      const policy = engine.policy(weights)
+      return { ...policy, step: (update: Parameters<typeof policy.step>[0]) => policy.step({ ...update, learningRate: update.learningRate * scale }) }
+    },
+    scorer: (weights: Weights) => {
+      const scorer = engine.scorer(weights)
+      return { ...scorer, step: (update: Parameters<typeof scorer.step>[0]) => scorer.step({ ...update, learningRate: update.learningRate * scale }) }
+    }
+  }
+}
+
+/** The services of a simulation, with the events in `events`. */
+const services = (world: World, { learningRateScale = 100, onEvent }: SimulateOptions, events: Array<Event>) =>
+  Layer.mergeAll(
+    Layer.succeed(CurrentEngine, scaled(world, learningRateScale)),
+    datasets(world),
+    judge(world),
+    MemoryStore.layer,
+    Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),
+    Layer.succeed(RunLog, {
+      emit: (event) =>
+        Effect.sync(() => {
+          events.push(event)
+          onEvent?.(event)
+        })
+    }),
+    NodeFileSystem.layer
+  )
+
+/** Runs `root` and reports what is exactly true of every policy in it. */
+export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, options: SimulateOptions = {}) {
+  const world = options.world ?? defaultWorld
+  const events: Array<Event> = []
+  const program = Effect.gen(function*() {
+    yield* execute(root)
+    const store = yield* Store
+    const limits = limitsIn(root)
+    const gold = rewardTable(world, world.gold)
+    const weightsOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
+      const of = initialOf(artifact)
+      if (of.node.op === "Checkpoint") return language(world)
+      const found = yield* store.find(keyOf(of, limits(of)), label(of))
+      if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
+      throw new Error(`${label(of)} is not in the store`)
+    })
+    const policies: Array<ExactPolicy> = []
+    for (const artifact of Artifact.lineage(root)) {
+      const { kind, op, params, wires } = artifact.node
+      if ((kind !== "Policy" && kind !== "BaseModel") || op === "Cap") continue
+      const now = logDistribution(world, yield* weightsOf(artifact))
+      const measured: Array<ExactPolicy["kl"][number]> = []
+      for (const { from, mnats } of limits(artifact).kl) {
+        const nats = kl(now, logDistribution(world, yield* weightsOf(from))).mean
+        measured.push({ from: label(from), nats, cap: mnats / 1000 })
+      }
+      let best: ExactPolicy["optimum"] = null
+      const { beta } = params as { readonly beta?: number }
+      if (op === "Ppo" && beta !== undefined && beta > 0) {
+        const reference = logDistribution(world, yield* weightsOf(wires["reference"]!))
+        const reward = scoreTable(world, yield* weightsOf(wires["reward"]!))
+        const { kl: klBest, logps } = optimum(reference, reward, beta)
+        best = {
+          kl: klBest.mean,
+          klNow: kl(now, reference).mean,
+          distance: kl(now, logps).mean,
+          gold: expectedReward(logps, gold).mean
+        }
+      }
+      policies.push({ stage: label(artifact), gold: expectedReward(now, gold).mean, kl: measured, optimum: best })
+    }
+    return { world: world.name, events, policies } satisfies Simulated
+  })
+  return yield* program.pipe(Effect.provide(services(world, options, events), { local: true }))
+})
