@@ -39,7 +39,7 @@ interface Answer {
 }
 type Dump = Record<string, { readonly shape: Array<number>; readonly data: Array<number>; readonly dtype: string }>
 
-const folder = mkdtempSync(join(tmpdir(), "keel-oracle-"))
+const folder = oracle ? mkdtempSync(join(tmpdir(), "keel-oracle-")) : ""
 const run = <A, E>(effect: Effect.Effect<A, E, NodeServices.NodeServices>): Promise<A> =>
   Effect.runPromise(Effect.provide(effect, NodeServices.layer))
 

@@ -2,6 +2,7 @@ import type { Effect } from "effect"
 import { Context } from "effect"
 import type { Origin } from "../../dsl/Source.ts"
 import type { BadData } from "./badData.ts"
+import type { Chat } from "./formats.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
 
 /** A loaded data set. */
@@ -20,5 +21,6 @@ export type Role = Dataset["role"]
 
 /** Where the rows of a `Source` come from: files and built-in tasks in `run`, the tabular world in `simulate`. */
 export class Datasets extends Context.Service<Datasets, {
-  readonly load: (role: Role, origin: Origin) => Effect.Effect<Dataset, BadData>
+  /** `chat` renders the conversations of a data set that has them, with the template of the model that will read it. */
+  readonly load: (role: Role, origin: Origin, chat: Chat) => Effect.Effect<Dataset, BadData>
 }>()("keel/Datasets") {}

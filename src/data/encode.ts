@@ -61,9 +61,16 @@ const answer = (codec: Codec, prompt: string, completion: string, end = true): R
   completion: codec.encodeCompletion(completion, { end })
 })
 
-/** Text to pretrain on: the beginning of a sequence, then all of it as completion. */
+/**
+ * Text to pretrain on: everything after the beginning of the sequence is completion. A tokenizer without one gives its first
+ * token as the prompt.
+ */
 export const encodeTexts = (use: For, rows: ReadonlyArray<TextRow>) =>
-  encodeAll(use, rows, ({ text }) => answer(use.codec, "", text), lengthOf)
+  encodeAll(use, rows, ({ text }): Row => {
+    const ids = use.codec.encodePrompt(text)
+    const end = use.codec.encodeCompletion("", { end: true })
+    return { prompt: ids.slice(0, 1), completion: Int32Array.of(...ids.subarray(1), ...end) }
+  }, lengthOf)
 
 export const encodeDemonstrations = (use: For, rows: ReadonlyArray<DemonstrationRow>) =>
   encodeAll(use, rows, ({ completion, prompt }) => answer(use.codec, prompt, completion), lengthOf)

@@ -15,6 +15,7 @@ import { label } from "../../dsl/Render.ts"
 import { Stage } from "../../dsl/Stage.ts"
 import type { BadData } from "../data/badData.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
+import type { Chat } from "../data/formats.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
@@ -75,6 +76,7 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
   function*(root) {
     yield* Effect.fromResult(check(root))
     const [store, log, datasets, checkpoints] = [yield* Store, yield* RunLog, yield* Datasets, yield* Checkpoints]
+    const engine = yield* CurrentEngine
     const limits = limitsIn(root)
     const made = new Map<string, Made>()
 
@@ -83,15 +85,26 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
         if (value._tag === "Model") return value.weights
         throw new Error(`${label(artifact)} made no model`)
       })
-    const dataOf = <R extends Role>(artifact: Artifact.Any, role: R) =>
-      Effect.map(make(artifact), (value) => {
-        if (value._tag === "Data" && value.dataset.role === role) {
-          return value.dataset as Extract<Dataset, { readonly role: R }>
-        }
-        throw new Error(`${label(artifact)} made no ${role}`)
-      })
-    const rowsOf = <R extends Role>(artifact: Artifact.Any, role: R) =>
-      Effect.map(dataOf(artifact, role), (dataset) => dataset.rows as Extract<Dataset, { readonly role: R }>["rows"])
+    /** The rows on a wire; conversations are rendered by the template of the model that reads them. */
+    const dataOf = Effect.fnUntraced(function*<R extends Role>(artifact: Artifact.Any, role: R, reader?: Weights) {
+      const source = stageOf(artifact)
+      const chat: Chat = (messages) => {
+        if (reader === undefined) throw new Error("these rows are conversations, and no model with a chat template reads them")
+        return engine.codec(reader).chat(messages)
+      }
+      const value = source._tag === "Source"
+        ? { _tag: "Data" as const, dataset: yield* datasets.load(source.role, source.origin, chat) }
+        : yield* make(artifact)
+      if (value._tag === "Data" && value.dataset.role === role) {
+        return value.dataset as Extract<Dataset, { readonly role: R }>
+      }
+      throw new Error(`${label(artifact)} made no ${role}`)
+    })
+    const rowsOf = <R extends Role>(artifact: Artifact.Any, role: R, reader: Weights) =>
+      Effect.map(
+        dataOf(artifact, role, reader),
+        (dataset) => dataset.rows as Extract<Dataset, { readonly role: R }>["rows"]
+      )
 
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
@@ -110,37 +123,38 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
       return yield* Stage.match(stageOf(artifact), {
         Input: ({ name }) => Effect.die(new Error(`input ${name} is open`)),
         Cap: () => make(wire("of")),
-        Source: ({ origin, role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
-          Effect.map(datasets.load(role, origin), (dataset) => ({ _tag: "Data", dataset })),
+        Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
+          Effect.map(dataOf(artifact, role), (dataset) => ({ _tag: "Data", dataset })),
         Checkpoint: ({ path }) => Effect.map(checkpoints.load(path), model),
         Pretrain: Effect.fnUntraced(function*(stage) {
           return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text") }, scope))
         }),
         Sft: Effect.fnUntraced(function*(stage) {
           const base = yield* weightsOf(wire("base"))
-          const demonstrations = yield* rowsOf(wire("demonstrations"), "Demonstrations")
+          const demonstrations = yield* rowsOf(wire("demonstrations"), "Demonstrations", base)
           return model(yield* sft(stage, { base, demonstrations }, scope))
         }),
         Compare: Effect.fnUntraced(function*(stage) {
           const policy = yield* weightsOf(wire("policy"))
-          const prompts = yield* rowsOf(wire("prompts"), "Prompts")
+          const prompts = yield* rowsOf(wire("prompts"), "Prompts", policy)
           const rows = yield* compare(stage, { policy, prompts }, scope)
           return { _tag: "Data", dataset: { role: "Preferences", rows } } as const
         }),
         RewardModeling: Effect.fnUntraced(function*(stage) {
           const init = yield* weightsOf(wire("init"))
-          const preferences = yield* rowsOf(wire("preferences"), "Preferences")
+          const preferences = yield* rowsOf(wire("preferences"), "Preferences", init)
           return model(yield* rewardModeling(stage, { init, preferences }, scope))
         }),
         Ppo: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
           return model(
             yield* ppo(stage, {
-              init: yield* weightsOf(wire("init")),
+              init,
               reference: yield* weightsOf(wire("reference")),
               reward: yield* weightsOf(wire("reward")),
               value: yield* weightsOf(wire("value")),
-              prompts: yield* rowsOf(wire("prompts"), "Prompts"),
-              held: yield* rowsOf(wire("held"), "Prompts")
+              prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init)
             }, scope)
           )
         }),
@@ -148,12 +162,13 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
           const models: Record<string, Weights> = {}
           for (const [name, of] of modelsOf(artifact)) models[name] = yield* weightsOf(of)
           const { preferences, reward } = wires
+          const initial = yield* weightsOf(wire("initial"))
           const report = yield* evaluate(stage, {
-            initial: yield* weightsOf(wire("initial")),
+            initial,
             models,
-            prompts: yield* rowsOf(wire("prompts"), "Prompts"),
+            prompts: yield* rowsOf(wire("prompts"), "Prompts", initial),
             reward: reward === undefined ? undefined : yield* weightsOf(reward),
-            preferences: preferences === undefined ? undefined : yield* rowsOf(preferences, "Preferences")
+            preferences: preferences === undefined ? undefined : yield* rowsOf(preferences, "Preferences", initial)
           }, scope)
           return { _tag: "Report", report } as const
         })

@@ -22,7 +22,8 @@ interface AddedToken {
  * - `encodePrompt` puts in front what the post-processor does (or bos, when there is none and `add_bos_token` is set), unless
  *   the text already begins with it, as text made by a chat template does. What a post-processor appends is left out.
  * - `encodeCompletion` reads text as going on from a prompt: no bos and no dummy space in front, so that a prompt and its
- *   completion give the tokens of the whole text wherever no token spans the boundary.
+ *   completion give the tokens of the whole text wherever no token spans the boundary. An empty prompt has no dummy space
+ *   either: text that begins a sequence is `encodePrompt`ed, then cut after bos.
  * - `decode` drops the dummy space only after bos: of a completion it gives the text that, put after the prompt's, is the
  *   whole. Where the tokenizer adds no bos, the two cannot be told apart and the dummy space is always dropped, as
  *   transformers does. Ids that no token has (some vocabularies are padded) are left out.

@@ -26,7 +26,7 @@ const moved = (weights: Weights, name: string, direction: ArrayLike<number>, by:
 const check = (weights: Weights, gradients: Tensors, loss: (weights: Weights) => number): void => {
   const h = 5e-5
   for (const [name, { data }] of weights.tensors) {
-    const gradient = gradients.get(`exp_avg.${name}`)!.data
+    const gradient = Float64Array.from(gradients.get(`exp_avg.${name}`)!.data)
     const directions = [
       randomNumbers(data.length, name),
       ...[0, 0.37, 0.93].map((part) => {
@@ -41,7 +41,12 @@ const check = (weights: Weights, gradients: Tensors, loss: (weights: Weights) =>
       // Richardson: the h² terms of the two cancel.
       const numeric = (4 * difference(h) - difference(2 * h)) / 3
       const exact = gradient.reduce((sum, g, i) => sum + g * direction[i]!, 0)
-      assert.isAtMost(Math.abs(numeric - exact), 2e-8 * (1 + Math.abs(exact)), `${name}, direction ${k}: ${numeric}, ${exact}`)
+      if (k === 0) assert.isAbove(Math.abs(exact), 1e-4, `${name} does not matter`)
+      assert.isAtMost(
+        Math.abs(numeric - exact),
+        2e-8 * (1 + Math.abs(exact)),
+        `${name}, direction ${k}: ${numeric}, ${exact}`
+      )
     })
   }
 }

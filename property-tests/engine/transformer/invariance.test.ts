@@ -3,7 +3,15 @@ import { assert, describe, it } from "vitest"
 import type { Batch, Policy, Scorer, Tensors } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { reference } from "../../../src/tensor/reference.ts"
-import { largestDifference, randomBatch, randomNumbers, randomWeights, revealing, variants } from "./tinyModels.ts"
+import {
+  largestDifference,
+  plainSampling,
+  randomBatch,
+  randomNumbers,
+  randomWeights,
+  revealing,
+  variants
+} from "./tinyModels.ts"
 
 const engine = transformer(reference())
 const rounding = 1e-12
@@ -87,7 +95,9 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
         const cut = transformer(reference(), { microBatchTokens })
         const weights = randomWeights(raw, name)
         const small = cut.policy(weights)
-        assert.isAtMost(largestDifference(small.logprobs(batch).logps, policy.logprobs(batch).logps), rounding)
+        const [one, other] = [small.logprobs(batch), policy.logprobs(batch)]
+        assert.isAtMost(largestDifference(one.logps, other.logps), rounding)
+        assert.isAtMost(largestDifference(one.entropies, other.entropies), rounding)
         assertSame(policyGradients(small, batch), policyGradients(engine.policy(weights), batch))
         const scores = randomWeights(raw, name, "score")
         assertSame(scorerGradients(cut.scorer(scores), batch), scorerGradients(engine.scorer(scores), batch))
@@ -114,4 +124,17 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
     policy.step(revealing)
     assertSame(policy.optimizer().tensors, policyGradients(engine.policy(weights), whole))
   })
+})
+
+it("a sequence longer than all before it has its own positions", () => {
+  const raw = { ...variants["Llama, GQA, tied"]!, max_position_embeddings: 2000, rope_theta: 10000 }
+  const weights = randomWeights(raw, "long")
+  const batch = randomBatch([[5, 900]], "long")
+  const fresh = engine.policy(weights)
+  const policy = engine.policy(weights)
+  policy.logprobs(randomBatch([[5, 20]], "short"))
+  assert.deepStrictEqual(policy.logprobs(batch).logps, fresh.logprobs(batch).logps)
+  const [sampled] = policy.sample([batch[0]!.prompt], { ...plainSampling, maxNewTokens: 700, stop: [] }, ["a"])
+  const whole = fresh.logprobs([{ prompt: batch[0]!.prompt, completion: sampled!.completion }])
+  assert.isAtMost(largestDifference(sampled!.logps, whole.logps), 1e-11)
 })

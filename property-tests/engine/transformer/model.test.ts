@@ -2,6 +2,7 @@ import { assert, describe, it } from "vitest"
 import type { Batch, Policy, Tensors, Update, Weights } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { modelConfig } from "../../../src/model/config.ts"
+import type { Backend } from "../../../src/tensor/backend.ts"
 import { reference } from "../../../src/tensor/reference.ts"
 import { wasm } from "../../../src/tensor/wasm/wasm.ts"
 import {
@@ -52,13 +53,24 @@ describe.each(["reference", "wasm"])("training on %s", (kind) => {
     assertBits(resumed.weights().tensors, straight.weights().tensors)
     assertBits(resumed.optimizer().tensors, straight.optimizer().tensors)
     assert.strictEqual(resumed.optimizer().step, 6)
+    assert.throws(() => resumed.restore({ step: 3, tensors: new Map() }), /3 updates but has no moments/)
+    resumed.restore({ step: 0, tensors: new Map() })
+    assert.strictEqual(resumed.optimizer().tensors.size, 0)
     for (const model of [straight, first, resumed]) model.dispose()
     assert.strictEqual(backend.memory().live, 0)
     backend.dispose()
   })
 
   it("allocates nothing after the largest batch, and dispose gives everything back", async () => {
-    const backend = kind === "wasm" ? await wasm({ threads: 1 }) : reference()
+    const held = kind === "wasm" ? await wasm({ threads: 1 }) : reference()
+    let allocations = 0
+    const backend: Backend = {
+      ...held,
+      reals: (length) => {
+        allocations++
+        return held.reals(length)
+      }
+    }
     const engine = transformer(backend)
     const policy = engine.policy(randomWeights(llama, "memory"))
     const scorer = engine.scorer(policy.weights())
@@ -73,12 +85,14 @@ describe.each(["reference", "wasm"])("training on %s", (kind) => {
     round(large)
     round(large)
     const { live, peak } = backend.memory()
+    allocations = 0
     for (let i = 0; i < 4; i++) {
       round(i % 2 === 0 ? batch : large)
       assert.isAtMost(backend.memory().peak, peak)
     }
     round(large)
     assert.strictEqual(backend.memory().live, live)
+    assert.strictEqual(allocations, 0)
     policy.dispose()
     scorer.dispose()
     assert.strictEqual(backend.memory().live, 0)
@@ -98,7 +112,10 @@ describe("a trainable model", () => {
         assertBits(saved.tensors, weights.tensors)
         assert.deepStrictEqual(saved.config, weights.config)
         assert.strictEqual(saved.tensors.has("lm_head.weight"), head === "lm" && raw["tie_word_embeddings"] === false)
-        assert.strictEqual(model.parameters, [...weights.tensors.values()].reduce((sum, { data }) => sum + data.length, 0))
+        assert.strictEqual(
+          model.parameters,
+          [...weights.tensors.values()].reduce((sum, { data }) => sum + data.length, 0)
+        )
       }
     }
   })
@@ -120,7 +137,10 @@ describe("a trainable model", () => {
     train(policy)
     assertBits(weights.tensors, randomWeights(llama, "weights").tensors)
     assert.isAbove(
-      largestDifference(policy.weights().tensors.get("model.norm.weight")!.data, weights.tensors.get("model.norm.weight")!.data),
+      largestDifference(
+        policy.weights().tensors.get("model.norm.weight")!.data,
+        weights.tensors.get("model.norm.weight")!.data
+      ),
       1e-4
     )
   })
@@ -211,8 +231,16 @@ describe("mistakes are said, with what to do", () => {
       /empty prompt.*bos/
     ],
     ["too long", () => policy.logprobs(randomBatch([[1, 2], [5, 20]], "long")), /Row 1 has 25 tokens.*context of 24/],
-    ["prompt too long", () => policy.sample(randomBatch([[25, 0]], "p").map((r) => r.prompt), plainSampling, ["a"]), /24/],
-    ["foreign token", () => policy.logprobs([{ prompt: ids(1), completion: ids(13) }]), /token id 13.*vocabulary of 13/],
+    [
+      "prompt too long",
+      () => policy.sample(randomBatch([[25, 0]], "p").map((r) => r.prompt), plainSampling, ["a"]),
+      /24/
+    ],
+    [
+      "foreign token",
+      () => policy.logprobs([{ prompt: ids(1), completion: ids(13) }]),
+      /token id 13.*vocabulary of 13/
+    ],
     ["negative token", () => policy.logits(ids(-1)), /token id -1/],
     ["seeds", () => policy.sample([ids(1)], plainSampling, []), /0 seeds for 1 prompts/],
     ["backward out of turn", () => policy.backward(new Float64Array(0)), /retain/],

@@ -31,7 +31,9 @@ interface Golden {
 
 const data = join(import.meta.dirname, "../../../../shared/data")
 const there = existsSync(data)
-if (!there) console.warn("skipped: ../shared/data is not there, so stories260K is not checked against its golden values")
+if (!there) {
+  console.warn("skipped: ../shared/data is not there, so stories260K is not checked against its golden values")
+}
 
 const greedy = { maxNewTokens: 200, temperature: 0, topK: 0, topP: 1, stop: [1, 2] }
 

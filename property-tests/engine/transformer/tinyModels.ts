@@ -77,7 +77,10 @@ export const randomWeights = (
       const { normal } = stream(`${seed}/${name}`)
       const norm = name.endsWith("norm.weight")
       const scale = norm || name.endsWith("bias") ? 0.3 : shape[1]! ** -0.5
-      return [name, { shape, data: Float64Array.from({ length: elements(shape) }, () => (norm ? 1 : 0) + scale * normal()) }]
+      return [name, {
+        shape,
+        data: Float64Array.from({ length: elements(shape) }, () => (norm ? 1 : 0) + scale * normal())
+      }]
     })
   )
   return { config, tensors, tokenizer: new Map() }

@@ -19,15 +19,19 @@ export const chooser = (vocab: number, sampling: Sampling): (logits: Host, at: n
   const choice: Choice = { token: 0, logp: 0 }
   const truncated = (topK > 0 && topK < vocab) || topP < 1
 
-  const greedy = (logits: Host, at: number, _random: Random, _max: number): number => {
+  /** scratch = exp((logits − max) / by); returns its sum. */
+  const exponentials = (logits: Host, at: number, max: number, by: number): number => {
+    let total = 0
+    for (let i = 0; i < vocab; i++) total += scratch[i] = Math.exp((logits[at + i]! - max) / by)
+    return total
+  }
+  const greedy = (logits: Host, at: number): number => {
     let best = at
     for (let i = at + 1; i < at + vocab; i++) if (logits[i]! > logits[best]!) best = i
     return best - at
   }
-  const plain = (logits: Host, at: number, random: Random, max: number): number => {
-    let total = 0
-    for (let i = 0; i < vocab; i++) total += scratch[i] = Math.exp((logits[at + i]! - max) / temperature)
-    const u = random.next()
+  /** The token that `u` falls on in `scratch`, which adds up to `total`. */
+  const inverse = (u: number, total: number): number => {
     let cumulative = 0
     let last = 0
     for (let i = 0; i < vocab; i++) {
@@ -39,16 +43,16 @@ export const chooser = (vocab: number, sampling: Sampling): (logits: Host, at: n
     }
     return last
   }
-  const general = (logits: Host, at: number, random: Random, _max: number): number =>
-    draw(distribution(logits.subarray(at, at + vocab), sampling), random.next())
-  const pick = temperature === 0 ? greedy : truncated ? general : plain
 
   return (logits, at, random) => {
     let max = -Infinity
     for (let i = at; i < at + vocab; i++) max = Math.max(max, logits[i]!)
-    let total = 0
-    for (let i = at; i < at + vocab; i++) total += Math.exp(logits[i]! - max)
-    choice.token = pick(logits, at, random, max)
+    const total = exponentials(logits, at, max, 1)
+    choice.token = temperature === 0
+      ? greedy(logits, at)
+      : truncated
+      ? draw(distribution(logits.subarray(at, at + vocab), sampling), random.next())
+      : inverse(random.next(), temperature === 1 ? total : exponentials(logits, at, max, temperature))
     choice.logp = logits[at + choice.token]! - max - Math.log(total)
     return choice
   }

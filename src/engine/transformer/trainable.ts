@@ -1,6 +1,6 @@
 import type { ModelConfig } from "../../model/config.ts"
 import type { Backend, Tensor } from "../../tensor/backend.ts"
-import type { Optimizer, Tensors, Update, Weights } from "../engine.ts"
+import type { Optimizer, TensorData, Tensors, Update, Weights } from "../engine.ts"
 import { layout, type ModelParameters, type Place } from "./layout.ts"
 
 /**
@@ -54,13 +54,11 @@ export const trainable = (
       }
     }
   }
-  const save = (
-    flat: Tensor,
-    prefix: string
-  ): ReadonlyArray<readonly [string, { shape: ReadonlyArray<number>; data: Float32Array | Float64Array }]> =>
-    places.map((
-      { length, name, shape, start }
-    ) => [prefix + name, { shape, data: backend.read(backend.slice(flat, start, length)) }])
+  const save = (flat: Tensor, prefix: string): ReadonlyArray<readonly [string, TensorData]> =>
+    places.map(({ length, name, shape, start }) => {
+      const data = backend.read(backend.slice(flat, start, length))
+      return [prefix + name, { shape, data }]
+    })
 
   const params = backend.reals(length)
   let gradient: { readonly flat: Tensor; readonly view: ModelParameters } | null = null
@@ -133,6 +131,9 @@ export const trainable = (
       )
     }),
     restore: (optimizer) => {
+      if (optimizer.step > 0 && optimizer.tensors.size === 0) {
+        throw new Error(`The optimiser made ${optimizer.step} updates but has no moments: its file is not whole.`)
+      }
       free()
       steps = optimizer.step
       if (optimizer.tensors.size === 0) return

@@ -7,18 +7,18 @@
 // within [-88, 89], x gives k from -127, for which POW2 is 0, to 128, for which it is infinite: the result underflows to 0
 // below -87.7 and overflows above 88.3. A NaN stays a NaN. -ffast-math would fold the rounding away.
 INLINE vec exp_vec(vec x) {
-  x = MIN(MAX(x, SPLAT(-88.f)), SPLAT(89.f));
-  vec biased = ADD(MUL(x, SPLAT(1.44269504f)), SPLAT(MAGIC));
-  vec k = SUB(biased, SPLAT(MAGIC));
+  x = MIN(MAX(x, constant(-88.f)), constant(89.f));
+  vec biased = ADD(MUL(x, constant(1.44269504f)), constant(MAGIC));
+  vec k = SUB(biased, constant(MAGIC));
   // ln 2 in two parts, the first exact when multiplied by k.
-  vec r = FMA(k, SPLAT(2.12194440e-4f), FMA(k, SPLAT(-0.693359375f), x));
-  vec p = SPLAT(1.9875691500e-4f);
-  p = FMA(p, r, SPLAT(1.3981999507e-3f));
-  p = FMA(p, r, SPLAT(8.3334519073e-3f));
-  p = FMA(p, r, SPLAT(4.1665795894e-2f));
-  p = FMA(p, r, SPLAT(1.6666665459e-1f));
-  p = FMA(p, r, SPLAT(5.0000001201e-1f));
-  p = FMA(MUL(p, r), r, ADD(r, SPLAT(1)));
+  vec r = FMA(k, constant(2.12194440e-4f), FMA(k, constant(-0.693359375f), x));
+  vec p = constant(1.9875691500e-4f);
+  p = FMA(p, r, constant(1.3981999507e-3f));
+  p = FMA(p, r, constant(8.3334519073e-3f));
+  p = FMA(p, r, constant(4.1665795894e-2f));
+  p = FMA(p, r, constant(1.6666665459e-1f));
+  p = FMA(p, r, constant(5.0000001201e-1f));
+  p = FMA(MUL(p, r), r, ADD(r, constant(1)));
   return MUL(p, POW2(biased));
 }
 

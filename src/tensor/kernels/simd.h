@@ -36,9 +36,17 @@ typedef v128_t vec;
 // passes of it, and runs out of registers.
 #define PIN(a) __asm__ volatile("" : "+r"(a) : : "memory")
 
-// 2^k where `biased` holds MAGIC + k, k from -126 to 127; 0 for -127, infinity for 128. MAGIC = 1.5 · 2²³ pushes an integer into the low mantissa bits.
+// A number in every lane, made outside the loop: engines build a vector literal anew, in four instructions, at every use.
+static inline vec constant(float x) {
+  vec a = SPLAT(x);
+  __asm__("" : "+r"(a));
+  return a;
+}
+
+// 2^k where `biased` holds MAGIC + k, k from -126 to 127; 0 for -127, infinity for 128. MAGIC = 1.5 · 2²³ pushes an integer
+// into the low mantissa bits; shifted to the exponent and added to that of 1, k is what is left.
 #define MAGIC 12582912.f
-#define POW2(biased) wasm_i32x4_shl(wasm_i32x4_add(biased, wasm_i32x4_const_splat(127 - 0x4b400000)), 23)
+#define POW2(biased) wasm_i32x4_add(wasm_i32x4_shl(biased, 23), constant(1.f))
 
 static inline float sum_lanes(vec a) {
   return (wasm_f32x4_extract_lane(a, 0) + wasm_f32x4_extract_lane(a, 2)) +

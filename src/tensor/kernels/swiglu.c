@@ -1,7 +1,7 @@
 // SwiGLU (Shazeer 2020, eq. 6 without bias): silu(gate) · up, silu(x) = x σ(x), σ(x) = 1 / (1 + e⁻ˣ).
 #include "exp.h"
 
-INLINE vec sigmoid(vec x) { return DIV(SPLAT(1), ADD(SPLAT(1), exp_vec(NEG(x)))); }
+INLINE vec sigmoid(vec x) { return DIV(constant(1), ADD(constant(1), exp_vec(NEG(x)))); }
 
 // The last elements of a row pass through one vector filled up with zeros.
 INLINE vec load_some(const float *from, long n) {
@@ -32,7 +32,7 @@ KERNEL(swiglu)(int t, int nt, float *scratch, float *out, const float *gate_up, 
 // dUp = dOut · silu(gate); dGate = dOut · up · silu'(gate), silu'(x) = σ(x) (1 + x (1 - σ(x)))
 typedef struct { vec gate, up; } gate_up_gradient;
 INLINE gate_up_gradient swiglu_gradient(vec d, vec gate, vec up) {
-  vec s = sigmoid(gate), slope = MUL(s, ADD(SPLAT(1), MUL(gate, SUB(SPLAT(1), s))));
+  vec s = sigmoid(gate), slope = MUL(s, ADD(constant(1), MUL(gate, SUB(constant(1), s))));
   gate_up_gradient g = {MUL(MUL(d, up), slope), MUL(d, MUL(gate, s))};
   return g;
 }

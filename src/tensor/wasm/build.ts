@@ -74,8 +74,10 @@ const compile = async (variant: Variant, sources: Record<string, string>): Promi
       stderr: collect
     })
     return (files as { readonly "kernels.wasm": Uint8Array })["kernels.wasm"]
-  } catch (cause) {
-    throw new Error(`The wasm kernels (${variant}) do not compile:\n${Buffer.concat(output).toString()}`, { cause })
+  } catch (error) {
+    // Not as the cause: it carries all the files.
+    const said = Buffer.concat(output).toString() || String(error)
+    throw new Error(`The wasm kernels (${variant}) do not compile:\n${said}`)
   }
 }
 

@@ -1,0 +1,101 @@
+import { Effect, FileSystem, Layer } from "effect"
+import type { File, Openings, Tales } from "../../dsl/Source.ts"
+import { BadData } from "./badData.ts"
+import { type Dataset, Datasets, type Role } from "./dataset.ts"
+import type { Chat } from "./formats.ts"
+import * as jsonl from "./jsonl.ts"
+import { cut } from "./openings.ts"
+import * as tales from "./tales/tales.ts"
+
+const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dataset, BadData> => {
+  const key = `${role}/${split}/${seed}`
+  switch (role) {
+    case "Text":
+      return Effect.succeed({ role, rows: tales.text(key, count), vocabulary: tales.words() })
+    case "Prompts": {
+      const rows = tales.prompts(split, key, count)
+      return rows.length === count ? Effect.succeed({ role, rows }) : Effect.fail(
+        new BadData({
+          path: "tales",
+          line: 0,
+          problem: `it has ${rows.length} ${split} prompts, not ${count}`,
+          remedy: "Ask for fewer."
+        })
+      )
+    }
+    case "Demonstrations":
+      return Effect.succeed({ role, rows: tales.demonstrations(key, count) })
+    case "Preferences":
+      return Effect.fail(
+        new BadData({
+          path: "tales",
+          line: 0,
+          problem: "it has no preferences of its own",
+          remedy: "Make them with Compare.make from a policy's answers."
+        })
+      )
+  }
+}
+
+const skip = <A>(path: string, rows: ReadonlyArray<A>, offset: number) =>
+  rows.length > offset ? Effect.succeed(rows.slice(offset)) : Effect.fail(
+    new BadData({
+      path,
+      line: 0,
+      problem: `no rows are left after the first ${offset}`,
+      remedy: "Lower offset or give a file with more rows."
+    })
+  )
+
+const fromFile = Effect.fnUntraced(function*(role: Role, { fields, limit, offset, path }: File, chat: Chat) {
+  const options = { fields, chat, ...(limit === undefined ? {} : { limit: limit + offset }) }
+  switch (role) {
+    case "Text": {
+      const rows = yield* skip(path, yield* jsonl.texts(path, options), offset)
+      return { role, rows, vocabulary: [] } as const
+    }
+    case "Prompts":
+      return { role, rows: yield* skip(path, yield* jsonl.prompts(path, options), offset) } as const
+    case "Demonstrations":
+      return { role, rows: yield* skip(path, yield* jsonl.demonstrations(path, options), offset) } as const
+    case "Preferences":
+      return { role, rows: yield* skip(path, yield* jsonl.preferences(path, options), offset) } as const
+  }
+})
+
+const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, limit, offset, path, words }: Openings) {
+  const texts = yield* jsonl.texts(path, limit === undefined ? {} : { limit: limit + offset })
+  const rows = (yield* skip(path, texts, offset)).flatMap(({ text }) => cut(text, words, continuation))
+  switch (role) {
+    case "Text":
+      return { role, rows: rows.map(({ completion, prompt }) => ({ text: prompt + completion })), vocabulary: [] } as const
+    case "Prompts":
+      return { role, rows: rows.map(({ prompt }) => ({ prompt })) } as const
+    case "Demonstrations":
+      return { role, rows } as const
+    case "Preferences":
+      return yield* new BadData({
+        path,
+        line: 0,
+        problem: "openings are no preferences",
+        remedy: "Make them with Compare.make from a policy's answers."
+      })
+  }
+})
+
+/** Files and the tasks that Keel makes itself. */
+export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.effect(
+  Datasets,
+  Effect.map(FileSystem.FileSystem, (fs) => ({
+    load: (role: Role, origin: File | Tales | Openings, chat: Chat): Effect.Effect<Dataset, BadData> => {
+      switch (origin._tag) {
+        case "Tales":
+          return fromTales(role, origin)
+        case "File":
+          return Effect.provideService(fromFile(role, origin, chat), FileSystem.FileSystem, fs)
+        case "Openings":
+          return Effect.provideService(fromOpenings(role, origin), FileSystem.FileSystem, fs)
+      }
+    }
+  }))
+)

@@ -1,0 +1,190 @@
+/**
+ * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
+ * layout, `rows.jsonl`, or `report.json`). An unfinished one is `<label>-<key>.partial`, with its last checkpoint in
+ * `step-N/`. `node.json` is written last, so a folder that has it is whole.
+ */
+import { Effect, FileSystem, Layer, Option, Schema } from "effect"
+import { join } from "node:path"
+import type { Dataset } from "../data/dataset.ts"
+import type { Optimizer, Weights } from "../engine/engine.ts"
+import { load, save } from "../model/checkpoint.ts"
+import { decode, encode } from "../model/safetensors.ts"
+import type { Made } from "./made.ts"
+import { Report } from "./report.ts"
+import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
+
+const NodeFile = Schema.Struct({
+  keel: Schema.Literal(1),
+  key: Schema.String,
+  made: Schema.Literals(["Model", "Report", "Text", "Prompts", "Demonstrations", "Preferences"])
+})
+
+const StateFile = Schema.Struct({
+  step: Schema.Natural,
+  models: Schema.Record(Schema.String, Schema.Struct({ optimizerStep: Schema.Natural })),
+  state: Schema.Json
+})
+
+/** Writes a whole file or nothing: a temporary sibling, synced, renamed. */
+export const writeFileAtomic = Effect.fnUntraced(function*(path: string, contents: string | Uint8Array) {
+  const fs = yield* FileSystem.FileSystem
+  const partial = `${path}.partial`
+  const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents
+  yield* Effect.scoped(Effect.gen(function*() {
+    const file = yield* fs.open(partial, { flag: "w" })
+    yield* file.writeAll(bytes)
+    yield* file.sync
+  })).pipe(
+    Effect.andThen(fs.rename(partial, path)),
+    Effect.onError(() => Effect.ignore(fs.remove(partial, { force: true })))
+  )
+})
+
+const parse = <S extends Schema.Codec<any, any>>(schema: S, path: string, text: string) =>
+  Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text).pipe(
+    Effect.mapError((error) => new StoreDamaged({ path, problem: `not what Keel wrote there: ${error.message}` }))
+  ) as Effect.Effect<S["Type"], StoreDamaged>
+
+/** A model of the store that cannot be read is damage to the store, not a bad model of the user's. */
+const loadModel = (path: string) =>
+  load(path).pipe(
+    Effect.catchTag("BadCheckpoint", ({ problem }) => Effect.fail(new StoreDamaged({ path, problem })))
+  )
+
+export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSystem> =>
+  Layer.effect(
+    Store,
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const within = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Effect.Effect<A, E> =>
+        Effect.provideService(effect, FileSystem.FileSystem, fs)
+      const done = (key: string, label: string) => join(root, `${label}-${key.slice(0, 8)}`)
+      const partial = (key: string, label: string) => `${done(key, label)}.partial`
+
+      const has = Effect.fnUntraced(function*(key: string, label: string) {
+        return yield* fs.exists(join(done(key, label), "node.json"))
+      })
+
+      const read = Effect.fnUntraced(function*(key: string, label: string) {
+        const folder = done(key, label)
+        const path = join(folder, "node.json")
+        const node = yield* parse(NodeFile, path, yield* fs.readFileString(path))
+        if (node.key !== key) return yield* new StoreDamaged({ path, problem: `it is of another node, ${node.key}` })
+        switch (node.made) {
+          case "Model":
+            return { _tag: "Model", weights: yield* loadModel(join(folder, "model")) } satisfies Made
+          case "Report": {
+            const report = join(folder, "report.json")
+            return { _tag: "Report", report: yield* parse(Report, report, yield* fs.readFileString(report)) } satisfies Made
+          }
+          default: {
+            const text = yield* fs.readFileString(join(folder, "rows.jsonl"))
+            const rows = text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
+            return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset } satisfies Made
+          }
+        }
+      })
+
+      const write = Effect.fnUntraced(function*(folder: string, made: Made) {
+        switch (made._tag) {
+          case "Model":
+            yield* save(join(folder, "model"), made.weights)
+            return "Model"
+          case "Report":
+            yield* writeFileAtomic(join(folder, "report.json"), `${JSON.stringify(made.report, null, 2)}\n`)
+            return "Report"
+          case "Data":
+            yield* writeFileAtomic(
+              join(folder, "rows.jsonl"),
+              made.dataset.rows.map((row) => `${JSON.stringify(row)}\n`).join("")
+            )
+            return made.dataset.role
+        }
+      })
+
+      const finish = Effect.fnUntraced(function*(key: string, label: string, made: Made) {
+        const folder = done(key, label)
+        // Without node.json the folder was left by a crash between these lines.
+        yield* fs.makeDirectory(folder, { recursive: true })
+        const kind = yield* write(folder, made)
+        const kept = join(partial(key, label), "within-cap")
+        if (yield* fs.exists(kept)) yield* fs.remove(kept, { recursive: true })
+        yield* writeFileAtomic(join(folder, "node.json"), `${JSON.stringify({ keel: 1, key, made: kind })}\n`)
+        yield* fs.remove(partial(key, label), { recursive: true, force: true })
+      })
+
+      const steps = Effect.fnUntraced(function*(folder: string) {
+        if (!(yield* fs.exists(folder))) return []
+        return (yield* fs.readDirectory(folder)).flatMap((name) => {
+          const match = /^step-(\d+)$/u.exec(name)
+          return match === null ? [] : [Number(match[1])]
+        }).sort((a, b) => b - a)
+      })
+
+      const latest = Effect.fnUntraced(function*(key: string, label: string) {
+        const folder = partial(key, label)
+        for (const step of yield* steps(folder)) {
+          const at = join(folder, `step-${step}`)
+          const path = join(at, "state.json")
+          // state.json is written last: a folder without it is a crash in the middle of `save`.
+          if (!(yield* fs.exists(path))) continue
+          const { models, state } = yield* parse(StateFile, path, yield* fs.readFileString(path))
+          const opened: Record<string, { weights: Weights; optimizer: Optimizer }> = {}
+          for (const [name, { optimizerStep }] of Object.entries(models)) {
+            const optimizer = join(at, `${name}.optimizer.safetensors`)
+            const bytes = yield* fs.readFile(optimizer)
+            opened[name] = {
+              weights: yield* loadModel(join(at, name)),
+              optimizer: {
+                step: optimizerStep,
+                tensors: yield* Effect.try({
+                  try: () => decode(bytes, optimizer),
+                  catch: (error) => new StoreDamaged({ path: optimizer, problem: String(error) })
+                })
+              }
+            }
+          }
+          return Option.some({ step, models: opened, state } satisfies Snapshot)
+        }
+        return Option.none<Snapshot>()
+      })
+
+      const saveSnapshot = Effect.fnUntraced(function*(key: string, label: string, snapshot: Snapshot) {
+        const folder = partial(key, label)
+        const at = join(folder, `step-${snapshot.step}`)
+        yield* fs.remove(at, { recursive: true, force: true })
+        yield* fs.makeDirectory(at, { recursive: true })
+        const models: Record<string, { optimizerStep: number }> = {}
+        for (const [name, { optimizer, weights }] of Object.entries(snapshot.models)) {
+          yield* save(join(at, name), weights)
+          yield* writeFileAtomic(join(at, `${name}.optimizer.safetensors`), encode(optimizer.tensors))
+          models[name] = { optimizerStep: optimizer.step }
+        }
+        const state = { step: snapshot.step, models, state: snapshot.state }
+        yield* writeFileAtomic(join(at, "state.json"), `${JSON.stringify(state)}\n`)
+        for (const step of yield* steps(folder)) {
+          if (step !== snapshot.step) yield* fs.remove(join(folder, `step-${step}`), { recursive: true })
+        }
+        return at
+      })
+
+      const keep = Effect.fnUntraced(function*(key: string, label: string, name: string, weights: Weights) {
+        const at = join(partial(key, label), name)
+        yield* fs.makeDirectory(partial(key, label), { recursive: true })
+        yield* save(at, weights)
+        return at
+      })
+
+      return {
+        has: (key, label) => within(has(key, label)),
+        find: (key, label): Effect.Effect<Option.Option<Made>, StoreError> =>
+          within(
+            Effect.flatMap(has(key, label), (there) => there ? Effect.map(read(key, label), (made) => Option.some<Made>(made)) : Effect.succeed(Option.none<Made>()))
+          ),
+        finish: (key, label, made) => within(finish(key, label, made)),
+        latest: (key, label) => within(latest(key, label)),
+        save: (key, label, snapshot) => within(saveSnapshot(key, label, snapshot)),
+        keep: (key, label, name, weights) => within(keep(key, label, name, weights))
+      }
+    })
+  )
