@@ -70,7 +70,7 @@ export type LessOrEqual<A extends number, B extends number> = number extends A ?
   : number extends B ? true
   : A extends number
     ? Length<`${A}`> extends Length<`${B}`> ? LessOrEqualSameLength<`${A}`, `${B}`>
-    : LessDigit<`${Length<`${A}`>}`, `${Length<`${B}`>}`>
+    : LessOrEqual<Length<`${A}`>, Length<`${B}`>>
   : never
 
 /** The members of the union A that exceed B. */

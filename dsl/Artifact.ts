@@ -9,7 +9,7 @@
 import { Pipeable } from "effect"
 import type { Schema } from "effect"
 import type { Dimension } from "./Budget.ts"
-import { canonical } from "./Canonical.ts"
+import { canonical, settled } from "./Canonical.ts"
 import { sha256 } from "./Digest.ts"
 
 export const TypeId = "~keel/Artifact"
@@ -81,13 +81,17 @@ export type ErrorOf<A> = A extends Artifact<any, any, any, any, any, infer E> ? 
 export const idOf = (op: string, params: Schema.Json, inputs: Readonly<Record<string, string>>): string =>
   sha256(canonical({ op, params, inputs }))
 
-/** Builds the value of any artefact; the constructors of `dsl/stages` give it its type. */
+/**
+ * Builds the value of any artefact; the constructors of `dsl/stages` give it its type. Parameters and wires are put into
+ * canonical order: the order in which they were written would otherwise decide the order of `lineage`, and be lost in JSON.
+ */
 export const make = (node: Node): Any => {
-  const inputs = Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
+  const wires = Object.fromEntries(Object.keys(node.wires).sort().map((wire) => [wire, node.wires[wire]!]))
+  const inputs = Object.fromEntries(Object.entries(wires).map(([wire, of]) => [wire, of.id]))
   return Object.freeze(Object.assign(Object.create(Pipeable.Prototype), {
     [TypeId]: TypeId,
     id: idOf(node.op, node.params, inputs),
-    node: Object.freeze(node)
+    node: Object.freeze({ ...node, params: settled(node.params), wires: Object.freeze(wires) })
   }))
 }
 

@@ -10,3 +10,11 @@ export const canonical = (value: Schema.Json): string => {
   }
   return JSON.stringify(value)
 }
+
+/** The same value with the keys of every object in canonical order, frozen throughout. */
+export const settled = (value: Schema.Json): Schema.Json => {
+  if (Array.isArray(value)) return Object.freeze(value.map(settled))
+  if (typeof value !== "object" || value === null) return value
+  const record = value as { readonly [key: string]: Schema.Json }
+  return Object.freeze(Object.fromEntries(Object.keys(record).sort().map((key) => [key, settled(record[key]!)])))
+}

@@ -30,8 +30,8 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
 
 /** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */
 const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Readonly<Record<string, Schema.Json>> => {
-  const { _tag, ...defaulted } = new schema(params, { disableChecks: true })
-  return JSON.parse(JSON.stringify({ ...params, ...defaulted })) as Record<string, Schema.Json>
+  const { _tag, ...untagged } = { ...params, ...new schema(params, { disableChecks: true }) }
+  return JSON.parse(JSON.stringify(untagged)) as Record<string, Schema.Json>
 }
 
 /** The node of one use of an operation. Wires that were left out are absent. */

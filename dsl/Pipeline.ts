@@ -23,6 +23,8 @@ export const input = <const N extends string, K extends Artifact.Kind, const F e
 
 type NameOf<I> = I extends `${infer N}: ${string}` ? N : never
 
+type KindNamed<I, N extends string> = I extends `${N}: ${infer K extends Artifact.Kind}` ? K : never
+
 /** Rewrites every node of `root` once, inputs first. */
 const rewrite = (root: Artifact.Any, f: (artifact: Artifact.Any, wires: Readonly<Record<string, Artifact.Any>>) => Artifact.Any) => {
   const done = new Map<string, Artifact.Any>()
@@ -33,8 +35,11 @@ const rewrite = (root: Artifact.Any, f: (artifact: Artifact.Any, wires: Readonly
   return done.get(root.id)!
 }
 
-const rewire = (artifact: Artifact.Any, wires: Readonly<Record<string, Artifact.Any>>) =>
-  Artifact.make({ ...artifact.node, wires })
+/** The same operation with other parameters or wires; kind and family follow from them. */
+const remake = ({ node }: Artifact.Any, params: Schema.Json, wires: Readonly<Record<string, Artifact.Any>>) => {
+  const { family, kind } = definitionOf(node.op)?.makes(params as Record<string, unknown>, wires) ?? node
+  return Artifact.make({ op: node.op, kind, family, params, wires })
+}
 
 /** Connects open inputs by name. */
 export const connect = <
@@ -44,7 +49,9 @@ export const connect = <
   B extends Dimension,
   A extends number,
   E,
-  const C extends { readonly [N in NameOf<I>]?: Artifact.Any }
+  const C extends {
+    readonly [N in NameOf<I>]?: Artifact.Artifact<KindNamed<I, N>, string, string, Dimension, number, unknown>
+  }
 >(
   self: Artifact.Artifact<K, F, I, B, A, E>,
   inputs: C
@@ -57,7 +64,7 @@ export const connect = <
   E | Artifact.ErrorOf<C[keyof C]>
 > =>
   rewrite(self, (artifact, wires) => {
-    if (artifact.node.op !== "Input") return rewire(artifact, wires)
+    if (artifact.node.op !== "Input") return remake(artifact, artifact.node.params, wires)
     const name = (artifact.node.params as { readonly name: string }).name
     return (inputs as Readonly<Record<string, Artifact.Any>>)[name] ?? artifact
   }) as never
@@ -166,8 +173,13 @@ export const toJson = (root: Artifact.Any): string =>
 const lines = (message: string): ReadonlyArray<string> =>
   message.split(/\n(?! )/).map((issue) => issue.replace(/\n\s*/g, " "))
 
+const isRecord = (value: Schema.Json): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
+
 /** Mistakes in a node's parameters, one line each; unknown keys are among them. */
 export const paramMistakes = (definition: Definition, params: Schema.Json): ReadonlyArray<string> => {
+  if (!isRecord(params)) return ["its parameters are no object"]
+  // Equal to the operation it would pass the schema below, and make a second id for the same description.
+  if (Object.hasOwn(params as object, "_tag")) return ["Unexpected key _tag: the operation stands in `op`"]
   const decoded = Schema.decodeUnknownResult(definition.schema, { errors: "all", onExcessProperty: "error" })({
     _tag: definition.op,
     ...(params as object)
@@ -202,6 +214,7 @@ export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescripti
       continue
     }
     problems.push(...paramMistakes(definition, params).map((problem) => `${where}: ${problem}`))
+    if (!isRecord(params)) continue
     const missing = Object.entries(inputs).filter(([, of]) => !built.has(of))
     problems.push(
       ...missing.map(([wire, of]) => `${where}: its input '${wire}' (${of.slice(0, 8)}) does not stand before it`)
@@ -242,18 +255,14 @@ export const set = (root: Artifact.Any, path: string, value: Schema.Json): Resul
     return Result.fail(`--set ${path}: write OPERATION.PARAMETER=VALUE; the operations here are ${names.join(", ")}`)
   }
   return Result.succeed(rewrite(root, (artifact, wires) => {
-    const { node } = artifact
-    const params = matches(artifact) ? setIn(node.params, keys, value) : node.params
-    const made = definitionOf(node.op)?.makes(params as Record<string, unknown>, wires) ?? node
-    return Artifact.make({ op: node.op, kind: made.kind, family: made.family, params, wires })
+    const { params } = artifact.node
+    return remake(artifact, matches(artifact) ? setIn(params, keys, value) : params, wires)
   }))
 }
 
 /** Sets the `seed` of every stage that has one. */
 export const seed = (root: Artifact.Any, value: number): Artifact.Any =>
   rewrite(root, (artifact, wires) => {
-    const { node } = artifact
-    const params = node.params as Readonly<Record<string, Schema.Json>>
-    const seeded = "seed" in params ? { ...params, seed: value } : params
-    return Artifact.make({ ...node, params: seeded, wires })
+    const params = artifact.node.params as Readonly<Record<string, Schema.Json>>
+    return remake(artifact, "seed" in params ? { ...params, seed: value } : params, wires)
   })

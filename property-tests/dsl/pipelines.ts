@@ -245,13 +245,14 @@ const drawn = (root: Artifact.Any): Drawn => Object.assign({ root }, { [fc.toStr
 export interface Options {
   /** Steps drawn after the first of each kind; a step makes up to three nodes. */
   readonly steps?: number
+  readonly atLeast?: number
 }
 
-/** An evaluation of policies of one family: a whole pipeline, up to hundreds of nodes for `steps: 200`. */
-export const pipelines = ({ steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
+/** An evaluation of policies of one family: a whole pipeline, hundreds of nodes for `atLeast: 300`. */
+export const pipelines = ({ atLeast = 0, steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
   fc.record({
     stocking,
-    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy), { maxLength: size, size: "max" }),
+    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy), { minLength: atLeast, maxLength: size, size: "max" }),
     family,
     initial: index,
     reward: fc.option(index),

@@ -33,6 +33,8 @@ export const adamw = [
           v: updated(draw(length, fresh ? 0 : 1).map((x) => Math.abs(x)))
         },
         ints: {},
+        // What is subtracted and added up is of the size of the parameters and gradients drawn.
+        magnitude: { params: 0.5, m: 0.5 },
         call: (b, real) => b.adamw(real("params"), real("grads"), real("m"), real("v"), update)
       }
     }

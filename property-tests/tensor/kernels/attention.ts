@@ -75,6 +75,8 @@ const forward = (packed: Packed, draw: Draw): KernelCase => {
       qkv: input(drawQkv(draw, rows, shape))
     },
     ints: { starts },
+    // Averages of values on [-1, 1); scores are sums of headDim products of numbers three times as large, over √headDim.
+    magnitude: { out: 0.5, lse: 3 },
     call: (b, real, int) => b.attention(real("out"), real("lse"), real("qkv"), int("starts"), shape)
   }
 }
@@ -94,6 +96,7 @@ const backward = (packed: Packed, draw: Draw): KernelCase => {
       lse: input(Float32Array.from(results.get("lse")!))
     },
     ints: run.ints,
+    magnitude: { dQkv: 0.5 },
     call: (b, real, int) =>
       b.attentionBackward(
         real("dQkv"),
@@ -166,6 +169,7 @@ const decode = (step: Cached, draw: Draw): KernelCase => {
       values: input(cache(1))
     },
     ints: { slots, positions },
+    magnitude: { out: 0.5 },
     call: (b, real, int) =>
       b.attentionDecode(
         real("out"),

@@ -23,6 +23,7 @@ export const embedding = [
     build: ({ dim, rows, vocab }, draw) => ({
       reals: { dTable: updated(draw(vocab * dim)), dOut: input(draw(rows * dim)) },
       ints: { ids: drawInts(draw, rows, vocab) },
+      magnitude: { dTable: Math.sqrt((1 + rows / vocab) / 3) },
       call: (b, real, int) => b.embedBackward(real("dTable"), real("dOut"), int("ids"), dim)
     })
   }),

@@ -26,8 +26,11 @@ export const makeBackend = (memory: Memory, { floatsOf, heap, reserve, run, stop
 
   /** Rows of `width` elements in a tensor that must hold a whole number of them. */
   const rowsOf = (kernel: string, name: string, tensor: Tensor, width: number): number => {
-    need(width > 0 && tensor.length % width === 0, kernel, () =>
-      `${name} has length ${tensor.length}, expected a multiple of ${width}`)
+    need(
+      width > 0 && tensor.length % width === 0,
+      kernel,
+      () => `${name} has length ${tensor.length}, expected a multiple of ${width}`
+    )
     return tensor.length / width
   }
 
@@ -44,7 +47,15 @@ export const makeBackend = (memory: Memory, { floatsOf, heap, reserve, run, stop
     outputs: number
   ): void => {
     reserve(linearScratch)
-    run(rows <= fewRows ? "linear_few_rows" : "linear", 2 * rows * inputs * outputs, [out, x, w, bias, rows, inputs, outputs])
+    run(rows <= fewRows ? "linear_few_rows" : "linear", 2 * rows * inputs * outputs, [
+      out,
+      x,
+      w,
+      bias,
+      rows,
+      inputs,
+      outputs
+    ])
   }
   const inputGradient = (
     dX: number,
@@ -64,15 +75,21 @@ export const makeBackend = (memory: Memory, { floatsOf, heap, reserve, run, stop
   }
 
   const normSizes = (kernel: string, { dim, groups, offset, rows, stride }: NormShape) => {
-    need(dim > 0 && offset >= 0 && offset + groups * dim <= stride, kernel, () =>
-      `${groups} groups of ${dim} from ${offset} do not fit in a row of ${stride}`)
+    need(
+      dim > 0 && offset >= 0 && offset + groups * dim <= stride,
+      kernel,
+      () => `${groups} groups of ${dim} from ${offset} do not fit in a row of ${stride}`
+    )
     return { x: rows * stride, inv: rows * groups, work: adding * rows * groups * dim }
   }
 
   const attentionSizes = (kernel: string, qkv: Tensor, shape: AttentionShape) => {
     const { headDim, heads, kvHeads, window } = shape
-    need(kvHeads > 0 && headDim > 0 && heads % kvHeads === 0 && window >= 0, kernel, () =>
-      `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`)
+    need(
+      kvHeads > 0 && headDim > 0 && heads % kvHeads === 0 && window >= 0,
+      kernel,
+      () => `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`
+    )
     const width = (heads + 2 * kvHeads) * headDim
     const rows = rowsOf(kernel, "qkv", qkv, width)
     return { rows, qkv: rows * width, out: rows * heads * headDim, lse: rows * heads }
@@ -91,7 +108,12 @@ export const makeBackend = (memory: Memory, { floatsOf, heap, reserve, run, stop
       pairs += length * length / 2
     }
     need(whole, kernel, () => `starts [${values.join(", ")}] do not divide ${rows} rows`)
-    return { starts: values.byteOffset, count: values.length - 1, longest, work: heads * pairs * (4 * headDim + exponential) }
+    return {
+      starts: values.byteOffset,
+      count: values.length - 1,
+      longest,
+      work: heads * pairs * (4 * headDim + exponential)
+    }
   }
 
   const cacheSlots = (kernel: string, keys: Tensor, shape: AttentionShape & { readonly capacity: number }): number =>
@@ -111,7 +133,15 @@ export const makeBackend = (memory: Memory, { floatsOf, heap, reserve, run, stop
     }
   }
 
-  const gather = (kernel: string, out: Tensor, table: Tensor, name: string, ids: Ints, idsName: string, dim: number) => {
+  const gather = (
+    kernel: string,
+    out: Tensor,
+    table: Tensor,
+    name: string,
+    ids: Ints,
+    idsName: string,
+    dim: number
+  ) => {
     const known = rowsOf(kernel, name, table, dim)
     run("gather_rows", moving * ids.length * dim, [
       real(kernel, "out", out, ids.length * dim),
@@ -223,7 +253,17 @@ export const makeBackend = (memory: Memory, { floatsOf, heap, reserve, run, stop
       // First, because dX may be dOut.
       if (out.dWeight !== null) {
         const dWeight = real(kernel, "dWeight", out.dWeight, dim)
-        run("rms_norm_weight_gradient", sizes.work, [dWeight, gradient, input, inverse, rows, groups, dim, stride, offset])
+        run("rms_norm_weight_gradient", sizes.work, [
+          dWeight,
+          gradient,
+          input,
+          inverse,
+          rows,
+          groups,
+          dim,
+          stride,
+          offset
+        ])
       }
       const accumulate = Number(out.accumulate)
       run("rms_norm_backward", 2 * sizes.work, [

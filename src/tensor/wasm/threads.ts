@@ -103,7 +103,13 @@ export const startThreads = async (module: WebAssembly.Module, threads: number) 
     for (const worker of workers) void worker.terminate()
   }
 
-  return { heap, reserve, run, stop, floatsOf: (name: string, ...args: ReadonlyArray<number>) => exports[name]!(...args)! }
+  return {
+    heap,
+    reserve,
+    run,
+    stop,
+    floatsOf: (name: string, ...args: ReadonlyArray<number>) => exports[name]!(...args)!
+  }
 }
 
 /** What `startThreads` starts. */

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os"
 import type { Backend } from "../backend.ts"
 import { load } from "./build.ts"
+import type { Variant } from "./build.ts"
 import { makeBackend } from "./kernels.ts"
 import { makeMemory } from "./memory.ts"
 import { startThreads } from "./threads.ts"
@@ -14,13 +15,15 @@ const relaxedProbe = Uint8Array.from(
 
 /**
  * The embedded CPU backend: C kernels (`../kernels`) as WebAssembly with 128-bit vectors, fused multiply-add where the engine
- * has it, and `threads` threads (the cores of the machine, at most 4, unless given). Results do not depend on the number of
- * threads. Memory is limited to 4 GiB.
+ * has it (`variant` is for tests of the other one), and `threads` threads (the cores of the machine, at most 4, unless
+ * given). Results do not depend on the number of threads. Memory is limited to 4 GiB.
  */
-export const wasm = async (options?: { readonly threads?: number }): Promise<Backend> => {
+export const wasm = async (
+  options?: { readonly threads?: number; readonly variant?: Variant }
+): Promise<Backend> => {
   const threads = options?.threads ?? Math.min(availableParallelism(), 4)
   if (!Number.isInteger(threads) || threads < 1) throw new Error(`wasm: ${threads} threads`)
-  const bytes = await load(WebAssembly.validate(relaxedProbe) ? "relaxed" : "plain")
+  const bytes = await load(options?.variant ?? (WebAssembly.validate(relaxedProbe) ? "relaxed" : "plain"))
   const pool = await startThreads(new WebAssembly.Module(bytes), threads)
   return makeBackend(makeMemory("wasm", pool.heap), pool)
 }

@@ -1,0 +1,104 @@
+/** Budgets in types: what is spent, what is capped, and what the compiler says when it does not fit. */
+import { describe, expect, test } from "tstyche"
+import { Kl, Pipeline, Ppo } from "../../dsl/index.ts"
+import type { Artifact } from "../../dsl/index.ts"
+import type { KlBudgetExceeded, TrainingError } from "../../dsl/Errors.ts"
+import type { Compute } from "../../dsl/Budget.ts"
+import example from "../../examples/01-instruct-gpt.ts"
+import { again, held, ppo, ppoParams, prompts, reward, sft, waiting } from "./recipe.ts"
+
+describe("running", () => {
+  test("KL that nobody capped", () => {
+    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"'
+    Pipeline.runnable(ppo)
+    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"'
+    Pipeline.runnable(Pipeline.cap(ppo, { tokens: 1e6 }))
+  })
+
+  test("an input that is still open", () => {
+    // @ts-expect-error '"This pipeline still waits for the input base: BaseModel: connect it with Pipeline.connect"'
+    Pipeline.runnable(waiting)
+  })
+
+  test("capped KL, and no KL at all, can run", () => {
+    expect(Pipeline.runnable).type.toBeCallableWith(Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000), from: sft }))
+    expect(Pipeline.runnable).type.toBeCallableWith(sft)
+    expect(Pipeline.runnable).type.toBeCallableWith(example)
+  })
+})
+
+describe("caps", () => {
+  test("more than the cap", () => {
+    // @ts-expect-error '"KL over budget: 6000 mnats allotted, cap is 5999"'
+    Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(5999), from: sft })
+    // @ts-expect-error '"KL over budget: 6000 mnats allotted, cap is 999"'
+    Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(999), from: sft })
+    // @ts-expect-error '"KL over budget: 6000 mnats allotted, cap is 5999"'
+    ppo.pipe(Pipeline.cap({ kl: Kl.mnatsPerSequence(5999), from: sft }))
+  })
+
+  test("an exact fit, and room to spare", () => {
+    expect(Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000), from: sft })).type.not.toBe<never>()
+    expect(ppo.pipe(Pipeline.cap({ kl: Kl.mnatsPerSequence(10_000), from: sft }))).type.not.toBe<never>()
+  })
+
+  test("two stages are summed", () => {
+    expect<Artifact.AllottedOf<typeof again>>().type.toBe<9500>()
+    // @ts-expect-error '"KL over budget: 9500 mnats allotted, cap is 9499"'
+    Pipeline.cap(again, { kl: Kl.mnatsPerSequence(9499), from: sft })
+    expect(Pipeline.cap(again, { kl: Kl.mnatsPerSequence(9500), from: sft })).type.not.toBe<never>()
+  })
+
+  test("a cap that the compiler does not know is left to check", () => {
+    expect(Pipeline.cap(again, { kl: Kl.mnatsPerSequence<number>(1), from: sft })).type.not.toBe<never>()
+  })
+
+  test("a distance without a starting point", () => {
+    // @ts-expect-error '"Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"'
+    Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000) })
+  })
+
+  test("KL per token where per sequence is wanted", () => {
+    // @ts-expect-error Type '"token"' is not assignable to type '"sequence"'
+    Pipeline.cap(ppo, { kl: Kl.mnatsPerToken(50), from: sft })
+    Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+      ...ppoParams,
+      // @ts-expect-error Type 'Kl<"token", 50>' is not assignable to type 'Kl<"sequence", 50>'
+      allowance: Kl.mnatsPerToken(50)
+    })
+    expect(Kl.overTokens(Kl.mnatsPerToken(50), 40)).type.toBe<Kl.Kl<"sequence", number>>()
+    // @ts-expect-error Argument of type 'Kl<"sequence", 50>' is not assignable to parameter of type 'Kl<"token", number>'
+    Kl.overTokens(Kl.mnatsPerSequence(50), 40)
+  })
+
+  test("an unknown resource", () => {
+    // @ts-expect-error has no properties in common with type 'Limits'
+    Pipeline.cap<{ readonly dollars: 3 }>({ dollars: 3 })
+  })
+})
+
+describe("what a type tells", () => {
+  test("kind, family, open inputs, uncapped budgets, KL allotted and errors", () => {
+    expect(sft).type.toBe<Artifact.Artifact<"Policy", "tales", never, Compute, 0, TrainingError>>()
+    expect(ppo).type.toBe<Artifact.Artifact<"Policy", "tales", never, Compute | "kl", 6000, TrainingError | KlBudgetExceeded>>()
+    expect(waiting).type.toBe<Artifact.Artifact<"Policy", "tales", "base: BaseModel", Compute, 0, TrainingError>>()
+  })
+
+  test("a cap closes the budgets that it names", () => {
+    expect<Artifact.UncappedOf<typeof ppo>>().type.toBe<"kl" | "tokens" | "memory" | "seconds">()
+    const capped = Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000), from: sft, seconds: 60 })
+    expect<Artifact.UncappedOf<typeof capped>>().type.toBe<"tokens" | "memory">()
+    expect<Artifact.AllottedOf<typeof capped>>().type.toBe<6000>()
+  })
+
+  test("connecting closes an input, and opens those of what is connected", () => {
+    const connected = Pipeline.connect(waiting, { base: Pipeline.input("other", "BaseModel", "tales") })
+    expect<Artifact.OpenOf<typeof connected>>().type.toBe<"other: BaseModel">()
+  })
+
+  test("of an evaluation: the KL allotted along each model's lineage", () => {
+    expect<Artifact.KindOf<typeof example>>().type.toBe<"Evaluation">()
+    expect<Artifact.AllottedOf<typeof example>>().type.toBe<0 | 12000>()
+    expect<Artifact.UncappedOf<typeof example>>().type.toBe<Compute>()
+  })
+})

@@ -1,0 +1,142 @@
+/** What the compiler says to a wrong wire: one error, at that wire, that says what to do. The texts are pinned. */
+import { describe, expect, test } from "tstyche"
+import { Compare, Evaluate, Gold, Pipeline, Ppo, Pretrain, RewardModeling, Sft } from "../../dsl/index.ts"
+import {
+  allowance,
+  base,
+  demonstrations,
+  held,
+  llama,
+  llamaReward,
+  params,
+  ppo,
+  ppoParams,
+  preferences,
+  prompts,
+  reward,
+  sft,
+  text,
+  waiting
+} from "./recipe.ts"
+
+const gold = { gold: Gold.tales, maxNewTokens: 4 }
+const rl = { ...ppoParams, allowance }
+const model = { dim: 4, layers: 1, heads: 1, kvHeads: 1, ffn: 4, context: 16 }
+
+describe("the wrong kind", () => {
+  test("a reward model where a policy is wanted", () => {
+    // @ts-expect-error is not assignable to type '"Sft.base needs the model to fine-tune, e.g. Checkpoint.huggingFace(…) or Pretrain.make(…), not a RewardModel"'
+    Sft.make({ base: reward, demonstrations }, params)
+    // @ts-expect-error is not assignable to type '"Ppo.init needs the policy to start from, e.g. the output of Sft.make(…), not a RewardModel"'
+    Ppo.make({ init: reward, reference: sft, reward, value: reward, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Compare.policy needs the policy that writes the answers, e.g. the output of Sft.make(…), not a RewardModel"'
+    Compare.make({ policy: reward, prompts }, gold)
+  })
+
+  test("a policy where a reward model is wanted", () => {
+    // @ts-expect-error is not assignable to type '"Ppo.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
+    Ppo.make({ init: sft, reference: sft, reward: sft, value: reward, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Ppo.value needs what the value model starts from, e.g. value: the reward model, not a Policy"'
+    Ppo.make({ init: sft, reference: sft, reward, value: sft, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Evaluate.reward needs a RewardModel: the proxy reward to report, not a Policy"'
+    Evaluate.make({ initial: sft, prompts: held, reward: sft }, { sft }, gold)
+  })
+
+  test("prompts where demonstrations are wanted, and other data in the wrong place", () => {
+    // @ts-expect-error is not assignable to type '"Sft.demonstrations needs prompts with answers, e.g. Source.demonstrations(…), not a Prompts"'
+    Sft.make({ base, demonstrations: prompts }, params)
+    // @ts-expect-error is not assignable to type '"Compare.prompts needs instructions, e.g. Source.prompts(…), not a Demonstrations"'
+    Compare.make({ policy: sft, prompts: demonstrations }, gold)
+    // @ts-expect-error is not assignable to type '"RewardModeling.preferences needs pairs of answers, e.g. Compare.make(…) or Source.preferences(…), not a Demonstrations"'
+    RewardModeling.make({ init: sft, preferences: demonstrations }, params)
+    // @ts-expect-error is not assignable to type '"Pretrain.text needs plain text, e.g. Source.text(…), not a Prompts"'
+    Pretrain.make({ text: prompts }, { ...params, family: "new", steps: 1, model })
+  })
+
+  test("a model in Evaluate that is no policy", () => {
+    // @ts-expect-error is not assignable to type '"Evaluate.models.best needs a policy to report on, not a RewardModel"'
+    Evaluate.make({ initial: sft, prompts: held }, { sft, best: reward }, gold)
+  })
+
+  test("an input connected to the wrong kind", () => {
+    // @ts-expect-error Type '"RewardModel"' is not assignable to type '"BaseModel"'
+    Pipeline.connect(waiting, { base: reward })
+  })
+})
+
+describe("a missing wire", () => {
+  test("PPO without reward model, reference or value", () => {
+    // @ts-expect-error is not assignable to type '"Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"'
+    Ppo.make({ init: sft, reference: sft, value: reward, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Ppo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"'
+    Ppo.make({ init: sft, reward, value: reward, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Ppo.value is missing: connect what the value model starts from, e.g. value: the reward model"'
+    Ppo.make({ init: sft, reference: sft, reward, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Ppo.held is missing: connect held-out instructions to measure KL on, e.g. Source.prompts(…)"'
+    Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts }, rl)
+  })
+
+  test("several at once are all named", () => {
+    // @ts-expect-error "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)" | "Ppo.value is missing: connect what
+    Ppo.make({ init: sft, reference: sft, prompts, held }, rl)
+  })
+
+  test("Evaluate without a model to measure from", () => {
+    // @ts-expect-error is not assignable to type '"Evaluate.initial is missing: connect the model that KL is measured from, e.g. initial: sft"'
+    Evaluate.make({ prompts: held }, { sft }, gold)
+  })
+})
+
+describe("the wrong family", () => {
+  test("a tokenizer of another family", () => {
+    // @ts-expect-error is not assignable to type '"Ppo.reward is of family 'llama' but Ppo works on 'tales': they must share a tokenizer"'
+    Ppo.make({ init: sft, reference: sft, reward: llamaReward, value: reward, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Ppo.reference is of family 'llama' but Ppo works on 'tales': they must share a tokenizer"'
+    Ppo.make({ init: sft, reference: llama, reward, value: reward, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Evaluate.models.llama is of family 'llama' but Evaluate works on 'tales': they must share a tokenizer"'
+    Evaluate.make({ initial: sft, prompts: held }, { sft, llama }, gold)
+  })
+
+  test("data have none and go anywhere", () => {
+    const preferencesOf = Compare.make({ policy: llama, prompts }, gold)
+    expect(RewardModeling.make).type.toBeCallableWith({ init: sft, preferences: preferencesOf }, params)
+  })
+})
+
+describe("names", () => {
+  test("an unknown wire", () => {
+    // @ts-expect-error is not assignable to type '"Sft has no wire 'reference'"'
+    Sft.make({ base, demonstrations, reference: sft }, params)
+  })
+
+  test("an unknown parameter", () => {
+    // @ts-expect-error 'leraningRate' does not exist in type
+    Sft.make({ base, demonstrations }, { ...params, leraningRate: 1e-3 })
+    // @ts-expect-error Did you mean to write 'learningRate'?
+    Sft.make({ base, demonstrations }, { ...params, leraningRate: 1e-3 })
+    // @ts-expect-error 'klCoef' does not exist in type
+    Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, { ...rl, klCoef: 0.1 })
+    // @ts-expect-error 'width' does not exist in type
+    Pretrain.make({ text }, { ...params, family: "new", steps: 1, model: { ...model, width: 4 } })
+    // @ts-expect-error 'split' does not exist in type
+    Compare.make({ policy: sft, prompts }, { ...gold, split: "held" })
+  })
+
+  test("a missing parameter", () => {
+    // @ts-expect-error Property 'learningRate' is missing in type
+    Sft.make({ base, demonstrations }, { batchSize: 4 })
+    // @ts-expect-error Property 'allowance' is missing in type
+    Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, ppoParams)
+  })
+
+  test("a value that is none of the choices", () => {
+    // @ts-expect-error Type '"mean"' is not assignable to type
+    Sft.make({ base, demonstrations }, { ...params, reduction: "mean" })
+  })
+})
+
+test("what fits is accepted", () => {
+  expect(Ppo.make).type.toBeCallableWith({ init: base, reference: ppo, reward, value: reward, prompts, held }, rl)
+  expect(RewardModeling.make).type.toBeCallableWith({ init: reward, preferences }, params)
+  expect(Evaluate.make).type.toBeCallableWith({ initial: base, prompts: held, reward, preferences }, { base, sft, ppo }, gold)
+})

@@ -1,0 +1,39 @@
+import { Console, Effect, Option, Result } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { toJson } from "../../dsl/Pipeline.ts"
+import { mermaid, text } from "../../dsl/Render.ts"
+import { check as judge } from "../interpreters/check.ts"
+import { json, overrides, pipeline } from "./options.ts"
+import { pipelineOf } from "./pipelineFile.ts"
+
+export const check = Command.make(
+  "check",
+  { pipeline, ...overrides, json },
+  Effect.fn(function*({ json, pipeline, seed, set }) {
+    const root = yield* pipelineOf(pipeline, { set, seed: Option.getOrUndefined(seed) })
+    const result = judge(root)
+    if (json) {
+      const problems = Result.isFailure(result) ? result.failure.problems : []
+      yield* Console.log(JSON.stringify({ id: root.id, nodes: Artifact.lineage(root).length, problems }))
+      if (problems.length > 0) process.exitCode = 1
+      return
+    }
+    yield* Effect.fromResult(result)
+    yield* Console.log(`${pipeline}: ${Artifact.lineage(root).length} nodes, no mistakes (${root.id.slice(0, 8)})`)
+  })
+).pipe(Command.withDescription("Find every mistake in a description; nothing is loaded"))
+
+export const show = Command.make(
+  "show",
+  {
+    pipeline,
+    ...overrides,
+    json,
+    mermaid: Flag.Boolean("mermaid").pipe(Flag.withDescription("Print a Mermaid graph"), Flag.withDefault(false))
+  },
+  Effect.fn(function*({ json, mermaid: graph, pipeline, seed, set }) {
+    const root = yield* pipelineOf(pipeline, { set, seed: Option.getOrUndefined(seed) })
+    yield* Console.log(json ? toJson(root) : graph ? mermaid(root) : text(root))
+  })
+).pipe(Command.withDescription("Print a description: every node, its wires and parameters"))

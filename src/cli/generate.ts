@@ -1,0 +1,55 @@
+import { Console, Effect } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { load } from "../model/checkpoint.ts"
+import { backends, engine as openEngine } from "./backend.ts"
+import { json } from "./options.ts"
+
+/** Fills up to the end of the context when --max-tokens asks for more. */
+export const generate = Command.make(
+  "generate",
+  {
+    model: Argument.String("model").pipe(Argument.withDescription("A Hugging Face folder of the Llama family")),
+    prompt: Flag.String("prompt").pipe(Flag.withDescription("Text to continue"), Flag.withDefault("")),
+    greedy: Flag.Boolean("greedy").pipe(Flag.withDescription("Always the most likely token"), Flag.withDefault(false)),
+    maxTokens: Flag.Int("max-tokens").pipe(Flag.withDescription("Most new tokens (default 128)"), Flag.withDefault(128)),
+    temperature: Flag.Finite("temperature").pipe(Flag.withDescription("Default 1; 0 is greedy"), Flag.withDefault(1)),
+    topK: Flag.Int("top-k").pipe(Flag.withDescription("Sample from the k likeliest tokens; 0 for all"), Flag.withDefault(0)),
+    topP: Flag.Finite("top-p").pipe(Flag.withDescription("Sample from the likeliest with this probability"), Flag.withDefault(1)),
+    seed: Flag.Int("seed").pipe(Flag.withDefault(0)),
+    chat: Flag.Boolean("chat").pipe(
+      Flag.withDescription("Put the prompt into the model's chat template as a user's message"),
+      Flag.withDefault(false)
+    ),
+    backend: Flag.Literals("backend", backends).pipe(Flag.withDefault("auto")),
+    json
+  },
+  Effect.fn(function*(options) {
+    const weights = yield* load(options.model)
+    const { engine } = yield* openEngine(options.backend)
+    const codec = engine.codec(weights)
+    const policy = yield* Effect.acquireRelease(
+      Effect.sync(() => engine.policy(weights)),
+      (policy) => Effect.sync(() => policy.dispose())
+    )
+    const text = options.chat ? codec.chat([{ role: "user", content: options.prompt }]) : options.prompt
+    const prompt = codec.encodePrompt(text)
+    const [sampled] = policy.sample([prompt], {
+      maxNewTokens: options.maxTokens,
+      temperature: options.greedy ? 0 : options.temperature,
+      topK: options.topK,
+      topP: options.topP,
+      stop: codec.stop
+    }, [`generate/${options.seed}`])
+    const { completion, finished, logps } = sampled!
+    const all = codec.decode(Int32Array.of(...prompt, ...completion))
+    if (!options.json) return yield* Console.log(all)
+    yield* Console.log(JSON.stringify({
+      text: all,
+      completion: codec.decode(completion),
+      prompt_ids: [...prompt],
+      ids: [...completion],
+      logps: [...logps],
+      finished
+    }))
+  }, Effect.scoped)
+).pipe(Command.withDescription("Continue a text with a model"))

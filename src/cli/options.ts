@@ -1,0 +1,16 @@
+/** Options that several commands share. */
+import { Argument, Flag } from "effect/cli"
+
+export const pipeline = Argument.String("file").pipe(
+  Argument.withDescription("A .ts file whose default export is a pipeline, or a .json description")
+)
+
+export const overrides = {
+  set: Flag.String("set").pipe(
+    Flag.withDescription("Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
+    Flag.atLeast(0)
+  ),
+  seed: Flag.Int("seed").pipe(Flag.withDescription("Set the seed of every stage"), Flag.optional)
+}
+
+export const json = Flag.Boolean("json").pipe(Flag.withDescription("Print JSON on standard output"), Flag.withDefault(false))

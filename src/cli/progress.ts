@@ -1,0 +1,81 @@
+/** The run on the terminal: one live line per stage with an estimate, or a plain line now and then when it is not a terminal. */
+import { Clock, Effect } from "effect"
+import type { Event } from "../store/runLog.ts"
+
+const seconds = (s: number): string =>
+  !Number.isFinite(s) ? "?" : s < 60 ? `${s.toFixed(0)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`
+
+const count = (n: number): string => n < 1000 ? n.toFixed(0) : n < 1e6 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1e6).toFixed(1)}M`
+
+/** The metrics worth a place on one line, under short names. */
+const shown: ReadonlyArray<readonly [metric: string, name: string]> = [
+  ["loss", "loss"],
+  ["accuracy", "accuracy"],
+  ["objective/scores", "reward"],
+  ["objective/kl", "kl to reference"],
+  ["policy/clipfrac_avg", "clipfrac"],
+  ["completions/mean_length", "length"],
+  ["gold", "gold"],
+  ["proxy", "proxy"]
+]
+
+const metricsOf = (metrics: Readonly<Record<string, number>>): string =>
+  shown.flatMap(([metric, name]) => metrics[metric] === undefined ? [] : [`${name} ${metrics[metric].toFixed(3)}`]).join("  ")
+
+export interface Out {
+  readonly write: (text: string) => void
+  readonly live: boolean
+  readonly columns: number
+}
+
+/** Prints events as they come. */
+export const progress = (out: Out) => {
+  let stage = { name: "", from: 0, began: 0, tokens: 0, printed: 0 }
+  let open = false
+  const line = (text: string) => {
+    out.write(`${open ? "\r\x1b[2K" : ""}${text}\n`)
+    open = false
+  }
+  const status = (text: string) => {
+    out.write(`\r\x1b[2K${text.slice(0, Math.max(20, out.columns - 1))}`)
+    open = true
+  }
+  return (event: Event): Effect.Effect<void> =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      switch (event._tag) {
+        case "Cached":
+          return line(`✓ ${event.stage}  made before`)
+        case "Started":
+          stage = { name: event.stage, from: event.from, began: now, tokens: 0, printed: now }
+          return event.from > 0 ? line(`  ${event.stage}  goes on from step ${event.from} of ${event.steps}`) : undefined
+        case "Step": {
+          stage.tokens += event.tokens
+          const took = (now - stage.began) / 1000
+          const left = took / (event.step - stage.from) * (event.steps - event.step)
+          const text = `  ${event.stage}  ${event.step}/${event.steps}  ${metricsOf(event.metrics)}  ${
+            count(stage.tokens / Math.max(took, 1e-3))
+          } tok/s  ${seconds(left)} left`
+          if (out.live) return status(text)
+          if (now - stage.printed < 10_000) return
+          stage.printed = now
+          return line(text)
+        }
+        case "Measured": {
+          const { cap, from, mean, samples, standardError, step } = event.measurement
+          return line(
+            `  ${event.measurement.stage}  step ${step}: KL from ${from} ${mean.toFixed(2)} ± ${
+              standardError.toFixed(2)
+            } nats per sequence (k1, n ${samples}), cap ${cap}`
+          )
+        }
+        case "Sampled":
+          return line(`  ${event.stage}  “${event.prompt}” → ${event.completion}  (${event.score.toFixed(2)})`)
+        case "Checkpoint":
+          return
+        case "Finished":
+          return line(`✓ ${event.stage}  ${seconds((now - stage.began) / 1000)}  ${count(event.tokens)} tokens`)
+        case "Failed":
+          return line(`✗ ${event.stage}  ${event.error}`)
+      }
+    })
+}

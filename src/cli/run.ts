@@ -1,0 +1,118 @@
+/** `keel run` and `keel resume`: the same thing, since finished nodes are found again and the rest goes on. */
+import { Console, Effect, Exit, FileSystem, Option, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { dirname, join, resolve } from "node:path"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { toJson } from "../../dsl/Pipeline.ts"
+import { check } from "../interpreters/check.ts"
+import { run as interpret } from "../interpreters/run.ts"
+import { notes, sideBySide, table } from "../report/table.ts"
+import { capOf, writeReport } from "../report/write.ts"
+import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
+import { backends, type BackendName, engine as openEngine } from "./backend.ts"
+import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
+import { progress } from "./progress.ts"
+import { json, overrides, pipeline } from "./options.ts"
+
+const backend = Flag.Literals("backend", backends).pipe(
+  Flag.withDescription("What computes: wasm (the default), or reference (double precision, slow)"),
+  Flag.withDefault("auto")
+)
+
+const out = Flag.Directory("out").pipe(
+  Flag.withDescription("Folder of the run; default runs/ID. Finished nodes are shared in the folder `store` beside it"),
+  Flag.optional
+)
+
+interface Options {
+  readonly root: Artifact.Any
+  readonly folder: string
+  readonly store: string
+  readonly backend: BackendName
+  readonly json: boolean
+}
+
+const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, store }: Options) {
+  yield* Effect.fromResult(check(root))
+  const { backend: name, engine } = yield* openEngine(backend)
+  const append = yield* open(folder, toJson(root), { keel: 1, backend, store })
+  const tell = progress({
+    write: (text) => process.stderr.write(text),
+    live: process.stderr.isTTY === true,
+    columns: process.stderr.columns ?? 100
+  })
+  yield* Console.error(`run ${folder} on ${name}`)
+  const exit = yield* interpret(root, {
+    engine,
+    store,
+    onEvent: (event) => Effect.andThen(append(event), tell(event))
+  }).pipe(
+    Effect.onInterrupt(() =>
+      Effect.andThen(
+        Effect.orDie(writeReport(folder, root, null)),
+        Console.error(`\nStopped; nothing is lost. Go on with: keel resume ${folder}`)
+      )
+    ),
+    Effect.exit
+  )
+  const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null
+  yield* writeReport(folder, root, report)
+  const made = yield* exit
+  if (json) {
+    yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))
+    return
+  }
+  if (report !== null) {
+    yield* Console.log([
+      "",
+      table(report, capOf(yield* eventsOf(folder))),
+      "",
+      ...notes(report),
+      "",
+      sideBySide(report)
+    ].join("\n"))
+  }
+  yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
+}, Effect.scoped)
+
+export const run = Command.make(
+  "run",
+  { pipeline, ...overrides, out, backend, json },
+  Effect.fn(function*({ backend, json, out, pipeline, seed, set }) {
+    const root = yield* pipelineOf(pipeline, { set, seed: Option.getOrUndefined(seed) })
+    const folder = Option.getOrElse(out, () => join("runs", root.id.slice(0, 8)))
+    yield* execute({ root, folder, store: join(dirname(resolve(folder)), "store"), backend, json })
+  })
+).pipe(Command.withDescription("Train a pipeline for real"))
+
+const runFolder = Argument.String("run").pipe(Argument.withDescription("Folder of a run, or the pipeline file it was started with"))
+
+export const resume = Command.make(
+  "resume",
+  { runFolder, ...overrides, json },
+  Effect.fn(function*({ json, runFolder, seed, set }) {
+    const fs = yield* FileSystem.FileSystem
+    let folder = runFolder
+    if (/\.(ts|mts|js|mjs|json)$/u.test(runFolder)) {
+      const root = yield* pipelineOf(runFolder, { set, seed: Option.getOrUndefined(seed) })
+      folder = join("runs", root.id.slice(0, 8))
+    }
+    const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
+    if (!(yield* fs.exists(description)) || !(yield* fs.exists(runFile))) {
+      return yield* new BadPipelineFile({
+        path: folder,
+        problem: "there is no run to resume",
+        remedy: "Start one with keel run, or give its folder."
+      })
+    }
+    const root = yield* pipelineOf(description, { set: [], seed: undefined })
+    const { backend, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
+      yield* fs.readFileString(runFile)
+    ).pipe(
+      Effect.mapError((error) =>
+        new BadPipelineFile({ path: runFile, problem: error.message, remedy: "Start the run again with keel run." })
+      )
+    )
+    yield* execute({ root, folder, store, backend: backend as BackendName, json })
+  })
+).pipe(Command.withDescription("Go on with a run that was stopped or killed"))

@@ -1,0 +1,68 @@
+import type { TopLevelSpec } from "vega-lite"
+import type { Event, Measurement } from "../store/runLog.ts"
+
+/** One number over the steps of a stage. */
+export interface Point {
+  readonly step: number
+  readonly value: number
+}
+
+const line = (title: string, y: string, values: ReadonlyArray<Point>): TopLevelSpec => ({
+  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+  title,
+  width: 360,
+  height: 180,
+  data: { values: [...values] },
+  mark: { type: "line", color: "#1f6feb" },
+  encoding: {
+    x: { field: "step", type: "quantitative" },
+    y: { field: "value", type: "quantitative", title: y, scale: { zero: false } }
+  }
+})
+
+/** Measured KL with its standard error, under its cap. */
+const klPlot = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
+  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+  title: `${measured[0]?.stage}: KL from ${measured[0]?.from}`,
+  width: 360,
+  height: 180,
+  data: { values: measured.map((m) => ({ ...m, low: m.mean - m.standardError, high: m.mean + m.standardError })) },
+  encoding: { x: { field: "step", type: "quantitative" } },
+  layer: [
+    { mark: { type: "rule", strokeDash: [4, 4], color: "#b00" }, encoding: { x: {}, y: { field: "cap", type: "quantitative" } } },
+    { mark: { type: "errorbar" }, encoding: { y: { field: "low", type: "quantitative", title: "nats per sequence" }, y2: { field: "high" } } },
+    { mark: { type: "line", point: true, color: "#1f6feb" }, encoding: { y: { field: "mean", type: "quantitative" } } }
+  ]
+})
+
+const plotted = ["loss", "accuracy", "objective/scores", "objective/kl", "completions/mean_length"] as const
+
+/** The plots of a run as Vega-Lite specifications, by file name. */
+export const specs = (events: ReadonlyArray<Event>): ReadonlyMap<string, TopLevelSpec> => {
+  const plots = new Map<string, TopLevelSpec>()
+  const stages = [...new Set(events.flatMap((event) => event._tag === "Step" ? [event.stage] : []))]
+  for (const stage of stages) {
+    for (const metric of plotted) {
+      const points = events.flatMap((event) =>
+        event._tag === "Step" && event.stage === stage && event.metrics[metric] !== undefined
+          ? [{ step: event.step, value: event.metrics[metric] }]
+          : []
+      )
+      if (points.length > 1) plots.set(`${stage}.${metric.replaceAll("/", "-")}.svg`, line(`${stage}: ${metric}`, metric, points))
+    }
+    const measured = events.flatMap((event) => event._tag === "Measured" && event.measurement.stage === stage ? [event.measurement] : [])
+    if (measured.length > 0) plots.set(`${stage}.measured-kl.svg`, klPlot(measured))
+  }
+  return plots
+}
+
+/** SVG text of a plot. Vega is loaded on first use: it is needed once, at the end of a run. */
+export const svg = async (spec: TopLevelSpec): Promise<string> => {
+  const [{ compile }, { Error: level, parse, View }] = await Promise.all([import("vega-lite"), import("vega")])
+  const view = new View(parse(compile(spec).spec), { renderer: "none", logLevel: level })
+  try {
+    return await view.toSVG()
+  } finally {
+    view.finalize()
+  }
+}

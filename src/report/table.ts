@@ -1,0 +1,57 @@
+import type { Estimate, Report } from "../store/report.ts"
+
+const number = (x: number): string => x.toFixed(2)
+const shown = (x: Estimate | null): string =>
+  x === null ? "–" : Number.isFinite(x.standardError) ? `${number(x.mean)} ± ${number(x.standardError)}` : number(x.mean)
+
+/** Rows of cells to text with aligned columns, as a Markdown table. */
+export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const [head = [], ...body] = rows
+  const widths = head.map((_, i) => Math.max(...rows.map((row) => [...row[i] ?? ""].length)))
+  const line = (row: ReadonlyArray<string>) =>
+    `| ${row.map((cell, i) => cell + " ".repeat(Math.max(0, widths[i]! - [...cell].length))).join(" | ")} |`
+  return [line(head), `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`, ...body.map(line)].join("\n")
+}
+
+/** The closing table of an evaluation. `cap` is the KL cap in nats, when there is one. */
+export const table = (report: Report, cap: number | null): string => {
+  const proxy = report.models.some((model) => model.proxy !== null)
+  return markdown([
+    [
+      "model",
+      "gold reward",
+      ...(proxy ? ["proxy reward"] : []),
+      `KL from initial, nats/seq${cap === null ? "" : ` (cap ${cap})`}`,
+      "length",
+      "finished"
+    ],
+    ...report.models.map((model) => [
+      model.name,
+      shown(model.gold),
+      ...(proxy ? [shown(model.proxy)] : []),
+      shown(model.kl),
+      number(model.length.mean),
+      `${(100 * model.finished).toFixed(0)} %`
+    ])
+  ])
+}
+
+/** Sentences under the table: reward-model accuracy and paired gains. */
+export const notes = (report: Report): ReadonlyArray<string> => [
+  ...(report.rewardAccuracy === null ? [] : [
+    `Reward model: ${(100 * report.rewardAccuracy.mean).toFixed(1)} ± ${
+      (100 * report.rewardAccuracy.standardError).toFixed(1)
+    } % of ${report.rewardAccuracy.n} held-out pairs ordered as the labeler did.`
+  ]),
+  ...report.goldGain.map(({ difference: { mean, n, standardError }, from, to }) =>
+    `Gold, ${to} − ${from}: ${mean >= 0 ? "+" : ""}${mean.toFixed(2)} ± ${
+      standardError.toFixed(2)
+    } on the same ${n} prompts (${(mean / standardError).toFixed(1)} standard errors).`
+  )
+]
+
+/** Completions of every model to the same prompts. */
+export const sideBySide = (report: Report): string =>
+  report.prompts.map((prompt, i) =>
+    [`“${prompt}”`, ...report.models.map(({ completions, name }) => `  ${name}: ${completions[i] ?? ""}`)].join("\n")
+  ).join("\n")

@@ -1,0 +1,84 @@
+import { Effect, FileSystem } from "effect"
+import { join } from "node:path"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { mermaid, text } from "../../dsl/Render.ts"
+import { writeFileAtomic } from "../store/files.ts"
+import type { Report } from "../store/report.ts"
+import { events as eventsOf } from "../store/runDirectory.ts"
+import type { Event } from "../store/runLog.ts"
+import { specs, svg } from "./plots.ts"
+import { markdown, notes, sideBySide, table } from "./table.ts"
+
+const ledgerTable = (events: ReadonlyArray<Event>): string =>
+  markdown([
+    ["stage", "step", "KL(policy‖initial), nats/seq", "nats/token", "cap", "initial model", "estimator", "n"],
+    ...events.flatMap((event) => {
+      if (event._tag !== "Measured") return []
+      const { cap, estimator, from, mean, perToken, samples, stage, standardError, step } = event.measurement
+      const cells = [`${mean.toFixed(3)} ± ${standardError.toFixed(3)}`, perToken.toFixed(4), cap, from, estimator, samples]
+      return [[stage, step, ...cells].map(String)]
+    })
+  ])
+
+/** The tightest KL cap that was measured against, nats per sequence. */
+export const capOf = (events: ReadonlyArray<Event>): number | null => {
+  const caps = events.flatMap((event) => event._tag === "Measured" ? [event.measurement.cap] : [])
+  return caps.length === 0 ? null : Math.min(...caps)
+}
+
+const outcome = (events: ReadonlyArray<Event>, report: Report | null): string => {
+  if (report !== null) {
+    return [table(report, capOf(events)), "", ...notes(report), "", "```text", sideBySide(report), "```"].join("\n")
+  }
+  const failed = events.findLast((event) => event._tag === "Failed")
+  return failed === undefined ? "Not finished." : `**${failed.error}** — ${failed.message}`
+}
+
+/** Writes what is derived from the events of a run: ledger, metrics, samples, plots and the report. */
+export const writeReport = Effect.fn("writeReport")(function*(
+  folder: string,
+  root: Artifact.Any,
+  report: Report | null
+) {
+  const fs = yield* FileSystem.FileSystem
+  const events = yield* eventsOf(folder)
+  const lines = (values: ReadonlyArray<unknown>) => values.map((value) => `${JSON.stringify(value)}\n`).join("")
+  const measurements = events.flatMap((event) => event._tag === "Measured" ? [event.measurement] : [])
+  yield* writeFileAtomic(join(folder, "ledger.json"), `${JSON.stringify(measurements, null, 2)}\n`)
+  yield* writeFileAtomic(join(folder, "metrics.jsonl"), lines(events.filter(({ _tag }) => _tag === "Step")))
+  yield* writeFileAtomic(join(folder, "samples.jsonl"), lines(events.filter(({ _tag }) => _tag === "Sampled")))
+  yield* fs.makeDirectory(join(folder, "plots"), { recursive: true })
+  const plots = [...specs(events)]
+  for (const [name, spec] of plots) {
+    yield* writeFileAtomic(join(folder, "plots", name), yield* Effect.promise(() => svg(spec)))
+  }
+  yield* writeFileAtomic(
+    join(folder, "report.md"),
+    [
+      "# Run report",
+      "",
+      outcome(events, report),
+      "",
+      "## KL ledger",
+      "",
+      measurements.length === 0
+        ? "Nothing was measured."
+        : `A cap and a measurement stand side by side; neither bounds the other.\n\n${ledgerTable(events)}`,
+      "",
+      "## Curves",
+      "",
+      ...plots.map(([name]) => `![${name}](plots/${name})`),
+      "",
+      "## Description",
+      "",
+      "```mermaid",
+      mermaid(root),
+      "```",
+      "",
+      "```text",
+      text(root),
+      "```",
+      ""
+    ].join("\n")
+  )
+})

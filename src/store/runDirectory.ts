@@ -1,0 +1,55 @@
+/**
+ * The folder of one run: `description.json`, `run.json` (where its store is), `events.jsonl` as it happens, and what is derived
+ * from the events: `ledger.json`, `samples.jsonl`, `metrics.jsonl`, `report.md` with its plots.
+ */
+import { Clock, Effect, FileSystem, Schema } from "effect"
+import { join } from "node:path"
+import { writeFileAtomic } from "./files.ts"
+import { Event } from "./runLog.ts"
+
+/** How a run was started; enough to resume it. */
+export const RunFile = Schema.Struct({ keel: Schema.Literal(1), backend: Schema.String, store: Schema.String })
+export type RunFile = typeof RunFile.Type
+
+/** An event with the seconds since the process that wrote it started. */
+const Line = Schema.Struct({ at: Schema.Number, event: Event })
+
+const encodeLine = Schema.encodeSync(Schema.fromJsonString(Line))
+const decodeLine = Schema.decodeUnknownOption(Schema.fromJsonString(Line))
+
+/** Creates the folder if need be and gives the appender of its event log. */
+export const open = Effect.fn("runDirectory.open")(function*(folder: string, description: string, run: RunFile) {
+  const fs = yield* FileSystem.FileSystem
+  yield* fs.makeDirectory(folder, { recursive: true })
+  yield* writeFileAtomic(join(folder, "description.json"), `${description}\n`)
+  yield* writeFileAtomic(join(folder, "run.json"), `${JSON.stringify(run)}\n`)
+  const file = yield* fs.open(join(folder, "events.jsonl"), { flag: "a" })
+  const began = yield* Clock.currentTimeMillis
+  return Effect.fnUntraced(function*(event: Event) {
+    const at = ((yield* Clock.currentTimeMillis) - began) / 1000
+    yield* Effect.orDie(file.writeAll(new TextEncoder().encode(`${encodeLine({ at, event })}\n`)))
+  })
+})
+
+/**
+ * The events of a run without what a crash made twice: for each stage the last telling of each step counts, and a line that
+ * the crash cut off is left out.
+ */
+export const events = Effect.fn("runDirectory.events")(function*(folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = join(folder, "events.jsonl")
+  if (!(yield* fs.exists(path))) return []
+  const lines = (yield* fs.readFileString(path)).split("\n").flatMap((line) => {
+    const decoded = line === "" ? { _tag: "None" as const } : decodeLine(line)
+    return decoded._tag === "Some" ? [decoded.value.event] : []
+  })
+  const kept = new Map<string, Event>()
+  for (const event of lines) {
+    const key = event._tag === "Measured"
+      ? `Measured/${event.measurement.stage}/${event.measurement.step}/${event.measurement.from}`
+      : `${event._tag}/${event.stage}/${"step" in event ? event.step : ""}`
+    kept.delete(key)
+    kept.set(key, event)
+  }
+  return [...kept.values()]
+})
