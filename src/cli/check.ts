@@ -1,4 +1,4 @@
-import { Console, Effect, Option, Result } from "effect"
+import { Console, Effect, Result } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
@@ -10,8 +10,8 @@ import { pipelineOf } from "./pipelineFile.ts"
 export const check = Command.make(
   "check",
   { pipeline, ...overrides, json },
-  Effect.fn(function*({ json, pipeline, seed, set }) {
-    const root = yield* pipelineOf(pipeline, { set, seed: Option.getOrUndefined(seed) })
+  Effect.fn(function*({ json, pipeline, ...overridden }) {
+    const root = yield* pipelineOf(pipeline, overridden)
     const result = judge(root)
     if (json) {
       const problems = Result.isFailure(result) ? result.failure.problems : []
@@ -32,8 +32,8 @@ export const show = Command.make(
     json,
     mermaid: Flag.Boolean("mermaid").pipe(Flag.withDescription("Print a Mermaid graph"), Flag.withDefault(false))
   },
-  Effect.fn(function*({ json, mermaid: graph, pipeline, seed, set }) {
-    const root = yield* pipelineOf(pipeline, { set, seed: Option.getOrUndefined(seed) })
+  Effect.fn(function*({ json, mermaid: graph, pipeline, ...overridden }) {
+    const root = yield* pipelineOf(pipeline, overridden)
     yield* Console.log(json ? toJson(root) : graph ? mermaid(root) : text(root))
   })
 ).pipe(Command.withDescription("Print a description: every node, its wires and parameters"))

@@ -1,4 +1,5 @@
 /** Options that several commands share. */
+import type { Option } from "effect"
 import { Argument, Flag } from "effect/cli"
 
 export const pipeline = Argument.String("file").pipe(
@@ -10,7 +11,18 @@ export const overrides = {
     Flag.withDescription("Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
     Flag.atLeast(0)
   ),
+  base: Flag.String("base").pipe(
+    Flag.withDescription("Folder of the base model: the path of every Checkpoint in the pipeline"),
+    Flag.optional
+  ),
   seed: Flag.Int("seed").pipe(Flag.withDescription("Set the seed of every stage"), Flag.optional)
 }
 
 export const json = Flag.Boolean("json").pipe(Flag.withDescription("Print JSON on standard output"), Flag.withDefault(false))
+
+/** What `overrides` parses to. */
+export interface Overridden {
+  readonly set: ReadonlyArray<string>
+  readonly base: Option.Option<string>
+  readonly seed: Option.Option<number>
+}

@@ -1,9 +1,10 @@
 /** From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description. */
-import { Effect, FileSystem, Result, Schema } from "effect"
+import { Effect, FileSystem, Option, Result, Schema } from "effect"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import type { Overridden } from "./options.ts"
 
 /** A file or an option that no pipeline can be got from. */
 export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadPipelineFile", {
@@ -44,14 +45,10 @@ const parseValue = (value: string): Schema.Json => {
   }
 }
 
-export interface Overrides {
-  /** `operation.parameter` → value. */
-  readonly set: ReadonlyArray<string>
-  readonly seed: number | undefined
-}
+const none: Overridden = { set: [], base: Option.none(), seed: Option.none() }
 
 /** Reads the description in `path` and applies the overrides. Nothing is checked yet. */
-export const pipelineOf = Effect.fn("pipelineOf")(function*(path: string, { seed, set }: Overrides) {
+export const pipelineOf = Effect.fn("pipelineOf")(function*(path: string, { base, seed, set }: Overridden = none) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(path))) {
     return yield* new BadPipelineFile({ path, problem: "there is no such file", remedy: "Check the path." })
@@ -59,8 +56,9 @@ export const pipelineOf = Effect.fn("pipelineOf")(function*(path: string, { seed
   let root = path.endsWith(".json")
     ? yield* Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path)))
     : yield* fromModule(path)
-  if (seed !== undefined) root = Pipeline.seed(root, seed)
-  for (const override of set) {
+  if (Option.isSome(seed)) root = Pipeline.seed(root, seed.value)
+  const overrides = [...Option.match(base, { onNone: () => [], onSome: (dir) => [`checkpoint.path=${dir}`] }), ...set]
+  for (const override of overrides) {
     const equals = override.indexOf("=")
     const wrong = (problem: string) =>
       new BadPipelineFile({ path: `--set ${override}`, problem, remedy: "For example: --set ppo.beta=0.1" })

@@ -78,8 +78,8 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
 export const run = Command.make(
   "run",
   { pipeline, ...overrides, out, backend, json },
-  Effect.fn(function*({ backend, json, out, pipeline, seed, set }) {
-    const root = yield* pipelineOf(pipeline, { set, seed: Option.getOrUndefined(seed) })
+  Effect.fn(function*({ backend, json, out, pipeline, ...overridden }) {
+    const root = yield* pipelineOf(pipeline, overridden)
     const folder = Option.getOrElse(out, () => join("runs", root.id.slice(0, 8)))
     yield* execute({ root, folder, store: join(dirname(resolve(folder)), "store"), backend, json })
   })
@@ -90,11 +90,11 @@ const runFolder = Argument.String("run").pipe(Argument.withDescription("Folder o
 export const resume = Command.make(
   "resume",
   { runFolder, ...overrides, json },
-  Effect.fn(function*({ json, runFolder, seed, set }) {
+  Effect.fn(function*({ json, runFolder, ...overridden }) {
     const fs = yield* FileSystem.FileSystem
     let folder = runFolder
     if (/\.(ts|mts|js|mjs|json)$/u.test(runFolder)) {
-      const root = yield* pipelineOf(runFolder, { set, seed: Option.getOrUndefined(seed) })
+      const root = yield* pipelineOf(runFolder, overridden)
       folder = join("runs", root.id.slice(0, 8))
     }
     const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
@@ -105,7 +105,7 @@ export const resume = Command.make(
         remedy: "Start one with keel run, or give its folder."
       })
     }
-    const root = yield* pipelineOf(description, { set: [], seed: undefined })
+    const root = yield* pipelineOf(description)
     const { backend, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
       yield* fs.readFileString(runFile)
     ).pipe(

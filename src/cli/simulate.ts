@@ -1,4 +1,4 @@
-import { Console, Effect, Option } from "effect"
+import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import { simulate as interpret } from "../interpreters/simulate.ts"
 import { markdown } from "../report/table.ts"
@@ -18,8 +18,8 @@ export const simulate = Command.make(
       Flag.withDefault(100)
     )
   },
-  Effect.fn(function*({ json, learningRateScale, pipeline, seed, set }) {
-    const root = yield* pipelineOf(pipeline, { set, seed: Option.getOrUndefined(seed) })
+  Effect.fn(function*({ json, learningRateScale, pipeline, ...overridden }) {
+    const root = yield* pipelineOf(pipeline, overridden)
     const { policies, world } = yield* interpret(root, { learningRateScale })
     if (json) return yield* Console.log(JSON.stringify({ world, policies }))
     yield* Console.log(`The same stage code on ${world}, where every number is exact:\n`)

@@ -4,7 +4,7 @@
 #include "exp.h"
 #include "gemm.h"
 
-#define QUERY_BLOCK 48
+#define QUERY_BLOCK 24
 // Queries of one forward item: long sequences are divided between threads too.
 #define QUERY_ITEM 192
 

@@ -34,30 +34,35 @@ INLINE void decode_scores(float *s, const float *q, const float *k, long stride,
   for (; j < n; j++, k += stride) s[j] = dot(q, k, dim);
 }
 
-// out[e] = by · Σ_j p[j] v[j, e], in vectors that stay in registers
+// out[e] += Σ_j p[j] v[j, e], in vectors that stay in registers
 #define MIX_VECS 4
-INLINE void decode_mix(float *out, const float *p, const float *v, long stride, long dim, long n, float by) {
+INLINE void decode_mix(float *out, const float *p, const float *v, long stride, long dim, long n) {
   long e = 0;
   for (; e + MIX_VECS * LANES <= dim; e += MIX_VECS * LANES) {
     vec sum[MIX_VECS];
-    _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) sum[i] = SPLAT(0);
+    _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) sum[i] = LD(out + e + i * LANES);
     for (long j = 0; j < n; j++) {
       vec x = LD_SPLAT(p + j);
       _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) sum[i] = FMA(x, LD(v + j * stride + e + i * LANES), sum[i]);
     }
-    _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) ST(out + e + i * LANES, MUL(sum[i], SPLAT(by)));
+    _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) ST(out + e + i * LANES, sum[i]);
   }
   for (; e + LANES <= dim; e += LANES) {
-    vec sum = SPLAT(0);
+    vec sum = LD(out + e);
     for (long j = 0; j < n; j++) sum = FMA(LD_SPLAT(p + j), LD(v + j * stride + e), sum);
-    ST(out + e, MUL(sum, SPLAT(by)));
+    ST(out + e, sum);
   }
   for (; e < dim; e++) {
-    float sum = 0;
+    float sum = out[e];
     for (long j = 0; j < n; j++) sum += p[j] * v[j * stride + e];
-    out[e] = sum * by;
+    out[e] = sum;
   }
 }
+
+// Keys and values pass the query heads that share them in blocks of this many positions, so that they come from memory once.
+#define KEY_BLOCK 64
+
+SCRATCH(attention_decode_scratch)(long heads, long kv_heads, long capacity) { return heads / kv_heads * capacity; }
 
 // out = softmax(scale · q Kᵀ) V over the cached positions that the token sees
 KERNEL(attention_decode)(int t, int nt, float *scratch, float *out, const float *qkv, const float *keys, const float *values,
@@ -68,11 +73,21 @@ KERNEL(attention_decode)(int t, int nt, float *scratch, float *out, const float 
   for (long item = r.begin; item < r.end; item++) {
     long i = item / kv_heads, kv = item % kv_heads, last = positions[i];
     long first = window > 0 ? max_of(0, last - window + 1) : 0, n = last + 1 - first;
-    long at = (slots[i] * capacity + first) * cached + kv * dim;
-    for (long h = kv * group; h < (kv + 1) * group; h++) {
-      decode_scores(scratch, qkv + i * width + h * dim, keys + at, cached, dim, n);
-      float sum = row_exp(scratch, n, scale, scale * row_max(scratch, n));
-      decode_mix(out + (i * heads + h) * dim, scratch, values + at, cached, dim, n, 1 / sum);
+    const float *key = keys + (slots[i] * capacity + first) * cached + kv * dim, *value = values + (key - keys);
+    const float *query = qkv + i * width + kv * group * dim;
+    float *o = out + (i * heads + kv * group) * dim;
+    for (long j = 0; j < n; j += KEY_BLOCK)
+      for (long h = 0; h < group; h++)
+        decode_scores(scratch + h * capacity + j, query + h * dim, key + j * cached, cached, dim, min_of(KEY_BLOCK, n - j));
+    for (long h = 0; h < group; h++) {
+      float *p = scratch + h * capacity, inverse = 1 / row_exp(p, n, scale, scale * row_max(p, n));
+      long j = 0;
+      for (; j + LANES <= n; j += LANES) ST(p + j, MUL(LD(p + j), SPLAT(inverse)));
+      for (; j < n; j++) p[j] *= inverse;
     }
+    fill_floats(o, 0, group * dim);
+    for (long j = 0; j < n; j += KEY_BLOCK)
+      for (long h = 0; h < group; h++)
+        decode_mix(o + h * dim, scratch + h * capacity + j, value + j * cached, cached, dim, min_of(KEY_BLOCK, n - j));
   }
 }

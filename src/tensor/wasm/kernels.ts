@@ -362,7 +362,7 @@ export const makeBackend = (memory: Memory, { floatsOf, heap, reserve, run, stop
       for (const position of intValues(kernel, "positions", positions)) {
         seen += window > 0 ? Math.min(window, position + 1) : position + 1
       }
-      reserve(capacity)
+      reserve(floatsOf("attention_decode_scratch", heads, kvHeads, capacity))
       run("attention_decode", seen * heads * (4 * headDim + exponential), [
         real(kernel, "out", out, sizes.out),
         real(kernel, "qkv", qkv),

@@ -1,0 +1,225 @@
+/**
+ * The fences of .oxlintrc.json: who may import whom (DESIGN's table). Each case is written as a file into a copy of the folder
+ * tree under a temporary folder with the repository's configuration, and oxlint runs over all of them at once.
+ *
+ * The repository itself keeps to the fences because `npm run lint` passes; that the fences stand at all is shown here.
+ */
+import { execFileSync } from "node:child_process"
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+
+const repository = fileURLToPath(new URL("../", import.meta.url))
+
+/** Where the importing file stands, what it may import and what it may not. */
+const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray<string>; readonly never: ReadonlyArray<string> }> = [
+  {
+    from: "dsl/Case.ts",
+    may: ["{ Schema } from effect", "{ Effect, Result } from effect", "./Kl.ts", "./stages/Sft.ts"],
+    never: [
+      "../src/losses/dpo.ts",
+      "../src/engine/engine.ts",
+      "./../src/losses/dpo.ts",
+      "./stages/../../src/losses/dpo.ts",
+      "../examples/01-instruct-gpt.ts",
+      "node:fs",
+      "fast-check",
+      "effect/crypto",
+      "effect/Schema",
+      "@effect/platform-node",
+      "@effect/platform-node/NodeFileSystem",
+      "{ FileSystem } from effect",
+      "{ Graph } from effect"
+    ]
+  },
+  {
+    from: "dsl/stages/Case.ts",
+    may: ["{ Schema } from effect", "../Wires.ts", "./Sft.ts"],
+    never: ["../../src/losses/dpo.ts", "../../src/stages/sft.ts", "./../../src/losses/dpo.ts", "node:crypto", "{ Graph } from effect", "effect/cli"]
+  },
+  {
+    from: "src/losses/case.ts",
+    may: ["./kl.ts"],
+    never: ["effect", "../../dsl/Kl.ts", "../tensor/backend.ts", "../engine/engine.ts", "../sampling/random.ts", "node:fs", "./../engine/engine.ts"]
+  },
+  {
+    from: "src/optim/case.ts",
+    may: ["./schedule.ts"],
+    never: ["effect", "../losses/kl.ts", "../tensor/backend.ts", "../../dsl/Training.ts"]
+  },
+  {
+    from: "src/tensor/case.ts",
+    may: ["./backend.ts", "./reference/linear.ts", "node:os"],
+    never: ["../model/config.ts", "../engine/engine.ts", "../../dsl/Kl.ts", "./../sampling/random.ts", "effect"]
+  },
+  {
+    from: "src/tensor/wasm/case.ts",
+    may: ["../backend.ts", "./heap.ts", "node:worker_threads", "@yowasp/clang"],
+    never: ["../../model/config.ts", "../../stages/sft.ts", "../../../dsl/Kl.ts", "effect"]
+  },
+  {
+    from: "src/model/case.ts",
+    may: ["effect", "./config.ts", "../tensor/backend.ts", "../sampling/random.ts", "@huggingface/jinja"],
+    never: ["../../dsl/Kl.ts", "../stages/sft.ts", "../tensor/reference.ts", "../tensor/wasm/wasm.ts", "../losses/kl.ts"]
+  },
+  {
+    from: "src/engine/case.ts",
+    may: ["effect", "./engine.ts", "../sampling/random.ts", "../model/config.ts", "../tensor/backend.ts"],
+    never: ["../../dsl/Kl.ts", "../stages/sft.ts", "../tensor/reference.ts", "./tabular/tabular.ts", "../losses/kl.ts"]
+  },
+  {
+    from: "src/engine/transformer/case.ts",
+    may: ["../engine.ts", "./layout.ts", "../../model/config.ts", "../../sampling/draw.ts", "../../optim/adamw.ts", "../../tensor/backend.ts"],
+    never: ["../../../dsl/Kl.ts", "../../stages/sft.ts", "../../tensor/reference.ts", "../../tensor/wasm/wasm.ts", "../../losses/kl.ts", "../tabular/tree.ts"]
+  },
+  {
+    from: "src/stages/case.ts",
+    may: [
+      "effect",
+      "../../dsl/Errors.ts",
+      "../../dsl/stages/Sft.ts",
+      "../losses/kl.ts",
+      "../training/loop.ts",
+      "../engine/engine.ts",
+      "../engine/current.ts",
+      "../sampling/random.ts",
+      "../rewards/judge.ts",
+      "../data/rows.ts",
+      "../store/store.ts",
+      "../ledger/measure.ts"
+    ],
+    never: [
+      "./sft.ts",
+      "../stages/sft.ts",
+      "../training/../stages/sft.ts",
+      "../interpreters/run.ts",
+      "../tensor/backend.ts",
+      "../engine/tabular/tabular.ts",
+      "../engine/transformer/transformer.ts",
+      "../cli/main.ts"
+    ]
+  },
+  {
+    from: "src/interpreters/check.ts",
+    may: ["effect", "../../dsl/Pipeline.ts", "../../dsl/stages/Evaluate.ts", "./limits.ts"],
+    never: ["../stages/sft.ts", "../engine/engine.ts", "../store/store.ts", "./execute.ts", "../tensor/backend.ts", "node:fs"]
+  },
+  {
+    from: "src/interpreters/case.ts",
+    may: ["effect", "../../dsl/Pipeline.ts", "../stages/sft.ts", "../engine/tabular/tabular.ts", "./check.ts", "../store/store.ts"],
+    never: ["../tensor/reference.ts", "../tensor/wasm/wasm.ts", "../losses/kl.ts", "../optim/adamw.ts", "../cli/main.ts"]
+  },
+  {
+    from: "src/cli/case.ts",
+    may: ["effect", "../interpreters/run.ts", "../../dsl/Pipeline.ts", "../store/store.ts", "./backend.ts"],
+    never: ["../losses/kl.ts", "../tensor/backend.ts", "../tensor/wasm/wasm.ts"]
+  },
+  {
+    from: "src/cli/backend.ts",
+    may: ["../tensor/wasm/wasm.ts", "../tensor/reference.ts", "../engine/transformer/transformer.ts"],
+    never: ["../losses/kl.ts"]
+  },
+  {
+    from: "examples/00-case.ts",
+    may: ["../dsl/index.ts", "../src/interpreters/simulate.ts", "effect"],
+    never: ["../src/losses/kl.ts", "../src/tensor/reference.ts"]
+  },
+  ...["data", "ledger", "rewards", "sampling", "store", "training"].map((folder) => ({
+    from: `src/${folder}/case.ts`,
+    may: ["effect", "./case.ts", "../engine/engine.ts", "../tensor/backend.ts", "../../dsl/Errors.ts", "../../dsl/stages/Sft.ts"],
+    never: ["../stages/sft.ts", "../interpreters/run.ts", "../tensor/wasm/wasm.ts", "../cli/main.ts"]
+  }))
+]
+
+/** `{ Schema } from effect` or a bare specifier, in the forms in which one module reaches another. */
+const forms = (of: string): ReadonlyArray<string> => {
+  const named = /^(\{.*\}) from (.*)$/.exec(of)
+  if (named !== null) return [`import ${named[1]} from "${named[2]}"`, `import type ${named[1]} from "${named[2]}"`]
+  return [`import { x } from "${of}"`, `import type { X } from "${of}"`, `export { x } from "${of}"`, `export * from "${of}"`, `const x = await import("${of}")`]
+}
+
+interface Case {
+  readonly from: string
+  readonly of: string
+  readonly code: string
+  readonly refused: boolean
+  /** The number of the copy of the tree that it stands in: several cases have the same path. */
+  readonly copy: string
+}
+
+const cases: ReadonlyArray<Case> = fences.flatMap(({ from, may, never }) => [
+  // A star or a dynamic import takes every name, which the list of allowed names refuses: only named imports of effect in dsl.
+  ...may.flatMap((of) => forms(of).filter((code) => of !== "effect" || code.includes("{")).map((code) => ({ from, of, code, refused: false }))),
+  ...never.flatMap((of) => forms(of).map((code) => ({ from, of, code, refused: true })))
+]).map((one, i) => ({ ...one, copy: `case-${i}` }))
+
+interface Diagnostic {
+  readonly code: string
+  readonly filename: string
+  readonly message: string
+}
+
+describe("import fences", () => {
+  let root: string
+  let found: ReadonlyArray<Diagnostic>
+
+  beforeAll(() => {
+    root = mkdtempSync(join(tmpdir(), "keel-fences-"))
+    // Each case is a folder with the configuration at its root, as the repository has: the globs of a fence start there.
+    for (const { code, copy, from } of cases) {
+      const file = join(root, copy, from)
+      mkdirSync(dirname(file), { recursive: true })
+      copyFileSync(join(repository, ".oxlintrc.json"), join(root, copy, ".oxlintrc.json"))
+      writeFileSync(file, `${code}\n`)
+    }
+    found = lint(root)
+  })
+  afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+  const lint = (folder: string): ReadonlyArray<Diagnostic> => {
+    let output: string
+    try {
+      output = execFileSync(
+        process.execPath,
+        [join(repository, "node_modules/oxlint/bin/oxlint"), "--format", "json", "."],
+        { cwd: folder, encoding: "utf8", maxBuffer: 2 ** 26, stdio: ["ignore", "pipe", "pipe"] }
+      )
+    } catch (error) {
+      output = (error as { readonly stdout: string }).stdout
+    }
+    return (JSON.parse(output) as { readonly diagnostics: ReadonlyArray<Diagnostic> }).diagnostics
+      .filter(({ code }) => code === "eslint(no-restricted-imports)")
+  }
+
+  const refusedIn = (copy: string): boolean => found.some(({ filename }) => filename.replaceAll("\\", "/").includes(`${copy}/`))
+
+  for (const { from } of fences) {
+    it(`of ${from}`, () => {
+      const own = cases.filter((one) => one.from === from)
+      assert.isAbove(own.filter(({ refused }) => refused).length, 0)
+      assert.isAbove(own.filter(({ refused }) => !refused).length, 0)
+      const wrong = own.filter(({ copy, refused }) => refusedIn(copy) !== refused)
+      assert.deepStrictEqual(wrong.map(({ code, refused }) => `${refused ? "let through" : "refused"}: ${code}`), [])
+    })
+  }
+
+  it("are tried for every folder of src: a new one has to say what it may import", () => {
+    const tried = new Set(fences.map(({ from }) => from.split("/")).filter(([top]) => top === "src").map(([, folder]) => folder))
+    const folders = readdirSync(join(repository, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    assert.deepStrictEqual(folders.map(({ name }) => name).filter((name) => !tried.has(name)), [])
+  })
+
+  it("are errors, and stand in one group of patterns each", () => {
+    // Comments out: the file is JSON with comments.
+    const config = JSON.parse(readFileSync(join(repository, ".oxlintrc.json"), "utf8").replace(/^\s*\/\/.*$/gm, "")) as {
+      readonly overrides: ReadonlyArray<{ readonly rules: Record<string, [string, { readonly patterns: ReadonlyArray<object> }]> }>
+    }
+    for (const { rules } of config.overrides) {
+      const [severity, { patterns }] = rules["no-restricted-imports"]!
+      assert.strictEqual(severity, "error")
+      assert.lengthOf(patterns, 1)
+    }
+  })
+})
