@@ -68,8 +68,7 @@ type LessOrEqualSameLength<A extends string, B extends string> = A extends `${in
 /** `true`, `false`, or `boolean` when a union of A holds both; `true` when either is not a literal. */
 export type LessOrEqual<A extends number, B extends number> = number extends A ? true
   : number extends B ? true
-  : A extends number
-    ? Length<`${A}`> extends Length<`${B}`> ? LessOrEqualSameLength<`${A}`, `${B}`>
+  : A extends number ? Length<`${A}`> extends Length<`${B}`> ? LessOrEqualSameLength<`${A}`, `${B}`>
     : LessOrEqual<Length<`${A}`>, Length<`${B}`>>
   : never
 

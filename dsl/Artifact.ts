@@ -112,7 +112,9 @@ export const lineage = (...roots: ReadonlyArray<Any>): ReadonlyArray<Any> => {
       continue
     }
     stack.push({ of, expanded: true })
-    for (const input of Object.values(of.node.wires).reverse()) if (!done.has(input.id)) stack.push({ of: input, expanded: false })
+    for (const input of Object.values(of.node.wires).reverse()) {
+      if (!done.has(input.id)) stack.push({ of: input, expanded: false })
+    }
   }
   return [...done.values()]
 }

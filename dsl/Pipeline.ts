@@ -26,7 +26,10 @@ type NameOf<I> = I extends `${infer N}: ${string}` ? N : never
 type KindNamed<I, N extends string> = I extends `${N}: ${infer K extends Artifact.Kind}` ? K : never
 
 /** Rewrites every node of `root` once, inputs first. */
-const rewrite = (root: Artifact.Any, f: (artifact: Artifact.Any, wires: Readonly<Record<string, Artifact.Any>>) => Artifact.Any) => {
+const rewrite = (
+  root: Artifact.Any,
+  f: (artifact: Artifact.Any, wires: Readonly<Record<string, Artifact.Any>>) => Artifact.Any
+) => {
   const done = new Map<string, Artifact.Any>()
   for (const artifact of Artifact.lineage(root)) {
     const wires = Object.fromEntries(Object.entries(artifact.node.wires).map(([name, of]) => [name, done.get(of.id)!]))
@@ -85,8 +88,7 @@ export interface Limits {
 }
 
 type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
-  ? L extends { readonly from: Artifact.Any }
-    ? [Exceeding<A, C>] extends [never] ? unknown
+  ? L extends { readonly from: Artifact.Any } ? [Exceeding<A, C>] extends [never] ? unknown
     : `KL over budget: ${Exceeding<A, C>} mnats allotted, cap is ${C}`
   : "Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
   : unknown
@@ -121,7 +123,10 @@ export const cap: {
     self: Artifact.Artifact<K, F, I, B, A, E> & Allotted<A, L>,
     limits: L
   ): Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E>
-} = Function.dual(2, (self: Artifact.Any, { from, ...limits }: Limits) => build(definitions.Cap, { of: self, from }, limits))
+} = Function.dual(
+  2,
+  (self: Artifact.Any, { from, ...limits }: Limits) => build(definitions.Cap, { of: self, from }, limits)
+)
 
 /**
  * What an interpreter takes: no input open, and KL capped. A pipeline that spends KL without a cap, or waits for an input,
@@ -200,7 +205,9 @@ export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescripti
   try {
     parsed = JSON.parse(text)
   } catch (error) {
-    return Result.fail(new BadDescription({ problems: [`not JSON: ${error instanceof Error ? error.message : String(error)}`] }))
+    return Result.fail(
+      new BadDescription({ problems: [`not JSON: ${error instanceof Error ? error.message : String(error)}`] })
+    )
   }
   const decoded = Schema.decodeUnknownResult(PipelineJson, { errors: "all", onExcessProperty: "error" })(parsed)
   if (Result.isFailure(decoded)) return Result.fail(new BadDescription({ problems: lines(decoded.failure.message) }))
@@ -228,7 +235,9 @@ export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescripti
   }
   const root = built.get(decoded.success.root)
   if (root === undefined) problems.push(`the root ${decoded.success.root.slice(0, 8)} is not among the nodes`)
-  return problems.length > 0 || root === undefined ? Result.fail(new BadDescription({ problems })) : Result.succeed(root)
+  return problems.length > 0 || root === undefined
+    ? Result.fail(new BadDescription({ problems }))
+    : Result.succeed(root)
 }
 
 // ── overrides ─────────────────────────────────────────────────────────────────────────────────────────────────────────

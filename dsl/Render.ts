@@ -6,8 +6,12 @@ const short = (value: Schema.Json): string => {
   if (Array.isArray(value)) return `[${value.map(short).join(", ")}]`
   if (typeof value === "object" && value !== null) {
     const { _tag, ...rest } = value as Readonly<Record<string, Schema.Json>>
-    const inner = Object.entries(rest).filter(([, v]) => JSON.stringify(v) !== "{}").map(([k, v]) => `${k} ${short(v!)}`)
-    return [...(typeof _tag === "string" ? [_tag] : []), ...(inner.length > 0 ? [`(${inner.join(", ")})`] : [])].join(" ")
+    const inner = Object.entries(rest).filter(([, v]) => JSON.stringify(v) !== "{}").map(([k, v]) =>
+      `${k} ${short(v!)}`
+    )
+    return [...(typeof _tag === "string" ? [_tag] : []), ...(inner.length > 0 ? [`(${inner.join(", ")})`] : [])].join(
+      " "
+    )
   }
   return typeof value === "string" ? value : JSON.stringify(value)
 }
@@ -22,7 +26,9 @@ export const text = (root: Artifact.Any): string =>
     const wires = Object.entries(node.wires).map(([wire, of]) => `${wire}: ${label(of)}`).join("  ")
     const params = Object.entries(node.params as Record<string, Schema.Json>).map(([k, v]) => `${k}=${short(v)}`)
     const kind = `${node.kind}${node.family === "" ? "" : ` of ${node.family}`}`
-    return [`${label(artifact)} → ${kind}${wires === "" ? "" : `   ← ${wires}`}`, ...wrap(params, 116, "    ")].join("\n")
+    return [`${label(artifact)} → ${kind}${wires === "" ? "" : `   ← ${wires}`}`, ...wrap(params, 116, "    ")].join(
+      "\n"
+    )
   }).join("\n")
 
 const wrap = (words: ReadonlyArray<string>, width: number, indent: string): ReadonlyArray<string> => {

@@ -95,4 +95,3 @@ export const definitions = {
 /** The definition of an operation, or undefined for a name that is none. */
 export const definitionOf = (op: string): Definition | undefined =>
   Object.hasOwn(definitions, op) ? definitions[op as keyof typeof definitions] : undefined
-

@@ -9,8 +9,10 @@ export const Fraction = Schema.Finite.check(
 export const Count = Schema.Int.check(Schema.isGreaterThan(0, { message: "must be a whole number above 0" }))
 
 /** A field with a default. */
-export const or = <S extends Schema.Codec<any, any> & Schema.WithoutConstructorDefault>(schema: S, value: S["~type.make.in"]) =>
-  schema.pipe(Schema.withConstructorDefault(Effect.succeed(value)))
+export const or = <S extends Schema.Codec<any, any> & Schema.WithoutConstructorDefault>(
+  schema: S,
+  value: S["~type.make.in"]
+) => schema.pipe(Schema.withConstructorDefault(Effect.succeed(value)))
 
 export const Seed = or(Schema.Natural, 0)
 

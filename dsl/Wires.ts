@@ -37,9 +37,7 @@ type Missing<Op extends string, S extends Wires, W> = Exclude<Required<S>, keyof
   : never
 
 type CheckWire<Op extends string, K extends string, S extends Wire, F extends string, A> = KindOf<A> extends
-  S["kinds"][number]
-  ? S["model"] extends true
-    ? [FamilyOf<A>] extends [F] ? unknown
+  S["kinds"][number] ? S["model"] extends true ? [FamilyOf<A>] extends [F] ? unknown
     : `${Op}.${K} is of family '${FamilyOf<A>}' but ${Op} works on '${F}': they must share a tokenizer`
   : unknown
   : `${Op}.${K} needs ${S["needs"]}, not a ${KindOf<A>}`
@@ -48,7 +46,8 @@ type CheckWire<Op extends string, K extends string, S extends Wire, F extends st
  * `unknown` where W is a right wiring of S, else a literal that says what is wrong: about a missing wire for the whole
  * argument, about a wrong one at its property. `Main` names the wire whose family is the operation's.
  */
-export type Checked<Op extends string, S extends Wires, Main extends keyof S, W> = [Missing<Op, S, W>] extends [never] ? {
+export type Checked<Op extends string, S extends Wires, Main extends keyof S, W> = [Missing<Op, S, W>] extends [never] ?
+  {
     readonly [K in keyof W]: K extends keyof S & string ? CheckWire<Op, K, S[K], FamilyOf<W[Main & keyof W]>, W[K]>
       : `${Op} has no wire '${K & string}'`
   }

@@ -14,7 +14,9 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 const repository = fileURLToPath(new URL("../", import.meta.url))
 
 /** Where the importing file stands, what it may import and what it may not. */
-const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray<string>; readonly never: ReadonlyArray<string> }> = [
+const fences: ReadonlyArray<
+  { readonly from: string; readonly may: ReadonlyArray<string>; readonly never: ReadonlyArray<string> }
+> = [
   {
     from: "dsl/Case.ts",
     may: ["{ Schema } from effect", "{ Effect, Result } from effect", "./Kl.ts", "./stages/Sft.ts"],
@@ -37,12 +39,27 @@ const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray
   {
     from: "dsl/stages/Case.ts",
     may: ["{ Schema } from effect", "../Wires.ts", "./Sft.ts"],
-    never: ["../../src/losses/dpo.ts", "../../src/stages/sft.ts", "./../../src/losses/dpo.ts", "node:crypto", "{ Graph } from effect", "effect/cli"]
+    never: [
+      "../../src/losses/dpo.ts",
+      "../../src/stages/sft.ts",
+      "./../../src/losses/dpo.ts",
+      "node:crypto",
+      "{ Graph } from effect",
+      "effect/cli"
+    ]
   },
   {
     from: "src/losses/case.ts",
     may: ["./kl.ts"],
-    never: ["effect", "../../dsl/Kl.ts", "../tensor/backend.ts", "../engine/engine.ts", "../sampling/random.ts", "node:fs", "./../engine/engine.ts"]
+    never: [
+      "effect",
+      "../../dsl/Kl.ts",
+      "../tensor/backend.ts",
+      "../engine/engine.ts",
+      "../sampling/random.ts",
+      "node:fs",
+      "./../engine/engine.ts"
+    ]
   },
   {
     from: "src/optim/case.ts",
@@ -62,7 +79,13 @@ const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray
   {
     from: "src/model/case.ts",
     may: ["effect", "./config.ts", "../tensor/backend.ts", "../sampling/random.ts", "@huggingface/jinja"],
-    never: ["../../dsl/Kl.ts", "../stages/sft.ts", "../tensor/reference.ts", "../tensor/wasm/wasm.ts", "../losses/kl.ts"]
+    never: [
+      "../../dsl/Kl.ts",
+      "../stages/sft.ts",
+      "../tensor/reference.ts",
+      "../tensor/wasm/wasm.ts",
+      "../losses/kl.ts"
+    ]
   },
   {
     from: "src/engine/case.ts",
@@ -71,8 +94,22 @@ const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray
   },
   {
     from: "src/engine/transformer/case.ts",
-    may: ["../engine.ts", "./layout.ts", "../../model/config.ts", "../../sampling/draw.ts", "../../optim/adamw.ts", "../../tensor/backend.ts"],
-    never: ["../../../dsl/Kl.ts", "../../stages/sft.ts", "../../tensor/reference.ts", "../../tensor/wasm/wasm.ts", "../../losses/kl.ts", "../tabular/tree.ts"]
+    may: [
+      "../engine.ts",
+      "./layout.ts",
+      "../../model/config.ts",
+      "../../sampling/draw.ts",
+      "../../optim/adamw.ts",
+      "../../tensor/backend.ts"
+    ],
+    never: [
+      "../../../dsl/Kl.ts",
+      "../../stages/sft.ts",
+      "../../tensor/reference.ts",
+      "../../tensor/wasm/wasm.ts",
+      "../../losses/kl.ts",
+      "../tabular/tree.ts"
+    ]
   },
   {
     from: "src/stages/case.ts",
@@ -104,12 +141,32 @@ const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray
   {
     from: "src/interpreters/check.ts",
     may: ["effect", "../../dsl/Pipeline.ts", "../../dsl/stages/Evaluate.ts", "./limits.ts"],
-    never: ["../stages/sft.ts", "../engine/engine.ts", "../store/store.ts", "./execute.ts", "../tensor/backend.ts", "node:fs"]
+    never: [
+      "../stages/sft.ts",
+      "../engine/engine.ts",
+      "../store/store.ts",
+      "./execute.ts",
+      "../tensor/backend.ts",
+      "node:fs"
+    ]
   },
   {
     from: "src/interpreters/case.ts",
-    may: ["effect", "../../dsl/Pipeline.ts", "../stages/sft.ts", "../engine/tabular/tabular.ts", "./check.ts", "../store/store.ts"],
-    never: ["../tensor/reference.ts", "../tensor/wasm/wasm.ts", "../losses/kl.ts", "../optim/adamw.ts", "../cli/main.ts"]
+    may: [
+      "effect",
+      "../../dsl/Pipeline.ts",
+      "../stages/sft.ts",
+      "../engine/tabular/tabular.ts",
+      "./check.ts",
+      "../store/store.ts"
+    ],
+    never: [
+      "../tensor/reference.ts",
+      "../tensor/wasm/wasm.ts",
+      "../losses/kl.ts",
+      "../optim/adamw.ts",
+      "../cli/main.ts"
+    ]
   },
   {
     from: "src/cli/case.ts",
@@ -126,9 +183,16 @@ const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray
     may: ["../dsl/index.ts", "../src/interpreters/simulate.ts", "effect"],
     never: ["../src/losses/kl.ts", "../src/tensor/reference.ts"]
   },
-  ...["data", "ledger", "rewards", "sampling", "store", "training"].map((folder) => ({
+  ...["data", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
     from: `src/${folder}/case.ts`,
-    may: ["effect", "./case.ts", "../engine/engine.ts", "../tensor/backend.ts", "../../dsl/Errors.ts", "../../dsl/stages/Sft.ts"],
+    may: [
+      "effect",
+      "./case.ts",
+      "../engine/engine.ts",
+      "../tensor/backend.ts",
+      "../../dsl/Errors.ts",
+      "../../dsl/stages/Sft.ts"
+    ],
     never: ["../stages/sft.ts", "../interpreters/run.ts", "../tensor/wasm/wasm.ts", "../cli/main.ts"]
   }))
 ]
@@ -137,7 +201,13 @@ const fences: ReadonlyArray<{ readonly from: string; readonly may: ReadonlyArray
 const forms = (of: string): ReadonlyArray<string> => {
   const named = /^(\{.*\}) from (.*)$/.exec(of)
   if (named !== null) return [`import ${named[1]} from "${named[2]}"`, `import type ${named[1]} from "${named[2]}"`]
-  return [`import { x } from "${of}"`, `import type { X } from "${of}"`, `export { x } from "${of}"`, `export * from "${of}"`, `const x = await import("${of}")`]
+  return [
+    `import { x } from "${of}"`,
+    `import type { X } from "${of}"`,
+    `export { x } from "${of}"`,
+    `export * from "${of}"`,
+    `const x = await import("${of}")`
+  ]
 }
 
 interface Case {
@@ -151,7 +221,14 @@ interface Case {
 
 const cases: ReadonlyArray<Case> = fences.flatMap(({ from, may, never }) => [
   // A star or a dynamic import takes every name, which the list of allowed names refuses: only named imports of effect in dsl.
-  ...may.flatMap((of) => forms(of).filter((code) => of !== "effect" || code.includes("{")).map((code) => ({ from, of, code, refused: false }))),
+  ...may.flatMap((of) =>
+    forms(of).filter((code) => of !== "effect" || code.includes("{")).map((code) => ({
+      from,
+      of,
+      code,
+      refused: false
+    }))
+  ),
   ...never.flatMap((of) => forms(of).map((code) => ({ from, of, code, refused: true })))
 ]).map((one, i) => ({ ...one, copy: `case-${i}` }))
 
@@ -193,7 +270,8 @@ describe("import fences", () => {
       .filter(({ code }) => code === "eslint(no-restricted-imports)")
   }
 
-  const refusedIn = (copy: string): boolean => found.some(({ filename }) => filename.replaceAll("\\", "/").includes(`${copy}/`))
+  const refusedIn = (copy: string): boolean =>
+    found.some(({ filename }) => filename.replaceAll("\\", "/").includes(`${copy}/`))
 
   for (const { from } of fences) {
     it(`of ${from}`, () => {
@@ -206,15 +284,21 @@ describe("import fences", () => {
   }
 
   it("are tried for every folder of src: a new one has to say what it may import", () => {
-    const tried = new Set(fences.map(({ from }) => from.split("/")).filter(([top]) => top === "src").map(([, folder]) => folder))
+    const tried = new Set(
+      fences.map(({ from }) => from.split("/")).filter(([top]) => top === "src").map(([, folder]) => folder)
+    )
     const folders = readdirSync(join(repository, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory())
     assert.deepStrictEqual(folders.map(({ name }) => name).filter((name) => !tried.has(name)), [])
   })
 
   it("are errors, and stand in one group of patterns each", () => {
     // Comments out: the file is JSON with comments.
-    const config = JSON.parse(readFileSync(join(repository, ".oxlintrc.json"), "utf8").replace(/^\s*\/\/.*$/gm, "")) as {
-      readonly overrides: ReadonlyArray<{ readonly rules: Record<string, [string, { readonly patterns: ReadonlyArray<object> }]> }>
+    const config = JSON.parse(
+      readFileSync(join(repository, ".oxlintrc.json"), "utf8").replace(/^\s*\/\/.*$/gm, "")
+    ) as {
+      readonly overrides: ReadonlyArray<
+        { readonly rules: Record<string, [string, { readonly patterns: ReadonlyArray<object> }]> }
+      >
     }
     for (const { rules } of config.overrides) {
       const [severity, { patterns }] = rules["no-restricted-imports"]!

@@ -16,7 +16,10 @@ import { data, model } from "../Wires.ts"
 
 export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
   gold: Gold,
-  completionsPerPrompt: or(Schema.Int.check(Schema.isGreaterThan(1, { message: "a pair needs at least 2 completions" })), 2),
+  completionsPerPrompt: or(
+    Schema.Int.check(Schema.isGreaterThan(1, { message: "a pair needs at least 2 completions" })),
+    2
+  ),
   temperature: or(Positive, 1),
   /** Longest completion, tokens. */
   maxNewTokens: Count,

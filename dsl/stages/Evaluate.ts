@@ -37,7 +37,9 @@ const policy = model(["BaseModel", "Policy"], "a policy to report on")
 /** The wires of one use: the fixed ones and `models.NAME` for each model reported on. */
 export const wiresOf = (connected: Connected) => ({
   ...wires,
-  ...Object.fromEntries(Object.keys(connected).filter((name) => name.startsWith("models.")).map((name) => [name, policy]))
+  ...Object.fromEntries(
+    Object.keys(connected).filter((name) => name.startsWith("models.")).map((name) => [name, policy])
+  )
 })
 
 export const definition = {
@@ -71,6 +73,9 @@ export const make = <const W extends Connected, const M extends Connected>(
 > =>
   build(
     definition,
-    { ...(connected as Connected), ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of])) },
+    {
+      ...(connected as Connected),
+      ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
+    },
     params
   ) as never

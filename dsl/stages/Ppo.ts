@@ -54,7 +54,10 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   /** Iterations between measurements of KL from the initial model on held prompts. */
   measureEvery: or(Count, 5),
   /** Completions sampled for one measurement. */
-  measureSamples: or(Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })), 256),
+  measureSamples: or(
+    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
+    256
+  ),
   ...training
 }) {}
 
@@ -75,7 +78,9 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
 } as const satisfies Definition
 
-type Params<N extends number> = Omit<typeof Ppo["~type.make.in"], "allowance"> & { readonly allowance: Kl<"sequence", N> }
+type Params<N extends number> = Omit<typeof Ppo["~type.make.in"], "allowance"> & {
+  readonly allowance: Kl<"sequence", N>
+}
 
 export const make = <const W extends Connected, const N extends number>(
   connected: W & Checked<"Ppo", typeof wires, "init", W>,

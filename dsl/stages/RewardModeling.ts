@@ -23,7 +23,10 @@ export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("Reward
 }) {}
 
 const wires = {
-  init: model(["BaseModel", "Policy", "RewardModel"], "a model whose trunk it starts from, e.g. the output of Sft.make(…)"),
+  init: model(
+    ["BaseModel", "Policy", "RewardModel"],
+    "a model whose trunk it starts from, e.g. the output of Sft.make(…)"
+  ),
   preferences: data("Preferences", "pairs of answers, e.g. Compare.make(…) or Source.preferences(…)")
 } as const
 

@@ -30,8 +30,10 @@ const refusal = (json: string): string => {
 
 /** The same JSON with the keys of every object in another order. */
 const shuffled = (value: any, order: (a: string, b: string) => number): any =>
-  Array.isArray(value) ? value.map((v) => shuffled(v, order))
-    : typeof value === "object" && value !== null ? Object.fromEntries(
+  Array.isArray(value) ?
+    value.map((v) => shuffled(v, order))
+    : typeof value === "object" && value !== null ?
+    Object.fromEntries(
       Object.keys(value).toSorted(order).map((key) => [key, shuffled(value[key], order)])
     )
     : value
@@ -91,7 +93,10 @@ describe("JSON", () => {
         const back = read(json)
         assert.strictEqual(Pipeline.toJson(back), json)
         assert.strictEqual(back.id, root.id)
-        assert.deepStrictEqual(Artifact.lineage(back).map(({ node }) => node), Artifact.lineage(root).map(({ node }) => node))
+        assert.deepStrictEqual(
+          Artifact.lineage(back).map(({ node }) => node),
+          Artifact.lineage(root).map(({ node }) => node)
+        )
         assert.strictEqual(Render.text(back), Render.text(root))
         assert.strictEqual(Render.mermaid(back), Render.mermaid(root))
       }),
@@ -111,12 +116,24 @@ describe("JSON", () => {
 
   it("does not depend on the order in which wires and parameters are written", () => {
     const { held, prompts, sft } = tiny()
-    const forth = Evaluate.make({ initial: sft, prompts: held }, { a: sft, b: sft }, { gold: Gold.tales, maxNewTokens: 4, seed: 1 })
-    const back = Evaluate.make({ prompts: held, initial: sft }, { b: sft, a: sft }, { seed: 1, maxNewTokens: 4, gold: Gold.tales })
+    const forth = Evaluate.make({ initial: sft, prompts: held }, { a: sft, b: sft }, {
+      gold: Gold.tales,
+      maxNewTokens: 4,
+      seed: 1
+    })
+    const back = Evaluate.make({ prompts: held, initial: sft }, { b: sft, a: sft }, {
+      seed: 1,
+      maxNewTokens: 4,
+      gold: Gold.tales
+    })
     assert.strictEqual(back.id, forth.id)
     assert.strictEqual(Pipeline.toJson(back), Pipeline.toJson(forth))
     assert.strictEqual(Render.text(back), Render.text(forth))
-    const other = Evaluate.make({ initial: sft, prompts }, { a: sft, b: sft }, { gold: Gold.tales, maxNewTokens: 4, seed: 1 })
+    const other = Evaluate.make({ initial: sft, prompts }, { a: sft, b: sft }, {
+      gold: Gold.tales,
+      maxNewTokens: 4,
+      seed: 1
+    })
     assert.notStrictEqual(other.id, forth.id)
   })
 
@@ -184,15 +201,18 @@ describe("JSON", () => {
       { numRuns: 30 }
     )
     const json = Pipeline.toJson(tiny().sft)
-    assert.include(refusal(json.replace("\"batchSize\":2", "\"batchSize\":3")), "edited by hand?")
-    assert.include(refusal(json.replace("\"op\":\"Sft\"", "\"op\":\"Stf\"")), "no such operation; there are Input, Cap, Source")
+    assert.include(refusal(json.replace('"batchSize":2', '"batchSize":3')), "edited by hand?")
+    assert.include(refusal(json.replace('"op":"Sft"', '"op":"Stf"')), "no such operation; there are Input, Cap, Source")
   })
 
   it("refuses nodes out of order, dangling inputs, other versions and what is not JSON", () => {
     const json = JSON.parse(Pipeline.toJson(tiny().sft)) as Json
     assert.include(refusal(JSON.stringify({ ...json, nodes: json["nodes"].toReversed() })), "does not stand before it")
     assert.include(refusal(JSON.stringify({ ...json, nodes: json["nodes"].slice(1) })), "does not stand before it")
-    assert.include(refusal(JSON.stringify({ ...json, root: "f".repeat(64) })), "the root ffffffff is not among the nodes")
+    assert.include(
+      refusal(JSON.stringify({ ...json, root: "f".repeat(64) })),
+      "the root ffffffff is not among the nodes"
+    )
     assert.include(refusal(JSON.stringify({ ...json, keel: 2 })), "keel")
     assert.include(refusal("{"), "not JSON")
   })
@@ -200,8 +220,10 @@ describe("JSON", () => {
   it("reports every wrong parameter of every node at once", () => {
     const json = JSON.parse(Pipeline.toJson(tiny().root)) as Json
     const nodes = json["nodes"].map((node: Json) =>
-      node["op"] === "Sft" ? { ...node, params: { ...node["params"], batchSize: 0, learningRate: -1 } }
-        : node["op"] === "Ppo" ? { ...node, params: { ...node["params"], beta: "0.1" } }
+      node["op"] === "Sft" ?
+        { ...node, params: { ...node["params"], batchSize: 0, learningRate: -1 } }
+        : node["op"] === "Ppo" ?
+        { ...node, params: { ...node["params"], beta: "0.1" } }
         : node
     )
     const message = refusal(JSON.stringify({ ...json, nodes }))
@@ -229,7 +251,8 @@ describe("identity", () => {
   })
 
   it("a default written out is the default", () => {
-    const source = (seed?: number) => Source.prompts(Source.tales({ count: 8, ...(seed === undefined ? {} : { seed }) }))
+    const source = (seed?: number) =>
+      Source.prompts(Source.tales({ count: 8, ...(seed === undefined ? {} : { seed }) }))
     assert.strictEqual(source().id, source(0).id)
     assert.notStrictEqual(source().id, source(1).id)
     const { base } = tiny()
@@ -254,7 +277,9 @@ describe("identity", () => {
         const frozen = (value: unknown): boolean =>
           typeof value !== "object" || value === null || (Object.isFrozen(value) && Object.values(value).every(frozen))
         for (const artifact of Artifact.lineage(root)) {
-          assert.isTrue(Object.isFrozen(artifact) && Object.isFrozen(artifact.node) && Object.isFrozen(artifact.node.wires))
+          assert.isTrue(
+            Object.isFrozen(artifact) && Object.isFrozen(artifact.node) && Object.isFrozen(artifact.node.wires)
+          )
           assert.isTrue(frozen(artifact.node.params))
         }
       }),
@@ -274,7 +299,9 @@ describe("identity", () => {
     const { base } = tiny()
     const wrong = Sft.make({ base } as never, { batchSize: -1, learningRate: Number.NaN, nonsense: 1 } as never)
     const found = problems(wrong).map(({ problem }) => problem).join("\n")
-    for (const part of ["batchSize", "learningRate", "nonsense", "Sft.demonstrations is missing"]) assert.include(found, part)
+    for (const part of ["batchSize", "learningRate", "nonsense", "Sft.demonstrations is missing"]) {
+      assert.include(found, part)
+    }
   })
 })
 
@@ -356,7 +383,8 @@ describe("set and seed", () => {
   })
 
   it("set reaches into nested parameters, is idempotent, and the last one wins", () => {
-    const set = (root: Artifact.Any, path: string, value: Schema.Json) => Result.getOrThrow(Pipeline.set(root, path, value))
+    const set = (root: Artifact.Any, path: string, value: Schema.Json) =>
+      Result.getOrThrow(Pipeline.set(root, path, value))
     const { root } = tiny()
     assert.strictEqual(set(root, "ppo.beta", 0.1).id, root.id)
     assert.strictEqual(set(root, "PPO.beta", 0.2).id, tiny(0.2).root.id)

@@ -71,7 +71,10 @@ const training = some({
 const origin = (split: "train" | "held"): fc.Arbitrary<Source.Origin> =>
   fc.oneof(
     fc.record({ count, seed }).map((options) => Source.tales({ ...options, split })),
-    fc.record({ path: text, options: some({ offset: fc.nat({ max: 9 }), limit: count, fields: fc.dictionary(text, text) }) })
+    fc.record({
+      path: text,
+      options: some({ offset: fc.nat({ max: 9 }), limit: count, fields: fc.dictionary(text, text) })
+    })
       .map(({ options, path }) => Source.file(`${split}/${path}`, { limit: 8, ...options })),
     fc.record({ path: text, words: count, limit: count, continuation: count })
       .map(({ path, ...options }) => Source.openings(`${split}/${path}`, options))
@@ -109,16 +112,27 @@ const bases: fc.Arbitrary<Step> = fc.oneof(
 )
 
 /** The family drawn, or the one that has models when it has none. */
-const stocked = (shelf: Shelf, family: string): string => shelf.policies.has(family) ? family : [...shelf.policies.keys()][0]!
+const stocked = (shelf: Shelf, family: string): string =>
+  shelf.policies.has(family) ? family : [...shelf.policies.keys()][0]!
 
 const sfts: fc.Arbitrary<Step> = fc.record({
   family,
   base: index,
   data: index,
-  params: fc.record({ batchSize, learningRate: rate, training, reduction: fc.constantFrom("token-mean" as const, "sum" as const) })
+  params: fc.record({
+    batchSize,
+    learningRate: rate,
+    training,
+    reduction: fc.constantFrom("token-mean" as const, "sum" as const)
+  })
 }).map(({ base, data, family, params: { training, ...params } }) => (shelf) => {
   const policies = onShelf(shelf.policies, stocked(shelf, family))
-  policies.push(Sft.make({ base: pick(policies, base), demonstrations: pick(shelf.demonstrations, data) }, { ...training, ...params }))
+  policies.push(
+    Sft.make({ base: pick(policies, base), demonstrations: pick(shelf.demonstrations, data) }, {
+      ...training,
+      ...params
+    })
+  )
 })
 
 const preferences: fc.Arbitrary<Step> = fc.oneof(
@@ -216,7 +230,11 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   }, { ...drawn.training, ...drawn.extra, ...drawn.params, steps: 1, allowance: Kl.mnatsPerSequence(drawn.allowance) })
   const { allotted, at } = pick(ancestors(policy), drawn.from)
   policies.push(
-    Pipeline.cap(policy, { ...drawn.limits, kl: Kl.mnatsPerSequence<number>(allotted + drawn.slack), from: at }) as Policy
+    Pipeline.cap(policy, {
+      ...drawn.limits,
+      kl: Kl.mnatsPerSequence<number>(allotted + drawn.slack),
+      from: at
+    }) as Policy
   )
 })
 
@@ -240,7 +258,8 @@ export interface Drawn {
   readonly root: Artifact.Any
 }
 
-const drawn = (root: Artifact.Any): Drawn => Object.assign({ root }, { [fc.toStringMethod]: () => `\n${Render.text(root)}\n` })
+const drawn = (root: Artifact.Any): Drawn =>
+  Object.assign({ root }, { [fc.toStringMethod]: () => `\n${Render.text(root)}\n` })
 
 export interface Options {
   /** Steps drawn after the first of each kind; a step makes up to three nodes. */
@@ -252,7 +271,11 @@ export interface Options {
 export const pipelines = ({ atLeast = 0, steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
   fc.record({
     stocking,
-    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy), { minLength: atLeast, maxLength: size, size: "max" }),
+    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy), {
+      minLength: atLeast,
+      maxLength: size,
+      size: "max"
+    }),
     family,
     initial: index,
     reward: fc.option(index),

@@ -9,7 +9,10 @@ import example from "../../examples/01-instruct-gpt.ts"
 const golden = (name: string, text: string): void => {
   const file = new URL(`../golden/${name}`, import.meta.url)
   if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(file, text)
-  assert(existsSync(file), `there is no golden file ${name}: make it with UPDATE_GOLDEN=1 npx vitest run property-tests/dsl`)
+  assert(
+    existsSync(file),
+    `there is no golden file ${name}: make it with UPDATE_GOLDEN=1 npx vitest run property-tests/dsl`
+  )
   assert.strictEqual(text, readFileSync(file, "utf8"), `${name} differs; if that is wanted: UPDATE_GOLDEN=1`)
 }
 
@@ -34,7 +37,10 @@ describe("the InstructGPT example", () => {
     const nodes = Artifact.lineage(example)
     const lines = Render.mermaid(example).split("\n")
     assert.strictEqual(lines[0], "flowchart LR")
-    assert.strictEqual(lines.filter((line) => line.includes(" --> ")).length, nodes.flatMap(({ node }) => Object.keys(node.wires)).length)
+    assert.strictEqual(
+      lines.filter((line) => line.includes(" --> ")).length,
+      nodes.flatMap(({ node }) => Object.keys(node.wires)).length
+    )
     assert.strictEqual(lines.filter((line) => !line.includes(" --> ")).length, 1 + nodes.length)
   })
 })

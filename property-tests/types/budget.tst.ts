@@ -80,7 +80,9 @@ describe("caps", () => {
 describe("what a type tells", () => {
   test("kind, family, open inputs, uncapped budgets, KL allotted and errors", () => {
     expect(sft).type.toBe<Artifact.Artifact<"Policy", "tales", never, Compute, 0, TrainingError>>()
-    expect(ppo).type.toBe<Artifact.Artifact<"Policy", "tales", never, Compute | "kl", 6000, TrainingError | KlBudgetExceeded>>()
+    expect(ppo).type.toBe<
+      Artifact.Artifact<"Policy", "tales", never, Compute | "kl", 6000, TrainingError | KlBudgetExceeded>
+    >()
     expect(waiting).type.toBe<Artifact.Artifact<"Policy", "tales", "base: BaseModel", Compute, 0, TrainingError>>()
   })
 

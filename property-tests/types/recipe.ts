@@ -14,7 +14,10 @@ export const held = Source.prompts(Source.tales({ count: 8, split: "held" }))
 
 export const sft = Sft.make({ base, demonstrations }, params)
 export const reward = RewardModeling.make({ init: sft, preferences }, params)
-export const ppo = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, { ...ppoParams, allowance })
+export const ppo = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+  ...ppoParams,
+  allowance
+})
 /** A second RL stage on top of the first. */
 export const again = Ppo.make({ init: ppo, reference: ppo, reward, value: reward, prompts, held }, {
   ...ppoParams,

@@ -138,5 +138,9 @@ describe("names", () => {
 test("what fits is accepted", () => {
   expect(Ppo.make).type.toBeCallableWith({ init: base, reference: ppo, reward, value: reward, prompts, held }, rl)
   expect(RewardModeling.make).type.toBeCallableWith({ init: reward, preferences }, params)
-  expect(Evaluate.make).type.toBeCallableWith({ initial: base, prompts: held, reward, preferences }, { base, sft, ppo }, gold)
+  expect(Evaluate.make).type.toBeCallableWith(
+    { initial: base, prompts: held, reward, preferences },
+    { base, sft, ppo },
+    gold
+  )
 })

@@ -40,17 +40,18 @@ const instructions = (split: Split): ReadonlyArray<PromptRow> =>
 export const prompts = (split: Split, seed = "prompts", count = Infinity): ReadonlyArray<PromptRow> =>
   stream(`tales/prompts/${split}/${seed}`).shuffle([...instructions(split)]).slice(0, count)
 
-/** Stories to pretrain on. Half have a title (`a sad story about a dog and a ball :`), so that copying from it is learnt. */
+/**
+ * Short stories to pretrain on, each under a title that it keeps to (`a sad story about a dog and a ball : …`): what an
+ * instruction names, a title names in the same order, so that a model learns to copy it before it sees an instruction.
+ */
 export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
   Array.from({ length: count }, (_, i) => {
     const key = `tales/text/${seed}/${i}`
     const random = stream(key)
-    const request = { ...wish(`${key}/wish`), sentences: 2 + random.int(5) }
-    const story = write(random, request, perfect)
-    if (random.next() < 0.5) return { text: story }
-    const mood = random.next() < 0.5 ? `${request.mood} ` : ""
+    const request = { ...wish(`${key}/wish`), sentences: 2 + random.int(3) }
     const place = request.place === undefined ? "" : ` ${where(request.place)}`
-    return { text: `a ${mood}story about a ${request.subject} and a ${request.object}${place} : ${story}` }
+    const title = `a ${request.mood} story about a ${request.subject} and a ${request.object}${place}`
+    return { text: `${title} : ${write(random, request, perfect)}` }
   })
 
 /** Answers of writers of a given skill to training prompts, half of which ask for a place or a length too. */
