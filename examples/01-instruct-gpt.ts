@@ -12,34 +12,38 @@ const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 
 const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
   family: "tales",
-  model: { dim: 64, layers: 3, heads: 4, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 400,
-  batchSize: 48,
-  learningRate: 3e-3,
+  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
+  steps: 800,
+  batchSize: 32,
+  learningRate: 2e-2,
   schedule: "cosine",
-  warmupSteps: 20
+  warmupSteps: 30,
+  checkpointEvery: 300
 })
 
 const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
   epochs: 2,
   batchSize: 32,
-  learningRate: 1e-3,
+  learningRate: 3e-3,
   schedule: "cosine"
 })
 
 const reward = RewardModeling.make({
   init: sft,
-  preferences: Compare.make({ policy: sft, prompts }, { gold, maxNewTokens })
-}, { epochs: 2, batchSize: 32, learningRate: 5e-4, schedule: "linear" })
+  preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 4, maxNewTokens })
+}, { batchSize: 32, learningRate: 3e-3, schedule: "cosine", warmupSteps: 20 })
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
   allowance: Kl.mnatsPerSequence(12_000),
   beta: 0.05,
-  steps: 60,
+  steps: 100,
   batchSize: 64,
   numMiniBatches: 2,
   numPpoEpochs: 2,
-  learningRate: 3e-4,
+  learningRate: 1e-3,
+  vfCoef: 1,
+  missingEosPenalty: 1,
+  measureEvery: 10,
   maxNewTokens
 })
 

@@ -9,7 +9,7 @@ import { Checkpoint, Compare, Evaluate, Gold, Kl, Pipeline, Ppo, RewardModeling,
 
 const stories = "../shared/data/corpora/tinystories.jsonl.gz"
 const gold = Gold.stories
-const maxNewTokens = 96
+const maxNewTokens = 64
 const openings = (offset: number, limit: number) =>
   Source.openings(stories, { words: 14, continuation: 20, offset, limit })
 const prompts = Source.prompts(openings(0, 800))
@@ -19,25 +19,26 @@ const base = Checkpoint.huggingFace("stories260K", "../shared/data/models/storie
 
 /** Teaches it to stop: the rest of each story up to the sentence that reaches 20 words. */
 const sft = Sft.make({ base, demonstrations: Source.demonstrations(openings(0, 800)) }, {
-  epochs: 1,
+  epochs: 4,
   batchSize: 16,
-  learningRate: 5e-4,
-  schedule: "linear"
+  learningRate: 1e-3,
+  schedule: "cosine",
+  warmupSteps: 20
 })
 
 const reward = RewardModeling.make({
   init: sft,
-  preferences: Compare.make({ policy: sft, prompts }, { gold, maxNewTokens, completionsPerPrompt: 3 })
-}, { epochs: 1, batchSize: 32, learningRate: 5e-4, schedule: "linear" })
+  preferences: Compare.make({ policy: sft, prompts }, { gold, maxNewTokens, completionsPerPrompt: 4 })
+}, { epochs: 2, batchSize: 64, learningRate: 1e-3, schedule: "linear" })
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
   allowance: Kl.mnatsPerSequence(10_000),
-  beta: 0.05,
+  beta: 0.1,
   steps: 30,
   batchSize: 64,
   numMiniBatches: 2,
   numPpoEpochs: 2,
-  learningRate: 2e-4,
+  learningRate: 1.5e-4,
   valueLearningRate: 1e-3,
   vfCoef: 1,
   missingEosPenalty: 0.5,

@@ -49,14 +49,16 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
   }).pipe(
     Effect.onInterrupt(() =>
       Effect.andThen(
-        Effect.orDie(writeReport(folder, root, null)),
+        Effect.ignore(writeReport(folder, root, null)),
         Console.error(`\nStopped; nothing is lost. Go on with: keel resume ${folder}`)
       )
     ),
     Effect.exit
   )
   const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null
-  yield* writeReport(folder, root, report)
+  const written = writeReport(folder, root, report)
+  // The error of the run comes first: on a full disk the report cannot be written either.
+  yield* Exit.isSuccess(exit) ? written : Effect.ignore(written)
   const made = yield* exit
   if (json) {
     yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))

@@ -199,7 +199,8 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
             own && !alreadyTold.has(error)
               ? Effect.andThen(
                 Effect.sync(() => alreadyTold.add(error)),
-                log.emit({ _tag: "Failed", stage: name, error: error._tag, message: error.message })
+                // A full disk must not hide the error that it is about.
+                Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: error._tag, message: error.message }))
               )
               : Effect.void
           )

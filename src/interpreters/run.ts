@@ -3,7 +3,7 @@
  * finished is found again by key, everything that did not goes on from its last checkpoint, so running and resuming are the
  * same thing and reach the same weights.
  */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, type PlatformError } from "effect"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -20,7 +20,7 @@ export interface RunOptions {
   readonly engine: Engine
   /** Folder of the store; shared by runs that should find each other's finished nodes. */
   readonly store: string
-  readonly onEvent: (event: Event) => Effect.Effect<void>
+  readonly onEvent: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>
 }
 
 export const run = (root: Artifact.Any, { engine, onEvent, store }: RunOptions) =>

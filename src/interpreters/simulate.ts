@@ -132,17 +132,20 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
     const store = yield* Store
     const limits = limitsIn(root)
     const gold = rewardTable(world, world.gold)
+    // What nothing needed, e.g. the `from` of a cap on tokens alone, was not made.
+    const isMade = (artifact: Artifact.Any) =>
+      artifact.node.op === "Checkpoint" ? Effect.succeed(true) : store.has(keyOf(artifact, limits(artifact)), label(artifact))
     const weightsOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const of = initialOf(artifact)
       if (of.node.op === "Checkpoint") return language(world)
       const found = yield* store.find(keyOf(of, limits(of)), label(of))
       if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
-      throw new Error(`${label(of)} is not in the store`)
+      throw new Error(`${label(of)} made no model`)
     })
     const policies: Array<ExactPolicy> = []
     for (const artifact of Artifact.lineage(root)) {
       const { kind, op, params, wires } = artifact.node
-      if ((kind !== "Policy" && kind !== "BaseModel") || op === "Cap") continue
+      if ((kind !== "Policy" && kind !== "BaseModel") || op === "Cap" || !(yield* isMade(artifact))) continue
       const now = logDistribution(world, yield* weightsOf(artifact))
       const measured: Array<ExactPolicy["kl"][number]> = []
       for (const { from, mnats } of limits(artifact).kl) {

@@ -20,18 +20,29 @@ const line = (title: string, y: string, values: ReadonlyArray<Point>): TopLevelS
   }
 })
 
-/** Measured KL with its standard error, under its cap. */
+const step = { field: "step", type: "quantitative" } as const
+
+/** Measured KL with its standard error, under its cap (dashed). */
 const klPlot = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
   $schema: "https://vega.github.io/schema/vega-lite/v6.json",
   title: `${measured[0]?.stage}: KL from ${measured[0]?.from}`,
   width: 360,
   height: 180,
   data: { values: measured.map((m) => ({ ...m, low: m.mean - m.standardError, high: m.mean + m.standardError })) },
-  encoding: { x: { field: "step", type: "quantitative" } },
   layer: [
-    { mark: { type: "rule", strokeDash: [4, 4], color: "#b00" }, encoding: { x: {}, y: { field: "cap", type: "quantitative" } } },
-    { mark: { type: "errorbar" }, encoding: { y: { field: "low", type: "quantitative", title: "nats per sequence" }, y2: { field: "high" } } },
-    { mark: { type: "line", point: true, color: "#1f6feb" }, encoding: { y: { field: "mean", type: "quantitative" } } }
+    { mark: { type: "rule", strokeDash: [4, 4], color: "#b00" }, encoding: { y: { datum: measured[0]?.cap ?? 0 } } },
+    {
+      mark: { type: "errorbar" },
+      encoding: {
+        x: step,
+        y: { field: "low", type: "quantitative", title: "nats per sequence" },
+        y2: { field: "high" }
+      }
+    },
+    {
+      mark: { type: "line", point: true, color: "#1f6feb" },
+      encoding: { x: step, y: { field: "mean", type: "quantitative" } }
+    }
   ]
 })
 

@@ -43,11 +43,11 @@ export const notes = (report: Report): ReadonlyArray<string> => [
       (100 * report.rewardAccuracy.standardError).toFixed(1)
     } % of ${report.rewardAccuracy.n} held-out pairs ordered as the labeler did.`
   ]),
-  ...report.goldGain.map(({ difference: { mean, n, standardError }, from, to }) =>
-    `Gold, ${to} − ${from}: ${mean >= 0 ? "+" : ""}${mean.toFixed(2)} ± ${
-      standardError.toFixed(2)
-    } on the same ${n} prompts (${(mean / standardError).toFixed(1)} standard errors).`
-  )
+  ...report.goldGain.map(({ difference, from, to }) => {
+    const { mean, n, standardError } = difference
+    const errors = standardError > 0 ? ` (${(mean / standardError).toFixed(1)} standard errors)` : ""
+    return `Gold, ${to} − ${from}: ${mean >= 0 ? "+" : ""}${shown(difference)} on the same ${n} prompts${errors}.`
+  })
 ]
 
 /** Completions of every model to the same prompts. */

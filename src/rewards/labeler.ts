@@ -19,7 +19,7 @@ export interface Labeler {
 }
 
 /** Careful on the whole: within the lengths that writers use, the tastes move the choice far less than the gold does. */
-export const careful: Labeler = { temperature: 0.7, length: 0.02, emotion: 0.15, noise: 0.05 }
+export const careful: Labeler = { temperature: 0.5, length: 0.02, emotion: 0.15, noise: 0.05 }
 
 /** What of a completion appeals to a labeler besides its quality. */
 export interface Features {

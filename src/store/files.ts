@@ -1,16 +1,16 @@
 /**
  * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
  * layout, `rows.jsonl`, or `report.json`). An unfinished one is `<label>-<key>.partial`, with its last checkpoint in
- * `step-N/`. `node.json` is written last, so a folder that has it is whole.
+ * `step-N/` (`next/` while it is written). `node.json` is written last, so a folder that has it is whole.
  */
-import { Effect, FileSystem, Layer, Option, Schema } from "effect"
+import { Effect, FileSystem, Layer, Option, type PlatformError, Schema } from "effect"
 import { join } from "node:path"
 import type { Dataset } from "../data/dataset.ts"
 import type { Optimizer, Weights } from "../engine/engine.ts"
 import { load, save } from "../model/checkpoint.ts"
 import { decode, encode } from "../model/safetensors.ts"
 import type { Made } from "./made.ts"
-import { Report } from "./report.ts"
+import { ReportJson } from "./report.ts"
 import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
 
 const NodeFile = Schema.Struct({
@@ -45,6 +45,10 @@ const parse = <S extends Schema.Codec<any, any>>(schema: S, path: string, text: 
     Effect.mapError((error) => new StoreDamaged({ path, problem: `not what Keel wrote there: ${error.message}` }))
   ) as Effect.Effect<S["Type"], StoreDamaged>
 
+/** What a finished folder must hold: a file that is gone is damage. */
+const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.PlatformError, R>) =>
+  Effect.mapError(read, (error) => error.reason._tag === "NotFound" ? new StoreDamaged({ path, problem: "it is gone" }) : error)
+
 /** A model of the store that cannot be read is damage to the store, not a bad model of the user's. */
 const loadModel = (path: string) =>
   load(path).pipe(
@@ -61,6 +65,9 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       const done = (key: string, label: string) => join(root, `${label}-${key.slice(0, 8)}`)
       const partial = (key: string, label: string) => `${done(key, label)}.partial`
 
+      const readJson = <S extends Schema.Codec<any, any>>(schema: S, path: string) =>
+        Effect.flatMap(whole(path, fs.readFileString(path)), (text) => parse(schema, path, text))
+
       const has = Effect.fnUntraced(function*(key: string, label: string) {
         return yield* fs.exists(join(done(key, label), "node.json"))
       })
@@ -68,18 +75,21 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       const read = Effect.fnUntraced(function*(key: string, label: string) {
         const folder = done(key, label)
         const path = join(folder, "node.json")
-        const node = yield* parse(NodeFile, path, yield* fs.readFileString(path))
+        const node = yield* readJson(NodeFile, path)
         if (node.key !== key) return yield* new StoreDamaged({ path, problem: `it is of another node, ${node.key}` })
         switch (node.made) {
           case "Model":
             return { _tag: "Model", weights: yield* loadModel(join(folder, "model")) } satisfies Made
           case "Report": {
-            const report = join(folder, "report.json")
-            return { _tag: "Report", report: yield* parse(Report, report, yield* fs.readFileString(report)) } satisfies Made
+            return { _tag: "Report", report: yield* readJson(ReportJson, join(folder, "report.json")) } satisfies Made
           }
           default: {
-            const text = yield* fs.readFileString(join(folder, "rows.jsonl"))
-            const rows = text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
+            const path = join(folder, "rows.jsonl")
+            const text = yield* whole(path, fs.readFileString(path))
+            const rows = yield* Effect.try({
+              try: () => text.split("\n").filter((line) => line !== "").map((line): unknown => JSON.parse(line)),
+              catch: (error) => new StoreDamaged({ path, problem: String(error) })
+            })
             return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset } satisfies Made
           }
         }
@@ -91,7 +101,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
             yield* save(join(folder, "model"), made.weights)
             return "Model"
           case "Report":
-            yield* writeFileAtomic(join(folder, "report.json"), `${JSON.stringify(made.report, null, 2)}\n`)
+            yield* writeFileAtomic(join(folder, "report.json"), `${JSON.stringify(Schema.encodeSync(ReportJson)(made.report), null, 2)}\n`)
             return "Report"
           case "Data":
             yield* writeFileAtomic(
@@ -107,8 +117,6 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         // Without node.json the folder was left by a crash between these lines.
         yield* fs.makeDirectory(folder, { recursive: true })
         const kind = yield* write(folder, made)
-        const kept = join(partial(key, label), "within-cap")
-        if (yield* fs.exists(kept)) yield* fs.remove(kept, { recursive: true })
         yield* writeFileAtomic(join(folder, "node.json"), `${JSON.stringify({ keel: 1, key, made: kind })}\n`)
         yield* fs.remove(partial(key, label), { recursive: true, force: true })
       })
@@ -121,51 +129,60 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         }).sort((a, b) => b - a)
       })
 
+      /**
+       * A checkpoint is written to `next` and takes the place of the one before it when it is whole; a `next` without
+       * `state.json` is what a crash in the middle of `save` left.
+       */
+      const settle = Effect.fnUntraced(function*(folder: string) {
+        const next = join(folder, "next")
+        const path = join(next, "state.json")
+        if (!(yield* fs.exists(path))) return
+        const { step } = yield* readJson(StateFile, path)
+        for (const old of yield* steps(folder)) yield* fs.remove(join(folder, `step-${old}`), { recursive: true })
+        yield* fs.rename(next, join(folder, `step-${step}`))
+      })
+
       const latest = Effect.fnUntraced(function*(key: string, label: string) {
         const folder = partial(key, label)
-        for (const step of yield* steps(folder)) {
-          const at = join(folder, `step-${step}`)
-          const path = join(at, "state.json")
-          // state.json is written last: a folder without it is a crash in the middle of `save`.
-          if (!(yield* fs.exists(path))) continue
-          const { models, state } = yield* parse(StateFile, path, yield* fs.readFileString(path))
-          const opened: Record<string, { weights: Weights; optimizer: Optimizer }> = {}
-          for (const [name, { optimizerStep }] of Object.entries(models)) {
-            const optimizer = join(at, `${name}.optimizer.safetensors`)
-            const bytes = yield* fs.readFile(optimizer)
-            opened[name] = {
-              weights: yield* loadModel(join(at, name)),
-              optimizer: {
-                step: optimizerStep,
-                tensors: yield* Effect.try({
-                  try: () => decode(bytes, optimizer),
-                  catch: (error) => new StoreDamaged({ path: optimizer, problem: String(error) })
-                })
-              }
+        yield* settle(folder)
+        const [step] = yield* steps(folder)
+        if (step === undefined) return Option.none<Snapshot>()
+        const at = join(folder, `step-${step}`)
+        const { models, state } = yield* readJson(StateFile, join(at, "state.json"))
+        const opened: Record<string, { weights: Weights; optimizer: Optimizer }> = {}
+        for (const [name, { optimizerStep }] of Object.entries(models)) {
+          const optimizer = join(at, `${name}.optimizer.safetensors`)
+          const bytes = yield* whole(optimizer, fs.readFile(optimizer))
+          opened[name] = {
+            weights: yield* loadModel(join(at, name)),
+            optimizer: {
+              step: optimizerStep,
+              tensors: yield* Effect.try({
+                try: () => decode(bytes, optimizer),
+                catch: (error) => new StoreDamaged({ path: optimizer, problem: String(error) })
+              })
             }
           }
-          return Option.some({ step, models: opened, state } satisfies Snapshot)
         }
-        return Option.none<Snapshot>()
+        return Option.some({ step, models: opened, state } satisfies Snapshot)
       })
 
       const saveSnapshot = Effect.fnUntraced(function*(key: string, label: string, snapshot: Snapshot) {
         const folder = partial(key, label)
-        const at = join(folder, `step-${snapshot.step}`)
-        yield* fs.remove(at, { recursive: true, force: true })
-        yield* fs.makeDirectory(at, { recursive: true })
+        const next = join(folder, "next")
+        yield* settle(folder)
+        yield* fs.remove(next, { recursive: true, force: true })
+        yield* fs.makeDirectory(next, { recursive: true })
         const models: Record<string, { optimizerStep: number }> = {}
         for (const [name, { optimizer, weights }] of Object.entries(snapshot.models)) {
-          yield* save(join(at, name), weights)
-          yield* writeFileAtomic(join(at, `${name}.optimizer.safetensors`), encode(optimizer.tensors))
+          yield* save(join(next, name), weights)
+          yield* writeFileAtomic(join(next, `${name}.optimizer.safetensors`), encode(optimizer.tensors))
           models[name] = { optimizerStep: optimizer.step }
         }
         const state = { step: snapshot.step, models, state: snapshot.state }
-        yield* writeFileAtomic(join(at, "state.json"), `${JSON.stringify(state)}\n`)
-        for (const step of yield* steps(folder)) {
-          if (step !== snapshot.step) yield* fs.remove(join(folder, `step-${step}`), { recursive: true })
-        }
-        return at
+        yield* writeFileAtomic(join(next, "state.json"), `${JSON.stringify(state)}\n`)
+        yield* settle(folder)
+        return join(folder, `step-${snapshot.step}`)
       })
 
       const keep = Effect.fnUntraced(function*(key: string, label: string, name: string, weights: Weights) {

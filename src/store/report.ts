@@ -32,6 +32,9 @@ export const Report = Schema.Struct({
 })
 export type Report = typeof Report.Type
 
+/** A report in a file: JSON has no NaN, which is the standard error of a single number. */
+export const ReportJson = Schema.toCodecJson(Report)
+
 /** Mean and standard error of independent numbers; the error of fewer than two is not a number. */
 export const estimate = (numbers: ArrayLike<number>): Estimate => {
   const n = numbers.length

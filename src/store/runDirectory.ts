@@ -27,7 +27,7 @@ export const open = Effect.fn("runDirectory.open")(function*(folder: string, des
   const began = yield* Clock.currentTimeMillis
   return Effect.fnUntraced(function*(event: Event) {
     const at = ((yield* Clock.currentTimeMillis) - began) / 1000
-    yield* Effect.orDie(file.writeAll(new TextEncoder().encode(`${encodeLine({ at, event })}\n`)))
+    yield* file.writeAll(new TextEncoder().encode(`${encodeLine({ at, event })}\n`))
   })
 })
 

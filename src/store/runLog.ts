@@ -1,4 +1,4 @@
-import type { Effect } from "effect"
+import type { Effect, PlatformError } from "effect"
 import { Context, Schema } from "effect"
 
 /** Metrics of one step, under TRL's names. A number that is not known is left out, never written as 0. */
@@ -54,6 +54,7 @@ export const Event = Schema.Union([
 export type Event = typeof Event.Type
 
 /** Where events go: a JSONL file and the terminal in `run`, an array in tests. Events never change what is computed. */
-export class RunLog extends Context.Service<RunLog, { readonly emit: (event: Event) => Effect.Effect<void> }>()(
-  "keel/RunLog"
-) {}
+export class RunLog extends Context.Service<RunLog, {
+  /** Fails when the event cannot be written down, e.g. on a full disk. */
+  readonly emit: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>
+}>()("keel/RunLog") {}

@@ -11,7 +11,7 @@ import type { Model, Update, Weights } from "../engine/engine.ts"
 import { scheduled } from "../optim/schedule.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
-import { Store } from "../store/store.ts"
+import { Store, type StoreError } from "../store/store.ts"
 import type { Scope } from "./scope.ts"
 
 /** Something that must be finite is not; the loop turns it into `Diverged`. */
@@ -75,6 +75,24 @@ export interface Step {
   readonly tokens: number
 }
 
+/** Fails when a stage has spent more than its caps allow. */
+export const withinCaps = Effect.fnUntraced(function*(
+  { label, limits }: Scope,
+  spent: { readonly tokens: number; readonly seconds: number },
+  /** Saves what there is and says where it is. */
+  keep: Effect.Effect<string, StoreError>
+) {
+  const memory = (yield* CurrentEngine).memory?.().peak ?? 0
+  const over = ([
+    ["tokens", spent.tokens, limits.tokens],
+    ["bytes of memory", memory, limits.memory],
+    ["seconds", spent.seconds, limits.seconds]
+  ] as const).find(([, used, cap]) => used > cap)
+  if (over === undefined) return
+  const [dimension, used, cap] = over
+  return yield* new BudgetExceeded({ stage: label, dimension, spent: Math.ceil(used), cap, kept: yield* keep })
+})
+
 /** Lets timers and signals through: the engine's own work is synchronous. */
 const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
@@ -86,8 +104,8 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   /** What else to put into a checkpoint. */
   readonly state?: () => Schema.Json
 }) {
-  const [engine, log, store] = [yield* CurrentEngine, yield* RunLog, yield* Store]
-  const { label, limits } = scope
+  const [log, store] = [yield* RunLog, yield* Store]
+  const { label } = scope
   const { spent } = session
   let done = session.from
   let kept = done > 0 ? `${label} at step ${done}` : `the model that ${label} started from`
@@ -101,11 +119,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
     const state = { tokens: spent.tokens, seconds: spent.seconds, stage: stage.state?.() ?? null }
     kept = yield* store.save(scope.key, label, { step: done, models, state })
     yield* log.emit({ _tag: "Checkpoint", stage: label, step: done, path: kept })
-  })
-  const within = Effect.fnUntraced(function*(dimension: string, used: number, cap: number) {
-    if (used <= cap) return
-    yield* save
-    return yield* new BudgetExceeded({ stage: label, dimension, spent: Math.ceil(used), cap, kept })
+    return kept
   })
   const diverged = ({ quantity, value }: NotFinite) =>
     new Diverged({ stage: label, step: done, quantity, value: String(value), kept })
@@ -121,9 +135,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
         spent.tokens += tokens
         spent.seconds += ((yield* Clock.currentTimeMillis) - began) / 1000
         yield* log.emit({ _tag: "Step", stage: label, step: done, steps: stage.steps, tokens, metrics })
-        yield* within("tokens", spent.tokens, limits.tokens)
-        yield* within("bytes of memory", engine.memory?.().peak ?? 0, limits.memory)
-        yield* within("seconds", spent.seconds, limits.seconds)
+        yield* withinCaps(scope, spent, save)
         if (done % stage.checkpointEvery === 0 && done < stage.steps) yield* save
       }))
       yield* breathe

@@ -45,12 +45,12 @@ export const perfect: Skill = {
 /** The writers of the demonstrations: fluent, and half listening. Imitating them well is not the same as doing well. */
 export const mediocre: Skill = {
   subject: 0.8,
-  object: 0.6,
-  mood: 0.65,
+  object: 0.65,
+  mood: 0.6,
   place: 0.5,
   sentences: 0.5,
-  ending: 0.9,
-  grammar: 0.85,
+  ending: 0.75,
+  grammar: 0.95,
   fresh: 0.85
 }
 
@@ -177,8 +177,8 @@ export const write = (random: Random, request: Request, skill: Skill): string =>
   const thing = does("object") ? request.object : other(random, things, request.object)
   const placed = request.place !== undefined && does("place")
   const place = placed ? request.place : pick(random, places)
-  const wanted = request.sentences ?? 3 + random.int(3)
-  const count = does("sentences") ? wanted : 3 + random.int(3)
+  const wanted = request.sentences ?? 3 + random.int(2)
+  const count = does("sentences") ? wanted : 3 + random.int(2)
   // Who does not get the mood right is as often of two minds as of the wrong one.
   const opposite = request.mood === "happy" ? "sad" : "happy"
   const minds = does("mood") ? 0 : 1 + random.int(2)

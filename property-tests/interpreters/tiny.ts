@@ -1,0 +1,119 @@
+/** InstructGPT as small as it gets: every stage, in about a second on the reference backend. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Cause, Effect, Exit, Fiber, type FileSystem, type Layer } from "effect"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { join, relative } from "node:path"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import type { Engine } from "../../src/engine/engine.ts"
+import { transformer } from "../../src/engine/transformer/transformer.ts"
+import type { ExecuteError } from "../../src/interpreters/execute.ts"
+import { run } from "../../src/interpreters/run.ts"
+import type { Event } from "../../src/store/runLog.ts"
+import { reference } from "../../src/tensor/reference.ts"
+
+const gold = Gold.tales
+const maxNewTokens = 6
+
+export interface TinyOptions {
+  readonly beta?: number
+  readonly learningRate?: number
+  readonly cap?: number
+  readonly limits?: Omit<Pipeline.Limits, "kl" | "from">
+  readonly measureEvery?: number
+  readonly steps?: number
+  readonly context?: number
+}
+
+export const tiny = (options: TinyOptions = {}) => {
+  const cap: number = options.cap ?? 15_000
+  const prompts = Source.prompts(Source.tales({ split: "train", count: 8 }))
+  const held = Source.prompts(Source.tales({ split: "held", count: 4 }))
+  const base = Pretrain.make({ text: Source.text(Source.tales({ count: 12 })) }, {
+    family: "tales",
+    model: { dim: 16, layers: 1, heads: 2, kvHeads: 1, ffn: 24, context: options.context ?? 96 },
+    steps: 6,
+    batchSize: 2,
+    learningRate: 3e-3,
+    checkpointEvery: 2
+  })
+  const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 6 })) }, {
+    batchSize: 2,
+    learningRate: 1e-3
+  })
+  const compared = Compare.make({ policy: sft, prompts }, { gold, maxNewTokens })
+  const reward = RewardModeling.make({ init: sft, preferences: compared }, { batchSize: 2, learningRate: 5e-4 })
+  const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+    allowance: Kl.mnatsPerSequence<number>(Math.min(cap, 1)),
+    beta: options.beta ?? 0.05,
+    steps: options.steps ?? 4,
+    batchSize: 4,
+    numPpoEpochs: 2,
+    learningRate: options.learningRate ?? 3e-3,
+    maxNewTokens,
+    measureEvery: options.measureEvery ?? 2,
+    measureSamples: 8,
+    checkpointEvery: 3
+  })
+  const policy = Pipeline.cap(rl, { ...options.limits, kl: Kl.mnatsPerSequence<number>(cap), from: sft })
+  const root = Evaluate.make({ initial: sft, reward, prompts: held }, { base, sft, ppo: policy }, { gold, maxNewTokens })
+  return { root, base, sft, compared, reward, rl, policy, prompts, held }
+}
+
+export const engine = (): Engine => transformer(reference())
+
+export interface Ran {
+  readonly exit: Exit.Exit<unknown, ExecuteError>
+  readonly events: ReadonlyArray<Event>
+}
+
+/** Runs a pipeline on the reference backend; `stopAt` interrupts it when it says so, as Ctrl-C does. */
+export const runs = async (root: Artifact.Any, store: string, options: {
+  readonly stopAt?: (event: Event) => boolean
+  readonly disk?: Layer.Layer<FileSystem.FileSystem>
+  readonly engine?: Engine
+} = {}): Promise<Ran> => {
+  const events: Array<Event> = []
+  let stop = () => {}
+  const program = run(root, {
+    engine: options.engine ?? engine(),
+    store,
+    onEvent: (event) =>
+      Effect.sync(() => {
+        events.push(event)
+        if (options.stopAt?.(event) === true) stop()
+      })
+  }).pipe(Effect.provide(options.disk ?? NodeFileSystem.layer))
+  const fiber = Effect.runFork(program)
+  stop = () => fiber.interruptUnsafe()
+  return { exit: await Effect.runPromise(Fiber.await(fiber)), events }
+}
+
+export const failed = ({ exit }: Ran): ExecuteError => {
+  const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+  if (reason?._tag === "Fail") return reason.error
+  throw new Error(`no typed failure: ${Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "it succeeded"}`)
+}
+
+export const succeeded = (ran: Ran): Ran => {
+  if (Exit.isSuccess(ran.exit)) return ran
+  throw new Error(Cause.pretty(ran.exit.cause))
+}
+
+/** Path and bytes of everything that a store has made; half-made things are left out. */
+export const contents = (store: string): ReadonlyMap<string, string> =>
+  new Map(
+    existsSync(store)
+      ? readdirSync(store, { recursive: true, withFileTypes: true })
+        .filter((file) => file.isFile() && !file.parentPath.includes(".partial"))
+        .map((file) => join(file.parentPath, file.name)).sort()
+        .map((path) => [relative(store, path), readFileSync(path, "base64")])
+      : []
+  )
+
+/** Anything that was not finished. */
+export const leftovers = (store: string): ReadonlyArray<string> =>
+  existsSync(store)
+    ? readdirSync(store, { recursive: true, withFileTypes: true }).map((file) => relative(store, join(file.parentPath, file.name)))
+      .filter((path) => path.includes(".partial"))
+    : []
