@@ -106,11 +106,11 @@ describe("going on after an interruption", () => {
 
 describe("a disk", () => {
   it("that fills up is a typed error, and with room again the run ends in the same bytes", async () => {
-    // Every moment would take minutes: one store goes on from each failure to the next, a few writes further.
+    // Every moment would take minutes: one store goes on from each failure to the next, with more room each time.
     const at = folder()
     let failures = 0
     for (;;) {
-      const faults: Faults = { kind: "full", after: 1 + 7 * (failures % 5), count: 0 }
+      const faults: Faults = { kind: "full", after: 1 + 9 * failures, count: 0 }
       const ran = await runs(root, at, { disk: faulty(faults) })
       if (Exit.isSuccess(ran.exit)) break
       assert.strictEqual(failed(ran)._tag, "PlatformError")
@@ -126,7 +126,7 @@ describe("a disk", () => {
     const at = folder()
     let crashes = 0
     for (;;) {
-      const faults: Faults = { kind: "crash", after: 11 + 6 * (crashes % 7), count: 0 }
+      const faults: Faults = { kind: "crash", after: 5 + 10 * crashes, count: 0 }
       const ran = await runs(root, at, { disk: faulty(faults) })
       if (Exit.isSuccess(ran.exit)) break
       assert.strictEqual(failed(ran)._tag, "PlatformError")

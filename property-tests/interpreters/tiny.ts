@@ -1,6 +1,7 @@
 /** InstructGPT as small as it gets: every stage, in about a second on the reference backend. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Cause, Effect, Exit, Fiber, type FileSystem, type Layer } from "effect"
+import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, relative } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -100,14 +101,14 @@ export const succeeded = (ran: Ran): Ran => {
   throw new Error(Cause.pretty(ran.exit.cause))
 }
 
-/** Path and bytes of everything that a store has made; half-made things are left out. */
+/** Path and digest of everything that a store has made; half-made things are left out. */
 export const contents = (store: string): ReadonlyMap<string, string> =>
   new Map(
     existsSync(store)
       ? readdirSync(store, { recursive: true, withFileTypes: true })
         .filter((file) => file.isFile() && !file.parentPath.includes(".partial"))
         .map((file) => join(file.parentPath, file.name)).sort()
-        .map((path) => [relative(store, path), readFileSync(path, "base64")])
+        .map((path) => [relative(store, path), createHash("sha256").update(readFileSync(path)).digest("hex")])
       : []
   )
 

@@ -1,6 +1,6 @@
 /** Budgets in types: what is spent, what is capped, and what the compiler says when it does not fit. */
 import { describe, expect, test } from "tstyche"
-import { Kl, Pipeline, Ppo } from "../../dsl/index.ts"
+import { Evaluate, Gold, Kl, Pipeline, Ppo } from "../../dsl/index.ts"
 import type { Artifact } from "../../dsl/index.ts"
 import type { KlBudgetExceeded, TrainingError } from "../../dsl/Errors.ts"
 import type { Compute } from "../../dsl/Budget.ts"
@@ -99,8 +99,12 @@ describe("what a type tells", () => {
   })
 
   test("of an evaluation: the KL allotted along each model's lineage", () => {
-    expect<Artifact.KindOf<typeof example>>().type.toBe<"Evaluation">()
-    expect<Artifact.AllottedOf<typeof example>>().type.toBe<0 | 12000>()
-    expect<Artifact.UncappedOf<typeof example>>().type.toBe<Compute>()
+    const report = Evaluate.make({ initial: sft, prompts: held }, { sft, ppo, again }, {
+      gold: Gold.tales,
+      maxNewTokens: 4
+    })
+    expect(report).type.toBe<
+      Artifact.Artifact<"Evaluation", "", never, Compute | "kl", 0 | 6000 | 9500, TrainingError | KlBudgetExceeded>
+    >()
   })
 })

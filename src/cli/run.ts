@@ -34,6 +34,15 @@ interface Options {
 
 const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, store }: Options) {
   yield* Effect.fromResult(check(root))
+  const fs = yield* FileSystem.FileSystem
+  const description = join(folder, "description.json")
+  if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {
+    return yield* new BadPipelineFile({
+      path: folder,
+      problem: "it holds a run of another description",
+      remedy: "Give another --out; what is the same in both is found again in the store beside it."
+    })
+  }
   const { backend: name, engine } = yield* openEngine(backend)
   const append = yield* open(folder, toJson(root), { keel: 1, backend, store })
   const tell = progress({

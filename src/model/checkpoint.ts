@@ -155,7 +155,9 @@ const readBytes = (fs: FileSystem.FileSystem, path: string) =>
 /** File name → bytes of a checkpoint. Equal weights give equal bytes. */
 const contents = function*(weights: Weights): Generator<readonly [string, Uint8Array]> {
   const text = new TextEncoder()
-  yield [configFile, text.encode(`${JSON.stringify(withDtype(weights), null, 2)}\n`)]
+  // In the order of transformers, whatever way the fields came here: from a file, or from a stage that added one.
+  const config = Object.fromEntries(Object.entries(withDtype(weights)).sort(([a], [b]) => a < b ? -1 : 1))
+  yield [configFile, text.encode(`${JSON.stringify(config, null, 2)}\n`)]
   for (const [name, file] of weights.tokenizer) {
     if (!textFiles.includes(name)) throw new RangeError(`${JSON.stringify(name)} is not a file of a checkpoint`)
     yield [name, text.encode(file)]
