@@ -13,7 +13,7 @@ const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
   family: "tales",
   model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 800,
+  steps: 1000,
   batchSize: 32,
   learningRate: 2e-2,
   schedule: "cosine",
@@ -29,9 +29,9 @@ const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales(
 })
 
 const reward = RewardModeling.make({
-  init: sft,
+  init: base,
   preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 4, maxNewTokens })
-}, { batchSize: 32, learningRate: 3e-3, schedule: "cosine", warmupSteps: 20 })
+}, { epochs: 2, batchSize: 32, learningRate: 6e-3, schedule: "cosine", warmupSteps: 20, maxGradNorm: 0.3 })
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
   allowance: Kl.mnatsPerSequence(12_000),
@@ -50,7 +50,12 @@ const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts,
 const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(15_000), from: sft })
 
 export default Evaluate.make(
-  { initial: sft, reward, prompts: held, preferences: Compare.make({ policy: sft, prompts: held }, { gold, maxNewTokens }) },
+  {
+    initial: sft,
+    reward,
+    prompts: held,
+    preferences: Compare.make({ policy: sft, prompts: held }, { gold, maxNewTokens })
+  },
   { base, sft, ppo: policy },
   { gold, maxNewTokens }
 )

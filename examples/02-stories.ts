@@ -50,7 +50,12 @@ const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts,
 const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(12_000), from: sft })
 
 export default Pipeline.runnable(Evaluate.make(
-  { initial: sft, reward, prompts: held, preferences: Compare.make({ policy: sft, prompts: held }, { gold, maxNewTokens }) },
+  {
+    initial: sft,
+    reward,
+    prompts: held,
+    preferences: Compare.make({ policy: sft, prompts: held }, { gold, maxNewTokens })
+  },
   { base, sft, ppo: policy },
   { gold, maxNewTokens }
 ))

@@ -58,7 +58,9 @@ describe("rows as token ids", () => {
 
   it("a row that just fits is taken, one token more is an error with row, length and remedy", () => {
     assert.lengthOf(run(encodeDemonstrations(use, [{ prompt: "ab", completion: "cd" }])), 1)
-    const long = problem(encodeDemonstrations(use, [{ prompt: "a", completion: "b" }, { prompt: "ab", completion: "cde" }]))
+    const long = problem(
+      encodeDemonstrations(use, [{ prompt: "a", completion: "b" }, { prompt: "ab", completion: "cde" }])
+    )
     assert.strictEqual(
       long,
       "sft-1: row 2 has 7 tokens; the context is 6. " +
@@ -71,7 +73,10 @@ describe("rows as token ids", () => {
 
   it("a prompt leaves room for a token", () => {
     assert.deepStrictEqual(run(encodePrompts(use, [{ prompt: "abcd" }])), [Int32Array.of(0, ...ids("abcd"))])
-    assert.include(problem(encodePrompts(use, [{ prompt: "abcde" }])), "row 1 has 6 tokens and needs room for 1 more; the context is 6")
+    assert.include(
+      problem(encodePrompts(use, [{ prompt: "abcde" }])),
+      "row 1 has 6 tokens and needs room for 1 more; the context is 6"
+    )
   })
 
   it("no row at all and a row the tokenizer does not know are errors", () => {

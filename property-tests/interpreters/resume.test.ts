@@ -2,7 +2,7 @@ import { Cause, Exit } from "effect"
 import { cpSync } from "node:fs"
 import { assert, beforeAll, describe, it } from "vitest"
 import type { Event } from "../../src/store/runLog.ts"
-import { faulty, type Faults, folders } from "../store/faultyFileSystem.ts"
+import { type Faults, faulty, folders } from "../store/faultyFileSystem.ts"
 import { contents, failed, leftovers, type Ran, runs, succeeded, tiny } from "./tiny.ts"
 
 const folder = folders("resume")
@@ -72,7 +72,11 @@ describe("going on after an interruption", () => {
       assert.isTrue(interrupted(ran), String(ran.exit))
       const last = ran.events.at(-1)
       // A training stage writes a checkpoint before it stops.
-      if (["pretrain", "sft", "rewardmodeling", "ppo"].some((op) => last !== undefined && "stage" in last && last.stage.startsWith(`${op}-`))) {
+      if (
+        ["pretrain", "sft", "rewardmodeling", "ppo"].some((op) =>
+          last !== undefined && "stage" in last && last.stage.startsWith(`${op}-`)
+        )
+      ) {
         assert.strictEqual(last?._tag, "Checkpoint")
       }
     }

@@ -57,7 +57,10 @@ export const tiny = (options: TinyOptions = {}) => {
     checkpointEvery: 3
   })
   const policy = Pipeline.cap(rl, { ...options.limits, kl: Kl.mnatsPerSequence<number>(cap), from: sft })
-  const root = Evaluate.make({ initial: sft, reward, prompts: held }, { base, sft, ppo: policy }, { gold, maxNewTokens })
+  const root = Evaluate.make({ initial: sft, reward, prompts: held }, { base, sft, ppo: policy }, {
+    gold,
+    maxNewTokens
+  })
   return { root, base, sft, compared, reward, rl, policy, prompts, held }
 }
 
@@ -115,6 +118,8 @@ export const contents = (store: string): ReadonlyMap<string, string> =>
 /** Anything that was not finished. */
 export const leftovers = (store: string): ReadonlyArray<string> =>
   existsSync(store)
-    ? readdirSync(store, { recursive: true, withFileTypes: true }).map((file) => relative(store, join(file.parentPath, file.name)))
+    ? readdirSync(store, { recursive: true, withFileTypes: true }).map((file) =>
+      relative(store, join(file.parentPath, file.name))
+    )
       .filter((path) => path.includes(".partial"))
     : []

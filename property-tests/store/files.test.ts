@@ -1,7 +1,7 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, Exit, FileSystem, Layer, Option } from "effect"
 import fc from "fast-check"
-import { readdirSync, readFileSync, truncateSync, writeFileSync, rmSync, existsSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type { Optimizer, Weights } from "../../src/engine/engine.ts"
@@ -11,7 +11,7 @@ import * as MemoryStore from "../../src/store/memory.ts"
 import { estimate } from "../../src/store/report.ts"
 import { type Snapshot, Store } from "../../src/store/store.ts"
 import { randomWeights, variants } from "../engine/transformer/tinyModels.ts"
-import { faulty, type Faults, folders } from "./faultyFileSystem.ts"
+import { type Faults, faulty, folders } from "./faultyFileSystem.ts"
 
 const folder = folders("store")
 
@@ -73,7 +73,11 @@ const failure = <A, E>(exit: Exit.Exit<A, E>): E => {
 
 /** Everything under a folder, by path. */
 const files = (at: string): ReadonlyArray<string> =>
-  existsSync(at) ? readdirSync(at, { recursive: true, withFileTypes: true }).filter((f) => f.isFile()).map((f) => join(f.parentPath, f.name)) : []
+  existsSync(at)
+    ? readdirSync(at, { recursive: true, withFileTypes: true }).filter((f) => f.isFile()).map((f) =>
+      join(f.parentPath, f.name)
+    )
+    : []
 
 const find = (key: string) => Effect.flatMap(Store, (store) => store.find(key, "n"))
 const finish = (key: string, made: Made) => Effect.flatMap(Store, (store) => store.finish(key, "n", made))
@@ -83,10 +87,17 @@ const save = (of: Snapshot) => Effect.flatMap(Store, (store) => store.save("key"
 describe("the store on disk", () => {
   it("answers like the store in memory, whatever is asked of it in whatever order", async () => {
     const command = fc.oneof(
-      fc.record({ op: fc.constant("finish" as const), key: fc.constantFrom("one", "two"), made: fc.nat(makes.length - 1) }),
+      fc.record({
+        op: fc.constant("finish" as const),
+        key: fc.constantFrom("one", "two"),
+        made: fc.nat(makes.length - 1)
+      }),
       fc.record({ op: fc.constant("save" as const), key: fc.constantFrom("one", "two"), step: fc.nat(3) }),
       fc.record({ op: fc.constant("keep" as const), key: fc.constantFrom("one", "two"), step: fc.nat(3) }),
-      fc.record({ op: fc.constantFrom("find" as const, "latest" as const), key: fc.constantFrom("one", "two", "three") })
+      fc.record({
+        op: fc.constantFrom("find" as const, "latest" as const),
+        key: fc.constantFrom("one", "two", "three")
+      })
     )
     await fc.assert(
       fc.asyncProperty(fc.array(command, { maxLength: 12 }), async (commands) => {
@@ -181,7 +192,10 @@ describe("the store on disk", () => {
         assert.deepStrictEqual(found, after)
         return n
       }
-      assert.isTrue(allowed.some((one) => isEqual(one, found)), `after ${n} changes of the disk: ${JSON.stringify(found)}`)
+      assert.isTrue(
+        allowed.some((one) => isEqual(one, found)),
+        `after ${n} changes of the disk: ${JSON.stringify(found)}`
+      )
       value(await using(at, write))
       assert.deepStrictEqual(value(await using(at, read)), after, `the second try after ${n} changes`)
     }

@@ -7,7 +7,9 @@ export const backends = ["auto", "wasm", "reference"] as const
 export type BackendName = typeof backends[number]
 
 /** A backend that does not work here. */
-export class BackendUnavailable extends Data.TaggedError("BackendUnavailable")<{ readonly name: string; readonly cause: unknown }> {
+export class BackendUnavailable
+  extends Data.TaggedError("BackendUnavailable")<{ readonly name: string; readonly cause: unknown }>
+{
   override get message() {
     const why = this.cause instanceof Error ? this.cause.message : String(this.cause)
     return `backend ${this.name} does not work here: ${why}. --backend reference always works, slowly.`

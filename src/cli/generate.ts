@@ -11,10 +11,19 @@ export const generate = Command.make(
     model: Argument.String("model").pipe(Argument.withDescription("A Hugging Face folder of the Llama family")),
     prompt: Flag.String("prompt").pipe(Flag.withDescription("Text to continue"), Flag.withDefault("")),
     greedy: Flag.Boolean("greedy").pipe(Flag.withDescription("Always the most likely token"), Flag.withDefault(false)),
-    maxTokens: Flag.Int("max-tokens").pipe(Flag.withDescription("Most new tokens (default 128)"), Flag.withDefault(128)),
+    maxTokens: Flag.Int("max-tokens").pipe(
+      Flag.withDescription("Most new tokens (default 128)"),
+      Flag.withDefault(128)
+    ),
     temperature: Flag.Finite("temperature").pipe(Flag.withDescription("Default 1; 0 is greedy"), Flag.withDefault(1)),
-    topK: Flag.Int("top-k").pipe(Flag.withDescription("Sample from the k likeliest tokens; 0 for all"), Flag.withDefault(0)),
-    topP: Flag.Finite("top-p").pipe(Flag.withDescription("Sample from the likeliest with this probability"), Flag.withDefault(1)),
+    topK: Flag.Int("top-k").pipe(
+      Flag.withDescription("Sample from the k likeliest tokens; 0 for all"),
+      Flag.withDefault(0)
+    ),
+    topP: Flag.Finite("top-p").pipe(
+      Flag.withDescription("Sample from the likeliest with this probability"),
+      Flag.withDefault(1)
+    ),
     seed: Flag.Int("seed").pipe(Flag.withDefault(0)),
     chat: Flag.Boolean("chat").pipe(
       Flag.withDescription("Put the prompt into the model's chat template as a user's message"),

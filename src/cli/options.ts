@@ -18,7 +18,10 @@ export const overrides = {
   seed: Flag.Int("seed").pipe(Flag.withDescription("Set the seed of every stage"), Flag.optional)
 }
 
-export const json = Flag.Boolean("json").pipe(Flag.withDescription("Print JSON on standard output"), Flag.withDefault(false))
+export const json = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print JSON on standard output"),
+  Flag.withDefault(false)
+)
 
 /** What `overrides` parses to. */
 export interface Overridden {

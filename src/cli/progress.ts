@@ -5,7 +5,8 @@ import type { Event } from "../store/runLog.ts"
 const seconds = (s: number): string =>
   !Number.isFinite(s) ? "?" : s < 60 ? `${s.toFixed(0)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`
 
-const count = (n: number): string => n < 1000 ? n.toFixed(0) : n < 1e6 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1e6).toFixed(1)}M`
+const count = (n: number): string =>
+  n < 1000 ? n.toFixed(0) : n < 1e6 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1e6).toFixed(1)}M`
 
 /** The metrics worth a place on one line, under short names. */
 const shown: ReadonlyArray<readonly [metric: string, name: string]> = [
@@ -20,7 +21,8 @@ const shown: ReadonlyArray<readonly [metric: string, name: string]> = [
 ]
 
 const metricsOf = (metrics: Readonly<Record<string, number>>): string =>
-  shown.flatMap(([metric, name]) => metrics[metric] === undefined ? [] : [`${name} ${metrics[metric].toFixed(3)}`]).join("  ")
+  shown.flatMap(([metric, name]) => metrics[metric] === undefined ? [] : [`${name} ${metrics[metric].toFixed(3)}`])
+    .join("  ")
 
 export interface Out {
   readonly write: (text: string) => void
@@ -47,7 +49,9 @@ export const progress = (out: Out) => {
           return line(`✓ ${event.stage}  made before`)
         case "Started":
           stage = { name: event.stage, from: event.from, began: now, tokens: 0, printed: now }
-          return event.from > 0 ? line(`  ${event.stage}  goes on from step ${event.from} of ${event.steps}`) : undefined
+          return event.from > 0
+            ? line(`  ${event.stage}  goes on from step ${event.from} of ${event.steps}`)
+            : undefined
         case "Step": {
           stage.tokens += event.tokens
           const took = (now - stage.began) / 1000

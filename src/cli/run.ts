@@ -9,7 +9,7 @@ import { run as interpret } from "../interpreters/run.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
 import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
-import { backends, type BackendName, engine as openEngine } from "./backend.ts"
+import { type BackendName, backends, engine as openEngine } from "./backend.ts"
 import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { progress } from "./progress.ts"
 import { json, overrides, pipeline } from "./options.ts"
@@ -96,7 +96,9 @@ export const run = Command.make(
   })
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
-const runFolder = Argument.String("run").pipe(Argument.withDescription("Folder of a run, or the pipeline file it was started with"))
+const runFolder = Argument.String("run").pipe(
+  Argument.withDescription("Folder of a run, or the pipeline file it was started with")
+)
 
 export const resume = Command.make(
   "resume",

@@ -45,7 +45,9 @@ const encodeAll = <A, B>(
       const length = tokens(one)
       if (length + room > context) {
         return yield* unusable(
-          `row ${i + 1} has ${length} tokens${room > 0 ? ` and needs room for ${room} more` : ""}; the context is ${context}`,
+          `row ${i + 1} has ${length} tokens${
+            room > 0 ? ` and needs room for ${room} more` : ""
+          }; the context is ${context}`,
           "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
         )
       }

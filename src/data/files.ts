@@ -68,7 +68,11 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
   const rows = (yield* skip(path, texts, offset)).flatMap(({ text }) => cut(text, words, continuation))
   switch (role) {
     case "Text":
-      return { role, rows: rows.map(({ completion, prompt }) => ({ text: prompt + completion })), vocabulary: [] } as const
+      return {
+        role,
+        rows: rows.map(({ completion, prompt }) => ({ text: prompt + completion })),
+        vocabulary: []
+      } as const
     case "Prompts":
       return { role, rows: rows.map(({ prompt }) => ({ prompt })) } as const
     case "Demonstrations":

@@ -37,7 +37,9 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Checkpoint: () => [],
     Pretrain: ({ model: { dim, heads, kvHeads }, steps, warmupSteps }) => [
       ...(dim % heads === 0 ? [] : [`model.dim ${dim} is not a multiple of model.heads ${heads}`]),
-      ...(dim % heads !== 0 || (dim / heads) % 2 === 0 ? [] : [`a head has ${dim / heads} dimensions; it must be even for RoPE`]),
+      ...(dim % heads !== 0 || (dim / heads) % 2 === 0
+        ? []
+        : [`a head has ${dim / heads} dimensions; it must be even for RoPE`]),
       ...(heads % kvHeads === 0 ? [] : [`model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`]),
       ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`])
     ],
@@ -45,13 +47,17 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Compare: () => [],
     RewardModeling: () => [],
     Ppo: ({ allowance, batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
-      ...(allowance.per === "sequence" ? [] : ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]),
+      ...(allowance.per === "sequence"
+        ? []
+        : ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]),
       ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
       ...(batchSize % numMiniBatches === 0 ? [] : [
         `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
       ]),
       ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
-      ...(valueWarmupSteps < steps ? [] : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
+      ...(valueWarmupSteps < steps
+        ? []
+        : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
     ],
     Evaluate: () => []
   })
@@ -64,10 +70,16 @@ const between = (root: Artifact.Any, artifact: Artifact.Any): ReadonlyArray<stri
   const { node: { op, wires } } = artifact
   const found: Array<string> = []
   if (op === "Ppo" && limitsOf(root, artifact).kl.length === 0) {
-    found.push("it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })")
+    found.push(
+      "it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
+    )
   }
-  if (op === "Ppo" && sourceOf(wires["prompts"]) !== undefined && sourceOf(wires["prompts"]) === sourceOf(wires["held"])) {
-    found.push("prompts and held are the same data: KL would be measured on the prompts it trains on; use another split")
+  if (
+    op === "Ppo" && sourceOf(wires["prompts"]) !== undefined && sourceOf(wires["prompts"]) === sourceOf(wires["held"])
+  ) {
+    found.push(
+      "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
+    )
   }
   if (op === "Evaluate") {
     const trained = new Set(
@@ -75,14 +87,18 @@ const between = (root: Artifact.Any, artifact: Artifact.Any): ReadonlyArray<stri
         .filter(({ node }) => node.op === "Ppo").map(({ node }) => sourceOf(node.wires["prompts"]))
     )
     const own = sourceOf(wires["prompts"])
-    if (own !== undefined && trained.has(own)) found.push("its prompts are prompts that a model was trained on; use held-out ones")
+    if (own !== undefined && trained.has(own)) {
+      found.push("its prompts are prompts that a model was trained on; use held-out ones")
+    }
     if (!Object.keys(wires).some((name) => name.startsWith("models."))) found.push("it has no model to report on")
   }
   if (op === "Cap") {
     const params = artifact.node.params as { readonly kl?: { readonly mnats: number; readonly per: string } }
     const from = wires["from"]
     if (params.kl === undefined) return found
-    if (params.kl.per !== "sequence") found.push("a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)")
+    if (params.kl.per !== "sequence") {
+      found.push("a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)")
+    }
     if (from === undefined) {
       found.push("kl needs `from`, the initial model that the distance is measured from, e.g. from: sft")
       return found

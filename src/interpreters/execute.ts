@@ -31,7 +31,7 @@ import { RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import type { Scope } from "../training/scope.ts"
 import { check, type Refused } from "./check.ts"
-import { limitsIn, type Limits } from "./limits.ts"
+import { type Limits, limitsIn } from "./limits.ts"
 import { Checkpoints } from "./checkpoints.ts"
 
 /** All that making a pipeline can end with. */
@@ -89,7 +89,9 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
     const dataOf = Effect.fnUntraced(function*<R extends Role>(artifact: Artifact.Any, role: R, reader?: Weights) {
       const source = stageOf(artifact)
       const chat: Chat = (messages) => {
-        if (reader === undefined) throw new Error("these rows are conversations, and no model with a chat template reads them")
+        if (reader === undefined) {
+          throw new Error("these rows are conversations, and no model with a chat template reads them")
+        }
         return engine.codec(reader).chat(messages)
       }
       const value = source._tag === "Source"
@@ -215,4 +217,3 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
     return yield* make(root)
   }
 )
-

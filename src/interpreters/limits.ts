@@ -43,9 +43,11 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
     const least = (dimension: "tokens" | "memory" | "seconds") =>
       Math.min(Infinity, ...mine.map(({ params }) => params[dimension] ?? Infinity))
     return {
-      kl: artifact.node.op !== "Ppo" ? [] : mine.flatMap(({ from, params }) =>
-        params.kl === undefined || from === undefined ? [] : [{ mnats: params.kl.mnats, from: initialOf(from) }]
-      ),
+      kl: artifact.node.op !== "Ppo" ?
+        [] :
+        mine.flatMap(({ from, params }) =>
+          params.kl === undefined || from === undefined ? [] : [{ mnats: params.kl.mnats, from: initialOf(from) }]
+        ),
       tokens: least("tokens"),
       memory: least("memory"),
       seconds: least("seconds")

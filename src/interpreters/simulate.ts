@@ -96,11 +96,19 @@ const scaled = (world: World, scale: number) => {
     ...engine,
     policy: (weights: Weights) => {
       const policy = engine.policy(weights)
-      return { ...policy, step: (update: Parameters<typeof policy.step>[0]) => policy.step({ ...update, learningRate: update.learningRate * scale }) }
+      return {
+        ...policy,
+        step: (update: Parameters<typeof policy.step>[0]) =>
+          policy.step({ ...update, learningRate: update.learningRate * scale })
+      }
     },
     scorer: (weights: Weights) => {
       const scorer = engine.scorer(weights)
-      return { ...scorer, step: (update: Parameters<typeof scorer.step>[0]) => scorer.step({ ...update, learningRate: update.learningRate * scale }) }
+      return {
+        ...scorer,
+        step: (update: Parameters<typeof scorer.step>[0]) =>
+          scorer.step({ ...update, learningRate: update.learningRate * scale })
+      }
     }
   }
 }
@@ -134,7 +142,9 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
     const gold = rewardTable(world, world.gold)
     // What nothing needed, e.g. the `from` of a cap on tokens alone, was not made.
     const isMade = (artifact: Artifact.Any) =>
-      artifact.node.op === "Checkpoint" ? Effect.succeed(true) : store.has(keyOf(artifact, limits(artifact)), label(artifact))
+      artifact.node.op === "Checkpoint"
+        ? Effect.succeed(true)
+        : store.has(keyOf(artifact, limits(artifact)), label(artifact))
     const weightsOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const of = initialOf(artifact)
       if (of.node.op === "Checkpoint") return language(world)

@@ -59,9 +59,13 @@ export const specs = (events: ReadonlyArray<Event>): ReadonlyMap<string, TopLeve
           ? [{ step: event.step, value: event.metrics[metric] }]
           : []
       )
-      if (points.length > 1) plots.set(`${stage}.${metric.replaceAll("/", "-")}.svg`, line(`${stage}: ${metric}`, metric, points))
+      if (points.length > 1) {
+        plots.set(`${stage}.${metric.replaceAll("/", "-")}.svg`, line(`${stage}: ${metric}`, metric, points))
+      }
     }
-    const measured = events.flatMap((event) => event._tag === "Measured" && event.measurement.stage === stage ? [event.measurement] : [])
+    const measured = events.flatMap((event) =>
+      event._tag === "Measured" && event.measurement.stage === stage ? [event.measurement] : []
+    )
     if (measured.length > 0) plots.set(`${stage}.measured-kl.svg`, klPlot(measured))
   }
   return plots

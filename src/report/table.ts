@@ -2,7 +2,11 @@ import type { Estimate, Report } from "../store/report.ts"
 
 const number = (x: number): string => x.toFixed(2)
 const shown = (x: Estimate | null): string =>
-  x === null ? "–" : Number.isFinite(x.standardError) ? `${number(x.mean)} ± ${number(x.standardError)}` : number(x.mean)
+  x === null
+    ? "–"
+    : Number.isFinite(x.standardError)
+    ? `${number(x.mean)} ± ${number(x.standardError)}`
+    : number(x.mean)
 
 /** Rows of cells to text with aligned columns, as a Markdown table. */
 export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {

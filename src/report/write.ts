@@ -15,7 +15,14 @@ const ledgerTable = (events: ReadonlyArray<Event>): string =>
     ...events.flatMap((event) => {
       if (event._tag !== "Measured") return []
       const { cap, estimator, from, mean, perToken, samples, stage, standardError, step } = event.measurement
-      const cells = [`${mean.toFixed(3)} ± ${standardError.toFixed(3)}`, perToken.toFixed(4), cap, from, estimator, samples]
+      const cells = [
+        `${mean.toFixed(3)} ± ${standardError.toFixed(3)}`,
+        perToken.toFixed(4),
+        cap,
+        from,
+        estimator,
+        samples
+      ]
       return [[stage, step, ...cells].map(String)]
     })
   ])

@@ -46,10 +46,11 @@ export const distribution = (logits: Float64Array | Float32Array, sampling: Trun
   const order = Array.from(probs.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b)
   let mass = 0
   for (let i = 0; i < limit; i++) mass += probs[order[i]!]!
+  const wanted = topP >= 1 ? Infinity : topP * mass
   // The kept set is the shortest prefix of `order`, itself at most `limit` long, with topP of the mass of the first `limit`.
   let kept = 0
   let keptMass = 0
-  while (kept < limit && (kept === 0 || topP >= 1 || keptMass < topP * mass)) keptMass += probs[order[kept++]!]!
+  while (kept < limit && (kept === 0 || keptMass < wanted)) keptMass += probs[order[kept++]!]!
   for (let i = 0; i < vocab; i++) probs[order[i]!] = i < kept ? probs[order[i]!]! / keptMass : 0
   return probs
 }

@@ -62,7 +62,11 @@ export const ppo = Effect.fn("ppo")(function*(
   const caps: Array<{ readonly mnats: number; readonly from: string; readonly initial: Policy }> = []
   for (const { from, initial, mnats } of scope.limits.kl) {
     // The initial model is usually the reference too: one copy serves both.
-    caps.push({ mnats, from, initial: initial === wires.reference ? reference : yield* observer(engine.policy, initial) })
+    caps.push({
+      mnats,
+      from,
+      initial: initial === wires.reference ? reference : yield* observer(engine.policy, initial)
+    })
   }
   const codec = engine.codec(wires.init)
   const use = { stage: scope.label, codec, context: policy.context }

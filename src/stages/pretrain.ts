@@ -23,7 +23,10 @@ export const pretrain = Effect.fn("pretrain")(function*(
   const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
     policy: { open: engine.policy, initial }
   })
-  const documents = yield* encodeTexts({ stage: scope.label, codec: engine.codec(initial), context: policy.context }, rows)
+  const documents = yield* encodeTexts(
+    { stage: scope.label, codec: engine.codec(initial), context: policy.context },
+    rows
+  )
 
   yield* train(scope, { ...session, models: { policy } }, {
     steps: stage.steps,

@@ -47,7 +47,10 @@ const parse = <S extends Schema.Codec<any, any>>(schema: S, path: string, text: 
 
 /** What a finished folder must hold: a file that is gone is damage. */
 const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.PlatformError, R>) =>
-  Effect.mapError(read, (error) => error.reason._tag === "NotFound" ? new StoreDamaged({ path, problem: "it is gone" }) : error)
+  Effect.mapError(
+    read,
+    (error) => error.reason._tag === "NotFound" ? new StoreDamaged({ path, problem: "it is gone" }) : error
+  )
 
 /** A model of the store that cannot be read is damage to the store, not a bad model of the user's. */
 const loadModel = (path: string) =>
@@ -101,7 +104,10 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
             yield* save(join(folder, "model"), made.weights)
             return "Model"
           case "Report":
-            yield* writeFileAtomic(join(folder, "report.json"), `${JSON.stringify(Schema.encodeSync(ReportJson)(made.report), null, 2)}\n`)
+            yield* writeFileAtomic(
+              join(folder, "report.json"),
+              `${JSON.stringify(Schema.encodeSync(ReportJson)(made.report), null, 2)}\n`
+            )
             return "Report"
           case "Data":
             yield* writeFileAtomic(
@@ -196,7 +202,10 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         has: (key, label) => within(has(key, label)),
         find: (key, label): Effect.Effect<Option.Option<Made>, StoreError> =>
           within(
-            Effect.flatMap(has(key, label), (there) => there ? Effect.map(read(key, label), (made) => Option.some<Made>(made)) : Effect.succeed(Option.none<Made>()))
+            Effect.flatMap(has(key, label), (there) =>
+              there
+                ? Effect.map(read(key, label), (made) => Option.some<Made>(made))
+                : Effect.succeed(Option.none<Made>()))
           ),
         finish: (key, label, made) => within(finish(key, label, made)),
         latest: (key, label) => within(latest(key, label)),

@@ -43,8 +43,10 @@ export const scoreTable = (world: World, scorer: Weights): Table => {
   const tree = treeOf(world)
   const scores = tensorOf(scorer, "scores", world.prompts.length * tree.nodes)
   return world.prompts.map((_, p) =>
-    Float64Array.from({ length: tree.prefixes }, (_, n) =>
-      scores[p * tree.nodes + (n < tree.contexts ? tree.prefixes + n : n)]!)
+    Float64Array.from(
+      { length: tree.prefixes },
+      (_, n) => scores[p * tree.nodes + (n < tree.contexts ? tree.prefixes + n : n)]!
+    )
   )
 }
 
@@ -119,9 +121,11 @@ export const expectedReward = (logps: Table, reward: Table): Statistic =>
 
 /** KL(P‖Q) = Σ P log(P / Q) of whole completions, nats per sequence; swap the arguments for the other direction. */
 export const kl = (logP: Table, logQ: Table): Statistic =>
-  statistic(logP.map((of, p) =>
-    of.reduce((sum, logp, n) => logp === -Infinity ? sum : sum + Math.exp(logp) * (logp - logQ[p]![n]!), 0)
-  ))
+  statistic(
+    logP.map((of, p) =>
+      of.reduce((sum, logp, n) => logp === -Infinity ? sum : sum + Math.exp(logp) * (logp - logQ[p]![n]!), 0)
+    )
+  )
 
 /** J(π) = E_π[r] − β KL(π‖ref), mean over prompts: what RLHF maximises (Ouyang et al. 2022 eq. 2). */
 export const objective = (logps: Table, logRef: Table, reward: Table, beta: number): number =>

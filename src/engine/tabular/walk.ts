@@ -15,14 +15,17 @@ const start: State = { prompt: -1, node: 0 }
 
 /** One token onward. Before a prompt and after `</s>` only a prompt (or bos) can come. */
 const onward = (spec: WorldSpec, tree: Tree, ids: Ids, state: State, token: number): State => {
-  const name = spec.vocabulary[token] ?? spec.prompts[token - ids.firstPrompt] ?? (token === ids.bos ? "bos" : `id ${token}`)
+  const name = spec.vocabulary[token] ?? spec.prompts[token - ids.firstPrompt] ??
+    (token === ids.bos ? "bos" : `id ${token}`)
   const ended = state.prompt < 0 || state.node >= tree.prefixes
   if (token >= ids.firstPrompt && token <= ids.bos) {
     if (ended) return token === ids.bos ? start : { prompt: token - ids.firstPrompt, node: 0 }
     throw new Error(`${name} in the middle of a completion: end the completion with </s> first`)
   }
   if (!(token >= 0 && token < ids.firstPrompt)) throw new Error(`${name} is not a token of ${spec.name}`)
-  if (ended) throw new Error(`${name} without a prompt before it: in ${spec.name} a text is a prompt, then a completion`)
+  if (ended) {
+    throw new Error(`${name} without a prompt before it: in ${spec.name} a text is a prompt, then a completion`)
+  }
   if (state.node >= tree.contexts) {
     throw new Error(`completion longer than ${spec.name}'s horizon, ${spec.horizon} tokens with </s>: shorten it`)
   }

@@ -75,8 +75,8 @@ const compile = async (variant: Variant, sources: Record<string, string>): Promi
     })
     return (files as { readonly "kernels.wasm": Uint8Array })["kernels.wasm"]
   } catch (error) {
-    // Not as the cause: it carries all the files.
     const said = Buffer.concat(output).toString() || String(error)
+    // oxlint-disable-next-line preserve-caught-error -- the error carries all the files
     throw new Error(`The wasm kernels (${variant}) do not compile:\n${said}`)
   }
 }

@@ -35,7 +35,7 @@ export const makeHeap = (memory: WebAssembly.Memory, base: number): Heap => {
       else high = middle
     }
     const joinsNext = low < starts.length && pointer + bytes === starts[low]
-    const joinsPrevious = low > 0 && starts[low - 1]! + sizes[low - 1]! === pointer
+    const joinsPrevious = low > 0 && pointer === starts[low - 1]! + sizes[low - 1]!
     if (joinsPrevious) {
       sizes[low - 1]! += bytes + (joinsNext ? sizes[low]! : 0)
       if (joinsNext) {
@@ -62,7 +62,7 @@ export const makeHeap = (memory: WebAssembly.Memory, base: number): Heap => {
 
   const grow = (bytes: number): void => {
     const last = starts.length - 1
-    const atEnd = last >= 0 && starts[last]! + sizes[last]! === end ? sizes[last]! : 0
+    const atEnd = last >= 0 && end === starts[last]! + sizes[last]! ? sizes[last]! : 0
     const needed = Math.ceil((bytes - atEnd) / pageBytes) * pageBytes
     const wanted = Math.min(Math.max(needed, growthBytes), maxBytes - end)
     try {

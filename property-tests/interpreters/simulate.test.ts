@@ -1,0 +1,151 @@
+import { Cause, Effect, Exit } from "effect"
+import fc from "fast-check"
+import { assert, describe, it } from "vitest"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { Checkpoint, Compare, Gold, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import { label } from "../../dsl/Render.ts"
+import { problems } from "../../src/interpreters/check.ts"
+import { simulate, type Simulated } from "../../src/interpreters/simulate.ts"
+import { pipelines } from "../dsl/pipelines.ts"
+
+const gold = Gold.tales
+const prompts = Source.prompts(Source.tales({ split: "train", count: 8 }))
+const held = Source.prompts(Source.tales({ split: "held", count: 8 }))
+
+/** PPO on a reward model of the world's gold reward, from the world's own language. */
+const recipe = (steps: number, cap = 20_000) => {
+  const base = Checkpoint.huggingFace("world", "anywhere")
+  const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 64 })) }, { batchSize: 16, learningRate: 1e-3 })
+  const preferences = Source.preferences(Source.tales({ count: 400 }))
+  const reward = RewardModeling.make({ init: sft, preferences }, { batchSize: 16, learningRate: 1e-3, epochs: 2 })
+  const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+    allowance: Kl.mnatsPerSequence(1),
+    beta: 0.3,
+    steps,
+    batchSize: 64,
+    numMiniBatches: 2,
+    learningRate: 1e-3,
+    schedule: "cosine",
+    maxNewTokens: 3,
+    measureEvery: 10
+  })
+  return { rl, root: Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(cap), from: sft }) }
+}
+
+const run = (root: Artifact.Any): Promise<Simulated> => Effect.runPromise(simulate(root))
+
+describe("PPO in the simulator", () => {
+  const after = async (steps: number) => {
+    const { policies } = await run(recipe(steps).root)
+    const { gold, kl, optimum } = policies.at(-1)!
+    const { distance, kl: closedForm, klNow } = optimum!
+    return { gold, kl, start: policies.at(-2)!.gold, closedForm, distance, klNow }
+  }
+
+  it("approaches its optimum π* ∝ π_ref exp(r/β), and its KL from the reference approaches the closed form", async () => {
+    const few = await after(5)
+    const some = await after(20)
+    const many = await after(80)
+    assert.strictEqual(few.kl[0]?.nats, few.klNow)
+    assert.isAbove(few.distance, 2 * some.distance)
+    assert.isAbove(some.distance, 2 * many.distance)
+    assert.isAtMost(many.distance, 0.02)
+    const off = ({ klNow }: typeof few) => Math.abs(klNow - many.closedForm)
+    assert.isAbove(off(few), off(some))
+    assert.isAbove(off(some), off(many))
+    assert.isAtMost(off(many), 0.1 * many.closedForm)
+    assert.isAbove(many.gold, many.start)
+  })
+
+  it("passes a cap that is below where it goes, and says so", async () => {
+    const exit = await Effect.runPromiseExit(simulate(recipe(30, 30).root))
+    const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+    assert.isTrue(reason?._tag === "Fail" && reason.error._tag === "KlBudgetExceeded")
+  })
+
+  it("gives the same events and the same numbers every time", async () => {
+    const { root } = recipe(3)
+    const [a, b] = [await run(root), await run(root)]
+    assert.strictEqual(JSON.stringify(a), JSON.stringify(b))
+    assert.isTrue(a.events.some(({ _tag }) => _tag === "Measured"))
+  })
+})
+
+describe("any well-typed pipeline", () => {
+  const typed = new Set([
+    "KlBudgetExceeded",
+    "BudgetExceeded",
+    "Diverged",
+    "UnusableData",
+    "BadData"
+  ])
+
+  it("has no mistakes, runs every node that is needed exactly once after its inputs, and fails only with typed errors", async () => {
+    let [nodes, ended] = [0, 0]
+    await fc.assert(
+      fc.asyncProperty(pipelines({ steps: 12 }), async ({ root }) => {
+        assert.deepStrictEqual(problems(root), [])
+        const all = Artifact.lineage(root)
+        nodes += all.length
+        const events: Array<Simulated["events"][number]> = []
+        const exit = await Effect.runPromiseExit(simulate(root, { onEvent: (event) => events.push(event) }))
+        if (Exit.isFailure(exit)) {
+          for (const reason of exit.cause.reasons) {
+            assert.isTrue(reason._tag === "Fail" && typed.has(reason.error._tag), Cause.pretty(exit.cause))
+          }
+        } else {
+          ended++
+        }
+
+        const stages = (tag: "Started" | "Finished") => events.flatMap((event) => event._tag === tag ? [event.stage] : [])
+        const [started, finished] = [stages("Started"), stages("Finished")]
+        assert.strictEqual(new Set(started).size, started.length, "a node was made twice")
+        const made = all.filter(({ node }) => !["Cap", "Source", "Checkpoint", "Input"].includes(node.op))
+        if (Exit.isSuccess(exit)) assert.sameMembers(finished, needed(root).filter((id) => made.some((of) => label(of) === id)))
+        // After its inputs: everything that a node is made from has finished before it starts.
+        const order = events.flatMap((event) => event._tag === "Started" || event._tag === "Finished" ? [`${event._tag} ${event.stage}`] : [])
+        for (const artifact of made) {
+          const begins = order.indexOf(`Started ${label(artifact)}`)
+          if (begins < 0) continue
+          for (const before of inputs(artifact)) {
+            const ends = order.indexOf(`Finished ${label(before)}`)
+            assert.isTrue(ends >= 0 && ends < begins, `${label(artifact)} before ${label(before)}`)
+          }
+        }
+
+        // Caps are sound: a stage that finished was last measured within each of its caps, one that passed one did not finish.
+        for (const stage of finished) {
+          const last = new Map(
+            events.flatMap((event) => event._tag === "Measured" && event.measurement.stage === stage ? [[event.measurement.from, event.measurement]] : [])
+          )
+          if (stage.startsWith("ppo-")) assert.isAtLeast(last.size, 1, stage)
+          for (const { cap, mean } of last.values()) assert.isAtMost(mean, cap)
+        }
+      }),
+      { numRuns: 40, seed: 11 }
+    )
+    assert.isAbove(nodes, 400)
+    assert.isAbove(ended, 5)
+  })
+
+  it("of hundreds of nodes too", async () => {
+    const [drawn] = fc.sample(pipelines({ atLeast: 150, steps: 150 }), { numRuns: 1, seed: 5 })
+    const { root } = drawn!
+    assert.isAbove(Artifact.lineage(root).length, 100)
+    const exit = await Effect.runPromiseExit(simulate(root))
+    if (Exit.isFailure(exit)) {
+      for (const reason of exit.cause.reasons) {
+        assert.isTrue(reason._tag === "Fail" && typed.has(reason.error._tag), Cause.pretty(exit.cause))
+      }
+    }
+  })
+
+  /** Labels of the nodes that making `root` takes: a cap's `from` is only needed where KL is measured from it. */
+  const needed = (root: Artifact.Any): ReadonlyArray<string> => Artifact.lineage(root).map(label)
+
+  /** The nodes that make what stands on the wires, through caps. */
+  const inputs = ({ node }: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+    Object.values(node.wires).flatMap((of) =>
+      of.node.op === "Cap" ? inputs(of) : ["Source", "Checkpoint"].includes(of.node.op) ? [] : [of]
+    )
+})
