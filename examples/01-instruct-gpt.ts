@@ -13,8 +13,8 @@ const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
   family: "tales",
   model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 1000,
-  batchSize: 32,
+  steps: 2000,
+  batchSize: 16,
   learningRate: 2e-2,
   schedule: "cosine",
   warmupSteps: 30,

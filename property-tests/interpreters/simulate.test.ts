@@ -2,13 +2,12 @@ import { Cause, Effect, Exit } from "effect"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { Checkpoint, Compare, Gold, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import { Checkpoint, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../../dsl/index.ts"
 import { label } from "../../dsl/Render.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { simulate, type Simulated } from "../../src/interpreters/simulate.ts"
 import { pipelines } from "../dsl/pipelines.ts"
 
-const gold = Gold.tales
 const prompts = Source.prompts(Source.tales({ split: "train", count: 8 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 8 }))
 
@@ -22,10 +21,12 @@ const recipe = (steps: number, cap = 20_000) => {
     allowance: Kl.mnatsPerSequence(1),
     beta: 0.3,
     steps,
-    batchSize: 64,
-    numMiniBatches: 2,
+    batchSize: 256,
     learningRate: 1e-3,
-    schedule: "cosine",
+    schedule: "linear",
+    // Whitening rescales the reward against beta, and lambda < 1 biases: fine in practice, not for a limit.
+    whitenAdvantages: false,
+    lam: 1,
     maxNewTokens: 3,
     measureEvery: 10
   })
@@ -45,15 +46,15 @@ describe("PPO in the simulator", () => {
   it("approaches its optimum π* ∝ π_ref exp(r/β), and its KL from the reference approaches the closed form", async () => {
     const few = await after(5)
     const some = await after(20)
-    const many = await after(80)
+    const many = await after(120)
     assert.strictEqual(few.kl[0]?.nats, few.klNow)
     assert.isAbove(few.distance, 2 * some.distance)
     assert.isAbove(some.distance, 2 * many.distance)
-    assert.isAtMost(many.distance, 0.02)
+    assert.isAtMost(many.distance, 0.01)
     const off = ({ klNow }: typeof few) => Math.abs(klNow - many.closedForm)
     assert.isAbove(off(few), off(some))
     assert.isAbove(off(some), off(many))
-    assert.isAtMost(off(many), 0.1 * many.closedForm)
+    assert.isAtMost(off(many), 0.03 * many.closedForm)
     assert.isAbove(many.gold, many.start)
   })
 
@@ -83,7 +84,7 @@ describe("any well-typed pipeline", () => {
   it("has no mistakes, runs every node that is needed exactly once after its inputs, and fails only with typed errors", async () => {
     let [nodes, ended] = [0, 0]
     await fc.assert(
-      fc.asyncProperty(pipelines({ steps: 12 }), async ({ root }) => {
+      fc.asyncProperty(pipelines({ steps: 20 }), async ({ root }) => {
         assert.deepStrictEqual(problems(root), [])
         const all = Artifact.lineage(root)
         nodes += all.length
@@ -101,7 +102,7 @@ describe("any well-typed pipeline", () => {
         const [started, finished] = [stages("Started"), stages("Finished")]
         assert.strictEqual(new Set(started).size, started.length, "a node was made twice")
         const made = all.filter(({ node }) => !["Cap", "Source", "Checkpoint", "Input"].includes(node.op))
-        if (Exit.isSuccess(exit)) assert.sameMembers(finished, needed(root).filter((id) => made.some((of) => label(of) === id)))
+        if (Exit.isSuccess(exit)) assert.sameMembers(finished, made.map(label))
         // After its inputs: everything that a node is made from has finished before it starts.
         const order = events.flatMap((event) => event._tag === "Started" || event._tag === "Finished" ? [`${event._tag} ${event.stage}`] : [])
         for (const artifact of made) {
@@ -124,14 +125,14 @@ describe("any well-typed pipeline", () => {
       }),
       { numRuns: 40, seed: 11 }
     )
-    assert.isAbove(nodes, 400)
+    assert.isAbove(nodes, 300)
     assert.isAbove(ended, 5)
   })
 
   it("of hundreds of nodes too", async () => {
-    const [drawn] = fc.sample(pipelines({ atLeast: 150, steps: 150 }), { numRuns: 1, seed: 5 })
-    const { root } = drawn!
-    assert.isAbove(Artifact.lineage(root).length, 100)
+    const drawn = fc.sample(pipelines({ atLeast: 300, steps: 400 }), { numRuns: 6, seed: 5 })
+    const root = drawn.map(({ root }) => root).sort((a, b) => Artifact.lineage(b).length - Artifact.lineage(a).length)[0]!
+    assert.isAbove(Artifact.lineage(root).length, 150)
     const exit = await Effect.runPromiseExit(simulate(root))
     if (Exit.isFailure(exit)) {
       for (const reason of exit.cause.reasons) {
@@ -139,9 +140,6 @@ describe("any well-typed pipeline", () => {
       }
     }
   })
-
-  /** Labels of the nodes that making `root` takes: a cap's `from` is only needed where KL is measured from it. */
-  const needed = (root: Artifact.Any): ReadonlyArray<string> => Artifact.lineage(root).map(label)
 
   /** The nodes that make what stands on the wires, through caps. */
   const inputs = ({ node }: Artifact.Any): ReadonlyArray<Artifact.Any> =>

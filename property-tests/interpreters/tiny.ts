@@ -24,6 +24,8 @@ export interface TinyOptions {
   readonly measureEvery?: number
   readonly steps?: number
   readonly context?: number
+  /** Of PPO. */
+  readonly seed?: number
 }
 
 export const tiny = (options: TinyOptions = {}) => {
@@ -54,6 +56,7 @@ export const tiny = (options: TinyOptions = {}) => {
     maxNewTokens,
     measureEvery: options.measureEvery ?? 2,
     measureSamples: 8,
+    seed: options.seed ?? 0,
     checkpointEvery: 3
   })
   const policy = Pipeline.cap(rl, { ...options.limits, kl: Kl.mnatsPerSequence<number>(cap), from: sft })

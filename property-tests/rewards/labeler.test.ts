@@ -32,8 +32,8 @@ describe("a labeler", () => {
         }
       )
     )
-    // By hand: one point of gold is one point / 0.7; e^(−1/0.7) = 0.239651, so σ = 0.806679, times 0.95 plus 0.025.
-    assert.closeTo(preference(1, 0, plain, plain), 0.791345, 1e-6)
+    // By hand: one point of gold is one point / 0.5; e^(−2) = 0.135335, so σ = 0.880797, times 0.95 plus 0.025.
+    assert.closeTo(preference(1, 0, plain, plain), 0.861757, 1e-6)
   })
 
   it("prefers A as often as the formula says", () => {

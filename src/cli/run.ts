@@ -4,7 +4,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { dirname, join, resolve } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
-import { check } from "../interpreters/check.ts"
+import { preflight } from "../interpreters/preflight.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
@@ -33,7 +33,7 @@ interface Options {
 }
 
 const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, store }: Options) {
-  yield* Effect.fromResult(check(root))
+  yield* preflight(root)
   const fs = yield* FileSystem.FileSystem
   const description = join(folder, "description.json")
   if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {

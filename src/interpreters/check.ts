@@ -8,7 +8,7 @@ import { label } from "../../dsl/Render.ts"
 import { definitionOf, Stage } from "../../dsl/Stage.ts"
 import { wiresOf } from "../../dsl/stages/Evaluate.ts"
 import { mistakes } from "../../dsl/Wires.ts"
-import { initialOf, klSpenders, limitsOf } from "./limits.ts"
+import { initialOf, klSpenders, type Limits, limitsIn } from "./limits.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -23,7 +23,7 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", {
 }) {
   override get message() {
     const n = this.problems.length
-    return `${n} mistake${n === 1 ? "" : "s"}; nothing was loaded or written:\n` +
+    return `${n} mistake${n === 1 ? "" : "s"}; nothing was trained or written:\n` +
       this.problems.map(({ problem, stage }) => `  ${stage}: ${problem}`).join("\n")
   }
 }
@@ -66,10 +66,10 @@ const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
   artifact?.node.op === "Source" ? artifact.id : undefined
 
 /** What is wrong between nodes. */
-const between = (root: Artifact.Any, artifact: Artifact.Any): ReadonlyArray<string> => {
+const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.Any): ReadonlyArray<string> => {
   const { node: { op, wires } } = artifact
   const found: Array<string> = []
-  if (op === "Ppo" && limitsOf(root, artifact).kl.length === 0) {
+  if (op === "Ppo" && limits(artifact).kl.length === 0) {
     found.push(
       "it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
     )
@@ -121,8 +121,9 @@ const between = (root: Artifact.Any, artifact: Artifact.Any): ReadonlyArray<stri
 }
 
 /** Every mistake in a description; none for one that can run. */
-export const problems = (root: Artifact.Any): ReadonlyArray<Problem> =>
-  Artifact.lineage(root).flatMap((artifact) => {
+export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
+  const limits = limitsIn(root)
+  return Artifact.lineage(root).flatMap((artifact) => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(op)
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
@@ -133,9 +134,10 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> =>
       ...own,
       ...mistakes(op, spec, definition.main, wires),
       ...Option.match(decoded, { onNone: () => [], onSome: within }),
-      ...(own.length > 0 ? [] : between(root, artifact))
+      ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })
+}
 
 /** The description itself, or all that is wrong with it. */
 export const check = (root: Artifact.Any): Result.Result<Artifact.Any, Refused> => {

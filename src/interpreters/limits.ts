@@ -31,10 +31,7 @@ const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   return new Set(of === undefined ? [] : Artifact.lineage(of).map(({ id }) => id).filter((id) => !before.has(id)))
 }
 
-/** The limits on `artifact` within the pipeline `root`. */
-export const limitsOf = (root: Artifact.Any, artifact: Artifact.Any): Limits => limitsIn(root)(artifact)
-
-/** The same for many artefacts of one pipeline. */
+/** The limits on each artefact of the pipeline `root`. */
 export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits => {
   const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap")
     .map((cap) => ({ params: cap.node.params as CapParams, from: cap.node.wires["from"], ids: governed(cap) }))

@@ -41,9 +41,8 @@ export const prompts = (split: Split, seed = "prompts", count = Infinity): Reado
   stream(`tales/prompts/${split}/${seed}`).shuffle([...instructions(split)]).slice(0, count)
 
 /**
- * Short stories to pretrain on. Most have a title (`a sad story about a dog and a ball : …`) that names what an instruction
- * names, in the same order, so that copying it is learnt before there is an instruction; the others say at the end what they
- * were about (`… the end . a sad story about a dog and a ball .`), so that judging a finished story is learnt as well.
+ * Short stories to pretrain on, each under a title that it keeps to (`a sad story about a dog and a ball : …`): what an
+ * instruction names, a title names in the same order, so that a model learns to copy it before it sees an instruction.
  */
 export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
   Array.from({ length: count }, (_, i) => {
@@ -51,9 +50,8 @@ export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
     const random = stream(key)
     const request = { ...wish(`${key}/wish`), sentences: 2 + random.int(3) }
     const place = request.place === undefined ? "" : ` ${where(request.place)}`
-    const title = `a ${request.mood} story about a ${request.subject} and a ${request.object}`
-    const story = write(random, request, perfect)
-    return { text: random.next() < 2 / 3 ? `${title}${place} : ${story}` : `${story} ${title} .` }
+    const title = `a ${request.mood} story about a ${request.subject} and a ${request.object}${place}`
+    return { text: `${title} : ${write(random, request, perfect)}` }
   })
 
 /** Answers of writers of a given skill to training prompts, half of which ask for a place or a length too. */
