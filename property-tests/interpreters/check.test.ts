@@ -1,7 +1,19 @@
 import { Result } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { Checkpoint, Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import {
+  Checkpoint,
+  Compare,
+  Evaluate,
+  Gold,
+  Kl,
+  Pipeline,
+  Ppo,
+  Pretrain,
+  RewardModeling,
+  Sft,
+  Source
+} from "../../dsl/index.ts"
 import { check, problems } from "../../src/interpreters/check.ts"
 
 const gold = Gold.tales
@@ -13,7 +25,10 @@ const demonstrations = Source.demonstrations(Source.tales({ count: 4 }))
 const pretrain = { family: "tales" as const, model, steps: 4, batchSize: 2, learningRate: 1e-3 }
 const base = Pretrain.make({ text }, pretrain)
 const sft = Sft.make({ base, demonstrations }, { batchSize: 2, learningRate: 1e-3 })
-const reward = RewardModeling.make({ init: sft, preferences: Compare.make({ policy: sft, prompts }, { gold, maxNewTokens: 4 }) }, {
+const reward = RewardModeling.make({
+  init: sft,
+  preferences: Compare.make({ policy: sft, prompts }, { gold, maxNewTokens: 4 })
+}, {
   batchSize: 2,
   learningRate: 1e-3
 })
@@ -41,9 +56,17 @@ describe("check", () => {
 
   /** What was written, and the one line that says what is wrong with it, the remedy included. */
   const mistakes: ReadonlyArray<readonly [name: string, root: unknown, line: string | RegExp]> = [
-    ["unknown parameter", Sft.make({ base, demonstrations }, { batchSize: 2, learningRate: 1e-3, learningrate: 1 } as never), /learningrate/],
+    [
+      "unknown parameter",
+      Sft.make({ base, demonstrations }, { batchSize: 2, learningRate: 1e-3, learningrate: 1 } as never),
+      /learningrate/
+    ],
     ["parameter of the wrong type", Result.getOrThrow(Pipeline.set(sft, "sft.batchSize", "2")), /batchSize/],
-    ["number out of range", Sft.make({ base, demonstrations }, { batchSize: 2, learningRate: 0 }), /must be above 0 .*learningRate/],
+    [
+      "number out of range",
+      Sft.make({ base, demonstrations }, { batchSize: 2, learningRate: 0 }),
+      /must be above 0 .*learningRate/
+    ],
     ["cap of 0", Pipeline.cap(rl, { ...cap, kl: Kl.mnatsPerSequence<number>(0) }), /a KL cap must be above 0 mnats/],
     ["token cap of 0", Pipeline.cap(rl, { ...cap, tokens: 0 }), /a cap must be above 0 .*tokens/],
     [
@@ -66,11 +89,34 @@ describe("check", () => {
       Pipeline.cap(sft, { kl: cap.kl, from: Checkpoint.huggingFace("tales", "x") }),
       /its initial model checkpoint-[0-9a-f]{8} is not among what sft-[0-9a-f]{8} was made from/
     ],
-    ["open input", Sft.make({ base: Pipeline.input("base", "BaseModel", "tales"), demonstrations }, { batchSize: 2, learningRate: 1e-3 }), "the input base: BaseModel is open: connect it with Pipeline.connect"],
-    ["heads that do not divide dim", Pretrain.make({ text }, { ...pretrain, model: { ...model, heads: 3, kvHeads: 3 } }), "model.dim 16 is not a multiple of model.heads 3"],
-    ["heads of odd size", Pretrain.make({ text }, { ...pretrain, model: { ...model, dim: 6 } }), "a head has 3 dimensions; it must be even for RoPE"],
-    ["kvHeads that do not divide heads", Pretrain.make({ text }, { ...pretrain, model: { ...model, heads: 4, kvHeads: 3 } }), "model.heads 4 is not a multiple of model.kvHeads 3"],
-    ["warm-up longer than the stage", Pretrain.make({ text }, { ...pretrain, warmupSteps: 5 }), "warmupSteps 5 is more than steps 4"],
+    [
+      "open input",
+      Sft.make({ base: Pipeline.input("base", "BaseModel", "tales"), demonstrations }, {
+        batchSize: 2,
+        learningRate: 1e-3
+      }),
+      "the input base: BaseModel is open: connect it with Pipeline.connect"
+    ],
+    [
+      "heads that do not divide dim",
+      Pretrain.make({ text }, { ...pretrain, model: { ...model, heads: 3, kvHeads: 3 } }),
+      "model.dim 16 is not a multiple of model.heads 3"
+    ],
+    [
+      "heads of odd size",
+      Pretrain.make({ text }, { ...pretrain, model: { ...model, dim: 6 } }),
+      "a head has 3 dimensions; it must be even for RoPE"
+    ],
+    [
+      "kvHeads that do not divide heads",
+      Pretrain.make({ text }, { ...pretrain, model: { ...model, heads: 4, kvHeads: 3 } }),
+      "model.heads 4 is not a multiple of model.kvHeads 3"
+    ],
+    [
+      "warm-up longer than the stage",
+      Pretrain.make({ text }, { ...pretrain, warmupSteps: 5 }),
+      "warmupSteps 5 is more than steps 4"
+    ],
     [
       "KL measured on the prompts of training",
       Pipeline.cap(Ppo.make({ ...wires, held: prompts }, ppo), cap),
@@ -81,10 +127,17 @@ describe("check", () => {
       Evaluate.make({ initial: sft, prompts }, { ppo: Pipeline.cap(rl, cap) }, { gold, maxNewTokens: 4 }),
       "its prompts are prompts that a model was trained on; use held-out ones"
     ],
-    ["evaluation of nothing", Evaluate.make({ initial: sft, prompts: held }, {}, { gold, maxNewTokens: 4 }), "it has no model to report on"],
+    [
+      "evaluation of nothing",
+      Evaluate.make({ initial: sft, prompts: held }, {}, { gold, maxNewTokens: 4 }),
+      "it has no model to report on"
+    ],
     [
       "two families",
-      Pipeline.cap(Ppo.make({ ...wires, reference: Checkpoint.huggingFace("other", "x") } as never, ppo) as never, cap as never),
+      Pipeline.cap(
+        Ppo.make({ ...wires, reference: Checkpoint.huggingFace("other", "x") } as never, ppo) as never,
+        cap as never
+      ),
       "Ppo.reference is of family 'other' but Ppo works on 'tales': they must share a tokenizer"
     ],
     [
@@ -97,7 +150,11 @@ describe("check", () => {
       Sft.make({ base } as never, { batchSize: 2, learningRate: 1e-3 }),
       /^Sft.demonstrations is missing: connect /
     ],
-    ["unknown wire", Sft.make({ base, demonstrations, teacher: base } as never, { batchSize: 2, learningRate: 1e-3 }), "Sft has no wire 'teacher'"],
+    [
+      "unknown wire",
+      Sft.make({ base, demonstrations, teacher: base } as never, { batchSize: 2, learningRate: 1e-3 }),
+      "Sft has no wire 'teacher'"
+    ],
     [
       "mini-batches that do not fit",
       Pipeline.cap(Ppo.make(wires, { ...ppo, numMiniBatches: 3 }), cap),
@@ -122,7 +179,10 @@ describe("check", () => {
   for (const [name, root, line] of mistakes) {
     it(`says of a ${name} what is wrong, in one line`, () => {
       const found = lines(root)
-      assert.isTrue(found.some((problem) => typeof line === "string" ? problem === line : line.test(problem)), found.join("\n"))
+      assert.isTrue(
+        found.some((problem) => typeof line === "string" ? problem === line : line.test(problem)),
+        found.join("\n")
+      )
       assert.isTrue(found.every((problem) => !problem.includes("\n")), found.join("\n"))
     })
   }
@@ -131,21 +191,27 @@ describe("check", () => {
     const future = JSON.stringify({ keel: 1, root: "0", nodes: [{ id: "0", op: "Distil", params: {}, inputs: {} }] })
     const read = Pipeline.fromJson(future)
     assert.isTrue(Result.isFailure(read))
-    if (Result.isFailure(read)) assert.match(read.failure.message, /Distil 0: no such operation; there are Input, Cap, Source/)
+    if (Result.isFailure(read)) {
+      assert.match(read.failure.message, /Distil 0: no such operation; there are Input, Cap, Source/)
+    }
   })
 
   it("finds all mistakes of a pipeline at once, each at its node", () => {
-    const broken = Sft.make({ base: Pretrain.make({ text }, { ...pretrain, model: { ...model, heads: 3 }, steps: 0 }) } as never, {
-      batchSize: 0,
-      learningRate: -1,
-      epoch: 2
-    } as never)
+    const broken = Sft.make(
+      { base: Pretrain.make({ text }, { ...pretrain, model: { ...model, heads: 3 }, steps: 0 }) } as never,
+      {
+        batchSize: 0,
+        learningRate: -1,
+        epoch: 2
+      } as never
+    )
     const bad = Ppo.make({ ...wires, init: broken, held: prompts } as never, { ...ppo, beta: -1 })
     const root = Evaluate.make({ initial: sft, prompts } as never, { bad } as never, { gold, maxNewTokens: 0 })
     const result = check(root as Artifact.Any)
     assert.isTrue(Result.isFailure(result))
     if (!Result.isFailure(result)) return
-    const by = (op: string) => result.failure.problems.filter(({ stage }) => stage.startsWith(`${op}-`)).map(({ problem }) => problem)
+    const by = (op: string) =>
+      result.failure.problems.filter(({ stage }) => stage.startsWith(`${op}-`)).map(({ problem }) => problem)
     assert.lengthOf(by("sft"), 4)
     assert.isTrue(by("pretrain").some((problem) => problem.includes("steps")))
     assert.isTrue(by("ppo").some((problem) => problem.includes("beta")))
@@ -157,7 +223,10 @@ describe("check", () => {
   it("judges 200 nodes, every one of their caps included, in less than 100 ms", () => {
     let policy: Artifact.Any = sft
     while (Artifact.lineage(policy).length < 200) {
-      const next = Ppo.make({ ...wires, init: policy } as never, { ...ppo, seed: Artifact.lineage(policy).length } as never)
+      const next = Ppo.make(
+        { ...wires, init: policy } as never,
+        { ...ppo, seed: Artifact.lineage(policy).length } as never
+      )
       policy = Pipeline.cap(next as never, { kl: Kl.mnatsPerSequence<number>(100), from: policy } as never)
     }
     const took = Array.from({ length: 5 }, () => {

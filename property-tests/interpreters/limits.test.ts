@@ -23,7 +23,8 @@ const measured = ({ events }: Ran): ReadonlyArray<Measurement> =>
   events.flatMap((event) => event._tag === "Measured" ? [event.measurement] : [])
 const inStore = <A, E>(at: string, effect: Effect.Effect<A, E, Store>) =>
   Effect.runPromise(Effect.provide(effect, FileStore.layer(at).pipe(Layer.provide(NodeFileSystem.layer))))
-const is = <T extends string>(error: { readonly _tag: string }, tag: T): void => assert.strictEqual(error._tag, tag, String(error))
+const is = <T extends string>(error: { readonly _tag: string }, tag: T): void =>
+  assert.strictEqual(error._tag, tag, String(error))
 
 describe("a KL cap", () => {
   const greedy: TinyOptions = { cap: 20, beta: 0, learningRate: 0.01, steps: 12, measureEvery: 1 }
@@ -61,17 +62,24 @@ describe("a KL cap", () => {
     const with1 = engine()
     const codec = with1.codec(policy)
     const heldRows = tinyHeld
-    return measureKl(with1.policy(policy), with1.policy(initial), heldRows.map((prompt) => codec.encodePrompt(prompt)), {
-      samples: 8,
-      maxNewTokens: 6,
-      stop: codec.stop,
-      seed: `${keyOf(rl, limitsIn(root)(rl))}/measure/${step}`
-    }).mean
+    return measureKl(
+      with1.policy(policy),
+      with1.policy(initial),
+      heldRows.map((prompt) => codec.encodePrompt(prompt)),
+      {
+        samples: 8,
+        maxNewTokens: 6,
+        stop: codec.stop,
+        seed: `${keyOf(rl, limitsIn(root)(rl))}/measure/${step}`
+      }
+    ).mean
   }
   const tinyHeld = tales.prompts("held", "Prompts/held/0", 4).map(({ prompt }) => prompt)
 
   it("that the first measurement passes keeps the model that PPO started from", async () => {
-    const error = failed(await runs(tiny({ ...greedy, cap: 1, learningRate: 1, measureEvery: 4, steps: 4 }).root, folder()))
+    const error = failed(
+      await runs(tiny({ ...greedy, cap: 1, learningRate: 1, measureEvery: 4, steps: 4 }).root, folder())
+    )
     if (error._tag !== "KlBudgetExceeded") throw error
     assert.deepStrictEqual([error.step, error.keptStep], [4, 0])
     assert.include(error.kept, "started from")
@@ -104,7 +112,12 @@ describe("a cap on", () => {
   it("tokens ends the first stage that spends more, comparisons included, and says where its checkpoint is", async () => {
     // 16 answers of 6 tokens are more than 90; the 8 pairs of the reward model come after it.
     const compared = await exceeded({ tokens: 90 })
-    assert.deepStrictEqual([compared.stage.split("-")[0], compared.dimension, compared.spent, compared.cap], ["compare", "tokens", 96, 90])
+    assert.deepStrictEqual([compared.stage.split("-")[0], compared.dimension, compared.spent, compared.cap], [
+      "compare",
+      "tokens",
+      96,
+      90
+    ])
     const trained = await exceeded({ tokens: 130 })
     assert.deepStrictEqual([trained.stage.split("-")[0], trained.dimension], ["ppo", "tokens"])
     assert.isAbove(trained.spent, 130)
@@ -163,7 +176,9 @@ describe("what is not finite", () => {
     if (error._tag !== "Diverged") throw error
     assert.deepStrictEqual([error.stage, error.step, error.quantity, error.value], [label(rl), 3, "reward", "NaN"])
     assert.isTrue(error.kept.endsWith("step-3"), error.kept)
-    for (const { data } of (await read(join(error.kept, "policy"))).tensors.values()) assert.isTrue(data.every(Number.isFinite))
+    for (const { data } of (await read(join(error.kept, "policy"))).tensors.values()) {
+      assert.isTrue(data.every(Number.isFinite))
+    }
     assert.deepStrictEqual(readdirSync(at).filter((name) => name.startsWith("ppo-") && !name.endsWith(".partial")), [])
     succeeded(await runs(root, at))
     succeeded(await runs(root, other))
@@ -180,12 +195,21 @@ describe("what is not finite", () => {
     const tensors = new Map(weights.tensors)
     const { data, shape } = tensors.get("score.weight")!
     tensors.set("score.weight", { shape, data: data.map((x, i) => i === 0 ? NaN : x) })
-    await inStore(at, Effect.flatMap(Store, (store) => store.finish(reward.id, label(reward), { _tag: "Model", weights: { ...weights, tensors } })))
+    await inStore(
+      at,
+      Effect.flatMap(
+        Store,
+        (store) => store.finish(reward.id, label(reward), { _tag: "Model", weights: { ...weights, tensors } })
+      )
+    )
     const error = failed(await runs(root, at))
     if (error._tag !== "Diverged") throw error
     assert.deepStrictEqual([error.step, error.quantity, error.value], [0, "reward", "NaN"])
     assert.include(error.kept, "started from")
-    assert.deepStrictEqual(readdirSync(at).filter((name) => name.startsWith("ppo-") || name.startsWith("evaluate-")), [])
+    assert.deepStrictEqual(
+      readdirSync(at).filter((name) => name.startsWith("ppo-") || name.startsWith("evaluate-")),
+      []
+    )
   })
 
   it("as a gradient norm ends a stage of any kind before its weights are kept", async () => {
@@ -196,13 +220,21 @@ describe("what is not finite", () => {
         ...healthy,
         [which]: (weights: Weights) => {
           const model = healthy[which](weights)
-          return { ...model, step: (update: Parameters<typeof model.step>[0]) => (model.step(update), ++steps === 2 ? Infinity : 1) }
+          return {
+            ...model,
+            step: (update: Parameters<typeof model.step>[0]) => (model.step(update), ++steps === 2 ? Infinity : 1)
+          }
         }
       }
       const error = failed(await runs(tiny().root, folder(), { engine: broken }))
       is(error, "Diverged")
       if (error._tag !== "Diverged") continue
-      assert.deepStrictEqual([error.stage.split("-")[0], error.quantity, error.value, error.step], [op, "grad_norm", "Infinity", 1])
+      assert.deepStrictEqual([error.stage.split("-")[0], error.quantity, error.value, error.step], [
+        op,
+        "grad_norm",
+        "Infinity",
+        1
+      ])
     }
   })
 })

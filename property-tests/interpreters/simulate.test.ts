@@ -14,7 +14,10 @@ const held = Source.prompts(Source.tales({ split: "held", count: 8 }))
 /** PPO on a reward model of the world's gold reward, from the world's own language. */
 const recipe = (steps: number, cap = 20_000) => {
   const base = Checkpoint.huggingFace("world", "anywhere")
-  const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 64 })) }, { batchSize: 16, learningRate: 1e-3 })
+  const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 64 })) }, {
+    batchSize: 16,
+    learningRate: 1e-3
+  })
   const preferences = Source.preferences(Source.tales({ count: 400 }))
   const reward = RewardModeling.make({ init: sft, preferences }, { batchSize: 16, learningRate: 1e-3, epochs: 2 })
   const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
@@ -98,13 +101,16 @@ describe("any well-typed pipeline", () => {
           ended++
         }
 
-        const stages = (tag: "Started" | "Finished") => events.flatMap((event) => event._tag === tag ? [event.stage] : [])
+        const stages = (tag: "Started" | "Finished") =>
+          events.flatMap((event) => event._tag === tag ? [event.stage] : [])
         const [started, finished] = [stages("Started"), stages("Finished")]
         assert.strictEqual(new Set(started).size, started.length, "a node was made twice")
         const made = all.filter(({ node }) => !["Cap", "Source", "Checkpoint", "Input"].includes(node.op))
         if (Exit.isSuccess(exit)) assert.sameMembers(finished, made.map(label))
         // After its inputs: everything that a node is made from has finished before it starts.
-        const order = events.flatMap((event) => event._tag === "Started" || event._tag === "Finished" ? [`${event._tag} ${event.stage}`] : [])
+        const order = events.flatMap((event) =>
+          event._tag === "Started" || event._tag === "Finished" ? [`${event._tag} ${event.stage}`] : []
+        )
         for (const artifact of made) {
           const begins = order.indexOf(`Started ${label(artifact)}`)
           if (begins < 0) continue
@@ -117,7 +123,11 @@ describe("any well-typed pipeline", () => {
         // Caps are sound: a stage that finished was last measured within each of its caps, one that passed one did not finish.
         for (const stage of finished) {
           const last = new Map(
-            events.flatMap((event) => event._tag === "Measured" && event.measurement.stage === stage ? [[event.measurement.from, event.measurement]] : [])
+            events.flatMap((event) =>
+              event._tag === "Measured" && event.measurement.stage === stage
+                ? [[event.measurement.from, event.measurement]]
+                : []
+            )
           )
           if (stage.startsWith("ppo-")) assert.isAtLeast(last.size, 1, stage)
           for (const { cap, mean } of last.values()) assert.isAtMost(mean, cap)
@@ -131,7 +141,9 @@ describe("any well-typed pipeline", () => {
 
   it("of hundreds of nodes too", async () => {
     const drawn = fc.sample(pipelines({ atLeast: 300, steps: 400 }), { numRuns: 6, seed: 5 })
-    const root = drawn.map(({ root }) => root).sort((a, b) => Artifact.lineage(b).length - Artifact.lineage(a).length)[0]!
+    const root = drawn.map(({ root }) => root).sort((a, b) =>
+      Artifact.lineage(b).length - Artifact.lineage(a).length
+    )[0]!
     assert.isAbove(Artifact.lineage(root).length, 150)
     const exit = await Effect.runPromiseExit(simulate(root))
     if (Exit.isFailure(exit)) {

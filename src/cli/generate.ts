@@ -1,5 +1,8 @@
 import { Console, Effect } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
+import { UnusableData } from "../../dsl/Errors.ts"
+import { encodePrompts } from "../data/encode.ts"
+import { codecOf } from "../interpreters/checkpoints.ts"
 import { load } from "../model/checkpoint.ts"
 import { backends, engine as openEngine } from "./backend.ts"
 import { json } from "./options.ts"
@@ -35,13 +38,32 @@ export const generate = Command.make(
   Effect.fn(function*(options) {
     const weights = yield* load(options.model)
     const { engine } = yield* openEngine(options.backend)
-    const codec = engine.codec(weights)
+    const codec = yield* codecOf(engine, weights, options.model)
     const policy = yield* Effect.acquireRelease(
       Effect.sync(() => engine.policy(weights)),
       (policy) => Effect.sync(() => policy.dispose())
     )
-    const text = options.chat ? codec.chat([{ role: "user", content: options.prompt }]) : options.prompt
-    const prompt = codec.encodePrompt(text)
+    const messages = [{ role: "user", content: options.prompt }]
+    const text = options.chat
+      ? yield* Effect.try({
+        try: () => codec.chat(messages),
+        catch: (error) =>
+          new UnusableData({
+            stage: "generate",
+            problem: error instanceof Error ? error.message : String(error),
+            remedy: "Leave out --chat, or take a model with a chat template."
+          })
+      })
+      : options.prompt
+    const prompts = yield* encodePrompts({ stage: "generate", codec, context: policy.context }, [{ prompt: text }])
+    const prompt = prompts[0]!
+    if (prompt.length === 0) {
+      return yield* new UnusableData({
+        stage: "generate",
+        problem: "the prompt is empty and this model's tokenizer puts nothing in front",
+        remedy: "Give it a --prompt."
+      })
+    }
     const [sampled] = policy.sample([prompt], {
       maxNewTokens: options.maxTokens,
       temperature: options.greedy ? 0 : options.temperature,

@@ -1,6 +1,7 @@
-import { Context, type Effect, type FileSystem, type PlatformError } from "effect"
-import type { Weights } from "../engine/engine.ts"
-import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import { Context, Effect, type FileSystem, type PlatformError } from "effect"
+import { join } from "node:path"
+import type { Codec, Engine, Weights } from "../engine/engine.ts"
+import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 
 /** Where a `Checkpoint` comes from: a folder in `run`, the world's language in `simulate`. */
 export class Checkpoints extends Context.Service<Checkpoints, {
@@ -8,3 +9,17 @@ export class Checkpoints extends Context.Service<Checkpoints, {
     path: string
   ) => Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
 }>()("keel/Checkpoints") {}
+
+/** The tokenizer of a model that was loaded from `path`, held against the model's vocabulary. */
+export const codecOf = (engine: Engine, weights: Weights, path: string): Effect.Effect<Codec, BadCheckpoint> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(engine.codec(weights))
+    } catch (error) {
+      // Anything else is a bug.
+      if (!(error instanceof BadCheckpoint)) throw error
+      return Effect.fail(
+        new BadCheckpoint({ path: join(path, error.path), problem: error.problem, remedy: error.remedy })
+      )
+    }
+  })

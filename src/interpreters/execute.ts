@@ -32,7 +32,7 @@ import { Store, type StoreError } from "../store/store.ts"
 import type { Scope } from "../training/scope.ts"
 import { check, type Refused } from "./check.ts"
 import { type Limits, limitsIn } from "./limits.ts"
-import { Checkpoints } from "./checkpoints.ts"
+import { Checkpoints, codecOf } from "./checkpoints.ts"
 
 /** All that making a pipeline can end with. */
 export type ExecuteError =
@@ -127,7 +127,11 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
         Cap: () => make(wire("of")),
         Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
           Effect.map(dataOf(artifact, role), (dataset) => ({ _tag: "Data", dataset })),
-        Checkpoint: ({ path }) => Effect.map(checkpoints.load(path), model),
+        Checkpoint: Effect.fnUntraced(function*({ path }) {
+          const weights = yield* checkpoints.load(path)
+          yield* codecOf(engine, weights, path)
+          return model(weights)
+        }),
         Pretrain: Effect.fnUntraced(function*(stage) {
           return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text") }, scope))
         }),
