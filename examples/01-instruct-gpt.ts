@@ -34,7 +34,7 @@ const reward = RewardModeling.make({
 }, { epochs: 2, batchSize: 32, learningRate: 6e-3, schedule: "cosine", warmupSteps: 20, maxGradNorm: 0.3 })
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
-  allowance: Kl.mnatsPerSequence(8_000),
+  allowance: Kl.mnatsPerSequence(10_000),
   beta: 0.05,
   steps: 100,
   batchSize: 64,
@@ -47,7 +47,7 @@ const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts,
   maxNewTokens
 })
 
-const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(8_000), from: sft })
+const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(10_000), from: sft })
 
 export default Pipeline.runnable(Evaluate.make(
   {
