@@ -1,4 +1,4 @@
-import { Cause, Effect, Exit } from "effect"
+import { Cause, Effect, Exit, Result } from "effect"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -61,10 +61,23 @@ describe("PPO in the simulator", () => {
     assert.isAbove(many.gold, many.start)
   })
 
-  it("passes a cap that is below where it goes, and says so", async () => {
-    const exit = await Effect.runPromiseExit(simulate(recipe(30, 30).root))
+  it("that creeps over its cap ends at the first measurement above it", async () => {
+    const kl: Array<number> = []
+    let { root }: { root: Artifact.Any } = recipe(60, 100)
+    for (const [path, value] of [["ppo.measureEvery", 1], ["ppo.learningRate", 1e-4]] as const) {
+      root = Result.getOrThrow(Pipeline.set(root, path, value))
+    }
+    const exit = await Effect.runPromiseExit(simulate(root, {
+      onEvent: (event) => event._tag === "Measured" && kl.push(event.measurement.mean)
+    }))
     const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
     assert.isTrue(reason?._tag === "Fail" && reason.error._tag === "KlBudgetExceeded")
+    console.log(kl.join(" "))
+    assert.isAbove(kl.length, 3)
+    assert.isAtMost(Math.max(...kl.slice(0, -1)), 0.1)
+    assert.isAbove(kl.at(-1)!, 0.1)
+    // So slowly that a cap half as large again would have been passed later.
+    assert.isBelow(kl.at(-1)!, 0.15)
   })
 
   it("gives the same events and the same numbers every time", async () => {
