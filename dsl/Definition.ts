@@ -30,8 +30,17 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
 
 /** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */
 const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Readonly<Record<string, Schema.Json>> => {
-  const { _tag, ...untagged } = { ...params, ...new schema(params, { disableChecks: true }) }
+  const { _tag, ...untagged }: Record<string, unknown> = { ...params, ...defaulted(schema, params) }
   return JSON.parse(JSON.stringify(untagged)) as Record<string, Schema.Json>
+}
+
+/** Nothing for parameters of a wrong type: they stay as they were written, for `check` to report. */
+const defaulted = (schema: Params, params: Readonly<Record<string, unknown>>): object => {
+  try {
+    return new schema(params, { disableChecks: true })
+  } catch {
+    return {}
+  }
 }
 
 /** The node of one use of an operation. Wires that were left out are absent. */

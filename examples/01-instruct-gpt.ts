@@ -34,9 +34,9 @@ const reward = RewardModeling.make({
 }, { epochs: 2, batchSize: 32, learningRate: 6e-3, schedule: "cosine", warmupSteps: 20, maxGradNorm: 0.3 })
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
-  allowance: Kl.mnatsPerSequence(10_000),
-  beta: 0.05,
-  steps: 100,
+  allowance: Kl.mnatsPerSequence(12_000),
+  beta: 0.1,
+  steps: 80,
   batchSize: 64,
   numMiniBatches: 2,
   numPpoEpochs: 2,
@@ -47,7 +47,7 @@ const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts,
   maxNewTokens
 })
 
-const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(10_000), from: sft })
+const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(12_000), from: sft })
 
 export default Pipeline.runnable(Evaluate.make(
   {

@@ -8,7 +8,7 @@ import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
-import type { UnusableData } from "../Errors.ts"
+import type { BudgetExceeded, UnusableData } from "../Errors.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
@@ -48,5 +48,5 @@ export const make = <const W extends Connected>(
   Artifact.OpenOf<W[keyof W]>,
   Artifact.UncappedOf<W[keyof W]> | Compute,
   0,
-  Artifact.ErrorOf<W[keyof W]> | UnusableData
+  Artifact.ErrorOf<W[keyof W]> | UnusableData | BudgetExceeded
 > => build(definition, connected, params) as never

@@ -8,7 +8,7 @@ import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
-import type { UnusableData } from "../Errors.ts"
+import type { BudgetExceeded, UnusableData } from "../Errors.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, or, Seed } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
@@ -69,7 +69,7 @@ export const make = <const W extends Connected, const M extends Connected>(
   Artifact.OpenOf<W[keyof W] | M[keyof M]>,
   Artifact.UncappedOf<W[keyof W] | M[keyof M]> | Compute,
   Artifact.AllottedOf<M[keyof M]>,
-  Artifact.ErrorOf<W[keyof W] | M[keyof M]> | UnusableData
+  Artifact.ErrorOf<W[keyof W] | M[keyof M]> | UnusableData | BudgetExceeded
 > =>
   build(
     definition,

@@ -72,7 +72,6 @@ describe("PPO in the simulator", () => {
     }))
     const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
     assert.isTrue(reason?._tag === "Fail" && reason.error._tag === "KlBudgetExceeded")
-    console.log(kl.join(" "))
     assert.isAbove(kl.length, 3)
     assert.isAtMost(Math.max(...kl.slice(0, -1)), 0.1)
     assert.isAbove(kl.at(-1)!, 0.1)

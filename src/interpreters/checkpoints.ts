@@ -11,7 +11,11 @@ export class Checkpoints extends Context.Service<Checkpoints, {
 }>()("keel/Checkpoints") {}
 
 /** The tokenizer of a model that was loaded from `path`, held against the model's vocabulary. */
-export const codecOf = (engine: Engine, weights: Weights, path: string): Effect.Effect<Codec, BadCheckpoint> =>
+export const codecOf = (
+  engine: Pick<Engine, "codec">,
+  weights: Weights,
+  path: string
+): Effect.Effect<Codec, BadCheckpoint> =>
   Effect.suspend(() => {
     try {
       return Effect.succeed(engine.codec(weights))

@@ -11,11 +11,19 @@ import type { BadData } from "../data/badData.ts"
 import { Datasets } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import type { Weights } from "../engine/engine.ts"
 import { load } from "../model/checkpoint.ts"
+import { modelConfig } from "../model/config.ts"
+import { codec } from "../model/tokenizer.ts"
+import { codecOf } from "./checkpoints.ts"
 import { check, type Problem, Refused } from "./check.ts"
 
 /** Which template will render a conversation does not matter to whether its rows can be read. */
 const anyChat: Chat = (messages) => messages.map(({ content }) => content).join("\n")
+
+/** The tokenizer must fit the model too. */
+const tokenizerOf = (weights: Weights, path: string) =>
+  Effect.asVoid(codecOf({ codec: ({ config, tokenizer }) => codec(tokenizer, modelConfig(config)) }, weights, path))
 
 /** Fails with every mistake of the description, or else with every input that cannot be read. */
 export const preflight = Effect.fn("preflight")(function*(root: Artifact.Any) {
@@ -29,7 +37,7 @@ export const preflight = Effect.fn("preflight")(function*(root: Artifact.Any) {
       stage._tag === "Source"
         ? Effect.asVoid(datasets.load(stage.role, stage.origin, anyChat))
         : stage._tag === "Checkpoint"
-        ? Effect.asVoid(load(stage.path))
+        ? Effect.flatMap(load(stage.path), (weights) => tokenizerOf(weights, stage.path))
         : Effect.void
     yield* Effect.catch(
       read,
