@@ -7,7 +7,7 @@ import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, S
 
 const gold = Gold.tales
 const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 1500 }))
+const prompts = Source.prompts(Source.tales({ split: "train", count: 3000 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 
 const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
@@ -30,13 +30,13 @@ const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales(
 
 const reward = RewardModeling.make({
   init: base,
-  preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 4, maxNewTokens })
+  preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 3, maxNewTokens })
 }, { epochs: 2, batchSize: 32, learningRate: 6e-3, schedule: "cosine", warmupSteps: 20, maxGradNorm: 0.3 })
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
-  allowance: Kl.mnatsPerSequence(12_000),
-  beta: 0.1,
-  steps: 80,
+  allowance: Kl.mnatsPerSequence(6_000),
+  beta: 0.15,
+  steps: 50,
   batchSize: 64,
   numMiniBatches: 2,
   numPpoEpochs: 2,
@@ -47,7 +47,7 @@ const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts,
   maxNewTokens
 })
 
-const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(12_000), from: sft })
+const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(6_000), from: sft })
 
 export default Pipeline.runnable(Evaluate.make(
   {
