@@ -1,9 +1,9 @@
 /** The one place where a concrete backend is chosen. */
-import { Data, Effect } from "effect"
+import { Console, Data, Effect } from "effect"
 import { transformer } from "../engine/transformer/transformer.ts"
 import type { Backend } from "../tensor/backend.ts"
 
-export const backends = ["auto", "wasm", "reference"] as const
+export const backends = ["auto", "native", "wasm", "reference"] as const
 export type BackendName = typeof backends[number]
 
 /** A backend that does not work here. */
@@ -16,19 +16,47 @@ export class BackendUnavailable
   }
 }
 
-const open = (name: BackendName): Promise<Backend> => {
-  switch (name) {
-    case "auto":
-    case "wasm":
-      return import("../tensor/wasm/wasm.ts").then(({ wasm }) => wasm())
-    case "reference":
-      return import("../tensor/reference.ts").then(({ reference }) => reference())
-  }
+export interface BackendOptions {
+  /** Threads; the cores of the machine unless given. `reference` has one. */
+  readonly threads?: number
 }
 
-/** A transformer engine on a backend, closed with the scope. `auto` is the fastest there is: `wasm`. */
-export const engine = (name: BackendName) =>
+const open = {
+  native: (options: BackendOptions): Promise<Backend> =>
+    import("../tensor/native/native.ts").then(({ native }) => native(options)),
+  wasm: (options: BackendOptions): Promise<Backend> =>
+    import("../tensor/wasm/wasm.ts").then(({ wasm }) => wasm(options)),
+  reference: (): Promise<Backend> => import("../tensor/reference.ts").then(({ reference }) => reference())
+}
+
+/** Opens a backend and checks that it computes what `reference` does. */
+const opened = (name: Exclude<BackendName, "auto">, options: BackendOptions) =>
   Effect.acquireRelease(
-    Effect.tryPromise({ try: () => open(name), catch: (cause) => new BackendUnavailable({ name, cause }) }),
+    Effect.tryPromise({
+      try: async () => {
+        const backend = await open[name](options)
+        if (name !== "reference") {
+          const { selfTest } = await import("../tensor/selfTest.ts")
+          selfTest(backend)
+        }
+        return backend
+      },
+      catch: (cause) => new BackendUnavailable({ name, cause })
+    }),
     (backend) => Effect.sync(() => backend.dispose())
-  ).pipe(Effect.map((backend) => ({ backend: backend.name, engine: transformer(backend) })))
+  )
+
+/** The backend asked for, closed with the scope. `auto` is the fastest that passes its self-test: native, then wasm. */
+export const backend = Effect.fnUntraced(function*(name: BackendName, options: BackendOptions = {}) {
+  if (name !== "auto") return yield* opened(name, options)
+  return yield* opened("native", options).pipe(
+    Effect.catchTag("BackendUnavailable", ({ cause }) =>
+      Console.error(`No native backend (${cause instanceof Error ? cause.message : String(cause)}); using wasm.`).pipe(
+        Effect.andThen(opened("wasm", options))
+      ))
+  )
+})
+
+/** A transformer engine on a backend. */
+export const engine = (name: BackendName, options: BackendOptions = {}) =>
+  backend(name, options).pipe(Effect.map((backend) => ({ backend: backend.name, engine: transformer(backend) })))

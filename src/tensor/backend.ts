@@ -77,11 +77,31 @@ export interface AdamW {
   readonly gradScale: number
 }
 
+/**
+ * In what the factors of matrix products (`linear`, `head` and their gradients) are rounded before they are multiplied: not at
+ * all, or to bfloat16 (8 bits of mantissa). Everything that is stored, and every sum, stays as it is.
+ */
+export type Precision = "f32" | "bf16"
+
+/** Shape of a choice of tokens. */
+export interface SampleShape {
+  readonly rows: number
+  readonly vocab: number
+  /** 0 is greedy: the most likely token, the lowest id of equals. */
+  readonly temperature: number
+}
+
 export interface Backend {
   /** `reference`, `wasm`, ... as `--backend` takes it. */
   readonly name: string
   /** Bytes of one real number: 4 or 8. */
   readonly realBytes: number
+  /** Most bytes it can ever hold, whatever the machine has. */
+  readonly addressable: number
+  /** The precisions it offers; "f32" always. */
+  readonly precisions: ReadonlyArray<Precision>
+  /** The same backend and memory with its products in `precision`; throws when it does not offer that one. */
+  readonly at: (precision: Precision) => Backend
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Allocates reals with unspecified contents; they live until `free`. */
@@ -117,7 +137,7 @@ export interface Backend {
   readonly embedBackward: (dTable: Tensor, dOut: Tensor, ids: Ints, dim: number) => void
 
   // ── linear ────────────────────────────────────────────────────────────────────────────────────────────────────────
-  /** out[n, :] = w x[n, :] + bias; x is [rows, inputs], w [outputs, inputs]. */
+  /** out[n, :] = w x[n, :] + bias + residual[n, :]; x is [rows, inputs], w [outputs, inputs]. */
   readonly linear: (
     out: Tensor,
     x: Tensor,
@@ -125,7 +145,23 @@ export interface Backend {
     bias: Tensor | null,
     rows: number,
     inputs: number,
-    outputs: number
+    outputs: number,
+    residual?: Tensor | null
+  ) => void
+  /** Length of `packWeight`'s output. */
+  readonly packedLength: (inputs: number, outputs: number) => number
+  /** packed = w as `linearPacked` reads it best, which only the backend knows: for weights that many small products share. */
+  readonly packWeight: (packed: Tensor, w: Tensor, inputs: number, outputs: number) => void
+  /** `linear` with a packed weight. */
+  readonly linearPacked: (
+    out: Tensor,
+    x: Tensor,
+    packed: Tensor,
+    bias: Tensor | null,
+    rows: number,
+    inputs: number,
+    outputs: number,
+    residual?: Tensor | null
   ) => void
   /** dX = dOut w (or += when `accumulate`); dW += dOutᵀ x; dBias += column sums of dOut. A null output is not computed. */
   readonly linearBackward: (
@@ -239,6 +275,18 @@ export interface Backend {
     targets: Ints,
     lse: Tensor,
     shape: HeadShape
+  ) => void
+  /**
+   * Chooses a token for each row of logits [rows, vocab]: the first whose cumulative probability, at the temperature, exceeds
+   * u = uniforms[n, 0] + uniforms[n, 1] in [0, 1) (in two parts, because one float is too coarse for the tail of a large
+   * vocabulary). `tokens` are ids as reals; `logps` their log-probabilities at temperature 1, nats. Rows with NaN choose
+   * some token and have a NaN logp.
+   */
+  readonly sample: (
+    out: { readonly tokens: Tensor; readonly logps: Tensor },
+    logits: Tensor,
+    uniforms: Tensor,
+    shape: SampleShape
   ) => void
   /** out[i] = x[rows[i], :]; x is [N, dim]. */
   readonly gatherRows: (out: Tensor, x: Tensor, rows: Ints, dim: number) => void

@@ -7,6 +7,7 @@ import { linear, linearBiasGradient, linearInputGradient, linearWeightGradient }
 import { intsOf, makeMemory, realsOf, rowsOf } from "./reference/memory.ts"
 import { rmsNorm, rmsNormBackward } from "./reference/rmsNorm.ts"
 import { rope } from "./reference/rope.ts"
+import { sample } from "./reference/sample.ts"
 import { swiglu, swigluBackward } from "./reference/swiglu.ts"
 
 const require = (condition: boolean, kernel: string, complaint: string): void => {
@@ -61,9 +62,26 @@ const checkHead = (kernel: string, shape: HeadShape): void =>
  */
 export const reference = (): Backend => {
   const memory = makeMemory()
-  return {
+  const product = (kernel: string): Backend["linear"] => (out, x, w, bias, rows, inputs, outputs, residual = null) =>
+    linear(
+      realsOf(kernel, "out", out, rows * outputs),
+      realsOf(kernel, "x", x, rows * inputs),
+      realsOf(kernel, "w", w, outputs * inputs),
+      bias === null ? null : realsOf(kernel, "bias", bias, outputs),
+      rows,
+      inputs,
+      outputs,
+      residual === null ? null : realsOf(kernel, "residual", residual, rows * outputs)
+    )
+  const backend: Backend = {
     name: "reference",
     realBytes: 8,
+    addressable: Infinity,
+    precisions: ["f32"],
+    at: (precision) => {
+      require(precision === "f32", "at", `no precision ${precision}: everything is in double precision`)
+      return backend
+    },
     ...memory,
     zero: (of) => void realsOf("zero", "of", of).fill(0),
     dispose: () => {},
@@ -99,16 +117,13 @@ export const reference = (): Backend => {
       )
     },
 
-    linear: (out, x, w, bias, rows, inputs, outputs) =>
-      linear(
-        realsOf("linear", "out", out, rows * outputs),
-        realsOf("linear", "x", x, rows * inputs),
-        realsOf("linear", "w", w, outputs * inputs),
-        bias === null ? null : realsOf("linear", "bias", bias, outputs),
-        rows,
-        inputs,
-        outputs
+    linear: product("linear"),
+    packedLength: (inputs, outputs) => inputs * outputs,
+    packWeight: (packed, w, inputs, outputs) =>
+      realsOf("packWeight", "packed", packed, inputs * outputs).set(
+        realsOf("packWeight", "w", w, inputs * outputs)
       ),
+    linearPacked: product("linearPacked"),
     linearBackward: (out, dOut, x, w, rows, inputs, outputs) => {
       const kernel = "linearBackward"
       const gradient = realsOf(kernel, "dOut", dOut, rows * outputs)
@@ -250,6 +265,17 @@ export const reference = (): Backend => {
         shape
       )
     },
+    sample: (out, logits, uniforms, shape) => {
+      const { rows, temperature, vocab } = shape
+      require(temperature >= 0 && vocab > 0, "sample", `temperature ${temperature}, vocab ${vocab}`)
+      sample(
+        realsOf("sample", "tokens", out.tokens, rows),
+        realsOf("sample", "logps", out.logps, rows),
+        realsOf("sample", "logits", logits, rows * vocab),
+        realsOf("sample", "uniforms", uniforms, 2 * rows),
+        shape
+      )
+    },
     gatherRows: (out, x, rows, dim) => {
       const count = rowsOf("gatherRows", "x", x, dim)
       embed(
@@ -282,4 +308,5 @@ export const reference = (): Backend => {
       )
     }
   }
+  return backend
 }

@@ -40,12 +40,12 @@ INLINE void decode_mix(float *out, const float *p, const float *v, long stride, 
   long e = 0;
   for (; e + MIX_VECS * LANES <= dim; e += MIX_VECS * LANES) {
     vec sum[MIX_VECS];
-    _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) sum[i] = LD(out + e + i * LANES);
+    UNROLL for (int i = 0; i < MIX_VECS; i++) sum[i] = LD(out + e + i * LANES);
     for (long j = 0; j < n; j++) {
       vec x = LD_SPLAT(p + j);
-      _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) sum[i] = FMA(x, LD(v + j * stride + e + i * LANES), sum[i]);
+      UNROLL for (int i = 0; i < MIX_VECS; i++) sum[i] = FMA(x, LD(v + j * stride + e + i * LANES), sum[i]);
     }
-    _Pragma("unroll") for (int i = 0; i < MIX_VECS; i++) ST(out + e + i * LANES, sum[i]);
+    UNROLL for (int i = 0; i < MIX_VECS; i++) ST(out + e + i * LANES, sum[i]);
   }
   for (; e + LANES <= dim; e += LANES) {
     vec sum = LD(out + e);

@@ -1,5 +1,6 @@
-// Matrix products. C [M, N] is computed in tiles of TILE_ROWS x TILE_COLS that stay in registers while k runs; every element
-// is a sum over k in order, in blocks of BLOCK_K.
+// Matrix products. C [M, N] is computed in tiles of up to TILE_ROWS x TILE_COLS that stay in registers while k runs; every
+// element is a sum over k in order, in blocks of BLOCK_K, whatever tile it falls into: a row's result does not depend on the
+// rows beside it. Rows are divided into tiles of almost equal height, so that 16 rows are 8 + 8 and not 14 + 2.
 #include "gemm.h"
 
 static void pack_rows(float *packed, const float *b, long stride, long K, long N) {
@@ -8,7 +9,7 @@ static void pack_rows(float *packed, const float *b, long stride, long K, long N
     long width = min_of(TILE_COLS, N - n);
     if (width == TILE_COLS) {
       for (long k = 0; k < K; k++)
-        for (int v = 0; v < TILE_VECS; v++) ST(packed + k * TILE_COLS + v * LANES, LD(from + k * stride + v * LANES));
+        UNROLL for (int v = 0; v < TILE_VECS; v++) ST(packed + k * TILE_COLS + v * LANES, LD(from + k * stride + v * LANES));
     } else {
       for (long k = 0; k < K; k++)
         for (long j = 0; j < TILE_COLS; j++) packed[k * TILE_COLS + j] = j < width ? from[k * stride + j] : 0;
@@ -19,109 +20,151 @@ static void pack_rows(float *packed, const float *b, long stride, long K, long N
 static void pack_columns(float *packed, const float *b, long stride, long K, long N) {
   for (long n = 0; n < N; n += TILE_COLS, packed += K * TILE_COLS) {
     const float *from = b + n * stride;
-    long width = min_of(TILE_COLS, N - n), k = 0;
-    if (width == TILE_COLS)
-      for (; k + TRANSPOSE <= K; k += TRANSPOSE)
-        for (long j = 0; j < TILE_COLS; j += TRANSPOSE)
-          transpose(from + j * stride + k, stride, packed + k * TILE_COLS + j, TILE_COLS);
+    long width = min_of(TILE_COLS, N - n), whole = width / TRANSPOSE * TRANSPOSE, k = 0;
+    for (; k + TRANSPOSE <= K; k += TRANSPOSE) {
+      for (long j = 0; j < whole; j += TRANSPOSE)
+        transpose(from + j * stride + k, stride, packed + k * TILE_COLS + j, TILE_COLS);
+      for (long i = k; i < k + TRANSPOSE; i++)
+        for (long j = whole; j < TILE_COLS; j++) packed[i * TILE_COLS + j] = j < width ? from[j * stride + i] : 0;
+    }
     for (; k < K; k++)
       for (long j = 0; j < TILE_COLS; j++) packed[k * TILE_COLS + j] = j < width ? from[j * stride + k] : 0;
   }
 }
 
-// One step of a tile: c[i] += a[i] · b for one k. `a` gives row i as a[i][0] when rows are apart, or a[0][i] when side by side.
-#define STEP(A)                                                        \
-  {                                                                    \
-    vec row[TILE_VECS];                                                \
-    _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) row[v] = LD(b + v * LANES); \
-    _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++) {            \
-      vec x = LD_SPLAT(A);                                             \
-      _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) { \
-        sum[i][v] = FMA(x, row[v], sum[i][v]);                         \
-        PIN(sum[i][v]);                                                \
-      }                                                                \
-    }                                                                  \
-    b += TILE_COLS;                                                    \
-  }
-
-#define TILE_SUMS                \
-  vec sum[TILE_ROWS][TILE_VECS]; \
-  _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++) _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) sum[i][v] = SPLAT(0);
-
-// c[m, n] (+)= sum[m][n] for the `rows` x `cols` of the tile that exist.
-INLINE void store_tile(float *c, long stride, vec sum[TILE_ROWS][TILE_VECS], long rows, long cols, int accumulate) {
-  if (rows == TILE_ROWS && cols == TILE_COLS) {
-    if (accumulate) {
-      _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++)
-        _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++)
-          ST(c + i * stride + v * LANES, ADD(LD(c + i * stride + v * LANES), sum[i][v]));
-    } else {
-      _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++)
-        _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) ST(c + i * stride + v * LANES, sum[i][v]);
-    }
+// c[m, n] = sum[m][n] + what it is added to, for the `rows` x `cols` of the tile that exist.
+INLINE void store_tile(float *c, long stride, vec sum[TILE_ROWS][TILE_VECS], const int rows, long cols, addends plus) {
+  const float *base = plus.accumulate ? c : plus.residual;
+  if (cols < TILE_COLS) {
+    float tile[TILE_ROWS * TILE_COLS];
+    UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int v = 0; v < TILE_VECS; v++) ST(tile + i * TILE_COLS + v * LANES, sum[i][v]);
+    for (long i = 0; i < rows; i++)
+      for (long j = 0; j < cols; j++) {
+        float x = tile[i * TILE_COLS + j];
+        if (plus.bias) x += plus.bias[j];
+        c[i * stride + j] = base ? x + base[i * stride + j] : x;
+      }
     return;
   }
-  float tile[TILE_ROWS * TILE_COLS];
-  _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++)
-    _Pragma("unroll") for (int v = 0; v < TILE_VECS; v++) ST(tile + i * TILE_COLS + v * LANES, sum[i][v]);
-  for (long i = 0; i < rows; i++)
-    for (long j = 0; j < cols; j++) {
-      float x = tile[i * TILE_COLS + j];
-      c[i * stride + j] = accumulate ? c[i * stride + j] + x : x;
+  if (plus.bias)
+    UNROLL for (int v = 0; v < TILE_VECS; v++) {
+      vec bias = LD(plus.bias + v * LANES);
+      UNROLL for (int i = 0; i < rows; i++) sum[i][v] = ADD(sum[i][v], bias);
     }
+  if (base) {
+    UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int v = 0; v < TILE_VECS; v++)
+        ST(c + i * stride + v * LANES, ADD(sum[i][v], LD(base + i * stride + v * LANES)));
+  } else {
+    UNROLL for (int i = 0; i < rows; i++)
+      UNROLL for (int v = 0; v < TILE_VECS; v++) ST(c + i * stride + v * LANES, sum[i][v]);
+  }
 }
 
-// A tile of A B where rows of A are `stride` apart. Rows that do not exist repeat the last one and are not stored.
-static void tile_rows(float *c, long c_stride, const float *a, long stride, const float *b, long K, long rows, long cols,
-                      int accumulate) {
+// One step of a tile: c[i] += A · b for one k (for one pair of k when the elements are pairs of bfloat16).
+#define STEP(A)                                                    \
+  {                                                                \
+    vec row[TILE_VECS];                                            \
+    UNROLL for (int v = 0; v < TILE_VECS; v++) row[v] = LD(b + v * LANES); \
+    UNROLL for (int i = 0; i < rows; i++) {                        \
+      vec x = LD_SPLAT(A);                                         \
+      UNROLL for (int v = 0; v < TILE_VECS; v++) {                 \
+        sum[i][v] = pairs ? DOT_PAIRS(x, row[v], sum[i][v]) : FMA(x, row[v], sum[i][v]); \
+        PIN(sum[i][v]);                                            \
+      }                                                            \
+    }                                                              \
+    b += TILE_COLS;                                                \
+  }
+
+// A tile of A B where rows of A are `stride` apart. A pointer serves POINTER_ROWS rows.
+INLINE void tile_rows(const int rows, const int pairs, float *c, long c_stride, const float *a, long stride, const float *b,
+                      long K, long cols, addends plus) {
   const float *at[TILE_ROWS];
-  _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++) at[i] = a + (i < rows ? i : rows - 1) * stride;
-  TILE_SUMS
+  vec sum[TILE_ROWS][TILE_VECS];
+  UNROLL for (int i = 0; i < rows; i += POINTER_ROWS) at[i] = a + i * stride;
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < TILE_VECS; v++) sum[i][v] = SPLAT(0);
+#define A_ROW(i) at[(i) / POINTER_ROWS * POINTER_ROWS] + (i) % POINTER_ROWS * stride
   long k = 0;
   for (; k + 4 <= K; k += 4) {
-    STEP(at[i])
-    STEP(at[i] + 1)
-    STEP(at[i] + 2)
-    STEP(at[i] + 3)
-    _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++) at[i] += 4;
+    STEP(A_ROW(i))
+    STEP(A_ROW(i) + 1)
+    STEP(A_ROW(i) + 2)
+    STEP(A_ROW(i) + 3)
+    UNROLL for (int i = 0; i < rows; i += POINTER_ROWS) at[i] += 4;
   }
   for (; k < K; k++) {
-    STEP(at[i])
-    _Pragma("unroll") for (int i = 0; i < TILE_ROWS; i++) at[i]++;
+    STEP(A_ROW(i))
+    UNROLL for (int i = 0; i < rows; i += POINTER_ROWS) at[i]++;
   }
-  store_tile(c, c_stride, sum, rows, cols, accumulate);
+  store_tile(c, c_stride, sum, rows, cols, plus);
 }
 
 // A tile of Aᵀ B where the rows of Aᵀ lie side by side and successive k are `stride` apart.
-static void tile_columns(float *c, long c_stride, const float *a, long stride, const float *b, long K, long rows, long cols,
-                         int accumulate) {
-  TILE_SUMS
-  if (rows == TILE_ROWS) {
-    for (long k = 0; k < K; k++, a += stride) STEP(a + i)
-  } else {
-    for (long k = 0; k < K; k++, a += stride) STEP(a + (i < rows ? i : rows - 1))
+INLINE void tile_columns(const int rows, const int pairs, float *c, long c_stride, const float *a, long stride,
+                         const float *b, long K, long cols, addends plus) {
+  vec sum[TILE_ROWS][TILE_VECS];
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < TILE_VECS; v++) sum[i][v] = SPLAT(0);
+  for (long k = 0; k < K; k++, a += stride) STEP(a + i)
+  store_tile(c, c_stride, sum, rows, cols, plus);
+}
+
+// One function for every height of a tile, so that the height is a constant in each.
+#define TILE_OF(kind, suffix, pairs, rows)                                                                                 \
+  static __attribute__((noinline)) void kind##suffix##_##rows(float *c, long c_stride, const float *a, long stride,       \
+                                                              const float *b, long K, long cols, addends plus) {          \
+    kind(rows, pairs, c, c_stride, a, stride, b, K, cols, plus);                                                          \
   }
-  store_tile(c, c_stride, sum, rows, cols, accumulate);
+typedef void (*tile)(float *c, long c_stride, const float *a, long stride, const float *b, long K, long cols, addends plus);
+#if TILE_ROWS == 14
+#define TILES_OF(kind, suffix, pairs)                                                                                      \
+  TILE_OF(kind, suffix, pairs, 1) TILE_OF(kind, suffix, pairs, 2) TILE_OF(kind, suffix, pairs, 3)                         \
+  TILE_OF(kind, suffix, pairs, 4) TILE_OF(kind, suffix, pairs, 5) TILE_OF(kind, suffix, pairs, 6)                         \
+  TILE_OF(kind, suffix, pairs, 7) TILE_OF(kind, suffix, pairs, 8) TILE_OF(kind, suffix, pairs, 9)                         \
+  TILE_OF(kind, suffix, pairs, 10) TILE_OF(kind, suffix, pairs, 11) TILE_OF(kind, suffix, pairs, 12)                      \
+  TILE_OF(kind, suffix, pairs, 13) TILE_OF(kind, suffix, pairs, 14)                                                       \
+  static const tile kind##suffix##_of[] = {0,                                                                             \
+    kind##suffix##_1, kind##suffix##_2, kind##suffix##_3, kind##suffix##_4, kind##suffix##_5, kind##suffix##_6,           \
+    kind##suffix##_7, kind##suffix##_8, kind##suffix##_9, kind##suffix##_10, kind##suffix##_11, kind##suffix##_12,        \
+    kind##suffix##_13, kind##suffix##_14};
+#else
+#define TILES_OF(kind, suffix, pairs)                                                                                      \
+  TILE_OF(kind, suffix, pairs, 1) TILE_OF(kind, suffix, pairs, 2) TILE_OF(kind, suffix, pairs, 3)                         \
+  TILE_OF(kind, suffix, pairs, 4) TILE_OF(kind, suffix, pairs, 5) TILE_OF(kind, suffix, pairs, 6)                         \
+  static const tile kind##suffix##_of[] = {0,                                                                             \
+    kind##suffix##_1, kind##suffix##_2, kind##suffix##_3, kind##suffix##_4, kind##suffix##_5, kind##suffix##_6};
+#endif
+TILES_OF(tile_rows, , 0)
+TILES_OF(tile_columns, , 0)
+
+// All tiles of C [M, N]; row m of A begins at a + m · m_step, and blocks of BLOCK_K are k_step · BLOCK_K apart.
+INLINE void multiply(const tile *tiles, float *c, long c_stride, const float *a, long stride, long m_step, long k_step,
+                     const float *packed, long K_packed, long M, long N, long K, addends plus) {
+  for (long k = 0; k < K; k += BLOCK_K) {
+    long kk = min_of(BLOCK_K, K - k);
+    addends added = k > 0 ? (addends){1, 0, 0} : plus;
+    for (long m0 = 0; m0 < M; m0 += BLOCK_M) {
+      long mm = min_of(BLOCK_M, M - m0), count = (mm + TILE_ROWS - 1) / TILE_ROWS;
+      for (long n = 0; n < N; n += TILE_COLS)
+        for (long i = 0; i < count; i++) {
+          long m = m0 + mm * i / count, rows = m0 + mm * (i + 1) / count - m;
+          addends here = {added.accumulate, added.bias ? added.bias + n : 0,
+                          added.residual ? added.residual + m * c_stride + n : 0};
+          tiles[rows](c + m * c_stride + n, c_stride, a + m * m_step + k * k_step, stride,
+                      packed + n * K_packed + k * TILE_COLS, kk, min_of(TILE_COLS, N - n), here);
+        }
+    }
+  }
 }
 
 static void multiply_rows(float *c, long c_stride, const float *a, long stride, const float *packed, long K_packed, long M,
                           long N, long K, int accumulate) {
-  for (long k = 0; k < K; k += BLOCK_K)
-    for (long m0 = 0; m0 < M; m0 += BLOCK_M)
-      for (long n = 0; n < N; n += TILE_COLS)
-        for (long m = m0; m < min_of(M, m0 + BLOCK_M); m += TILE_ROWS)
-          tile_rows(c + m * c_stride + n, c_stride, a + m * stride + k, stride, packed + n * K_packed + k * TILE_COLS,
-                    min_of(BLOCK_K, K - k), min_of(TILE_ROWS, M - m), min_of(TILE_COLS, N - n), accumulate || k > 0);
+  multiply(tile_rows_of, c, c_stride, a, stride, stride, 1, packed, K_packed, M, N, K, (addends){accumulate, 0, 0});
 }
 
 static void multiply_columns(float *c, long c_stride, const float *a, long stride, const float *packed, long K_packed,
                              long M, long N, long K, int accumulate) {
-  for (long k = 0; k < K; k += BLOCK_K)
-    for (long m0 = 0; m0 < M; m0 += BLOCK_M)
-      for (long n = 0; n < N; n += TILE_COLS)
-        for (long m = m0; m < min_of(M, m0 + BLOCK_M); m += TILE_ROWS)
-          tile_columns(c + m * c_stride + n, c_stride, a + k * stride + m, stride, packed + n * K_packed + k * TILE_COLS,
-                       min_of(BLOCK_K, K - k), min_of(TILE_ROWS, M - m), min_of(TILE_COLS, N - n), accumulate || k > 0);
+  multiply(tile_columns_of, c, c_stride, a, stride, 1, stride, packed, K_packed, M, N, K, (addends){accumulate, 0, 0});
 }
 
 // The thread's rectangle of C. Each thread packs the columns of B it needs, so columns are divided first, as long as that
@@ -133,74 +176,4 @@ INLINE rectangle divide(long M, long N, int t, int nt) {
   int down = nt / across;
   rectangle r = {share(M, TILE_ROWS, t / across, down), share(N, TILE_COLS, t % across, across)};
   return r;
-}
-
-// For the products below: a block of packed B, and for the weight gradient one of A.
-SCRATCH(linear_scratch)(void) { return BLOCK_K * (BLOCK_N + BLOCK_M); }
-
-// out[m, n] = Σ_k x[m, k] w[n, k] + bias[n]
-KERNEL(linear)(int t, int nt, float *scratch, float *out, const float *x, const float *w, const float *bias, long M, long K,
-               long N) {
-  rectangle r = divide(M, N, t, nt);
-  if (bias)
-    for (long m = r.m.begin; m < r.m.end; m++) copy_floats(out + m * N + r.n.begin, bias + r.n.begin, r.n.end - r.n.begin);
-  if (r.m.begin == r.m.end) return;
-  for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
-    for (long k = 0; k < K; k += BLOCK_K) {
-      long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
-      pack_columns(scratch, w + n * K + k, K, kk, nn);
-      multiply_rows(out + r.m.begin * N + n, N, x + r.m.begin * K + k, K, scratch, kk, r.m.end - r.m.begin, nn, kk,
-                    bias != 0 || k > 0);
-    }
-}
-
-// dX[m, n] (+)= Σ_k dOut[m, k] w[k, n]
-KERNEL(linear_input_gradient)(int t, int nt, float *scratch, float *dX, const float *dOut, const float *w, int accumulate,
-                              long M, long N, long K) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
-  for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
-    for (long k = 0; k < K; k += BLOCK_K) {
-      long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
-      pack_rows(scratch, w + k * N + n, N, kk, nn);
-      multiply_rows(dX + r.m.begin * N + n, N, dOut + r.m.begin * K + k, K, scratch, kk, r.m.end - r.m.begin, nn, kk,
-                    accumulate || k > 0);
-    }
-}
-
-// dW[m, n] += Σ_k dOut[k, m] x[k, n]
-KERNEL(linear_weight_gradient)(int t, int nt, float *scratch, float *dW, const float *dOut, const float *x, long K, long N,
-                               long M) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
-  float *block = scratch + BLOCK_K * BLOCK_N;
-  for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
-    for (long k = 0; k < K; k += BLOCK_K) {
-      long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
-      pack_rows(scratch, x + k * N + n, N, kk, nn);
-      // Tiles read dOut down its columns; a copy of a block keeps them from sharing few sets of the cache.
-      for (long m = r.m.begin; m < r.m.end; m += BLOCK_M) {
-        long mm = min_of(BLOCK_M, r.m.end - m);
-        for (long i = 0; i < kk; i++) copy_floats(block + i * BLOCK_M, dOut + (k + i) * M + m, mm);
-        multiply_columns(dW + m * N + n, N, block, BLOCK_M, scratch, kk, mm, nn, kk, 1);
-      }
-    }
-}
-
-// dBias[m] += Σ_k dOut[k, m]
-KERNEL(linear_bias_gradient)(int t, int nt, float *scratch, float *dBias, const float *dOut, long K, long M) {
-  range r = share(M, LANES, t, nt);
-  for (long k0 = 0; k0 < K; k0 += BLOCK_K) {
-    long k1 = min_of(K, k0 + BLOCK_K), m = r.begin;
-    for (; m + LANES <= r.end; m += LANES) {
-      vec sum = SPLAT(0);
-      for (long k = k0; k < k1; k++) sum = ADD(sum, LD(dOut + k * M + m));
-      ST(dBias + m, ADD(LD(dBias + m), sum));
-    }
-    for (; m < r.end; m++) {
-      float sum = 0;
-      for (long k = k0; k < k1; k++) sum += dOut[k * M + m];
-      dBias[m] += sum;
-    }
-  }
 }

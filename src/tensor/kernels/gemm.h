@@ -1,4 +1,4 @@
-// Blocks of matrix products, for gemm.c and attention.c.
+// Blocks of matrix products, for linear.c, linearBf16.c and attention.c.
 #pragma once
 
 #include "kernel.h"
@@ -6,7 +6,7 @@
 #define TILE_COLS (TILE_VECS * LANES)
 // Blocks: a panel of B of BLOCK_K x TILE_COLS lies in the L1 cache, BLOCK_K x BLOCK_N of B and BLOCK_M x BLOCK_K of A in L2.
 #define BLOCK_K 256
-#define BLOCK_M 96
+#define BLOCK_M (TILE_ROWS * (96 / TILE_ROWS))
 #define BLOCK_N 256
 
 // A packed B [K, N]: panels of TILE_COLS columns, each [K, TILE_COLS], the last one filled up with zeros.
@@ -23,3 +23,6 @@ static void multiply_rows(float *c, long c_stride, const float *a, long stride, 
 // C = Aᵀ B, or C += Aᵀ B; Aᵀ[m, k] = a[k · stride + m]
 static void multiply_columns(float *c, long c_stride, const float *a, long stride, const float *packed, long K_packed,
                              long M, long N, long K, int accumulate);
+
+// What a product is added to: what C holds, or bias[n] + residual[m, n] (either may be null; residual lies like C).
+typedef struct { int accumulate; const float *bias, *residual; } addends;

@@ -1,6 +1,12 @@
 // The vector instructions the kernels are written in. Nothing outside this file names an instruction set: a target supplies
-// a vector `vec` of `LANES` floats and the operations below.
+// a vector `vec` of `LANES` floats, the size of the tiles of a product that its registers hold, and the operations below.
 #pragma once
+
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 #if defined(__wasm_simd128__)
 #include <wasm_simd128.h>
@@ -10,6 +16,7 @@ typedef v128_t vec;
 // Registers hold a tile of TILE_ROWS x TILE_VECS accumulators, one row of vectors and one scalar: 15 of the 16 of x86.
 #define TILE_ROWS 6
 #define TILE_VECS 2
+#define POINTER_ROWS 1
 
 #define LD(p) wasm_v128_load(p)
 #define ST(p, a) wasm_v128_store(p, a)
@@ -77,5 +84,12 @@ static inline void transpose(const float *from, long stride, float *to, long ste
 #define KERNEL(name) KERNEL_OF(void, name)
 
 #else
-#error "simd.h: no vector instructions for this target"
+#include "simdNative.h"
+#endif
+
+// Products of pairs of bfloat16 (each element holds two), where the machine has them.
+#ifndef DOT_PAIRS
+#define DOT_PAIRS(a, b, c) FMA(a, b, c)
+#else
+#define HAS_PAIRS 1
 #endif

@@ -1,4 +1,4 @@
-/** out[n, o] = Σ_i w[o, i] x[n, i] + bias[o] */
+/** out[n, o] = Σ_i w[o, i] x[n, i] + bias[o] + residual[n, o] */
 export const linear = (
   out: Float64Array,
   x: Float64Array,
@@ -6,13 +6,14 @@ export const linear = (
   bias: Float64Array | null,
   rows: number,
   inputs: number,
-  outputs: number
+  outputs: number,
+  residual: Float64Array | null
 ): void => {
   for (let n = 0; n < rows; n++) {
     for (let o = 0; o < outputs; o++) {
       let sum = 0
       for (let i = 0; i < inputs; i++) sum += w[o * inputs + i]! * x[n * inputs + i]!
-      out[n * outputs + o] = sum + (bias === null ? 0 : bias[o]!)
+      out[n * outputs + o] = sum + (bias === null ? 0 : bias[o]!) + (residual === null ? 0 : residual[n * outputs + o]!)
     }
   }
 }

@@ -1,3 +1,5 @@
+import { maxParts } from "../compiled/machine.ts"
+
 /**
  * Words of the control block through which the main thread shares out a kernel. A kernel is cut into parts; whoever is free
  * takes the next one, so that the main thread never waits for a worker that the machine has not woken up yet.
@@ -20,8 +22,6 @@ export const control = {
   stop: 9,
   words: 16
 } as const
-
-export const maxParts = 255
 
 /** Bytes of the control block: the words, then the arguments as doubles. */
 export const maxArguments = 24

@@ -1,13 +1,12 @@
+import type { Machine } from "../compiled/machine.ts"
+
 const pageBytes = 65536
 const maxBytes = 2 ** 32
 const alignment = 64
 const growthBytes = 2 ** 26
 
 /** Addresses in a linear memory, lent out and given back. */
-export interface Heap {
-  /** At least `bytes` bytes on a 64-byte boundary; `bytes` of the result is what they really take. */
-  readonly allocate: (bytes: number) => { readonly pointer: number; readonly bytes: number }
-  readonly free: (pointer: number, bytes: number) => void
+export interface Heap extends Pick<Machine, "allocate" | "free"> {
   /** The whole memory as it is now; not to be kept, since the memory grows. */
   readonly floats: () => Float32Array
   readonly ints: () => Int32Array
@@ -102,5 +101,11 @@ export const makeHeap = (memory: WebAssembly.Memory, base: number): Heap => {
 
   const first = Math.ceil(base / alignment) * alignment
   free(first, end - first)
-  return { allocate, free, floats: () => floats, ints: () => ints, doubles: () => doubles }
+  return {
+    allocate,
+    free: ({ bytes, pointer }) => free(pointer, bytes),
+    floats: () => floats,
+    ints: () => ints,
+    doubles: () => doubles
+  }
 }

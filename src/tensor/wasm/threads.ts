@@ -1,18 +1,12 @@
 import { Worker } from "node:worker_threads"
-import { control, controlBytes, controlViews, finish, instantiate, left, maxParts, spins, take } from "./control.ts"
+import { type Machine, maxParts, partsOf } from "../compiled/machine.ts"
+import { control, controlBytes, controlViews, finish, instantiate, left, spins, take } from "./control.ts"
 import type { WorkerStart } from "./control.ts"
 import { makeHeap } from "./heap.ts"
 
 const stackBytes = 65536
 const initialPages = 256
 const maxPages = 65536
-
-/** Below so many floating-point operations a kernel runs on the main thread alone: a hand-off would cost more than it saves. */
-const handOffWork = 200_000
-
-/** From so many on, a kernel is cut into more parts than there are threads, so that none waits long for the slowest. */
-const finePartsWork = 4_000_000
-const finePartsPerThread = 4
 
 const startWorker = (workerData: WorkerStart): Promise<Worker> =>
   new Promise((resolve, reject) => {
@@ -26,7 +20,7 @@ const startWorker = (workerData: WorkerStart): Promise<Worker> =>
   })
 
 /** The kernels, `threads` - 1 workers that wait for them, and the memory all of them share. */
-export const startThreads = async (module: WebAssembly.Module, threads: number) => {
+export const startThreads = async (module: WebAssembly.Module, threads: number): Promise<Machine> => {
   const memory = new WebAssembly.Memory({ initial: initialPages, maximum: maxPages, shared: true })
   const exports = instantiate(module, memory)
   const heap = makeHeap(memory, Number(exports.__heap_base.value))
@@ -49,7 +43,7 @@ export const startThreads = async (module: WebAssembly.Module, threads: number) 
   const reserve = (floats: number): void => {
     const bytes = Math.ceil(floats / 16) * 64
     if (bytes <= scratchStride) return
-    heap.free(scratch.pointer, scratch.bytes)
+    heap.free(scratch)
     scratch = heap.allocate(bytes * threads)
     scratchStride = bytes
   }
@@ -70,11 +64,11 @@ export const startThreads = async (module: WebAssembly.Module, threads: number) 
   const run = (name: string, work: number, args: ReadonlyArray<number>): void => {
     const id = ids.get(name)!
     const kernel = kernels[id]!
-    if (workers.length === 0 || work < handOffWork) {
+    const parts = partsOf(work, threads)
+    if (parts === 1) {
       kernel(0, 1, scratch.pointer, ...args)
       return
     }
-    const parts = Math.min(maxParts, work < finePartsWork ? threads : finePartsPerThread * threads)
     for (let i = 0; i < args.length; i++) values[i] = args[i]!
     words[control.kernel] = id
     words[control.parts] = parts
@@ -104,13 +98,18 @@ export const startThreads = async (module: WebAssembly.Module, threads: number) 
   }
 
   return {
-    heap,
+    name: "wasm",
+    addressable: maxPages * 65536,
+    bf16: false,
+    allocate: heap.allocate,
+    free: heap.free,
+    write: (pointer, data) => heap.floats().set(data, pointer / 4),
+    writeInts: (pointer, data) => heap.ints().set(data, pointer / 4),
+    read: (pointer, length) => Float32Array.from(heap.floats().subarray(pointer / 4, pointer / 4 + length)),
+    readDoubles: (pointer, length) => Float64Array.from(heap.doubles().subarray(pointer / 8, pointer / 8 + length)),
     reserve,
+    ask: (name, ...args) => exports[name]!(...args)!,
     run,
-    stop,
-    floatsOf: (name: string, ...args: ReadonlyArray<number>) => exports[name]!(...args)!
+    stop
   }
 }
-
-/** What `startThreads` starts. */
-export type Threads = Awaited<ReturnType<typeof startThreads>>

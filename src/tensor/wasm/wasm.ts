@@ -1,9 +1,8 @@
 import { availableParallelism } from "node:os"
 import type { Backend } from "../backend.ts"
+import { makeBackend } from "../compiled/backend.ts"
 import { load } from "./build.ts"
 import type { Variant } from "./build.ts"
-import { makeBackend } from "./kernels.ts"
-import { makeMemory } from "./memory.ts"
 import { startThreads } from "./threads.ts"
 
 /** A module with one relaxed multiply-add: whether the engine takes it tells which kernels it can run. */
@@ -24,6 +23,5 @@ export const wasm = async (
   const threads = options?.threads ?? Math.min(availableParallelism(), 4)
   if (!Number.isInteger(threads) || threads < 1) throw new Error(`wasm: ${threads} threads`)
   const bytes = await load(options?.variant ?? (WebAssembly.validate(relaxedProbe) ? "relaxed" : "plain"))
-  const pool = await startThreads(new WebAssembly.Module(bytes), threads)
-  return makeBackend(makeMemory("wasm", pool.heap), pool)
+  return makeBackend(await startThreads(new WebAssembly.Module(bytes), threads))
 }

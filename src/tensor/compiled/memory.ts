@@ -1,13 +1,14 @@
 import type { Host, Ints, Tensor } from "../backend.ts"
-import type { Heap } from "./heap.ts"
+import type { Block, Machine } from "./machine.ts"
 
 interface Allocation {
-  readonly pointer: number
-  readonly bytes: number
+  readonly block: Block
+  /** What integers hold: only the host writes them, so they are checked without reading them back. */
+  readonly integers: Int32Array | null
   freed: boolean
 }
 
-/** A tensor or integers of this backend: `pointer` is its address in the linear memory. */
+/** A tensor or integers of this backend: `pointer` is its address. */
 class Buffer<Type extends "real" | "int"> {
   readonly dtype: Type
   readonly length: number
@@ -24,14 +25,14 @@ class Buffer<Type extends "real" | "int"> {
   }
 }
 
-/** The memory half of a backend over one linear memory, and the checks by which kernels turn buffers into addresses. */
-export const makeMemory = (backend: string, heap: Heap) => {
+/** The memory half of a backend, and the checks by which kernels turn buffers into addresses. */
+export const makeMemory = (machine: Machine) => {
   const owned = new WeakSet<Allocation>()
   let live = 0
   let peak = 0
 
   const fail = (kernel: string, complaint: string): never => {
-    throw new Error(`${backend}.${kernel}: ${complaint}`)
+    throw new Error(`${machine.name}.${kernel}: ${complaint}`)
   }
 
   const checked = <Type extends "real" | "int">(
@@ -59,12 +60,14 @@ export const makeMemory = (backend: string, heap: Heap) => {
 
   const allocate = <Type extends "real" | "int">(kernel: string, dtype: Type, length: number): Buffer<Type> => {
     if (!Number.isInteger(length) || length < 0) fail(kernel, `${length} is not a length`)
-    const { bytes, pointer } = heap.allocate(4 * length)
-    const allocation = { pointer, bytes, freed: false }
+    const block = machine.allocate(4 * length)
+    const integers = dtype === "int" ? new Int32Array(length) : null
+    if (integers !== null) machine.writeInts(block.pointer, integers)
+    const allocation: Allocation = { block, integers, freed: false }
     owned.add(allocation)
-    live += bytes
+    live += block.bytes
     peak = Math.max(peak, live)
-    return new Buffer(dtype, length, pointer, allocation, true)
+    return new Buffer(dtype, length, block.pointer, allocation, true)
   }
 
   return {
@@ -73,9 +76,9 @@ export const makeMemory = (backend: string, heap: Heap) => {
     free: (buffer: Tensor | Ints): void => {
       const { allocation, length, whole } = checked("free", "buffer", buffer.dtype, buffer, undefined)
       if (!whole) fail("free", `a slice of length ${length}`)
-      heap.free(allocation.pointer, allocation.bytes)
+      machine.free(allocation.block)
       allocation.freed = true
-      live -= allocation.bytes
+      live -= allocation.block.bytes
     },
     slice: (of: Tensor, start: number, length: number): Tensor => {
       const whole = checked("slice", "of", "real", of, undefined)
@@ -85,18 +88,17 @@ export const makeMemory = (backend: string, heap: Heap) => {
     write: (to: Tensor, data: Host, at = 0): void => {
       const { length, pointer } = checked("write", "to", "real", to, undefined)
       checkRange("write", "to", length, at, data.length)
-      heap.floats().set(data, pointer / 4 + at)
+      machine.write(pointer + 4 * at, data)
     },
     writeInts: (to: Ints, data: Int32Array, at = 0): void => {
-      const { length, pointer } = checked("writeInts", "to", "int", to, undefined)
+      const { allocation, length, pointer } = checked("writeInts", "to", "int", to, undefined)
       checkRange("writeInts", "to", length, at, data.length)
-      heap.ints().set(data, pointer / 4 + at)
+      allocation.integers!.set(data, at)
+      machine.writeInts(pointer + 4 * at, data)
     },
     read: (from: Tensor): Float32Array => {
       const { length, pointer } = checked("read", "from", "real", from, undefined)
-      const copy = new Float32Array(length)
-      copy.set(heap.floats().subarray(pointer / 4, pointer / 4 + length))
-      return copy
+      return machine.read(pointer, length)
     },
     memory: () => ({ live, peak }),
 
@@ -106,20 +108,20 @@ export const makeMemory = (backend: string, heap: Heap) => {
 
     /** Address of integers that must have `length` elements, each of them in `[0, below)`. */
     int: (kernel: string, name: string, ints: Ints, below: number, length?: number): number => {
-      const { length: count, pointer } = checked(kernel, name, "int", ints, length)
-      const values = heap.ints()
-      for (let i = pointer / 4, end = i + count; i < end; i++) {
+      const { allocation, pointer } = checked(kernel, name, "int", ints, length)
+      const values = allocation.integers!
+      for (let i = 0; i < values.length; i++) {
         if (values[i]! < 0 || values[i]! >= below) {
-          fail(kernel, `${name}[${i - pointer / 4}] is ${values[i]}, expected 0 to ${below - 1}`)
+          fail(kernel, `${name}[${i}] is ${values[i]}, expected 0 to ${below - 1}`)
         }
       }
       return pointer
     },
 
-    /** The integers themselves, not a copy. */
-    intValues: (kernel: string, name: string, ints: Ints): Int32Array => {
-      const { length, pointer } = checked(kernel, name, "int", ints, undefined)
-      return heap.ints().subarray(pointer / 4, pointer / 4 + length)
+    /** The integers themselves, not a copy, and their address. */
+    integers: (kernel: string, name: string, ints: Ints): { readonly values: Int32Array; readonly pointer: number } => {
+      const { allocation, pointer } = checked(kernel, name, "int", ints, undefined)
+      return { values: allocation.integers!, pointer }
     },
 
     fail
@@ -127,4 +129,4 @@ export const makeMemory = (backend: string, heap: Heap) => {
 }
 
 /** What `makeMemory` makes. */
-export type Memory = ReturnType<typeof makeMemory>
+export type Memory = Pick<ReturnType<typeof makeMemory>, "real" | "int" | "integers" | "fail">

@@ -1,0 +1,66 @@
+import type { Backend } from "../backend.ts"
+import type { Compiled } from "./compiled.ts"
+import { adding, exponential, moving } from "./compiled.ts"
+
+/** Elements in one partial sum of squares. */
+const sumChunk = 16384
+
+/** What goes over buffers element by element. */
+export const elementwise = (
+  { machine, need, real, run }: Compiled
+): Pick<Backend, "zero" | "add" | "copy" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
+  return {
+    zero: (of) => run("zero", moving * of.length, [real("zero", "of", of), of.length]),
+    add: (out, x) =>
+      run("add", adding * out.length, [real("add", "out", out), real("add", "x", x, out.length), out.length]),
+    copy: (out, x) =>
+      run("copy", moving * out.length, [real("copy", "out", out), real("copy", "x", x, out.length), out.length]),
+    sumSquares: (x) => {
+      const pointer = real("sumSquares", "x", x)
+      const chunks = Math.ceil(x.length / sumChunk)
+      const sums = machine.allocate(8 * chunks)
+      run("sum_squares", adding * x.length, [sums.pointer, pointer, x.length, sumChunk])
+      let sum = 0
+      for (const part of machine.readDoubles(sums.pointer, chunks)) sum += part
+      machine.free(sums)
+      return sum
+    },
+
+    swiglu: (out, gateUp, rows, dim) =>
+      run("swiglu", exponential * rows * dim, [
+        real("swiglu", "out", out, rows * dim),
+        real("swiglu", "gateUp", gateUp, rows * 2 * dim),
+        rows,
+        dim
+      ]),
+    swigluBackward: (dGateUp, dOut, gateUp, rows, dim) =>
+      run("swiglu_backward", 1.5 * exponential * rows * dim, [
+        real("swigluBackward", "dGateUp", dGateUp, rows * 2 * dim),
+        real("swigluBackward", "dOut", dOut, rows * dim),
+        real("swigluBackward", "gateUp", gateUp, rows * 2 * dim),
+        rows,
+        dim
+      ]),
+
+    adamw: (params, grads, m, v, { beta1, beta2, eps, gradScale, learningRate, step, weightDecay }) => {
+      need(step >= 1, "adamw", () => `step ${step} is not 1 or more`)
+      const length = params.length
+      run("adamw", 20 * length, [
+        real("adamw", "params", params),
+        real("adamw", "grads", grads, length),
+        real("adamw", "m", m, length),
+        real("adamw", "v", v, length),
+        length,
+        gradScale,
+        beta1,
+        1 - beta1,
+        beta2,
+        1 - beta2,
+        learningRate / (1 - beta1 ** step),
+        1 / (1 - beta2 ** step),
+        eps,
+        1 - learningRate * weightDecay
+      ])
+    }
+  }
+}

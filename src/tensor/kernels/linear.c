@@ -1,0 +1,90 @@
+// Linear layers: out = x wᵀ + bias + residual, and its gradients.
+#include "gemm.h"
+
+// For the products below: a block of packed B and a block of A.
+SCRATCH(linear_scratch)(void) { return BLOCK_K * BLOCK_N + (BLOCK_K + 16) * BLOCK_M; }
+
+// out[m, n] = Σ_k x[m, k] w[n, k] + bias[n] + residual[m, n]
+KERNEL(linear)(int t, int nt, float *scratch, float *out, const float *x, const float *w, const float *bias,
+               const float *residual, long M, long K, long N) {
+  rectangle r = divide(M, N, t, nt);
+  if (r.m.begin == r.m.end) return;
+  for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
+    for (long k = 0; k < K; k += BLOCK_K) {
+      long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k), at = r.m.begin * N + n;
+      addends plus = k > 0 ? (addends){1, 0, 0} : (addends){0, bias ? bias + n : 0, residual ? residual + at : 0};
+      pack_columns(scratch, w + n * K + k, K, kk, nn);
+      multiply(tile_rows_of, out + at, N, x + r.m.begin * K + k, K, K, 1, scratch, kk, r.m.end - r.m.begin, nn, kk, plus);
+    }
+}
+
+// A weight that many small products share is packed once, all of K at a time.
+SCRATCH(packed_weight)(long K, long N) { return packed_floats(K, N); }
+
+KERNEL(pack_weight)(int t, int nt, float *scratch, float *packed, const float *w, long K, long N) {
+  range r = share(N, TILE_COLS, t, nt);
+  if (r.begin < r.end) pack_columns(packed + r.begin * K, w + r.begin * K, K, K, r.end - r.begin);
+}
+
+// The same sums in the same order as `linear`.
+KERNEL(linear_packed)(int t, int nt, float *scratch, float *out, const float *x, const float *packed, const float *bias,
+                      const float *residual, long M, long K, long N) {
+  range r = share(N, TILE_COLS, t, nt);
+  addends plus = {0, bias ? bias + r.begin : 0, residual ? residual + r.begin : 0};
+  if (r.begin < r.end)
+    multiply(tile_rows_of, out + r.begin, N, x, K, K, 1, packed + r.begin * K, K, M, r.end - r.begin, K, plus);
+}
+
+// dX[m, n] (+)= Σ_k dOut[m, k] w[k, n]
+KERNEL(linear_input_gradient)(int t, int nt, float *scratch, float *dX, const float *dOut, const float *w, int accumulate,
+                              long M, long N, long K) {
+  rectangle r = divide(M, N, t, nt);
+  if (r.m.begin == r.m.end) return;
+  for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
+    for (long k = 0; k < K; k += BLOCK_K) {
+      long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
+      pack_rows(scratch, w + k * N + n, N, kk, nn);
+      multiply_rows(dX + r.m.begin * N + n, N, dOut + r.m.begin * K + k, K, scratch, kk, r.m.end - r.m.begin, nn, kk,
+                    accumulate || k > 0);
+    }
+}
+
+// dW[m, n] += Σ_k dOut[k, m] x[k, n]
+KERNEL(linear_weight_gradient)(int t, int nt, float *scratch, float *dW, const float *dOut, const float *x, long K, long N,
+                               long M) {
+  rectangle r = divide(M, N, t, nt);
+  if (r.m.begin == r.m.end) return;
+  float *block = scratch + BLOCK_K * BLOCK_N;
+  for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
+    for (long k = 0; k < K; k += BLOCK_K) {
+      long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
+      pack_rows(scratch, x + k * N + n, N, kk, nn);
+      // Tiles read dOut down its columns; a copy of a block keeps them from sharing few sets of the cache.
+      for (long m = r.m.begin; m < r.m.end; m += BLOCK_M) {
+        long mm = min_of(BLOCK_M, r.m.end - m);
+        for (long i = 0; i < kk; i++) copy_floats(block + i * BLOCK_M, dOut + (k + i) * M + m, mm);
+        multiply_columns(dW + m * N + n, N, block, BLOCK_M, scratch, kk, mm, nn, kk, 1);
+      }
+    }
+}
+
+// dBias[m] += Σ_k dOut[k, m]
+KERNEL(linear_bias_gradient)(int t, int nt, float *scratch, float *dBias, const float *dOut, long K, long M) {
+  range r = share(M, LANES, t, nt);
+  for (long k0 = 0; k0 < K; k0 += BLOCK_K) {
+    long k1 = min_of(K, k0 + BLOCK_K), m = r.begin;
+    for (; m + LANES <= r.end; m += LANES) {
+      vec sum = SPLAT(0);
+      for (long k = k0; k < k1; k++) sum = ADD(sum, LD(dOut + k * M + m));
+      ST(dBias + m, ADD(LD(dBias + m), sum));
+    }
+    for (; m < r.end; m++) {
+      float sum = 0;
+      for (long k = k0; k < k1; k++) sum += dOut[k * M + m];
+      dBias[m] += sum;
+    }
+  }
+}
+
+// Whether the kernels with factors in bfloat16 are there.
+SCRATCH(has_bf16)(void) { return 0; }

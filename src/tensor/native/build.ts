@@ -1,0 +1,139 @@
+/** Compiles the C kernels with the system's compiler, once for each processor, compiler and version of the sources. */
+import { execFile } from "node:child_process"
+import { createHash } from "node:crypto"
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { arch, cpus, homedir, platform, tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { type Signature, signatures } from "../compiled/signatures.ts"
+
+const run = promisify(execFile)
+
+const folders = [new URL("../kernels/", import.meta.url), new URL("./", import.meta.url)]
+
+/** `-march=native` is what makes it fast. Sums are never reassociated and fuse only where FMA says so, as in the wasm build. */
+const flags = [
+  "-std=gnu17",
+  "-O3",
+  "-ffp-contract=off",
+  "-fno-math-errno",
+  "-fvisibility=hidden",
+  "-Wall",
+  "-Wno-unused-function",
+  "-shared",
+  "-fPIC",
+  "-pthread"
+]
+
+/** The kernels as a shared library for this machine. */
+export interface Library {
+  readonly path: string
+  readonly signatures: ReadonlyArray<Signature>
+}
+
+/** Why there is no native backend here, in one line. */
+export class NoNative extends Error {
+  override readonly name = "NoNative"
+}
+
+/** Each kernel behind one signature: arguments come as doubles, which hold every address and every length. */
+const callsOf = (functions: ReadonlyArray<Signature>): string => {
+  const argument = (type: string, i: number): string =>
+    type.endsWith("*") ? `(${type})(uintptr_t)a[${i}]` : `(${type})a[${i}]`
+  const listed = (kind: Signature["kind"]) => functions.filter((f) => f.kind === kind)
+  return [
+    `#include "kernels.c"`,
+    ...functions.map(({ kind, name, parameters }) => {
+      const passed = parameters.map(argument)
+      return kind === "kernel"
+        ? `static void call_${name}(int t, int nt, float *scratch, const double *a) { ${name}(${
+          ["t", "nt", "scratch", ...passed].join(", ")
+        }); }`
+        : `static double call_${name}(const double *a) { return (double)${name}(${passed.join(", ")}); }`
+    }),
+    `static const kernel_call kernel_calls[] = {${listed("kernel").map(({ name }) => `call_${name}`).join(", ")}};`,
+    `static const value_call value_calls[] = {${listed("value").map(({ name }) => `call_${name}`).join(", ")}};`,
+    ""
+  ].join("\n")
+}
+
+const readSources = async (): Promise<Record<string, string>> => {
+  const sources: Record<string, string> = {}
+  for (const folder of folders) {
+    for (const name of (await readdir(folder)).filter((name) => /\.[ch]$/.test(name)).sort()) {
+      sources[name] = await readFile(new URL(name, folder), "utf8")
+    }
+  }
+  return sources
+}
+
+/** What the compiler will make instructions for: a library made for another processor must not be loaded on this one. */
+const processor = async (): Promise<string> => {
+  const features = await readFile("/proc/cpuinfo", "utf8").then(
+    (text) => /^(flags|Features)\s*:.*$/m.exec(text)?.[0] ?? "",
+    () => ""
+  )
+  return [platform(), arch(), cpus()[0]?.model, features].join("\n")
+}
+
+/** Where compiled kernels stay: `KEEL_CACHE`, or `keel` in the user's cache folder. */
+const cacheFolder = (): string =>
+  process.env["KEEL_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "keel")
+
+const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false)
+
+const compile = async (compiler: string, sources: Record<string, string>, to: string): Promise<void> => {
+  const folder = await mkdtemp(join(tmpdir(), "keel-native-"))
+  try {
+    await writeFile(join(folder, "kernelCalls.h"), callsOf(signatures(sources)))
+    const includes = [folder, ...folders.map((url) => fileURLToPath(url))].map((path) => `-I${path}`)
+    const made = join(folder, "kernels.so")
+    const source = fileURLToPath(new URL("./pool.c", import.meta.url))
+    const failures: Array<string> = []
+    // Compilers for ARM take one or the other.
+    for (const target of ["-march=native", "-mcpu=native"]) {
+      try {
+        await run(compiler, [...flags, target, ...includes, source, "-o", made])
+        // Renamed within one folder, so that two processes that build at once each leave a whole library.
+        const beside = `${to}.${process.pid}`
+        await writeFile(beside, await readFile(made), { mode: 0o700 })
+        await rename(beside, to)
+        return
+      } catch (error) {
+        failures.push(String((error as { readonly stderr?: string }).stderr ?? error))
+      }
+    }
+    throw new NoNative(`${compiler} does not compile the kernels: ${failures[0]!.trim().split("\n")[0]}`)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** The library for this machine, compiled first when there is none of these sources. */
+export const build = async (): Promise<Library> => {
+  if (platform() === "win32") throw new NoNative("there is no native target for Windows yet")
+  const compiler = process.env["CC"] ?? "cc"
+  const version = await run(compiler, ["--version"]).then(
+    ({ stdout }) => stdout,
+    () => {
+      throw new NoNative(`there is no C compiler (${compiler}); install one, e.g. \`apt install gcc\``)
+    }
+  )
+  const sources = await readSources()
+  const hash = createHash("sha256").update(JSON.stringify([flags, version, await processor(), sources])).digest("hex")
+  const library = { signatures: signatures(sources) }
+  const folder = join(cacheFolder(), "native")
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const path = join(folder, `kernels-${hash.slice(0, 32)}.so`)
+    if (!await exists(path)) {
+      process.stderr.write("compiling kernels for this processor (once, ~10 s) …\n")
+      await compile(compiler, sources, path)
+    }
+    return { ...library, path }
+  } catch (error) {
+    if (error instanceof NoNative) throw error
+    throw new NoNative(`no place to keep compiled kernels in ${folder} (set KEEL_CACHE): ${(error as Error).message}`)
+  }
+}
