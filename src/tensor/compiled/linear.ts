@@ -37,7 +37,7 @@ export interface Products {
 
 export const products = ({ machine, run }: Compiled, precision: Precision): Products => {
   const suffix = precision === "bf16" ? "_bf16" : ""
-  const scratch = machine.ask("linear_scratch")
+  const scratch = machine.ask(`linear${suffix}_scratch`)
   return {
     product: (out, x, w, bias, residual, rows, inputs, outputs) => {
       machine.reserve(scratch)
@@ -69,6 +69,7 @@ export const linear = (
   precision: Precision
 ): Pick<Backend, "linear" | "linearBackward" | "packedLength" | "packWeight" | "linearPacked"> => {
   const suffix = precision === "bf16" ? "_bf16" : ""
+  const scratch = machine.ask(`linear${suffix}_scratch`)
   const packedLength = (inputs: number, outputs: number): number =>
     machine.ask(`packed_weight${suffix}`, inputs, outputs)
   return {
@@ -84,16 +85,18 @@ export const linear = (
         outputs
       ),
     packedLength,
-    packWeight: (packed, w, inputs, outputs) =>
+    packWeight: (packed, w, inputs, outputs) => {
+      machine.reserve(scratch)
       run(`pack_weight${suffix}`, moving * inputs * outputs, [
         real("packWeight", "packed", packed, packedLength(inputs, outputs)),
         real("packWeight", "w", w, inputs * outputs),
         inputs,
         outputs
-      ]),
+      ])
+    },
     linearPacked: (out, x, packed, bias, rows, inputs, outputs, residual = null) => {
       const kernel = "linearPacked"
-      machine.reserve(machine.ask("linear_scratch"))
+      machine.reserve(scratch)
       run(`linear_packed${suffix}`, 2 * rows * inputs * outputs, [
         real(kernel, "out", out, rows * outputs),
         real(kernel, "x", x, rows * inputs),

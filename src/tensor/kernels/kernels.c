@@ -1,6 +1,7 @@
 // All kernels as one translation unit: one call of the compiler, and blocks of a product are inlined where they are used.
 #include "gemm.c"
 #include "linear.c"
+#include "linearBf16.c"
 #include "attention.c"
 #include "attentionDecode.c"
 #include "norm.c"

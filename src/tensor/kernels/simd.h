@@ -90,6 +90,7 @@ static inline void transpose(const float *from, long stride, float *to, long ste
 // Products of pairs of bfloat16 (each element holds two), where the machine has them.
 #ifndef DOT_PAIRS
 #define DOT_PAIRS(a, b, c) FMA(a, b, c)
+#define HAS_PAIRS 0
 #else
 #define HAS_PAIRS 1
 #endif

@@ -41,6 +41,21 @@ static inline __m256 halves(vec a) {
 
 #ifdef __AVX512BF16__
 #define DOT_PAIRS(a, b, c) _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
+// (a[i], b[i]) in each element, rounded to the nearest.
+#define PAIRS_ACROSS(a, b) pairs_of(a, b)
+static inline vec pairs_of(vec a, vec b) {
+  __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+  const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
+                                              20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_castsi512_ps(_mm512_permutexvar_epi16(interleave, both));
+}
+// The pairs of up to 2 · LANES floats that follow each other, of which n are there.
+static inline void ST_PAIRS_ALONG(float *to, const float *from, long n) {
+  __mmask16 low = n >= 16 ? 0xffff : FIRST(n), high = n >= 32 ? 0xffff : n > 16 ? FIRST(n - 16) : 0;
+  __m512 a = _mm512_maskz_loadu_ps(low, from), b = _mm512_maskz_loadu_ps(high, from + 16);
+  long pairs = (n + 1) / 2;
+  ST_PART(to, _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(b, a)), pairs < 16 ? pairs : 16);
+}
 #endif
 
 #elif defined(__AVX2__) && defined(__FMA__)

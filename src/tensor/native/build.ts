@@ -37,25 +37,24 @@ export class NoNative extends Error {
   override readonly name = "NoNative"
 }
 
-/** Each kernel behind one signature: arguments come as doubles, which hold every address and every length. */
+/** One function behind the signature that all share: arguments come as doubles, which hold every address and length. */
+const callOf = ({ kind, name, parameters }: Signature): string => {
+  const passed = parameters.map((type, i) => type.endsWith("*") ? `(${type})(uintptr_t)a[${i}]` : `(${type})a[${i}]`)
+  const call = kind === "kernel"
+    ? `static void call_${name}(int t, int nt, float *scratch, const double *a) { ${name}(${
+      ["t", "nt", "scratch", ...passed].join(", ")
+    }); }`
+    : `static double call_${name}(const double *a) { return (double)${name}(${passed.join(", ")}); }`
+  return name.includes("bf16") ? `#if HAS_PAIRS\n${call}\n#else\n#define call_${name} 0\n#endif` : call
+}
+
+/** The table through which pool.c calls every function. */
 const callsOf = (functions: ReadonlyArray<Signature>): string => {
-  const argument = (type: string, i: number): string =>
-    type.endsWith("*") ? `(${type})(uintptr_t)a[${i}]` : `(${type})a[${i}]`
-  const listed = (kind: Signature["kind"]) => functions.filter((f) => f.kind === kind)
-  return [
-    `#include "kernels.c"`,
-    ...functions.map(({ kind, name, parameters }) => {
-      const passed = parameters.map(argument)
-      return kind === "kernel"
-        ? `static void call_${name}(int t, int nt, float *scratch, const double *a) { ${name}(${
-          ["t", "nt", "scratch", ...passed].join(", ")
-        }); }`
-        : `static double call_${name}(const double *a) { return (double)${name}(${passed.join(", ")}); }`
-    }),
-    `static const kernel_call kernel_calls[] = {${listed("kernel").map(({ name }) => `call_${name}`).join(", ")}};`,
-    `static const value_call value_calls[] = {${listed("value").map(({ name }) => `call_${name}`).join(", ")}};`,
-    ""
-  ].join("\n")
+  const table = (kind: Signature["kind"]): string =>
+    `static const ${kind}_call ${kind}_calls[] = {${
+      functions.filter((f) => f.kind === kind).map(({ name }) => `call_${name}`).join(", ")
+    }};`
+  return ['#include "kernels.c"', ...functions.map(callOf), table("kernel"), table("value"), ""].join("\n")
 }
 
 const readSources = async (): Promise<Record<string, string>> => {
@@ -104,7 +103,7 @@ const compile = async (compiler: string, sources: Record<string, string>, to: st
         failures.push(String((error as { readonly stderr?: string }).stderr ?? error))
       }
     }
-    throw new NoNative(`${compiler} does not compile the kernels: ${failures[0]!.trim().split("\n")[0]}`)
+    throw new NoNative(`${compiler} does not compile the kernels: ${failures[0]!.split("\n").find((line) => /error/.test(line)) ?? failures[0]!.trim()}`)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

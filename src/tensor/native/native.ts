@@ -65,7 +65,7 @@ const start = async (threads: number): Promise<Machine> => {
   return {
     name: "native",
     addressable: Infinity,
-    bf16: ask("has_bf16") === 1,
+    bf16: ask("multiplies_pairs") === 1,
     allocate,
     free,
     write: (pointer, data) => {
