@@ -47,6 +47,28 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
   }
 }
 
+const size = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
+
+/** A stage needs more memory than its backend can address; nothing was trained or written. */
+export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
+  stage: Schema.String,
+  /** What it would be doing: opening its models, sampling, … */
+  phase: Schema.String,
+  /** Bytes that the stage needs at least, with 32-bit reals. */
+  needed: Schema.Number,
+  available: Schema.Number,
+  /** What they are for, largest first. */
+  terms: Schema.Array(Schema.Struct({ what: Schema.String, bytes: Schema.Number }))
+}) {
+  override get message() {
+    const largest = this.terms.slice(0, 3).map(({ bytes, what }) => `${size(bytes)} ${what}`).join(", ")
+    return `${this.stage} needs at least ${size(this.needed)} (${largest}); this backend can address ` +
+      `${size(this.available)}, and ${this.phase} would be the end of it. ` +
+      `Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model.`
+  }
+}
+
 /** Data that a stage cannot use. */
 export class UnusableData extends Schema.TaggedError<UnusableData>()("UnusableData", {
   stage: Schema.String,

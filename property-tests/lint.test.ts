@@ -169,8 +169,40 @@ const fences: ReadonlyArray<
     ]
   },
   {
+    from: "src/bench/case.ts",
+    may: [
+      "effect",
+      "node:child_process",
+      "./statistics.ts",
+      "../engine/engine.ts",
+      "../model/config.ts",
+      "../sampling/random.ts",
+      "../losses/crossEntropy.ts",
+      "../optim/adamw.ts",
+      "../tensor/backend.ts"
+    ],
+    never: [
+      "../tensor/native/native.ts",
+      "../tensor/wasm/wasm.ts",
+      "../tensor/reference.ts",
+      "../engine/transformer/transformer.ts",
+      "../stages/sft.ts",
+      "../interpreters/run.ts",
+      "../cli/backend.ts",
+      "../../dsl/Kl.ts",
+      "./../tensor/wasm/wasm.ts"
+    ]
+  },
+  {
     from: "src/cli/case.ts",
-    may: ["effect", "../interpreters/run.ts", "../../dsl/Pipeline.ts", "../store/store.ts", "./backend.ts"],
+    may: [
+      "effect",
+      "../interpreters/run.ts",
+      "../../dsl/Pipeline.ts",
+      "../store/store.ts",
+      "./backend.ts",
+      "../bench/bench.ts"
+    ],
     never: ["../losses/kl.ts", "../tensor/backend.ts", "../tensor/wasm/wasm.ts"]
   },
   {

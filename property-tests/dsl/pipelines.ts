@@ -65,6 +65,8 @@ const training = some({
   weightDecay: fc.double({ min: 0, max: 0.1, noNaN: true }),
   maxGradNorm: fc.double({ min: 0.1, max: 10, noNaN: true }),
   checkpointEvery: fc.integer({ min: 1, max: 5 }),
+  precision: fc.constantFrom("f32" as const, "bf16" as const),
+  recompute: fc.boolean(),
   seed
 })
 

@@ -152,7 +152,7 @@ describe("any well-typed pipeline", () => {
   })
 
   it("of hundreds of nodes too", async () => {
-    const drawn = fc.sample(pipelines({ atLeast: 300, steps: 400 }), { numRuns: 6, seed: 5 })
+    const drawn = fc.sample(pipelines({ atLeast: 300, steps: 400 }), { numRuns: 6, seed: 6 })
     const root = drawn.map(({ root }) => root).sort((a, b) =>
       Artifact.lineage(b).length - Artifact.lineage(a).length
     )[0]!

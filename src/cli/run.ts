@@ -4,15 +4,19 @@ import { Argument, Command, Flag } from "effect/cli"
 import { dirname, join, resolve } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
+import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
+import { finishedIn } from "../interpreters/execute.ts"
 import { preflight } from "../interpreters/preflight.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
+import * as FileStore from "../store/files.ts"
 import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
 import { type BackendName, backends, engine as openEngine } from "./backend.ts"
 import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { progress } from "./progress.ts"
 import { json, overrides, pipeline } from "./options.ts"
+import { goesOn } from "./stopped.ts"
 
 const backend = Flag.Literals("backend", backends).pipe(
   Flag.withDescription("What computes: wasm (the default), or reference (double precision, slow)"),
@@ -33,7 +37,8 @@ interface Options {
 }
 
 const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, store }: Options) {
-  yield* preflight(root)
+  const { backend: name, engine: opened } = yield* openEngine(backend)
+  yield* Effect.provide(preflight(root, opened, finishedIn(root)), FileStore.layer(store))
   const fs = yield* FileSystem.FileSystem
   const description = join(folder, "description.json")
   if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {
@@ -43,7 +48,7 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
       remedy: "Give another --out; what is the same in both is found again in the store beside it."
     })
   }
-  const { backend: name, engine } = yield* openEngine(backend)
+  const { engine, patience } = yield* interruptible(opened)
   const append = yield* open(folder, toJson(root), { keel: 1, backend, store })
   const tell = progress({
     write: (text) => process.stderr.write(text),
@@ -56,12 +61,13 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
     store,
     onEvent: (event) => Effect.andThen(append(event), tell(event))
   }).pipe(
-    Effect.onInterrupt(() =>
-      Effect.andThen(
-        Effect.ignore(writeReport(folder, root, null)),
-        Console.error(`\nStopped; nothing is lost. Go on with: keel resume ${folder}`)
-      )
-    ),
+    Effect.provideService(CurrentPatience, patience),
+    abandonedIsInterrupted,
+    Effect.onInterrupt(Effect.fnUntraced(function*() {
+      yield* Effect.ignore(writeReport(folder, root, null))
+      const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)
+      yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: keel resume ${folder}`)
+    })),
     Effect.exit
   )
   const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null

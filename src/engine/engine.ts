@@ -6,6 +6,24 @@
  * Everything here is synchronous and plain: Effect stops at the training step.
  */
 
+/**
+ * In what the factors of matrix products are rounded before they are multiplied: not at all, or to bfloat16 (8 bits of
+ * mantissa). Weights, gradients, optimiser state and sums are float32 in both.
+ */
+export type Precision = "f32" | "bf16"
+
+/** How a model computes: no part of what it is, so no part of its weights. */
+export interface Computing {
+  /** "f32" when left out. Throws when the engine does not offer it: see `Engine.precisions`. */
+  readonly precision?: Precision
+  /**
+   * Keep only each layer's input for `backward`, and compute the layer again there: the memory of activations falls from one
+   * set a layer to one in all, for one more forward pass a step (Chen et al. 2016, arXiv 1604.06174). The same gradients, bit
+   * for bit.
+   */
+  readonly recompute?: boolean
+}
+
 /** A prompt and a completion, as token ids. Only completion tokens have log-probabilities. */
 export interface Row {
   readonly prompt: Int32Array
@@ -103,8 +121,14 @@ export interface Model {
 
 /** A language model. */
 export interface Policy extends Model {
-  /** With `retain` the activations stay for one `backward`. */
-  readonly logprobs: (batch: Batch, options?: { readonly retain?: boolean }) => Logprobs
+  /**
+   * With `retain` the activations stay for one `backward`. `precision` is the policy's own when left out; another is for
+   * comparing the two, and cannot be retained.
+   */
+  readonly logprobs: (
+    batch: Batch,
+    options?: { readonly retain?: boolean; readonly precision?: Precision }
+  ) => Logprobs
   /** Adds the gradient of a loss, given dLoss/dLogps for the batch of the last retained `logprobs`. */
   readonly backward: (dLogps: Float64Array) => void
   /** One completion per prompt; sample i draws from the stream of `seeds[i]`, whatever else is in the batch. */
@@ -117,7 +141,8 @@ export interface Policy extends Model {
 
 /** A model with a scalar head: reward model (the last value of a row) or value model (the values before each token). */
 export interface Scorer extends Model {
-  readonly values: (batch: Batch, options?: { readonly retain?: boolean }) => Values
+  /** As `Policy.logprobs`. */
+  readonly values: (batch: Batch, options?: { readonly retain?: boolean; readonly precision?: Precision }) => Values
   readonly backward: (dValues: Float64Array) => void
 }
 
@@ -157,11 +182,15 @@ export interface Engine {
   readonly initial: (model: NewModel) => Weights
   /** Bytes held now and the most held at any one time; a tabular world does not count. */
   readonly memory?: () => { readonly live: number; readonly peak: number }
+  /** Most bytes it can ever hold, whatever the machine has; a tabular world does not count. */
+  readonly addressable?: number
+  /** The precisions it offers, "f32" always; a tabular world has none, it is exact. */
+  readonly precisions?: ReadonlyArray<Precision>
   readonly codec: (weights: Weights) => Codec
   /** A trainable copy; `weights` stay as they are. */
-  readonly policy: (weights: Weights) => Policy
+  readonly policy: (weights: Weights, computing?: Computing) => Policy
   /** From a policy (the scalar head starts at zero) or from a scorer (the head is kept). */
-  readonly scorer: (weights: Weights) => Scorer
+  readonly scorer: (weights: Weights, computing?: Computing) => Scorer
 }
 
 /** Offsets of per-token numbers: `extra` more than its completion tokens in each row. */

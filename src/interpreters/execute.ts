@@ -30,9 +30,10 @@ import type { Made } from "../store/made.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import type { Scope } from "../training/scope.ts"
-import { check, type Refused } from "./check.ts"
+import { check, Refused } from "./check.ts"
 import { type Limits, limitsIn } from "./limits.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
+import { lackingPrecisions } from "./precisions.ts"
 
 /** All that making a pipeline can end with. */
 export type ExecuteError =
@@ -71,12 +72,26 @@ const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: strin
     .sort((a, b) => a.depth - b.depth || (a.name < b.name ? -1 : 1))
     .map(({ name, of }) => [name, of])
 
+/** Operations that make nothing of their own. */
+const transparent = new Set(["Cap", "Input", "Source", "Checkpoint"])
+
+/** Whether the store has what a node of the pipeline `root` makes. */
+export const finishedIn = (root: Artifact.Any) => {
+  const limits = limitsIn(root)
+  return (artifact: Artifact.Any) =>
+    transparent.has(artifact.node.op)
+      ? Effect.succeed(false)
+      : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
+}
+
 /** Makes `root`. Refuses it first when `check` finds anything wrong. */
 export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
   function*(root) {
     yield* Effect.fromResult(check(root))
     const [store, log, datasets, checkpoints] = [yield* Store, yield* RunLog, yield* Datasets, yield* Checkpoints]
     const engine = yield* CurrentEngine
+    const lacking = lackingPrecisions(root, engine)
+    if (lacking.length > 0) return yield* new Refused({ problems: lacking })
     const limits = limitsIn(root)
     const made = new Map<string, Made>()
 
@@ -180,8 +195,6 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
         })
       })
     })
-
-    const transparent = new Set(["Cap", "Input", "Source", "Checkpoint"])
 
     const make = (artifact: Artifact.Any): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
       Effect.suspend(() => {

@@ -1,9 +1,12 @@
 /**
  * Reads everything that a description names on disk, before anything is trained or written: a missing file, a truncated
- * checkpoint or a broken row in the last stage's data is found in the first second, with all the others.
+ * checkpoint or a broken row in the last stage's data is found in the first second, with all the others. Before that, it holds
+ * the memory that each stage needs against what the engine can address, for which no weights have to be read.
  */
-import { Effect, type FileSystem, type PlatformError } from "effect"
+import { Console, Effect, type FileSystem, type PlatformError } from "effect"
+import { totalmem } from "node:os"
 import * as Artifact from "../../dsl/Artifact.ts"
+import { OutOfMemory } from "../../dsl/Errors.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import * as Files from "../data/files.ts"
@@ -11,12 +14,14 @@ import type { BadData } from "../data/badData.ts"
 import { Datasets } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
-import type { Weights } from "../engine/engine.ts"
+import type { Engine, Weights } from "../engine/engine.ts"
 import { load } from "../model/checkpoint.ts"
 import { modelConfig } from "../model/config.ts"
 import { codec } from "../model/tokenizer.ts"
 import { codecOf } from "./checkpoints.ts"
 import { check, type Problem, Refused } from "./check.ts"
+import { type Need, needs } from "./memory.ts"
+import { lackingPrecisions } from "./precisions.ts"
 
 /** Which template will render a conversation does not matter to whether its rows can be read. */
 const anyChat: Chat = (messages) => messages.map(({ content }) => content).join("\n")
@@ -25,9 +30,45 @@ const anyChat: Chat = (messages) => messages.map(({ content }) => content).join(
 const tokenizerOf = (weights: Weights, path: string) =>
   Effect.asVoid(codecOf({ codec: ({ config, tokenizer }) => codec(tokenizer, modelConfig(config)) }, weights, path))
 
-/** Fails with every mistake of the description, or else with every input that cannot be read. */
-export const preflight = Effect.fn("preflight")(function*(root: Artifact.Any) {
+const doing = {
+  open: "opening its models",
+  sample: "sampling",
+  score: "computing log-probabilities",
+  train: "training"
+} as const
+
+const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+
+const withinReach = Effect.fnUntraced(function*(all: ReadonlyArray<Need>, available: number) {
+  for (const { footprint: { bytes, phases, terms }, stage } of all) {
+    const over = phases.find(({ bytes }) => bytes > available)
+    if (over === undefined) continue
+    return yield* new OutOfMemory({ stage, phase: doing[over.phase], needed: bytes, available, terms })
+  }
+  const most = Math.max(0, ...all.map(({ footprint }) => footprint.bytes))
+  // The system may swap, or have more than it says: no reason to refuse.
+  if (most > totalmem()) {
+    yield* Console.error(
+      `This takes at least ${gibibytes(most)} of memory and the machine has ${gibibytes(totalmem())}: ` +
+        "it will be very slow, or killed."
+    )
+  }
+})
+
+/**
+ * Fails with every mistake of the description, or else with what the engine lacks, or else with every input that cannot be
+ * read. What is left is the memory that each stage needs at least; one that is `finished` already asks for none.
+ */
+export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
+  root: Artifact.Any,
+  engine: Pick<Engine, "precisions" | "addressable"> = {},
+  finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R> = () => Effect.succeed(false)
+) {
   yield* Effect.fromResult(check(root))
+  const lacking = lackingPrecisions(root, engine)
+  if (lacking.length > 0) return yield* new Refused({ problems: lacking })
+  const memory = yield* needs(root, finished)
+  yield* withinReach(memory, engine.addressable ?? Infinity)
   const datasets = yield* Datasets
   const problems: Array<Problem> = []
   for (const artifact of Artifact.lineage(root)) {
@@ -46,4 +87,5 @@ export const preflight = Effect.fn("preflight")(function*(root: Artifact.Any) {
     )
   }
   if (problems.length > 0) return yield* new Refused({ problems })
+  return memory
 }, Effect.provide(Files.layer))

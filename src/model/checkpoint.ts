@@ -23,10 +23,27 @@ const indexFile = "model.safetensors.index.json"
 /** Files that can run code when they are read. They are never opened. */
 const pickles = /\.(bin|pt|pth|ckpt|pkl)$/
 
+/** Reads what a model folder says of the model, without its weights. */
+export const describe = (
+  dir: string
+): Effect.Effect<
+  Pick<Weights, "config" | "tokenizer">,
+  BadCheckpoint | PlatformError.PlatformError,
+  FileSystem.FileSystem
+> => Effect.map(open(dir), ({ raw, tokenizer }) => ({ config: raw, tokenizer }))
+
 /** Reads a Hugging Face model folder of the Llama family: one safetensors file or several with an index. */
 export const load = (
   dir: string
 ): Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { config, folder, present, raw, tokenizer } = yield* open(dir)
+    const tensors = yield* readTensors(fs, folder, dir, present)
+    return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
+  })
+
+const open = (dir: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const folder = yield* whereIs(fs, resolve(dir))
@@ -42,12 +59,11 @@ export const load = (
     const text = yield* fs.readFileString(join(folder, configFile))
     const raw = yield* attempt(() => parseConfig(text, path))
     const config = yield* attempt(() => modelConfig(raw, path))
-    const tensors = yield* readTensors(fs, folder, dir, present)
     const tokenizer = new Map<string, string>()
     for (const name of textFiles) {
       if (present.has(name)) tokenizer.set(name, yield* fs.readFileString(join(folder, name)))
     }
-    return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
+    return { folder, present, raw, config, tokenizer }
   })
 
 /**

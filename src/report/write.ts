@@ -27,6 +27,27 @@ const ledgerTable = (events: ReadonlyArray<Event>): string =>
     })
   ])
 
+/** What rounding to bf16 did, from the steps where it was measured; empty when nothing was rounded. */
+const precision = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
+  const rows = events.flatMap((event) =>
+    event._tag !== "Step" ? [] : Object.entries(event.metrics).flatMap(([name, mean]) => {
+      const of = /^bf16\/(.*)_gap_mean$/u.exec(name)?.[1]
+      const max = event.metrics[`bf16/${of}_gap_max`]
+      return of === undefined || max === undefined
+        ? []
+        : [[event.stage, String(event.step), of, mean.toExponential(2), max.toExponential(2)]]
+    })
+  )
+  return rows.length === 0 ? [] : [
+    "## Precision",
+    "",
+    "Products in bf16; what that changes in each token's log-probability (nats) or value, against f32 on the same batch:",
+    "",
+    markdown([["stage", "step", "of", "mean gap", "largest gap"], ...rows]),
+    ""
+  ]
+}
+
 /** The tightest KL cap that was measured against, nats per sequence. */
 export const capOf = (events: ReadonlyArray<Event>): number | null => {
   const caps = events.flatMap((event) => event._tag === "Measured" ? [event.measurement.cap] : [])
@@ -72,6 +93,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
         ? "Nothing was measured."
         : `A cap and a measurement stand side by side; neither bounds the other.\n\n${ledgerTable(events)}`,
       "",
+      ...precision(events),
       "## Curves",
       "",
       ...plots.map(([name]) => `![${name}](plots/${name})`),

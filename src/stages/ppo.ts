@@ -26,6 +26,7 @@ import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { batchAt } from "../training/batches.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
+import { logpGap, openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** The numbers of some rows out of ragged per-token numbers, one row after the other. */
@@ -53,19 +54,20 @@ export const ppo = Effect.fn("ppo")(function*(
   scope: Scope
 ) {
   const [engine, log, store] = [yield* CurrentEngine, yield* RunLog, yield* Store]
+  const opens = openers(engine, stage)
   const { models: { policy, value }, ...session } = yield* open<{ policy: Policy; value: Scorer }>(scope, {
-    policy: { open: engine.policy, initial: wires.init },
-    value: { open: engine.scorer, initial: wires.value }
+    policy: { open: opens.policy, initial: wires.init },
+    value: { open: opens.scorer, initial: wires.value }
   })
-  const reference = yield* observer(engine.policy, wires.reference)
-  const reward = yield* observer(engine.scorer, wires.reward)
+  const reference = yield* observer(opens.policy, wires.reference)
+  const reward = yield* observer(opens.scorer, wires.reward)
   const caps: Array<{ readonly mnats: number; readonly from: string; readonly initial: Policy }> = []
   for (const { from, initial, mnats } of scope.limits.kl) {
     // The initial model is usually the reference too: one copy serves both.
     caps.push({
       mnats,
       from,
-      initial: initial === wires.reference ? reference : yield* observer(engine.policy, initial)
+      initial: initial === wires.reference ? reference : yield* observer(opens.policy, initial)
     })
   }
   const codec = engine.codec(wires.init)
@@ -89,6 +91,7 @@ export const ppo = Effect.fn("ppo")(function*(
     const values = beforeTokens(value.values(rows).values, offsets)
     const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, stage)
     const { advantages, returns } = gae(rewards, values, offsets, { gamma: stage.gamma, lambda: stage.lam })
+    const at = { engine, precision: stage.precision, n, steps: stage.steps }
     const ended = sampled.filter(({ finished }) => finished).length / rows.length
     return {
       rows,
@@ -101,6 +104,7 @@ export const ppo = Effect.fn("ppo")(function*(
       advantages: stage.whitenAdvantages ? whiten(advantages) : advantages,
       metrics: {
         ...metrics,
+        ...logpGap(at, policy, rows, logps),
         "objective/entropy": entropies.reduce((sum, x) => sum + x, 0) / rows.length,
         "val/num_eos_tokens": ended * rows.length,
         "completions/mean_length": logps.length / rows.length

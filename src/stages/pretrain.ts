@@ -7,6 +7,7 @@ import type { Policy } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchAt } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
+import { logpGap, openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Trains a base model from nothing; see `dsl/stages/Pretrain.ts`. */
@@ -21,7 +22,7 @@ export const pretrain = Effect.fn("pretrain")(function*(
   words.delete("")
   const initial = engine.initial({ ...stage.model, words: [...words].sort(), seed: scope.key })
   const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
-    policy: { open: engine.policy, initial }
+    policy: { open: openers(engine, stage).policy, initial }
   })
   const documents = yield* encodeTexts(
     { stage: scope.label, codec: engine.codec(initial), context: policy.context },
@@ -35,11 +36,12 @@ export const pretrain = Effect.fn("pretrain")(function*(
       const batch = batchAt(scope.key, documents.length, stage.batchSize, n).map((i) => documents[i]!)
       const { logps } = policy.logprobs(batch, { retain: true })
       const { gradient, loss } = crossEntropy(logps)
-      yield* finite({ loss })
+      const rounding = logpGap({ engine, precision: stage.precision, n, steps: stage.steps }, policy, batch, logps)
+      yield* finite({ loss, ...rounding })
       policy.backward(gradient)
       const update = updateOf(stage, n, stage.steps)
       const norm = policy.step(update)
-      return { tokens: logps.length, metrics: { loss, grad_norm: norm, lr: update.learningRate } }
+      return { tokens: logps.length, metrics: { loss, grad_norm: norm, lr: update.learningRate, ...rounding } }
     })
   })
   return policy.weights()

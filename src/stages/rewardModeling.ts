@@ -9,6 +9,7 @@ import { bradleyTerry } from "../losses/bradleyTerry.ts"
 import { afterLast, afterLastBackward } from "../losses/ragged.ts"
 import { batchAt, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
+import { openers, valueGap } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Trains a reward model on pairs; see `dsl/stages/RewardModeling.ts`. A batch is its chosen rows, then its rejected rows. */
@@ -19,7 +20,7 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
 ) {
   const engine = yield* CurrentEngine
   const { models: { reward }, ...session } = yield* open<{ reward: Scorer }>(scope, {
-    reward: { open: engine.scorer, initial: wires.init }
+    reward: { open: openers(engine, stage).scorer, initial: wires.init }
   })
   const pairs = yield* encodePairs(
     { stage: scope.label, codec: engine.codec(wires.init), context: reward.context },
@@ -34,16 +35,21 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
       const batch = batchAt(scope.key, pairs.length, stage.batchSize, n).map((i) => pairs[i]!)
       const rows = [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
       const offsets = offsetsOf(rows)
-      const scores = afterLast(reward.values(rows, { retain: true }).values, offsets)
+      const { values } = reward.values(rows, { retain: true })
+      const scores = afterLast(values, offsets)
       const { gradients, loss, metrics } = bradleyTerry(scores.slice(0, batch.length), scores.slice(batch.length), {
         margin: Float64Array.from(batch, ({ margin }) => margin),
         centerRewardsCoefficient: stage.centerRewardsCoefficient
       })
-      yield* finite({ loss })
+      const rounding = valueGap({ engine, precision: stage.precision, n, steps }, reward, rows, values)
+      yield* finite({ loss, ...rounding })
       reward.backward(afterLastBackward(Float64Array.of(...gradients.chosen, ...gradients.rejected), offsets))
       const update = updateOf(stage, n, steps)
       const norm = reward.step(update)
-      return { tokens: offsets.at(-1)!, metrics: { loss, ...metrics, grad_norm: norm, lr: update.learningRate } }
+      return {
+        tokens: offsets.at(-1)!,
+        metrics: { loss, ...metrics, grad_norm: norm, lr: update.learningRate, ...rounding }
+      }
     })
   })
   return reward.weights()

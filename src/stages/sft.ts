@@ -7,6 +7,7 @@ import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchAt, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
+import { logpGap, openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Fine-tunes on demonstrations; see `dsl/stages/Sft.ts`. */
@@ -17,7 +18,7 @@ export const sft = Effect.fn("sft")(function*(
 ) {
   const engine = yield* CurrentEngine
   const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
-    policy: { open: engine.policy, initial: wires.base }
+    policy: { open: openers(engine, stage).policy, initial: wires.base }
   })
   const rows = yield* encodeDemonstrations(
     { stage: scope.label, codec: engine.codec(wires.base), context: policy.context },
@@ -32,12 +33,13 @@ export const sft = Effect.fn("sft")(function*(
       const batch = batchAt(scope.key, rows.length, stage.batchSize, n).map((i) => rows[i]!)
       const { entropies, logps } = policy.logprobs(batch, { retain: true })
       const { gradient, loss } = crossEntropy(logps, { reduction: stage.reduction === "sum" ? "sum" : "mean" })
-      yield* finite({ loss })
+      const rounding = logpGap({ engine, precision: stage.precision, n, steps }, policy, batch, logps)
+      yield* finite({ loss, ...rounding })
       policy.backward(gradient)
       const update = updateOf(stage, n, steps)
       const norm = policy.step(update)
       const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length
-      return { tokens: logps.length, metrics: { loss, entropy, grad_norm: norm, lr: update.learningRate } }
+      return { tokens: logps.length, metrics: { loss, entropy, grad_norm: norm, lr: update.learningRate, ...rounding } }
     })
   })
   return policy.weights()

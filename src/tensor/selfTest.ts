@@ -3,7 +3,10 @@ import { reference } from "./reference.ts"
 
 /** Numbers in [-1, 1) without pattern, the same every time. */
 const numbers = (length: number, seed: number): Float32Array =>
-  Float32Array.from({ length }, (_, i) => ((Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(seed, 0x85ebca6b)) % 65536) / 65536)
+  Float32Array.from(
+    { length },
+    (_, i) => ((Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(seed, 0x85ebca6b)) % 65536) / 65536
+  )
 
 const shape = { rows: 37, inputs: 50, outputs: 70 }
 const heads = { heads: 4, kvHeads: 2, headDim: 12, scale: 0.3, window: 0 }
@@ -43,7 +46,9 @@ const results = (backend: Backend): Record<string, Float64Array> => {
   const [logps, headLse, entropy] = [room(rows), room(rows), room(rows)]
   backend.head({ logps, lse: headLse, entropy }, x, w, targets, { rows, dim: inputs, vocab: outputs, temperature: 1 })
   const named = { out, again, dX, dW, attended, lse, dQkv, logps, entropy }
-  const read = Object.fromEntries(Object.entries(named).map(([name, tensor]) => [name, Float64Array.from(backend.read(tensor))]))
+  const read = Object.fromEntries(
+    Object.entries(named).map(([name, tensor]) => [name, Float64Array.from(backend.read(tensor))])
+  )
   for (const buffer of [x, w, packed, headLse, qkv, dAttended, starts, targets, ...Object.values(named)]) {
     backend.free(buffer)
   }

@@ -1,13 +1,15 @@
 /**
  * The one training loop: steps, checkpoints, budgets, events, interruption. A stage gives it a step.
  *
- * A step cannot be interrupted, so a checkpoint always stands between two steps; all randomness derives from the stage's key
+ * A checkpoint always stands between two steps: a short step is not interrupted but finished and saved, a long one is
+ * abandoned and the last checkpoint is what there is (`engine/interruptible.ts`). All randomness derives from the stage's key
  * and the step's number, so going on from a checkpoint reaches the same weights bit for bit.
  */
 import { Clock, Data, Effect, Option, Schema } from "effect"
 import { BudgetExceeded, Diverged } from "../../dsl/Errors.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Model, Update, Weights } from "../engine/engine.ts"
+import { CurrentPatience } from "../engine/interruptible.ts"
 import { scheduled } from "../optim/schedule.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
@@ -17,10 +19,14 @@ import type { Scope } from "./scope.ts"
 /** Something that must be finite is not; the loop turns it into `Diverged`. */
 export class NotFinite extends Data.TaggedError("NotFinite")<{ readonly quantity: string; readonly value: number }> {}
 
-/** Fails when any of the numbers is NaN or infinite. */
+/** Lets timers and signals through: the engine's own work is synchronous. */
+const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+/** Fails when any of the numbers is NaN or infinite. In a step that turned out long, a stop gets through here. */
 export const finite = (numbers: Readonly<Record<string, number>>): Effect.Effect<void, NotFinite> => {
   const bad = Object.entries(numbers).find(([, value]) => !Number.isFinite(value))
-  return bad === undefined ? Effect.void : Effect.fail(new NotFinite({ quantity: bad[0], value: bad[1] }))
+  if (bad !== undefined) return Effect.fail(new NotFinite({ quantity: bad[0], value: bad[1] }))
+  return Effect.flatMap(CurrentPatience, (patience) => patience.over() ? breathe : Effect.void)
 }
 
 /** The models of a stage as they were when it stopped, or as it starts. */
@@ -93,8 +99,8 @@ export const withinCaps = Effect.fnUntraced(function*(
   return yield* new BudgetExceeded({ stage: label, dimension, spent: Math.ceil(used), cap, kept: yield* keep })
 })
 
-/** Lets timers and signals through: the engine's own work is synchronous. */
-const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+/** A step that takes fewer seconds than this is finished when the run is stopped. */
+const shortStep = 2
 
 /** Runs steps `session.from … steps`. */
 export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Session<Record<string, Model>>, stage: {
@@ -104,10 +110,12 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   /** What else to put into a checkpoint. */
   readonly state?: () => Schema.Json
 }) {
-  const [log, store] = [yield* RunLog, yield* Store]
+  const [log, store, patience] = [yield* RunLog, yield* Store, yield* CurrentPatience]
   const { label } = scope
   const { spent } = session
   let done = session.from
+  // How long the first step will take nobody knows.
+  let took = Infinity
   let kept = done > 0 ? `${label} at step ${done}` : `the model that ${label} started from`
   const save = Effect.gen(function*() {
     const models = Object.fromEntries(
@@ -129,11 +137,13 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
     while (done < stage.steps) {
       yield* Effect.uninterruptible(Effect.gen(function*() {
         const began = yield* Clock.currentTimeMillis
+        patience.wait(took < shortStep ? shortStep : 0)
         const { metrics, tokens } = yield* stage.step(done)
         yield* finite(metrics)
         done++
+        took = ((yield* Clock.currentTimeMillis) - began) / 1000
         spent.tokens += tokens
-        spent.seconds += ((yield* Clock.currentTimeMillis) - began) / 1000
+        spent.seconds += took
         yield* log.emit({ _tag: "Step", stage: label, step: done, steps: stage.steps, tokens, metrics })
         yield* withinCaps(scope, spent, save)
         if (done % stage.checkpointEvery === 0 && done < stage.steps) yield* save
@@ -141,6 +151,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
       yield* breathe
     }
   }).pipe(
+    Effect.ensuring(Effect.sync(() => patience.wait(0))),
     Effect.onInterrupt(() => Effect.orDie(save)),
     Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
   )

@@ -4,7 +4,7 @@ import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { modelConfig } from "../../../src/model/config.ts"
 import type { Backend } from "../../../src/tensor/backend.ts"
 import { reference } from "../../../src/tensor/reference.ts"
-import { wasm } from "../../../src/tensor/wasm/wasm.ts"
+import { kinds, open } from "./backends.ts"
 import {
   largestDifference,
   plainSampling,
@@ -33,9 +33,9 @@ const assertBits = (a: Tensors, b: Tensors): void => {
   }
 }
 
-describe.each(["reference", "wasm"])("training on %s", (kind) => {
+describe.each(kinds)("training on %s", (kind) => {
   it("goes on bit for bit from saved weights and optimiser", async () => {
-    const backend = kind === "wasm" ? await wasm({ threads: 2 }) : reference()
+    const backend = await open(kind)
     const engine = transformer(backend)
     const straight = engine.policy(randomWeights(qwen, "start"))
     const first = engine.policy(randomWeights(qwen, "start"))
@@ -62,7 +62,7 @@ describe.each(["reference", "wasm"])("training on %s", (kind) => {
   })
 
   it("allocates nothing after the largest batch, and dispose gives everything back", async () => {
-    const held = kind === "wasm" ? await wasm({ threads: 1 }) : reference()
+    const held = await open(kind)
     let allocations = 0
     const backend: Backend = {
       ...held,

@@ -8,8 +8,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Batch, Update } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { load, save } from "../../../src/model/checkpoint.ts"
-import { reference } from "../../../src/tensor/reference.ts"
-import { wasm } from "../../../src/tensor/wasm/wasm.ts"
+import { kinds, open } from "./backends.ts"
 import { largestDifference, randomBatch, randomWeights, variants } from "./tinyModels.ts"
 
 const oracle = spawnSync("python3", ["-c", "import torch, transformers"], { stdio: "ignore" }).status === 0
@@ -107,12 +106,11 @@ describe.skipIf(!oracle)("PyTorch and transformers agree", () => {
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-  describe.each(["reference", "wasm"])("%s", (kind) => {
-    const open = () => kind === "wasm" ? wasm({ threads: 2 }) : Promise.resolve(reference())
-    const close = kind === "wasm" ? 1e-5 : 1e-11
+  describe.each(kinds)("%s", (kind) => {
+    const close = kind === "reference" ? 1e-11 : 1e-5
 
     it.each(tasks)("a model made by transformers: $name", async ({ batches, ids, name, newTokens }) => {
-      const backend = await open()
+      const backend = await open(kind)
       const weights = await run(load(join(folder, name)))
       const engine = transformer(backend)
       const policy = engine.policy(weights)
@@ -142,7 +140,7 @@ describe.skipIf(!oracle)("PyTorch and transformers agree", () => {
     })
 
     it.each(scorers)("a scorer saved by Keel: $name", async ({ name, row }) => {
-      const backend = await open()
+      const backend = await open(kind)
       const scorer = transformer(backend).scorer(await run(load(join(folder, name))))
       const expected = answer.scores[name]!
       assert.deepStrictEqual(expected.missing, [])

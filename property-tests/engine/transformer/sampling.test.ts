@@ -4,11 +4,12 @@ import type { Sampled, Sampling } from "../../../src/engine/engine.ts"
 import { chooser } from "../../../src/engine/transformer/choose.ts"
 import type { TransformerPolicy } from "../../../src/engine/transformer/policy.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
+import { workspace } from "../../../src/engine/transformer/workspace.ts"
 import { distribution, draw } from "../../../src/sampling/draw.ts"
 import { stream } from "../../../src/sampling/random.ts"
 import type { Backend } from "../../../src/tensor/backend.ts"
 import { reference } from "../../../src/tensor/reference.ts"
-import { wasm } from "../../../src/tensor/wasm/wasm.ts"
+import { kinds, open } from "./backends.ts"
 import { largestDifference, plainSampling, randomBatch, randomNumbers, randomWeights, variants } from "./tinyModels.ts"
 
 const promptsOf = (lengths: ReadonlyArray<number>, seed: string): ReadonlyArray<Int32Array> =>
@@ -54,12 +55,12 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
   })
 })
 
-describe.each(["reference", "wasm"])("sampling on %s", (kind) => {
+describe.each(kinds)("sampling on %s", (kind) => {
   let backend: Backend
   let policy: TransformerPolicy
-  const tolerance = kind === "wasm" ? 1e-5 : 1e-12
+  const tolerance = kind === "reference" ? 1e-12 : 1e-5
   beforeAll(async () => {
-    backend = kind === "wasm" ? await wasm({ threads: 2 }) : reference()
+    backend = await open(kind)
     policy = transformer(backend).policy(randomWeights(variants["Qwen3, QK-norm"]!, "sampling"))
   })
   afterAll(() => {
@@ -116,31 +117,41 @@ describe.each(["reference", "wasm"])("sampling on %s", (kind) => {
   })
 })
 
-it("the fast choice of a token is draw(distribution(…)) with the same random number", () => {
+it("a token is chosen as draw(distribution(…)) with the number of its row's own stream", () => {
+  const backend = reference()
   fc.assert(
     fc.property(
       fc.record({
-        seed: fc.string(),
+        seeds: fc.array(fc.string(), { minLength: 1, maxLength: 5 }),
         vocab: fc.integer({ min: 1, max: 30 }),
-        spread: fc.constantFrom(0, 0.1, 3, 300),
-        at: fc.integer({ min: 0, max: 3 })
+        spread: fc.constantFrom(0, 0.1, 3, 300)
       }),
       fc.record({
         temperature: fc.constantFrom(0, 0.3, 1, 2),
         topK: fc.integer({ min: 0, max: 8 }),
         topP: fc.constantFrom(0.2, 0.9, 1)
       }),
-      ({ at, seed, spread, vocab }, how) => {
-        const all = Float32Array.from(randomNumbers(vocab * 4, seed), (x) => x * spread)
-        const logits = all.slice(at * vocab, (at + 1) * vocab)
-        const { logp, token } = chooser(vocab, { ...plainSampling, ...how })(all, at * vocab, stream(seed))
-        const chances = distribution(logits, how)
-        assert.strictEqual(token, how.temperature === 0 ? chances.indexOf(1) : draw(chances, stream(seed).next()))
-        const max = Math.max(...logits)
-        const lse = max + Math.log(logits.reduce((sum, z) => sum + Math.exp(z - max), 0))
-        assert.closeTo(logp, logits[token]! - lse, 1e-9)
+      ({ seeds, spread, vocab }, how) => {
+        const space = workspace(backend)
+        const all = randomNumbers(vocab * seeds.length, seeds.join()).map((x) => x * spread)
+        const logits = space.reals("logits", all.length)
+        backend.write(logits, all)
+        const rows = seeds.map((seed) => ({ random: stream(seed) }))
+        const { logps, tokens } = chooser({ backend, space, vocab }, { ...plainSampling, ...how })(logits, rows)
+        seeds.forEach((seed, n) => {
+          const row = all.subarray(n * vocab, (n + 1) * vocab)
+          const chances = distribution(row, how)
+          assert.strictEqual(
+            tokens[n],
+            how.temperature === 0 ? chances.indexOf(1) : draw(chances, stream(seed).next())
+          )
+          const max = Math.max(...row)
+          const lse = max + Math.log(row.reduce((sum, z) => sum + Math.exp(z - max), 0))
+          assert.closeTo(logps[n]!, row[tokens[n]!]! - lse, 1e-9)
+        })
+        space.dispose()
       }
     ),
-    { numRuns: 300 }
+    { numRuns: 200 }
   )
 })

@@ -9,8 +9,7 @@ import type { TransformerPolicy } from "../../../src/engine/transformer/policy.t
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { load } from "../../../src/model/checkpoint.ts"
 import type { Backend } from "../../../src/tensor/backend.ts"
-import { reference } from "../../../src/tensor/reference.ts"
-import { wasm } from "../../../src/tensor/wasm/wasm.ts"
+import { kinds, open } from "./backends.ts"
 import { largestDifference } from "./tinyModels.ts"
 
 /** What transformers 5.18 says of a real pretrained model (`../shared/data/README.md`, golden.json). */
@@ -37,14 +36,14 @@ if (!there) {
 
 const greedy = { maxNewTokens: 200, temperature: 0, topK: 0, topP: 1, stop: [1, 2] }
 
-describe.skipIf(!there).each(["reference", "wasm"])("stories260K on %s", (kind) => {
+describe.skipIf(!there).each(kinds)("stories260K on %s", (kind) => {
   let backend: Backend
   let weights: Weights
   let golden: Golden
   let policy: TransformerPolicy
   let codec: Codec
   beforeAll(async () => {
-    backend = kind === "wasm" ? await wasm({ threads: 2 }) : reference()
+    backend = await open(kind)
     golden = JSON.parse(readFileSync(join(data, "models/stories260K/golden.json"), "utf8")) as Golden
     weights = await Effect.runPromise(
       Effect.provide(load(join(data, "models/stories260K-hf")), NodeServices.layer)

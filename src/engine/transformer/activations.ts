@@ -33,10 +33,16 @@ export interface Activations {
 }
 
 /**
- * Buffers for `rows` token rows. With `retain` every layer has its own; without, all layers share one set (each buffer of a
- * layer is dead when the next layer writes it).
+ * How much of a forward pass stays: nothing (inference), what every layer did (for its backward pass), or only what went into
+ * every layer, which is enough to do the layer again.
  */
-export const activations = (space: Workspace, config: ModelConfig, rows: number, retain: boolean): Activations => {
+export type Kept = "nothing" | "inputs" | "all"
+
+/**
+ * Buffers for `rows` token rows. Unless "all" is kept, the layers share one set (each buffer of a layer is dead when the next
+ * layer writes it); "nothing" shares the residual stream too.
+ */
+export const activations = (space: Workspace, config: ModelConfig, rows: number, kept: Kept): Activations => {
   const { ffn, headDim, heads, dim, kvHeads } = config
   const qkv = (heads + 2 * kvHeads) * headDim
   const layer = (prefix: string): LayerActivations => {
@@ -58,14 +64,14 @@ export const activations = (space: Workspace, config: ModelConfig, rows: number,
       gated: reals("gated", ffn)
     }
   }
-  const shared = retain ? null : layer("")
+  const shared = kept === "all" ? null : layer("")
   const layers = Array.from({ length: config.layers }, (_, l) => shared ?? layer(`${l}.`))
   return {
     rows,
     layers,
     residual: Array.from(
       { length: config.layers + 1 },
-      (_, l) => space.reals(retain ? `${l}.residual` : "residual", rows * dim)
+      (_, l) => space.reals(kept === "nothing" ? "residual" : `${l}.residual`, rows * dim)
     ),
     final: space.reals("final", rows * dim),
     invFinal: space.reals("invFinal", rows)

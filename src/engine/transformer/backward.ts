@@ -1,28 +1,24 @@
-import type { ModelConfig } from "../../model/config.ts"
-import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
+import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Activations } from "./activations.ts"
-import { attentionShape, headNorms, rotation, rowNorm } from "./forward.ts"
+import { attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
 import type { ModelParameters } from "./layout.ts"
-import type { Rotary } from "./rotary.ts"
 import type { Workspace } from "./workspace.ts"
 
 /**
  * The gradient of `forward`: adds to `gradients`, given the gradient `dFinal` [N, d] of the normed hidden states. It uses the
- * activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass.
+ * activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass. Layers that share
+ * one set of activations are computed again from their inputs; the set holds the last layer's when this begins.
  */
 export const backward = (
-  backend: Backend,
-  config: ModelConfig,
-  parameters: ModelParameters,
+  pass: Pass,
   gradients: ModelParameters,
   from: Activations,
   dFinal: Tensor,
   ids: Ints,
-  positions: Ints,
   starts: Ints,
-  rotary: Rotary,
   space: Workspace
 ): void => {
+  const { backend, config, parameters, positions, rotary } = pass
   const { ffn, headDim, heads, dim, kvHeads } = config
   const { rows } = from
   const norm = rowNorm(config, rows)
@@ -48,6 +44,7 @@ export const backward = (
     const p = parameters.layers[l]!
     const g = gradients.layers[l]!
     const at = from.layers[l]!
+    if (l < config.layers - 1 && at === from.layers[l + 1]) layerForward(pass, from, l)
 
     backend.linearBackward(
       { dX: dGated, accumulate: false, dW: g.down, dBias: g.downBias },

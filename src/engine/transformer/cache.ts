@@ -1,4 +1,4 @@
-import type { Tensor } from "../../tensor/backend.ts"
+import type { Backend, Tensor } from "../../tensor/backend.ts"
 import { attentionShape } from "./forward.ts"
 import type { Opened } from "./opened.ts"
 
@@ -15,4 +15,19 @@ export const cache = ({ config, space }: Pick<Opened, "config" | "space">, slots
   const perLayer = (name: string) =>
     Array.from({ length: config.layers }, (_, l) => space.reals(`${name}.${l}`, length))
   return { keys: perLayer("keys"), values: perLayer("values"), shape: { ...attentionShape(config), capacity } }
+}
+
+/** Copies the first `tokens` positions of one slot into others. */
+export const copySlot = (
+  backend: Backend,
+  { keys, shape: { capacity, headDim, kvHeads }, values }: Cache,
+  tokens: number,
+  from: number,
+  to: ReadonlyArray<number>
+): void => {
+  const width = kvHeads * headDim
+  for (const held of [...keys, ...values]) {
+    const prefix = backend.slice(held, from * capacity * width, tokens * width)
+    for (const slot of to) backend.copy(backend.slice(held, slot * capacity * width, tokens * width), prefix)
+  }
 }

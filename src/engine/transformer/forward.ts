@@ -46,49 +46,65 @@ export const rotation = (config: ModelConfig, inverse: boolean) => ({
   inverse
 })
 
+/** One matrix product of a layer: `linear`, or `linearPacked` when the parameters are packed. */
+export type Multiply = Backend["linear"]
+
+/** What a layer needs besides its input: the same for every layer of a pass. */
+export interface Pass {
+  readonly backend: Backend
+  readonly config: ModelConfig
+  /** Its matrices as `multiply` reads them. */
+  readonly parameters: ModelParameters
+  readonly multiply: Multiply
+  readonly positions: Ints
+  readonly rotary: Rotary
+  readonly attend: Attend
+}
+
+/**
+ * Layer `l` from its input, up to and without the product that ends it:
+ * middle = x + out · attention(norm x), gated = swiglu(gateUp · norm middle); the next input is middle + down · gated.
+ */
+export const layerForward = (pass: Pass, from: Activations, l: number): void => {
+  const { attend, backend, config, multiply, parameters, positions, rotary } = pass
+  const { ffn, headDim, heads, dim, kvHeads } = config
+  const { rows } = from
+  const norm = rowNorm(config, rows)
+  const p = parameters.layers[l]!
+  const at = from.layers[l]!
+  const x = from.residual[l]!
+  backend.rmsNorm(at.normed, x, p.norm, at.inv, norm)
+  multiply(at.rawQkv, at.normed, p.qkv, p.qkvBias, rows, dim, (heads + 2 * kvHeads) * headDim)
+  if (p.queryNorm !== null && p.keyNorm !== null) {
+    const perHead = headNorms(config, rows)
+    // The norms leave the values alone, hence the copy; the rows before it are needed for the backward pass.
+    backend.copy(at.qkv, at.rawQkv)
+    backend.rmsNorm(at.qkv, at.rawQkv, p.queryNorm, at.invQuery!, perHead.query)
+    backend.rmsNorm(at.qkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
+  }
+  backend.rope(at.qkv, rotary.cos, rotary.sin, positions, rotation(config, false))
+  attend(at, l)
+  multiply(at.middle, at.attended, p.out, p.outBias, rows, heads * headDim, dim, x)
+  backend.rmsNorm(at.normedMiddle, at.middle, p.normMiddle, at.invMiddle, norm)
+  multiply(at.gateUp, at.normedMiddle, p.gateUp, p.gateUpBias, rows, dim, 2 * ffn)
+  backend.swiglu(at.gated, at.gateUp, rows, ffn)
+}
+
 /**
  * The decoder without its head (Llama 2, Touvron et al. 2023; Qwen3 adds the norms of queries and keys): fills `into`, whose
  * `final` is the normed hidden state of every token row.
  */
-export const forward = (
-  backend: Backend,
-  config: ModelConfig,
-  parameters: ModelParameters,
-  into: Activations,
-  ids: Ints,
-  positions: Ints,
-  rotary: Rotary,
-  attend: Attend
-): void => {
-  const { ffn, headDim, heads, dim, kvHeads } = config
+export const forward = (pass: Pass, into: Activations, ids: Ints): void => {
+  const { backend, config, multiply, parameters } = pass
+  const { ffn, dim } = config
   const { rows } = into
-  const norm = rowNorm(config, rows)
-  const perHead = headNorms(config, rows)
-  const rotate = rotation(config, false)
-  const width = (heads + 2 * kvHeads) * headDim
   backend.embed(into.residual[0]!, parameters.embed, ids, dim)
   for (let l = 0; l < config.layers; l++) {
-    const p = parameters.layers[l]!
-    const at = into.layers[l]!
-    const x = into.residual[l]!
-    backend.rmsNorm(at.normed, x, p.norm, at.inv, norm)
-    backend.linear(at.rawQkv, at.normed, p.qkv, p.qkvBias, rows, dim, width)
-    if (p.queryNorm !== null && p.keyNorm !== null) {
-      // The norms leave the values alone, hence the copy; the rows before it are needed for the backward pass.
-      backend.copy(at.qkv, at.rawQkv)
-      backend.rmsNorm(at.qkv, at.rawQkv, p.queryNorm, at.invQuery!, perHead.query)
-      backend.rmsNorm(at.qkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
-    }
-    backend.rope(at.qkv, rotary.cos, rotary.sin, positions, rotate)
-    attend(at, l)
-    backend.linear(at.middle, at.attended, p.out, p.outBias, rows, heads * headDim, dim)
-    backend.add(at.middle, x)
-    backend.rmsNorm(at.normedMiddle, at.middle, p.normMiddle, at.invMiddle, norm)
-    backend.linear(at.gateUp, at.normedMiddle, p.gateUp, p.gateUpBias, rows, dim, 2 * ffn)
-    backend.swiglu(at.gated, at.gateUp, rows, ffn)
-    const next = into.residual[l + 1]!
-    backend.linear(next, at.gated, p.down, p.downBias, rows, ffn, dim)
-    backend.add(next, at.middle)
+    layerForward(pass, into, l)
+    const { down, downBias } = parameters.layers[l]!
+    const { gated, middle } = into.layers[l]!
+    multiply(into.residual[l + 1]!, gated, down, downBias, rows, ffn, dim, middle)
   }
-  backend.rmsNorm(into.final, into.residual[config.layers]!, parameters.norm, into.invFinal, norm)
+  const last = into.residual[config.layers]!
+  backend.rmsNorm(into.final, last, parameters.norm, into.invFinal, rowNorm(config, rows))
 }

@@ -1,6 +1,6 @@
 import { type ModelConfig } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
-import type { Model, Weights } from "../engine.ts"
+import type { Computing, Model, Precision, Weights } from "../engine.ts"
 import type { Limits } from "./packing.ts"
 import { type Passes, passes } from "./passes.ts"
 import { type RotaryTables, rotaryTables } from "./rotary.ts"
@@ -9,7 +9,10 @@ import { type Workspace, workspace } from "./workspace.ts"
 
 /** What a policy and a scorer share: parameters in backend memory, passes over batches, and the verbs of `Model`. */
 export interface Opened {
+  /** In the model's precision. */
   readonly backend: Backend
+  /** The same in any precision. */
+  readonly at: (precision: Precision) => Backend
   readonly config: ModelConfig
   readonly limits: Limits
   readonly trainable: Trainable
@@ -19,23 +22,31 @@ export interface Opened {
   readonly model: Model
 }
 
+/** What the engine decides (`microBatchTokens`) and what a description does. */
+export interface Options extends Computing {
+  readonly microBatchTokens: number
+}
+
 export const open = (
-  backend: Backend,
+  chosen: Backend,
   config: ModelConfig,
   weights: Weights,
-  options: {
+  options: Options & {
     readonly head: ModelConfig["head"]
     /** Parameters that start at zero when the weights do not hold them. */
     readonly fresh: ReadonlyArray<string>
-    readonly microBatchTokens: number
   }
 ): Opened => {
+  const at = (precision: Precision): Backend => precision === "f32" ? chosen : chosen.at(precision)
+  const backend = at(options.precision ?? "f32")
   const limits = { vocab: config.vocab, context: config.context, microBatchTokens: options.microBatchTokens }
   const held = trainable(backend, config, options.head, weights, new Set(options.fresh))
   const rotary = rotaryTables(backend, config)
   const space = workspace(backend)
-  const reads = options.head === "score" ? "values" : "tokens"
-  const run = passes(backend, config, held, rotary, space, limits, reads)
+  const run = passes(backend, config, held, rotary, space, limits, {
+    reads: options.head === "score" ? "values" : "tokens",
+    recompute: options.recompute ?? false
+  })
   const model: Model = {
     parameters: held.count,
     context: config.context,
@@ -53,5 +64,5 @@ export const open = (
       held.dispose()
     }
   }
-  return { backend, config, limits, trainable: held, rotary, space, passes: run, model }
+  return { backend, at, config, limits, trainable: held, rotary, space, passes: run, model }
 }

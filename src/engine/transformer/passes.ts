@@ -3,7 +3,7 @@ import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
 import type { Batch } from "../engine.ts"
 import { type Activations, activations } from "./activations.ts"
 import { backward } from "./backward.ts"
-import { attentionShape, forward } from "./forward.ts"
+import { attentionShape, forward, type Pass } from "./forward.ts"
 import { type Limits, pack, type Packed } from "./packing.ts"
 import type { RotaryTables } from "./rotary.ts"
 import type { Trainable } from "./trainable.ts"
@@ -18,8 +18,8 @@ export interface HeadPasses {
 
 /** The forward and backward passes over a batch, in micro-batches of whole sequences. */
 export interface Passes {
-  /** With `retain` a `backward` may follow. */
-  readonly run: (batch: Batch, retain: boolean, head: HeadPasses) => void
+  /** With `retain` a `backward` may follow. `on` is the same backend in another precision, for comparing. */
+  readonly run: (batch: Batch, retain: boolean, head: HeadPasses, on?: Backend) => void
   readonly backward: (head: HeadPasses) => void
   /** Whether a retained batch waits for its backward pass. */
   readonly retained: () => boolean
@@ -28,11 +28,11 @@ export interface Passes {
   readonly dispose: () => void
 }
 
-interface Pass {
+interface Done {
+  readonly pass: Pass
   readonly at: Activations
   readonly hidden: Tensor
   readonly ids: Ints
-  readonly positions: Ints
   readonly starts: Ints
   readonly outputs: Ints
 }
@@ -44,48 +44,55 @@ export const passes = (
   rotary: RotaryTables,
   inference: Workspace,
   limits: Limits,
-  reads: "tokens" | "values"
+  options: { readonly reads: "tokens" | "values"; readonly recompute: boolean }
 ): Passes => {
   // Apart from the inference buffers, so that a retained batch survives other calls before its backward pass.
   const training = workspace(backend)
   const shape = attentionShape(config)
   // Only the last micro-batch's activations are kept; the others are computed again, so that memory does not grow with
   // the batch and accumulated gradients are those of the whole batch.
-  let retained: { readonly batch: ReadonlyArray<Packed>; readonly last: Pass | null } | null = null
+  let retained: { readonly batch: ReadonlyArray<Packed>; readonly last: Done | null } | null = null
 
   const longest = (packed: Packed): number =>
     packed.positions.reduce((most, position) => Math.max(most, position), 0) + 1
 
-  const pass = (packed: Packed, retain: boolean): Pass => {
+  const run = (on: Backend, packed: Packed, retain: boolean): Done => {
     const space = retain ? training : inference
     const ids = space.ints("ids", packed.ids)
-    const positions = space.ints("positions", packed.positions)
     const starts = space.ints("starts", packed.starts)
     const outputs = space.ints("outputs", packed.outputs)
-    const at = activations(space, config, packed.ids.length, retain)
-    forward(
-      backend,
+    const pass: Pass = {
+      backend: on,
       config,
-      model.parameters,
-      at,
-      ids,
-      positions,
-      rotary.upTo(longest(packed)),
-      ({ attended, lse, qkv }) => backend.attention(attended, lse, qkv, starts, shape)
+      parameters: model.parameters,
+      multiply: on.linear,
+      positions: space.ints("positions", packed.positions),
+      rotary: rotary.upTo(longest(packed)),
+      attend: ({ attended, lse, qkv }) => on.attention(attended, lse, qkv, starts, shape)
+    }
+    const at = activations(
+      space,
+      config,
+      packed.ids.length,
+      !retain ? "nothing" : options.recompute ? "inputs" : "all"
     )
+    forward(pass, at, ids)
     const hidden = space.reals("hidden", packed.outputs.length * config.dim)
-    backend.gatherRows(hidden, at.final, outputs, config.dim)
-    return { at, hidden, ids, positions, starts, outputs }
+    on.gatherRows(hidden, at.final, outputs, config.dim)
+    return { pass, at, hidden, ids, starts, outputs }
   }
 
   return {
-    run: (batch, retain, head) => {
+    run: (batch, retain, head, on = backend) => {
+      if (retain && on !== backend) {
+        throw new Error("A batch can only be retained in the precision of the model itself.")
+      }
       if (retain) retained = null
-      const packs = pack(batch, reads, limits)
-      let last: Pass | null = null
+      const packs = pack(batch, options.reads, limits)
+      let last: Done | null = null
       packs.forEach((packed, i) => {
         const keep = retain && i === packs.length - 1
-        const done = pass(packed, keep)
+        const done = run(on, packed, keep)
         head.forward(done.hidden, packed, keep ? training : inference)
         if (keep) last = done
       })
@@ -100,16 +107,16 @@ export const passes = (
         const packed = batch[i]!
         let done = last
         if (done === null || i < batch.length - 1) {
-          done = pass(packed, true)
+          done = run(backend, packed, true)
           head.forward(done.hidden, packed, training)
         }
-        const { at, hidden, ids, outputs, positions, starts } = done
+        const { at, hidden, ids, outputs, pass, starts } = done
         const dHidden = training.reals("dHidden", hidden.length)
         head.backward(dHidden, hidden, packed, training)
         const dFinal = training.reals("dFinal", at.final.length)
         backend.scatterRows(dFinal, dHidden, outputs, config.dim)
-        const turn = rotary.upTo(longest(packed))
-        backward(backend, config, model.parameters, gradients, at, dFinal, ids, positions, starts, turn, training)
+        // The tables may have grown, and so moved, since the forward pass.
+        backward({ ...pass, rotary: rotary.upTo(longest(packed)) }, gradients, at, dFinal, ids, starts, training)
       }
     },
     retained: () => retained !== null,

@@ -1,7 +1,7 @@
 import { modelConfig } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import { offsetsOf, type Policy, type Weights } from "../engine.ts"
-import { open } from "./opened.ts"
+import { open, type Options } from "./opened.ts"
 import type { HeadPasses } from "./passes.ts"
 import { sampler } from "./sample.ts"
 
@@ -16,25 +16,21 @@ interface PerToken {
   readonly entropies: Float64Array
 }
 
-export const policy = (
-  backend: Backend,
-  weights: Weights,
-  options: { readonly microBatchTokens: number }
-): TransformerPolicy => {
+export const policy = (chosen: Backend, weights: Weights, options: Options): TransformerPolicy => {
   const config = modelConfig(weights.config)
   if (config.head !== "lm") {
     throw new Error(
       "These weights are a scorer's (their config.json has a classification head), not a language model's."
     )
   }
-  const opened = open(backend, config, weights, { ...options, head: "lm", fresh: [] })
-  const { model, passes, trainable } = opened
+  const opened = open(chosen, config, weights, { ...options, head: "lm", fresh: [] })
+  const { backend, model, passes, trainable } = opened
   const { logits, sample } = sampler(opened)
   let numbers = 0
 
   const shape = (rows: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature: 1 })
   /** Fused log-softmax and gather; `into` null when only the log-sum-exp is wanted again. */
-  const vocabulary = (into: PerToken | null, dLogps: Float64Array | null): HeadPasses => ({
+  const vocabulary = (into: PerToken | null, dLogps: Float64Array | null, on = backend): HeadPasses => ({
     forward: (hidden, { first, outputs, targets }, space) => {
       const rows = outputs.length
       const out = {
@@ -42,10 +38,10 @@ export const policy = (
         lse: space.reals("headLse", rows),
         entropy: space.reals("entropy", rows)
       }
-      backend.head(out, hidden, trainable.parameters.head, space.ints("targets", targets), shape(rows))
+      on.head(out, hidden, trainable.parameters.head, space.ints("targets", targets), shape(rows))
       if (into === null) return
-      into.logps.set(backend.read(out.logps), first)
-      into.entropies.set(backend.read(out.entropy), first)
+      into.logps.set(on.read(out.logps), first)
+      into.entropies.set(on.read(out.entropy), first)
     },
     backward: (dHidden, hidden, { first, outputs, targets }, space) => {
       const rows = outputs.length
@@ -65,11 +61,12 @@ export const policy = (
 
   return {
     ...model,
-    logprobs: (batch, { retain = false } = {}) => {
+    logprobs: (batch, { precision, retain = false } = {}) => {
+      const on = precision === undefined ? backend : opened.at(precision)
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
       const out = { logps: new Float64Array(total), entropies: new Float64Array(total) }
-      passes.run(batch, retain, vocabulary(out, null))
+      passes.run(batch, retain, vocabulary(out, null, on), on)
       if (retain) numbers = total
       return { ...out, offsets }
     },

@@ -1,11 +1,12 @@
 import { type Random, stream } from "../../sampling/random.ts"
-import type { Host, Tensor } from "../../tensor/backend.ts"
+import type { Tensor } from "../../tensor/backend.ts"
 import type { Policy, Sampled, Sampling } from "../engine.ts"
-import { activations } from "./activations.ts"
-import { type Cache, cache } from "./cache.ts"
+import { type Activations, activations } from "./activations.ts"
+import { type Cache, cache, copySlot } from "./cache.ts"
 import { chooser } from "./choose.ts"
-import { attentionShape, forward } from "./forward.ts"
+import { attentionShape, forward, type Pass } from "./forward.ts"
 import type { Opened } from "./opened.ts"
+import { fewRows, packedParameters } from "./packed.ts"
 import { checkRow, pack } from "./packing.ts"
 
 /** Sequences continued at the same time; further prompts wait until enough of them have ended. */
@@ -15,8 +16,7 @@ const mostSlots = 64
 interface Going {
   readonly index: number
   readonly slot: number
-  /** Tokens of the prompt. */
-  readonly prompt: number
+  readonly prompt: Int32Array
   readonly tokens: Int32Array
   readonly logps: Float64Array
   readonly random: Random
@@ -25,66 +25,121 @@ interface Going {
 
 const none = new Int32Array(0)
 
-/** KV-cached sampling: packed prefill of prompts into cache slots, then one token for every active slot at a time. */
+/** Indices of equal prompts, in the order in which each is first seen. */
+const groupsOf = (
+  prompts: ReadonlyArray<Int32Array>,
+  indices: ReadonlyArray<number>
+): ReadonlyArray<ReadonlyArray<number>> => {
+  const groups = new Map<string, Array<number>>()
+  for (const index of indices) {
+    const key = prompts[index]!.join()
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [index])
+    else group.push(index)
+  }
+  return [...groups.values()]
+}
+
+/**
+ * KV-cached sampling: packed prefill of prompts into cache slots, then one token for every active slot at a time. Equal prompts
+ * (the samples of a group) are computed once: their keys and values are copied into each slot, their logits read for each.
+ */
 export const sampler = (
   { backend, config, limits, rotary, space, trainable }: Omit<Opened, "passes" | "model">
 ): { readonly sample: Policy["sample"]; readonly logits: (ids: Int32Array) => Float64Array } => {
-  const parameters = trainable.parameters
+  const { dim, vocab } = config
+  const plain = { parameters: trainable.parameters, multiply: backend.linear }
+  const packed = packedParameters({ backend, config, space, trainable })
+  type Weights = Pick<Pass, "parameters" | "multiply">
+  const weightsFor = (rows: number): Weights =>
+    rows <= fewRows ? { parameters: packed(), multiply: backend.linearPacked } : plain
 
-  const readLogits = (hidden: Tensor, rows: number): Host => {
-    const logits = space.reals("logits", rows * config.vocab)
-    backend.linear(logits, hidden, parameters.head, null, rows, config.dim, config.vocab)
-    return backend.read(logits)
+  /** [rows, vocab] */
+  const logitsOf = ({ multiply, parameters }: Weights, hidden: Tensor, rows: number, name = "logits"): Tensor => {
+    const logits = space.reals(name, rows * vocab)
+    multiply(logits, hidden, parameters.head, null, rows, dim, vocab)
+    return logits
   }
 
-  /** Runs whole prompts, prompt i into slot `slots[i]`, and gives the logits after each to `each`. */
+  /** Runs whole prompts, prompt i into slot `slots[i]`; `each` gets the last hidden states of prompts first … first + count. */
   const prefill = (
     prompts: ReadonlyArray<Int32Array>,
     into: { readonly cache: Cache; readonly slots: ReadonlyArray<number> } | null,
-    each: (i: number, logits: Host, at: number) => void
+    each: (hidden: Tensor, first: number, count: number) => void
   ): void => {
-    for (const packed of pack(prompts.map((prompt) => ({ prompt, completion: none })), "values", limits)) {
-      const rows = packed.ids.length
-      const ids = space.ints("ids", packed.ids)
-      const positions = space.ints("positions", packed.positions)
-      const starts = space.ints("starts", packed.starts)
+    for (const batch of pack(prompts.map((prompt) => ({ prompt, completion: none })), "values", limits)) {
+      const rows = batch.ids.length
+      const starts = space.ints("starts", batch.starts)
+      const positions = space.ints("positions", batch.positions)
       const slotOf = new Int32Array(into === null ? 0 : rows)
       if (into !== null) {
-        packed.outputs.forEach((_, b) =>
-          slotOf.fill(into.slots[packed.first + b]!, packed.starts[b]!, packed.starts[b + 1]!)
+        batch.outputs.forEach((_, b) =>
+          slotOf.fill(into.slots[batch.first + b]!, batch.starts[b]!, batch.starts[b + 1]!)
         )
       }
       const slots = space.ints("slots", slotOf)
-      const at = activations(space, config, rows, false)
+      const at = activations(space, config, rows, "nothing")
       const shape = attentionShape(config)
-      forward(backend, config, parameters, at, ids, positions, rotary.upTo(rows), ({ attended, lse, qkv }, l) => {
-        backend.attention(attended, lse, qkv, starts, shape)
-        if (into === null) return
-        const { keys, shape: cached, values } = into.cache
-        backend.cacheWrite(keys[l]!, values[l]!, qkv, slots, positions, cached)
-      })
-      const count = packed.outputs.length
-      const last = space.reals("hidden", count * config.dim)
-      backend.gatherRows(last, at.final, space.ints("outputs", packed.outputs), config.dim)
-      const logits = readLogits(last, count)
-      for (let b = 0; b < count; b++) each(packed.first + b, logits, b * config.vocab)
+      const weights = into === null ? plain : weightsFor(rows)
+      forward(
+        {
+          backend,
+          config,
+          ...weights,
+          positions,
+          rotary: rotary.upTo(into === null ? rows : into.cache.shape.capacity),
+          attend: ({ attended, lse, qkv }, l) => {
+            backend.attention(attended, lse, qkv, starts, shape)
+            if (into === null) return
+            const { keys, shape: cached, values } = into.cache
+            backend.cacheWrite(keys[l]!, values[l]!, qkv, slots, positions, cached)
+          }
+        },
+        at,
+        space.ints("ids", batch.ids)
+      )
+      const count = batch.outputs.length
+      const last = space.reals("hidden", count * dim)
+      backend.gatherRows(last, at.final, space.ints("outputs", batch.outputs), dim)
+      each(last, batch.first, count)
     }
   }
 
   /** Logits after one more token of each active slot. */
-  const decode = (held: Cache, ids: Int32Array, positions: Int32Array, slots: Int32Array): Host => {
-    const rows = ids.length
-    const at = activations(space, config, rows, false)
-    const where = space.ints("positions", positions)
-    const which = space.ints("slots", slots)
+  const decoder = (held: Cache) => {
     const turn = rotary.upTo(held.shape.capacity)
-    forward(backend, config, parameters, at, space.ints("ids", ids), where, turn, ({ attended, qkv }, l) => {
-      const keys = held.keys[l]!
-      const values = held.values[l]!
-      backend.cacheWrite(keys, values, qkv, which, where, held.shape)
-      backend.attentionDecode(attended, qkv, keys, values, which, where, held.shape)
-    })
-    return readLogits(at.final, rows)
+    let at: Activations | null = null
+    return {
+      /** The buffers may have moved: another pass had more rows. */
+      forget: () => {
+        at = null
+      },
+      next: (tokens: Int32Array, where: Int32Array, which: Int32Array): Tensor => {
+        const rows = tokens.length
+        if (at?.rows !== rows) at = activations(space, config, rows, "nothing")
+        const positions = space.ints("positions", where)
+        const slots = space.ints("slots", which)
+        const weights = weightsFor(rows)
+        forward(
+          {
+            backend,
+            config,
+            ...weights,
+            positions,
+            rotary: turn,
+            attend: ({ attended, qkv }, l) => {
+              const keys = held.keys[l]!
+              const values = held.values[l]!
+              backend.cacheWrite(keys, values, qkv, slots, positions, held.shape)
+              backend.attentionDecode(attended, qkv, keys, values, slots, positions, held.shape)
+            }
+          },
+          at,
+          space.ints("ids", tokens)
+        )
+        return logitsOf(weights, at.final, rows)
+      }
+    }
   }
 
   const sample = (
@@ -98,53 +153,102 @@ export const sampler = (
     prompts.forEach((prompt, i) => checkRow({ prompt, completion: none }, i, limits))
     const done = new Array<Sampled>(prompts.length)
     const budgetOf = (i: number): number => Math.min(sampling.maxNewTokens, config.context - prompts[i]!.length)
-    const waiting: Array<number> = []
+    const asked: Array<number> = []
     let capacity = 1
     prompts.forEach((prompt, i) => {
       const budget = budgetOf(i)
-      if (budget > 0) waiting.push(i)
+      if (budget > 0) asked.push(i)
       else done[i] = { completion: none, logps: new Float64Array(0), finished: false }
       capacity = Math.max(capacity, prompt.length + budget)
     })
-    if (waiting.length === 0) return done
+    if (asked.length === 0) return done
+    // Groups stay together, so that at any time at most one of them has entered in part.
+    const groups = groupsOf(prompts, asked)
+    const waiting = groups.flatMap((group, g) => group.map((index) => ({ index, group: g })))
     const slotCount = Math.min(mostSlots, waiting.length)
-    const held = cache({ config, space }, slotCount, capacity)
+    // Its prompt stands in a slot of its own, beside the logits after it, for those who enter later.
+    const spare = slotCount
+    const split = waiting.length > slotCount && groups.length < waiting.length
+    const held = cache({ config, space }, split ? slotCount + 1 : slotCount, capacity)
+    const spareLogits = space.reals("spareLogits", split ? vocab : 0)
+    let inSpare = -1
+    for (const name of ["ids", "positions", "slots", "outputs", "starts", "shared"]) {
+      space.reserveInts(name, slotCount + 1)
+    }
     const free = Array.from({ length: slotCount }, (_, i) => slotCount - 1 - i)
-    const choose = chooser(config.vocab, sampling)
+    const choose = chooser({ backend, space, vocab }, sampling)
+    const decode = decoder(held)
     let active: Array<Going> = []
     let next = 0
 
-    /** Adds the token chosen from the logits; whether the sequence goes on. */
-    const extend = (row: Going, logits: Host, at: number): boolean => {
-      const { logp, token } = choose(logits, at, row.random)
-      row.tokens[row.count] = token
-      row.logps[row.count++] = logp
-      const finished = sampling.stop.includes(token)
-      if (!finished && row.count < row.tokens.length) return true
-      const { count, logps, tokens } = row
-      done[row.index] = { completion: tokens.slice(0, count), logps: logps.slice(0, count), finished }
-      free.push(row.slot)
-      return false
+    /** Adds the tokens chosen from the logits; those that go on. */
+    const extend = (rows: ReadonlyArray<Going>, logits: Tensor): ReadonlyArray<Going> => {
+      const chosen = choose(logits, rows)
+      rows.forEach((row, n) => {
+        const token = chosen.tokens[n]!
+        row.tokens[row.count] = token
+        row.logps[row.count++] = chosen.logps[n]!
+        const finished = sampling.stop.includes(token)
+        if (!finished && row.count < row.tokens.length) return
+        const { count, logps, tokens } = row
+        done[row.index] = { completion: tokens.slice(0, count), logps: logps.slice(0, count), finished }
+        free.push(row.slot)
+      })
+      return rows.filter(({ index }) => done[index] === undefined)
+    }
+
+    /** Extends rows that share logits: `source[n]` is the row of `logits` that row n reads. */
+    const begin = (rows: ReadonlyArray<Going>, logits: Tensor, source: Int32Array): void => {
+      const own = logits.length / vocab === rows.length
+      const each = own ? logits : space.reals("logits", rows.length * vocab)
+      if (!own) backend.gatherRows(each, logits, space.ints("shared", source), vocab)
+      active.push(...extend(rows, each))
     }
 
     const enter = (): void => {
-      const rows = waiting.slice(next, next + free.length).map((index): Going => {
-        const budget = budgetOf(index)
-        return {
+      const entering = waiting.slice(next, next + free.length).map(({ group, index }) => ({
+        group,
+        row: {
           index,
           slot: free.pop()!,
-          prompt: prompts[index]!.length,
-          tokens: new Int32Array(budget),
-          logps: new Float64Array(budget),
+          prompt: prompts[index]!,
+          tokens: new Int32Array(budgetOf(index)),
+          logps: new Float64Array(budgetOf(index)),
           random: stream(seeds[index]!),
           count: 0
-        }
+        } satisfies Going
+      }))
+      next += entering.length
+      const goOn = waiting[next]?.group
+      const late = entering.filter(({ group }) => group === inSpare).map(({ row }) => row)
+      if (late.length > 0) {
+        copySlot(backend, held, late[0]!.prompt.length, spare, late.map(({ slot }) => slot))
+        begin(late, spareLogits, new Int32Array(late.length))
+      }
+      const fresh: Array<{ readonly group: number; readonly rows: Array<Going> }> = []
+      for (const { group, row } of entering) {
+        if (group === inSpare) continue
+        if (fresh.at(-1)?.group === group) fresh.at(-1)!.rows.push(row)
+        else fresh.push({ group, rows: [row] })
+      }
+      const into = { cache: held, slots: fresh.map(({ rows }) => rows[0]!.slot) }
+      prefill(fresh.map(({ rows }) => rows[0]!.prompt), into, (hidden, first, count) => {
+        const these = fresh.slice(first, first + count)
+        const rows = these.flatMap(({ rows }) => rows)
+        const name = rows.length > count ? "sharedLogits" : "logits"
+        const logits = logitsOf(weightsFor(count), hidden, count, name)
+        these.forEach(({ group, rows: [one, ...others] }, b) => {
+          const slots = others.map(({ slot }) => slot)
+          if (group === goOn) {
+            slots.push(spare)
+            inSpare = group
+            backend.copy(spareLogits, backend.slice(logits, b * vocab, vocab))
+          }
+          copySlot(backend, held, one!.prompt.length, one!.slot, slots)
+        })
+        begin(rows, logits, Int32Array.from(these.flatMap(({ rows }, b) => rows.map(() => b))))
       })
-      next += rows.length
-      const into = { cache: held, slots: rows.map((row) => row.slot) }
-      prefill(rows.map((row) => prompts[row.index]!), into, (i, logits, at) => {
-        if (extend(rows[i]!, logits, at)) active.push(rows[i]!)
-      })
+      decode.forget()
     }
 
     const ids = new Int32Array(slotCount)
@@ -161,13 +265,12 @@ export const sampler = (
       for (let j = 0; j < rows; j++) {
         const row = active[j]!
         ids[j] = row.tokens[row.count - 1]!
-        positions[j] = row.prompt + row.count - 1
+        positions[j] = row.prompt.length + row.count - 1
         slots[j] = row.slot
       }
-      const logits = decode(held, ids.subarray(0, rows), positions.subarray(0, rows), slots.subarray(0, rows))
-      let ended = false
-      for (let j = 0; j < rows; j++) if (!extend(active[j]!, logits, j * config.vocab)) ended = true
-      if (ended) active = active.filter((row) => done[row.index] === undefined)
+      const logits = decode.next(ids.subarray(0, rows), positions.subarray(0, rows), slots.subarray(0, rows))
+      const goOn = extend(active, logits)
+      if (goOn.length < rows) active = [...goOn]
     }
   }
 
@@ -175,8 +278,8 @@ export const sampler = (
     sample,
     logits: (ids) => {
       let row = new Float64Array(0)
-      prefill([ids], null, (_, logits, at) => {
-        row = Float64Array.from(logits.subarray(at, at + config.vocab))
+      prefill([ids], null, (hidden) => {
+        row = Float64Array.from(backend.read(logitsOf(plain, hidden, 1)))
       })
       return row
     }

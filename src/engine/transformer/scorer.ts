@@ -1,31 +1,27 @@
 import { modelConfig, withHead } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import { offsetsOf, type Scorer, type Weights } from "../engine.ts"
-import { open } from "./opened.ts"
+import { open, type Options } from "./opened.ts"
 import type { HeadPasses } from "./passes.ts"
 
 /**
  * A scalar head v = w · h on the normed hidden states, in place of the vocabulary's (`…ForSequenceClassification` with one
  * label, so that transformers loads it). Opened from a policy, w is 0 and so is every value.
  */
-export const scorer = (
-  backend: Backend,
-  weights: Weights,
-  options: { readonly microBatchTokens: number }
-): Scorer => {
+export const scorer = (chosen: Backend, weights: Weights, options: Options): Scorer => {
   const config = modelConfig(withHead(weights.config, "score"))
   // A scorer without its head is a damaged checkpoint, a policy without one is how it starts.
   const fresh = modelConfig(weights.config).head === "score" ? [] : ["score.weight"]
-  const opened = open(backend, config, weights, { ...options, head: "score", fresh })
-  const { model, passes, trainable } = opened
+  const opened = open(chosen, config, weights, { ...options, head: "score", fresh })
+  const { backend, model, passes, trainable } = opened
   let numbers = 0
 
-  const linear = (into: Float64Array | null, dValues: Float64Array | null): HeadPasses => ({
+  const linear = (into: Float64Array | null, dValues: Float64Array | null, on = backend): HeadPasses => ({
     forward: (hidden, { first, outputs }, space) => {
       if (into === null) return
       const values = space.reals("values", outputs.length)
-      backend.linear(values, hidden, trainable.parameters.head, null, outputs.length, config.dim, 1)
-      into.set(backend.read(values), first)
+      on.linear(values, hidden, trainable.parameters.head, null, outputs.length, config.dim, 1)
+      into.set(on.read(values), first)
     },
     backward: (dHidden, hidden, { first, outputs }, space) => {
       const gradient = space.reals("dValues", outputs.length)
@@ -44,10 +40,11 @@ export const scorer = (
 
   return {
     ...model,
-    values: (batch, { retain = false } = {}) => {
+    values: (batch, { precision, retain = false } = {}) => {
+      const on = precision === undefined ? backend : opened.at(precision)
       const offsets = offsetsOf(batch, 1)
       const values = new Float64Array(offsets[batch.length]!)
-      passes.run(batch, retain, linear(values, null))
+      passes.run(batch, retain, linear(values, null, on), on)
       if (retain) numbers = values.length
       return { values, offsets }
     },

@@ -14,6 +14,8 @@ export interface Trainable {
   readonly parameters: ModelParameters
   readonly gradients: () => ModelParameters
   readonly step: (update: Update) => number
+  /** Changes whenever the parameters do: what was derived from them has to be derived again. */
+  readonly version: () => number
   /** A copy of every parameter under its Hugging Face name. */
   readonly tensors: () => Tensors
   readonly optimizer: () => Optimizer
@@ -64,6 +66,7 @@ export const trainable = (
   let gradient: { readonly flat: Tensor; readonly view: ModelParameters } | null = null
   let moments: { readonly first: Tensor; readonly second: Tensor } | null = null
   let steps = 0
+  let version = 0
 
   const free = (): void => {
     if (gradient !== null) backend.free(gradient.flat)
@@ -111,6 +114,7 @@ export const trainable = (
       }
       const { first, second } = ensureMoments()
       steps++
+      version++
       const gradScale = norm > maxGradNorm ? maxGradNorm / norm : 1
       backend.adamw(params, flat, first, second, {
         learningRate,
@@ -123,6 +127,7 @@ export const trainable = (
       })
       return norm
     },
+    version: () => version,
     tensors: () => new Map(save(params, "")),
     optimizer: () => ({
       step: steps,

@@ -1,7 +1,7 @@
 import { modelConfig } from "../../model/config.ts"
 import { codec } from "../../model/tokenizer.ts"
 import type { Backend } from "../../tensor/backend.ts"
-import type { Engine, Weights } from "../engine.ts"
+import type { Computing, Engine, Weights } from "../engine.ts"
 import { initial } from "./initial.ts"
 import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
@@ -12,21 +12,29 @@ export interface TransformerOptions {
    * result. Bounds the memory of activations.
    */
   readonly microBatchTokens?: number
+  /** Whether models keep only layer inputs for their backward pass when it is not said where they are opened. */
+  readonly recompute?: boolean
 }
 
 export interface TransformerEngine extends Engine {
-  readonly policy: (weights: Weights) => TransformerPolicy
+  readonly policy: (weights: Weights, computing?: Computing) => TransformerPolicy
 }
 
 /** The Llama family (Llama, Mistral, Qwen2, Qwen3) on any backend. */
 export const transformer = (backend: Backend, options: TransformerOptions = {}): TransformerEngine => {
-  const settings = { microBatchTokens: options.microBatchTokens ?? 8192 }
+  const settings = ({ precision = "f32", recompute = options.recompute ?? false }: Computing = {}) => ({
+    microBatchTokens: options.microBatchTokens ?? 8192,
+    precision,
+    recompute
+  })
   return {
     kind: "transformer",
     initial,
     memory: backend.memory,
+    addressable: backend.addressable,
+    precisions: backend.precisions,
     codec: (weights) => codec(weights.tokenizer, modelConfig(weights.config)),
-    policy: (weights) => policy(backend, weights, settings),
-    scorer: (weights) => scorer(backend, weights, settings)
+    policy: (weights, computing) => policy(backend, weights, settings(computing)),
+    scorer: (weights, computing) => scorer(backend, weights, settings(computing))
   }
 }

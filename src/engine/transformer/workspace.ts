@@ -9,6 +9,8 @@ export interface Workspace {
   readonly reals: (name: string, length: number) => Tensor
   /** The integers under `name`, set to `data`. */
   readonly ints: (name: string, data: Int32Array) => Ints
+  /** Allocates integers of every length up to `most` now, so that none of them is allocated later. */
+  readonly reserveInts: (name: string, most: number) => void
   readonly dispose: () => void
 }
 
@@ -19,7 +21,20 @@ interface Held {
 
 export const workspace = (backend: Backend): Workspace => {
   const held = new Map<string, Held>()
-  const integers = new Map<string, Ints>()
+  // Integers have no slices (their length is the number of rows), so every length needs a buffer of its own. A name keeps the
+  // last one, and all the reserved ones: rows that come and go with every sampled token then allocate nothing.
+  const last = new Map<string, Ints>()
+  const reserved = new Map<string, Array<Ints>>()
+  const integers = (name: string, length: number): Ints => {
+    const kept = reserved.get(name)?.[length]
+    if (kept !== undefined) return kept
+    const now = last.get(name)
+    if (now?.length === length) return now
+    if (now !== undefined) backend.free(now)
+    const buffer = backend.ints(length)
+    last.set(name, buffer)
+    return buffer
+  }
   return {
     reals: (name, length) => {
       const now = held.get(name)
@@ -32,22 +47,22 @@ export const workspace = (backend: Backend): Workspace => {
       held.set(name, { buffer, view: buffer })
       return buffer
     },
-    // Integers have no slices (their length is the number of rows), so a new length is a new, small buffer.
     ints: (name, data) => {
-      let buffer = integers.get(name)
-      if (buffer === undefined || buffer.length !== data.length) {
-        if (buffer !== undefined) backend.free(buffer)
-        buffer = backend.ints(data.length)
-        integers.set(name, buffer)
-      }
+      const buffer = integers(name, data.length)
       backend.writeInts(buffer, data)
       return buffer
     },
+    reserveInts: (name, most) => {
+      let kept = reserved.get(name)
+      if (kept === undefined) reserved.set(name, kept = [])
+      for (let length = kept.length; length <= most; length++) kept.push(backend.ints(length))
+    },
     dispose: () => {
       for (const { buffer } of held.values()) backend.free(buffer)
-      for (const buffer of integers.values()) backend.free(buffer)
+      for (const buffers of [last.values(), ...reserved.values()]) for (const buffer of buffers) backend.free(buffer)
       held.clear()
-      integers.clear()
+      last.clear()
+      reserved.clear()
     }
   }
 }

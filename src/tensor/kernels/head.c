@@ -1,31 +1,40 @@
 // The language-model head on a block of rows whose logits w h (before the temperature) `linear` has put into `z`.
 #include "exp.h"
+#include "tail.h"
 
-// z / T → logp = z[target] - lse, lse = max + log Σ exp(z - max), entropy = log Σ e^d - Σ e^d d / Σ e^d with d = z - max
+// Sums are in single precision within so many words of the vocabulary, and in double precision from there on.
+#define HEAD_CHUNK 1024
+
+// z / T → logp = z[target] - lse, lse = max + log Σ exp(z - max), entropy = log Σ e^d - Σ e^d d / Σ e^d with d = z - max;
+// e^d is taken as 2 to the d · log₂ e.
 KERNEL(head_rows)(int t, int nt, float *scratch, float *logps, float *lse, float *entropy, const float *z, const int *targets,
                   long rows, long vocab, float inverse_temperature) {
   range r = share(rows, 1, t, nt);
-  vec by = SPLAT(inverse_temperature);
+  vec by = SPLAT(inverse_temperature * (float)LOG2_E);
   for (long i = r.begin; i < r.end; i++) {
     const float *row = z + i * vocab;
-    float max = inverse_temperature * row_max(row, vocab);
-    vec sums = SPLAT(0), weighted = SPLAT(0);
-    long v = 0;
-    for (; v + LANES <= vocab; v += LANES) {
-      vec d = FMA(LD(row + v), by, SPLAT(-max)), e = exp_vec(d);
-      sums = ADD(sums, e);
-      weighted = FMA(e, d, weighted);
+    float most = row_max(row, vocab);
+    double sum = 0, mean = 0;
+    for (long v0 = 0; v0 < vocab; v0 += HEAD_CHUNK) {
+      vec sums = SPLAT(0), weighted = SPLAT(0);
+      long v = v0, end = min_of(vocab, v0 + HEAD_CHUNK);
+      for (; v + LANES <= end; v += LANES) {
+        vec d = MUL(SUB(LD(row + v), SPLAT(most)), by), e = exp2_vec(d);
+        sums = ADD(sums, e);
+        weighted = FMA(e, d, weighted);
+      }
+      if (v < end) {
+        vec d = first_lanes(MUL(SUB(LD_PART(row + v, end - v), SPLAT(most)), by), end - v, -1e30f), e = exp2_vec(d);
+        sums = ADD(sums, e);
+        weighted = FMA(e, d, weighted);
+      }
+      sum += sum_lanes(sums);
+      mean += sum_lanes(weighted);
     }
-    float sum = sum_lanes(sums), mean = sum_lanes(weighted);
-    for (; v < vocab; v++) {
-      float d = row[v] * inverse_temperature - max, e = exp_float(d);
-      sum += e;
-      mean += e * d;
-    }
-    double log_sum = log_double(sum);
+    double log_sum = log_double((float)sum), max = (double)most * inverse_temperature;
     lse[i] = (float)(max + log_sum);
-    logps[i] = (float)(row[targets[i]] * inverse_temperature - max - log_sum);
-    entropy[i] = (float)(log_sum - mean / sum);
+    logps[i] = (float)(((double)row[targets[i]] - most) * inverse_temperature - log_sum);
+    entropy[i] = (float)(log_sum - LN_2 * mean / sum);
   }
 }
 
@@ -35,10 +44,10 @@ KERNEL(head_rows_backward)(int t, int nt, float *scratch, float *z, const float 
   range r = share(rows, 1, t, nt);
   for (long i = r.begin; i < r.end; i++) {
     float *row = z + i * vocab, by = dLogps[i] * inverse_temperature;
-    vec scale = SPLAT(inverse_temperature), less = SPLAT(-lse[i]), factor = SPLAT(-by);
+    vec scale = SPLAT(inverse_temperature * (float)LOG2_E), less = SPLAT(-lse[i] * (float)LOG2_E), factor = SPLAT(-by);
     long v = 0;
-    for (; v + LANES <= vocab; v += LANES) ST(row + v, MUL(factor, exp_vec(FMA(LD(row + v), scale, less))));
-    for (; v < vocab; v++) row[v] = -by * exp_float(row[v] * inverse_temperature - lse[i]);
+    for (; v + LANES <= vocab; v += LANES) ST(row + v, MUL(factor, exp2_vec(FMA(LD(row + v), scale, less))));
+    if (v < vocab) ST_PART(row + v, MUL(factor, exp2_vec(FMA(LD_PART(row + v, vocab - v), scale, less))), vocab - v);
     row[targets[i]] += by;
   }
 }

@@ -9,12 +9,12 @@
 // Doubles that hold the sum of each chunk.
 SCRATCH(sample_rows_scratch)(long vocab) { return 2 * ((vocab + SAMPLE_CHUNK - 1) / SAMPLE_CHUNK) + 2; }
 
-// Σ exp((z[i] - max) by) of n logits
+// Σ 2^((z[i] - max) by) of n logits
 INLINE float sample_weights(const float *z, long n, float max, float by) {
   vec sum = SPLAT(0), most = SPLAT(max), factor = SPLAT(by);
   long i = 0;
-  for (; i + LANES <= n; i += LANES) sum = ADD(sum, exp_vec(MUL(SUB(LD(z + i), most), factor)));
-  if (i < n) sum = ADD(sum, first_lanes(exp_vec(MUL(SUB(LD_PART(z + i, n - i), most), factor)), n - i, 0));
+  for (; i + LANES <= n; i += LANES) sum = ADD(sum, exp2_vec(MUL(SUB(LD(z + i), most), factor)));
+  if (i < n) sum = ADD(sum, first_lanes(exp2_vec(MUL(SUB(LD_PART(z + i, n - i), most), factor)), n - i, 0));
   return sum_lanes(sum);
 }
 
@@ -26,7 +26,7 @@ INLINE long sample_within(const float *z, long n, float max, float by, double be
   for (long i = 0; i < n; i++) {
     if (i % LANES == 0) {
       vec x = i + LANES <= n ? LD(z + i) : LD_PART(z + i, n - i);
-      ST(weights, exp_vec(MUL(SUB(x, SPLAT(max)), SPLAT(by))));
+      ST(weights, exp2_vec(MUL(SUB(x, SPLAT(max)), SPLAT(by))));
     }
     float weight = weights[i % LANES];
     if (!(weight > 0)) continue;
@@ -52,13 +52,13 @@ KERNEL(sample_rows)(int t, int nt, float *scratch, float *tokens, float *logps, 
       float most = row_max(z + v, min_of(SAMPLE_CHUNK, vocab - v));
       if (most > max) max = most, first = v;
     }
-    float by = temperature > 0 ? 1 / temperature : 0;
+    float by = temperature > 0 ? (float)LOG2_E / temperature : 0;
     // A temperature so low that its inverse is infinite: 0 · ∞ would be NaN.
     if (by > 3e38f) by = 3e38f;
     double total = 0, whole = 0;
     for (long v = 0, c = 0; v < vocab; v += SAMPLE_CHUNK, c++) {
       long n = min_of(SAMPLE_CHUNK, vocab - v);
-      float plain = sample_weights(z + v, n, max, 1);
+      float plain = sample_weights(z + v, n, max, (float)LOG2_E);
       whole += plain;
       if (temperature > 0) total += sums[c] = temperature == 1 ? plain : sample_weights(z + v, n, max, by);
     }

@@ -1,18 +1,10 @@
 // SwiGLU (Shazeer 2020, eq. 6 without bias): silu(gate) · up, silu(x) = x σ(x), σ(x) = 1 / (1 + e⁻ˣ).
 #include "exp.h"
+#include "tail.h"
 
-INLINE vec sigmoid(vec x) { return DIV(constant(1), ADD(constant(1), exp_vec(NEG(x)))); }
-
-// The last elements of a row pass through one vector filled up with zeros.
-INLINE vec load_some(const float *from, long n) {
-  float lanes[LANES];
-  for (int i = 0; i < LANES; i++) lanes[i] = i < n ? from[i] : 0;
-  return LD(lanes);
-}
-INLINE void store_some(float *to, vec a, long n) {
-  float lanes[LANES];
-  ST(lanes, a);
-  for (int i = 0; i < n; i++) to[i] = lanes[i];
+// e⁻ˣ as a power of 2, at most infinity.
+INLINE vec sigmoid(vec x) {
+  return DIV(constant(1), ADD(constant(1), exp2_vec(MIN(MUL(x, constant(-(float)LOG2_E)), constant(128.f)))));
 }
 
 // out = gate · σ(gate) · up
@@ -25,7 +17,7 @@ KERNEL(swiglu)(int t, int nt, float *scratch, float *out, const float *gate_up, 
     float *to = out + i * dim;
     long c = 0;
     for (; c + LANES <= dim; c += LANES) ST(to + c, swiglu_of(LD(gate + c), LD(up + c)));
-    if (c < dim) store_some(to + c, swiglu_of(load_some(gate + c, dim - c), load_some(up + c, dim - c)), dim - c);
+    if (c < dim) ST_PART(to + c, swiglu_of(LD_PART(gate + c, dim - c), LD_PART(up + c, dim - c)), dim - c);
   }
 }
 
@@ -51,9 +43,9 @@ KERNEL(swiglu_backward)(int t, int nt, float *scratch, float *d_gate_up, const f
     }
     if (c < dim) {
       long n = dim - c;
-      gate_up_gradient g = swiglu_gradient(load_some(d + c, n), load_some(gate + c, n), load_some(up + c, n));
-      store_some(d_gate + c, g.gate, n);
-      store_some(d_up + c, g.up, n);
+      gate_up_gradient g = swiglu_gradient(LD_PART(d + c, n), LD_PART(gate + c, n), LD_PART(up + c, n));
+      ST_PART(d_gate + c, g.gate, n);
+      ST_PART(d_up + c, g.up, n);
     }
   }
 }

@@ -1,0 +1,169 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Effect, Exit } from "effect"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, beforeAll, describe, it } from "vitest"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { Checkpoint, Pretrain, Sft, Source } from "../../dsl/index.ts"
+import { toJson } from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { transformer } from "../../src/engine/transformer/transformer.ts"
+import { preflight } from "../../src/interpreters/preflight.ts"
+import type { Need } from "../../src/interpreters/memory.ts"
+import { wasm } from "../../src/tensor/wasm/wasm.ts"
+import { keel } from "../cli/keel.ts"
+import { folders } from "../store/faultyFileSystem.ts"
+import { runs, succeeded, tiny } from "./tiny.ts"
+
+const folder = folders("memory")
+
+const inspect = (root: Artifact.Any, addressable = Infinity, finished: ReadonlyArray<Artifact.Any> = []) =>
+  Effect.runPromise(
+    preflight(root, { addressable }, ({ id }) => Effect.succeed(finished.some((artifact) => artifact.id === id))).pipe(
+      Effect.provide(NodeFileSystem.layer),
+      Effect.exit
+    )
+  )
+const needsOf = async (root: Artifact.Any): Promise<ReadonlyArray<Need>> => {
+  const exit = await inspect(root)
+  if (Exit.isSuccess(exit)) return exit.value
+  throw new Error(String(exit))
+}
+/** What a run of `root` took, with the one stage that is not in the store. */
+const taken = async (root: Artifact.Any, store: string): Promise<number> => {
+  const backend = await wasm({ threads: 1 })
+  const engine = transformer(backend)
+  succeeded(await runs(root, store, { engine }))
+  backend.dispose()
+  return engine.memory!().peak
+}
+
+const model = { dim: 64, layers: 3, heads: 4, kvHeads: 2, ffn: 172, context: 128 }
+const training = { batchSize: 4, learningRate: 1e-3 }
+const base = Pretrain.make({ text: Source.text(Source.tales({ count: 4 })) }, {
+  ...training,
+  family: "tales",
+  model,
+  steps: 1
+})
+const demonstrations = Source.demonstrations(Source.tales({ count: 4 }))
+const sft = Sft.make({ base, demonstrations }, training)
+const { base: tinyBase, compared, policy, reward, rl, root, sft: tinySft } = tiny()
+
+describe("the memory that a run needs", () => {
+  it("of a stage whose rows are known is what it takes, within 1 %", async () => {
+    const at = folder()
+    for (const artifact of [base, sft]) {
+      const need = (await needsOf(artifact)).at(-1)!
+      assert.strictEqual(need.stage, label(artifact))
+      const really = await taken(artifact, at)
+      assert.isAtMost(Math.abs(need.footprint.bytes - really) / really, 0.01, `${need.footprint.bytes} ${really}`)
+    }
+  })
+
+  it("of a stage whose completions are not made yet is at most what it takes, and not far from it", async () => {
+    const at = folder()
+    for (const artifact of [tinyBase, tinySft, compared, reward, policy, root]) {
+      const stage = label(artifact === policy ? rl : artifact)
+      const all = (await needsOf(artifact)).filter((need) => need.stage === stage)
+      const need = Math.max(...all.map(({ footprint }) => footprint.bytes))
+      const really = await taken(artifact, at)
+      assert.isAtMost(need, really, stage)
+      assert.isAbove(need, 0.4 * really, stage)
+    }
+  })
+
+  it("is 0 for what is finished, and for all that only it needs", async () => {
+    const exit = await inspect(root, Infinity, [rl])
+    assert.isTrue(Exit.isSuccess(exit))
+    if (!Exit.isSuccess(exit)) return
+    assert.deepStrictEqual(
+      new Set(exit.value.map(({ stage }) => stage.split("-")[0])),
+      new Set(["evaluate", "pretrain", "sft", "compare", "rewardmodeling"])
+    )
+    const all = [root, rl, compared, reward, tinySft, tinyBase]
+    const none = await inspect(root, 0, all)
+    assert.isTrue(Exit.isSuccess(none) && none.value.length === 0)
+  })
+
+  it("above what the engine can address fails with the first such stage and its phase", async () => {
+    const [first] = await needsOf(root)
+    const failure = async (addressable: number) => {
+      const exit = await inspect(root, addressable)
+      const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+      if (reason?._tag !== "Fail" || reason.error._tag !== "OutOfMemory") throw new Error(String(exit))
+      return reason.error
+    }
+    const opening = await failure(1000)
+    assert.deepStrictEqual([opening.stage, opening.phase, opening.available], [
+      first!.stage,
+      "opening its models",
+      1000
+    ])
+    assert.strictEqual(opening.needed, first!.footprint.bytes)
+    assert.strictEqual((await failure(first!.footprint.bytes - 1)).phase, "training")
+    const later = await failure(first!.footprint.bytes)
+    assert.notStrictEqual(later.stage, first!.stage)
+    assert.isTrue(
+      Exit.isSuccess(await inspect(root, Math.max(...(await needsOf(root)).map((one) => one.footprint.bytes))))
+    )
+  })
+})
+
+describe("keel run", () => {
+  let made: string
+  beforeAll(async () => {
+    const store = folder()
+    succeeded(await runs(tinyBase, store))
+    made = join(store, `${label(tinyBase)}-${tinyBase.id.slice(0, 8)}`, "model")
+  })
+  /** The folder of a model of another size, without its weights. */
+  const weightless = (sizes: Readonly<Record<string, number>>): string => {
+    const at = folder()
+    mkdirSync(at)
+    for (const file of readdirSync(made).filter((name) => !name.endsWith(".safetensors"))) {
+      const text = readFileSync(join(made, file), "utf8")
+      writeFileSync(join(at, file), file === "config.json" ? JSON.stringify({ ...JSON.parse(text), ...sizes }) : text)
+    }
+    return at
+  }
+  /** What it says when such a model is to be tuned, and what is in the folder afterwards. */
+  const tune = async (sizes: Readonly<Record<string, number>>, backend: string) => {
+    const at = folder()
+    mkdirSync(at)
+    const tuned = Sft.make({ base: Checkpoint.huggingFace("tales", weightless(sizes)), demonstrations }, training)
+    writeFileSync(join(at, "it.json"), toJson(tuned))
+    const ended = await keel(["run", "it.json", "--out", "runs/it", "--backend", backend], at)
+    assert.deepStrictEqual(readdirSync(at), ["it.json"])
+    return ended
+  }
+
+  it("on wasm refuses a model that its 4 GiB cannot hold, in one line, before weights are looked for or anything is written", async () => {
+    const { code, stderr } = await tune({
+      hidden_size: 2048,
+      intermediate_size: 8192,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      num_key_value_heads: 16
+    }, "wasm")
+    assert.strictEqual(code, 1, stderr)
+    assert.match(
+      stderr,
+      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB gradients and AdamW moments, \d\.\d\d GiB weights of the policy, \d+ MiB activations and their gradients\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model\.$/mu
+    )
+  })
+
+  it("where no limit but the machine's holds says so in a line when it will not do, and goes on", async () => {
+    const { code, stderr } = await tune({
+      hidden_size: 16384,
+      intermediate_size: 65536,
+      num_hidden_layers: 300,
+      num_attention_heads: 128,
+      num_key_value_heads: 128
+    }, "reference")
+    assert.match(stderr, /^This takes at least \d+\.\d GiB of memory and the machine has \d+\.\d GiB: /mu)
+    // To where the weights are not there, after all.
+    assert.match(stderr, /BadCheckpoint: .*it has no model\.safetensors/u)
+    assert.strictEqual(code, 1)
+  })
+})

@@ -1,0 +1,228 @@
+/** `keel bench` as a value: from backends and what is asked for to everything that was measured. */
+import { Effect, FileSystem, type PlatformError, type Scope } from "effect"
+import type { Engine, Weights } from "../engine/engine.ts"
+import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import type { Backend } from "../tensor/backend.ts"
+import { type Agreement, compare, computedBy, computedByPeer } from "./agreement.ts"
+import { busyNow } from "./busy.ts"
+import { type Case, type PeerName, torchCases } from "./cases.ts"
+import { ours, theirs } from "./contestants.ts"
+import { interleave, type Measured, type Progress } from "./measure.ts"
+import type { Resident } from "./memory.ts"
+import { type Workload, type WorkloadName, workloads } from "./models.ts"
+import { type Peer, PeerFailed } from "./peer.ts"
+import { giveWorkload, openTorch, openTrainer } from "./peers.ts"
+import { median } from "./statistics.ts"
+import { type PostTraining, postTraining, trlCase } from "./postTraining.ts"
+import { leastMemory } from "./torchMemory.ts"
+
+/** What a backend may offer besides its contract: operations a second of a loop of multiply-adds in registers, on all threads. */
+export interface Peaked {
+  readonly peakFlops?: () => number
+}
+
+/** A backend that is open, under the name its column gets. */
+export interface Opened {
+  readonly name: string
+  readonly backend: Backend & Peaked
+  readonly engine: Engine
+  /** Whether its losses should be those of PyTorch; not of a lower precision. */
+  readonly exact: boolean
+}
+
+export interface Plan {
+  readonly backends: ReadonlyArray<Opened>
+  readonly peers: ReadonlyArray<PeerName>
+  /** Names of parts; every part when empty. */
+  readonly only: ReadonlyArray<string>
+  readonly rounds: number
+  readonly threads: number
+  /** Of the model that SFT, DPO and GRPO train. */
+  readonly base: Weights
+  /** Trains mid alone in a new process with this backend. */
+  readonly trainAlone: (name: string, recompute: boolean) => Effect.Effect<Resident, PeerFailed, Scope.Scope>
+  /** What is going on; the next replaces it. */
+  readonly say: (text: string) => Effect.Effect<void>
+  /** Something to keep. */
+  readonly note: (text: string) => Effect.Effect<void>
+  readonly onProgress: (progress: Progress) => Effect.Effect<void>
+}
+
+export interface Memory {
+  readonly name: string
+  readonly resident: Resident
+}
+
+export interface Result {
+  /** Share of the cores that others used, before or after: the larger. */
+  readonly busy: number
+  /** Floating-point operations a second that a backend can do at best: its best GEMM, or what it says of itself. */
+  readonly peaks: ReadonlyMap<string, number>
+  readonly versions: Readonly<Partial<Record<PeerName, string>>>
+  readonly measured: ReadonlyArray<Measured>
+  readonly memory: ReadonlyArray<Memory>
+  readonly agreement: ReadonlyArray<Agreement>
+}
+
+/** What can be asked for by name: the cases, the memory of training, and whether the results agree with PyTorch's. */
+export const parts: ReadonlyArray<string> = [
+  "train-tiny",
+  "logprobs-tiny",
+  "generate-tiny",
+  "train-mid",
+  "logprobs-mid",
+  "generate-mid",
+  "gemm",
+  "copy",
+  "sft",
+  "dpo",
+  "grpo",
+  "memory",
+  "agreement"
+]
+
+/** The parts whose name begins with one of `only`, on a word: "train" is train-tiny and train-mid. */
+export const selected = (only: ReadonlyArray<string>): ReadonlyArray<string> =>
+  only.length === 0 ? parts : parts.filter((part) => only.some((name) => part === name || part.startsWith(`${name}-`)))
+
+/** Those of `only` that are no part. */
+export const unknownParts = (only: ReadonlyArray<string>): ReadonlyArray<string> =>
+  only.filter((name) => selected([name]).length === 0)
+
+/** Best GEMM of a contestant, floating-point operations a second; 0 when none was measured. */
+const bestGemm = (name: string, measured: ReadonlyArray<Measured>): number =>
+  Math.max(
+    0,
+    ...measured.flatMap(({ one, seconds }) => {
+      const of = seconds.get(name)
+      return of === undefined || one.name !== "gemm" ? [] : [one.amount / median(of)]
+    })
+  )
+
+/** Runs the plan. A peer that cannot be opened is left out with a note. */
+export const bench = (
+  plan: Plan
+): Effect.Effect<
+  Result,
+  PeerFailed | PlatformError.PlatformError | BadCheckpoint,
+  FileSystem.FileSystem | Scope.Scope
+> =>
+  Effect.gen(function*() {
+    const { backends, base, note, onProgress, peers, rounds, say, threads, trainAlone } = plan
+    const wanted = new Set(selected(plan.only))
+    const busyBefore = yield* busyNow
+    const orNote = <A, E, R>(open: Effect.Effect<A, E | PeerFailed, R>) =>
+      Effect.catchIf(open, isPeerFailed, (error) => Effect.as(note(`${error.message}; left out`), null))
+    const made = new Map<WorkloadName, Workload>()
+    const workload = (name: WorkloadName): Workload => {
+      const one = made.get(name) ?? workloads[name]()
+      made.set(name, one)
+      return one
+    }
+    const trainers = postTraining(base).filter(({ name }) => wanted.has(name))
+    const cases = [...torchCases(workload), ...trainers.map((one) => trlCase(one, base))]
+      .filter(({ name }) => wanted.has(name))
+
+    // Memory first, while this process and its peers hold little: on a small machine both must fit.
+    const memory: Array<Memory> = []
+    if (wanted.has("memory")) {
+      for (const { backend, exact, name } of backends) {
+        if (!exact || backend.realBytes !== 4) continue
+        for (const recompute of [false, true]) {
+          const what = recompute ? `${name}, recomputing activations` : name
+          yield* say(`memory of training mid: ${what}`)
+          memory.push({ name: what, resident: yield* Effect.scoped(trainAlone(name, recompute)) })
+        }
+      }
+      if (peers.includes("torch")) {
+        yield* say("memory of training mid: torch")
+        const resident = yield* orNote(leastMemory(workload("mid"), threads))
+        if (resident !== null) memory.push({ name: "torch", resident })
+      }
+    }
+
+    const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped({ prefix: "keel-bench-" })
+    const versions: Partial<Record<PeerName, string>> = {}
+    const torch = peers.includes("torch") && (wanted.has("agreement") || cases.some(({ peer }) => peer === "torch"))
+      ? yield* orNote(torchPeer(plan, cases, wanted.has("agreement"), workload, folder))
+      : null
+    if (torch !== null) versions.torch = torch.version
+
+    const agreement: Array<Agreement> = []
+    if (wanted.has("agreement") && torch !== null) {
+      for (const name of ["tiny", "mid"] as const) {
+        yield* say(`the same losses and tokens as PyTorch: ${name}`)
+        const expected = yield* computedByPeer(torch.peer, name)
+        for (const { backend, engine, exact, name: contestant } of backends) {
+          if (name === "mid" && backend.realBytes !== 4) continue
+          agreement.push({
+            ...compare(name, contestant, computedBy(engine, workload(name)), expected),
+            ...(exact ? {} : { agrees: true })
+          })
+        }
+      }
+    }
+
+    const trl = new Map<string, Peer>()
+    if (peers.includes("trl")) {
+      for (const one of trainers) {
+        yield* say(`opening the ${one.name.toUpperCase()} trainer of TRL`)
+        const opened = yield* orNote(openTrainer(one, folder, base, threads))
+        if (opened === null) continue
+        versions.trl = opened.version
+        trl.set(one.name, opened.peer)
+        agreement.push(...sameLoss(one, opened.losses, backends, base))
+      }
+    }
+
+    const contestants = [
+      ...backends.map(({ backend, engine, name }) => ours(name, backend, engine, workload)),
+      theirs("torch", ({ peer }) => peer === "torch" ? torch?.peer ?? null : null),
+      theirs("trl", ({ name, peer }) => peer === "trl" ? trl.get(name) ?? null : null)
+    ]
+    const measured = yield* interleave(cases, contestants, rounds, onProgress)
+    const peaks = new Map(backends.flatMap(({ backend, name }) => {
+      const [said, seen] = [backend.peakFlops?.() ?? 0, bestGemm(name, measured)]
+      return Math.max(said, seen) > 0 ? [[name, Math.max(said, seen)] as const] : []
+    }))
+    const busy = Math.max(busyBefore, yield* busyNow)
+    return { versions, measured, memory, agreement, peaks, busy }
+  })
+
+const isPeerFailed = (error: unknown): error is PeerFailed => error instanceof PeerFailed
+
+const torchPeer = (
+  { note, say, threads }: Plan,
+  cases: ReadonlyArray<Case>,
+  agreement: boolean,
+  workload: (name: WorkloadName) => Workload,
+  folder: string
+) =>
+  Effect.gen(function*() {
+    yield* say("opening PyTorch")
+    const { peer, version } = yield* openTorch(threads)
+    for (const name of ["tiny", "mid"] as const) {
+      if (!agreement && !cases.some((one) => one.name.endsWith(`-${name}`))) continue
+      yield* say(`finding what PyTorch is fastest with: ${name}`)
+      const { fused, sdpa } = yield* giveWorkload(peer, folder, workload(name), null)
+      const attention = Object.entries(sdpa).map(([what, on]) => `${what} ${on ? "sdpa" : "softmax"}`).join(", ")
+      yield* note(`PyTorch on ${name}: attention ${attention}; AdamW ${fused ? "fused" : "foreach"}`)
+    }
+    return { peer, version }
+  })
+
+/** The losses of the first steps by TRL's trainer and by ours: that the two do the same work. GRPO's depends on its samples. */
+const sameLoss = (
+  one: PostTraining,
+  theirs: ReadonlyArray<number>,
+  backends: ReadonlyArray<Opened>,
+  base: Weights
+): ReadonlyArray<Agreement> => {
+  if (one.name === "grpo") return []
+  return backends.filter(({ backend, exact }) => exact && backend.realBytes === 4).map(({ engine, name }) => {
+    const { dispose, step } = one.open(engine, base)
+    const losses = theirs.map(() => step())
+    dispose()
+    return compare(`${one.name}, TRL`, name, { losses, ids: [] }, { losses: theirs, ids: [] })
+  })
+}

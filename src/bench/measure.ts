@@ -1,0 +1,73 @@
+/** Everybody in turn: what slows the machine down for a while slows everybody down, and ratios are taken within a round. */
+import { Effect } from "effect"
+import type { Case } from "./cases.ts"
+import type { PeerFailed } from "./peer.ts"
+
+/** Who is measured: a backend or a peer. */
+export interface Contestant {
+  readonly name: string
+  readonly kind: "backend" | "peer"
+  readonly takes: (one: Case) => boolean
+  /** Does the work of the case `count` times; seconds for one. */
+  readonly measure: (one: Case, count: number) => Effect.Effect<number, PeerFailed>
+}
+
+export interface Measured {
+  readonly one: Case
+  /** Contestant → seconds of one run in each round. */
+  readonly seconds: ReadonlyMap<string, ReadonlyArray<number>>
+}
+
+/** A measurement is of so many runs that it takes about this long, seconds: shorter ones show the clock and the scheduler. */
+const atLeast = 0.2
+const mostRuns = 2000
+
+/** How many runs make one measurement, when one took `seconds`. */
+export const runsFor = (seconds: number): number =>
+  Math.max(1, Math.min(mostRuns, Math.ceil(atLeast / Math.max(seconds, 1e-9))))
+
+/** Threads of the one before may still spin, waiting for more. */
+const pause = Effect.sleep("25 millis")
+
+export interface Progress {
+  readonly round: number
+  readonly rounds: number
+  readonly title: string
+  readonly contestant: string
+}
+
+/**
+ * `rounds` rounds: in each, one case at a time, every contestant that takes it. A first, longer look at each contestant (a
+ * run to warm up, then one to see how long it takes) is not counted.
+ */
+export const interleave = (
+  cases: ReadonlyArray<Case>,
+  contestants: ReadonlyArray<Contestant>,
+  rounds: number,
+  onProgress: (progress: Progress) => Effect.Effect<void>
+): Effect.Effect<ReadonlyArray<Measured>, PeerFailed> =>
+  Effect.gen(function*() {
+    const all = cases.map((one) => ({
+      one,
+      seconds: new Map<string, Array<number>>(),
+      runs: new Map<string, number>()
+    }))
+    for (let round = 0; round <= rounds; round++) {
+      for (const { one, runs, seconds } of all) {
+        for (const contestant of contestants) {
+          if (!contestant.takes(one)) continue
+          const { name } = contestant
+          yield* onProgress({ round, rounds, title: one.title, contestant: name })
+          yield* pause
+          if (round === 0) {
+            yield* contestant.measure(one, 1)
+            runs.set(name, runsFor(yield* contestant.measure(one, 1)))
+            seconds.set(name, [])
+          } else {
+            seconds.get(name)!.push(yield* contestant.measure(one, runs.get(name)!))
+          }
+        }
+      }
+    }
+    return all
+  })

@@ -1,0 +1,35 @@
+/** Most resident memory of a process that does nothing but train `mid`. */
+import { readFileSync } from "node:fs"
+import type { Engine } from "../engine/engine.ts"
+import { trainStep } from "./cases.ts"
+import type { Workload } from "./models.ts"
+
+/** Steps after which it no longer grows. */
+export const memorySteps = 4
+
+export interface Resident {
+  /** Bytes before the model was opened: the runtime and what it loaded. */
+  readonly baseline: number
+  /** Most bytes at any time. */
+  readonly peak: number
+}
+
+/** Most resident memory this process ever had, bytes. */
+export const peakResident = (): number => {
+  try {
+    const kilobytes = /^VmHWM:\s*(\d+) kB$/mu.exec(readFileSync("/proc/self/status", "utf8"))?.[1]
+    if (kilobytes !== undefined) return Number(kilobytes) * 1024
+  } catch {
+    // Not Linux. There maxRSS could hold the parent's memory from before the exec; elsewhere it is what there is.
+  }
+  return process.resourceUsage().maxRSS * 1024
+}
+
+/** To be called in a process of its own. */
+export const trainAlone = (engine: Engine, workload: () => Workload, recompute: boolean): Resident => {
+  const baseline = peakResident()
+  const work = workload()
+  const policy = engine.policy(work.weights, { recompute })
+  for (let step = 0; step < memorySteps; step++) trainStep(policy, work, step)
+  return { baseline, peak: peakResident() }
+}

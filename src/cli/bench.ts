@@ -1,0 +1,251 @@
+/** `keel bench`: how fast this machine is with each backend, beside PyTorch and TRL in the same run. */
+import { Console, Effect, FileSystem, Option, Result as R, Schema } from "effect"
+import { Command, Flag } from "effect/cli"
+import { availableParallelism } from "node:os"
+import { bench as measure, type Opened, parts, type Result, unknownParts } from "../bench/bench.ts"
+import { tooBusy } from "../bench/busy.ts"
+import type { PeerName } from "../bench/cases.ts"
+import { machineProfile } from "../bench/machine.ts"
+import type { Progress } from "../bench/measure.ts"
+import { type Resident, trainAlone } from "../bench/memory.ts"
+import { storiesShape, wordTokens, workloads } from "../bench/models.ts"
+import { numberOf, startPeer } from "../bench/peer.ts"
+import { importable, missing, peerNames } from "../bench/peers.ts"
+import { type MachineProfile, profilePath, writeProfile } from "../bench/profile.ts"
+import { agreementRows, memoryRows, timings } from "../bench/rows.ts"
+import { transformer } from "../engine/transformer/transformer.ts"
+import { load } from "../model/checkpoint.ts"
+import { markdown } from "../report/table.ts"
+import { backend as openBackend, type BackendName, backends } from "./backend.ts"
+import { json as jsonFlag } from "./options.ts"
+
+/** An option of the command that makes no sense. */
+export class BadBenchOption extends Schema.TaggedError<BadBenchOption>()("BadBenchOption", {
+  option: Schema.String,
+  value: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.option} ${this.value}: ${this.remedy}`
+  }
+}
+
+/** `--x a --x b,c` as [a, b, c], without repetition. */
+export const listed = (values: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...new Set(values.flatMap((value) => value.split(",")).map((value) => value.trim()).filter((value) => value !== ""))
+]
+
+/** The values of an option, each of them one of `known`. */
+export const oneOf = <const Known extends string>(
+  option: string,
+  values: ReadonlyArray<string>,
+  known: ReadonlyArray<Known>
+): R.Result<ReadonlyArray<Known>, BadBenchOption> => {
+  const wrong = listed(values).find((value) => !known.includes(value as Known))
+  return wrong === undefined
+    ? R.succeed(listed(values) as ReadonlyArray<Known>)
+    : R.fail(new BadBenchOption({ option, value: wrong, remedy: `it is one of ${known.join(", ")}` }))
+}
+
+const count = (name: string, about: string) =>
+  Flag.Int(name).pipe(
+    Flag.withDescription(about),
+    Flag.filter((n) => n >= 1, (n) => `Expected at least 1, got ${n}`)
+  )
+
+const flags = {
+  backend: Flag.String("backend").pipe(
+    Flag.withDescription(
+      `What is measured: ${
+        backends.join(", ")
+      }; may be repeated or a list with commas. Default: all that work here, but reference`
+    ),
+    Flag.atLeast(0)
+  ),
+  peer: Flag.String("peer").pipe(
+    Flag.withDescription("Whom with: torch, trl or none; may be repeated. Default: those that python3 can import"),
+    Flag.atLeast(0)
+  ),
+  only: Flag.String("only").pipe(
+    Flag.withDescription(`Parts to run, may be repeated: ${parts.join(", ")}; train stands for both train-…`),
+    Flag.atLeast(0)
+  ),
+  rounds: count("rounds", "Times that everybody is measured, in turn (default 7)").pipe(Flag.withDefault(7)),
+  threads: count("threads", "Threads of every backend and peer (default: the cores of the machine)").pipe(
+    Flag.withDefault(availableParallelism())
+  ),
+  base: Flag.Directory("base").pipe(
+    Flag.withDescription("Model of the SFT, DPO and GRPO steps; default: random weights of the shape of stories260K"),
+    Flag.optional
+  ),
+  out: Flag.File("out").pipe(
+    Flag.withDescription("Also write the measurements to this file, as JSON"),
+    Flag.optional
+  ),
+  json: jsonFlag,
+  memoryOf: Flag.String("memory-of").pipe(
+    Flag.withDescription("Train mid alone with this backend and print the memory of this process"),
+    Flag.withHidden,
+    Flag.optional
+  ),
+  recompute: Flag.Boolean("recompute").pipe(Flag.withHidden, Flag.withDefault(false))
+}
+
+/** Opens what is asked for. What does not work here is left out with a line, unless nothing is left. */
+const openAll = (names: ReadonlyArray<BackendName>, threads: number) =>
+  Effect.gen(function*() {
+    const asked = names.length > 0 ? names : backends.filter((name) => name !== "auto" && name !== "reference")
+    const opened: Array<Opened> = []
+    for (const [i, name] of asked.entries()) {
+      const last = i === asked.length - 1 && opened.length === 0
+      const backend = yield* last ? openBackend(name, { threads }) : openBackend(name, { threads }).pipe(
+        Effect.catch((error) => Effect.as(Console.error(error.message), null))
+      )
+      if (backend === null || opened.some((other) => other.name === backend.name)) continue
+      const engine = transformer(backend)
+      opened.push({ name: backend.name, backend, engine, exact: true })
+      for (const precision of backend.precisions.filter((precision) => precision !== "f32")) {
+        opened.push({
+          name: `${backend.name} ${precision}`,
+          backend: backend.at(precision),
+          engine: { ...engine, policy: (weights, computing) => engine.policy(weights, { ...computing, precision }) },
+          exact: false
+        })
+      }
+    }
+    return opened
+  })
+
+/** Those asked for that are there; a line for each that is not. */
+const peersHere = (asked: ReadonlyArray<PeerName | "none">) =>
+  Effect.gen(function*() {
+    if (asked.includes("none")) return []
+    const here = yield* importable
+    const wanted = asked.length === 0 ? peerNames : peerNames.filter((name) => asked.includes(name))
+    for (const name of wanted) if (!here.includes(name)) yield* Console.error(missing(name))
+    return wanted.filter((name) => here.includes(name))
+  })
+
+/** A line on stderr that is written over on a terminal, and one a round where it is none. */
+const progress = () => {
+  const live = process.stderr.isTTY === true
+  let told = -1
+  const write = (text: string) => Effect.sync(() => void process.stderr.write(text))
+  return {
+    say: (text: string) => write(live ? `\r\x1b[2K${text}` : `${text}\n`),
+    note: (text: string) => write(`${live ? "\r\x1b[2K" : ""}${text}\n`),
+    clear: Effect.suspend(() => live ? write("\r\x1b[2K") : Effect.void),
+    onProgress: ({ contestant, round, rounds, title }: Progress) => {
+      const turn = round === 0 ? "warming up" : `round ${round} of ${rounds}`
+      if (live) return write(`\r\x1b[2K${turn}: ${title}, ${contestant}`.slice(0, (process.stderr.columns ?? 100) + 4))
+      if (told === round) return Effect.void
+      told = round
+      return write(`${turn}\n`)
+    }
+  }
+}
+
+/** This program again, training mid alone. */
+const inOwnProcess = (threads: number) => (name: string, recompute: boolean) =>
+  Effect.gen(function*() {
+    const child = yield* startPeer(`memory of ${name}`, process.execPath, [
+      ...process.execArgv,
+      process.argv[1]!,
+      "bench",
+      "--memory-of",
+      name,
+      ...(recompute ? ["--recompute"] : []),
+      "--threads",
+      String(threads)
+    ])
+    const answer = yield* child.request({})
+    const resident: Resident = {
+      baseline: yield* numberOf(name, answer, "baseline"),
+      peak: yield* numberOf(name, answer, "peak")
+    }
+    return resident
+  })
+
+const asJson = (profile: MachineProfile, { agreement, busy, measured, memory, versions }: Result) => ({
+  machine: profile,
+  busy,
+  versions,
+  agreement,
+  memory: memory.map(({ name, resident }) => ({ name, ...resident })),
+  cases: measured.map(({ one, seconds }) => ({
+    name: one.name,
+    title: one.title,
+    peer: one.peer,
+    amount: one.amount,
+    show: one.show,
+    seconds: Object.fromEntries(seconds)
+  }))
+})
+
+export const bench = Command.make(
+  "bench",
+  flags,
+  Effect.fn(function*({ base, backend, json, memoryOf, only, out, peer, recompute, rounds, threads }) {
+    if (Option.isSome(memoryOf)) {
+      const [name] = yield* Effect.fromResult(oneOf("--memory-of", [memoryOf.value], backends))
+      const engine = transformer(yield* openBackend(name!, { threads }))
+      return yield* Console.log(JSON.stringify(trainAlone(engine, workloads.mid, recompute)))
+    }
+    const names = yield* Effect.fromResult(oneOf("--backend", backend, backends))
+    const asked = yield* Effect.fromResult(oneOf("--peer", peer, [...peerNames, "none"]))
+    const wanted = listed(only)
+    const unknown = unknownParts(wanted)[0]
+    if (unknown !== undefined) {
+      return yield* new BadBenchOption({
+        option: "--only",
+        value: unknown,
+        remedy: `it is one of ${parts.join(", ")}`
+      })
+    }
+    const weights = Option.isSome(base) ? wordTokens(yield* load(base.value)) : storiesShape()
+    const peers = yield* peersHere(asked)
+    const opened = yield* openAll(names, threads)
+    const { clear, note, onProgress, say } = progress()
+    const result = yield* measure({
+      backends: opened,
+      peers,
+      only: wanted,
+      rounds,
+      threads,
+      base: weights,
+      trainAlone: inOwnProcess(threads),
+      say,
+      note,
+      onProgress
+    }).pipe(Effect.ensuring(clear))
+    const columns = opened.map(({ name }) => name)
+    const path = profilePath()
+    const profile = machineProfile(columns, threads, result)
+    yield* writeProfile(path, profile)
+    const record = JSON.stringify(asJson(profile, result))
+    if (Option.isSome(out)) yield* (yield* FileSystem.FileSystem).writeFileString(out.value, `${record}\n`)
+    if (json) yield* Console.log(record)
+    else {
+      const sections = [
+        result.measured.length > 0 ? timings(columns, result) : [],
+        result.memory.length > 0 ? memoryRows(result) : [],
+        result.agreement.length > 0 ? agreementRows(result) : []
+      ].filter((rows) => rows.length > 0).map(markdown)
+      yield* Console.log([
+        `${profile.cpu}, ${profile.cores} cores, Node ${profile.node}; ${threads} threads everywhere; median (least–most) of ${rounds} rounds, `
+        + "everybody in turn. Shares are of the backend's measured peak.",
+        ...sections,
+        `Machine profile: ${path}`
+      ].join("\n\n"))
+    }
+    if (result.busy > tooBusy) {
+      yield* Console.error(
+        `Others used ${
+          (100 * result.busy).toFixed(0)
+        } % of the cores while this waited: ratios say little now, because the `
+          + "threads of PyTorch lose more than their share. Measure again on a quiet machine."
+      )
+    }
+    if (result.agreement.some(({ agrees }) => !agrees)) process.exitCode = 1
+  }, Effect.scoped)
+).pipe(Command.withDescription("Measure this machine, beside PyTorch and TRL where they are"))

@@ -1,0 +1,131 @@
+/**
+ * Ctrl-C inside a verb. The verbs are synchronous and the event loop stands still meanwhile, so a signal handler of JavaScript
+ * would wait until the last one returns: minutes, for a step of a large model. Node can watch for SIGINT in a thread of its own
+ * and end the JavaScript and WebAssembly that is running (`breakOnSigint`); a kernel called through FFI runs to its end first.
+ *
+ * What was running is then half done: no finally block ran, the model may be partly updated, the memory of the backend may be
+ * inconsistent. So the engine is dead from then on. None of its models gives its weights away any more, and what goes on is
+ * the last checkpoint.
+ */
+import { Context, Effect } from "effect"
+import { createContext, Script } from "node:vm"
+import type { Engine, Model, Policy, Scorer } from "./engine.ts"
+
+/** Thrown out of the verb that was stopped and, from then on, by whatever is asked of its engine. */
+export class Abandoned extends Error {
+  override readonly name = "Abandoned"
+}
+
+/** How long a stop waits for what is going on. */
+export interface Patience {
+  /** What begins now is left to end by itself if it takes at most `seconds`. */
+  readonly wait: (seconds: number) => void
+  /** Whether a stop would end it in the middle. */
+  readonly over: () => boolean
+}
+
+/** Where nobody listens for signals, nothing is ever ended in the middle. */
+export const CurrentPatience = Context.Reference<Patience>("keel/Patience", {
+  defaultValue: () => ({ wait: () => {}, over: () => false })
+})
+
+/** The one global of a context in which nothing else lives. */
+const context: { work: (() => unknown) | undefined } = { work: undefined }
+const script = new Script("work()")
+
+/** Runs `work` so that SIGINT ends it. It costs about 0.1 ms. */
+const watched = <A>(work: () => A): A => {
+  createContext(context)
+  // Nothing can listen while it runs: SIGTERM is left to the system, which ends the process at once.
+  const listeners = process.listeners("SIGTERM").map((listener) => listener as () => void)
+  for (const listener of listeners) process.off("SIGTERM", listener)
+  context.work = work
+  try {
+    return script.runInContext(context, { breakOnSigint: true, displayErrors: false }) as A
+  } catch (error) {
+    // This error is of the other context, so no instance of this one's Error.
+    const { code } = error as { readonly code?: unknown }
+    if (code === "ERR_SCRIPT_EXECUTION_INTERRUPTED") throw new Abandoned("stopped in the middle", { cause: error })
+    throw error
+  } finally {
+    context.work = undefined
+    for (const listener of listeners) process.on("SIGTERM", listener)
+  }
+}
+
+/** An engine whose verbs Ctrl-C ends in the middle unless its patience lasts, and that patience; until the scope closes. */
+export const interruptible = (engine: Engine) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const state = { asked: false, dead: false, until: 0 }
+        const ask = () => {
+          state.asked = true
+        }
+        process.on("SIGINT", ask)
+        return { state, ask }
+      }),
+      ({ ask }) => Effect.sync(() => process.off("SIGINT", ask))
+    ),
+    ({ state }) => {
+      const patience: Patience = {
+        wait: (seconds) => {
+          state.until = performance.now() + 1000 * seconds
+        },
+        over: () => performance.now() >= state.until
+      }
+      const alive = <A>(work: () => A): A => {
+        if (state.dead) throw new Abandoned("stopped in the middle, there is only the last checkpoint")
+        return work()
+      }
+      const verb = <A>(work: () => A): A =>
+        alive(() => {
+          if (!patience.over()) return work()
+          try {
+            // A signal between two verbs comes through only where the event loop turns.
+            if (state.asked) throw new Abandoned("stopped between two verbs of a long step")
+            return watched(work)
+          } catch (error) {
+            if (error instanceof Abandoned) state.dead = true
+            throw error
+          }
+        })
+      const model = <M extends Model>(of: M): M => ({
+        ...of,
+        step: (update) => verb(() => of.step(update)),
+        weights: () => alive(of.weights),
+        optimizer: () => alive(of.optimizer),
+        restore: (optimizer) => alive(() => of.restore(optimizer)),
+        dispose: () => {
+          if (!state.dead) of.dispose()
+        }
+      })
+      const policy = (of: Policy): Policy => ({
+        ...model(of),
+        logprobs: (batch, options) => verb(() => of.logprobs(batch, options)),
+        backward: (gradient) => verb(() => of.backward(gradient)),
+        sample: (prompts, sampling, seeds) => verb(() => of.sample(prompts, sampling, seeds))
+      })
+      const scorer = (of: Scorer): Scorer => ({
+        ...model(of),
+        values: (batch, options) => verb(() => of.values(batch, options)),
+        backward: (gradient) => verb(() => of.backward(gradient))
+      })
+      return {
+        patience,
+        engine: {
+          ...engine,
+          initial: (model) => verb(() => engine.initial(model)),
+          policy: (...args) => policy(verb(() => engine.policy(...args))),
+          scorer: (...args) => scorer(verb(() => engine.scorer(...args)))
+        } satisfies Engine as Engine
+      }
+    }
+  )
+
+/** What was abandoned counts as interrupted. */
+export const abandonedIsInterrupted = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.catchDefect(
+    effect,
+    (defect) => defect instanceof Abandoned ? Effect.interrupt : Effect.die(defect)
+  )

@@ -1,0 +1,41 @@
+import type { Tensor } from "../../tensor/backend.ts"
+import type { ModelParameters } from "./layout.ts"
+import type { Opened } from "./opened.ts"
+
+/** Rows up to which a product with a packed matrix pays: above, the plain one packs as it goes and costs the same. */
+export const fewRows = 64
+
+/**
+ * The parameters with every matrix of a product packed for `linearPacked` (the embedding is only looked up and stays). Packed
+ * again only when the parameters have changed since; the memory, once more that of the matrices, stays with the workspace.
+ */
+export const packedParameters = (
+  { backend, config, space, trainable }: Pick<Opened, "backend" | "config" | "space" | "trainable">
+): () => ModelParameters => {
+  const { dim, ffn, headDim, heads, kvHeads, vocab } = config
+  let held: ModelParameters | null = null
+  let version = -1
+  const pack = (name: string, w: Tensor, inputs: number, outputs: number): Tensor => {
+    const packed = space.reals(`packed.${name}`, backend.packedLength(inputs, outputs))
+    backend.packWeight(packed, w, inputs, outputs)
+    return packed
+  }
+  return () => {
+    if (held !== null && version === trainable.version()) return held
+    const { embed, head, layers, norm } = trainable.parameters
+    held = {
+      embed,
+      norm,
+      head: pack("head", head, dim, vocab),
+      layers: layers.map((p, l) => ({
+        ...p,
+        qkv: pack(`${l}.qkv`, p.qkv, dim, (heads + 2 * kvHeads) * headDim),
+        out: pack(`${l}.out`, p.out, heads * headDim, dim),
+        gateUp: pack(`${l}.gateUp`, p.gateUp, dim, 2 * ffn),
+        down: pack(`${l}.down`, p.down, ffn, dim)
+      }))
+    }
+    version = trainable.version()
+    return held
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * The memory that each stage of a description needs at least, before anything is loaded: its models by their `config.json`,
+ * its first batch by the data, and completions that are not made yet by their shortest, one token (the KV cache has its whole
+ * length from the start). A need is therefore never more than what the stage will take, and what it takes is more by the
+ * activations of completions that are longer.
+ */
+import { Effect } from "effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { stageOf } from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { Stage } from "../../dsl/Stage.ts"
+import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
+import { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from "../data/encode.ts"
+import type { Codec, Computing, Row, Weights } from "../engine/engine.ts"
+import { type Footprint, footprint, type Open, type Work } from "../engine/transformer/footprint.ts"
+import { initial } from "../engine/transformer/initial.ts"
+import { describe } from "../model/checkpoint.ts"
+import { modelConfig } from "../model/config.ts"
+import { codec } from "../model/tokenizer.ts"
+import { batchAt } from "../training/batches.ts"
+import { keyOf } from "./execute.ts"
+import { initialOf, limitsIn } from "./limits.ts"
+
+/** What one stage needs. */
+export interface Need {
+  readonly stage: string
+  readonly footprint: Footprint
+}
+
+/** A model without its weights. */
+interface Shape {
+  readonly config: Weights["config"]
+  readonly codec: Codec
+}
+
+/** More prompts than are continued at a time change nothing. */
+const prompted = 64
+const short = (prompt: Int32Array): Row => ({ prompt, completion: Int32Array.of(0) })
+const shortest: Row = short(Int32Array.of(0))
+const lengthOf = ({ completion, prompt }: Row): number => prompt.length + completion.length
+
+/** The wire that a model has its shape from. */
+const parent: Readonly<Record<string, string>> = { Cap: "of", Sft: "base", RewardModeling: "init", Ppo: "init" }
+
+/** The artefacts that making `root` makes: what is finished is not made again, and asks for nothing. */
+const unfinished = Effect.fnUntraced(function*<E, R>(
+  root: Artifact.Any,
+  finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R>
+) {
+  const visited = new Set<string>()
+  const wanted = new Set<string>()
+  const stack = [root]
+  while (stack.length > 0) {
+    const artifact = stack.pop()!
+    if (visited.has(artifact.id)) continue
+    visited.add(artifact.id)
+    if (yield* finished(artifact)) continue
+    wanted.add(artifact.id)
+    stack.push(...Object.values(artifact.node.wires))
+  }
+  return Artifact.lineage(root).filter(({ id }) => wanted.has(id))
+})
+
+export const needs = Effect.fn("needs")(function*<E, R>(
+  root: Artifact.Any,
+  finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R>
+) {
+  const datasets = yield* Datasets
+  const limits = limitsIn(root)
+  const shapes = new Map<string, Shape>()
+
+  const textOf = (wire: Artifact.Any) =>
+    Effect.map(rowsOf(wire, "Text", (messages) => messages.map(({ content }) => content).join("\n")), (found) => found!)
+
+  /** The rows of a source; null for rows that a stage is yet to make. */
+  const rowsOf = Effect.fnUntraced(function*<R extends Role>(wire: Artifact.Any, role: R, chat: Codec["chat"]) {
+    const source = stageOf(wire)
+    if (source._tag !== "Source") return null
+    return (yield* datasets.load(role, source.origin, chat)) as Extract<Dataset, { readonly role: R }>
+  })
+
+  /** Follows a model to where its shape was decided. */
+  const shapeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
+    let of = artifact
+    while (parent[of.node.op] !== undefined) of = of.node.wires[parent[of.node.op]!]!
+    const known = shapes.get(of.id)
+    if (known !== undefined) return known
+    const stage = stageOf(of)
+    let model: Pick<Weights, "config" | "tokenizer">
+    if (stage._tag === "Checkpoint") model = yield* describe(stage.path)
+    else if (stage._tag === "Pretrain") {
+      const { rows, vocabulary } = yield* textOf(of.node.wires["text"]!)
+      const words = new Set([...vocabulary, ...rows.flatMap(({ text }) => text.split(/\s+/u))])
+      words.delete("")
+      // One narrow layer, given its real sizes afterwards: the weights need not be made to know the shape.
+      const { context, dim, ffn, heads, kvHeads, layers } = stage.model
+      const narrow = { layers: 1, heads, kvHeads, dim: 2 * heads, ffn: 1, context }
+      const { config, tokenizer } = initial({ ...narrow, words: [...words].sort(), seed: "" })
+      model = { config: { ...config, hidden_size: dim, intermediate_size: ffn, num_hidden_layers: layers }, tokenizer }
+    } else throw new Error(`${label(of)} makes no model`)
+    // A tokenizer that does not fit throws.
+    const shape = yield* Effect.try((): Shape => ({
+      config: model.config,
+      codec: codec(model.tokenizer, modelConfig(model.config))
+    }))
+    shapes.set(of.id, shape)
+    return shape
+  })
+
+  /** What is open and what is done in the first step of a stage, as `src/stages` does it; several for one after the other. */
+  const plansOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
+    const { wires } = artifact.node
+    const wire = (name: string) => wires[name]!
+    const stage = label(artifact)
+    const key = keyOf(artifact, limits(artifact))
+    const open = (name: string, kind: Open["kind"], of: Artifact.Any, computing: Computing = {}) =>
+      Effect.map(shapeOf(of), ({ config }): Open => ({ name, kind, config, computing }))
+    const use = Effect.fnUntraced(function*(of: Artifact.Any) {
+      const { codec, config } = yield* shapeOf(of)
+      return { stage, codec, context: modelConfig(config).context }
+    })
+    /** The first batch of a data set. */
+    const first = <A>(rows: ReadonlyArray<A>, size: number): ReadonlyArray<A> =>
+      batchAt(key, rows.length, size, 0).map((i) => rows[i]!)
+    const promptsOf = Effect.fnUntraced(function*(
+      name: string,
+      reader: Artifact.Any,
+      some: <A>(rows: ReadonlyArray<A>) => ReadonlyArray<A>
+    ) {
+      const by = yield* use(reader)
+      const found = yield* rowsOf(wire(name), "Prompts", by.codec.chat)
+      return yield* encodePrompts(by, some(found?.rows ?? []))
+    })
+    /** Gradient steps of one model on its first batch. */
+    const training = (model: Open, rows: ReadonlyArray<Row>) => [{
+      models: [model],
+      work: [{ verb: "train", model: model.name, rows }] satisfies ReadonlyArray<Work>
+    }]
+
+    return yield* Stage.match(stageOf(artifact), {
+      Input: () => Effect.succeed([]),
+      Cap: () => Effect.succeed([]),
+      Source: () => Effect.succeed([]),
+      Checkpoint: () => Effect.succeed([]),
+      Pretrain: Effect.fnUntraced(function*(stage) {
+        const { rows } = yield* textOf(wire("text"))
+        const documents = yield* encodeTexts(yield* use(artifact), first(rows, stage.batchSize))
+        return training(yield* open("the policy", "policy", artifact, stage), documents)
+      }),
+      Sft: Effect.fnUntraced(function*(stage) {
+        const by = yield* use(wire("base"))
+        const found = yield* rowsOf(wire("demonstrations"), "Demonstrations", by.codec.chat)
+        const rows = found === null
+          ? Array.from({ length: stage.batchSize }, () => shortest)
+          : yield* encodeDemonstrations(by, first(found.rows, stage.batchSize))
+        return training(yield* open("the policy", "policy", wire("base"), stage), rows)
+      }),
+      RewardModeling: Effect.fnUntraced(function*(stage) {
+        const by = yield* use(wire("init"))
+        const found = yield* rowsOf(wire("preferences"), "Preferences", by.codec.chat)
+        const pairs = found === null
+          ? Array.from({ length: stage.batchSize }, () => ({ chosen: shortest, rejected: shortest }))
+          : yield* encodePairs(by, first(found.rows, stage.batchSize))
+        const rows = [...pairs.map(({ chosen }) => chosen), ...pairs.map(({ rejected }) => rejected)]
+        return training(yield* open("the reward model", "scorer", wire("init"), stage), rows)
+      }),
+      Compare: Effect.fnUntraced(function*({ maxNewTokens }) {
+        const model = yield* open("the policy", "policy", wire("policy"))
+        const prompts = yield* promptsOf("prompts", wire("policy"), (rows) => rows.slice(0, prompted))
+        return [{ models: [model], work: [{ verb: "sample", model: model.name, prompts, maxNewTokens }] as const }]
+      }),
+      Evaluate: Effect.fnUntraced(function*({ maxNewTokens }) {
+        const initial = yield* open("the initial model", "policy", wire("initial"))
+        const reward = wires["reward"] === undefined ? [] : [yield* open("the reward model", "scorer", wires["reward"])]
+        const prompts = yield* promptsOf("prompts", wire("initial"), (rows) => rows.slice(0, prompted))
+        const rows = prompts.map(short)
+        const names = Object.keys(wires).filter((name) => name.startsWith("models."))
+        return yield* Effect.forEach(names, (name) =>
+          Effect.map(open("the model", "policy", wire(name)), (model) => ({
+            models: [initial, ...reward, model],
+            work: [
+              { verb: "sample", model: model.name, prompts, maxNewTokens },
+              ...[...reward, model, initial].map((one) => ({ verb: "score", model: one.name, rows }) as const)
+            ] satisfies ReadonlyArray<Work>
+          })))
+      }),
+      Ppo: Effect.fnUntraced(function*(stage) {
+        const { batchSize, maxNewTokens, measureSamples, numMiniBatches, steps, valueWarmupSteps } = stage
+        const policy = yield* open("the policy", "policy", wire("init"), stage)
+        const value = yield* open("the value model", "scorer", wire("value"), stage)
+        const reference = yield* open("the reference", "policy", wire("reference"), stage)
+        const reward = yield* open("the reward model", "scorer", wire("reward"), stage)
+        const measured = limits(artifact).kl.map(({ from }) => from)
+        const initials = yield* Effect.forEach(
+          measured.filter(({ id }) => id !== initialOf(wire("reference")).id),
+          (from) => open(`the initial model ${label(from)}`, "policy", from, stage)
+        )
+        const prompts = yield* promptsOf("prompts", wire("init"), (rows) => first(rows, batchSize))
+        const held = yield* promptsOf("held", wire("init"), (rows) => rows.slice(0, measureSamples))
+        const rows = prompts.map(short)
+        // Which rows meet in a mini-batch depends on the seed: the shortest are no more than any.
+        const mini = rows.toSorted((a, b) => lengthOf(a) - lengthOf(b)).slice(0, Math.ceil(batchSize / numMiniBatches))
+        const score = (model: Open, rows: ReadonlyArray<Row>) => ({ verb: "score", model: model.name, rows }) as const
+        const work: ReadonlyArray<Work> = [
+          { verb: "sample", model: policy.name, prompts, maxNewTokens },
+          ...[policy, reference, reward, value].map((model) => score(model, rows)),
+          ...(steps > valueWarmupSteps ? [{ verb: "train", model: policy.name, rows: mini } as const] : []),
+          { verb: "train", model: value.name, rows: mini },
+          ...(measured.length === 0 ? [] : [
+            { verb: "sample", model: policy.name, prompts: held, maxNewTokens } as const,
+            ...[policy, ...initials].map((model) => score(model, held.map(short)))
+          ])
+        ]
+        return [{ models: [policy, value, reference, reward, ...initials], work }]
+      })
+    })
+  })
+
+  const found: Array<Need> = []
+  for (const artifact of yield* unfinished(root, finished)) {
+    // What cannot be read is told by the rest of the preflight, or by the stage.
+    const plans = yield* Effect.orElseSucceed(plansOf(artifact), () => [])
+    for (const { models, work } of plans) {
+      found.push({ stage: label(artifact), footprint: footprint(models, work) })
+    }
+  }
+  return found as ReadonlyArray<Need>
+})
