@@ -1,29 +1,13 @@
 import fc from "fast-check"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Backend } from "../../src/tensor/backend.ts"
+import { gradientLaws } from "./gradients.ts"
 import { assertClose, draws, execute, size } from "./kernelLaw.ts"
 import type { KernelCase, RealArgument } from "./kernelLaw.ts"
-import { adamw } from "./kernels/adamw.ts"
-import { attention, attentionShape, drawQkv, headsShapes, qkvWidth } from "./kernels/attention.ts"
-import { elementwise } from "./kernels/elementwise.ts"
-import { embedding } from "./kernels/embedding.ts"
-import { head } from "./kernels/head.ts"
-import { linear } from "./kernels/linear.ts"
-import { rmsNorm } from "./kernels/rmsNorm.ts"
-import { rope, ropeTables } from "./kernels/rope.ts"
-import { swiglu } from "./kernels/swiglu.ts"
-
-const laws = [
-  ...elementwise,
-  ...embedding,
-  ...linear,
-  ...rmsNorm,
-  ...rope,
-  ...attention,
-  ...swiglu,
-  ...head,
-  ...adamw
-]
+import { attentionShape, drawQkv, headsShapes, qkvWidth } from "./kernels/attention.ts"
+import { ropeTables } from "./kernels/rope.ts"
+import { laws } from "./laws.ts"
+import { precisionLaws } from "./precision.ts"
 
 /** The case with one of its buffers `by` elements longer. */
 const resized = (example: KernelCase, name: string, by: number): KernelCase => {
@@ -103,6 +87,19 @@ export const conformance = (name: string, make: () => Backend | Promise<Backend>
         })
       }
 
+      it("a packed weight of another length", () => {
+        const [inputs, outputs] = [5, 7]
+        const right = backend.packedLength(inputs, outputs)
+        const [w, x, out] = [put(draws(1)(35)), put(draws(2)(10)), put(draws(3)(14))] as const
+        for (const length of [right - 1, right + 1]) {
+          const packed = put(draws(4)(length))
+          assert.throws(() => backend.packWeight(packed, w, inputs, outputs))
+          assert.throws(() => backend.linearPacked(out, x, packed, null, 2, inputs, outputs))
+          backend.free(packed)
+        }
+        for (const tensor of [w, x, out]) backend.free(tensor)
+      })
+
       it("memory", () => {
         const tensor = put(draws(1)(5))
         const ints = putInts([1, 2])
@@ -116,6 +113,10 @@ export const conformance = (name: string, make: () => Backend | Promise<Backend>
         backend.free(ints)
       })
     })
+
+    describe("gradients agree with finite differences", () => gradientLaws(() => backend))
+
+    describe("precision", () => precisionLaws(() => backend, tolerance))
 
     it("write, slice, zero and read share memory", () => {
       fc.assert(fc.property(size(300), fc.nat(), fc.nat(), fc.integer(), (length, a, b, seed) => {

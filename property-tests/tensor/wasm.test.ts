@@ -1,14 +1,11 @@
 import { wasm } from "../../src/tensor/wasm/wasm.ts"
 import { conformance } from "./conformance.ts"
+import { sameForAnyThreads } from "./threads.ts"
+import { float32 } from "./tolerance.ts"
 
-/**
- * float32 has a unit roundoff u = 2⁻²⁴ ≈ 6e-8. A sum of K rounded products errs by at most K u Σ|terms|, and for rounding
- * errors of random sign by about √K u times the size √K of a typical sum: with K ≤ 600 here, 25 u = 1.5e-6 of the result's
- * scale. exp in the softmax turns an absolute error of a logit (|z| ≤ 30: 30 u = 2e-6) into a relative one of the
- * probability. 2e-5 is ten times that: it leaves room for several of these in a row (attentionBackward) and for a vector
- * exp good to a few units in the last place, and is 200 times below what bfloat16 (2⁻⁹) would need.
- */
-const tolerance = 2e-5
-
-conformance("wasm, 1 thread", () => wasm({ threads: 1 }), tolerance)
-conformance("wasm, 2 threads", () => wasm({ threads: 2 }), tolerance)
+conformance("wasm, 1 thread", () => wasm({ threads: 1 }), float32)
+conformance("wasm, 2 threads", () => wasm({ threads: 2 }), float32)
+// For engines without relaxed SIMD: no fused multiply-add.
+conformance("wasm plain, 2 threads", () => wasm({ threads: 2, variant: "plain" }), float32)
+sameForAnyThreads("wasm", (threads) => wasm({ threads }))
+sameForAnyThreads("wasm plain", (threads) => wasm({ threads, variant: "plain" }))

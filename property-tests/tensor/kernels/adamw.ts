@@ -23,6 +23,16 @@ export const adamw = [
       step: 3,
       gradScale: 0.5
     },
+    always: [{
+      length: 50_021,
+      learningRate: 1e-3,
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weightDecay: 0.1,
+      step: 10,
+      gradScale: 0.5
+    }],
     build: ({ length, ...update }, draw) => {
       const fresh = update.step === 1
       return {

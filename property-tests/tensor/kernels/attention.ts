@@ -47,7 +47,8 @@ interface Packed extends HeadsShape {
 
 const shapes: fc.Arbitrary<Packed> = fc.record({
   ...headsShapes,
-  lengths: fc.array(fc.oneof(fc.constant(1), size(40)), { minLength: 1, maxLength: 5 })
+  lengths: fc.array(fc.oneof(fc.constantFrom(0, 1), size(40)), { minLength: 1, maxLength: 5 })
+    .filter((lengths) => lengths.some((length) => length > 0))
 })
 
 const sample: Packed = { kvHeads: 2, ratio: 2, headDim: 6, window: 0, lengths: [3, 1, 4] }
@@ -55,6 +56,12 @@ const always: ReadonlyArray<Packed> = [
   { kvHeads: 1, ratio: 1, headDim: 64, window: 0, lengths: [197] },
   { kvHeads: 2, ratio: 3, headDim: 16, window: 0, lengths: [1, 130, 67, 1, 33] },
   { kvHeads: 1, ratio: 2, headDim: 8, window: 20, lengths: [150, 5] },
+  { kvHeads: 2, ratio: 2, headDim: 8, window: 0, lengths: [0, 257, 0, 0, 255, 1, 0] },
+  // Longer than any block of queries or keys; more query heads than vectors are wide.
+  { kvHeads: 1, ratio: 2, headDim: 16, window: 0, lengths: [1027] },
+  { kvHeads: 1, ratio: 1, headDim: 33, window: 300, lengths: [3, 1100] },
+  { kvHeads: 1, ratio: 17, headDim: 4, window: 0, lengths: [40] },
+  { kvHeads: 3, ratio: 1, headDim: 128, window: 0, lengths: [49] },
   { kvHeads: 1, ratio: 1, headDim: 2, window: 1, lengths: [1] }
 ]
 
@@ -127,7 +134,8 @@ const cached: fc.Arbitrary<Cached> = fc.record({
 const cachedSample: Cached = { kvHeads: 2, ratio: 2, headDim: 6, window: 0, rows: 3, spareSlots: 1, capacity: 5 }
 const cachedAlways: ReadonlyArray<Cached> = [
   { kvHeads: 2, ratio: 2, headDim: 16, window: 0, rows: 9, spareSlots: 2, capacity: 300 },
-  { kvHeads: 1, ratio: 1, headDim: 64, window: 33, rows: 1, spareSlots: 0, capacity: 257 }
+  { kvHeads: 1, ratio: 1, headDim: 64, window: 33, rows: 1, spareSlots: 0, capacity: 257 },
+  { kvHeads: 1, ratio: 8, headDim: 8, window: 0, rows: 3, spareSlots: 0, capacity: 1500 }
 ]
 
 const write = (step: Cached, draw: Draw): KernelCase => {

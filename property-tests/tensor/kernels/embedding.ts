@@ -19,7 +19,7 @@ export const embedding = [
   kernelLaw("embedBackward", {
     shapes,
     sample,
-    always: [{ rows: 300, vocab: 2, dim: 33 }],
+    always: [{ rows: 300, vocab: 2, dim: 33 }, { rows: 2000, vocab: 40, dim: 7 }, { rows: 3, vocab: 2, dim: 20011 }],
     build: ({ dim, rows, vocab }, draw) => ({
       reals: { dTable: updated(draw(vocab * dim)), dOut: input(draw(rows * dim)) },
       ints: { ids: drawInts(draw, rows, vocab) },

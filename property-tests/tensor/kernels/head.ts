@@ -24,6 +24,7 @@ const always: ReadonlyArray<Shape> = [
   { rows: 150, dim: 33, vocab: 515, temperature: 0.7, dW: true },
   { rows: 301, dim: 9, vocab: 33, temperature: 1, dW: true },
   { rows: 1, dim: 65, vocab: 1031, temperature: 1.5, dW: false },
+  { rows: 3, dim: 5, vocab: 20011, temperature: 0.7, dW: true },
   { rows: 1, dim: 1, vocab: 1, temperature: 1, dW: true }
 ]
 

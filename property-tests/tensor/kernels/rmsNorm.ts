@@ -42,7 +42,8 @@ const shapes: fc.Arbitrary<Shape> = fc.oneof(
 
 const sample: Shape = { rows: 3, groups: 2, dim: 5, before: 10, after: 5, eps: 1e-5, inPlace: false }
 const always: ReadonlyArray<Shape> = [
-  { rows: 2, groups: 1, dim: 2051, before: 0, after: 0, eps: 1e-6, inPlace: false },
+  { rows: 2, groups: 1, dim: 20011, before: 0, after: 0, eps: 1e-6, inPlace: false },
+  { rows: 5001, groups: 1, dim: 3, before: 0, after: 0, eps: 1e-6, inPlace: false },
   { rows: 1, groups: 1, dim: 1, before: 0, after: 0, eps: 1e-5, inPlace: true },
   { rows: 200, groups: 1, dim: 67, before: 0, after: 0, eps: 1e-6, inPlace: true }
 ]

@@ -23,7 +23,14 @@ export const rope = [
       inverse: fc.boolean()
     }),
     sample: { rows: 3, heads: 2, half: 3, after: 4, positions: 5, inverse: false },
-    always: [{ rows: 150, heads: 6, half: 32, after: 64, positions: 150, inverse: false }],
+    always: [{ rows: 150, heads: 6, half: 32, after: 64, positions: 150, inverse: false }, {
+      rows: 1500,
+      heads: 3,
+      half: 4,
+      after: 8,
+      positions: 1500,
+      inverse: true
+    }],
     build: ({ after, half, heads, inverse, positions, rows }, draw) => {
       const headDim = 2 * half
       const stride = heads * headDim + after

@@ -5,7 +5,7 @@ import type { Draw } from "../kernelLaw.ts"
 // Gates up to ±200, where e⁻ˣ overflows or vanishes in float32.
 const gain = fc.constantFrom(1, 8, 200)
 const shapes = fc.record({ rows: size(40), dim: size(200), gain })
-const always = [{ rows: 130, dim: 171, gain: 8 }]
+const always = [{ rows: 130, dim: 171, gain: 8 }, { rows: 2, dim: 20011, gain: 8 }]
 
 // Half the gates are positive, gain / 2 on average, and |up| is 1/2 on average: a single gate of −90, whose result float32
 // cannot represent, is measured as it would be among others.

@@ -20,19 +20,18 @@ KERNEL(zero)(int t, int nt, float *scratch, float *out, long n) {
   fill_floats(out + r.begin, 0, r.end - r.begin);
 }
 
+#define SQUARES 16
 // sums[c] = Σ x[i]² over chunk c of `chunk` elements, in double precision; the chunks do not depend on the threads.
 KERNEL(sum_squares)(int t, int nt, float *scratch, double *sums, const float *x, long n, long chunk) {
   range r = share((n + chunk - 1) / chunk, 1, t, nt);
   for (long c = r.begin; c < r.end; c++) {
-    double a = 0, b = 0, d = 0, e = 0;
+    // Each addition waits for the one before: several sums.
+    double part[SQUARES] = {0}, sum = 0;
     long i = c * chunk, end = min_of(n, i + chunk);
-    for (; i + 4 <= end; i += 4) {
-      a += (double)x[i] * x[i];
-      b += (double)x[i + 1] * x[i + 1];
-      d += (double)x[i + 2] * x[i + 2];
-      e += (double)x[i + 3] * x[i + 3];
-    }
-    for (; i < end; i++) a += (double)x[i] * x[i];
-    sums[c] = (a + b) + (d + e);
+    for (; i + SQUARES <= end; i += SQUARES)
+      UNROLL for (int l = 0; l < SQUARES; l++) part[l] += (double)x[i + l] * x[i + l];
+    for (; i < end; i++) sum += (double)x[i] * x[i];
+    for (int l = 0; l < SQUARES; l++) sum += part[l];
+    sums[c] = sum;
   }
 }
