@@ -28,7 +28,7 @@ describe("agreement", () => {
       { ...theirs, ids: [[1, 2], [3, 4, 5]] },
       { ...theirs, ids: [[1, 2]] }
     ]
-    for (const one of wrong) assert.isFalse(compare("tiny", "x", one, theirs).agrees, JSON.stringify(one))
+    for (const one of wrong) assert.strictEqual(compare("tiny", "x", one, theirs).agrees, false, JSON.stringify(one))
   })
 })
 
@@ -53,7 +53,7 @@ describe.skipIf(!oracle)("the benchmark's own PyTorch", () => {
         for (const [sdpa, fused] of [[false, false], [true, true]] as const) {
           yield* giveWorkload(peer, folder, tiny, { sdpa: { train: sdpa, logprobs: sdpa, generate: sdpa }, fused })
           const agreement = compare("tiny", "wasm", ours, yield* computedByPeer(peer, "tiny"))
-          assert.isTrue(agreement.agrees, JSON.stringify(agreement))
+          assert.strictEqual(agreement.agrees, true, JSON.stringify(agreement))
           assert.strictEqual(agreement.tokens, 16 * 64)
         }
       })),

@@ -1,7 +1,7 @@
 import { Result } from "effect"
 import { mkdirSync } from "node:fs"
 import { assert, describe, it } from "vitest"
-import { parts, selected, unknownParts } from "../../src/bench/bench.ts"
+import { parts, selected, unknownParts } from "../../src/bench/parts.ts"
 import { listed, oneOf } from "../../src/cli/bench.ts"
 import { keel } from "../cli/keel.ts"
 import { folders } from "../store/faultyFileSystem.ts"

@@ -24,7 +24,8 @@ export interface Agreement {
   /** Tokens that differ, of `tokens`. */
   readonly different: number
   readonly tokens: number
-  readonly agrees: boolean
+  /** Null for a lower precision, which is shown and not held to it. */
+  readonly agrees: boolean | null
 }
 
 export const compare = (workload: string, contestant: string, ours: Computed, theirs: Computed): Agreement => {

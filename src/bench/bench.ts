@@ -11,6 +11,7 @@ import { interleave, type Measured, type Progress } from "./measure.ts"
 import type { Resident } from "./memory.ts"
 import { type Workload, type WorkloadName, workloads } from "./models.ts"
 import { type Peer, PeerFailed } from "./peer.ts"
+import { selected } from "./parts.ts"
 import { giveWorkload, openTorch, openTrainer } from "./peers.ts"
 import { median } from "./statistics.ts"
 import { type PostTraining, postTraining, trlCase } from "./postTraining.ts"
@@ -64,31 +65,6 @@ export interface Result {
   readonly agreement: ReadonlyArray<Agreement>
 }
 
-/** What can be asked for by name: the cases, the memory of training, and whether the results agree with PyTorch's. */
-export const parts: ReadonlyArray<string> = [
-  "train-tiny",
-  "logprobs-tiny",
-  "generate-tiny",
-  "train-mid",
-  "logprobs-mid",
-  "generate-mid",
-  "gemm",
-  "copy",
-  "sft",
-  "dpo",
-  "grpo",
-  "memory",
-  "agreement"
-]
-
-/** The parts whose name begins with one of `only`, on a word: "train" is train-tiny and train-mid. */
-export const selected = (only: ReadonlyArray<string>): ReadonlyArray<string> =>
-  only.length === 0 ? parts : parts.filter((part) => only.some((name) => part === name || part.startsWith(`${name}-`)))
-
-/** Those of `only` that are no part. */
-export const unknownParts = (only: ReadonlyArray<string>): ReadonlyArray<string> =>
-  only.filter((name) => selected([name]).length === 0)
-
 /** Best GEMM of a contestant, floating-point operations a second; 0 when none was measured. */
 const bestGemm = (name: string, measured: ReadonlyArray<Measured>): number =>
   Math.max(
@@ -99,7 +75,48 @@ const bestGemm = (name: string, measured: ReadonlyArray<Measured>): number =>
     })
   )
 
-/** Runs the plan. A peer that cannot be opened is left out with a note. */
+const isPeerFailed = (error: unknown): error is PeerFailed => error instanceof PeerFailed
+
+/** A peer that cannot be opened is left out with a note. */
+const orNote = <A, E, R>({ note }: Plan, open: Effect.Effect<A, E | PeerFailed, R>) =>
+  Effect.catchIf(open, isPeerFailed, (error) => Effect.as(note(`${error.message}; left out`), null))
+
+const memoryOfTraining = Effect.fnUntraced(function*(plan: Plan, mid: Workload) {
+  const { backends, peers, say, threads, trainAlone } = plan
+  const memory: Array<Memory> = []
+  for (const { backend, exact, name } of backends) {
+    if (!exact || backend.realBytes !== 4) continue
+    for (const recompute of [false, true]) {
+      const what = recompute ? `${name}, recomputing activations` : name
+      yield* say(`memory of training mid: ${what}`)
+      memory.push({ name: what, resident: yield* Effect.scoped(trainAlone(name, recompute)) })
+    }
+  }
+  if (peers.includes("torch")) {
+    yield* say("memory of training mid: torch")
+    const resident = yield* orNote(plan, leastMemory(mid, threads))
+    if (resident !== null) memory.push({ name: "torch", resident })
+  }
+  return memory
+})
+
+const sameAsTorch = Effect.fnUntraced(
+  function*({ backends, say }: Plan, torch: Peer, workload: (name: WorkloadName) => Workload) {
+    const agreement: Array<Agreement> = []
+    for (const name of ["tiny", "mid"] as const) {
+      yield* say(`the same losses and tokens as PyTorch: ${name}`)
+      const expected = yield* computedByPeer(torch, name)
+      for (const { backend, engine, exact, name: contestant } of backends) {
+        if (name === "mid" && backend.realBytes !== 4) continue
+        const compared = compare(name, contestant, computedBy(engine, workload(name)), expected)
+        agreement.push(exact ? compared : { ...compared, agrees: null })
+      }
+    }
+    return agreement
+  }
+)
+
+/** Runs the plan. */
 export const bench = (
   plan: Plan
 ): Effect.Effect<
@@ -108,11 +125,9 @@ export const bench = (
   FileSystem.FileSystem | Scope.Scope
 > =>
   Effect.gen(function*() {
-    const { backends, base, note, onProgress, peers, rounds, say, threads, trainAlone } = plan
-    const wanted = new Set(selected(plan.only))
+    const { backends, base, onProgress, peers, rounds, say, threads } = plan
     const busyBefore = yield* busyNow
-    const orNote = <A, E, R>(open: Effect.Effect<A, E | PeerFailed, R>) =>
-      Effect.catchIf(open, isPeerFailed, (error) => Effect.as(note(`${error.message}; left out`), null))
+    const wanted = new Set(selected(plan.only))
     const made = new Map<WorkloadName, Workload>()
     const workload = (name: WorkloadName): Workload => {
       const one = made.get(name) ?? workloads[name]()
@@ -124,55 +139,24 @@ export const bench = (
       .filter(({ name }) => wanted.has(name))
 
     // Memory first, while this process and its peers hold little: on a small machine both must fit.
-    const memory: Array<Memory> = []
-    if (wanted.has("memory")) {
-      for (const { backend, exact, name } of backends) {
-        if (!exact || backend.realBytes !== 4) continue
-        for (const recompute of [false, true]) {
-          const what = recompute ? `${name}, recomputing activations` : name
-          yield* say(`memory of training mid: ${what}`)
-          memory.push({ name: what, resident: yield* Effect.scoped(trainAlone(name, recompute)) })
-        }
-      }
-      if (peers.includes("torch")) {
-        yield* say("memory of training mid: torch")
-        const resident = yield* orNote(leastMemory(workload("mid"), threads))
-        if (resident !== null) memory.push({ name: "torch", resident })
-      }
-    }
+    const memory = wanted.has("memory") ? yield* memoryOfTraining(plan, workload("mid")) : []
 
     const folder = yield* (yield* FileSystem.FileSystem).makeTempDirectoryScoped({ prefix: "keel-bench-" })
     const versions: Partial<Record<PeerName, string>> = {}
     const torch = peers.includes("torch") && (wanted.has("agreement") || cases.some(({ peer }) => peer === "torch"))
-      ? yield* orNote(torchPeer(plan, cases, wanted.has("agreement"), workload, folder))
+      ? yield* orNote(plan, torchPeer(plan, cases, wanted.has("agreement"), workload, folder))
       : null
     if (torch !== null) versions.torch = torch.version
-
-    const agreement: Array<Agreement> = []
-    if (wanted.has("agreement") && torch !== null) {
-      for (const name of ["tiny", "mid"] as const) {
-        yield* say(`the same losses and tokens as PyTorch: ${name}`)
-        const expected = yield* computedByPeer(torch.peer, name)
-        for (const { backend, engine, exact, name: contestant } of backends) {
-          if (name === "mid" && backend.realBytes !== 4) continue
-          agreement.push({
-            ...compare(name, contestant, computedBy(engine, workload(name)), expected),
-            ...(exact ? {} : { agrees: true })
-          })
-        }
-      }
-    }
+    const agreement = wanted.has("agreement") && torch !== null ? yield* sameAsTorch(plan, torch.peer, workload) : []
 
     const trl = new Map<string, Peer>()
-    if (peers.includes("trl")) {
-      for (const one of trainers) {
-        yield* say(`opening the ${one.name.toUpperCase()} trainer of TRL`)
-        const opened = yield* orNote(openTrainer(one, folder, base, threads))
-        if (opened === null) continue
-        versions.trl = opened.version
-        trl.set(one.name, opened.peer)
-        agreement.push(...sameLoss(one, opened.losses, backends, base))
-      }
+    for (const one of peers.includes("trl") ? trainers : []) {
+      yield* say(`opening the ${one.name.toUpperCase()} trainer of TRL`)
+      const opened = yield* orNote(plan, openTrainer(one, folder, base, threads))
+      if (opened === null) continue
+      versions.trl = opened.version
+      trl.set(one.name, opened.peer)
+      agreement.push(...sameLoss(one, opened.losses, backends, base))
     }
 
     const contestants = [
@@ -182,14 +166,12 @@ export const bench = (
     ]
     const measured = yield* interleave(cases, contestants, rounds, onProgress)
     const peaks = new Map(backends.flatMap(({ backend, name }) => {
-      const [said, seen] = [backend.peakFlops?.() ?? 0, bestGemm(name, measured)]
-      return Math.max(said, seen) > 0 ? [[name, Math.max(said, seen)] as const] : []
+      const peak = Math.max(backend.peakFlops?.() ?? 0, bestGemm(name, measured))
+      return peak > 0 ? [[name, peak] as const] : []
     }))
     const busy = Math.max(busyBefore, yield* busyNow)
     return { versions, measured, memory, agreement, peaks, busy }
   })
-
-const isPeerFailed = (error: unknown): error is PeerFailed => error instanceof PeerFailed
 
 const torchPeer = (
   { note, say, threads }: Plan,

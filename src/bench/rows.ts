@@ -90,6 +90,6 @@ export const agreementRows = ({ agreement }: Result): Cells => [
     contestant,
     loss.toExponential(1),
     tokens === 0 ? "–" : `${different} of ${tokens}`,
-    agrees ? "ok" : "DIFFERENT"
+    agrees === null ? "lower precision" : agrees ? "ok" : "DIFFERENT"
   ])
 ]

@@ -2,13 +2,14 @@
 import { Console, Effect, FileSystem, Option, Result as R, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import { availableParallelism } from "node:os"
-import { bench as measure, type Opened, parts, type Result, unknownParts } from "../bench/bench.ts"
+import { bench as measure, type Opened, type Result } from "../bench/bench.ts"
 import { tooBusy } from "../bench/busy.ts"
 import type { PeerName } from "../bench/cases.ts"
 import { machineProfile } from "../bench/machine.ts"
 import type { Progress } from "../bench/measure.ts"
 import { type Resident, trainAlone } from "../bench/memory.ts"
 import { storiesShape, wordTokens, workloads } from "../bench/models.ts"
+import { parts, unknownParts } from "../bench/parts.ts"
 import { numberOf, startPeer } from "../bench/peer.ts"
 import { importable, missing, peerNames } from "../bench/peers.ts"
 import { type MachineProfile, profilePath, writeProfile } from "../bench/profile.ts"
@@ -246,6 +247,6 @@ export const bench = Command.make(
           + "threads of PyTorch lose more than their share. Measure again on a quiet machine."
       )
     }
-    if (result.agreement.some(({ agrees }) => !agrees)) process.exitCode = 1
+    if (result.agreement.some(({ agrees }) => agrees === false)) process.exitCode = 1
   }, Effect.scoped)
 ).pipe(Command.withDescription("Measure this machine, beside PyTorch and TRL where they are"))
