@@ -37,7 +37,7 @@ export interface Machine {
 const handOffWork = 200_000
 
 /** From so many on, a kernel is cut into more parts than there are threads, so that none waits long for the slowest. */
-const finePartsWork = 4_000_000
+const finePartsWork = 40_000_000
 const finePartsPerThread = 4
 
 /** A kernel is cut into at most so many parts. */

@@ -137,17 +137,26 @@ typedef void (*tile)(float *c, long c_stride, const float *a, long stride, const
 TILES_OF(tile_rows, , 0)
 TILES_OF(tile_columns, , 0)
 
+// M rows are cut into the fewest tiles, and those into the fewest blocks, of almost equal size. Rows of block `b` of them:
+INLINE long blocks_of(long M) { return (M + BLOCK_M - 1) / BLOCK_M; }
+INLINE range block_of(long M, long b) {
+  long tiles = (M + TILE_ROWS - 1) / TILE_ROWS, blocks = blocks_of(M);
+  range r = {M * (tiles * b / blocks) / tiles, M * (tiles * (b + 1) / blocks) / tiles};
+  return r;
+}
+
 // All tiles of C [M, N]; row m of A begins at a + m · m_step, and blocks of BLOCK_K are k_step · BLOCK_K apart.
 INLINE void multiply(const tile *tiles, float *c, long c_stride, const float *a, long stride, long m_step, long k_step,
                      const float *packed, long K_packed, long M, long N, long K, addends plus) {
   for (long k = 0; k < K; k += BLOCK_K) {
-    long kk = min_of(BLOCK_K, K - k);
+    long kk = min_of(BLOCK_K, K - k), blocks = blocks_of(M);
     addends added = k > 0 ? (addends){1, 0, 0} : plus;
-    for (long m0 = 0; m0 < M; m0 += BLOCK_M) {
-      long mm = min_of(BLOCK_M, M - m0), count = (mm + TILE_ROWS - 1) / TILE_ROWS;
+    for (long b = 0; b < blocks; b++) {
+      range block = block_of(M, b);
+      long height = block.end - block.begin, count = (height + TILE_ROWS - 1) / TILE_ROWS;
       for (long n = 0; n < N; n += TILE_COLS)
         for (long i = 0; i < count; i++) {
-          long m = m0 + mm * i / count, rows = m0 + mm * (i + 1) / count - m;
+          long m = block.begin + height * i / count, rows = block.begin + height * (i + 1) / count - m;
           addends here = {added.accumulate, added.bias ? added.bias + n : 0,
                           added.residual ? added.residual + m * c_stride + n : 0};
           tiles[rows](c + m * c_stride + n, c_stride, a + m * m_step + k * k_step, stride,
@@ -167,12 +176,21 @@ static void multiply_columns(float *c, long c_stride, const float *a, long strid
   multiply(tile_columns_of, c, c_stride, a, stride, 1, stride, packed, K_packed, M, N, K, (addends){accumulate, 0, 0});
 }
 
-// The thread's rectangle of C. Each thread packs the columns of B it needs, so columns are divided first, as long as that
-// leaves enough of them to each.
+// The thread's rectangle of C, of nt: of all ways to divide rows and columns, the one with the largest rectangle smallest,
+// counting that each thread packs its columns of B (at the price of `pack` more rows) and copies its rows of A.
+#define PACK_TRANSPOSED 16
+#define PACK_ROWS 4
+#define COPY 4
 typedef struct { range m, n; } rectangle;
-INLINE rectangle divide(long M, long N, int t, int nt) {
-  int across = nt;
-  while (across > 1 && (nt % across != 0 || N / across < 4 * TILE_COLS)) across--;
+INLINE rectangle divide(long M, long N, int t, int nt, long pack) {
+  int across = 1;
+  long least = -1;
+  for (int a = 1; a <= nt; a++) {
+    if (nt % a != 0) continue;
+    long rows = round_up((round_up(M, TILE_ROWS) + nt / a - 1) / (nt / a), TILE_ROWS);
+    long cols = round_up((round_up(N, TILE_COLS) + a - 1) / a, TILE_COLS), cost = rows * cols + pack * cols + COPY * rows;
+    if (least < 0 || cost < least) least = cost, across = a;
+  }
   int down = nt / across;
   rectangle r = {share(M, TILE_ROWS, t / across, down), share(N, TILE_COLS, t % across, across)};
   return r;

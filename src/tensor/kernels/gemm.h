@@ -6,7 +6,8 @@
 #define TILE_COLS (TILE_VECS * LANES)
 // Blocks: a panel of B of BLOCK_K x TILE_COLS lies in the L1 cache, BLOCK_K x BLOCK_N of B and BLOCK_M x BLOCK_K of A in L2.
 #define BLOCK_K 256
-#define BLOCK_M (TILE_ROWS * (96 / TILE_ROWS))
+#define BLOCK_TILES (96 / TILE_ROWS)
+#define BLOCK_M (TILE_ROWS * BLOCK_TILES)
 #define BLOCK_N 256
 
 // A packed B [K, N]: panels of TILE_COLS columns, each [K, TILE_COLS], the last one filled up with zeros.

@@ -35,11 +35,19 @@ INLINE float dot(const float *a, const float *b, long n) {
 INLINE void copy_floats(float *to, const float *from, long n) {
   long i = 0;
   for (; i + LANES <= n; i += LANES) ST(to + i, LD(from + i));
+#ifdef LD_PART
+  if (i < n) ST_PART(to + i, LD_PART(from + i, n - i), n - i);
+#else
   for (; i < n; i++) to[i] = from[i];
+#endif
 }
 
 INLINE void fill_floats(float *to, float value, long n) {
   long i = 0;
   for (; i + LANES <= n; i += LANES) ST(to + i, SPLAT(value));
+#ifdef LD_PART
+  if (i < n) ST_PART(to + i, SPLAT(value), n - i);
+#else
   for (; i < n; i++) to[i] = value;
+#endif
 }

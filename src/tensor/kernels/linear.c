@@ -10,8 +10,9 @@ INLINE void multiply_block(float *c, long N, const float *a, long stride, float 
     multiply(tile_rows_of, c, N, a, stride, stride, 1, packed, kk, M, nn, kk, plus);
     return;
   }
-  for (long m = 0; m < M; m += BLOCK_M) {
-    long mm = min_of(BLOCK_M, M - m);
+  for (long b = 0; b < blocks_of(M); b++) {
+    range block = block_of(M, b);
+    long m = block.begin, mm = block.end - m;
     for (long i = 0; i < mm; i++) copy_floats(copy + i * ROW_STRIDE, a + (m + i) * stride, kk);
     addends here = {plus.accumulate, plus.bias, plus.residual ? plus.residual + m * N : 0};
     multiply(tile_rows_of, c + m * N, N, copy, ROW_STRIDE, ROW_STRIDE, 1, packed, kk, mm, nn, kk, here);
@@ -24,8 +25,8 @@ SCRATCH(linear_scratch)(void) { return BLOCK_K * BLOCK_N + ROW_STRIDE * BLOCK_M;
 // out[m, n] = Σ_k x[m, k] w[n, k] + bias[n] + residual[m, n]
 KERNEL(linear)(int t, int nt, float *scratch, float *out, const float *x, const float *w, const float *bias,
                const float *residual, long M, long K, long N) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
+  rectangle r = divide(M, N, t, nt, PACK_TRANSPOSED);
+  if (r.m.begin == r.m.end || r.n.begin == r.n.end) return;
   float *copy = scratch + BLOCK_K * BLOCK_N;
   for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
     for (long k = 0; k < K; k += BLOCK_K) {
@@ -56,8 +57,8 @@ KERNEL(linear_packed)(int t, int nt, float *scratch, float *out, const float *x,
 // dX[m, n] (+)= Σ_k dOut[m, k] w[k, n]
 KERNEL(linear_input_gradient)(int t, int nt, float *scratch, float *dX, const float *dOut, const float *w, int accumulate,
                               long M, long N, long K) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
+  rectangle r = divide(M, N, t, nt, PACK_ROWS);
+  if (r.m.begin == r.m.end || r.n.begin == r.n.end) return;
   float *copy = scratch + BLOCK_K * BLOCK_N;
   for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
     for (long k = 0; k < K; k += BLOCK_K) {
@@ -71,16 +72,17 @@ KERNEL(linear_input_gradient)(int t, int nt, float *scratch, float *dX, const fl
 // dW[m, n] += Σ_k dOut[k, m] x[k, n]
 KERNEL(linear_weight_gradient)(int t, int nt, float *scratch, float *dW, const float *dOut, const float *x, long K, long N,
                                long M) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
+  rectangle r = divide(M, N, t, nt, PACK_ROWS);
+  if (r.m.begin == r.m.end || r.n.begin == r.n.end) return;
   float *block = scratch + BLOCK_K * BLOCK_N;
   for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
     for (long k = 0; k < K; k += BLOCK_K) {
       long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
       pack_rows(scratch, x + k * N + n, N, kk, nn);
       // Tiles read dOut down its columns; a copy of a block keeps them from sharing few sets of the cache.
-      for (long m = r.m.begin; m < r.m.end; m += BLOCK_M) {
-        long mm = min_of(BLOCK_M, r.m.end - m);
+      for (long b = 0; b < blocks_of(r.m.end - r.m.begin); b++) {
+        range rows = block_of(r.m.end - r.m.begin, b);
+        long m = r.m.begin + rows.begin, mm = rows.end - rows.begin;
         for (long i = 0; i < kk; i++) copy_floats(block + i * BLOCK_M, dOut + (k + i) * M + m, mm);
         multiply_columns(dW + m * N + n, N, block, BLOCK_M, scratch, kk, mm, nn, kk, 1);
       }

@@ -42,8 +42,9 @@ INLINE void pack_pairs(float *packed, float *unpacked, const float *b, long stri
 
 INLINE void multiply_pairs(float *c, long N, const float *a, long stride, float *copy, const float *packed, long packed_K,
                            long M, long nn, long kk, addends plus) {
-  for (long m = 0; m < M; m += BLOCK_M) {
-    long mm = min_of(BLOCK_M, M - m);
+  for (long b = 0; b < blocks_of(M); b++) {
+    range block = block_of(M, b);
+    long m = block.begin, mm = block.end - m;
     pairs_along(copy, PAIR_STRIDE, a + m * stride, stride, mm, kk);
     addends here = {plus.accumulate, plus.bias, plus.residual ? plus.residual + m * N : 0};
     multiply(tile_rows_pairs_of, c + m * N, N, copy, PAIR_STRIDE, PAIR_STRIDE, 1, packed, packed_K, mm, nn, PAIRS(kk), here);
@@ -52,8 +53,8 @@ INLINE void multiply_pairs(float *c, long N, const float *a, long stride, float 
 
 KERNEL(linear_bf16)(int t, int nt, float *scratch, float *out, const float *x, const float *w, const float *bias,
                     const float *residual, long M, long K, long N) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
+  rectangle r = divide(M, N, t, nt, PACK_TRANSPOSED);
+  if (r.m.begin == r.m.end || r.n.begin == r.n.end) return;
   float *unpacked = scratch + UNPACKED, *copy = unpacked + UNPACKED;
   for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
     for (long k = 0; k < K; k += BLOCK_K) {
@@ -88,8 +89,8 @@ KERNEL(linear_packed_bf16)(int t, int nt, float *scratch, float *out, const floa
 
 KERNEL(linear_input_gradient_bf16)(int t, int nt, float *scratch, float *dX, const float *dOut, const float *w,
                                    int accumulate, long M, long N, long K) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
+  rectangle r = divide(M, N, t, nt, PACK_ROWS);
+  if (r.m.begin == r.m.end || r.n.begin == r.n.end) return;
   float *unpacked = scratch + UNPACKED, *copy = unpacked + UNPACKED;
   for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
     for (long k = 0; k < K; k += BLOCK_K) {
@@ -103,16 +104,17 @@ KERNEL(linear_input_gradient_bf16)(int t, int nt, float *scratch, float *dX, con
 
 KERNEL(linear_weight_gradient_bf16)(int t, int nt, float *scratch, float *dW, const float *dOut, const float *x, long K,
                                     long N, long M) {
-  rectangle r = divide(M, N, t, nt);
-  if (r.m.begin == r.m.end) return;
+  rectangle r = divide(M, N, t, nt, PACK_ROWS);
+  if (r.m.begin == r.m.end || r.n.begin == r.n.end) return;
   float *unpacked = scratch + UNPACKED, *copy = unpacked + UNPACKED;
   for (long n = r.n.begin; n < r.n.end; n += BLOCK_N)
     for (long k = 0; k < K; k += BLOCK_K) {
       long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
       pairs_across(unpacked, nn, x + k * N + n, N, kk, nn);
       pack_rows(scratch, unpacked, nn, PAIRS(kk), nn);
-      for (long m = r.m.begin; m < r.m.end; m += BLOCK_M) {
-        long mm = min_of(BLOCK_M, r.m.end - m);
+      for (long b = 0; b < blocks_of(r.m.end - r.m.begin); b++) {
+        range rows = block_of(r.m.end - r.m.begin, b);
+        long m = r.m.begin + rows.begin, mm = rows.end - rows.begin;
         pairs_across(copy, BLOCK_M, dOut + k * M + m, M, kk, mm);
         multiply(tile_columns_pairs_of, dW + m * N + n, N, copy, BLOCK_M, 1, BLOCK_M, scratch, PAIRS(kk), mm, nn, PAIRS(kk),
                  (addends){1, 0, 0});

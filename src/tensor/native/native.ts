@@ -1,13 +1,13 @@
 import { availableParallelism } from "node:os"
 import type { Backend } from "../backend.ts"
 import { makeBackend } from "../compiled/backend.ts"
+import { makeHeap } from "../compiled/heap.ts"
 import { type Block, type Machine, partsOf } from "../compiled/machine.ts"
 import { build, NoNative } from "./build.ts"
 
-const alignment = 64
-/** Blocks of this size and more are whole pages of the system (16 KiB at most). */
-const largeBytes = 2 ** 21
-const pageBytes = 2 ** 14
+/** The large pages of the system, and how many are asked for at once. */
+const pageBytes = 2 ** 21
+const growthPages = 16
 
 /** Numbers that pool.c copies out of `arguments`, whatever a kernel takes. */
 const maxArguments = 24
@@ -24,8 +24,9 @@ const start = async (threads: number): Promise<Machine> => {
     scratch: library.func("void keel_scratch(double pool, double scratch, double stride)"),
     run: library.func("void keel_run(double pool, int kernel, int parts, const double *arguments)"),
     ask: library.func("double keel_ask(int value, const double *arguments)"),
-    allocate: library.func("double keel_allocate(double bytes)"),
-    free: library.func("void keel_free(double pointer, double bytes)"),
+    map: library.func("double keel_map(double bytes)"),
+    unmap: library.func("void keel_unmap(double pointer, double bytes)"),
+    release: library.func("void keel_release(double pointer, double bytes)"),
     write: library.func("void keel_write(double to, const void *from, double bytes)"),
     read: library.func("void keel_read(void *to, double from, double bytes)")
   }
@@ -36,21 +37,20 @@ const start = async (threads: number): Promise<Machine> => {
   const pool: number = c.open(threads)
   if (pool === 0) throw new NoNative(`the system refuses ${threads} threads`)
 
-  const blocks = new Set<Block>()
-  const allocate = (requested: number): Block => {
-    const unit = requested < largeBytes ? alignment : pageBytes
-    const bytes = Math.max(alignment, Math.ceil(requested / unit) * unit)
-    const pointer: number = c.allocate(bytes)
+  const regions: Array<Block> = []
+  const heap = makeHeap((requested) => {
+    const bytes = pageBytes * Math.max(growthPages, Math.ceil(requested / pageBytes))
+    const pointer: number = c.map(bytes)
     if (pointer === 0) {
-      throw new Error(`native: the system has no ${bytes} bytes more; choose a smaller micro-batch, or recompute: true`)
+      throw new Error(`native: the system has no ${requested} bytes more; choose a smaller micro-batch or recompute`)
     }
-    const block = { pointer, bytes }
-    blocks.add(block)
-    return block
-  }
+    const region = { pointer, bytes }
+    regions.push(region)
+    return region
+  })
   const free = (block: Block): void => {
-    if (!blocks.delete(block)) throw new Error("native: freed twice")
-    c.free(block.pointer, block.bytes)
+    if (block.bytes >= 2 * pageBytes) c.release(block.pointer, block.bytes)
+    heap.free(block)
   }
 
   let scratch: Block = { pointer: 0, bytes: 0 }
@@ -66,7 +66,7 @@ const start = async (threads: number): Promise<Machine> => {
     name: "native",
     addressable: Infinity,
     bf16: ask("multiplies_pairs") === 1,
-    allocate,
+    allocate: heap.allocate,
     free,
     write: (pointer, data) => {
       const floats = data instanceof Float32Array ? data : Float32Array.from(data)
@@ -87,7 +87,7 @@ const start = async (threads: number): Promise<Machine> => {
       const bytes = Math.ceil(floats / 16) * 64
       if (bytes <= stride) return
       if (scratch.bytes > 0) free(scratch)
-      scratch = allocate(bytes * threads)
+      scratch = heap.allocate(bytes * threads)
       stride = bytes
       c.scratch(pool, scratch.pointer, stride)
     },
@@ -95,8 +95,7 @@ const start = async (threads: number): Promise<Machine> => {
     run: (kernel, work, args) => c.run(pool, kernels.get(kernel)!, partsOf(work, threads), pass(args)),
     stop: () => {
       c.close(pool)
-      for (const block of blocks) c.free(block.pointer, block.bytes)
-      blocks.clear()
+      for (const { bytes, pointer } of regions) c.unmap(pointer, bytes)
     }
   }
 }

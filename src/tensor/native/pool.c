@@ -145,26 +145,29 @@ EXPORT void keel_run(double address, int kernel, int parts, const double *argume
 
 EXPORT double keel_ask(int value, const double *arguments) { return value_calls[value](arguments); }
 
-// From this size on memory comes from the system in pages of 2 MiB where it has them, and goes back to it when freed.
-#define LARGE (1l << 21)
+// Memory comes from the system in pages of 2 MiB where it has them: with pages of 4 KiB a step spends its time on their tables.
+#define PAGE (1l << 21)
 
-EXPORT double keel_allocate(double bytes) {
+// `bytes`, a multiple of PAGE; 0 when the system refuses.
+EXPORT double keel_map(double bytes) {
   size_t n = (size_t)bytes;
-  if (n < LARGE) return (double)(uintptr_t)aligned_alloc(64, n);
-  char *from = mmap(0, n + LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char *from = mmap(0, n + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (from == MAP_FAILED) return 0;
-  char *at = (char *)(((uintptr_t)from + LARGE - 1) & ~(uintptr_t)(LARGE - 1));
+  char *at = (char *)(((uintptr_t)from + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
   if (at > from) munmap(from, (size_t)(at - from));
-  if (from + LARGE > at) munmap(at + n, (size_t)(from + LARGE - at));
+  if (from + PAGE > at) munmap(at + n, (size_t)(from + PAGE - at));
 #ifdef MADV_HUGEPAGE
   madvise(at, n, MADV_HUGEPAGE);
 #endif
   return (double)(uintptr_t)at;
 }
 
-EXPORT void keel_free(double pointer, double bytes) {
-  if (bytes < LARGE) free((void *)(uintptr_t)pointer);
-  else munmap((void *)(uintptr_t)pointer, (size_t)bytes);
+EXPORT void keel_unmap(double pointer, double bytes) { munmap((void *)(uintptr_t)pointer, (size_t)bytes); }
+
+// Gives the whole pages of a freed block back to the system; they come back as zeros when they are used again.
+EXPORT void keel_release(double pointer, double bytes) {
+  uintptr_t begin = ((uintptr_t)pointer + PAGE - 1) & ~(uintptr_t)(PAGE - 1), end = (uintptr_t)(pointer + bytes) & ~(uintptr_t)(PAGE - 1);
+  if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 EXPORT void keel_write(double to, const void *from, double bytes) { memcpy((void *)(uintptr_t)to, from, (size_t)bytes); }

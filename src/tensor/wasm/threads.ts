@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads"
 import { type Machine, maxParts, partsOf } from "../compiled/machine.ts"
 import { control, controlBytes, controlViews, finish, instantiate, left, spins, take } from "./control.ts"
 import type { WorkerStart } from "./control.ts"
-import { makeHeap } from "./heap.ts"
+import { linearMemory } from "./linearMemory.ts"
 
 const stackBytes = 65536
 const initialPages = 256
@@ -23,7 +23,7 @@ const startWorker = (workerData: WorkerStart): Promise<Worker> =>
 export const startThreads = async (module: WebAssembly.Module, threads: number): Promise<Machine> => {
   const memory = new WebAssembly.Memory({ initial: initialPages, maximum: maxPages, shared: true })
   const exports = instantiate(module, memory)
-  const heap = makeHeap(memory, Number(exports.__heap_base.value))
+  const heap = linearMemory(memory, Math.ceil(Number(exports.__heap_base.value) / 64) * 64)
   const names = WebAssembly.Module.exports(module).filter(({ kind }) => kind === "function").map(({ name }) => name)
   const ids = new Map(names.map((name, id) => [name, id]))
   const kernels = names.map((name) => exports[name]!)
