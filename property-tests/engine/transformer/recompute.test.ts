@@ -80,10 +80,10 @@ describe("recomputing layers", () => {
     const { activations: inputs, products: more } = peakOf(true)
     const { dim, ffn, headDim, heads, kvHeads, layers } = config
     const qkv = (heads + 2 * kvHeads) * headDim
-    // Elements a row: what activations.ts lists, the raw qkv and the norms of QK-norm among them.
-    const layer = 3 * dim + 2 + 2 * qkv + heads + kvHeads + heads * headDim + heads + 3 * ffn
+    // Elements a row that activations.ts lists for each layer, the raw qkv and the norms of QK-norm among them.
+    const layer = dim + 2 + 2 * qkv + heads + kvHeads + heads * headDim + heads + 2 * ffn
     assert.isAtMost(inputs, all - 8 * rows * (layers - 1) * layer)
-    assert.isAtMost(inputs, 0.3 * all)
+    assert.isAtMost(inputs, 0.4 * all)
     // A layer once more, without the product that ends it.
     assert.strictEqual(more - products, (layers - 1) * rows * dim * (qkv + heads * headDim + 2 * ffn))
   })

@@ -4,8 +4,9 @@ import type { Workspace } from "./workspace.ts"
 
 /** What one layer leaves behind for its backward pass, `N` token rows each. */
 export interface LayerActivations {
-  /** First RMS norm: output [N, d] and 1 / rms [N]. */
+  /** Output of either RMS norm [N, d], one after the other, in one buffer of all layers: cheaper to do again than to keep. */
   readonly normed: Tensor
+  /** 1 / rms of the first norm [N]. */
   readonly inv: Tensor
   /** Queries, keys and values before QK-norm; the same buffer as `qkv` in a model without it. */
   readonly rawQkv: Tensor
@@ -17,9 +18,9 @@ export interface LayerActivations {
   readonly lse: Tensor
   /** Residual stream between attention and feed-forward [N, d]. */
   readonly middle: Tensor
-  readonly normedMiddle: Tensor
   readonly invMiddle: Tensor
   readonly gateUp: Tensor
+  /** swiglu(gateUp), in one buffer of all layers too. */
   readonly gated: Tensor
 }
 
@@ -33,7 +34,7 @@ export interface Activations {
 }
 
 /**
- * How much of a forward pass stays: nothing (inference), what every layer did (for its backward pass), or only what went into
+ * How much of a forward pass stays: nothing (inference), what every layer did that is dear to do again (for its backward pass), or only what went into
  * every layer, which is enough to do the layer again.
  */
 export type Kept = "nothing" | "inputs" | "all"
@@ -49,7 +50,7 @@ export const activations = (space: Workspace, config: ModelConfig, rows: number,
     const reals = (name: string, width: number) => space.reals(prefix + name, rows * width)
     const rotated = reals("qkv", qkv)
     return {
-      normed: reals("normed", dim),
+      normed: space.reals("normed", rows * dim),
       inv: reals("inv", 1),
       rawQkv: config.qkNorm ? reals("rawQkv", qkv) : rotated,
       qkv: rotated,
@@ -58,10 +59,9 @@ export const activations = (space: Workspace, config: ModelConfig, rows: number,
       attended: reals("attended", heads * headDim),
       lse: reals("lse", heads),
       middle: reals("middle", dim),
-      normedMiddle: reals("normedMiddle", dim),
       invMiddle: reals("invMiddle", 1),
       gateUp: reals("gateUp", 2 * ffn),
-      gated: reals("gated", ffn)
+      gated: space.reals("gated", rows * ffn)
     }
   }
   const shared = kept === "all" ? null : layer("")

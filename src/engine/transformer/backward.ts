@@ -6,8 +6,9 @@ import type { Workspace } from "./workspace.ts"
 
 /**
  * The gradient of `forward`: adds to `gradients`, given the gradient `dFinal` [N, d] of the normed hidden states. It uses the
- * activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass. Layers that share
- * one set of activations are computed again from their inputs; the set holds the last layer's when this begins.
+ * activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass. What layers share
+ * holds the last layer's when this begins and is computed again for the others: norms and gated values, or, where layers share
+ * all, the whole layer from its input.
  */
 export const backward = (
   pass: Pass,
@@ -44,7 +45,13 @@ export const backward = (
     const p = parameters.layers[l]!
     const g = gradients.layers[l]!
     const at = from.layers[l]!
-    if (l < config.layers - 1 && at === from.layers[l + 1]) layerForward(pass, from, l)
+    if (l < config.layers - 1) {
+      if (at === from.layers[l + 1]) layerForward(pass, from, l)
+      else {
+        backend.swiglu(at.gated, at.gateUp, rows, ffn)
+        backend.rmsNorm(at.normed, at.middle, p.normMiddle, at.invMiddle, norm)
+      }
+    }
 
     backend.linearBackward(
       { dX: dGated, accumulate: false, dW: g.down, dBias: g.downBias },
@@ -59,7 +66,7 @@ export const backward = (
     backend.linearBackward(
       { dX: dNormed, accumulate: false, dW: g.gateUp, dBias: g.gateUpBias },
       at.gateUp,
-      at.normedMiddle,
+      at.normed,
       p.gateUp,
       rows,
       dim,
@@ -97,6 +104,7 @@ export const backward = (
       )
       backend.rmsNormBackward({ ...into, dWeight: g.keyNorm }, dQkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
     }
+    backend.rmsNorm(at.normed, from.residual[l]!, p.norm, at.inv, norm)
     backend.linearBackward(
       { dX: dNormed, accumulate: false, dW: g.qkv, dBias: g.qkvBias },
       dQkv,

@@ -85,8 +85,8 @@ export const layerForward = (pass: Pass, from: Activations, l: number): void => 
   backend.rope(at.qkv, rotary.cos, rotary.sin, positions, rotation(config, false))
   attend(at, l)
   multiply(at.middle, at.attended, p.out, p.outBias, rows, heads * headDim, dim, x)
-  backend.rmsNorm(at.normedMiddle, at.middle, p.normMiddle, at.invMiddle, norm)
-  multiply(at.gateUp, at.normedMiddle, p.gateUp, p.gateUpBias, rows, dim, 2 * ffn)
+  backend.rmsNorm(at.normed, at.middle, p.normMiddle, at.invMiddle, norm)
+  multiply(at.gateUp, at.normed, p.gateUp, p.gateUpBias, rows, dim, 2 * ffn)
   backend.swiglu(at.gated, at.gateUp, rows, ffn)
 }
 
