@@ -41,6 +41,8 @@ typedef v128_t vec;
 
 // `a` is computed here and later loads come later: otherwise the compiler gathers those of a whole loop body, and of several
 // passes of it, and runs out of registers.
+// There is no such instruction.
+#define PREFETCH_WRITE(p) (void)(p)
 #define PIN(a) __asm__ volatile("" : "+r"(a) : : "memory")
 
 // A number in every lane, made outside the loop: engines build a vector literal anew, in four instructions, at every use.

@@ -4,6 +4,7 @@
 // The compiler keeps tiles in registers here by itself.
 #define PIN(a)
 #define constant(x) SPLAT(x)
+#define PREFETCH_WRITE(p) __builtin_prefetch(p, 1)
 #define MAGIC 12582912.f
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
