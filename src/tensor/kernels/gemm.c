@@ -3,13 +3,21 @@
 // rows beside it. Rows are divided into tiles of almost equal height, so that 16 rows are 8 + 8 and not 14 + 2.
 #include "gemm.h"
 
+// Rows that are read in pieces are no stream that the machine recognises: they are asked for this many rows ahead.
+#define AHEAD 12
+INLINE void fetch_piece(const float *row, long n) {
+  for (long i = 0; i < n; i += 16) PREFETCH(row + i);
+}
+
 static void pack_rows(float *packed, const float *b, long stride, long K, long N) {
   for (long n = 0; n < N; n += TILE_COLS, packed += K * TILE_COLS) {
     const float *from = b + n;
     long width = min_of(TILE_COLS, N - n);
     if (width == TILE_COLS) {
-      for (long k = 0; k < K; k++)
+      for (long k = 0; k < K; k++) {
+        fetch_piece(from + (k + AHEAD) * stride, TILE_COLS);
         UNROLL for (int v = 0; v < TILE_VECS; v++) ST(packed + k * TILE_COLS + v * LANES, LD(from + k * stride + v * LANES));
+      }
     } else {
       for (long k = 0; k < K; k++)
         for (long j = 0; j < TILE_COLS; j++) packed[k * TILE_COLS + j] = j < width ? from[k * stride + j] : 0;
@@ -96,6 +104,7 @@ INLINE void tile_rows(const int rows, const int pairs, float *c, long c_stride, 
   long k = 0;
   for (; k + 4 <= K; k += 4) {
     fetch_row(c + min_of(k / 4, rows - 1) * c_stride, cols);
+    fetch_piece(a + rows * stride + k / 4 * 64, 4 * rows);
     STEP(A_ROW(i))
     STEP(A_ROW(i) + 1)
     STEP(A_ROW(i) + 2)

@@ -83,7 +83,10 @@ KERNEL(linear_weight_gradient)(int t, int nt, float *scratch, float *dW, const f
       for (long b = 0; b < blocks_of(r.m.end - r.m.begin); b++) {
         range rows = block_of(r.m.end - r.m.begin, b);
         long m = r.m.begin + rows.begin, mm = rows.end - rows.begin;
-        for (long i = 0; i < kk; i++) copy_floats(block + i * BLOCK_M, dOut + (k + i) * M + m, mm);
+        for (long i = 0; i < kk; i++) {
+          fetch_piece(dOut + (k + i + AHEAD) * M + m, mm);
+          copy_floats(block + i * BLOCK_M, dOut + (k + i) * M + m, mm);
+        }
         multiply_columns(dW + m * N + n, N, block, BLOCK_M, scratch, kk, mm, nn, kk, 1);
       }
     }

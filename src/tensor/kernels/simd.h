@@ -42,6 +42,7 @@ typedef v128_t vec;
 // `a` is computed here and later loads come later: otherwise the compiler gathers those of a whole loop body, and of several
 // passes of it, and runs out of registers.
 // There is no such instruction.
+#define PREFETCH(p) (void)(p)
 #define PREFETCH_WRITE(p) (void)(p)
 #define PIN(a) __asm__ volatile("" : "+r"(a) : : "memory")
 

@@ -4,6 +4,7 @@
 // The compiler keeps tiles in registers here by itself.
 #define PIN(a)
 #define constant(x) SPLAT(x)
+#define PREFETCH(p) __builtin_prefetch(p)
 #define PREFETCH_WRITE(p) __builtin_prefetch(p, 1)
 #define MAGIC 12582912.f
 
