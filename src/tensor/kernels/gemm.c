@@ -2,6 +2,7 @@
 // element is a sum over k in order, in blocks of BLOCK_K, whatever tile it falls into: a row's result does not depend on the
 // rows beside it. Rows are divided into tiles of almost equal height, so that 16 rows are 8 + 8 and not 14 + 2.
 #include "gemm.h"
+#include "tail.h"
 
 // Rows that are read in pieces are no stream that the machine recognises: they are asked for this many rows ahead.
 #define AHEAD 12
@@ -20,7 +21,11 @@ static void pack_rows(float *packed, const float *b, long stride, long K, long N
       }
     } else {
       for (long k = 0; k < K; k++)
-        for (long j = 0; j < TILE_COLS; j++) packed[k * TILE_COLS + j] = j < width ? from[k * stride + j] : 0;
+        UNROLL for (int v = 0; v < TILE_VECS; v++) {
+          long rest = width - v * LANES;
+          const float *at = from + k * stride + v * LANES;
+          ST(packed + k * TILE_COLS + v * LANES, rest >= LANES ? LD(at) : rest > 0 ? LD_PART(at, rest) : SPLAT(0));
+        }
     }
   }
 }
@@ -124,7 +129,11 @@ INLINE void tile_columns(const int rows, const int pairs, float *c, long c_strid
   vec sum[TILE_ROWS][TILE_VECS];
   UNROLL for (int i = 0; i < rows; i++) fetch_row(c + i * c_stride, cols);
   UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < TILE_VECS; v++) sum[i][v] = SPLAT(0);
-  for (long k = 0; k < K; k++, a += stride) STEP(a + i)
+  for (long k = 0; k < K; k++, a += stride) {
+    PREFETCH(a + AHEAD * stride);
+    PREFETCH(a + AHEAD * stride + rows - 1);
+    STEP(a + i)
+  }
   store_tile(c, c_stride, sum, rows, cols, plus);
 }
 

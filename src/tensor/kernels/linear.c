@@ -79,7 +79,11 @@ KERNEL(linear_weight_gradient)(int t, int nt, float *scratch, float *dW, const f
     for (long k = 0; k < K; k += BLOCK_K) {
       long nn = min_of(BLOCK_N, r.n.end - n), kk = min_of(BLOCK_K, K - k);
       pack_rows(scratch, x + k * N + n, N, kk, nn);
-      // Tiles read dOut down its columns; a copy of a block keeps them from sharing few sets of the cache.
+      if (M % 1024 != 0) {
+        multiply_columns(dW + r.m.begin * N + n, N, dOut + k * M + r.m.begin, M, scratch, kk, r.m.end - r.m.begin, nn, kk, 1);
+        continue;
+      }
+      // Tiles read dOut down its columns; where its rows are whole pages apart, they would share few sets of the cache.
       for (long b = 0; b < blocks_of(r.m.end - r.m.begin); b++) {
         range rows = block_of(r.m.end - r.m.begin, b);
         long m = r.m.begin + rows.begin, mm = rows.end - rows.begin;
