@@ -1,0 +1,39 @@
+/** The command line. Errors of ours are one line with the remedy and exit code 1; bugs show their stack. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Cause, Console, Effect, Exit } from "effect"
+import { CliError, Command } from "effect/cli"
+import manifest from "../../package.json" with { type: "json" }
+import { bench } from "./bench.ts"
+import { check, show } from "./check.ts"
+import { generate } from "./generate.ts"
+import { resume, run } from "./run.ts"
+import { simulate } from "./simulate.ts"
+
+const keel = Command.make("keel").pipe(
+  Command.withDescription("LLM post-training as typed, pure descriptions: check, show, simulate, run and resume them"),
+  Command.withSubcommands([check, show, simulate, run, resume, generate, bench])
+)
+
+const expected = (error: unknown): error is Error & { readonly _tag: string } =>
+  error instanceof Error && "_tag" in error && !CliError.isCliError(error)
+
+keel.pipe(
+  Command.run({ version: manifest.version }),
+  Effect.tapCause((cause) => {
+    const failure = cause.reasons.find((reason) => reason._tag === "Fail")
+    if (failure !== undefined && expected(failure.error)) {
+      return Console.error(`\n${failure.error._tag}: ${failure.error.message}`)
+    }
+    const defect = cause.reasons.find((reason) => reason._tag === "Die")
+    return defect === undefined ? Effect.void : Console.error(Cause.pretty(cause))
+  }),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, done) => {
+      const interrupted = Exit.isFailure(exit) && exit.cause.reasons.every((reason) => reason._tag === "Interrupt")
+      done(Exit.isSuccess(exit) ? Number(process.exitCode ?? 0) : interrupted ? 130 : 1)
+    }
+  })
+)
