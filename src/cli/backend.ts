@@ -50,10 +50,14 @@ const opened = (name: Exclude<BackendName, "auto">, options: BackendOptions) =>
 export const backend = Effect.fnUntraced(function*(name: BackendName, options: BackendOptions = {}) {
   if (name !== "auto") return yield* opened(name, options)
   return yield* opened("native", options).pipe(
-    Effect.catchTag("BackendUnavailable", ({ cause }) =>
-      Console.error(`No native backend (${cause instanceof Error ? cause.message : String(cause)}); using wasm.`).pipe(
-        Effect.andThen(opened("wasm", options))
-      ))
+    Effect.catchTag(
+      "BackendUnavailable",
+      ({ cause }) =>
+        Console.error(`No native backend (${cause instanceof Error ? cause.message : String(cause)}); using wasm.`)
+          .pipe(
+            Effect.andThen(opened("wasm", options))
+          )
+    )
   )
 })
 

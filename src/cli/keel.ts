@@ -26,7 +26,10 @@ keel.pipe(
       return Console.error(`\n${failure.error._tag}: ${failure.error.message}`)
     }
     const defect = cause.reasons.find((reason) => reason._tag === "Die")
-    return defect === undefined ? Effect.void : Console.error(Cause.pretty(cause))
+    if (defect === undefined) return Effect.void
+    return Console.error(
+      expected(defect.defect) ? `\n${defect.defect._tag}: ${defect.defect.message}` : Cause.pretty(cause)
+    )
   }),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain({

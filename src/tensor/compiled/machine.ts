@@ -33,6 +33,11 @@ export interface Machine {
   readonly stop: () => void
 }
 
+/** A machine has no room for what was asked. Stops the process: the checkpoint before it stays. */
+export class NoRoom extends Error {
+  readonly _tag = "NoRoom"
+}
+
 /** Below so many floating-point operations a kernel runs on one thread: a hand-off would cost more than it saves. */
 const handOffWork = 200_000
 

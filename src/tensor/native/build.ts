@@ -103,7 +103,11 @@ const compile = async (compiler: string, sources: Record<string, string>, to: st
         failures.push(String((error as { readonly stderr?: string }).stderr ?? error))
       }
     }
-    throw new NoNative(`${compiler} does not compile the kernels: ${failures[0]!.split("\n").find((line) => /error/.test(line)) ?? failures[0]!.trim()}`)
+    throw new NoNative(
+      `${compiler} does not compile the kernels: ${
+        failures[0]!.split("\n").find((line) => /error/.test(line)) ?? failures[0]!.trim()
+      }`
+    )
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

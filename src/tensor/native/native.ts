@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os"
 import type { Backend } from "../backend.ts"
 import { makeBackend } from "../compiled/backend.ts"
 import { makeHeap } from "../compiled/heap.ts"
-import { type Block, type Machine, partsOf } from "../compiled/machine.ts"
+import { type Block, type Machine, NoRoom, partsOf } from "../compiled/machine.ts"
 import { build, NoNative } from "./build.ts"
 
 /** The large pages of the system, and how many are asked for at once. */
@@ -42,7 +42,9 @@ const start = async (threads: number): Promise<Machine> => {
     const bytes = pageBytes * Math.max(growthPages, Math.ceil(requested / pageBytes))
     const pointer: number = c.map(bytes)
     if (pointer === 0) {
-      throw new Error(`native: the system has no ${requested} bytes more; choose a smaller micro-batch or recompute`)
+      throw new NoRoom(
+        `native: the system has no ${requested} bytes more. Take recompute: true or smaller batches; the last checkpoint is kept.`
+      )
     }
     const region = { pointer, bytes }
     regions.push(region)

@@ -1,4 +1,5 @@
 import { type Heap, makeHeap } from "../compiled/heap.ts"
+import { NoRoom } from "../compiled/machine.ts"
 
 const pageBytes = 65536
 const maxBytes = 2 ** 32
@@ -26,9 +27,9 @@ export const linearMemory = (memory: WebAssembly.Memory, base: number): LinearMe
       if (wanted < needed) throw new RangeError("more than 4 GiB")
       memory.grow(wanted / pageBytes)
     } catch (cause) {
-      throw new Error(
+      throw new NoRoom(
         `wasm: no room for ${bytes} more bytes beside ${end}: a WebAssembly memory is limited to 4 GiB (or this machine ` +
-          "refused it); choose another backend or a smaller micro-batch",
+          "refused it). Take --backend native, recompute: true, or smaller batches; the last checkpoint is kept.",
         { cause }
       )
     }
