@@ -73,7 +73,14 @@ const fences: ReadonlyArray<
   },
   {
     from: "src/tensor/wasm/case.ts",
-    may: ["../compiled/machine.ts", "koffi", "../backend.ts", "./linearMemory.ts", "node:worker_threads", "@yowasp/clang"],
+    may: [
+      "../compiled/machine.ts",
+      "koffi",
+      "../backend.ts",
+      "./linearMemory.ts",
+      "node:worker_threads",
+      "@yowasp/clang"
+    ],
     never: ["../../model/config.ts", "../../stages/sft.ts", "../../../dsl/Kl.ts", "effect"]
   },
   {

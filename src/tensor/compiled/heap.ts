@@ -80,7 +80,8 @@ export const makeHeap = (grow: (bytes: number) => Block): Heap => {
     free,
     freeBefore: (end) => {
       const last = after(end) - 1
-      return last >= 0 && starts[last]! + sizes[last]! === end ? sizes[last]! : 0
+      const size = sizes[last] ?? 0
+      return end === (starts[last] ?? 0) + size ? size : 0
     }
   }
 }
