@@ -77,6 +77,19 @@ export type UncappedOf<A> = A extends Artifact<any, any, any, infer B, any, any>
 export type AllottedOf<A> = A extends Artifact<any, any, any, any, infer N, any> ? N : never
 export type ErrorOf<A> = A extends Artifact<any, any, any, any, any, infer E> ? E : never
 
+/**
+ * What an operation makes out of the artefacts `W` on its wires: their open inputs, uncapped budgets and errors are inherited,
+ * `B` and `E` are what the operation adds to them.
+ */
+export type Output<
+  W,
+  K extends Kind,
+  F extends string,
+  B extends Dimension = never,
+  A extends number = 0,
+  E = never
+> = Artifact<K, F, OpenOf<W[keyof W]>, UncappedOf<W[keyof W]> | B, A, ErrorOf<W[keyof W]> | E>
+
 /** The identity of a node: operation, parameters, and the identities of its inputs; nothing else. */
 export const idOf = (op: string, params: Schema.Json, inputs: Readonly<Record<string, string>>): string =>
   sha256(canonical({ op, params, inputs }))

@@ -21,6 +21,10 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
   readonly wires: S
   /** The wire whose family the operation works in; `""` when it has none. */
   readonly main: string
+  /** The wire that the weights of the result come from: the way of a model back to its initial model. */
+  readonly parent?: string
+  /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
+  readonly spendsKl?: true
   /** Kind and family of the result. */
   readonly makes: (
     params: Readonly<Record<string, any>>,

@@ -76,6 +76,7 @@ const cap = {
     }
   },
   main: "of",
+  parent: "of",
   makes: (_, wires) => ({ kind: wires["of"]?.node.kind ?? "Policy", family: wires["of"]?.node.family ?? "" })
 } as const satisfies Definition
 

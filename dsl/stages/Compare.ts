@@ -42,11 +42,11 @@ export const definition = {
 export const make = <const W extends Connected>(
   connected: W & Checked<"Compare", typeof wires, "policy", W>,
   params: typeof Compare["~type.make.in"]
-): Artifact.Artifact<
+): Artifact.Output<
+  W,
   "Preferences",
   "",
-  Artifact.OpenOf<W[keyof W]>,
-  Artifact.UncappedOf<W[keyof W]> | Compute,
+  Compute,
   0,
-  Artifact.ErrorOf<W[keyof W]> | UnusableData | BudgetExceeded
+  UnusableData | BudgetExceeded
 > => build(definition, connected, params) as never

@@ -16,15 +16,13 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { Kl } from "../Kl.ts"
-import { KlAmount } from "../Kl.ts"
+import type { Allotting } from "../KlSpending.ts"
+import { klSpending } from "../KlSpending.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
-  /** What this stage may move the policy: an allocation out of the pipeline's KL cap. */
-  allowance: KlAmount,
   /** Coefficient of the KL penalty in the reward (TRL `kl_coef`). 0 optimises the reward alone; KL is still measured. */
   beta: NonNegative,
   /** PPO iterations: sample, score, update. */
@@ -47,17 +45,9 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   valueWarmupSteps: or(Schema.Natural, 0),
   /** Sampling temperature; log-probabilities are always those of temperature 1. */
   temperature: or(Positive, 1),
-  /** Longest completion, tokens (TRL `response_length`). */
-  maxNewTokens: Count,
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),
-  /** Iterations between measurements of KL from the initial model on held prompts. */
-  measureEvery: or(Count, 5),
-  /** Completions sampled for one measurement. */
-  measureSamples: or(
-    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
-    256
-  ),
+  ...klSpending,
   ...training
 }) {}
 
@@ -75,21 +65,19 @@ export const definition = {
   schema: Ppo,
   wires,
   main: "init",
+  parent: "init",
+  spendsKl: true,
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
 } as const satisfies Definition
 
-type Params<N extends number> = Omit<typeof Ppo["~type.make.in"], "allowance"> & {
-  readonly allowance: Kl<"sequence", N>
-}
-
 export const make = <const W extends Connected, const N extends number>(
   connected: W & Checked<"Ppo", typeof wires, "init", W>,
-  params: Params<N>
-): Artifact.Artifact<
+  params: Allotting<typeof Ppo["~type.make.in"], N>
+): Artifact.Output<
+  W,
   "Policy",
   Artifact.FamilyOf<W["init"]>,
-  Artifact.OpenOf<W[keyof W]>,
-  Artifact.UncappedOf<W[keyof W]> | Compute | "kl",
+  Compute | "kl",
   Add<Artifact.AllottedOf<W["init"]>, N>,
-  Artifact.ErrorOf<W[keyof W]> | TrainingError | KlBudgetExceeded
+  TrainingError | KlBudgetExceeded
 > => build(definition, connected, params) as never

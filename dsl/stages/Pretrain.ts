@@ -51,11 +51,11 @@ export const definition = {
 export const make = <const W extends Connected, const F extends string>(
   connected: W & Checked<"Pretrain", typeof wires, never, W>,
   params: Omit<typeof Pretrain["~type.make.in"], "family"> & { readonly family: F }
-): Artifact.Artifact<
+): Artifact.Output<
+  W,
   "BaseModel",
   F,
-  Artifact.OpenOf<W[keyof W]>,
-  Artifact.UncappedOf<W[keyof W]> | Compute,
+  Compute,
   0,
-  Artifact.ErrorOf<W[keyof W]> | TrainingError
+  TrainingError
 > => build(definition, connected, params) as never

@@ -35,17 +35,18 @@ export const definition = {
   schema: RewardModeling,
   wires,
   main: "init",
+  parent: "init",
   makes: (_: unknown, connected: Connected) => ({ kind: "RewardModel", family: connected["init"]?.node.family ?? "" })
 } as const satisfies Definition
 
 export const make = <const W extends Connected>(
   connected: W & Checked<"RewardModeling", typeof wires, "init", W>,
   params: typeof RewardModeling["~type.make.in"]
-): Artifact.Artifact<
+): Artifact.Output<
+  W,
   "RewardModel",
   Artifact.FamilyOf<W["init"]>,
-  Artifact.OpenOf<W[keyof W]>,
-  Artifact.UncappedOf<W[keyof W]> | Compute,
+  Compute,
   0,
-  Artifact.ErrorOf<W[keyof W]> | TrainingError
+  TrainingError
 > => build(definition, connected, params) as never

@@ -33,17 +33,18 @@ export const definition = {
   schema: Sft,
   wires,
   main: "base",
+  parent: "base",
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["base"]?.node.family ?? "" })
 } as const satisfies Definition
 
 export const make = <const W extends Connected>(
   connected: W & Checked<"Sft", typeof wires, "base", W>,
   params: typeof Sft["~type.make.in"]
-): Artifact.Artifact<
+): Artifact.Output<
+  W,
   "Policy",
   Artifact.FamilyOf<W["base"]>,
-  Artifact.OpenOf<W[keyof W]>,
-  Artifact.UncappedOf<W[keyof W]> | Compute,
+  Compute,
   Artifact.AllottedOf<W["base"]>,
-  Artifact.ErrorOf<W[keyof W]> | TrainingError
+  TrainingError
 > => build(definition, connected, params) as never

@@ -8,7 +8,7 @@ import { label } from "../../dsl/Render.ts"
 import { definitionOf, Stage } from "../../dsl/Stage.ts"
 import { wiresOf } from "../../dsl/stages/Evaluate.ts"
 import { mistakes } from "../../dsl/Wires.ts"
-import { initialOf, klSpenders, type Limits, limitsIn } from "./limits.ts"
+import { initialOf, klSpenders, type Limits, limitsIn, spendsKl } from "./limits.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -46,10 +46,7 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Sft: () => [],
     Compare: () => [],
     RewardModeling: () => [],
-    Ppo: ({ allowance, batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
-      ...(allowance.per === "sequence"
-        ? []
-        : ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]),
+    Ppo: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
       ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
       ...(batchSize % numMiniBatches === 0 ? [] : [
         `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
@@ -62,6 +59,12 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Evaluate: () => []
   })
 
+/** What every stage that spends KL can have wrong. */
+const spending = (stage: Stage): ReadonlyArray<string> =>
+  "allowance" in stage && stage.allowance.per !== "sequence"
+    ? ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]
+    : []
+
 const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
   artifact?.node.op === "Source" ? artifact.id : undefined
 
@@ -69,14 +72,12 @@ const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
 const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.Any): ReadonlyArray<string> => {
   const { node: { op, wires } } = artifact
   const found: Array<string> = []
-  if (op === "Ppo" && limits(artifact).kl.length === 0) {
+  if (spendsKl(artifact) && limits(artifact).kl.length === 0) {
     found.push(
       "it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
     )
   }
-  if (
-    op === "Ppo" && sourceOf(wires["prompts"]) !== undefined && sourceOf(wires["prompts"]) === sourceOf(wires["held"])
-  ) {
+  if (sourceOf(wires["held"]) !== undefined && sourceOf(wires["prompts"]) === sourceOf(wires["held"])) {
     found.push(
       "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
     )
@@ -84,7 +85,7 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
   if (op === "Evaluate") {
     const trained = new Set(
       Artifact.lineage(...Object.entries(wires).filter(([name]) => name.startsWith("models.")).map(([, of]) => of))
-        .filter(({ node }) => node.op === "Ppo").map(({ node }) => sourceOf(node.wires["prompts"]))
+        .filter(spendsKl).map(({ node }) => sourceOf(node.wires["prompts"]))
     )
     const own = sourceOf(wires["prompts"])
     if (own !== undefined && trained.has(own)) {
@@ -133,7 +134,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
     return [
       ...own,
       ...mistakes(op, spec, definition.main, wires),
-      ...Option.match(decoded, { onNone: () => [], onSome: within }),
+      ...Option.match(decoded, { onNone: () => [], onSome: (stage) => [...spending(stage), ...within(stage)] }),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })

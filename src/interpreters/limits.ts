@@ -2,6 +2,7 @@
  * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
+import { definitionOf } from "../../dsl/Stage.ts"
 
 /** The caps on one node: the tightest of each resource, every KL cap with its initial model. */
 export interface Limits {
@@ -25,6 +26,9 @@ export const initialOf = (artifact: Artifact.Any): Artifact.Any => {
   return of
 }
 
+/** Whether it moves a policy by an allowance. */
+export const spendsKl = ({ node: { op } }: Artifact.Any): boolean => definitionOf(op)?.spendsKl === true
+
 const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   const { from, of } = cap.node.wires
   const before = new Set(from === undefined ? [] : Artifact.lineage(from).map(({ id }) => id))
@@ -40,7 +44,7 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
     const least = (dimension: "tokens" | "memory" | "seconds") =>
       Math.min(Infinity, ...mine.map(({ params }) => params[dimension] ?? Infinity))
     return {
-      kl: artifact.node.op !== "Ppo" ?
+      kl: !spendsKl(artifact) ?
         [] :
         mine.flatMap(({ from, params }) =>
           params.kl === undefined || from === undefined ? [] : [{ mnats: params.kl.mnats, from: initialOf(from) }]
@@ -59,11 +63,11 @@ export const klSpenders = (of: Artifact.Any, from: Artifact.Any) => {
   let at: Artifact.Any | undefined = of
   while (at !== undefined && initialOf(at).id !== stop) {
     const { op, params, wires }: Artifact.Node = at.node
-    if (op === "Ppo") {
+    if (spendsKl(at)) {
       const { allowance } = params as { readonly allowance?: { readonly mnats?: number } }
       spenders.push({ artifact: at, mnats: allowance?.mnats ?? 0 })
     }
-    at = wires[op === "Ppo" ? "init" : op === "Sft" ? "base" : op === "Cap" ? "of" : ""]
+    at = wires[definitionOf(op)?.parent ?? ""]
   }
   return spenders
 }

@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { Stage } from "../../dsl/Stage.ts"
+import { definitionOf, Stage } from "../../dsl/Stage.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
 import { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from "../data/encode.ts"
 import type { Codec, Computing, Row, Weights } from "../engine/engine.ts"
@@ -33,14 +33,14 @@ interface Shape {
   readonly codec: Codec
 }
 
+/** Where a model has its shape from. */
+const parentOf = ({ node: { op, wires } }: Artifact.Any) => wires[definitionOf(op)?.parent ?? ""]
+
 /** More prompts than are continued at a time change nothing. */
 const prompted = 64
 const short = (prompt: Int32Array): Row => ({ prompt, completion: Int32Array.of(0) })
 const shortest: Row = short(Int32Array.of(0))
 const lengthOf = ({ completion, prompt }: Row): number => prompt.length + completion.length
-
-/** The wire that a model has its shape from. */
-const parent: Readonly<Record<string, string>> = { Cap: "of", Sft: "base", RewardModeling: "init", Ppo: "init" }
 
 /** The artefacts that making `root` makes: what is finished is not made again, and asks for nothing. */
 const unfinished = Effect.fnUntraced(function*<E, R>(
@@ -82,7 +82,7 @@ export const needs = Effect.fn("needs")(function*<E, R>(
   /** Follows a model to where its shape was decided. */
   const shapeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
     let of = artifact
-    while (parent[of.node.op] !== undefined) of = of.node.wires[parent[of.node.op]!]!
+    for (let parent = parentOf(of); parent !== undefined; parent = parentOf(of)) of = parent
     const known = shapes.get(of.id)
     if (known !== undefined) return known
     const stage = stageOf(of)

@@ -25,7 +25,7 @@ import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, keyOf } from "./execute.ts"
-import { initialOf, limitsIn } from "./limits.ts"
+import { initialOf, limitsIn, spendsKl } from "./limits.ts"
 
 export interface SimulateOptions {
   readonly world?: World
@@ -164,9 +164,10 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
       }
       let best: ExactPolicy["optimum"] = null
       const { beta } = params as { readonly beta?: number }
-      if (op === "Ppo" && beta !== undefined && beta > 0) {
-        const reference = logDistribution(world, yield* weightsOf(wires["reference"]!))
-        const reward = scoreTable(world, yield* weightsOf(wires["reward"]!))
+      const { reference: anchor, reward: scorer } = wires
+      if (spendsKl(artifact) && beta !== undefined && beta > 0 && anchor !== undefined && scorer !== undefined) {
+        const reference = logDistribution(world, yield* weightsOf(anchor))
+        const reward = scoreTable(world, yield* weightsOf(scorer))
         const { kl: klBest, logps } = optimum(reference, reward, beta)
         best = {
           kl: klBest.mean,

@@ -7,14 +7,12 @@
  * clipping; there is no padding, so nothing is masked.
  */
 import { Effect } from "effect"
-import { KlBudgetExceeded } from "../../dsl/Errors.ts"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Row, Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
-import { measureKl } from "../ledger/measure.ts"
 import { gae } from "../losses/gae.ts"
 import { ppo as ppoLoss } from "../losses/ppo.ts"
 import { afterLast, beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
@@ -23,8 +21,8 @@ import { valueLoss } from "../losses/value.ts"
 import { whiten } from "../losses/whiten.ts"
 import { stream } from "../sampling/random.ts"
 import { RunLog } from "../store/runLog.ts"
-import { Store } from "../store/store.ts"
 import { batchAt } from "../training/batches.ts"
+import { klCaps } from "../training/klCaps.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
 import { logpGap, openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
@@ -53,7 +51,7 @@ export const ppo = Effect.fn("ppo")(function*(
   },
   scope: Scope
 ) {
-  const [engine, log, store] = [yield* CurrentEngine, yield* RunLog, yield* Store]
+  const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const opens = openers(engine, stage)
   const { models: { policy, value }, ...session } = yield* open<{ policy: Policy; value: Scorer }>(scope, {
     policy: { open: opens.policy, initial: wires.init },
@@ -61,15 +59,6 @@ export const ppo = Effect.fn("ppo")(function*(
   })
   const reference = yield* observer(opens.policy, wires.reference)
   const reward = yield* observer(opens.scorer, wires.reward)
-  const caps: Array<{ readonly mnats: number; readonly from: string; readonly initial: Policy }> = []
-  for (const { from, initial, mnats } of scope.limits.kl) {
-    // The initial model is usually the reference too: one copy serves both.
-    caps.push({
-      mnats,
-      from,
-      initial: initial === wires.reference ? reference : yield* observer(opens.policy, initial)
-    })
-  }
   const codec = engine.codec(wires.init)
   const use = { stage: scope.label, codec, context: policy.context }
   const prompts = yield* encodePrompts(use, wires.prompts)
@@ -112,49 +101,21 @@ export const ppo = Effect.fn("ppo")(function*(
     }
   }
 
-  /** KL from each initial model; fails when one is above its cap. */
-  let within = { path: `the policy that ${scope.label} started from`, step: 0 }
-  if (session.state !== null) within = session.state as typeof within
-  const measure = Effect.fnUntraced(function*(step: number) {
-    for (const { from, initial, mnats } of caps) {
-      const measured = measureKl(policy, initial, held, {
-        samples: stage.measureSamples,
-        maxNewTokens: stage.maxNewTokens,
-        stop,
-        seed: `${scope.key}/measure/${step}`
-      })
-      yield* finite({ "kl from the initial model": measured.mean })
-      yield* log.emit({
-        _tag: "Measured",
-        measurement: {
-          ...measured,
-          stage: scope.label,
-          step,
-          from,
-          estimator: "k1",
-          direction: "reverse",
-          temperature: 1,
-          cap: mnats / 1000
-        }
-      })
-      if (measured.mean * 1000 <= mnats) continue
-      return yield* new KlBudgetExceeded({
-        stage: scope.label,
-        step,
-        spent: Math.round(measured.mean * 1000),
-        standardError: Math.round(measured.standardError * 1000),
-        cap: mnats,
-        kept: within.path,
-        keptStep: within.step
-      })
-    }
-    within = { path: yield* store.keep(scope.key, scope.label, "within-cap", policy.weights()), step }
+  const caps = yield* klCaps(scope, session, {
+    policy,
+    open: opens.policy,
+    // The initial model is usually the reference too: one copy serves both.
+    opened: [[wires.reference, reference]],
+    held,
+    stop,
+    measured: stage,
+    steps: stage.steps
   })
 
   yield* train(scope, { ...session, models: { policy, value } }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
-    state: () => within,
+    state: caps.state,
     step: Effect.fnUntraced(function*(n) {
       const episodes = rollout(n)
       const { advantages, logps, offsets, returns, rows, scores, values } = episodes
@@ -197,8 +158,8 @@ export const ppo = Effect.fn("ppo")(function*(
         }
       }
       const step = n + 1
-      if (step % stage.measureEvery === 0 || step === stage.steps) {
-        yield* measure(step)
+      if (caps.due(step)) {
+        yield* caps.measure(step)
         yield* log.emit({
           _tag: "Sampled",
           stage: scope.label,

@@ -1,0 +1,22 @@
+/** The fields that every stage shares which moves a policy away from where it started: its allowance, and how KL is measured. */
+import { Schema } from "effect"
+import type { Kl } from "./Kl.ts"
+import { KlAmount } from "./Kl.ts"
+import { Count, or } from "./Training.ts"
+
+export const klSpending = {
+  /** What this stage may move the policy: an allocation out of the pipeline's KL cap. */
+  allowance: KlAmount,
+  /** Longest completion, tokens, when it samples and when KL is measured (TRL `response_length`, `max_completion_length`). */
+  maxNewTokens: Count,
+  /** Steps between measurements of KL from the initial model on held prompts. */
+  measureEvery: or(Count, 5),
+  /** Completions sampled for one measurement. */
+  measureSamples: or(
+    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
+    256
+  )
+}
+
+/** The parameters `P` with an allowance whose size the compiler knows. */
+export type Allotting<P, N extends number> = Omit<P, "allowance"> & { readonly allowance: Kl<"sequence", N> }
