@@ -53,6 +53,9 @@ type Example<X extends string> = X extends `stage ${infer Op}` ? `stages: [${Unc
  */
 export type Implemented<P extends Any, Given extends string> = string extends OutsideOf<P> ? unknown
   : [Exclude<OutsideOf<P>, Given>] extends [never] ? unknown
-  : `This pipeline has the ${Exclude<OutsideOf<P>, Given>} from outside Keel and nobody says what it means: pass ${Example<
+  : `This pipeline has the ${Exclude<
+    OutsideOf<P>,
+    Given
+  >} from outside Keel and nobody says what it means: pass ${Example<
     Exclude<OutsideOf<P>, Given>
   >} in the options`

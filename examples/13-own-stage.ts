@@ -35,14 +35,16 @@ import {
 
 // ── the description ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-class Rwr extends Schema.TaggedClass<Rwr>()("Rwr", {
+export class Rwr extends Schema.TaggedClass<Rwr>()("Rwr", {
   /** Temperature of the weights: w ∝ exp(r / β). */
   beta: Positive,
   steps: Count,
   /** Prompts per step. */
   batchSize: Count,
   /** Completions per prompt, weighted against one another. */
-  groupSize: Schema.Int.check(Schema.isGreaterThan(1, { message: "weights need at least 2 completions to choose among" })),
+  groupSize: Schema.Int.check(
+    Schema.isGreaterThan(1, { message: "weights need at least 2 completions to choose among" })
+  ),
   ...klSpending,
   ...training
 }) {}
@@ -67,7 +69,7 @@ export const definition = {
   })
 } as const
 
-const make = <const W extends Wires.Connected, const N extends number>(
+export const make = <const W extends Wires.Connected, const N extends number>(
   connected: W & Wires.Checked<"Rwr", typeof wires, "init", W>,
   params: Allotting<typeof Rwr["~type.make.in"], N>
 ): Artifact.Output<
@@ -114,7 +116,7 @@ export const rwrLoss = (
 
 // ── what it means, on any engine ──────────────────────────────────────────────────────────────────────────────────────
 
-const rwr = implement(definition, (stage, inputs, scope) =>
+export const rwr = implement(definition, (stage, inputs, scope) =>
   Effect.gen(function*() {
     const engine = yield* CurrentEngine
     const opens = openers(engine, stage)
@@ -157,14 +159,17 @@ const rwr = implement(definition, (stage, inputs, scope) =>
         const norm = policy.step(update)
         if (caps.due(n + 1)) yield* caps.measure(n + 1)
         const reward = rewards.reduce((sum, r) => sum + r, 0) / rows.length
-        return { tokens: 2 * logps.length, metrics: { loss, reward, ...metrics, grad_norm: norm, lr: update.learningRate } }
+        return {
+          tokens: 2 * logps.length,
+          metrics: { loss, reward, ...metrics, grad_norm: norm, lr: update.learningRate }
+        }
       })
     })
     return { _tag: "Model" as const, weights: policy.weights() }
   }).pipe(Effect.scoped))
 
 /** In [−1, 0], best at the length that the description asks for. */
-const aboutAsLong = reward("AboutAsLong", (_, completion, { words = 20 }) => {
+export const aboutAsLong = reward("AboutAsLong", (_, completion, { words = 20 }) => {
   const wanted = Math.max(1, Number(words))
   const length = completion.split(/\s+/u).filter((word) => word !== "").length
   return -Math.min(1, Math.abs(length - wanted) / wanted)
@@ -190,17 +195,17 @@ const base = Pretrain.make({ text: Source.text(Source.tales({ count: 1000 })) },
   warmupSteps: 10
 })
 
-const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 400 })) }, {
+export const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 400 })) }, {
   batchSize: 16,
   learningRate: 3e-3
 })
 
-const scorer = RewardModeling.make({
+export const scorer = RewardModeling.make({
   init: sft,
   preferences: Compare.make({ policy: sft, prompts }, { gold, maxNewTokens })
 }, { epochs: 2, batchSize: 16, learningRate: 3e-3 })
 
-const weighted = make({ init: sft, reward: scorer, prompts, held }, {
+export const weighted = make({ init: sft, reward: scorer, prompts, held }, {
   allowance: Kl.mnatsPerSequence(10_000),
   beta: 0.5,
   steps: 20,

@@ -84,7 +84,9 @@ export const mutantsOf = (file: string, text: string): ReadonlyArray<Mutant> => 
         add("the second term is dropped", span(node), `(${textOf(node.left)})`)
         add("the first term is dropped", span(node), `(${operator === "-" ? "-" : ""}(${textOf(node.right)}))`)
       }
-      if (operator === "*" || operator === "/") add("the second factor is dropped", span(node), `(${textOf(node.left)})`)
+      if (operator === "*" || operator === "/") {
+        add("the second factor is dropped", span(node), `(${textOf(node.left)})`)
+      }
       if (operator === "+=" || operator === "-=") add("it sets where it added", span(node.operatorToken), "=")
     } else if (ts.isPrefixUnaryExpression(node) && node.operator === ts.SyntaxKind.MinusToken) {
       add("the sign is turned", span(node), `(${textOf(node.operand)})`)
@@ -120,7 +122,8 @@ export const nameOf = (text: string, { end, file, start, to }: Mutant): string =
     return from.slice(first, last === -1 ? undefined : last).trim()
   }
   const before = line(text)
-  const column = start - text.lastIndexOf("\n", start - 1) - 1 - (text.slice(text.lastIndexOf("\n", start - 1) + 1).length -
-    text.slice(text.lastIndexOf("\n", start - 1) + 1).trimStart().length)
+  const column = start - text.lastIndexOf("\n", start - 1) - 1 -
+    (text.slice(text.lastIndexOf("\n", start - 1) + 1).length -
+      text.slice(text.lastIndexOf("\n", start - 1) + 1).trimStart().length)
   return `${file}: ${before.slice(0, column)}⟦${text.slice(start, end)} → ${to}⟧${before.slice(column + end - start)}`
 }

@@ -45,7 +45,9 @@ export type Outcome = "killed" | "survived" | "timed out" | "no tests"
 /** A worker in its own copy of the sources; one that does not answer in time is ended and replaced. */
 const worker = () => {
   const folder = mkdtempSync(join(tmpdir(), "keel-mutants-"))
-  for (const name of ["dsl", "src", "examples", "property-tests", "package.json", "tsconfig.json", "vitest.config.ts"]) {
+  for (
+    const name of ["dsl", "src", "examples", "property-tests", "package.json", "tsconfig.json", "vitest.config.ts"]
+  ) {
     cpSync(join(repository, name), join(folder, name), { recursive: true })
   }
   symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"))

@@ -48,7 +48,14 @@ const isReward = (value: unknown): boolean =>
 
 const extensionsIn = Effect.fnUntraced(function*(path: string, loaded: Readonly<Record<string, unknown>>) {
   const { rewards = [], stages = [] } = loaded
-  for (const [name, value, one, by] of [["stages", stages, isStage, "implement"], ["rewards", rewards, isReward, "reward"]] as const) {
+  for (
+    const [name, value, one, by] of [["stages", stages, isStage, "implement"], [
+      "rewards",
+      rewards,
+      isReward,
+      "reward"
+    ]] as const
+  ) {
     if (Array.isArray(value) && value.every(one)) continue
     return yield* new BadPipelineFile({
       path,

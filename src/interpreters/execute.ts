@@ -143,19 +143,23 @@ export const execute: (
     const model = (weights: Weights): Made => ({ _tag: "Model", weights })
 
     /** What an operation from outside means: its implementation, given what is on its wires. */
-    const outside = Effect.fnUntraced(function*(artifact: Artifact.Any, { definition, params }: Extension, scope: Scope) {
-      const { wires } = artifact.node
-      const holdsWeights = ({ node }: Artifact.Any) => Artifact.modelKinds.includes(node.kind)
-      const main = wires[definition.main]
-      const reader = main !== undefined && holdsWeights(main) ? yield* weightsOf(main) : undefined
-      const inputs: Record<string, unknown> = {}
-      for (const [name, of] of Object.entries(wires)) {
-        inputs[name] = holdsWeights(of) ? yield* weightsOf(of) : (yield* dataOf(of, of.node.kind as Role, reader)).rows
+    const outside = Effect.fnUntraced(
+      function*(artifact: Artifact.Any, { definition, params }: Extension, scope: Scope) {
+        const { wires } = artifact.node
+        const holdsWeights = ({ node }: Artifact.Any) => Artifact.modelKinds.includes(node.kind)
+        const main = wires[definition.main]
+        const reader = main !== undefined && holdsWeights(main) ? yield* weightsOf(main) : undefined
+        const inputs: Record<string, unknown> = {}
+        for (const [name, of] of Object.entries(wires)) {
+          inputs[name] = holdsWeights(of)
+            ? yield* weightsOf(of)
+            : (yield* dataOf(of, of.node.kind as Role, reader)).rows
+        }
+        const { make } = stages.find((one) => one.definition.op === definition.op)!
+        // Its errors are its own: `FailureOf` adds them to the type of whoever passed it.
+        return yield* make(params, inputs, scope) as Effect.Effect<Made, ExecuteError, ExecuteServices>
       }
-      const { make } = stages.find((one) => one.definition.op === definition.op)!
-      // Its errors are its own: `FailureOf` adds them to the type of whoever passed it.
-      return yield* make(params, inputs, scope) as Effect.Effect<Made, ExecuteError, ExecuteServices>
-    })
+    )
 
     /** What each operation means. */
     const meaning = Effect.fnUntraced(function*(artifact: Artifact.Any) {

@@ -16,7 +16,8 @@ export interface Extensions {
 
 /** The needs that some extensions meet. */
 export type Met<X extends Extensions> =
-  | (X extends { readonly stages: ReadonlyArray<infer I> } ? I extends Implementation<infer Op, any> ? Extension.Stage<Op> : never
+  | (X extends { readonly stages: ReadonlyArray<infer I> } ?
+    I extends Implementation<infer Op, any> ? Extension.Stage<Op> : never
     : never)
   | (X extends { readonly rewards: ReadonlyArray<infer R> }
     ? R extends RewardImplementation<infer Name> ? Extension.Reward<Name> : never
@@ -45,8 +46,10 @@ export const lackingExtensions = (
     const { op, params } = artifact.node
     const stage = isBuiltIn(op) || (given.stages ?? []).some(({ definition }) => definition.op === op)
       ? []
-      : [`the stage ${op} comes from outside Keel and nobody says what it means: pass its implementation in \`stages\`, or \
-export it as \`stages\` from the pipeline's file`]
+      : [
+        `the stage ${op} comes from outside Keel and nobody says what it means: pass its implementation in \`stages\`, or \
+export it as \`stages\` from the pipeline's file`
+      ]
     const rewards = rewardsIn(params)
       .filter((name) => needed.rewards && !(given.rewards ?? []).some((one) => one.name === name))
       .map((name) =>

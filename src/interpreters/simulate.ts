@@ -33,6 +33,8 @@ export interface SimulateOptions extends Pick<Extensions, "stages"> {
   readonly world?: World
   readonly learningRateScale?: number
   readonly onEvent?: (event: Event) => void
+  /** What has been made is kept here, and found again; forgotten when left out. */
+  readonly store?: Store["Service"]
 }
 
 /** The world that `simulate` takes when none is given: 4 prompts, 85 completions each. */
@@ -116,12 +118,12 @@ const scaled = (world: World, scale: number) => {
 }
 
 /** The services of a simulation, with the events in `events`. */
-const services = (world: World, { learningRateScale = 100, onEvent }: SimulateOptions, events: Array<Event>) =>
+const services = (world: World, { learningRateScale = 100, onEvent, store }: SimulateOptions, events: Array<Event>) =>
   Layer.mergeAll(
     Layer.succeed(CurrentEngine, scaled(world, learningRateScale)),
     datasets(world),
     judge(world),
-    MemoryStore.layer,
+    store === undefined ? MemoryStore.layer : Layer.succeed(Store, store),
     Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),
     Layer.succeed(RunLog, {
       emit: (event) =>

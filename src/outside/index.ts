@@ -20,7 +20,7 @@ export type { Add } from "../../dsl/Arithmetic.ts"
 export type { Compute } from "../../dsl/Budget.ts"
 
 // ── implementing ──────────────────────────────────────────────────────────────────────────────────────────────────────
-export { type Failure, type Implementation, implement, type Inputs, type StageServices } from "./implementation.ts"
+export { type Failure, implement, type Implementation, type Inputs, type StageServices } from "./implementation.ts"
 export { reward, type RewardImplementation } from "../rewards/own.ts"
 export type { Made } from "../store/made.ts"
 export type { Scope } from "../training/scope.ts"
@@ -36,7 +36,15 @@ export { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from ".
 export type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "../data/rows.ts"
 
 /** The five verbs. */
-export { type Batch, type Engine, offsetsOf, type Policy, type Row, type Scorer, type Weights } from "../engine/engine.ts"
+export {
+  type Batch,
+  type Engine,
+  offsetsOf,
+  type Policy,
+  type Row,
+  type Scorer,
+  type Weights
+} from "../engine/engine.ts"
 
 /** The training loop: `open` the models, `train` them, with batches and randomness that depend on (key, step, sample) alone. */
 export { batchAt, stepsOf } from "../training/batches.ts"
