@@ -182,3 +182,17 @@ export const objectiveGradient = (
   })
   return gradient
 }
+
+/**
+ * Rényi divergence of whole completions, nats per sequence, the mean over prompts: D_a = log Σ P^a Q^(1 − a) / (a − 1); a = 1 is KL, and
+ * a = ∞ the largest log P / Q, of which `prompts` are what adds over stages (Rényi 1961; van Erven and Harremoës 2014).
+ */
+export const renyi = (logP: Table, logQ: Table, order: number): Statistic => {
+  if (order === 1) return kl(logP, logQ)
+  return statistic(logP.map((of, p) => {
+    const ratios = of.map((logp, n) => logp === -Infinity ? -Infinity : logp - logQ[p]![n]!)
+    if (order === Infinity) return Math.max(...ratios)
+    return logSumExp(of.map((logp, n) => logp === -Infinity ? -Infinity : logp + (order - 1) * ratios[n]!)) /
+      (order - 1)
+  }))
+}
