@@ -93,6 +93,9 @@ export const definitions = {
   Evaluate: EvaluateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
-/** The definition of an operation, or undefined for a name that is none. */
-export const definitionOf = (op: string): Definition | undefined =>
-  Object.hasOwn(definitions, op) ? definitions[op as keyof typeof definitions] : undefined
+export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
+
+/** The definition of a node's operation: Keel's, or the one that came with it from outside; undefined when there is none. */
+export const definitionOf = (
+  { definition, op }: { readonly op: string; readonly definition?: Definition | undefined }
+): Definition | undefined => isBuiltIn(op) ? definitions[op as keyof typeof definitions] : definition

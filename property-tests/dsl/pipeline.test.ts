@@ -15,7 +15,7 @@ import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as Sft from "../../dsl/stages/Sft.ts"
 import example from "../../examples/01-instruct-gpt.ts"
 import { problems } from "../../src/interpreters/check.ts"
-import { pipelines } from "./pipelines.ts"
+import { pipelines } from "../../src/testing/pipelines.ts"
 
 type Json = { [key: string]: any }
 

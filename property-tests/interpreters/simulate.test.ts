@@ -6,7 +6,7 @@ import { Checkpoint, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../.
 import { label } from "../../dsl/Render.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { simulate, type Simulated } from "../../src/interpreters/simulate.ts"
-import { pipelines } from "../dsl/pipelines.ts"
+import { pipelines } from "../../src/testing/pipelines.ts"
 
 const prompts = Source.prompts(Source.tales({ split: "train", count: 8 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 8 }))

@@ -5,7 +5,8 @@ import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, Stage } from "../../dsl/Stage.ts"
+import type { Extension } from "../../dsl/Extension.ts"
+import { definitionOf, isBuiltIn, Stage } from "../../dsl/Stage.ts"
 import { wiresOf } from "../../dsl/stages/Evaluate.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, spendsKl } from "./limits.ts"
@@ -60,10 +61,23 @@ const within = (stage: Stage): ReadonlyArray<string> =>
   })
 
 /** What every stage that spends KL can have wrong. */
-const spending = (stage: Stage): ReadonlyArray<string> =>
-  "allowance" in stage && stage.allowance.per !== "sequence"
+const spending = (params: object): ReadonlyArray<string> =>
+  "allowance" in params && (params as { readonly allowance: { readonly per?: string } }).allowance.per !== "sequence"
     ? ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]
     : []
+
+/** What is wrong with one node by itself, its parameters being valid, whoever declared its operation. */
+const alone = (stage: Stage | Extension): ReadonlyArray<string> =>
+  stage._tag === "Extension" ? spending(stage.params) : [...spending(stage), ...within(stage)]
+
+/** One name, one operation. */
+const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<string> => {
+  const known = new Map(Artifact.lineage(root).map(({ node }) => [node.op, definitionOf(node)]))
+  return ({ definition, op }) =>
+    definition === undefined || definition === known.get(op) ? [] : [
+      `two operations are called ${op}${isBuiltIn(op) ? ", and one is Keel's" : ""}: give yours another name`
+    ]
+}
 
 const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
   artifact?.node.op === "Source" ? artifact.id : undefined
@@ -124,17 +138,20 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
 /** Every mistake in a description; none for one that can run. */
 export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   const limits = limitsIn(root)
+  const named = naming(root)
   return Artifact.lineage(root).flatMap((artifact) => {
     const { op, params, wires } = artifact.node
-    const definition = definitionOf(op)
+    const definition = definitionOf(artifact.node)
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
     const spec = op === "Evaluate" ? wiresOf(wires) : definition.wires
     const own = Pipeline.paramMistakes(definition, params)
-    const decoded = own.length > 0 ? Option.none<Stage>() : Option.some(Pipeline.stageOf(artifact))
+    const decoded = own.length > 0 ? Option.none<Stage | Extension>() : Option.some(Pipeline.stageOf(artifact))
     return [
       ...own,
       ...mistakes(op, spec, definition.main, wires),
-      ...Option.match(decoded, { onNone: () => [], onSome: (stage) => [...spending(stage), ...within(stage)] }),
+      ...Option.match(decoded, { onNone: () => [], onSome: alone }),
+      ...named(artifact.node),
+      ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })

@@ -31,6 +31,8 @@ import { RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import type { Scope } from "../training/scope.ts"
 import { check, Refused } from "./check.ts"
+import type { Extension } from "../../dsl/Extension.ts"
+import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { type Limits, limitsIn } from "./limits.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import { lackingPrecisions } from "./precisions.ts"
@@ -84,10 +86,18 @@ export const finishedIn = (root: Artifact.Any) => {
       : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
 }
 
-/** Makes `root`. Refuses it first when `check` finds anything wrong. */
-export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
-  function*(root) {
+/**
+ * Makes `root`. Refuses it first when `check` finds anything wrong, or when a stage from outside is not among `stages`; what
+ * those fail with comes through as it is.
+ */
+export const execute: (
+  root: Artifact.Any,
+  extensions?: Pick<Extensions, "stages">
+) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
+  function*(root, { stages = [] }: Pick<Extensions, "stages"> = {}) {
     yield* Effect.fromResult(check(root))
+    const unknown = lackingExtensions(root, { stages }, { rewards: false })
+    if (unknown.length > 0) return yield* new Refused({ problems: unknown })
     const [store, log, datasets, checkpoints] = [yield* Store, yield* RunLog, yield* Datasets, yield* Checkpoints]
     const engine = yield* CurrentEngine
     const lacking = lackingPrecisions(root, engine)
@@ -132,12 +142,33 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
 
     const model = (weights: Weights): Made => ({ _tag: "Model", weights })
 
+    /** What an operation from outside means: its implementation, given what is on its wires. */
+    const outside = Effect.fnUntraced(
+      function*(artifact: Artifact.Any, { definition, params }: Extension, scope: Scope) {
+        const { wires } = artifact.node
+        const holdsWeights = ({ node }: Artifact.Any) => Artifact.modelKinds.includes(node.kind)
+        const main = wires[definition.main]
+        const reader = main !== undefined && holdsWeights(main) ? yield* weightsOf(main) : undefined
+        const inputs: Record<string, unknown> = {}
+        for (const [name, of] of Object.entries(wires)) {
+          inputs[name] = holdsWeights(of)
+            ? yield* weightsOf(of)
+            : (yield* dataOf(of, of.node.kind as Role, reader)).rows
+        }
+        const { make } = stages.find((one) => one.definition.op === definition.op)!
+        // Its errors are its own: `FailureOf` adds them to the type of whoever passed it.
+        return yield* make(params, inputs, scope) as Effect.Effect<Made, ExecuteError, ExecuteServices>
+      }
+    )
+
     /** What each operation means. */
     const meaning = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const { wires } = artifact.node
       const wire = (name: string) => wires[name]!
       const scope = yield* scopeOf(artifact)
-      return yield* Stage.match(stageOf(artifact), {
+      const stage = stageOf(artifact)
+      if (stage._tag === "Extension") return yield* outside(artifact, stage, scope)
+      return yield* Stage.match(stage, {
         Input: ({ name }) => Effect.die(new Error(`input ${name} is open`)),
         Cap: () => make(wire("of")),
         Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>

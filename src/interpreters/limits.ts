@@ -27,7 +27,7 @@ export const initialOf = (artifact: Artifact.Any): Artifact.Any => {
 }
 
 /** Whether it moves a policy by an allowance. */
-export const spendsKl = ({ node: { op } }: Artifact.Any): boolean => definitionOf(op)?.spendsKl === true
+export const spendsKl = ({ node }: Artifact.Any): boolean => definitionOf(node)?.spendsKl === true
 
 const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   const { from, of } = cap.node.wires
@@ -62,12 +62,12 @@ export const klSpenders = (of: Artifact.Any, from: Artifact.Any) => {
   const stop = initialOf(from).id
   let at: Artifact.Any | undefined = of
   while (at !== undefined && initialOf(at).id !== stop) {
-    const { op, params, wires }: Artifact.Node = at.node
+    const { params, wires }: Artifact.Node = at.node
     if (spendsKl(at)) {
       const { allowance } = params as { readonly allowance?: { readonly mnats?: number } }
       spenders.push({ artifact: at, mnats: allowance?.mnats ?? 0 })
     }
-    at = wires[definitionOf(op)?.parent ?? ""]
+    at = wires[definitionOf(at.node)?.parent ?? ""]
   }
   return spenders
 }

@@ -9,6 +9,7 @@
 import { Effect, Layer } from "effect"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
+import type { Implemented, Reward } from "../../dsl/Extension.ts"
 import { label } from "../../dsl/Render.ts"
 import { Datasets } from "../data/dataset.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -24,13 +25,16 @@ import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
-import { execute, keyOf } from "./execute.ts"
+import { execute, type ExecuteError, keyOf } from "./execute.ts"
+import type { Extensions, FailureOf, Met } from "./extensions.ts"
 import { initialOf, limitsIn, spendsKl } from "./limits.ts"
 
-export interface SimulateOptions {
+export interface SimulateOptions extends Pick<Extensions, "stages"> {
   readonly world?: World
   readonly learningRateScale?: number
   readonly onEvent?: (event: Event) => void
+  /** What has been made is kept here, and found again; forgotten when left out. */
+  readonly store?: Store["Service"]
 }
 
 /** The world that `simulate` takes when none is given: 4 prompts, 85 completions each. */
@@ -114,12 +118,12 @@ const scaled = (world: World, scale: number) => {
 }
 
 /** The services of a simulation, with the events in `events`. */
-const services = (world: World, { learningRateScale = 100, onEvent }: SimulateOptions, events: Array<Event>) =>
+const services = (world: World, { learningRateScale = 100, onEvent, store }: SimulateOptions, events: Array<Event>) =>
   Layer.mergeAll(
     Layer.succeed(CurrentEngine, scaled(world, learningRateScale)),
     datasets(world),
     judge(world),
-    MemoryStore.layer,
+    store === undefined ? MemoryStore.layer : Layer.succeed(Store, store),
     Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),
     Layer.succeed(RunLog, {
       emit: (event) =>
@@ -131,12 +135,11 @@ const services = (world: World, { learningRateScale = 100, onEvent }: SimulateOp
     NodeFileSystem.layer
   )
 
-/** Runs `root` and reports what is exactly true of every policy in it. */
-export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, options: SimulateOptions = {}) {
+const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: SimulateOptions = {}) {
   const world = options.world ?? defaultWorld
   const events: Array<Event> = []
   const program = Effect.gen(function*() {
-    yield* execute(root)
+    yield* execute(root, options)
     const store = yield* Store
     const limits = limitsIn(root)
     const gold = rewardTable(world, world.gold)
@@ -182,3 +185,12 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
   })
   return yield* program.pipe(Effect.provide(services(world, options, events), { local: true }))
 })
+
+/**
+ * Runs `root` and reports what is exactly true of every policy in it. A stage from outside Keel needs its implementation in
+ * `stages`; rewards from outside do not, because every gold reward is the world's.
+ */
+export const simulate = <P extends Artifact.Any, const O extends SimulateOptions = SimulateOptions>(
+  root: P & Implemented<P, Met<O> | Reward<string>>,
+  options?: O
+): Effect.Effect<Simulated, ExecuteError | FailureOf<O>> => exactly(root as Artifact.Any, options)

@@ -14,6 +14,7 @@ import * as Kl from "../../dsl/Kl.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import * as Render from "../../dsl/Render.ts"
 import * as Source from "../../dsl/Source.ts"
+import { definitionOf } from "../../dsl/Stage.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
 import * as Evaluate from "../../dsl/stages/Evaluate.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
@@ -22,11 +23,11 @@ import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
 import * as Sft from "../../dsl/stages/Sft.ts"
 
 /** An artefact of a kind of which the compiler knows nothing else. */
-type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown>
-type Policy = Of<"BaseModel" | "Policy">
+export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown, string>
+export type Policy = Of<"BaseModel" | "Policy">
 
 /** What has been made so far. */
-interface Shelf {
+export interface Shelf {
   readonly text: Array<Of<"Text">>
   readonly prompts: Array<Of<"Prompts">>
   readonly held: Array<Of<"Prompts">>
@@ -38,10 +39,10 @@ interface Shelf {
 }
 
 /** Makes one artefact, and what it needs when the shelf has none. */
-type Step = (shelf: Shelf) => void
+export type Step = (shelf: Shelf) => void
 
 /** The n-th newest. */
-const pick = <A>(shelf: ReadonlyArray<A>, n: number): A => shelf[shelf.length - 1 - (n % shelf.length)]!
+export const pick = <A>(shelf: ReadonlyArray<A>, n: number): A => shelf[shelf.length - 1 - (n % shelf.length)]!
 
 const seed = fc.nat({ max: 2 ** 31 - 1 })
 const index = fc.nat({ max: 999 })
@@ -96,7 +97,8 @@ const shape = fc.constantFrom(
 const families = ["tales", "other"]
 const family = fc.constantFrom(...families)
 
-const onShelf = <A>(shelf: Map<string, Array<A>>, of: string): Array<A> => {
+/** Those of a family; an empty list is put there when there is none. */
+export const onShelf = <A>(shelf: Map<string, Array<A>>, of: string): Array<A> => {
   if (!shelf.has(of)) shelf.set(of, [])
   return shelf.get(of)!
 }
@@ -114,7 +116,7 @@ const bases: fc.Arbitrary<Step> = fc.oneof(
 )
 
 /** The family drawn, or the one that has models when it has none. */
-const stocked = (shelf: Shelf, family: string): string =>
+export const stocked = (shelf: Shelf, family: string): string =>
   shelf.policies.has(family) ? family : [...shelf.policies.keys()][0]!
 
 const sfts: fc.Arbitrary<Step> = fc.record({
@@ -165,20 +167,41 @@ const rewards: fc.Arbitrary<Step> = fc.record({
   )
 })
 
-const parentWires: Readonly<Record<string, string>> = { Ppo: "init", Sft: "base", Cap: "of" }
-
 /** KL allotted on the way back from `of`, up to each model it descends from. */
 const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; readonly allotted: number }> => {
   const found: Array<{ readonly at: Policy; readonly allotted: number }> = []
   let allotted = 0
   let at: Artifact.Any | undefined = of
   while (at !== undefined) {
-    const { op, params, wires }: Artifact.Node = at.node
-    if (op === "Ppo") allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
-    at = wires[parentWires[op] ?? ""]
+    const { params, wires }: Artifact.Node = at.node
+    const definition = definitionOf(at.node)
+    if (definition?.spendsKl === true) {
+      allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
+    }
+    at = wires[definition?.parent ?? ""]
     if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as Policy, allotted })
   }
   return found
+}
+
+/**
+ * A policy that spends KL, capped: from the `index`-th of the models it descends from, with `slack` milli-nats more than is
+ * allotted on the way.
+ */
+export const capped = (
+  policy: Of<"Policy">,
+  { index, limits = {}, slack }: {
+    readonly index: number
+    readonly slack: number
+    readonly limits?: Omit<Pipeline.Limits, "kl" | "from">
+  }
+): Policy => {
+  const { allotted, at } = pick(ancestors(policy), index)
+  return Pipeline.cap(policy, {
+    ...limits,
+    kl: Kl.mnatsPerSequence<number>(allotted + slack),
+    from: at
+  }) as Policy
 }
 
 const ppos: fc.Arbitrary<Step> = fc.record({
@@ -230,14 +253,7 @@ const ppos: fc.Arbitrary<Step> = fc.record({
     prompts: pick(shelf.prompts, drawn.prompts),
     held: pick(shelf.held, drawn.held)
   }, { ...drawn.training, ...drawn.extra, ...drawn.params, steps: 1, allowance: Kl.mnatsPerSequence(drawn.allowance) })
-  const { allotted, at } = pick(ancestors(policy), drawn.from)
-  policies.push(
-    Pipeline.cap(policy, {
-      ...drawn.limits,
-      kl: Kl.mnatsPerSequence<number>(allotted + drawn.slack),
-      from: at
-    }) as Policy
-  )
+  policies.push(capped(policy, { index: drawn.from, slack: drawn.slack, limits: drawn.limits }))
 })
 
 /** Steps by the kind that they make. */
@@ -264,16 +280,18 @@ const drawn = (root: Artifact.Any): Drawn =>
   Object.assign({ root }, { [fc.toStringMethod]: () => `\n${Render.text(root)}\n` })
 
 export interface Options {
+  /** Steps of your own operations, drawn as often as Keel's own. */
+  readonly own?: ReadonlyArray<fc.Arbitrary<Step>>
   /** Steps drawn after the first of each kind; a step makes up to three nodes. */
   readonly steps?: number
   readonly atLeast?: number
 }
 
 /** An evaluation of policies of one family: a whole pipeline, hundreds of nodes for `atLeast: 300`. */
-export const pipelines = ({ atLeast = 0, steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
+export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
   fc.record({
     stocking,
-    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy), {
+    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy, ...extra), {
       minLength: atLeast,
       maxLength: size,
       size: "max"
