@@ -46,6 +46,7 @@ export const definition = {
   op: "Evaluate",
   schema: Evaluate,
   wires,
+  wiresOf,
   main: "initial",
   makes: () => ({ kind: "Evaluation", family: "" })
 } as const satisfies Definition
