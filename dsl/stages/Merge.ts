@@ -156,10 +156,9 @@ type CheckedMethod<Me, M> = Me extends { readonly "~names"?: infer N extends str
   : unknown
 
 type CheckedMetric<Me, S extends Sort> = Me extends { readonly _tag: "GreedySoup"; readonly metric: infer Metric }
-  ? S extends "policies"
-    ? Metric extends "reward" ? unknown : 'a greedy soup of policies goes by MergeMethod.greedySoup("reward")'
+  ? S extends "policies" ? Metric extends "reward" ? unknown : "a greedy soup of policies goes by the metric reward"
   : Metric extends "accuracy" ? unknown
-  : 'a greedy soup of reward models goes by MergeMethod.greedySoup("accuracy")'
+  : "a greedy soup of reward models goes by the metric accuracy"
   : unknown
 
 type Measuring<S extends Sort> = S extends "policies"

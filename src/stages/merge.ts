@@ -131,9 +131,11 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
   const capped = new Set(scope.limits.kl.map(({ from }) => from))
   for (const { label, weights } of Object.values(wires.models).filter(({ label }) => !capped.has(label))) {
     const { maxNewTokens, measureSamples: samples } = measured
-    const parent = yield* observer(engine.policy, weights)
-    const found = measureKl(policy, parent, held, { samples, maxNewTokens, stop, seed: `${scope.key}/measure/1` })
-    parent.dispose()
+    // One parent at a time: closed before the next is opened.
+    const found = yield* Effect.scoped(Effect.map(
+      observer(engine.policy, weights),
+      (parent) => measureKl(policy, parent, held, { samples, maxNewTokens, stop, seed: `${scope.key}/measure/1` })
+    ))
     yield* finite({ [`kl from ${label}`]: found.mean })
     const how = { estimator: "k1", direction: "reverse", temperature: 1, cap: null } as const
     yield* log.emit({ _tag: "Measured", measurement: { ...found, stage: scope.label, step: 1, from: label, ...how } })
