@@ -132,6 +132,11 @@ export const mistakes = ({ maxNewTokens, method }: Merge, wires: Connected): Rea
   ]
 }
 
+/** The families of what can be merged; data have none. */
+type FamilyIn<M> = {
+  [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy" | "RewardModel" ? Artifact.FamilyOf<M[K]> : never
+}[keyof M]
+
 type CheckedModels<F extends string, M extends Connected> = {
   readonly [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy" | "RewardModel"
     ? SortOf<M> extends "policies"
@@ -177,7 +182,7 @@ export const make = <const W extends Connected, const M extends Connected, const
   connected:
     & W
     & CheckedIn<"Merge", WiresFor<SortOf<M>, Me["_tag"]>, Artifact.FamilyOf<M[keyof M]>, W>,
-  models: M & CheckedModels<Artifact.FamilyOf<M[keyof M]>, M>,
+  models: M & CheckedModels<FamilyIn<M>, M>,
   params: Measuring<SortOf<M>> & {
     readonly method: Me & CheckedMethod<Me, M> & CheckedMetric<Me, SortOf<M>>
     readonly seed?: number

@@ -292,7 +292,7 @@ export const steps = {
   Held: helds,
   Demonstrations: demonstrations,
   BaseModel: bases,
-  Policy: fc.oneof(sfts, ppos, merges),
+  Policy: fc.oneof({ weight: 3, arbitrary: sfts }, { weight: 3, arbitrary: ppos }, { weight: 1, arbitrary: merges }),
   Preferences: preferences,
   RewardModel: rewards
 } as const
