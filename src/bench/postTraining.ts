@@ -4,6 +4,7 @@
  * reports) costs nothing that could be measured, and DPO and GRPO have none yet.
  */
 import type { Batch, Engine, Policy, Update, Weights } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { modelConfig } from "../model/config.ts"
 import { stream } from "../sampling/random.ts"
@@ -56,10 +57,11 @@ const sft = (vocab: number): PostTraining => {
       return {
         step: () => {
           const at = (step++ % batches) * rows
-          const { logps } = policy.logprobs(asBatch(data.slice(at, at + rows)), { retain: true })
-          const { gradient, loss } = crossEntropy(logps)
-          learn(policy, gradient)
-          return loss
+          const batch = asBatch(data.slice(at, at + rows))
+          const denominator = offsetsOf(batch)[rows]!
+          const { logps } = policy.learn(batch, (logps) => crossEntropy(logps, { denominator }).gradient)
+          policy.step(trlUpdate)
+          return crossEntropy(logps).loss
         },
         dispose: policy.dispose
       }

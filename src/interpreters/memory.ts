@@ -134,7 +134,9 @@ export const needs = Effect.fn("needs")(function*<E, R>(
     /** Gradient steps of one model on its first batch. */
     const training = (model: Open, rows: ReadonlyArray<Row>) => [{
       models: [model],
-      work: [{ verb: "train", model: model.name, rows }] satisfies ReadonlyArray<Work>
+      work: [{ verb: model.kind === "policy" ? "learn" : "train", model: model.name, rows }] satisfies ReadonlyArray<
+        Work
+      >
     }]
 
     return yield* Stage.match(stageOf(artifact), {

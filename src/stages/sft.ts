@@ -4,6 +4,7 @@ import { encodeDemonstrations } from "../data/encode.ts"
 import type { DemonstrationRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchAt, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
@@ -31,11 +32,15 @@ export const sft = Effect.fn("sft")(function*(
     checkpointEvery: stage.checkpointEvery,
     step: Effect.fnUntraced(function*(n) {
       const batch = batchAt(scope.key, rows.length, stage.batchSize, n).map((i) => rows[i]!)
-      const { entropies, logps } = policy.logprobs(batch, { retain: true })
-      const { gradient, loss } = crossEntropy(logps, { reduction: stage.reduction === "sum" ? "sum" : "mean" })
+      const reduction = stage.reduction === "sum" ? "sum" : "mean"
+      const denominator = offsetsOf(batch)[batch.length]!
+      const { entropies, logps } = policy.learn(
+        batch,
+        (logps) => crossEntropy(logps, { reduction, denominator }).gradient
+      )
+      const { loss } = crossEntropy(logps, { reduction })
       const rounding = logpGap({ engine, precision: stage.precision, n, steps }, policy, batch, logps)
       yield* finite({ loss, ...rounding })
-      policy.backward(gradient)
       const update = updateOf(stage, n, steps)
       const norm = policy.step(update)
       const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length

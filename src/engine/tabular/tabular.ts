@@ -68,8 +68,7 @@ const policy = (world: World, weights: Weights): Policy => {
     prompt < 0 || node >= tree.contexts ? -1 : (prompt * tree.contexts + node) * tree.actions
   const givenLogp = (token: number): number => token === ids.bos ? 0 : -Math.log(world.prompts.length)
 
-  return {
-    ...model(world, table, () => policyWeights(world, table.values.slice())),
+  const verbs: Pick<Policy, "logprobs" | "backward"> = {
     logprobs: (batch, options) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
@@ -98,6 +97,16 @@ const policy = (world: World, weights: Weights): Policy => {
           table.gradient[at + a]! += dLogps[i]! * ((a === token ? 1 : 0) - Math.exp(logps[a]!))
         }
       })
+    }
+  }
+
+  return {
+    ...model(world, table, () => policyWeights(world, table.values.slice())),
+    ...verbs,
+    learn: (batch, gradientOf) => {
+      const out = verbs.logprobs(batch, { retain: true })
+      verbs.backward(gradientOf(out.logps, 0))
+      return out
     },
     sample: (prompts, sampling, seeds) =>
       prompts.map((prompt, i): Sampled => {
