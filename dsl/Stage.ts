@@ -8,11 +8,12 @@ import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as CompareFile from "./stages/Compare.ts"
 import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as MergeFile from "./stages/Merge.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
 import * as SftFile from "./stages/Sft.ts"
-import type { Kind } from "./Artifact.ts"
+import type { Any, Kind } from "./Artifact.ts"
 
 export const Kinds = Schema.Literals([
   "BaseModel",
@@ -49,6 +50,7 @@ export const Stage = Schema.Union([
   CompareFile.Compare,
   RewardModelingFile.RewardModeling,
   PpoFile.Ppo,
+  MergeFile.Merge,
   EvaluateFile.Evaluate
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
@@ -90,6 +92,7 @@ export const definitions = {
   Compare: CompareFile.definition,
   RewardModeling: RewardModelingFile.definition,
   Ppo: PpoFile.definition,
+  Merge: MergeFile.definition,
   Evaluate: EvaluateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
@@ -99,3 +102,10 @@ export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
 export const definitionOf = (
   { definition, op }: { readonly op: string; readonly definition?: Definition | undefined }
 ): Definition | undefined => isBuiltIn(op) ? definitions[op as keyof typeof definitions] : definition
+/** The artefacts that the weights of an artefact come from; several for a merge. */
+export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {
+  const { wires } = node
+  const definition = definitionOf(node)
+  const names = definition?.parents?.(wires) ?? (definition?.parent === undefined ? [] : [definition.parent])
+  return names.flatMap((wire) => wires[wire] ?? [])
+}

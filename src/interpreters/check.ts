@@ -7,9 +7,9 @@ import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import { definitionOf, isBuiltIn, Stage } from "../../dsl/Stage.ts"
-import { wiresOf } from "../../dsl/stages/Evaluate.ts"
+import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
 import { mistakes } from "../../dsl/Wires.ts"
-import { initialOf, klSpenders, type Limits, limitsIn, spendsKl } from "./limits.ts"
+import { initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -57,6 +57,8 @@ const within = (stage: Stage): ReadonlyArray<string> =>
         ? []
         : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
     ],
+    // What its parameters may be depends on its wires: `between`.
+    Merge: () => [],
     Evaluate: () => []
   })
 
@@ -86,9 +88,10 @@ const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
 const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.Any): ReadonlyArray<string> => {
   const { node: { op, wires } } = artifact
   const found: Array<string> = []
-  if (spendsKl(artifact) && limits(artifact).kl.length === 0) {
+  if (needsCap(artifact) && limits(artifact).kl.length === 0) {
     found.push(
-      "it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
+      `it ${spendsKl(artifact) ? "spends KL" : "merges policies that spent KL"} and nobody capped it: wrap it in ` +
+        "Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
     )
   }
   if (sourceOf(wires["held"]) !== undefined && sourceOf(wires["prompts"]) === sourceOf(wires["held"])) {
@@ -96,6 +99,7 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
       "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
     )
   }
+  if (op === "Merge") found.push(...mergeMistakes(Pipeline.stageOf(artifact) as Merge, wires))
   if (op === "Evaluate") {
     const trained = new Set(
       Artifact.lineage(...Object.entries(wires).filter(([name]) => name.startsWith("models.")).map(([, of]) => of))
@@ -135,6 +139,9 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
   return found
 }
 
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
 /** Every mistake in a description; none for one that can run. */
 export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   const limits = limitsIn(root)
@@ -143,7 +150,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(artifact.node)
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
-    const spec = op === "Evaluate" ? wiresOf(wires) : definition.wires
+    const spec = definition.wiresOf?.(wires, isRecord(params) ? params : {}) ?? definition.wires
     const own = Pipeline.paramMistakes(definition, params)
     const decoded = own.length > 0 ? Option.none<Stage | Extension>() : Option.some(Pipeline.stageOf(artifact))
     return [

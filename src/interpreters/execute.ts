@@ -9,10 +9,11 @@ import { Effect, FileSystem, Option, type PlatformError } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
-import type { BudgetExceeded, Diverged, KlBudgetExceeded, UnusableData } from "../../dsl/Errors.ts"
+import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../../dsl/Errors.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { Stage } from "../../dsl/Stage.ts"
+import { modelsOf as mergedBy } from "../../dsl/stages/Merge.ts"
 import type { BadData } from "../data/badData.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
@@ -22,6 +23,7 @@ import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import { compare } from "../stages/compare.ts"
 import { evaluate } from "../stages/evaluate.ts"
+import { merge, type Parent } from "../stages/merge.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
@@ -33,7 +35,7 @@ import type { Scope } from "../training/scope.ts"
 import { check, Refused } from "./check.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
-import { type Limits, limitsIn } from "./limits.ts"
+import { initialOf, type Limits, limitsIn } from "./limits.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
@@ -44,6 +46,7 @@ export type ExecuteError =
   | BudgetExceeded
   | Diverged
   | UnusableData
+  | Unmergeable
   | BadData
   | BadCheckpoint
   | StoreError
@@ -209,6 +212,22 @@ export const execute: (
               held: yield* rowsOf(wire("held"), "Prompts", init)
             }, scope)
           )
+        }),
+        Merge: Effect.fnUntraced(function*(stage) {
+          const models: Record<string, Parent> = {}
+          for (const [name, of] of Object.entries(mergedBy(wires))) {
+            models[name] = { label: label(initialOf(of)), weights: yield* weightsOf(of) }
+          }
+          const { base, held, preferences, reward } = wires
+          const first = Object.values(models)[0]!.weights
+          const made = {
+            models,
+            base: base === undefined ? undefined : yield* weightsOf(base),
+            held: held === undefined ? undefined : yield* rowsOf(held, "Prompts", first),
+            reward: reward === undefined ? undefined : yield* weightsOf(reward),
+            preferences: preferences === undefined ? undefined : yield* rowsOf(preferences, "Preferences", first)
+          }
+          return model(yield* merge(stage, made, scope))
         }),
         Evaluate: Effect.fnUntraced(function*(stage) {
           const models: Record<string, Weights> = {}

@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, Stage } from "../../dsl/Stage.ts"
+import { parentsOf, Stage } from "../../dsl/Stage.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
 import { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from "../data/encode.ts"
 import type { Codec, Computing, Row, Weights } from "../engine/engine.ts"
@@ -34,7 +34,7 @@ interface Shape {
 }
 
 /** Where a model has its shape from. */
-const parentOf = ({ node }: Artifact.Any) => node.wires[definitionOf(node)?.parent ?? ""]
+const parentOf = (artifact: Artifact.Any) => parentsOf(artifact)[0]
 
 /** More prompts than are continued at a time change nothing. */
 const prompted = 64
@@ -173,6 +173,21 @@ export const needs = Effect.fn("needs")(function*<E, R>(
         const model = yield* open("the policy", "policy", wire("policy"))
         const prompts = yield* promptsOf("prompts", wire("policy"), (rows) => rows.slice(0, prompted))
         return [{ models: [model], work: [{ verb: "sample", model: model.name, prompts, maxNewTokens }] as const }]
+      }),
+      Merge: Effect.fnUntraced(function*({ maxNewTokens = 1, measureSamples }) {
+        const held = wires["held"]
+        // Reward models are merged outside the engine.
+        if (held === undefined) return []
+        const parent = parentOf(artifact)!
+        const [merged, other] = [yield* open("the merge", "policy", parent), yield* open("a parent", "policy", parent)]
+        const prompts = yield* promptsOf("held", parent, (rows) => rows.slice(0, Math.min(measureSamples, prompted)))
+        const score = [merged, other].map(({ name }) =>
+          ({ verb: "score", model: name, rows: prompts.map(short) }) as const
+        )
+        return [{
+          models: [merged, other],
+          work: [{ verb: "sample", model: merged.name, prompts, maxNewTokens }, ...score] as ReadonlyArray<Work>
+        }]
       }),
       Evaluate: Effect.fnUntraced(function*({ maxNewTokens }) {
         const initial = yield* open("the initial model", "policy", wire("initial"))

@@ -11,12 +11,14 @@ import type { Dimension } from "../../dsl/Budget.ts"
 import * as Checkpoint from "../../dsl/Checkpoint.ts"
 import * as Gold from "../../dsl/Gold.ts"
 import * as Kl from "../../dsl/Kl.ts"
+import * as MergeMethod from "../../dsl/MergeMethod.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import * as Render from "../../dsl/Render.ts"
 import * as Source from "../../dsl/Source.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
 import * as Evaluate from "../../dsl/stages/Evaluate.ts"
+import * as Merge from "../../dsl/stages/Merge.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
@@ -256,6 +258,49 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   policies.push(capped(policy, { index: drawn.from, slack: drawn.slack, limits: drawn.limits }))
 })
 
+/** Far above what any of the drawn allowances add up to. */
+const ample = Kl.mnatsPerSequence<number>(1_000_000_000)
+
+const pairMethods = fc.oneof(
+  fc.constant(MergeMethod.uniformSoup),
+  fc.integer({ min: 0, max: 8 }).map((k) => MergeMethod.linear({ a: k / 8, b: 1 - k / 8 })),
+  fc.integer({ min: 0, max: 8 }).map((k) => MergeMethod.slerp({ a: k / 8, b: 1 - k / 8 }))
+)
+const taskMethods = fc.oneof(
+  fc.double({ min: 0, max: 1, noNaN: true }).map(MergeMethod.taskArithmetic),
+  fc.integer({ min: 0, max: 8 }).map((k) => MergeMethod.taskSlerp({ a: k / 8, b: 1 - k / 8 })),
+  fc.record({ density: fc.double({ min: 0.1, max: 1, noNaN: true }) }).map(MergeMethod.ties),
+  fc.record({ dropRate: fc.double({ min: 0, max: 0.9, noNaN: true }), lambda: fc.constant(0.5) }).map(MergeMethod.dare)
+)
+
+const merges: fc.Arbitrary<Step> = fc.record({
+  family,
+  a: index,
+  b: index,
+  base: index,
+  held: index,
+  method: pairMethods,
+  task: fc.option(taskMethods),
+  rewards: fc.boolean(),
+  seed,
+  measuring: fc.record({ maxNewTokens, measureSamples: fc.integer({ min: 2, max: 4 }) })
+}).map(({ a, b, base, family, held, measuring, method, rewards, seed, task }) => (shelf) => {
+  const of = stocked(shelf, family)
+  const own = onShelf(shelf.rewards, of)
+  if (rewards && own.length > 0) {
+    own.push(Merge.make({}, { a: pick(own, a), b: pick(own, b) }, { method, seed }))
+    return
+  }
+  const policies = onShelf(shelf.policies, of)
+  const models = { a: pick(policies, a), b: pick(policies, b) }
+  const wires = { held: pick(shelf.held, held) }
+  const params = { ...measuring, seed }
+  const merged = task === null
+    ? Merge.make(wires, models, { ...params, method })
+    : Merge.make({ ...wires, base: pick(policies, base) }, models, { ...params, method: task })
+  policies.push(Pipeline.cap(merged, { kl: ample, from: models.a }) as Policy)
+})
+
 /** Steps by the kind that they make. */
 export const steps = {
   Text: texts,
@@ -263,7 +308,7 @@ export const steps = {
   Held: helds,
   Demonstrations: demonstrations,
   BaseModel: bases,
-  Policy: fc.oneof(sfts, ppos),
+  Policy: fc.oneof({ weight: 3, arbitrary: sfts }, { weight: 3, arbitrary: ppos }, { weight: 1, arbitrary: merges }),
   Preferences: preferences,
   RewardModel: rewards
 } as const
