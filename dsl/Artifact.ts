@@ -23,6 +23,7 @@ export type Kind =
   | "Prompts"
   | "Demonstrations"
   | "Preferences"
+  | "UnpairedPreferences"
   | "Completions"
   | "Evaluation"
 

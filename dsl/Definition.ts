@@ -19,6 +19,8 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
   readonly op: Op
   readonly schema: Params & Schema.Codec<any, any>
   readonly wires: S
+  /** The wires of one use, where they depend on its parameters or on what is connected. */
+  readonly wiresOf?: (params: Readonly<Record<string, any>>, connected: Connected) => Wires
   /** The wire whose family the operation works in; `""` when it has none. */
   readonly main: string
   /** The wire that the weights of the result come from: the way of a model back to its initial model. */

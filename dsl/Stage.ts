@@ -7,7 +7,9 @@ import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as CompareFile from "./stages/Compare.ts"
+import * as DpoFile from "./stages/Dpo.ts"
 import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as KtoFile from "./stages/Kto.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -23,6 +25,7 @@ export const Kinds = Schema.Literals([
   "Prompts",
   "Demonstrations",
   "Preferences",
+  "UnpairedPreferences",
   "Completions",
   "Evaluation"
 ])
@@ -49,6 +52,8 @@ export const Stage = Schema.Union([
   CompareFile.Compare,
   RewardModelingFile.RewardModeling,
   PpoFile.Ppo,
+  DpoFile.Dpo,
+  KtoFile.Kto,
   EvaluateFile.Evaluate
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
@@ -90,6 +95,8 @@ export const definitions = {
   Compare: CompareFile.definition,
   RewardModeling: RewardModelingFile.definition,
   Ppo: PpoFile.definition,
+  Dpo: DpoFile.definition,
+  Kto: KtoFile.definition,
   Evaluate: EvaluateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 

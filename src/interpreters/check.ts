@@ -4,6 +4,7 @@
 import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import { mistakes as lossMistakes } from "../../dsl/PreferenceLoss.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitionOf, Stage } from "../../dsl/Stage.ts"
 import { wiresOf } from "../../dsl/stages/Evaluate.ts"
@@ -56,6 +57,8 @@ const within = (stage: Stage): ReadonlyArray<string> =>
         ? []
         : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
     ],
+    Dpo: ({ loss }) => lossMistakes(loss),
+    Kto: () => [],
     Evaluate: () => []
   })
 
@@ -128,7 +131,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(op)
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
-    const spec = op === "Evaluate" ? wiresOf(wires) : definition.wires
+    const spec = op === "Evaluate" ? wiresOf(wires) : definition.wiresOf?.(params as object, wires) ?? definition.wires
     const own = Pipeline.paramMistakes(definition, params)
     const decoded = own.length > 0 ? Option.none<Stage>() : Option.some(Pipeline.stageOf(artifact))
     return [

@@ -16,12 +16,15 @@ import { Stage } from "../../dsl/Stage.ts"
 import type { BadData } from "../data/badData.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
+import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import { compare } from "../stages/compare.ts"
+import { dpo } from "../stages/dpo.ts"
 import { evaluate } from "../stages/evaluate.ts"
+import { kto } from "../stages/kto.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
@@ -31,7 +34,7 @@ import { RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import type { Scope } from "../training/scope.ts"
 import { check, Refused } from "./check.ts"
-import { type Limits, limitsIn } from "./limits.ts"
+import { initialOf, type Limits, limitsIn } from "./limits.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
@@ -130,6 +133,12 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
       return { key: keyOf(artifact, own), label: label(artifact), limits: { ...own, kl } } satisfies Scope
     })
 
+    /** A model with the key under which it was made. */
+    const known = (artifact: Artifact.Any) => {
+      const of = initialOf(artifact)
+      return Effect.map(weightsOf(of), (weights) => ({ key: keyOf(of, limits(of)), weights }))
+    }
+
     const model = (weights: Weights): Made => ({ _tag: "Model", weights })
 
     /** What each operation means. */
@@ -175,6 +184,30 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
               reward: yield* weightsOf(wire("reward")),
               value: yield* weightsOf(wire("value")),
               prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
+        }),
+        Dpo: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* dpo(stage, {
+              init,
+              reference: stage.loss.reference ? yield* known(wire("reference")) : null,
+              preferences: yield* rowsOf(wire("preferences"), "Preferences", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
+        }),
+        Kto: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* kto(stage, {
+              init,
+              reference: yield* known(wire("reference")),
+              preferences: wire("preferences").node.kind === "Preferences"
+                ? unpaired(yield* rowsOf(wire("preferences"), "Preferences", init))
+                : yield* rowsOf(wire("preferences"), "UnpairedPreferences", init),
               held: yield* rowsOf(wire("held"), "Prompts", init)
             }, scope)
           )
