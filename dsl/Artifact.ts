@@ -25,6 +25,7 @@ export type Kind =
   | "Prompts"
   | "Demonstrations"
   | "Preferences"
+  | "UnpairedPreferences"
   | "Completions"
   | "Evaluation"
 

@@ -7,8 +7,10 @@ import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as CompareFile from "./stages/Compare.ts"
+import * as DpoFile from "./stages/Dpo.ts"
 import * as EvaluateFile from "./stages/Evaluate.ts"
 import * as MergeFile from "./stages/Merge.ts"
+import * as KtoFile from "./stages/Kto.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -24,6 +26,7 @@ export const Kinds = Schema.Literals([
   "Prompts",
   "Demonstrations",
   "Preferences",
+  "UnpairedPreferences",
   "Completions",
   "Evaluation"
 ])
@@ -51,6 +54,8 @@ export const Stage = Schema.Union([
   RewardModelingFile.RewardModeling,
   PpoFile.Ppo,
   MergeFile.Merge,
+  DpoFile.Dpo,
+  KtoFile.Kto,
   EvaluateFile.Evaluate
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
@@ -93,6 +98,8 @@ export const definitions = {
   RewardModeling: RewardModelingFile.definition,
   Ppo: PpoFile.definition,
   Merge: MergeFile.definition,
+  Dpo: DpoFile.definition,
+  Kto: KtoFile.definition,
   Evaluate: EvaluateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 

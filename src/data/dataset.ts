@@ -3,7 +3,7 @@ import { Context } from "effect"
 import type { Origin } from "../../dsl/Source.ts"
 import type { BadData } from "./badData.ts"
 import type { Chat } from "./formats.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** A loaded data set. */
 export type Dataset =
@@ -16,6 +16,7 @@ export type Dataset =
   | { readonly role: "Prompts"; readonly rows: ReadonlyArray<PromptRow> }
   | { readonly role: "Demonstrations"; readonly rows: ReadonlyArray<DemonstrationRow> }
   | { readonly role: "Preferences"; readonly rows: ReadonlyArray<PreferenceRow> }
+  | { readonly role: "UnpairedPreferences"; readonly rows: ReadonlyArray<UnpairedPreferenceRow> }
 
 export type Role = Dataset["role"]
 

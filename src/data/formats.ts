@@ -1,4 +1,4 @@
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /**
  * What one JSON object means as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
@@ -13,7 +13,7 @@ export interface Message {
 /** Renders a conversation as text, as the model's chat template does. */
 export type Chat = (messages: ReadonlyArray<Message>) => string
 
-export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages"
+export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages" | "label"
 
 export interface Format {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
@@ -145,6 +145,17 @@ export const demonstrationRow = (row: Json, format: Format): DemonstrationRow | 
   const messages = at(row, "messages", format)
   if (isMessages(messages) && at(row, "prompt", format) === undefined) return lastTurn(messages, format)
   return join(row, "completion", format)
+}
+
+/** A demonstration with a `label`: true, or 1, for a desirable answer. */
+export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPreferenceRow | Unfit => {
+  const answered = demonstrationRow(row, format)
+  if (isUnfit(answered)) return answered
+  const label = at(row, "label", format)
+  if (label === undefined) return missing(row, "label", format)
+  if (label === true || label === 1) return { ...answered, label: true }
+  if (label === false || label === 0) return { ...answered, label: false }
+  return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 
 /** `prompt`, or what comes before the answer in a row of any other format. */

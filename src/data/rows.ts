@@ -26,3 +26,24 @@ export interface PreferenceRow {
   /** Whether each ended by itself; one cut off by a length limit gets no end token. Default: true. */
   readonly ended?: { readonly chosen: boolean; readonly rejected: boolean }
 }
+
+/** An answer labelled by itself: TRL's "unpaired preference". */
+export interface UnpairedPreferenceRow {
+  readonly prompt: string
+  readonly completion: string
+  /** Whether it is desirable. */
+  readonly label: boolean
+  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
+  readonly ended?: boolean
+}
+
+/** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */
+export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> =>
+  (["chosen", "rejected"] as const).flatMap((side) =>
+    rows.map(({ ended, prompt, [side]: completion }) => ({
+      prompt,
+      completion,
+      label: side === "chosen",
+      ...(ended === undefined ? {} : { ended: ended[side] })
+    }))
+  )

@@ -4,6 +4,7 @@
 import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import { mistakes as lossMistakes } from "../../dsl/PreferenceLoss.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import { definitionOf, isBuiltIn, Stage } from "../../dsl/Stage.ts"
@@ -59,6 +60,8 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     ],
     // What its parameters may be depends on its wires: `between`.
     Merge: () => [],
+    Dpo: ({ loss }) => lossMistakes(loss),
+    Kto: () => [],
     Evaluate: () => []
   })
 

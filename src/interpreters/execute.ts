@@ -17,13 +17,16 @@ import { modelsOf as mergedBy } from "../../dsl/stages/Merge.ts"
 import type { BadData } from "../data/badData.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
+import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import { compare } from "../stages/compare.ts"
+import { dpo } from "../stages/dpo.ts"
 import { evaluate } from "../stages/evaluate.ts"
 import { merge, type Parent } from "../stages/merge.ts"
+import { kto } from "../stages/kto.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
@@ -143,6 +146,12 @@ export const execute: (
       return { key: keyOf(artifact, own), label: label(artifact), limits: { ...own, kl } } satisfies Scope
     })
 
+    /** A model with the key under which it was made. */
+    const known = (artifact: Artifact.Any) => {
+      const of = initialOf(artifact)
+      return Effect.map(weightsOf(of), (weights) => ({ key: keyOf(of, limits(of)), weights }))
+    }
+
     const model = (weights: Weights): Made => ({ _tag: "Model", weights })
 
     /** What an operation from outside means: its implementation, given what is on its wires. */
@@ -228,6 +237,30 @@ export const execute: (
             preferences: preferences === undefined ? undefined : yield* rowsOf(preferences, "Preferences", first)
           }
           return model(yield* merge(stage, made, scope))
+        }),
+        Dpo: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* dpo(stage, {
+              init,
+              reference: stage.loss.reference ? yield* known(wire("reference")) : null,
+              preferences: yield* rowsOf(wire("preferences"), "Preferences", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
+        }),
+        Kto: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* kto(stage, {
+              init,
+              reference: yield* known(wire("reference")),
+              preferences: wire("preferences").node.kind === "Preferences"
+                ? unpaired(yield* rowsOf(wire("preferences"), "Preferences", init))
+                : yield* rowsOf(wire("preferences"), "UnpairedPreferences", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
         }),
         Evaluate: Effect.fnUntraced(function*(stage) {
           const models: Record<string, Weights> = {}

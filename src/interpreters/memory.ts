@@ -10,7 +10,7 @@ import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { parentsOf, Stage } from "../../dsl/Stage.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
-import { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from "../data/encode.ts"
+import { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts, encodeUnpaired } from "../data/encode.ts"
 import type { Codec, Computing, Row, Weights } from "../engine/engine.ts"
 import { type Footprint, footprint, type Open, type Work } from "../engine/transformer/footprint.ts"
 import { initial } from "../engine/transformer/initial.ts"
@@ -139,6 +139,25 @@ export const needs = Effect.fn("needs")(function*<E, R>(
       >
     }]
 
+    /** A step on data, then KL from the initial models; the reference was closed before. */
+    const aligning = Effect.fnUntraced(function*(
+      stage: Computing & { readonly maxNewTokens: number; readonly measureSamples: number },
+      rows: ReadonlyArray<Row>
+    ) {
+      const policy = yield* open("the policy", "policy", wire("init"), stage)
+      const initials = yield* Effect.forEach(
+        limits(artifact).kl,
+        ({ from }) => open(`the initial model ${label(from)}`, "policy", from, stage)
+      )
+      const held = yield* promptsOf("held", wire("init"), (rows) => rows.slice(0, stage.measureSamples))
+      const work: ReadonlyArray<Work> = [
+        { verb: "train", model: policy.name, rows },
+        { verb: "sample", model: policy.name, prompts: held, maxNewTokens: stage.maxNewTokens },
+        ...[policy, ...initials].map(({ name }) => ({ verb: "score", model: name, rows: held.map(short) }) as const)
+      ]
+      return [{ models: [policy, ...initials], work }]
+    })
+
     const described = stageOf(artifact)
     // Nobody but its author knows what it opens: it asks for nothing, which is never too much.
     if (described._tag === "Extension") return []
@@ -203,6 +222,25 @@ export const needs = Effect.fn("needs")(function*<E, R>(
               ...[...reward, model, initial].map((one) => ({ verb: "score", model: one.name, rows }) as const)
             ] satisfies ReadonlyArray<Work>
           })))
+      }),
+      Dpo: Effect.fnUntraced(function*(stage) {
+        const by = yield* use(wire("init"))
+        const found = yield* rowsOf(wire("preferences"), "Preferences", by.codec.chat)
+        const pairs = found === null
+          ? Array.from({ length: stage.batchSize }, () => ({ chosen: shortest, rejected: shortest }))
+          : yield* encodePairs(by, first(found.rows, stage.batchSize))
+        return yield* aligning(stage, [...pairs.map(({ chosen }) => chosen), ...pairs.map(({ rejected }) => rejected)])
+      }),
+      Kto: Effect.fnUntraced(function*(stage) {
+        const by = yield* use(wire("init"))
+        const found = wire("preferences").node.kind === "Preferences"
+          ? null
+          : yield* rowsOf(wire("preferences"), "UnpairedPreferences", by.codec.chat)
+        const answers = found === null ? [] : yield* encodeUnpaired(by, first(found.rows, stage.batchSize))
+        return yield* aligning(
+          stage,
+          found === null ? Array.from({ length: stage.batchSize }, () => shortest) : answers.map(({ row }) => row)
+        )
       }),
       Ppo: Effect.fnUntraced(function*(stage) {
         const { batchSize, maxNewTokens, measureSamples, numMiniBatches, steps, valueWarmupSteps } = stage

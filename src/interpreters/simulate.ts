@@ -12,6 +12,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented, Reward } from "../../dsl/Extension.ts"
 import { label } from "../../dsl/Render.ts"
 import { Datasets } from "../data/dataset.ts"
+import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { language } from "../engine/tabular/checkpoint.ts"
@@ -81,6 +82,8 @@ const datasets = (world: World) =>
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
+          case "UnpairedPreferences":
+            return { role, rows: unpaired(data.preferences(world, { ...options, count: Math.ceil(count / 2) })) }
         }
       })
   })

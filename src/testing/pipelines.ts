@@ -2,7 +2,7 @@
  * Random well-typed pipelines. One generator per kind of artefact draws a step; a step picks its inputs from what the steps
  * before it have made, newest first, so nodes are shared and shrinking goes towards short chains.
  *
- * What is drawn satisfies `check`: every PPO is capped, held-out prompts are never trained on. Sizes are small enough to
+ * What is drawn satisfies `check`: what spends KL is capped, held-out prompts are never trained on. Sizes are small enough to
  * simulate (1 step, batches of at most 4, at most 4 new tokens).
  */
 import fc from "fast-check"
@@ -13,12 +13,15 @@ import * as Gold from "../../dsl/Gold.ts"
 import * as Kl from "../../dsl/Kl.ts"
 import * as MergeMethod from "../../dsl/MergeMethod.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import * as PreferenceLoss from "../../dsl/PreferenceLoss.ts"
 import * as Render from "../../dsl/Render.ts"
 import * as Source from "../../dsl/Source.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
+import * as Dpo from "../../dsl/stages/Dpo.ts"
 import * as Evaluate from "../../dsl/stages/Evaluate.ts"
 import * as Merge from "../../dsl/stages/Merge.ts"
+import * as Kto from "../../dsl/stages/Kto.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
@@ -301,6 +304,60 @@ const merges: fc.Arbitrary<Step> = fc.record({
   policies.push(Pipeline.cap(merged, { kl: ample, from: models.a }) as Policy)
 })
 
+const namedLosses: ReadonlyArray<() => PreferenceLoss.Loss<boolean>> = [
+  PreferenceLoss.dpo,
+  PreferenceLoss.dpoNorm,
+  PreferenceLoss.ipo,
+  PreferenceLoss.apoZero,
+  PreferenceLoss.mpo,
+  PreferenceLoss.simPo,
+  PreferenceLoss.orpo
+]
+
+const alignments: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  data: index,
+  held: index,
+  from: index,
+  loss: fc.constantFrom(...namedLosses),
+  kto: fc.boolean(),
+  allowance: fc.integer({ min: 1, max: 40_000 }),
+  training,
+  params: fc.record({
+    learningRate: rate,
+    batchSize,
+    maxNewTokens,
+    measureSamples: fc.integer({ min: 2, max: 4 })
+  })
+}).map((drawn) => (shelf) => {
+  const policies = onShelf(shelf.policies, stocked(shelf, drawn.family))
+  const loss = drawn.loss()
+  const wires = {
+    init: pick(policies, drawn.init),
+    reference: pick(policies, drawn.reference),
+    preferences: pick(shelf.preferences, drawn.data),
+    held: pick(shelf.held, drawn.held)
+  }
+  // One measurement, at the end: what is cheap in one PPO step is not in every step of an epoch.
+  const params = {
+    ...drawn.training,
+    ...drawn.params,
+    batchSize: 4 * drawn.params.batchSize,
+    measureEvery: 100,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  }
+  const { reference: _, ...free } = wires
+  const policy = drawn.kto
+    ? Kto.make(wires, params)
+    : loss.reference
+    ? Dpo.make(wires, { ...params, loss: loss as PreferenceLoss.Loss<true> })
+    : Dpo.make(free, { ...params, loss: loss as PreferenceLoss.Loss<false> })
+  const { allotted, at } = pick(ancestors(policy), drawn.from)
+  policies.push(Pipeline.cap(policy, { kl: Kl.mnatsPerSequence<number>(allotted), from: at }) as Policy)
+})
+
 /** Steps by the kind that they make. */
 export const steps = {
   Text: texts,
@@ -308,7 +365,12 @@ export const steps = {
   Held: helds,
   Demonstrations: demonstrations,
   BaseModel: bases,
-  Policy: fc.oneof({ weight: 3, arbitrary: sfts }, { weight: 3, arbitrary: ppos }, { weight: 1, arbitrary: merges }),
+  Policy: fc.oneof(
+    { weight: 3, arbitrary: sfts },
+    { weight: 3, arbitrary: ppos },
+    { weight: 2, arbitrary: alignments },
+    { weight: 1, arbitrary: merges }
+  ),
   Preferences: preferences,
   RewardModel: rewards
 } as const
