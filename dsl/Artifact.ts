@@ -24,6 +24,7 @@ export type Kind =
   | "Demonstrations"
   | "Preferences"
   | "Completions"
+  | "ScoredCompletions"
   | "Evaluation"
 
 /** Kinds that hold weights, and so belong to a family and share its tokenizer. */

@@ -6,7 +6,6 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitionOf, Stage } from "../../dsl/Stage.ts"
-import { wiresOf } from "../../dsl/stages/Evaluate.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, spendsKl } from "./limits.ts"
 
@@ -56,7 +55,18 @@ const within = (stage: Stage): ReadonlyArray<string> =>
         ? []
         : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
     ],
-    Evaluate: () => []
+    Evaluate: () => [],
+    Sample: () => [],
+    Score: () => [],
+    Select: () => [],
+    Pair: () => [],
+    BestOfN: () => [],
+    Mix: () => [],
+    Filter: () => [],
+    Split: () => [],
+    Deduplicate: () => [],
+    Decontaminate: () => [],
+    Gate: () => []
   })
 
 /** What every stage that spends KL can have wrong. */
@@ -82,16 +92,17 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
       "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
     )
   }
-  if (op === "Evaluate") {
+  if (op === "Evaluate" || op === "Gate") {
+    const judged = Object.entries(wires).filter(([name]) => name.startsWith("models.") || name === "candidate")
     const trained = new Set(
-      Artifact.lineage(...Object.entries(wires).filter(([name]) => name.startsWith("models.")).map(([, of]) => of))
-        .filter(spendsKl).map(({ node }) => sourceOf(node.wires["prompts"]))
+      Artifact.lineage(...judged.map(([, of]) => of))
+        .filter((of) => spendsKl(of) || of.node.op === "Sample").map(({ node }) => sourceOf(node.wires["prompts"]))
     )
-    const own = sourceOf(wires["prompts"])
+    const own = sourceOf(wires[op === "Gate" ? "held" : "prompts"])
     if (own !== undefined && trained.has(own)) {
       found.push("its prompts are prompts that a model was trained on; use held-out ones")
     }
-    if (!Object.keys(wires).some((name) => name.startsWith("models."))) found.push("it has no model to report on")
+    if (op === "Evaluate" && judged.length === 0) found.push("it has no model to report on")
   }
   if (op === "Cap") {
     const params = artifact.node.params as { readonly kl?: { readonly mnats: number; readonly per: string } }
@@ -128,13 +139,14 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(op)
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
-    const spec = op === "Evaluate" ? wiresOf(wires) : definition.wires
+    const spec = definition.wiresOf?.(wires) ?? definition.wires
     const own = Pipeline.paramMistakes(definition, params)
     const decoded = own.length > 0 ? Option.none<Stage>() : Option.some(Pipeline.stageOf(artifact))
     return [
       ...own,
       ...mistakes(op, spec, definition.main, wires),
       ...Option.match(decoded, { onNone: () => [], onSome: (stage) => [...spending(stage), ...within(stage)] }),
+      ...(own.length > 0 ? [] : definition.mistakes?.(params as Readonly<Record<string, unknown>>, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })
