@@ -45,7 +45,7 @@ const reward = RewardModeling.make({
 
 const { control, selected } = RejectionSampling.make({ policy: sft, prompts, reward }, {
   completionsPerPrompt: 8,
-  temperature: 0.8,
+  temperature: 1,
   maxNewTokens,
   rule: Select.perPrompt()
 })
@@ -56,8 +56,8 @@ export default Pipeline.runnable(Evaluate.make(
   {
     base,
     sft,
-    random: Sft.make({ base: sft, demonstrations: control }, tuned),
-    best: Sft.make({ base: sft, demonstrations: selected }, tuned)
+    control: Sft.make({ base: sft, demonstrations: control }, tuned),
+    selected: Sft.make({ base: sft, demonstrations: selected }, tuned)
   },
   { gold, maxNewTokens }
 ))

@@ -8,7 +8,7 @@ import { Evaluate, Gate, Gold, Kl, Llama2Chat, Pipeline, Pretrain, Source } from
 
 const gold = Gold.tales
 const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 1500 }))
+const prompts = Source.prompts(Source.tales({ split: "train", count: 2000 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 const demonstrations = Source.demonstrations(Source.tales({ count: 3000 }))
 
@@ -23,16 +23,17 @@ const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) },
   checkpointEvery: 300
 })
 
-/** The paper's numbers but for rates and batches, which are those of a model of 0.1 M parameters. */
+/** The paper's numbers but for rates, batches and the temperature, which are those of a model of 0.1 M parameters. */
 const chat = Llama2Chat.llama2Chat({ base, demonstrations, prompts, held }, {
   gold,
   rounds: 2,
-  completionsPerPrompt: 4,
+  completionsPerPrompt: 8,
+  temperature: 0.8,
   maxNewTokens,
   steps: 20,
   kl: Kl.mnatsPerSequence(6_000),
   sft: { learningRate: 3e-3, batchSize: 32 },
-  rewardModeling: { learningRate: 6e-3, batchSize: 32, maxGradNorm: 0.3 },
+  rewardModeling: { learningRate: 6e-3, batchSize: 32, epochs: 2, warmupSteps: 20, maxGradNorm: 0.3 },
   ppo: { learningRate: 1e-3, batchSize: 64, beta: 0.15, vfCoef: 1, missingEosPenalty: 1 }
 })
 

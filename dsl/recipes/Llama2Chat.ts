@@ -57,7 +57,7 @@ export const ppo = {
   beta: 0.01
 } as const
 
-/** §3.2.3: the best temperature for 10 to 100 samples was in [1.2, 1.3], found again for each round. */
+/** §3.2.3: the best temperature for 10 to 100 samples was in [1.2, 1.3]; they searched for it again in each round. */
 export const temperature = 1.2
 
 /** What a stage of the recipe is given besides its data. */
@@ -67,6 +67,8 @@ export interface Options {
   readonly rounds?: number
   /** K: not reported. */
   readonly completionsPerPrompt: number
+  /** Of the candidates: 1.2 when left out. */
+  readonly temperature?: number
   readonly maxNewTokens: number
   /** PPO iterations: 200 to 400 in the paper. */
   readonly steps: number
@@ -123,7 +125,12 @@ const recipe = (
 
   const versions = Pipeline.rounds(first, rounds, (_, __, earlier) => {
     const reward = rewardOf(earlier)
-    const sampling = { completionsPerPrompt, maxNewTokens, temperature, rule: Select.perPrompt() }
+    const sampling = {
+      completionsPerPrompt,
+      maxNewTokens,
+      temperature: options.temperature ?? temperature,
+      rule: Select.perPrompt()
+    }
     const best = named(earlier, (policy) => RejectionSampling.make({ policy, prompts, reward }, sampling).selected)
     return tuned(Mix.make({ demonstrations, ...best }))
   })
