@@ -6,7 +6,7 @@ import { Checkpoint, Gate, Gold, RewardModeling, Sft, Source } from "../../dsl/i
 import { folders } from "../store/faultyFileSystem.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { contents, failed, runs, succeeded, tiny } from "./tiny.ts"
-import { made, making, small } from "./worldly.ts"
+import { made, making, small, store } from "./worldly.ts"
 
 const base = Checkpoint.huggingFace("world", "anywhere")
 const held = Source.prompts(Source.tales({ split: "held", count: 2 }))
@@ -17,7 +17,7 @@ const reward = RewardModeling.make({ init: base, preferences: Source.preferences
   learningRate: 0.1
 })
 /** A hundred answers to each prompt, the prompts of the world being two. */
-const many = { repeated: 100 }
+const many = { repeated: 100, store: await store() }
 type Tolerance = Parameters<typeof Gate.make>[1]["tolerance"]
 const gate = (
   candidate: typeof base | typeof good,
@@ -85,7 +85,7 @@ describe("a gate", () => {
           if (await passes({ [metric]: small })) assert.isTrue(await passes({ [metric]: large }))
         }
       ),
-      { numRuns: 15 }
+      { numRuns: 8 }
     )
     assert.isFalse(await passes({ gold: 0.01 }))
     assert.isTrue(await passes({ gold: 9 }))
