@@ -27,6 +27,7 @@ export type Kind =
   | "Preferences"
   | "UnpairedPreferences"
   | "Completions"
+  | "ScoredCompletions"
   | "Evaluation"
 
 /** Kinds that hold weights, and so belong to a family and share its tokenizer. */

@@ -6,16 +6,27 @@ import { Caps } from "./Budget.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
+import * as BestOfNFile from "./stages/BestOfN.ts"
 import * as CompareFile from "./stages/Compare.ts"
 import * as DpoFile from "./stages/Dpo.ts"
-import * as EvaluateFile from "./stages/Evaluate.ts"
 import * as MergeFile from "./stages/Merge.ts"
 import * as KtoFile from "./stages/Kto.ts"
+import * as DecontaminateFile from "./stages/Decontaminate.ts"
+import * as DeduplicateFile from "./stages/Deduplicate.ts"
+import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as FilterFile from "./stages/Filter.ts"
+import * as GateFile from "./stages/Gate.ts"
+import * as MixFile from "./stages/Mix.ts"
+import * as PairFile from "./stages/Pair.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
+import * as SampleFile from "./stages/Sample.ts"
+import * as ScoreFile from "./stages/Score.ts"
+import * as SelectFile from "./stages/Select.ts"
 import * as SftFile from "./stages/Sft.ts"
 import type { Any, Kind } from "./Artifact.ts"
+import * as SplitFile from "./stages/Split.ts"
 
 export const Kinds = Schema.Literals([
   "BaseModel",
@@ -28,6 +39,7 @@ export const Kinds = Schema.Literals([
   "Preferences",
   "UnpairedPreferences",
   "Completions",
+  "ScoredCompletions",
   "Evaluation"
 ])
 
@@ -56,7 +68,18 @@ export const Stage = Schema.Union([
   MergeFile.Merge,
   DpoFile.Dpo,
   KtoFile.Kto,
-  EvaluateFile.Evaluate
+  EvaluateFile.Evaluate,
+  SampleFile.Sample,
+  ScoreFile.Score,
+  SelectFile.Select,
+  PairFile.Pair,
+  BestOfNFile.BestOfN,
+  MixFile.Mix,
+  FilterFile.Filter,
+  SplitFile.Split,
+  DeduplicateFile.Deduplicate,
+  DecontaminateFile.Decontaminate,
+  GateFile.Gate
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
 
@@ -100,7 +123,18 @@ export const definitions = {
   Merge: MergeFile.definition,
   Dpo: DpoFile.definition,
   Kto: KtoFile.definition,
-  Evaluate: EvaluateFile.definition
+  Evaluate: EvaluateFile.definition,
+  Sample: SampleFile.definition,
+  Score: ScoreFile.definition,
+  Select: SelectFile.definition,
+  Pair: PairFile.definition,
+  BestOfN: BestOfNFile.definition,
+  Mix: MixFile.definition,
+  Filter: FilterFile.definition,
+  Split: SplitFile.definition,
+  Deduplicate: DeduplicateFile.definition,
+  Decontaminate: DecontaminateFile.definition,
+  Gate: GateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
 export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)

@@ -75,7 +75,7 @@ export const encodeTexts = (use: For, rows: ReadonlyArray<TextRow>) =>
   }, lengthOf)
 
 export const encodeDemonstrations = (use: For, rows: ReadonlyArray<DemonstrationRow>) =>
-  encodeAll(use, rows, ({ completion, prompt }) => answer(use.codec, prompt, completion), lengthOf)
+  encodeAll(use, rows, ({ completion, ended, prompt }) => answer(use.codec, prompt, completion, ended), lengthOf)
 
 /** Prompts that leave room for at least one new token. */
 export const encodePrompts = (use: For, rows: ReadonlyArray<PromptRow>) =>

@@ -14,6 +14,8 @@ export interface PromptRow {
 export interface DemonstrationRow {
   readonly prompt: string
   readonly completion: string
+  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
+  readonly ended?: boolean
 }
 
 /** Two answers to one prompt, the better one first: TRL's "preference". */
@@ -47,3 +49,39 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
       ...(ended === undefined ? {} : { ended: ended[side] })
     }))
   )
+/** What a policy wrote to a prompt. */
+export interface CompletionRow extends PromptRow {
+  readonly completion: string
+  /** Whether it ended by itself. */
+  readonly ended: boolean
+  /** Its length, the end included. */
+  readonly tokens: number
+}
+
+/** What a policy wrote, and what a scorer said of it. */
+export interface ScoredRow extends CompletionRow {
+  readonly score: number
+}
+
+export type AnyRow = TextRow | PromptRow | DemonstrationRow | PreferenceRow | CompletionRow | ScoredRow
+
+/** What a row is about; of plain text, all of it. */
+export const promptOf = (row: AnyRow): string => "prompt" in row ? row.prompt : row.text
+
+/** What is written in a row: its answers, or the prompt or text itself when it has none. */
+export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
+  "completion" in row ? [row.completion] : "chosen" in row ? [row.chosen, row.rejected] : [promptOf(row)]
+
+/** The same text up to case and white space. */
+export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
+
+/** Rows by prompt, in the order in which the prompts first appear: equal prompts are one. */
+export const byPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> => {
+  const groups = new Map<string, Array<R>>()
+  for (const row of rows) {
+    const group = groups.get(row.prompt)
+    if (group === undefined) groups.set(row.prompt, [row])
+    else group.push(row)
+  }
+  return [...groups.values()]
+}

@@ -62,7 +62,18 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Merge: () => [],
     Dpo: ({ loss }) => lossMistakes(loss),
     Kto: () => [],
-    Evaluate: () => []
+    Evaluate: () => [],
+    Sample: () => [],
+    Score: () => [],
+    Select: () => [],
+    Pair: () => [],
+    BestOfN: () => [],
+    Mix: () => [],
+    Filter: () => [],
+    Split: () => [],
+    Deduplicate: () => [],
+    Decontaminate: () => [],
+    Gate: () => []
   })
 
 /** What every stage that spends KL can have wrong. */
@@ -103,16 +114,17 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
     )
   }
   if (op === "Merge") found.push(...mergeMistakes(Pipeline.stageOf(artifact) as Merge, wires))
-  if (op === "Evaluate") {
+  if (op === "Evaluate" || op === "Gate") {
+    const judged = Object.entries(wires).filter(([name]) => name.startsWith("models.") || name === "candidate")
     const trained = new Set(
-      Artifact.lineage(...Object.entries(wires).filter(([name]) => name.startsWith("models.")).map(([, of]) => of))
-        .filter(spendsKl).map(({ node }) => sourceOf(node.wires["prompts"]))
+      Artifact.lineage(...judged.map(([, of]) => of))
+        .filter((of) => spendsKl(of) || of.node.op === "Sample").map(({ node }) => sourceOf(node.wires["prompts"]))
     )
-    const own = sourceOf(wires["prompts"])
+    const own = sourceOf(wires[op === "Gate" ? "held" : "prompts"])
     if (own !== undefined && trained.has(own)) {
       found.push("its prompts are prompts that a model was trained on; use held-out ones")
     }
-    if (!Object.keys(wires).some((name) => name.startsWith("models."))) found.push("it has no model to report on")
+    if (op === "Evaluate" && judged.length === 0) found.push("it has no model to report on")
   }
   if (op === "Cap") {
     const params = artifact.node.params as { readonly kl?: { readonly mnats: number; readonly per: string } }

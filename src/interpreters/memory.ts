@@ -242,6 +242,33 @@ export const needs = Effect.fn("needs")(function*<E, R>(
           found === null ? Array.from({ length: stage.batchSize }, () => shortest) : answers.map(({ row }) => row)
         )
       }),
+      Sample: Effect.fnUntraced(function*({ batchSize, maxNewTokens }) {
+        const model = yield* open("the policy", "policy", wire("policy"))
+        const prompts = yield* promptsOf(
+          "prompts",
+          wire("policy"),
+          (rows) => rows.slice(0, Math.min(prompted, batchSize))
+        )
+        return [{ models: [model], work: [{ verb: "sample", model: model.name, prompts, maxNewTokens }] as const }]
+      }),
+      Score: Effect.fnUntraced(function*() {
+        if (wires["reward"] === undefined) return []
+        const model = yield* open("the reward model", "scorer", wires["reward"])
+        return [{ models: [model], work: [{ verb: "score", model: model.name, rows: [shortest] }] as const }]
+      }),
+      Gate: Effect.fnUntraced(function*({ maxNewTokens }) {
+        const model = yield* open("the candidate", "policy", wire("candidate"))
+        const prompts = yield* promptsOf("held", wire("candidate"), (rows) => rows.slice(0, prompted))
+        return [{ models: [model], work: [{ verb: "sample", model: model.name, prompts, maxNewTokens }] as const }]
+      }),
+      Select: () => Effect.succeed([]),
+      Pair: () => Effect.succeed([]),
+      BestOfN: () => Effect.succeed([]),
+      Mix: () => Effect.succeed([]),
+      Filter: () => Effect.succeed([]),
+      Split: () => Effect.succeed([]),
+      Deduplicate: () => Effect.succeed([]),
+      Decontaminate: () => Effect.succeed([]),
       Ppo: Effect.fnUntraced(function*(stage) {
         const { batchSize, maxNewTokens, measureSamples, numMiniBatches, steps, valueWarmupSteps } = stage
         const policy = yield* open("the policy", "policy", wire("init"), stage)

@@ -24,7 +24,9 @@ const NodeFile = Schema.Struct({
     "Prompts",
     "Demonstrations",
     "Preferences",
-    "UnpairedPreferences"
+    "UnpairedPreferences",
+    "Completions",
+    "ScoredCompletions"
   ])
 })
 

@@ -19,13 +19,23 @@ import * as Source from "../../dsl/Source.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
 import * as Dpo from "../../dsl/stages/Dpo.ts"
-import * as Evaluate from "../../dsl/stages/Evaluate.ts"
 import * as Merge from "../../dsl/stages/Merge.ts"
 import * as Kto from "../../dsl/stages/Kto.ts"
+import * as Decontaminate from "../../dsl/stages/Decontaminate.ts"
+import * as Deduplicate from "../../dsl/stages/Deduplicate.ts"
+import * as Evaluate from "../../dsl/stages/Evaluate.ts"
+import * as Filter from "../../dsl/stages/Filter.ts"
+import * as Gate from "../../dsl/stages/Gate.ts"
+import * as Mix from "../../dsl/stages/Mix.ts"
+import * as Pair from "../../dsl/stages/Pair.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
+import * as Sample from "../../dsl/stages/Sample.ts"
+import * as Score from "../../dsl/stages/Score.ts"
+import * as Select from "../../dsl/stages/Select.ts"
 import * as Sft from "../../dsl/stages/Sft.ts"
+import * as Split from "../../dsl/stages/Split.ts"
 
 /** An artefact of a kind of which the compiler knows nothing else. */
 export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown, string>
@@ -41,6 +51,7 @@ export interface Shelf {
   /** By family. */
   readonly policies: Map<string, Array<Policy>>
   readonly rewards: Map<string, Array<Of<"RewardModel">>>
+  readonly scored: Array<Of<"ScoredCompletions">>
 }
 
 /** Makes one artefact, and what it needs when the shelf has none. */
@@ -358,6 +369,119 @@ const alignments: fc.Arbitrary<Step> = fc.record({
   policies.push(Pipeline.cap(policy, { kl: Kl.mnatsPerSequence<number>(allotted), from: at }) as Policy)
 })
 
+/** Completions of one policy or of two together, scored by a judge, or by a reward model when there is one. */
+const scored: fc.Arbitrary<Step> = fc.record({
+  family,
+  policy: index,
+  other: fc.option(index),
+  data: index,
+  reward: fc.option(index),
+  gold,
+  params: fc.record({ completionsPerPrompt: fc.integer({ min: 1, max: 3 }), maxNewTokens, seed }),
+  extra: some({
+    temperature: fc.double({ min: 0, max: 2, noNaN: true }),
+    topK: fc.nat({ max: 3 }),
+    topP: fc.double({ min: 0.5, max: 1, noNaN: true }),
+    batchSize: fc.integer({ min: 1, max: 3 })
+  })
+}).map(({ data, extra, family, gold, other, params, policy, reward }) => (shelf) => {
+  const of = stocked(shelf, family)
+  const by = (n: number) =>
+    Sample.make({ policy: pick(onShelf(shelf.policies, of), n), prompts: pick(shelf.prompts, data) }, {
+      ...extra,
+      ...params
+    })
+  const completions = other === null ? by(policy) : Mix.make({ one: by(policy), two: by(other) })
+  const own = onShelf(shelf.rewards, of)
+  shelf.scored.push(
+    reward === null || own.length === 0
+      ? Score.byJudge({ completions }, { gold })
+      : Score.byReward({ completions, reward: pick(own, reward) })
+  )
+})
+
+const rule: fc.Arbitrary<Select.Rule> = fc.oneof(
+  fc.integer({ min: 1, max: 2 }).map(Select.perPrompt),
+  fc.integer({ min: 1, max: 4 }).map(Select.overall),
+  // Low enough to accept some in any world, mostly.
+  fc.constantFrom(-9, 0).map(Select.accept)
+)
+
+/** What is chosen out of scored completions; nothing while there are none. */
+const chosen: fc.Arbitrary<Step> = fc.record({
+  of: index,
+  rule,
+  control: fc.boolean(),
+  rejected: fc.constantFrom("random-lower" as const, "worst" as const),
+  pairs: fc.boolean(),
+  seed
+}).map(({ control, of, pairs, rejected, rule, seed }) => (shelf) => {
+  if (shelf.scored.length === 0) return
+  const completions = pick(shelf.scored, of)
+  if (pairs) shelf.preferences.push(Pair.make({ completions }, { rejected, seed }))
+  else shelf.demonstrations.push(Select.make({ completions }, { rule, control, seed }))
+})
+
+/** Operations on data, of prompts and of demonstrations. */
+const curated: fc.Arbitrary<Step> = fc.record({
+  of: index,
+  other: index,
+  op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate"),
+  n: fc.integer({ min: 1, max: 4 }),
+  fraction: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
+  seed
+}).map(({ fraction, n, of, op, other, seed }) => (shelf) => {
+  const [one, two] = [pick(shelf.demonstrations, of), pick(shelf.demonstrations, other)]
+  const [asked, held] = [pick(shelf.prompts, of), pick(shelf.held, other)]
+  switch (op) {
+    case "mix":
+      // Not the whole of both: mixtures of mixtures would double and double.
+      shelf.demonstrations.push(
+        Mix.make({ one, two }, { take: { weights: { one: fraction, two: 1 }, count: 2 * n }, seed }),
+        Mix.make({ one, two }, { take: { counts: { one: n, two: n } }, seed })
+      )
+      break
+    case "filter":
+      shelf.demonstrations.push(Filter.make({ of: one }, { maxWords: 9, ended: true }))
+      break
+    case "split":
+      shelf.prompts.push(...Split.make({ of: asked }, { fraction, seed }))
+      break
+    case "deduplicate":
+      shelf.demonstrations.push(Deduplicate.make({ of: one }))
+      shelf.prompts.push(Deduplicate.make({ of: asked }, { by: "prompt" }))
+      break
+    case "decontaminate":
+      shelf.prompts.push(Decontaminate.make({ of: asked, against: held }, { ngram: n }))
+  }
+})
+
+/** A gate between the newest policy and another one of its family. */
+const gates: fc.Arbitrary<Step> = fc.record({
+  family,
+  candidate: index,
+  previous: index,
+  held: index,
+  gold,
+  maxNewTokens,
+  tolerance: fc.double({ min: 0, max: 3, noNaN: true })
+}).map(({ candidate, family, gold, held, maxNewTokens, previous, tolerance }) => (shelf) => {
+  const policies = onShelf(shelf.policies, stocked(shelf, family))
+  policies.push(
+    Gate.make({
+      candidate: pick(policies, candidate),
+      previous: pick(policies, previous),
+      held: pick(shelf.held, held)
+    }, {
+      gold,
+      maxNewTokens,
+      tolerance: { gold: tolerance, length: tolerance },
+      // A gate that fails would end most of what is drawn.
+      otherwise: "roll-back"
+    })
+  )
+})
+
 /** Steps by the kind that they make. */
 export const steps = {
   Text: texts,
@@ -369,9 +493,13 @@ export const steps = {
     { weight: 3, arbitrary: sfts },
     { weight: 3, arbitrary: ppos },
     { weight: 2, arbitrary: alignments },
+    { weight: 1, arbitrary: gates },
     { weight: 1, arbitrary: merges }
   ),
   Preferences: preferences,
+  Scored: scored,
+  Chosen: chosen,
+  Curated: curated,
   RewardModel: rewards
 } as const
 
@@ -418,7 +546,8 @@ export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Op
       demonstrations: [],
       preferences: [],
       policies: new Map(),
-      rewards: new Map()
+      rewards: new Map(),
+      scored: []
     }
     for (const step of [...d.stocking, ...d.steps]) step(shelf)
     const family = stocked(shelf, d.family)
