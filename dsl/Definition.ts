@@ -25,6 +25,8 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
   readonly parent?: string
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
+  /** What is wrong between parameters and wires, one sentence each. */
+  readonly connects?: (params: Readonly<Record<string, any>>, wires: Connected) => ReadonlyArray<string>
   /** Kind and family of the result. */
   readonly makes: (
     params: Readonly<Record<string, any>>,

@@ -8,6 +8,7 @@ import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as CompareFile from "./stages/Compare.ts"
 import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as GrpoFile from "./stages/Grpo.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -49,6 +50,7 @@ export const Stage = Schema.Union([
   CompareFile.Compare,
   RewardModelingFile.RewardModeling,
   PpoFile.Ppo,
+  GrpoFile.Grpo,
   EvaluateFile.Evaluate
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
@@ -90,6 +92,7 @@ export const definitions = {
   Compare: CompareFile.definition,
   RewardModeling: RewardModelingFile.definition,
   Ppo: PpoFile.definition,
+  Grpo: GrpoFile.definition,
   Evaluate: EvaluateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 

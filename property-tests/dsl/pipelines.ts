@@ -8,6 +8,7 @@
 import fc from "fast-check"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Dimension } from "../../dsl/Budget.ts"
+import * as Advantage from "../../dsl/Advantage.ts"
 import * as Checkpoint from "../../dsl/Checkpoint.ts"
 import * as Gold from "../../dsl/Gold.ts"
 import * as Kl from "../../dsl/Kl.ts"
@@ -16,10 +17,13 @@ import * as Render from "../../dsl/Render.ts"
 import * as Source from "../../dsl/Source.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
 import * as Evaluate from "../../dsl/stages/Evaluate.ts"
+import * as Grpo from "../../dsl/stages/Grpo.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
 import * as Sft from "../../dsl/stages/Sft.ts"
+import * as Verifier from "../../dsl/Verifier.ts"
+import { groupAdvantages, policyLosses, referencePolicies } from "./policyLosses.ts"
 
 /** An artefact of a kind of which the compiler knows nothing else. */
 type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown>
@@ -165,7 +169,7 @@ const rewards: fc.Arbitrary<Step> = fc.record({
   )
 })
 
-const parentWires: Readonly<Record<string, string>> = { Ppo: "init", Sft: "base", Cap: "of" }
+const parentWires: Readonly<Record<string, string>> = { Grpo: "init", Ppo: "init", Sft: "base", Cap: "of" }
 
 /** KL allotted on the way back from `of`, up to each model it descends from. */
 const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; readonly allotted: number }> => {
@@ -174,7 +178,9 @@ const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; reado
   let at: Artifact.Any | undefined = of
   while (at !== undefined) {
     const { op, params, wires }: Artifact.Node = at.node
-    if (op === "Ppo") allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
+    if (op === "Ppo" || op === "Grpo") {
+      allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
+    }
     at = wires[parentWires[op] ?? ""]
     if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as Policy, allotted })
   }
@@ -189,6 +195,7 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   value: index,
   prompts: index,
   held: index,
+  ptx: fc.boolean(),
   from: index,
   slack: fc.constantFrom(0, 1, 500),
   limits: some({ tokens: fc.constant(1e9), memory: fc.constant(1e12), seconds: fc.constant(3600) }),
@@ -203,8 +210,13 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   }),
   extra: some({
     numPpoEpochs: fc.integer({ min: 1, max: 2 }),
-    cliprange: fc.double({ min: 0.05, max: 1, noNaN: true }),
-    lam: fc.double({ min: 0, max: 1, noNaN: true }),
+    loss: policyLosses.filter(({ objective }) => objective._tag !== "Contrastive"),
+    advantage: some({
+      gamma: fc.double({ min: 0, max: 1, noNaN: true }),
+      lam: fc.double({ min: 0, max: 1, noNaN: true }),
+      valueLam: fc.double({ min: 0, max: 1, noNaN: true })
+    }).map((gae) => new Advantage.Gae(gae)),
+    referencePolicy: referencePolicies,
     whitenAdvantages: fc.boolean(),
     valueLearningRate: rate,
     measureEvery: fc.integer({ min: 1, max: 2 }),
@@ -224,12 +236,21 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   }
   const policy = Ppo.make({
     init: pick(policies, drawn.init),
-    reference: pick(policies, drawn.reference),
+    // With β = 0 there is none: the compiler wants one for a β that it does not know.
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
     reward: pick(own, drawn.reward),
     value: pick(own, drawn.value),
     prompts: pick(shelf.prompts, drawn.prompts),
-    held: pick(shelf.held, drawn.held)
-  }, { ...drawn.training, ...drawn.extra, ...drawn.params, steps: 1, allowance: Kl.mnatsPerSequence(drawn.allowance) })
+    held: pick(shelf.held, drawn.held),
+    ...(drawn.ptx ? { pretraining: pick(shelf.text, drawn.prompts) } : {})
+  }, {
+    ...(drawn.ptx ? { ptxCoef: 2, ptxRatio: 2 } : {}),
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
   const { allotted, at } = pick(ancestors(policy), drawn.from)
   policies.push(
     Pipeline.cap(policy, {
@@ -240,6 +261,66 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   )
 })
 
+const verifiers = fc.constantFrom<ReadonlyArray<Verifier.Verifier>>(
+  [Verifier.format(["the end ."])],
+  [Verifier.keywords(), Verifier.lastNumber({ weight: 0.5 })],
+  [Verifier.finalAnswer("####")]
+)
+
+const grpos: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  /** Of a reward model; without one the verifiers are the reward. */
+  reward: fc.option(index),
+  verifiers,
+  prompts: index,
+  held: index,
+  from: index,
+  slack: fc.constantFrom(0, 500),
+  allowance: fc.integer({ min: 1, max: 40_000 }),
+  training,
+  params: fc.record({
+    learningRate: rate,
+    beta: fc.oneof(fc.constant(0), fc.double({ min: 1e-3, max: 1, noNaN: true })),
+    batchSize,
+    groupSize: fc.integer({ min: 2, max: 3 }),
+    maxNewTokens,
+    measureSamples: fc.integer({ min: 2, max: 4 })
+  }),
+  extra: some({
+    loss: policyLosses,
+    advantage: groupAdvantages,
+    referencePolicy: referencePolicies,
+    numIterations: fc.integer({ min: 1, max: 2 }),
+    dynamicSampling: fc.record({ maxBatches: fc.integer({ min: 1, max: 2 }) }),
+    overlong: fc.record({ share: fc.double({ min: 0.1, max: 1, noNaN: true }) })
+  })
+}).map((drawn) => (shelf) => {
+  const of = stocked(shelf, drawn.family)
+  const policies = onShelf(shelf.policies, of)
+  const own = onShelf(shelf.rewards, of)
+  const reward = drawn.reward === null || own.length === 0 ? undefined : pick(own, drawn.reward)
+  const policy = Grpo.make({
+    init: pick(policies, drawn.init),
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
+    ...(reward === undefined ? {} : { reward }),
+    prompts: pick(shelf.prompts, drawn.prompts),
+    held: pick(shelf.held, drawn.held)
+  }, {
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    ...(reward === undefined ? { verifiers: drawn.verifiers } : {}),
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
+  const { allotted, at } = pick(ancestors(policy), drawn.from)
+  policies.push(
+    Pipeline.cap(policy, { kl: Kl.mnatsPerSequence<number>(allotted + drawn.slack), from: at }) as Policy
+  )
+})
+
 /** Steps by the kind that they make. */
 export const steps = {
   Text: texts,
@@ -247,7 +328,7 @@ export const steps = {
   Held: helds,
   Demonstrations: demonstrations,
   BaseModel: bases,
-  Policy: fc.oneof(sfts, ppos),
+  Policy: fc.oneof(sfts, ppos, grpos),
   Preferences: preferences,
   RewardModel: rewards
 } as const

@@ -7,6 +7,8 @@ import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitionOf, Stage } from "../../dsl/Stage.ts"
 import { wiresOf } from "../../dsl/stages/Evaluate.ts"
+import * as Grpo from "../../dsl/stages/Grpo.ts"
+import * as Ppo from "../../dsl/stages/Ppo.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, spendsKl } from "./limits.ts"
 
@@ -46,16 +48,8 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Sft: () => [],
     Compare: () => [],
     RewardModeling: () => [],
-    Ppo: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
-      ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
-      ...(batchSize % numMiniBatches === 0 ? [] : [
-        `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
-      ]),
-      ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
-      ...(valueWarmupSteps < steps
-        ? []
-        : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
-    ],
+    Ppo: Ppo.mistakes,
+    Grpo: Grpo.mistakes,
     Evaluate: () => []
   })
 
@@ -135,6 +129,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
       ...own,
       ...mistakes(op, spec, definition.main, wires),
       ...Option.match(decoded, { onNone: () => [], onSome: (stage) => [...spending(stage), ...within(stage)] }),
+      ...(own.length > 0 ? [] : definition.connects?.(params as Readonly<Record<string, unknown>>, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })

@@ -22,6 +22,7 @@ import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import { compare } from "../stages/compare.ts"
 import { evaluate } from "../stages/evaluate.ts"
+import { grpo } from "../stages/grpo.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
@@ -123,6 +124,9 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
         (dataset) => dataset.rows as Extract<Dataset, { readonly role: R }>["rows"]
       )
 
+    const optional = (wire: Artifact.Any | undefined) =>
+      wire === undefined ? Effect.succeed(undefined) : weightsOf(wire)
+
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
@@ -171,9 +175,24 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
           return model(
             yield* ppo(stage, {
               init,
-              reference: yield* weightsOf(wire("reference")),
+              reference: yield* optional(wires["reference"]),
               reward: yield* weightsOf(wire("reward")),
               value: yield* weightsOf(wire("value")),
+              prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init),
+              pretraining: wires["pretraining"] === undefined
+                ? undefined
+                : yield* rowsOf(wires["pretraining"], "Text", init)
+            }, scope)
+          )
+        }),
+        Grpo: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* grpo(stage, {
+              init,
+              reference: yield* optional(wires["reference"]),
+              reward: yield* optional(wires["reward"]),
               prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
               held: yield* rowsOf(wire("held"), "Prompts", init)
             }, scope)

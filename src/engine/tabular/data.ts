@@ -54,6 +54,12 @@ const rows = <A>(
 
 export const prompts = (world: World): ReadonlyArray<string> => world.prompts
 
+/** Every prompt with its best completion, as what a verifier would look for. */
+export const answered = (world: World): ReadonlyArray<{ readonly prompt: string; readonly answer: string }> => {
+  const texts = completions(world).map(({ text }) => text)
+  return rewardTable(world).map((of, p) => ({ prompt: world.prompts[p]!, answer: texts[of.indexOf(Math.max(...of))]! }))
+}
+
 /** Texts for pretraining, `"p0 a b"`: a prompt and what the policy says to it. */
 export const text = (world: World, options: DataOptions): ReadonlyArray<string> => {
   const mass = finishedMass(world, logDistribution(world, options.policy ?? language(world)))
