@@ -106,7 +106,10 @@ export class FixedLength extends Schema.TaggedClass<FixedLength>()("FixedLength"
   length: Schema.optionalKey(Count)
 }) {}
 
-/** (1/N) Σ_i Σ_t L: the policy gradient theorem as it stands (LUSPO, arXiv 2602.05261). */
+/**
+ * (1/N) Σ_i Σ_t L: the policy gradient theorem as it stands, where L is a token's own. With a ratio of whole completions every token has all
+ * of it, and a completion counts as often as it has tokens (LUSPO, arXiv 2602.05261): the unbiased one is `SequenceMean` then.
+ */
 export class SequenceSum extends Schema.TaggedClass<SequenceSum>()("SequenceSum", {}) {}
 
 export const Aggregation = Schema.Union([TokenMean, SequenceMean, FixedLength, SequenceSum])

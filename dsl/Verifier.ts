@@ -3,7 +3,8 @@
  * gives its `weight` when the check holds and 0 when it does not; several add up. Pure and total, strict on malformed text.
  *
  * A verifier is a *proxy* like a reward model: it can be trained on. What is really wanted (`Gold.ts`) cannot.
- * Code: `src/rewards/verifier.ts`. In `simulate` every verifier says whether the world's gold reward is above 0.
+ * Code: `src/rewards/verifier.ts`. In `simulate` every verifier says whether the completion's gold reward is
+ * above the mean of its prompt's completions.
  */
 import { Schema } from "effect"
 import { or, Positive } from "./Training.ts"

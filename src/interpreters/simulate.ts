@@ -83,12 +83,14 @@ const datasets = (world: World) =>
 
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
 
-const judge = (world: World) =>
-  Layer.succeed(Judge, {
+const judge = (world: World) => {
+  const passes = data.passes(world)
+  return Layer.succeed(Judge, {
     gold: (_, prompt, completion) => world.gold(prompt, completion),
     prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b)),
-    verifies: (_, { prompt }, completion) => world.gold(prompt, completion) > 0
+    verifies: (_, { prompt }, completion) => passes(prompt, completion)
   })
+}
 
 /** The tabular engine with every learning rate multiplied. */
 const scaled = (world: World, scale: number) => {
@@ -141,6 +143,7 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
     const store = yield* Store
     const limits = limitsIn(root)
     const gold = rewardTable(world, world.gold)
+    const passing = data.passes(world)
     // What nothing needed, e.g. the `from` of a cap on tokens alone, was not made.
     const isMade = (artifact: Artifact.Any) =>
       artifact.node.op === "Checkpoint"
@@ -178,7 +181,8 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
           ? gold.map((of) => of.map(() => 0))
           : scoreTable(world, yield* weightsOf(scorer))
         const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
-        const reward = scores.map((of, p) => of.map((score, n) => score + (gold[p]![n]! > 0 ? verified : 0)))
+        const passes = rewardTable(world, (prompt, completion) => passing(prompt, completion) ? verified : 0)
+        const reward = scores.map((of, p) => of.map((score, n) => score + passes[p]![n]!))
         const { kl: klBest, logps } = optimum(reference, reward, beta)
         best = {
           kl: klBest.mean,

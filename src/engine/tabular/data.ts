@@ -28,6 +28,12 @@ export interface Preference {
   readonly rejected: string
 }
 
+/** Whether a completion is better than the mean of its prompt's: what verifiers say in a world that has no words to check. */
+export const passes = (world: World): (prompt: string, completion: string) => boolean => {
+  const means = rewardTable(world).map((of) => of.reduce((sum, r) => sum + r, 0) / of.length)
+  return (prompt, completion) => world.gold(prompt, completion) > means[world.prompts.indexOf(prompt)]!
+}
+
 /** exp of a log-probability table, on finished completions only; not normalised. */
 const finishedMass = (world: World, logps: Table): Table => {
   const all = completions(world)
