@@ -18,6 +18,7 @@ import * as FilterFile from "./stages/Filter.ts"
 import * as GateFile from "./stages/Gate.ts"
 import * as MixFile from "./stages/Mix.ts"
 import * as PairFile from "./stages/Pair.ts"
+import * as GrpoFile from "./stages/Grpo.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -79,7 +80,8 @@ export const Stage = Schema.Union([
   SplitFile.Split,
   DeduplicateFile.Deduplicate,
   DecontaminateFile.Decontaminate,
-  GateFile.Gate
+  GateFile.Gate,
+  GrpoFile.Grpo
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
 
@@ -134,7 +136,8 @@ export const definitions = {
   Split: SplitFile.definition,
   Deduplicate: DeduplicateFile.definition,
   Decontaminate: DecontaminateFile.definition,
-  Gate: GateFile.definition
+  Gate: GateFile.definition,
+  Grpo: GrpoFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
 export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)

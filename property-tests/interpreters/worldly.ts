@@ -64,7 +64,8 @@ export const making = (root: Artifact.Any, { onEvent, repeated = 1, store, world
       datasets(world, repeated),
       Layer.succeed(Judge, {
         gold: (_, prompt, completion) => world.gold(prompt, completion),
-        prefers: (_, prompt, a, b) => world.gold(prompt, a) > world.gold(prompt, b)
+        prefers: (_, prompt, a, b) => world.gold(prompt, a) > world.gold(prompt, b),
+        verifies: () => false
       }),
       store === undefined ? MemoryStore.layer : Layer.succeed(Store, store),
       Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),

@@ -13,7 +13,16 @@ export interface Message {
 /** Renders a conversation as text, as the model's chat template does. */
 export type Chat = (messages: ReadonlyArray<Message>) => string
 
-export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages" | "label"
+export type Field =
+  | "text"
+  | "prompt"
+  | "completion"
+  | "chosen"
+  | "rejected"
+  | "margin"
+  | "messages"
+  | "label"
+  | "answer"
 
 export interface Format {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
@@ -158,8 +167,22 @@ export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPrefer
   return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 
-/** `prompt`, or what comes before the answer in a row of any other format. */
+/** `prompt`, or what comes before the answer in a row of any other format; `answer`, a string or a number, when there is one. */
 export const promptRow = (row: Json, format: Format): PromptRow | Unfit => {
+  const asked = promptOf(row, format)
+  const answer = at(row, "answer", format)
+  if (isUnfit(asked)) return asked
+  if (typeof answer === "string" || typeof answer === "number") return { ...asked, answer: String(answer) }
+  if (format.fields?.answer === undefined) return asked
+  return answer === undefined
+    ? missing(row, "answer", format)
+    : unfit(
+      `"${format.fields.answer}" is neither a string nor a number`,
+      "Make it a string: what a verifier compares with."
+    )
+}
+
+const promptOf = (row: Json, format: Format): PromptRow | Unfit => {
   const value = at(row, "prompt", format)
   if (typeof value === "string" || isMessages(value)) {
     const prompt = render(value, format)

@@ -8,6 +8,8 @@ export interface TextRow {
 /** Something to answer: TRL's "prompt-only". */
 export interface PromptRow {
   readonly prompt: string
+  /** What a verifier holds a completion against, where there is something to. */
+  readonly answer?: string
 }
 
 /** A prompt and an answer to imitate: TRL's "prompt-completion". */

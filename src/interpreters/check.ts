@@ -9,6 +9,8 @@ import { label } from "../../dsl/Render.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import { definitionOf, isBuiltIn, Stage } from "../../dsl/Stage.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
+import * as Grpo from "../../dsl/stages/Grpo.ts"
+import * as Ppo from "../../dsl/stages/Ppo.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
@@ -48,16 +50,8 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Sft: () => [],
     Compare: () => [],
     RewardModeling: () => [],
-    Ppo: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
-      ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
-      ...(batchSize % numMiniBatches === 0 ? [] : [
-        `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
-      ]),
-      ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
-      ...(valueWarmupSteps < steps
-        ? []
-        : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
-    ],
+    Ppo: Ppo.mistakes,
+    Grpo: Grpo.mistakes,
     // What its parameters may be depends on its wires: `between`.
     Merge: () => [],
     Dpo: ({ loss }) => lossMistakes(loss),

@@ -38,6 +38,7 @@ import { data } from "../stages/data.ts"
 import { evaluate } from "../stages/evaluate.ts"
 import { gate } from "../stages/gate.ts"
 import { pair } from "../stages/pair.ts"
+import { grpo } from "../stages/grpo.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
@@ -154,6 +155,9 @@ export const execute: (
     const rowsOf = <R extends Dataset["role"]>(artifact: Artifact.Any, role: R, reader?: Weights) =>
       Effect.map(dataOf(artifact, role, reader), (dataset) => dataset.rows as RowsOf<R>)
 
+    const optional = (wire: Artifact.Any | undefined) =>
+      wire === undefined ? Effect.succeed(undefined) : weightsOf(wire)
+
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
@@ -242,9 +246,24 @@ export const execute: (
           return model(
             yield* ppo(stage, {
               init,
-              reference: yield* weightsOf(wire("reference")),
+              reference: yield* optional(wires["reference"]),
               reward: yield* weightsOf(wire("reward")),
               value: yield* weightsOf(wire("value")),
+              prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init),
+              pretraining: wires["pretraining"] === undefined
+                ? undefined
+                : yield* rowsOf(wires["pretraining"], "Text", init)
+            }, scope)
+          )
+        }),
+        Grpo: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* grpo(stage, {
+              init,
+              reference: yield* optional(wires["reference"]),
+              reward: yield* optional(wires["reward"]),
               prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
               held: yield* rowsOf(wire("held"), "Prompts", init)
             }, scope)

@@ -139,6 +139,46 @@ export const needs = Effect.fn("needs")(function*<E, R>(
       >
     }]
 
+    /** A stage that samples, scores and trains on what it sampled. */
+    const onPolicy = Effect.fnUntraced(function*(
+      stage: Computing & { readonly maxNewTokens: number; readonly measureSamples: number },
+      of: { readonly prompts: number; readonly perPrompt: number; readonly mini: number; readonly trains: boolean }
+    ) {
+      const { maxNewTokens, measureSamples } = stage
+      const model = (name: string, kind: Open["kind"], of: string) =>
+        wires[of] === undefined ? Effect.succeed([]) : Effect.map(open(name, kind, wires[of], stage), (one) => [one])
+      const policy = yield* open("the policy", "policy", wire("init"), stage)
+      const value = yield* model("the value model", "scorer", "value")
+      const others = [
+        ...(yield* model("the reference", "policy", "reference")),
+        ...(yield* model("the reward model", "scorer", "reward"))
+      ]
+      const measured = limits(artifact).kl.map(({ from }) => from)
+      const reference = wires["reference"] === undefined ? undefined : initialOf(wires["reference"]).id
+      const initials = yield* Effect.forEach(
+        measured.filter(({ id }) => id !== reference),
+        (from) => open(`the initial model ${label(from)}`, "policy", from, stage)
+      )
+      const prompts = (yield* promptsOf("prompts", wire("init"), (rows) => first(rows, of.prompts)))
+        .flatMap((ids) => Array.from({ length: of.perPrompt }, () => ids))
+      const held = yield* promptsOf("held", wire("init"), (rows) => rows.slice(0, measureSamples))
+      const rows = prompts.map(short)
+      // Which rows meet in a mini-batch depends on the seed: the shortest are no more than any.
+      const mini = rows.toSorted((a, b) => lengthOf(a) - lengthOf(b)).slice(0, of.mini)
+      const score = (model: Open, rows: ReadonlyArray<Row>) => ({ verb: "score", model: model.name, rows }) as const
+      const work: ReadonlyArray<Work> = [
+        { verb: "sample", model: policy.name, prompts, maxNewTokens },
+        ...[policy, ...others, ...value].map((model) => score(model, rows)),
+        ...(of.trains ? [{ verb: "train", model: policy.name, rows: mini } as const] : []),
+        ...value.map(({ name }) => ({ verb: "train", model: name, rows: mini }) as const),
+        ...(measured.length === 0 ? [] : [
+          { verb: "sample", model: policy.name, prompts: held, maxNewTokens } as const,
+          ...[policy, ...initials].map((model) => score(model, held.map(short)))
+        ])
+      ]
+      return [{ models: [policy, ...value, ...others, ...initials], work }]
+    })
+
     /** A step on data, then KL from the initial models; the reference was closed before. */
     const aligning = Effect.fnUntraced(function*(
       stage: Computing & { readonly maxNewTokens: number; readonly measureSamples: number },
@@ -269,35 +309,23 @@ export const needs = Effect.fn("needs")(function*<E, R>(
       Split: () => Effect.succeed([]),
       Deduplicate: () => Effect.succeed([]),
       Decontaminate: () => Effect.succeed([]),
-      Ppo: Effect.fnUntraced(function*(stage) {
-        const { batchSize, maxNewTokens, measureSamples, numMiniBatches, steps, valueWarmupSteps } = stage
-        const policy = yield* open("the policy", "policy", wire("init"), stage)
-        const value = yield* open("the value model", "scorer", wire("value"), stage)
-        const reference = yield* open("the reference", "policy", wire("reference"), stage)
-        const reward = yield* open("the reward model", "scorer", wire("reward"), stage)
-        const measured = limits(artifact).kl.map(({ from }) => from)
-        const initials = yield* Effect.forEach(
-          measured.filter(({ id }) => id !== initialOf(wire("reference")).id),
-          (from) => open(`the initial model ${label(from)}`, "policy", from, stage)
-        )
-        const prompts = yield* promptsOf("prompts", wire("init"), (rows) => first(rows, batchSize))
-        const held = yield* promptsOf("held", wire("init"), (rows) => rows.slice(0, measureSamples))
-        const rows = prompts.map(short)
-        // Which rows meet in a mini-batch depends on the seed: the shortest are no more than any.
-        const mini = rows.toSorted((a, b) => lengthOf(a) - lengthOf(b)).slice(0, Math.ceil(batchSize / numMiniBatches))
-        const score = (model: Open, rows: ReadonlyArray<Row>) => ({ verb: "score", model: model.name, rows }) as const
-        const work: ReadonlyArray<Work> = [
-          { verb: "sample", model: policy.name, prompts, maxNewTokens },
-          ...[policy, reference, reward, value].map((model) => score(model, rows)),
-          ...(steps > valueWarmupSteps ? [{ verb: "train", model: policy.name, rows: mini } as const] : []),
-          { verb: "train", model: value.name, rows: mini },
-          ...(measured.length === 0 ? [] : [
-            { verb: "sample", model: policy.name, prompts: held, maxNewTokens } as const,
-            ...[policy, ...initials].map((model) => score(model, held.map(short)))
-          ])
-        ]
-        return [{ models: [policy, value, reference, reward, ...initials], work }]
-      })
+      Ppo: (stage) =>
+        onPolicy(stage, {
+          prompts: stage.batchSize,
+          perPrompt: 1,
+          mini: Math.ceil(stage.batchSize / stage.numMiniBatches),
+          trains: stage.steps > stage.valueWarmupSteps
+        }),
+      Grpo: (stage) =>
+        onPolicy(stage, {
+          prompts: stage.batchSize,
+          perPrompt: stage.groupSize,
+          // Dynamic sampling may leave one group, or none.
+          mini: stage.dynamicSampling === undefined
+            ? Math.ceil(stage.batchSize / stage.numMiniBatches) * stage.groupSize
+            : 1,
+          trains: true
+        })
     })
   })
 

@@ -77,7 +77,7 @@ const datasets = (world: World) =>
           case "Text":
             return { role, rows: data.text(world, options).map((text) => ({ text })), vocabulary: [] }
           case "Prompts":
-            return { role, rows: data.prompts(world).map((prompt) => ({ prompt })) }
+            return { role, rows: data.answered(world) }
           case "Demonstrations":
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
           case "Preferences":
@@ -90,11 +90,14 @@ const datasets = (world: World) =>
 
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
 
-const judge = (world: World) =>
-  Layer.succeed(Judge, {
+const judge = (world: World) => {
+  const passes = data.passes(world)
+  return Layer.succeed(Judge, {
     gold: (_, prompt, completion) => world.gold(prompt, completion),
-    prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b))
+    prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b)),
+    verifies: (_, { prompt }, completion) => passes(prompt, completion)
   })
+}
 
 /** The tabular engine with every learning rate multiplied. */
 const scaled = (world: World, scale: number) => {
@@ -146,6 +149,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
     const store = yield* Store
     const limits = limitsIn(root)
     const gold = rewardTable(world, world.gold)
+    const passing = data.passes(world)
     // What nothing needed, e.g. the `from` of a cap on tokens alone, was not made.
     const isMade = (artifact: Artifact.Any) =>
       artifact.node.op === "Checkpoint"
@@ -169,11 +173,22 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
         measured.push({ from: label(from), nats, cap: mnats / 1000 })
       }
       let best: ExactPolicy["optimum"] = null
-      const { beta } = params as { readonly beta?: number }
+      const { beta, referencePolicy, verifiers = [] } = params as {
+        readonly beta?: number
+        readonly referencePolicy?: { readonly _tag: string }
+        readonly verifiers?: ReadonlyArray<{ readonly weight: number }>
+      }
       const { reference: anchor, reward: scorer } = wires
-      if (spendsKl(artifact) && beta !== undefined && beta > 0 && anchor !== undefined && scorer !== undefined) {
+      const still = referencePolicy === undefined || referencePolicy._tag === "Frozen"
+      const rewarded = scorer !== undefined || verifiers.length > 0
+      if (spendsKl(artifact) && beta !== undefined && beta > 0 && anchor !== undefined && still && rewarded) {
         const reference = logDistribution(world, yield* weightsOf(anchor))
-        const reward = scoreTable(world, yield* weightsOf(scorer))
+        const scores = scorer === undefined
+          ? gold.map((of) => of.map(() => 0))
+          : scoreTable(world, yield* weightsOf(scorer))
+        const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
+        const passes = rewardTable(world, (prompt, completion) => passing(prompt, completion) ? verified : 0)
+        const reward = scores.map((of, p) => of.map((score, n) => score + passes[p]![n]!))
         const { kl: klBest, logps } = optimum(reference, reward, beta)
         best = {
           kl: klBest.mean,

@@ -8,6 +8,7 @@
 import fc from "fast-check"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Dimension } from "../../dsl/Budget.ts"
+import * as Advantage from "../../dsl/Advantage.ts"
 import * as Checkpoint from "../../dsl/Checkpoint.ts"
 import * as Gold from "../../dsl/Gold.ts"
 import * as Kl from "../../dsl/Kl.ts"
@@ -28,6 +29,7 @@ import * as Filter from "../../dsl/stages/Filter.ts"
 import * as Gate from "../../dsl/stages/Gate.ts"
 import * as Mix from "../../dsl/stages/Mix.ts"
 import * as Pair from "../../dsl/stages/Pair.ts"
+import * as Grpo from "../../dsl/stages/Grpo.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
@@ -36,6 +38,8 @@ import * as Score from "../../dsl/stages/Score.ts"
 import * as Select from "../../dsl/stages/Select.ts"
 import * as Sft from "../../dsl/stages/Sft.ts"
 import * as Split from "../../dsl/stages/Split.ts"
+import * as Verifier from "../../dsl/Verifier.ts"
+import { groupAdvantages, policyLosses, referencePolicies } from "./policyLosses.ts"
 
 /** An artefact of a kind of which the compiler knows nothing else. */
 export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown, string>
@@ -228,6 +232,7 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   value: index,
   prompts: index,
   held: index,
+  ptx: fc.boolean(),
   from: index,
   slack: fc.constantFrom(0, 1, 500),
   limits: some({ tokens: fc.constant(1e9), memory: fc.constant(1e12), seconds: fc.constant(3600) }),
@@ -242,8 +247,13 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   }),
   extra: some({
     numPpoEpochs: fc.integer({ min: 1, max: 2 }),
-    cliprange: fc.double({ min: 0.05, max: 1, noNaN: true }),
-    lam: fc.double({ min: 0, max: 1, noNaN: true }),
+    loss: policyLosses.filter(({ objective }) => objective._tag !== "Contrastive"),
+    advantage: some({
+      gamma: fc.double({ min: 0, max: 1, noNaN: true }),
+      lam: fc.double({ min: 0, max: 1, noNaN: true }),
+      valueLam: fc.double({ min: 0, max: 1, noNaN: true })
+    }).map((gae) => new Advantage.Gae(gae)),
+    referencePolicy: referencePolicies,
     whitenAdvantages: fc.boolean(),
     valueLearningRate: rate,
     measureEvery: fc.integer({ min: 1, max: 2 }),
@@ -263,12 +273,21 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   }
   const policy = Ppo.make({
     init: pick(policies, drawn.init),
-    reference: pick(policies, drawn.reference),
+    // With β = 0 there is none: the compiler wants one for a β that it does not know.
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
     reward: pick(own, drawn.reward),
     value: pick(own, drawn.value),
     prompts: pick(shelf.prompts, drawn.prompts),
-    held: pick(shelf.held, drawn.held)
-  }, { ...drawn.training, ...drawn.extra, ...drawn.params, steps: 1, allowance: Kl.mnatsPerSequence(drawn.allowance) })
+    held: pick(shelf.held, drawn.held),
+    ...(drawn.ptx ? { pretraining: pick(shelf.text, drawn.prompts) } : {})
+  }, {
+    ...(drawn.ptx ? { ptxCoef: 2, ptxRatio: 2 } : {}),
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
   policies.push(capped(policy, { index: drawn.from, slack: drawn.slack, limits: drawn.limits }))
 })
 
@@ -482,6 +501,66 @@ const gates: fc.Arbitrary<Step> = fc.record({
   )
 })
 
+const verifiers = fc.constantFrom<ReadonlyArray<Verifier.Verifier>>(
+  [Verifier.format(["the end ."])],
+  [Verifier.keywords(), Verifier.lastNumber({ weight: 0.5 })],
+  [Verifier.finalAnswer("####")]
+)
+
+const grpos: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  /** Of a reward model; without one the verifiers are the reward. */
+  reward: fc.option(index),
+  verifiers,
+  prompts: index,
+  held: index,
+  from: index,
+  slack: fc.constantFrom(0, 500),
+  allowance: fc.integer({ min: 1, max: 40_000 }),
+  training,
+  params: fc.record({
+    learningRate: rate,
+    beta: fc.oneof(fc.constant(0), fc.double({ min: 1e-3, max: 1, noNaN: true })),
+    batchSize,
+    groupSize: fc.integer({ min: 2, max: 3 }),
+    maxNewTokens,
+    measureSamples: fc.integer({ min: 2, max: 4 })
+  }),
+  extra: some({
+    loss: policyLosses,
+    advantage: groupAdvantages,
+    referencePolicy: referencePolicies,
+    numIterations: fc.integer({ min: 1, max: 2 }),
+    dynamicSampling: fc.record({ maxBatches: fc.integer({ min: 1, max: 2 }) }),
+    overlong: fc.record({ share: fc.double({ min: 0.1, max: 1, noNaN: true }) })
+  })
+}).map((drawn) => (shelf) => {
+  const of = stocked(shelf, drawn.family)
+  const policies = onShelf(shelf.policies, of)
+  const own = onShelf(shelf.rewards, of)
+  const reward = drawn.reward === null || own.length === 0 ? undefined : pick(own, drawn.reward)
+  const policy = Grpo.make({
+    init: pick(policies, drawn.init),
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
+    ...(reward === undefined ? {} : { reward }),
+    prompts: pick(shelf.prompts, drawn.prompts),
+    held: pick(shelf.held, drawn.held)
+  }, {
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    ...(reward === undefined ? { verifiers: drawn.verifiers } : {}),
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
+  const { allotted, at } = pick(ancestors(policy), drawn.from)
+  policies.push(
+    Pipeline.cap(policy, { kl: Kl.mnatsPerSequence<number>(allotted + drawn.slack), from: at }) as Policy
+  )
+})
+
 /** Steps by the kind that they make. */
 export const steps = {
   Text: texts,
@@ -492,6 +571,7 @@ export const steps = {
   Policy: fc.oneof(
     { weight: 3, arbitrary: sfts },
     { weight: 3, arbitrary: ppos },
+    { weight: 2, arbitrary: grpos },
     { weight: 2, arbitrary: alignments },
     { weight: 1, arbitrary: gates },
     { weight: 1, arbitrary: merges }
