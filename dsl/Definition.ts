@@ -25,6 +25,10 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
   readonly parent?: string
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
+  /** The wires of one use, where their number is the user's: `models.NAME`, `parts.NAME`. */
+  readonly wiresOf?: (connected: Connected) => Wires
+  /** What can be wrong between valid parameters and what is connected, one sentence each. */
+  readonly mistakes?: (params: Readonly<Record<string, any>>, wires: Connected) => ReadonlyArray<string>
   /** Kind and family of the result. */
   readonly makes: (
     params: Readonly<Record<string, any>>,

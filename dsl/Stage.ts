@@ -7,7 +7,9 @@ import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as CompareFile from "./stages/Compare.ts"
+import * as DistillFile from "./stages/Distill.ts"
 import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -49,6 +51,8 @@ export const Stage = Schema.Union([
   CompareFile.Compare,
   RewardModelingFile.RewardModeling,
   PpoFile.Ppo,
+  DistillFile.Distill,
+  OnPolicyDistillFile.OnPolicyDistill,
   EvaluateFile.Evaluate
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
@@ -90,6 +94,8 @@ export const definitions = {
   Compare: CompareFile.definition,
   RewardModeling: RewardModelingFile.definition,
   Ppo: PpoFile.definition,
+  Distill: DistillFile.definition,
+  OnPolicyDistill: OnPolicyDistillFile.definition,
   Evaluate: EvaluateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 

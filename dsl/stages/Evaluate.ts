@@ -47,6 +47,7 @@ export const definition = {
   schema: Evaluate,
   wires,
   main: "initial",
+  wiresOf,
   makes: () => ({ kind: "Evaluation", family: "" })
 } as const satisfies Definition
 

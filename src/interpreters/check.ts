@@ -6,7 +6,6 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitionOf, Stage } from "../../dsl/Stage.ts"
-import { wiresOf } from "../../dsl/stages/Evaluate.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, spendsKl } from "./limits.ts"
 
@@ -46,7 +45,8 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Sft: () => [],
     Compare: () => [],
     RewardModeling: () => [],
-    Ppo: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
+    Distill: () => [],
+    OnPolicyDistill: ({ steps, warmupSteps }) => XX: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
       ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
       ...(batchSize % numMiniBatches === 0 ? [] : [
         `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
@@ -128,13 +128,14 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(op)
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
-    const spec = op === "Evaluate" ? wiresOf(wires) : definition.wires
+    const spec = definition.wiresOf?.(wires) ?? definition.wires
     const own = Pipeline.paramMistakes(definition, params)
     const decoded = own.length > 0 ? Option.none<Stage>() : Option.some(Pipeline.stageOf(artifact))
     return [
       ...own,
       ...mistakes(op, spec, definition.main, wires),
       ...Option.match(decoded, { onNone: () => [], onSome: (stage) => [...spending(stage), ...within(stage)] }),
+      ...(own.length > 0 ? [] : definition.mistakes?.(params as Readonly<Record<string, unknown>>, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })

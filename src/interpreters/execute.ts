@@ -21,7 +21,9 @@ import type { Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import { compare } from "../stages/compare.ts"
+import { distill } from "../stages/distill.ts"
 import { evaluate } from "../stages/evaluate.ts"
+import { onPolicyDistill } from "../stages/onPolicyDistill.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
@@ -176,6 +178,29 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
               value: yield* weightsOf(wire("value")),
               prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
               held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
+        }),
+        Distill: Effect.fnUntraced(function*(stage) {
+          const { demonstrations, prompts } = wires
+          const student = yield* weightsOf(wire("student"))
+          const answers = demonstrations === undefined
+            ? { prompts: yield* rowsOf(prompts!, "Prompts", student) }
+            : { demonstrations: yield* rowsOf(demonstrations, "Demonstrations", student) }
+          return model(yield* distill(stage, { student, teacher: yield* weightsOf(wire("teacher")), answers }, scope))
+        }),
+        OnPolicyDistill: Effect.fnUntraced(function*(stage) {
+          const { demonstrations } = wires
+          const student = yield* weightsOf(wire("student"))
+          return model(
+            yield* onPolicyDistill(stage, {
+              student,
+              teacher: yield* weightsOf(wire("teacher")),
+              prompts: yield* rowsOf(wire("prompts"), "Prompts", student),
+              held: yield* rowsOf(wire("held"), "Prompts", student),
+              demonstrations: demonstrations === undefined
+                ? undefined
+                : yield* rowsOf(demonstrations, "Demonstrations", student)
             }, scope)
           )
         }),

@@ -184,6 +184,8 @@ export const needs = Effect.fn("needs")(function*<E, R>(
             ] satisfies ReadonlyArray<Work>
           })))
       }),
+      Distill: () => Effect.succeed([]),
+      OnPolicyDistill: () => Effect.succeed([]),
       Ppo: Effect.fnUntraced(function*(stage) {
         const { batchSize, maxNewTokens, measureSamples, numMiniBatches, steps, valueWarmupSteps } = stage
         const policy = yield* open("the policy", "policy", wire("init"), stage)

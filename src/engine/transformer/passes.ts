@@ -21,6 +21,8 @@ export interface Passes {
   /** With `retain` a `backward` may follow. `on` is the same backend in another precision, for comparing. */
   readonly run: (batch: Batch, retain: boolean, head: HeadPasses, on?: Backend) => void
   readonly backward: (head: HeadPasses) => void
+  /** The hidden states [outputs, d] that a head would read of these rows; good until the next call without `retain`. */
+  readonly hidden: (packed: Packed) => Tensor
   /** Whether a retained batch waits for its backward pass. */
   readonly retained: () => boolean
   /** Forgets the retained batch: the parameters have changed under it. */
@@ -119,6 +121,7 @@ export const passes = (
         backward({ ...pass, rotary: rotary.upTo(longest(packed)) }, gradients, at, dFinal, ids, starts, training)
       }
     },
+    hidden: (packed) => run(backend, packed, false).hidden,
     retained: () => retained !== null,
     forget: () => {
       retained = null
