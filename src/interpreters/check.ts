@@ -46,7 +46,9 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Compare: () => [],
     RewardModeling: () => [],
     Distill: () => [],
-    OnPolicyDistill: ({ steps, warmupSteps }) => XX: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
+    OnPolicyDistill: ({ steps, warmupSteps }) =>
+      warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`],
+    Ppo: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
       ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
       ...(batchSize % numMiniBatches === 0 ? [] : [
         `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
