@@ -23,6 +23,9 @@ export type Kind =
   | "Prompts"
   | "Demonstrations"
   | "Preferences"
+  | "Rankings"
+  | "UnpairedPreferences"
+  | "Stepwise"
   | "Completions"
   | "Evaluation"
 

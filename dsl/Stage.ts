@@ -8,6 +8,7 @@ import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as CompareFile from "./stages/Compare.ts"
 import * as DistillFile from "./stages/Distill.ts"
+import * as EnsembleFile from "./stages/Ensemble.ts"
 import * as EvaluateFile from "./stages/Evaluate.ts"
 import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
 import * as PpoFile from "./stages/Ppo.ts"
@@ -25,6 +26,9 @@ export const Kinds = Schema.Literals([
   "Prompts",
   "Demonstrations",
   "Preferences",
+  "Rankings",
+  "UnpairedPreferences",
+  "Stepwise",
   "Completions",
   "Evaluation"
 ])
@@ -50,6 +54,7 @@ export const Stage = Schema.Union([
   SftFile.Sft,
   CompareFile.Compare,
   RewardModelingFile.RewardModeling,
+  EnsembleFile.Ensemble,
   PpoFile.Ppo,
   DistillFile.Distill,
   OnPolicyDistillFile.OnPolicyDistill,
@@ -93,6 +98,7 @@ export const definitions = {
   Sft: SftFile.definition,
   Compare: CompareFile.definition,
   RewardModeling: RewardModelingFile.definition,
+  Ensemble: EnsembleFile.definition,
   Ppo: PpoFile.definition,
   Distill: DistillFile.definition,
   OnPolicyDistill: OnPolicyDistillFile.definition,

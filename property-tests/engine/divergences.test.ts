@@ -18,7 +18,7 @@ const logitsOf = (policy: ReturnType<typeof randomPolicy>) => Float64Array.from(
 /** Probability of every completion, prompts one after the other and equally likely. */
 const weightsOf = (of: World, policy: ReturnType<typeof randomPolicy>): Float64Array =>
   Float64Array.from(
-    logDistribution(of, policy).flatMap((table) => [...table.map((x) => Math.exp(x) / of.prompts.length)])
+    logDistribution(of, policy).flatMap((table) => Array.from(table, (x) => Math.exp(x) / of.prompts.length))
   )
 
 describe("divergences on the tabular engine", () => {

@@ -3,7 +3,15 @@ import { Context } from "effect"
 import type { Origin } from "../../dsl/Source.ts"
 import type { BadData } from "./badData.ts"
 import type { Chat } from "./formats.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import type {
+  DemonstrationRow,
+  PreferenceRow,
+  PromptRow,
+  RankingRow,
+  StepwiseRow,
+  TextRow,
+  UnpairedRow
+} from "./rows.ts"
 
 /** A loaded data set. */
 export type Dataset =
@@ -16,6 +24,9 @@ export type Dataset =
   | { readonly role: "Prompts"; readonly rows: ReadonlyArray<PromptRow> }
   | { readonly role: "Demonstrations"; readonly rows: ReadonlyArray<DemonstrationRow> }
   | { readonly role: "Preferences"; readonly rows: ReadonlyArray<PreferenceRow> }
+  | { readonly role: "Rankings"; readonly rows: ReadonlyArray<RankingRow> }
+  | { readonly role: "UnpairedPreferences"; readonly rows: ReadonlyArray<UnpairedRow> }
+  | { readonly role: "Stepwise"; readonly rows: ReadonlyArray<StepwiseRow> }
 
 export type Role = Dataset["role"]
 

@@ -8,7 +8,7 @@ import type { Codec, Row } from "../engine/engine.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
 
 /** What the rows are for: named in errors. */
-interface For {
+export interface For {
   readonly stage: string
   readonly codec: Codec
   /** Longest prompt + completion the model takes, tokens. */
@@ -22,7 +22,7 @@ export interface Pair {
   readonly margin: number
 }
 
-const encodeAll = <A, B>(
+export const encodeAll = <A, B>(
   { context, stage }: For,
   rows: ReadonlyArray<A>,
   encode: (row: A) => B,
@@ -56,9 +56,9 @@ const encodeAll = <A, B>(
     return encoded
   })
 
-const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
+export const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
 
-const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => ({
+export const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => ({
   prompt: codec.encodePrompt(prompt),
   completion: codec.encodeCompletion(completion, { end })
 })

@@ -13,7 +13,9 @@ export interface Message {
 /** Renders a conversation as text, as the model's chat template does. */
 export type Chat = (messages: ReadonlyArray<Message>) => string
 
-export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages"
+export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages" | Judged
+/** Of rows whose answers are judged one by one (`judged.ts`). */
+type Judged = "completions" | "scores" | "label" | "labels"
 
 export interface Format {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
@@ -42,6 +44,14 @@ const at = (row: Json, field: Field, format: Format): unknown => {
     (value, step) => isObject(value) && Object.hasOwn(value, step) ? value[step] : undefined,
     row
   )
+}
+
+export const valueAt = at
+
+/** The `prompt` of a row as text. */
+export const promptText = (row: Json, format: Format): string | Unfit => {
+  const made = at(row, "prompt", format) === undefined ? missing(row, "prompt", format) : promptRow(row, format)
+  return isUnfit(made) ? made : made.prompt
 }
 
 const isMessages = (value: unknown): value is ReadonlyArray<Message> =>

@@ -12,7 +12,16 @@ import {
   type Unfit,
   unfit
 } from "./formats.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import { rankingRow, stepwiseRow, unpairedRow } from "./judged.ts"
+import type {
+  DemonstrationRow,
+  PreferenceRow,
+  PromptRow,
+  RankingRow,
+  StepwiseRow,
+  TextRow,
+  UnpairedRow
+} from "./rows.ts"
 
 /** Reads users' data: `.jsonl` (one object a line) and `.txt` (one text a line), either of them gzipped. */
 export interface Options extends Format {
@@ -139,3 +148,12 @@ export const demonstrations: Read<DemonstrationRow> = rowsOf(demonstrationRow, p
 
 /** Preference: `chosen` and `rejected`, with an explicit or implicit prompt. */
 export const preferences: Read<PreferenceRow> = rowsOf(preferenceRow, pairsNeedJson)
+
+/** Rankings: `prompt` and `completions`, best first or with `scores`. */
+export const rankings: Read<RankingRow> = rowsOf(rankingRow, pairsNeedJson)
+
+/** Unpaired preference: `prompt`, `completion` and `label`. */
+export const unpairedPreferences: Read<UnpairedRow> = rowsOf(unpairedRow, pairsNeedJson)
+
+/** Stepwise supervision: `prompt`, `completions` and `labels`. */
+export const stepwise: Read<StepwiseRow> = rowsOf(stepwiseRow, pairsNeedJson)

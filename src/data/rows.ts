@@ -16,6 +16,28 @@ export interface DemonstrationRow {
   readonly completion: string
 }
 
+/** Several answers to one prompt, the better ones first. */
+export interface RankingRow {
+  readonly prompt: string
+  readonly completions: ReadonlyArray<string>
+  /** The place of each completion, from 1, in rising order; equal places tie. */
+  readonly ranks: ReadonlyArray<number>
+}
+
+/** An answer that is right or wrong, good or bad: TRL's "unpaired preference". */
+export interface UnpairedRow {
+  readonly prompt: string
+  readonly completion: string
+  readonly label: boolean
+}
+
+/** An answer in steps: TRL's "stepwise supervision". Labels are right or wrong, or 1, 0 (neutral) and −1. */
+export interface StepwiseRow {
+  readonly prompt: string
+  readonly completions: ReadonlyArray<string>
+  readonly labels: ReadonlyArray<boolean | number>
+}
+
 /** Two answers to one prompt, the better one first: TRL's "preference". */
 export interface PreferenceRow {
   readonly prompt: string

@@ -6,6 +6,8 @@
  * Everything here is synchronous and plain: Effect stops at the training step.
  */
 
+import type { Ensemble } from "./ensemble.ts"
+
 /**
  * In what the factors of matrix products are rounded before they are multiplied: not at all, or to bfloat16 (8 bits of
  * mantissa). Weights, gradients, optimiser state and sums are float32 in both.
@@ -108,6 +110,8 @@ export interface Weights {
   readonly tensors: Tensors
   /** File name → contents, e.g. `tokenizer.json`; the same in every checkpoint of a family. */
   readonly tokenizer: ReadonlyMap<string, string>
+  /** Reward models that are read as one, in place of tensors. */
+  readonly ensemble?: Ensemble
 }
 
 /** Optimiser moments and the number of updates made: with the weights, all that resuming needs. */

@@ -45,6 +45,7 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Sft: () => [],
     Compare: () => [],
     RewardModeling: () => [],
+    Ensemble: () => [],
     Distill: () => [],
     OnPolicyDistill: ({ steps, warmupSteps }) =>
       warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`],
@@ -83,6 +84,11 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
     found.push(
       "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
     )
+  }
+  for (const [wire, of] of Object.entries(wires)) {
+    if (initialOf(of).node.op === "Ensemble" && !/^(?:reward|of|members\.\d+)$/u.test(wire)) {
+      found.push(`${wire} is an ensemble, which has no weights to start from: connect one of its members`)
+    }
   }
   if (op === "Evaluate") {
     const trained = new Set(

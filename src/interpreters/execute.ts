@@ -18,6 +18,7 @@ import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { ensembleOf } from "../engine/ensemble.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import { compare } from "../stages/compare.ts"
@@ -75,7 +76,7 @@ const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: strin
     .map(({ name, of }) => [name, of])
 
 /** Operations that make nothing of their own. */
-const transparent = new Set(["Cap", "Input", "Source", "Checkpoint"])
+const transparent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
 
 /** Whether the store has what a node of the pipeline `root` makes. */
 export const finishedIn = (root: Artifact.Any) => {
@@ -165,8 +166,13 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
         }),
         RewardModeling: Effect.fnUntraced(function*(stage) {
           const init = yield* weightsOf(wire("init"))
-          const preferences = yield* rowsOf(wire("preferences"), "Preferences", init)
+          const preferences = yield* dataOf(wire("preferences"), wire("preferences").node.kind as Role, init)
           return model(yield* rewardModeling(stage, { init, preferences }, scope))
+        }),
+        Ensemble: Effect.fnUntraced(function*({ rule }) {
+          const members: Array<Weights> = []
+          for (let i = 0; i < Object.keys(wires).length; i++) members.push(yield* weightsOf(wire(`members.${i}`)))
+          return model(ensembleOf(members, rule))
         }),
         Ppo: Effect.fnUntraced(function*(stage) {
           const init = yield* weightsOf(wire("init"))

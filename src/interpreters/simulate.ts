@@ -13,16 +13,19 @@ import { label } from "../../dsl/Render.ts"
 import { Datasets } from "../data/dataset.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { ensembleOf, type EnsembleRule } from "../engine/ensemble.ts"
 import { language } from "../engine/tabular/checkpoint.ts"
 import * as data from "../engine/tabular/data.ts"
-import { expectedReward, kl, logDistribution, optimum, rewardTable, scoreTable } from "../engine/tabular/exact.ts"
+import * as judged from "../engine/tabular/judgedData.ts"
+import { expectedReward, kl, logDistribution, optimum, rewardTable } from "../engine/tabular/exact.ts"
+import { rewardOf } from "../engine/tabular/scores.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
 import { type World, world as makeWorld } from "../engine/tabular/world.ts"
 import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
-import { Store } from "../store/store.ts"
+import { Store, type StoreError } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, keyOf } from "./execute.ts"
 import { initialOf, limitsIn, spendsKl } from "./limits.ts"
@@ -77,6 +80,12 @@ const datasets = (world: World) =>
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
+          case "Rankings":
+            return { role, rows: judged.rankings(world, options) }
+          case "UnpairedPreferences":
+            return { role, rows: judged.unpaired(world, options) }
+          case "Stepwise":
+            return { role, rows: judged.stepwise(world, options) }
         }
       })
   })
@@ -145,13 +154,22 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
       artifact.node.op === "Checkpoint"
         ? Effect.succeed(true)
         : store.has(keyOf(artifact, limits(artifact)), label(artifact))
-    const weightsOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
-      const of = initialOf(artifact)
-      if (of.node.op === "Checkpoint") return language(world)
-      const found = yield* store.find(keyOf(of, limits(of)), label(of))
-      if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
-      throw new Error(`${label(of)} made no model`)
-    })
+    const weightsOf: (artifact: Artifact.Any) => Effect.Effect<Weights, StoreError> = Effect.fnUntraced(
+      function*(artifact) {
+        const of = initialOf(artifact)
+        if (of.node.op === "Checkpoint") return language(world)
+        if (of.node.op === "Ensemble") {
+          const { rule } = of.node.params as { readonly rule: EnsembleRule }
+          const { wires } = of.node
+          const members: Array<Weights> = []
+          for (let i = 0; i < Object.keys(wires).length; i++) members.push(yield* weightsOf(wires[`members.${i}`]!))
+          return ensembleOf(members, rule)
+        }
+        const found = yield* store.find(keyOf(of, limits(of)), label(of))
+        if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
+        throw new Error(`${label(of)} made no model`)
+      }
+    )
     const policies: Array<ExactPolicy> = []
     for (const artifact of Artifact.lineage(root)) {
       const { kind, op, params, wires } = artifact.node
@@ -167,7 +185,7 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
       const { reference: anchor, reward: scorer } = wires
       if (spendsKl(artifact) && beta !== undefined && beta > 0 && anchor !== undefined && scorer !== undefined) {
         const reference = logDistribution(world, yield* weightsOf(anchor))
-        const reward = scoreTable(world, yield* weightsOf(scorer))
+        const reward = rewardOf(world, yield* weightsOf(scorer))
         const { kl: klBest, logps } = optimum(reference, reward, beta)
         best = {
           kl: klBest.mean,

@@ -16,7 +16,17 @@ import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
 const NodeFile = Schema.Struct({
   keel: Schema.Literal(1),
   key: Schema.String,
-  made: Schema.Literals(["Model", "Report", "Text", "Prompts", "Demonstrations", "Preferences"])
+  made: Schema.Literals([
+    "Model",
+    "Report",
+    "Text",
+    "Prompts",
+    "Demonstrations",
+    "Preferences",
+    "Rankings",
+    "UnpairedPreferences",
+    "Stepwise"
+  ])
 })
 
 const StateFile = Schema.Struct({

@@ -1,5 +1,11 @@
-"""TRL's own generalised Jensen-Shannon loss, in double precision: values and gradients of small random logits, as JSON on stdout."""
+"""TRL's own generalised Jensen-Shannon loss, in double precision: values and gradients of small random logits, as JSON on stdout.
+
+    python3 property-tests/losses/trl/distill.py > property-tests/golden/trl-distill.json
+"""
 import json
+import os
+
+os.environ.update(TRL_EXPERIMENTAL_SILENCE="1", TRANSFORMERS_VERBOSITY="error")
 
 import torch
 from trl.experimental.gkd import GKDTrainer

@@ -2,6 +2,7 @@ import { distribution, draw } from "../../sampling/draw.ts"
 import { stream } from "../../sampling/random.ts"
 import type { Engine, Model, Policy, Sampled, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
+import { read } from "../processReward.ts"
 import { checkWorld, policyWeights, scorerWeights, tensorOf, uniform } from "./checkpoint.ts"
 import { codecOf } from "./codec.ts"
 import type { Parameters } from "./parameters.ts"
@@ -28,7 +29,7 @@ export const tabular = (world: World): Engine => ({
     return codecOf(world)
   },
   policy: (weights) => policy(world, weights),
-  scorer: (weights) => scorer(world, weights)
+  scorer: (weights) => read(weights, (own) => scorer(world, own))
 })
 
 const model = (world: World, table: Parameters, weights: () => Weights): Model => ({
