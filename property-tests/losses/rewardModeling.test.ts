@@ -83,9 +83,10 @@ describe("TRL's reward losses", () => {
       // Position t is the state after token t of prompt + completion, from the last prompt token on.
       const seen = one.logits.slice(prompt.length - 1)
       const own = lossOf(Float64Array.from(seen, ([wrong, right]) => right - wrong), offsetsOf(rows, 0))
-      assert.closeTo(own.loss, one.loss, 1e-12)
-      assertClose(own.gradient, one.gradient.slice(prompt.length - 1).map(([, right]) => right), 1e-12)
-      assertClose(own.gradient, one.gradient.slice(prompt.length - 1).map(([wrong]) => -wrong), 1e-12)
+      // transformers computes this loss in float32.
+      assert.closeTo(own.loss, one.loss, 1e-6)
+      assertClose(own.gradient, one.gradient.slice(prompt.length - 1).map(([, right]) => right), 1e-6)
+      assertClose(own.gradient, one.gradient.slice(prompt.length - 1).map(([wrong]) => -wrong), 1e-6)
     }
   })
 

@@ -22,6 +22,15 @@ export interface Pair {
   readonly margin: number
 }
 
+/** Thrown while a row is encoded: it can be, and is not what is wanted. */
+export class Unfit extends Error {
+  readonly remedy: string
+  constructor(problem: string, remedy: string) {
+    super(problem)
+    this.remedy = remedy
+  }
+}
+
 export const encodeAll = <A, B>(
   { context, stage }: For,
   rows: ReadonlyArray<A>,
@@ -37,7 +46,7 @@ export const encodeAll = <A, B>(
       const one = yield* Effect.try({
         try: () => encode(row),
         catch: (error) =>
-          unusable(
+          error instanceof Unfit ? unusable(`row ${i + 1}: ${error.message}`, error.remedy) : unusable(
             `row ${i + 1} cannot be encoded: ${error instanceof Error ? error.message : String(error)}`,
             "Use text that the model's tokenizer knows."
           )

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Row } from "../engine/engine.ts"
-import { answer, encodeAll, type For, lengthOf } from "./encode.ts"
+import { answer, encodeAll, type For, lengthOf, Unfit } from "./encode.ts"
 import type { RankingRow, StepwiseRow, UnpairedRow } from "./rows.ts"
 
 /** The answers to one prompt, in rising rank. */
@@ -57,7 +57,7 @@ export const encodeSteps = Effect.fnUntraced(function*(
   if (separator !== "" && after.length === 0) return yield* unusable
   const labelOf = (label: boolean | number): number => {
     if (scale === "ternary") return label === true ? 1 : label === false ? -1 : label
-    if (label === -1) throw new Error('a step is labelled −1: take labels "ternary"')
+    if (label === -1) throw new Unfit("a step is labelled −1", 'Take labels "ternary", or label steps true and false.')
     return Number(label)
   }
   return yield* encodeAll(use, rows, ({ completions, labels, prompt }): Steps => {
@@ -65,7 +65,7 @@ export const encodeSteps = Effect.fnUntraced(function*(
     const ends: Array<number> = []
     for (const step of completions) {
       ids.push(...use.codec.encodeCompletion(step, { end: false }), ...after)
-      if (ids.length === (ends.at(-1) ?? -1) + 1) throw new Error("a step has no tokens")
+      if (ids.length === (ends.at(-1) ?? -1) + 1) throw new Unfit("a step has no tokens", "Leave empty steps out.")
       ends.push(ids.length - 1)
     }
     return {

@@ -10,10 +10,21 @@ export interface PromptRow {
   readonly prompt: string
 }
 
+/** One turn of an assistant: what has come since its last turn, rendered, and what it says. */
+export interface Turn {
+  readonly context: string
+  readonly answer: string
+}
+
 /** A prompt and an answer to imitate: TRL's "prompt-completion". */
 export interface DemonstrationRow {
   readonly prompt: string
   readonly completion: string
+  /**
+   * Every turn of the assistant, when it is a conversation; the last one is `completion`. Null when the chat template rewrites earlier
+   * turns, so that where they end cannot be told.
+   */
+  readonly turns?: ReadonlyArray<Turn> | null
 }
 
 /** Several answers to one prompt, the better ones first. */
