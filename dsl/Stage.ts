@@ -19,6 +19,9 @@ import * as GateFile from "./stages/Gate.ts"
 import * as MixFile from "./stages/Mix.ts"
 import * as PairFile from "./stages/Pair.ts"
 import * as GrpoFile from "./stages/Grpo.ts"
+import * as DistillFile from "./stages/Distill.ts"
+import * as EnsembleFile from "./stages/Ensemble.ts"
+import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -39,6 +42,9 @@ export const Kinds = Schema.Literals([
   "Demonstrations",
   "Preferences",
   "UnpairedPreferences",
+  "Rankings",
+  "UnpairedPreferences",
+  "Stepwise",
   "Completions",
   "ScoredCompletions",
   "Evaluation"
@@ -65,6 +71,7 @@ export const Stage = Schema.Union([
   SftFile.Sft,
   CompareFile.Compare,
   RewardModelingFile.RewardModeling,
+  EnsembleFile.Ensemble,
   PpoFile.Ppo,
   MergeFile.Merge,
   DpoFile.Dpo,
@@ -81,7 +88,9 @@ export const Stage = Schema.Union([
   DeduplicateFile.Deduplicate,
   DecontaminateFile.Decontaminate,
   GateFile.Gate,
-  GrpoFile.Grpo
+  GrpoFile.Grpo,
+  DistillFile.Distill,
+  OnPolicyDistillFile.OnPolicyDistill
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
 
@@ -121,6 +130,7 @@ export const definitions = {
   Sft: SftFile.definition,
   Compare: CompareFile.definition,
   RewardModeling: RewardModelingFile.definition,
+  Ensemble: EnsembleFile.definition,
   Ppo: PpoFile.definition,
   Merge: MergeFile.definition,
   Dpo: DpoFile.definition,
@@ -137,7 +147,9 @@ export const definitions = {
   Deduplicate: DeduplicateFile.definition,
   Decontaminate: DecontaminateFile.definition,
   Gate: GateFile.definition,
-  Grpo: GrpoFile.definition
+  Grpo: GrpoFile.definition,
+  Distill: DistillFile.definition,
+  OnPolicyDistill: OnPolicyDistillFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
 export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)

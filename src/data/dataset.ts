@@ -8,7 +8,9 @@ import type {
   DemonstrationRow,
   PreferenceRow,
   PromptRow,
+  RankingRow,
   ScoredRow,
+  StepwiseRow,
   TextRow,
   UnpairedPreferenceRow
 } from "./rows.ts"
@@ -27,6 +29,8 @@ export type Dataset =
   | { readonly role: "UnpairedPreferences"; readonly rows: ReadonlyArray<UnpairedPreferenceRow> }
   | { readonly role: "Completions"; readonly rows: ReadonlyArray<CompletionRow> }
   | { readonly role: "ScoredCompletions"; readonly rows: ReadonlyArray<ScoredRow> }
+  | { readonly role: "Rankings"; readonly rows: ReadonlyArray<RankingRow> }
+  | { readonly role: "Stepwise"; readonly rows: ReadonlyArray<StepwiseRow> }
 
 /** Those that a `Source` can have; the others are made by stages alone. */
 export type Role = Exclude<Dataset["role"], "Completions" | "ScoredCompletions">

@@ -12,12 +12,38 @@ export interface PromptRow {
   readonly answer?: string
 }
 
+/** One turn of an assistant: what has come since its last turn, rendered, and what it says. */
+export interface Turn {
+  readonly context: string
+  readonly answer: string
+}
+
 /** A prompt and an answer to imitate: TRL's "prompt-completion". */
 export interface DemonstrationRow {
   readonly prompt: string
   readonly completion: string
   /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
   readonly ended?: boolean
+  /**
+   * Every turn of the assistant, when it is a conversation; the last one is `completion`. Null when the chat template rewrites earlier
+   * turns, so that where they end cannot be told.
+   */
+  readonly turns?: ReadonlyArray<Turn> | null
+}
+
+/** Several answers to one prompt, the better ones first. */
+export interface RankingRow {
+  readonly prompt: string
+  readonly completions: ReadonlyArray<string>
+  /** The place of each completion, from 1, in rising order; equal places tie. */
+  readonly ranks: ReadonlyArray<number>
+}
+
+/** An answer in steps: TRL's "stepwise supervision". Labels are right or wrong, or 1, 0 (neutral) and −1. */
+export interface StepwiseRow {
+  readonly prompt: string
+  readonly completions: ReadonlyArray<string>
+  readonly labels: ReadonlyArray<boolean | number>
 }
 
 /** Two answers to one prompt, the better one first: TRL's "preference". */
@@ -51,6 +77,7 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
       ...(ended === undefined ? {} : { ended: ended[side] })
     }))
   )
+
 /** What a policy wrote to a prompt. */
 export interface CompletionRow extends PromptRow {
   readonly completion: string
@@ -65,14 +92,29 @@ export interface ScoredRow extends CompletionRow {
   readonly score: number
 }
 
-export type AnyRow = TextRow | PromptRow | DemonstrationRow | PreferenceRow | CompletionRow | ScoredRow
+export type AnyRow =
+  | TextRow
+  | PromptRow
+  | DemonstrationRow
+  | PreferenceRow
+  | UnpairedPreferenceRow
+  | RankingRow
+  | StepwiseRow
+  | CompletionRow
+  | ScoredRow
 
 /** What a row is about; of plain text, all of it. */
 export const promptOf = (row: AnyRow): string => "prompt" in row ? row.prompt : row.text
 
 /** What is written in a row: its answers, or the prompt or text itself when it has none. */
 export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
-  "completion" in row ? [row.completion] : "chosen" in row ? [row.chosen, row.rejected] : [promptOf(row)]
+  "completion" in row
+    ? [row.completion]
+    : "chosen" in row
+    ? [row.chosen, row.rejected]
+    : "completions" in row
+    ? row.completions
+    : [promptOf(row)]
 
 /** The same text up to case and white space. */
 export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()

@@ -67,7 +67,11 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Split: () => [],
     Deduplicate: () => [],
     Decontaminate: () => [],
-    Gate: () => []
+    Gate: () => [],
+    Ensemble: () => [],
+    Distill: () => [],
+    OnPolicyDistill: ({ steps, warmupSteps }) =>
+      warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]
   })
 
 /** What every stage that spends KL can have wrong. */
@@ -106,6 +110,11 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
     found.push(
       "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
     )
+  }
+  for (const [wire, of] of Object.entries(wires)) {
+    if (initialOf(of).node.op === "Ensemble" && !/^(?:reward|of|members\.\d+)$/u.test(wire)) {
+      found.push(`${wire} is an ensemble, which has no weights to start from: connect one of its members`)
+    }
   }
   if (op === "Merge") found.push(...mergeMistakes(Pipeline.stageOf(artifact) as Merge, wires))
   if (op === "Evaluate" || op === "Gate") {

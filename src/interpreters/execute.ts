@@ -27,6 +27,7 @@ import type { Chat } from "../data/formats.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { ensembleOf } from "../engine/ensemble.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import { bestOfN } from "../stages/bestOfN.ts"
@@ -39,6 +40,8 @@ import { evaluate } from "../stages/evaluate.ts"
 import { gate } from "../stages/gate.ts"
 import { pair } from "../stages/pair.ts"
 import { grpo } from "../stages/grpo.ts"
+import { distill } from "../stages/distill.ts"
+import { onPolicyDistill } from "../stages/onPolicyDistill.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
@@ -97,7 +100,7 @@ const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: strin
     .map(({ name, of }) => [name, of])
 
 /** Operations that make nothing of their own. */
-const transparent = new Set(["Cap", "Input", "Source", "Checkpoint"])
+const transparent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
 
 /** Whether the store has what a node of the pipeline `root` makes. */
 export const finishedIn = (root: Artifact.Any) => {
@@ -238,8 +241,13 @@ export const execute: (
         }),
         RewardModeling: Effect.fnUntraced(function*(stage) {
           const init = yield* weightsOf(wire("init"))
-          const preferences = yield* rowsOf(wire("preferences"), "Preferences", init)
+          const preferences = yield* dataOf(wire("preferences"), wire("preferences").node.kind as Dataset["role"], init)
           return model(yield* rewardModeling(stage, { init, preferences }, scope))
+        }),
+        Ensemble: Effect.fnUntraced(function*({ rule }) {
+          const members: Array<Weights> = []
+          for (let i = 0; i < Object.keys(wires).length; i++) members.push(yield* weightsOf(wire(`members.${i}`)))
+          return model(ensembleOf(members, rule))
         }),
         Ppo: Effect.fnUntraced(function*(stage) {
           const init = yield* weightsOf(wire("init"))
@@ -306,6 +314,29 @@ export const execute: (
                 ? unpaired(yield* rowsOf(wire("preferences"), "Preferences", init))
                 : yield* rowsOf(wire("preferences"), "UnpairedPreferences", init),
               held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
+        }),
+        Distill: Effect.fnUntraced(function*(stage) {
+          const { demonstrations, prompts } = wires
+          const student = yield* weightsOf(wire("student"))
+          const answers = demonstrations === undefined
+            ? { prompts: yield* rowsOf(prompts!, "Prompts", student) }
+            : { demonstrations: yield* rowsOf(demonstrations, "Demonstrations", student) }
+          return model(yield* distill(stage, { student, teacher: yield* weightsOf(wire("teacher")), answers }, scope))
+        }),
+        OnPolicyDistill: Effect.fnUntraced(function*(stage) {
+          const { demonstrations } = wires
+          const student = yield* weightsOf(wire("student"))
+          return model(
+            yield* onPolicyDistill(stage, {
+              student,
+              teacher: yield* weightsOf(wire("teacher")),
+              prompts: yield* rowsOf(wire("prompts"), "Prompts", student),
+              held: yield* rowsOf(wire("held"), "Prompts", student),
+              demonstrations: demonstrations === undefined
+                ? undefined
+                : yield* rowsOf(demonstrations, "Demonstrations", student)
             }, scope)
           )
         }),

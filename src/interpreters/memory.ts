@@ -221,7 +221,8 @@ export const needs = Effect.fn("needs")(function*<E, R>(
       }),
       RewardModeling: Effect.fnUntraced(function*(stage) {
         const by = yield* use(wire("init"))
-        const found = yield* rowsOf(wire("preferences"), "Preferences", by.codec.chat)
+        const paired = wire("preferences").node.kind === "Preferences"
+        const found = paired ? yield* rowsOf(wire("preferences"), "Preferences", by.codec.chat) : null
         const pairs = found === null
           ? Array.from({ length: stage.batchSize }, () => ({ chosen: shortest, rejected: shortest }))
           : yield* encodePairs(by, first(found.rows, stage.batchSize))
@@ -263,6 +264,9 @@ export const needs = Effect.fn("needs")(function*<E, R>(
             ] satisfies ReadonlyArray<Work>
           })))
       }),
+      Ensemble: () => Effect.succeed([]),
+      Distill: () => Effect.succeed([]),
+      OnPolicyDistill: () => Effect.succeed([]),
       Dpo: Effect.fnUntraced(function*(stage) {
         const by = yield* use(wire("init"))
         const found = yield* rowsOf(wire("preferences"), "Preferences", by.codec.chat)

@@ -15,16 +15,19 @@ import { Datasets } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { ensembleOf, type EnsembleRule } from "../engine/ensemble.ts"
 import { language } from "../engine/tabular/checkpoint.ts"
 import * as data from "../engine/tabular/data.ts"
-import { expectedReward, kl, logDistribution, optimum, rewardTable, scoreTable } from "../engine/tabular/exact.ts"
+import * as judged from "../engine/tabular/judgedData.ts"
+import { expectedReward, kl, logDistribution, optimum, rewardTable } from "../engine/tabular/exact.ts"
+import { rewardOf } from "../engine/tabular/scores.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
 import { type World, world as makeWorld } from "../engine/tabular/world.ts"
 import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
-import { Store } from "../store/store.ts"
+import { Store, type StoreError } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, type ExecuteError, keyOf } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
@@ -84,6 +87,10 @@ const datasets = (world: World) =>
             return { role, rows: data.preferences(world, options) }
           case "UnpairedPreferences":
             return { role, rows: unpaired(data.preferences(world, { ...options, count: Math.ceil(count / 2) })) }
+          case "Rankings":
+            return { role, rows: judged.rankings(world, options) }
+          case "Stepwise":
+            return { role, rows: judged.stepwise(world, options) }
         }
       })
   })
@@ -155,13 +162,22 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
       artifact.node.op === "Checkpoint"
         ? Effect.succeed(true)
         : store.has(keyOf(artifact, limits(artifact)), label(artifact))
-    const weightsOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
-      const of = initialOf(artifact)
-      if (of.node.op === "Checkpoint") return language(world)
-      const found = yield* store.find(keyOf(of, limits(of)), label(of))
-      if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
-      throw new Error(`${label(of)} made no model`)
-    })
+    const weightsOf: (artifact: Artifact.Any) => Effect.Effect<Weights, StoreError> = Effect.fnUntraced(
+      function*(artifact) {
+        const of = initialOf(artifact)
+        if (of.node.op === "Checkpoint") return language(world)
+        if (of.node.op === "Ensemble") {
+          const { rule } = of.node.params as { readonly rule: EnsembleRule }
+          const { wires } = of.node
+          const members: Array<Weights> = []
+          for (let i = 0; i < Object.keys(wires).length; i++) members.push(yield* weightsOf(wires[`members.${i}`]!))
+          return ensembleOf(members, rule)
+        }
+        const found = yield* store.find(keyOf(of, limits(of)), label(of))
+        if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
+        throw new Error(`${label(of)} made no model`)
+      }
+    )
     const policies: Array<ExactPolicy> = []
     for (const artifact of Artifact.lineage(root)) {
       const { kind, op, params, wires } = artifact.node
@@ -185,7 +201,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
         const reference = logDistribution(world, yield* weightsOf(anchor))
         const scores = scorer === undefined
           ? gold.map((of) => of.map(() => 0))
-          : scoreTable(world, yield* weightsOf(scorer))
+          : rewardOf(world, yield* weightsOf(scorer))
         const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
         const passes = rewardTable(world, (prompt, completion) => passing(prompt, completion) ? verified : 0)
         const reward = scores.map((of, p) => of.map((score, n) => score + passes[p]![n]!))

@@ -26,7 +26,9 @@ const NodeFile = Schema.Struct({
     "Preferences",
     "UnpairedPreferences",
     "Completions",
-    "ScoredCompletions"
+    "ScoredCompletions",
+    "Rankings",
+    "Stepwise"
   ])
 })
 

@@ -23,6 +23,8 @@ export interface Passes {
   readonly backward: (head: HeadPasses) => void
   /** Forward and backward pass of one part of the batch after the other; `between` comes after a part's forward pass. */
   readonly learn: (batch: Batch, head: HeadPasses, between: (packed: Packed) => void) => void
+  /** The hidden states [outputs, d] that a head would read of these rows; good until the next call without `retain`. */
+  readonly hidden: (packed: Packed) => Tensor
   /** Whether a retained batch waits for its backward pass. */
   readonly retained: () => boolean
   /** Forgets the retained batch: the parameters have changed under it. */
@@ -133,6 +135,7 @@ export const passes = (
         back(done, packed, head)
       }
     },
+    hidden: (packed) => run(backend, packed, false).hidden,
     retained: () => retained !== null,
     forget: () => {
       retained = null
