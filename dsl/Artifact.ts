@@ -25,7 +25,11 @@ export type Kind =
   | "Prompts"
   | "Demonstrations"
   | "Preferences"
+  | "Rankings"
+  | "UnpairedPreferences"
+  | "Stepwise"
   | "Completions"
+  | "ScoredCompletions"
   | "Evaluation"
 
 /** Kinds that hold weights, and so belong to a family and share its tokenizer. */

@@ -19,10 +19,14 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
   readonly op: Op
   readonly schema: Params & Schema.Codec<any, any>
   readonly wires: S
+  /** The wires of one use, where they depend on it. */
+  readonly wiresOf?: (connected: Connected, params: Readonly<Record<string, any>>) => Wires
   /** The wire whose family the operation works in; `""` when it has none. */
   readonly main: string
   /** The wire that the weights of the result come from: the way of a model back to its initial model. */
   readonly parent?: string
+  /** All such wires, where the weights come from several models; some may be open. */
+  readonly parents?: (connected: Connected) => ReadonlyArray<string>
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
   /** What can be wrong between valid parameters and what is connected, one sentence each. */

@@ -148,6 +148,66 @@ export const runnable = <P extends Artifact.Any>(pipeline: P & Runnable<P>): P =
 
 export type { BudgetExceeded, KlBudgetExceeded }
 
+// ── rounds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a round sees of the one before: how much KL was allotted up to there is no literal any more. */
+type Previous<S extends Artifact.Any> = Artifact.Artifact<
+  Artifact.KindOf<S> extends "BaseModel" | "Policy" ? "BaseModel" | "Policy" : Artifact.KindOf<S>,
+  Artifact.FamilyOf<S>,
+  never,
+  never,
+  number,
+  never
+>
+
+type Round<S extends Artifact.Any> = Artifact.Artifact<
+  Artifact.KindOf<Previous<S>>,
+  Artifact.FamilyOf<S>,
+  string,
+  Dimension,
+  number,
+  unknown
+>
+
+type Rounds<S extends Artifact.Any, R extends Artifact.Any> = Artifact.Artifact<
+  Artifact.KindOf<R>,
+  Artifact.FamilyOf<R>,
+  Artifact.OpenOf<R | S>,
+  Artifact.UncappedOf<R | S>,
+  Artifact.AllottedOf<R>,
+  Artifact.ErrorOf<R | S>
+>
+
+/**
+ * Rounds, unrolled: `body(previous, round, earlier)` for each of `count` ≥ 1 rounds, the first being round 1 with `start` before it. Returns what
+ * every round made. Nothing is added to the graph but what the bodies add to it: a body that trains on from `previous` makes a
+ * chain, one that restarts from a base model with samples of `previous` (Llama 2 and 3.1) makes nodes whose weights come from the
+ * base and whose data come from the round before. `earlier` is everything before this round, `start` first and `previous` last.
+ *
+ * Branches need no operator: two stages on one variable are two branches, and a stage that takes both joins them.
+ *
+ * KL allotted: the body's own when it restarts (a literal stays one), `number` when it goes on from `previous`, which `check` adds up.
+ */
+export const rounds = <S extends Artifact.Any, R extends Round<S>>(
+  start: S,
+  count: number,
+  body: (previous: Previous<S>, round: number, earlier: ReadonlyArray<Previous<S>>) => R
+): ReadonlyArray<Rounds<S, R>> => {
+  if (!(Number.isInteger(count) && count >= 1)) throw new RangeError(`rounds: 1 or more, not ${count}`)
+  const made: Array<Artifact.Any> = [start]
+  for (let round = 1; round <= count; round++) {
+    made.push(body(made.at(-1) as Previous<S>, round, [...made] as Array<Previous<S>>))
+  }
+  return made.slice(1) as never
+}
+
+/** What the last of `rounds` made. */
+export const repeat = <S extends Artifact.Any, R extends Round<S>>(
+  start: S,
+  count: number,
+  body: (previous: Previous<S>, round: number, earlier: ReadonlyArray<Previous<S>>) => R
+): Rounds<S, R> => rounds(start, count, body).at(-1)!
+
 // ── JSON ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const NodeJson = Schema.Struct({

@@ -22,6 +22,15 @@ interface Told {
 const told = (name: string, sentence: string): Told => ({ name, sentence })
 const count = (n: number, of: string): string => `${n} ${of}${n === 1 ? "" : "s"}`
 
+/** For most operations it is enough to say what was made out of what. */
+const made = (name: string, how: string) => (_: object, { inputs }: Interpreter.At<Told>): Told =>
+  told(
+    name,
+    `${name[0]!.toUpperCase()}${name.slice(1)} is ${how} ${
+      new Intl.ListFormat("en").format([...new Set(Object.values(inputs).map(({ name }) => name))])
+    }.`
+  )
+
 /** What is told of every artefact, in the order in which they are made. */
 const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
   Input: ({ name }) => told(name, ""),
@@ -71,6 +80,24 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
       `To obtain ppo, we optimised ${inputs["init"]!.name} against ${inputs["reward"]!.name} for ` +
         `${count(steps, "step")} of PPO with a KL penalty of ${beta} towards ${inputs["reference"]!.name}.`
     ),
+  Grpo: made("the policy of GRPO", "trained on groups of its own samples, from"),
+  Dpo: made("the policy of DPO", "fitted directly to preferences, from"),
+  Kto: made("the policy of KTO", "fitted directly to good and bad answers, from"),
+  Distill: made("the student", "taught by"),
+  OnPolicyDistill: made("the student", "taught on its own samples, by"),
+  Ensemble: made("the ensemble", "made of"),
+  Merge: made("the merged model", "an average of the weights of"),
+  Gate: made("the model kept", "the better of"),
+  Sample: made("the samples", "drawn from"),
+  Score: made("the scored samples", "judged from"),
+  BestOfN: made("the best samples", "the best of n from"),
+  Select: made("the selection", "chosen from"),
+  Pair: made("the pairs", "the better and the worse of"),
+  Mix: made("the mixture", "mixed from"),
+  Filter: made("the filtered data", "kept of"),
+  Split: made("the split", "a part of"),
+  Deduplicate: made("the deduplicated data", "what is left of"),
+  Decontaminate: made("the decontaminated data", "what overlaps with none among"),
   Evaluate: (_, { inputs }) => {
     const models = Object.entries(inputs).filter(([wire]) => wire.startsWith("models.")).map(([, { name }]) => name)
     return told("the report", `We report reward and KL of ${models.join(" and ")} on ${inputs["prompts"]!.name}.`)

@@ -47,6 +47,7 @@ export const definition = {
   op: "Evaluate",
   schema: Evaluate,
   wires,
+  wiresOf,
   main: "initial",
   makes: () => ({ kind: "Evaluation", family: "" })
 } as const satisfies Definition

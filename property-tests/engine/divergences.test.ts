@@ -1,86 +1,130 @@
-/** What is true of divergences between policies, by enumeration: which of them add up over stages, and which do not. */
+/** The divergence verb on both engines, and the stages' gradients held to enumeration. */
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import * as Exact from "../../src/engine/tabular/exact.ts"
-import { randomPolicy, worlds } from "../../src/testing/worlds.ts"
+import type { Policy } from "../../src/engine/engine.ts"
+import { kl, logDistribution } from "../../src/engine/tabular/exact.ts"
+import { tabular } from "../../src/engine/tabular/tabular.ts"
+import { treeOf } from "../../src/engine/tabular/tree.ts"
+import { type World, world } from "../../src/engine/tabular/world.ts"
+import { generalizedJsd } from "../../src/losses/distill.ts"
+import { onPolicyDistill } from "../../src/losses/onPolicyDistill.ts"
+import { assertClose, finiteDifferences, total } from "../losses/gradients.ts"
+import { everyRow, randomPolicy, readGradient, worlds } from "./tabularWorlds.ts"
+import { policyWeights } from "../../src/engine/tabular/checkpoint.ts"
 
-const three = fc.record({ world: worlds, key: fc.string({ maxLength: 4 }) }).map(({ key, world }) => {
-  const of = (name: string) => Exact.logDistribution(world, randomPolicy(world, `${key}/${name}`))
-  return { world, p: of("p"), q: of("q"), r: of("r"), s: of("s") }
+const withLogits = (of: World, logits: Float64Array) => policyWeights(of, logits)
+const logitsOf = (policy: ReturnType<typeof randomPolicy>) => Float64Array.from(policy.tensors.get("logits")!.data)
+
+/** Probability of every completion, prompts one after the other and equally likely. */
+const weightsOf = (of: World, policy: ReturnType<typeof randomPolicy>): Float64Array =>
+  Float64Array.from(
+    logDistribution(of, policy).flatMap((table) => Array.from(table, (x) => Math.exp(x) / of.prompts.length))
+  )
+
+describe("divergences on the tabular engine", () => {
+  it("invariant 4: the expected sum of a completion's reverse KLs is KL of whole completions", () => {
+    fc.assert(
+      fc.property(worlds, (of) => {
+        const [s, t] = [randomPolicy(of, "s"), randomPolicy(of, "t")]
+        const engine = tabular(of)
+        const { offsets, values } = engine.policy(s).divergences(
+          everyRow(of),
+          engine.policy(t),
+          generalizedJsd({ beta: 1 })
+        )
+        const mass = weightsOf(of, s)
+        const expected = mass.reduce((sum, p, i) => sum + p * total(values.slice(offsets[i]!, offsets[i + 1]!)), 0)
+        assert.closeTo(expected, kl(logDistribution(of, s), logDistribution(of, t)).mean, 1e-10)
+      }),
+      { numRuns: 30 }
+    )
+  })
+
+  it("invariant 34: backward after divergences is the finite differences, for every β", () => {
+    fc.assert(
+      fc.property(worlds, fc.constantFrom(0, 0.4, 1), (of, beta) => {
+        const rows = everyRow(of).slice(0, 7)
+        const teacher = tabular(of).policy(randomPolicy(of, "t"))
+        const divergence = generalizedJsd({ beta, temperature: 0.8 })
+        const at = logitsOf(randomPolicy(of, "s"))
+        const policy = tabular(of).policy(withLogits(of, at))
+        const { values } = policy.divergences(rows, teacher, divergence, { retain: true })
+        const by = values.map((_, i) => Math.sin(i + 1))
+        policy.backward(by)
+        const loss = (logits: Float64Array) =>
+          tabular(of).policy(withLogits(of, logits)).divergences(rows, teacher, divergence).values
+            .reduce((sum, x, i) => sum + x * by[i]!, 0)
+        assertClose(readGradient(policy, "logits").gradient, finiteDifferences(loss, at), 1e-7)
+      }),
+      { numRuns: 15 }
+    )
+  })
+
+  it("refuses a teacher of another world", () => {
+    const [a, b] = [
+      world({ prompts: 1, vocab: 2, horizon: 1, seed: "" }),
+      world({ prompts: 2, vocab: 3, horizon: 2, seed: "" })
+    ]
+    const other: Policy = tabular(b).policy(randomPolicy(b, "t"))
+    assert.throws(
+      () => tabular(a).policy(randomPolicy(a, "s")).divergences([], other, generalizedJsd({ beta: 0 })),
+      /teacher/
+    )
+  })
 })
-const orders = fc.oneof(fc.double({ min: 0.05, max: 8, noNaN: true }), fc.constantFrom(1, Infinity))
-const map2 = (a: Exact.Table, b: Exact.Table, f: (x: number, y: number) => number): Exact.Table =>
-  a.map((row, p) => row.map((x, n) => f(x, b[p]![n]!)))
-const largest = ({ prompts }: Exact.Statistic): number => Math.max(...prompts)
 
-describe("KL", () => {
-  it("invariant 1: is jointly convex", () => {
-    fc.assert(fc.property(three, fc.double({ min: 0, max: 1, noNaN: true }), ({ p, q, r, s }, t) => {
-      const mixed = (a: Exact.Table, b: Exact.Table) =>
-        map2(a, b, (x, y) => Math.log(t * Math.exp(x) + (1 - t) * Math.exp(y)))
-      const [left, right] = [
-        Exact.kl(mixed(p, r), mixed(q, s)),
-        t * Exact.kl(p, q).mean + (1 - t) * Exact.kl(r, s).mean
-      ]
-      assert.isAtMost(left.mean, right + 1e-12)
-    }))
+describe("on-policy distillation, exactly", () => {
+  const of = world({ prompts: 2, vocab: 3, horizon: 3, seed: "distill" })
+  const [s, t] = [randomPolicy(of, "s"), randomPolicy(of, "t")]
+  const rows = everyRow(of)
+  const tree = treeOf(of)
+  assert.strictEqual(logitsOf(s).length, of.prompts.length * tree.contexts * tree.actions)
+
+  /** The expectation of the estimator's gradient over the student's samples, by enumeration. */
+  const expectedGradient = (discount: number): Float64Array => {
+    const policy = tabular(of).policy(s)
+    const { logps, offsets } = policy.logprobs(rows, { retain: true })
+    const teacher = tabular(of).policy(t).logprobs(rows).logps
+    const { gradient } = onPolicyDistill(logps, teacher, offsets, { discount })
+    const mass = weightsOf(of, s)
+    // The estimator divides by the number of sequences; here each counts by its probability instead.
+    const weighted = gradient.slice()
+    rows.forEach((_, i) => {
+      for (let at = offsets[i]!; at < offsets[i + 1]!; at++) weighted[at]! *= rows.length * mass[i]!
+    })
+    policy.backward(weighted)
+    return readGradient(policy, "logits").gradient
+  }
+  const logTeacher = logDistribution(of, t)
+
+  it("invariant 3: with discount 1 the expected gradient is ∇KL(student‖teacher) of whole completions", () => {
+    const exact = finiteDifferences(
+      (logits) => kl(logDistribution(of, withLogits(of, logits)), logTeacher).mean,
+      logitsOf(s)
+    )
+    assertClose(expectedGradient(1), exact, 1e-8)
   })
 
-  it("invariant 1: does not change when outcomes are renamed, and falls when they are told apart less", () => {
-    fc.assert(fc.property(three, fc.nat({ max: 20 }), ({ p, q }, shift) => {
-      const renamed = (of: Exact.Table) => of.map((row) => row.map((_, n) => row[(n + shift) % row.length]!))
-      assert.closeTo(Exact.kl(renamed(p), renamed(q)).mean, Exact.kl(p, q).mean, 1e-12)
-      // The first outcome, and all others as one.
-      const coarse = (of: Exact.Table) =>
-        of.map((row) => Float64Array.of(row[0]!, Math.log(row.slice(1).reduce((sum, x) => sum + Math.exp(x), 0))))
-      assert.isAtMost(Exact.kl(coarse(p), coarse(q)).mean, Exact.kl(p, q).mean + 1e-12)
-    }))
+  it("invariant 3: with discount 0 it is that of the tokens' KLs with the visited states held fixed, and another one", () => {
+    const mass = weightsOf(of, s)
+    const held = (logits: Float64Array): number => {
+      const { offsets, values } = tabular(of).policy(withLogits(of, logits))
+        .divergences(rows, tabular(of).policy(t), generalizedJsd({ beta: 1 }))
+      return mass.reduce((sum, p, i) => sum + p * total(values.slice(offsets[i]!, offsets[i + 1]!)), 0)
+    }
+    const zero = expectedGradient(0)
+    assertClose(zero, finiteDifferences(held, logitsOf(s)), 1e-8)
+    assert.isAbove(Math.max(...zero.map((g, i) => Math.abs(g - expectedGradient(1)[i]!))), 1e-3)
   })
 
-  it("invariant 7: log-ratios of stages telescope, completion by completion", () => {
-    fc.assert(fc.property(three, ({ p, q, r }) => {
-      p.forEach((row, i) =>
-        row.forEach((x, n) => assert.closeTo((x - q[i]![n]!) + (q[i]![n]! - r[i]![n]!), x - r[i]![n]!, 1e-9))
-      )
-    }))
-  })
-
-  it("invariants 5, 6: adds up over stages neither by itself nor by its root: Bernoulli .5 → .1 → .01", () => {
-    const bernoulli = (p: number): Exact.Table => [Float64Array.of(Math.log(p), Math.log(1 - p))]
-    const [start, middle, end] = [bernoulli(0.5), bernoulli(0.1), bernoulli(0.01)]
-    const [first, second, direct] = [Exact.kl(middle, start), Exact.kl(end, middle), Exact.kl(end, start)].map((
-      { mean }
-    ) => mean)
-    assert.isAbove(direct!, first! + second!)
-    // The same three outcomes are no counterexample to what does add.
-    const most = (a: Exact.Table, b: Exact.Table) => Exact.renyi(a, b, Infinity).mean
-    assert.isAtMost(most(end, start), most(end, middle) + most(middle, start) + 1e-12)
-  })
-})
-
-describe("Rényi divergence", () => {
-  it("by hand", () => {
-    const [p, q] = [[Float64Array.of(Math.log(0.75), Math.log(0.25))], [Float64Array.of(Math.log(0.5), Math.log(0.5))]]
-    // Order 2: log(.75² / .5 + .25² / .5) = log 1.25; order ∞: log 1.5; order 1/2: −2 log(√.375 + √.125).
-    assert.closeTo(Exact.renyi(p, q, 2).mean, Math.log(1.25), 1e-15)
-    assert.closeTo(Exact.renyi(p, q, Infinity).mean, Math.log(1.5), 1e-15)
-    assert.closeTo(Exact.renyi(p, q, 0.5).mean, -2 * Math.log(Math.sqrt(0.375) + Math.sqrt(0.125)), 1e-15)
-  })
-
-  it("invariant 5: does not fall with its order, from one side of KL to the other", () => {
-    fc.assert(fc.property(three, orders, orders, ({ p, q }, a, b) => {
-      const [low, high] = [Exact.renyi(p, q, Math.min(a, b)), Exact.renyi(p, q, Math.max(a, b))]
-      low.prompts.forEach((x, i) => assert.isAtMost(x, high.prompts[i]! + 1e-9))
-      assert.closeTo(Exact.renyi(p, q, 1 + 1e-6).mean, Exact.kl(p, q).mean, 1e-4)
-    }))
-  })
-
-  it("invariant 5: of order ∞ obeys the triangle inequality, so that the sum over stages is a bound, on KL too", () => {
-    fc.assert(fc.property(three, ({ p, q, r }) => {
-      const most = (a: Exact.Table, b: Exact.Table) => Exact.renyi(a, b, Infinity)
-      const [first, second, direct] = [most(q, r), most(p, q), most(p, r)]
-      direct.prompts.forEach((x, i) => assert.isAtMost(x, first.prompts[i]! + second.prompts[i]! + 1e-12))
-      assert.isAtMost(Exact.kl(p, r).mean, largest(first) + largest(second) + 1e-12)
-    }))
+  it("the estimate of KL is unbiased", () => {
+    const { logps, offsets } = tabular(of).policy(s).logprobs(rows)
+    const teacher = tabular(of).policy(t).logprobs(rows).logps
+    const estimates = rows.map((_, i) =>
+      total(logps.slice(offsets[i]!, offsets[i + 1]!)) - total(teacher.slice(offsets[i]!, offsets[i + 1]!))
+    )
+    const mass = weightsOf(of, s)
+    const mean = mass.reduce((sum, p, i) => sum + p * estimates[i]!, 0)
+    assert.closeTo(mean, kl(logDistribution(of, s), logTeacher).mean, 1e-10)
   })
 })

@@ -35,7 +35,8 @@ const doing = {
   open: "opening its models",
   sample: "sampling",
   score: "computing log-probabilities",
-  train: "training"
+  train: "training",
+  learn: "training"
 } as const
 
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`

@@ -1,9 +1,12 @@
 import { Context, Layer } from "effect"
 import { Gold } from "../../dsl/Gold.ts"
+import type { Verifier } from "../../dsl/Verifier.ts"
+import type { PromptRow } from "../data/rows.ts"
 import { features, prefer } from "./labeler.ts"
 import type { RewardImplementation } from "./own.ts"
 import { stories } from "./stories.ts"
 import { tales } from "./tales.ts"
+import { verify } from "./verifier.ts"
 
 /** What a gold reward says of a completion, and which of two a labeler would choose. */
 export class Judge extends Context.Service<Judge, {
@@ -11,6 +14,8 @@ export class Judge extends Context.Service<Judge, {
   readonly gold: (gold: Gold, prompt: string, completion: string) => number
   /** Whether the labeler prefers `a` to `b`, given a uniform random number in [0, 1). */
   readonly prefers: (gold: Gold, prompt: string, a: string, b: string, u: number) => boolean
+  /** Whether a verifier's check holds of a completion of the prompt. Pure and total. */
+  readonly verifies: (verifier: Verifier, prompt: PromptRow, completion: string) => boolean
 }>()("keel/Judge") {}
 
 const checker = (gold: Gold, own: ReadonlyArray<RewardImplementation>) =>
@@ -33,5 +38,6 @@ export const layer = (own: ReadonlyArray<RewardImplementation> = []): Layer.Laye
     prefers: (gold, prompt, a, b, u) => {
       const score = checker(gold, own)
       return prefer(score(prompt, a), score(prompt, b), features(a), features(b), u)
-    }
+    },
+    verifies: (verifier, { answer }, completion) => verify(verifier, completion, answer)
   })
