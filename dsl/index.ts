@@ -5,6 +5,7 @@
 export * as Artifact from "./Artifact.ts"
 export * as Budget from "./Budget.ts"
 export * as Checkpoint from "./Checkpoint.ts"
+export * as Control from "./Control.ts"
 export * as Errors from "./Errors.ts"
 export * as Gold from "./Gold.ts"
 export * as Kl from "./Kl.ts"
