@@ -49,7 +49,15 @@ export class Openings extends Schema.TaggedClass<Openings>()("Openings", {
 export const Origin = Schema.Union([File, Tales, Openings])
 export type Origin = typeof Origin.Type
 
-const Role = Schema.Literals(["Text", "Prompts", "Demonstrations", "Preferences", "UnpairedPreferences"])
+const Role = Schema.Literals([
+  "Text",
+  "Prompts",
+  "Demonstrations",
+  "Preferences",
+  "Rankings",
+  "UnpairedPreferences",
+  "Stepwise"
+])
 
 /** The operation that stands for a data set. */
 export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role, origin: Origin }) {}
@@ -73,8 +81,12 @@ export const prompts = source("Prompts")
 export const demonstrations = source("Demonstrations")
 /** Pairs of answers (`prompt`, `chosen`, `rejected`, optional `margin`). */
 export const preferences = source("Preferences")
-/** Answers labelled one by one (`prompt`, `completion`, `label`: true for a desirable one). */
+/** Several answers to a prompt, best first or with `scores` (`prompt`, `completions`). */
+export const rankings = source("Rankings")
+/** Answers that are right or wrong, good or bad (`prompt`, `completion`, `label`). */
 export const unpairedPreferences = source("UnpairedPreferences")
+/** Answers in steps, each of them judged (`prompt`, `completions`, `labels`). */
+export const stepwise = source("Stepwise")
 
 export const file = (path: string, options: Omit<typeof File["~type.make.in"], "path"> = {}): File =>
   new File({ path, ...options }, { disableChecks: true })

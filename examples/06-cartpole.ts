@@ -2,7 +2,10 @@
  * Standard reinforcement learning, the first half of the chapter: PPO and REINFORCE balance a pole, by the losses that train language
  * models. Solved is a mean return of 475 or more over 100 episodes.
  *
- *     node examples/06-cartpole.ts                 # PPO; or: node examples/06-cartpole.ts reinforce
+ *     node examples/06-cartpole.ts                 # PPO, a few seconds; or: node examples/06-cartpole.ts reinforce
+ *
+ *     step 20   77955 moves   mean return 500.0   over 100 others 500.0
+ *     Solved in 20 steps.
  */
 import { Effect } from "effect"
 import { Control } from "../dsl/index.ts"

@@ -60,7 +60,7 @@ export const definition = {
   op: "Dpo",
   schema: Dpo,
   wires,
-  wiresOf: (params: Readonly<Record<string, any>>) =>
+  wiresOf: (_: unknown, params: Readonly<Record<string, any>>) =>
     params["loss"]?.reference === false ?
       { ...wires, reference: none } :
       wires,

@@ -1,7 +1,9 @@
 /**
- * A reward model from preferences: Bradley–Terry, L = −E log σ(r(x, y_c) − r(x, y_r) − m) (Christiano et al. 2017; margin m
- * of Llama 2, Touvron et al. 2023, eq. 2). The scalar head on top of `init` starts at zero. Trained by
- * `src/stages/rewardModeling.ts`, loss in `src/losses/bradleyTerry.ts`.
+ * A reward model from answers that somebody has judged. The loss is data (`dsl/RewardLoss.ts`) and goes with the kind of the data:
+ * pairs (Bradley–Terry), rankings (K-wise, Plackett–Luce), answers that are right or wrong (outcome), steps (process).
+ *
+ * The trunk is that of the model on the wire `init`; the scalar head on top of a language model starts at zero, never at random, so that
+ * every reward is 0 before the first step; that of a reward model is kept. Trained by `src/stages/rewardModeling.ts`.
  */
 import { Schema } from "effect"
 import type * as Artifact from "../Artifact.ts"
@@ -9,16 +11,16 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
-import { Count, NonNegative, or, training } from "../Training.ts"
+import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
+import { Count, or, training } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { model } from "../Wires.ts"
 
 export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("RewardModeling", {
+  loss: or(RewardLoss, new BradleyTerry({})),
   epochs: or(Count, 1),
-  /** Pairs per optimiser step. */
+  /** Pairs, rankings or answers per optimiser step. */
   batchSize: Count,
-  /** Weight of (r_c + r_r)², which keeps rewards around 0 (Eisenstein et al. 2023; TRL `center_rewards_coefficient`). */
-  centerRewardsCoefficient: or(NonNegative, 0),
   ...training
 }) {}
 
@@ -27,7 +29,12 @@ const wires = {
     ["BaseModel", "Policy", "RewardModel"],
     "a model whose trunk it starts from, e.g. the output of Sft.make(…)"
   ),
-  preferences: data("Preferences", "pairs of answers, e.g. Compare.make(…) or Source.preferences(…)")
+  preferences: {
+    kinds: ["Preferences", "Rankings", "UnpairedPreferences", "Stepwise"],
+    needs: "judged answers, e.g. Compare.make(…), Source.preferences(…) or Source.rankings(…)",
+    model: false,
+    optional: false
+  }
 } as const
 
 export const definition = {
@@ -36,12 +43,25 @@ export const definition = {
   wires,
   main: "init",
   parent: "init",
+  mistakes: ({ loss }: Readonly<Record<string, any>>, { preferences }: Connected) => {
+    const wanted: string = learnsFrom[loss._tag as RewardLoss["_tag"]]
+    const kind = preferences?.node.kind
+    return kind === undefined || kind === wanted || !(wires.preferences.kinds as ReadonlyArray<string>).includes(kind)
+      ? []
+      : [`the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`]
+  },
   makes: (_: unknown, connected: Connected) => ({ kind: "RewardModel", family: connected["init"]?.node.family ?? "" })
 } as const satisfies Definition
 
+type Params = Omit<typeof RewardModeling["~type.make.in"], "loss">
+
 export const make = <const W extends Connected>(
   connected: W & Checked<"RewardModeling", typeof wires, "init", W>,
-  params: typeof RewardModeling["~type.make.in"]
+  params:
+    & Params
+    & (Artifact.KindOf<W["preferences"]> extends "Rankings" | "UnpairedPreferences" | "Stepwise"
+      ? { readonly loss: LossFor<Artifact.KindOf<W["preferences"]>> }
+      : { readonly loss?: LossFor<"Preferences"> })
 ): Artifact.Output<
   W,
   "RewardModel",

@@ -174,9 +174,13 @@ describe("rows", () => {
     const talk = [user("a"), assistant("b"), user("c"), assistant("d")]
     const demos: Reader<unknown> = (path) => demonstrations(path, { chat })
     const split = { prompt: "<user>a</><assistant>b</><user>c</>", completion: "<assistant>d</>" }
+    const turns = [{ context: "<user>a</>", answer: "<assistant>b</>" }, {
+      context: "<user>c</>",
+      answer: "<assistant>d</>"
+    }]
     assert.deepStrictEqual(
       rows(demos, lines({ messages: talk }, { prompt: talk.slice(0, 3), completion: talk.slice(3) })),
-      [split, split]
+      [{ ...split, turns }, { ...split, turns }]
     )
     assert.deepStrictEqual(rows((path) => texts(path, { chat }), lines({ messages: talk })), [{ text: chat(talk) }])
     const asks: Reader<unknown> = (path) => prompts(path, { chat })

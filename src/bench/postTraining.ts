@@ -4,6 +4,7 @@
  * reports) costs nothing that could be measured, and GRPO has none here.
  */
 import type { Batch, Engine, Policy, Update, Weights } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { dpo as dpoLoss } from "../losses/dpo.ts"
 import { sumRows } from "../losses/ragged.ts"
@@ -66,10 +67,11 @@ const sft = (vocab: number): PostTraining => {
       return {
         step: () => {
           const at = (step++ % batches) * rows
-          const { logps } = policy.logprobs(asBatch(data.slice(at, at + rows)), { retain: true })
-          const { gradient, loss } = crossEntropy(logps)
-          learn(policy, gradient)
-          return loss
+          const batch = asBatch(data.slice(at, at + rows))
+          const denominator = offsetsOf(batch)[rows]!
+          const { logps } = policy.learn(batch, (logps) => crossEntropy(logps, { denominator }).gradient)
+          policy.step(trlUpdate)
+          return crossEntropy(logps).loss
         },
         dispose: policy.dispose
       }

@@ -8,7 +8,7 @@ import type { Codec, Row } from "../engine/engine.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** What the rows are for: named in errors. */
-interface For {
+export interface For {
   readonly stage: string
   readonly codec: Codec
   /** Longest prompt + completion the model takes, tokens. */
@@ -22,7 +22,16 @@ export interface Pair {
   readonly margin: number
 }
 
-const encodeAll = <A, B>(
+/** Thrown while a row is encoded: it can be, and is not what is wanted. */
+export class Unfit extends Error {
+  readonly remedy: string
+  constructor(problem: string, remedy: string) {
+    super(problem)
+    this.remedy = remedy
+  }
+}
+
+export const encodeAll = <A, B>(
   { context, stage }: For,
   rows: ReadonlyArray<A>,
   encode: (row: A) => B,
@@ -37,7 +46,7 @@ const encodeAll = <A, B>(
       const one = yield* Effect.try({
         try: () => encode(row),
         catch: (error) =>
-          unusable(
+          error instanceof Unfit ? unusable(`row ${i + 1}: ${error.message}`, error.remedy) : unusable(
             `row ${i + 1} cannot be encoded: ${error instanceof Error ? error.message : String(error)}`,
             "Use text that the model's tokenizer knows."
           )
@@ -56,9 +65,9 @@ const encodeAll = <A, B>(
     return encoded
   })
 
-const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
+export const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
 
-const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => ({
+export const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => ({
   prompt: codec.encodePrompt(prompt),
   completion: codec.encodeCompletion(completion, { end })
 })
@@ -75,7 +84,7 @@ export const encodeTexts = (use: For, rows: ReadonlyArray<TextRow>) =>
   }, lengthOf)
 
 export const encodeDemonstrations = (use: For, rows: ReadonlyArray<DemonstrationRow>) =>
-  encodeAll(use, rows, ({ completion, prompt }) => answer(use.codec, prompt, completion), lengthOf)
+  encodeAll(use, rows, ({ completion, ended, prompt }) => answer(use.codec, prompt, completion, ended), lengthOf)
 
 /** Prompts that leave room for at least one new token. */
 export const encodePrompts = (use: For, rows: ReadonlyArray<PromptRow>) =>

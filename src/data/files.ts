@@ -5,6 +5,7 @@ import { type Dataset, Datasets, type Role } from "./dataset.ts"
 import type { Chat } from "./formats.ts"
 import * as jsonl from "./jsonl.ts"
 import { cut } from "./openings.ts"
+import * as judged from "./tales/judged.ts"
 import * as tales from "./tales/tales.ts"
 
 const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dataset, BadData> => {
@@ -25,6 +26,12 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
     }
     case "Demonstrations":
       return Effect.succeed({ role, rows: tales.demonstrations(key, count) })
+    case "Rankings":
+      return Effect.succeed({ role, rows: judged.rankings(key, count) })
+    case "UnpairedPreferences":
+      return Effect.succeed({ role, rows: judged.unpaired(key, count) })
+    case "Stepwise":
+      return Effect.succeed({ role, rows: judged.stepwise(key, count) })
     case "Preferences":
     case "UnpairedPreferences":
       return Effect.fail(
@@ -63,6 +70,10 @@ const fromFile = Effect.fnUntraced(function*(role: Role, { fields, limit, offset
       return { role, rows: yield* skip(path, yield* jsonl.preferences(path, options), offset) } as const
     case "UnpairedPreferences":
       return { role, rows: yield* skip(path, yield* jsonl.unpairedPreferences(path, options), offset) } as const
+    case "Rankings":
+      return { role, rows: yield* skip(path, yield* jsonl.rankings(path, options), offset) } as const
+    case "Stepwise":
+      return { role, rows: yield* skip(path, yield* jsonl.stepwise(path, options), offset) } as const
   }
 })
 
@@ -87,6 +98,13 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
         line: 0,
         problem: "openings are no preferences",
         remedy: "Make them with Compare.make from a policy's answers."
+      })
+    default:
+      return yield* new BadData({
+        path,
+        line: 0,
+        problem: "nobody has judged the openings of stories",
+        remedy: "Give a file of judged answers: Source.file(…)."
       })
   }
 })

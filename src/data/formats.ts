@@ -1,4 +1,4 @@
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, Turn, UnpairedPreferenceRow } from "./rows.ts"
 
 /**
  * What one JSON object means as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
@@ -13,7 +13,18 @@ export interface Message {
 /** Renders a conversation as text, as the model's chat template does. */
 export type Chat = (messages: ReadonlyArray<Message>) => string
 
-export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages" | "label"
+export type Field =
+  | "text"
+  | "prompt"
+  | "completion"
+  | "chosen"
+  | "rejected"
+  | "margin"
+  | "messages"
+  | "answer"
+  | Judged
+/** Of rows whose answers are judged one by one (`judged.ts`). */
+type Judged = "completions" | "scores" | "label" | "labels"
 
 export interface Format {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
@@ -42,6 +53,14 @@ const at = (row: Json, field: Field, format: Format): unknown => {
     (value, step) => isObject(value) && Object.hasOwn(value, step) ? value[step] : undefined,
     row
   )
+}
+
+export const valueAt = at
+
+/** The `prompt` of a row as text. */
+export const promptText = (row: Json, format: Format): string | Unfit => {
+  const made = at(row, "prompt", format) === undefined ? missing(row, "prompt", format) : promptRow(row, format)
+  return isUnfit(made) ? made : made.prompt
 }
 
 const isMessages = (value: unknown): value is ReadonlyArray<Message> =>
@@ -127,9 +146,28 @@ const join = (
 /** A conversation is a demonstration of its last assistant turn, given what comes before. */
 const lastTurn = (messages: ReadonlyArray<Message>, format: Format): DemonstrationRow | Unfit => {
   const last = messages.findLastIndex((message) => message.role === "assistant")
-  return last < 1
-    ? unfit('no assistant turn with something before it in "messages"', "Leave such conversations out.")
-    : remainder(messages.slice(0, last), messages.slice(last, last + 1), format)
+  if (last < 1) {
+    return unfit('no assistant turn with something before it in "messages"', "Leave such conversations out.")
+  }
+  const row = remainder(messages.slice(0, last), messages.slice(last, last + 1), format)
+  return isUnfit(row) ? row : { ...row, turns: turnsOf(messages.slice(0, last + 1), format) }
+}
+
+/**
+ * Every assistant turn that something comes before. Each rendered beginning has to be continued by the next: then the texts of the turns
+ * follow one another and make up the whole.
+ */
+const turnsOf = (messages: ReadonlyArray<Message>, format: Format): ReadonlyArray<Turn> | null => {
+  const turns: Array<Turn> = []
+  let whole = ""
+  for (const [i, { role }] of messages.entries()) {
+    if (role !== "assistant" || i === 0) continue
+    const turn = remainder(messages.slice(0, i), messages.slice(i, i + 1), format)
+    if (isUnfit(turn) || !turn.prompt.startsWith(whole)) return null
+    turns.push({ context: turn.prompt.slice(whole.length), answer: turn.completion })
+    whole = turn.prompt + turn.completion
+  }
+  return turns
 }
 
 /** `text`, or a whole conversation. */
@@ -144,7 +182,10 @@ export const textRow = (row: Json, format: Format): TextRow | Unfit => {
 export const demonstrationRow = (row: Json, format: Format): DemonstrationRow | Unfit => {
   const messages = at(row, "messages", format)
   if (isMessages(messages) && at(row, "prompt", format) === undefined) return lastTurn(messages, format)
-  return join(row, "completion", format)
+  const made = join(row, "completion", format)
+  const [prompt, completion] = [at(row, "prompt", format), at(row, "completion", format)]
+  if (isUnfit(made) || !isMessages(prompt) || !isMessages(completion)) return made
+  return { ...made, turns: turnsOf([...prompt, ...completion], format) }
 }
 
 /** A demonstration with a `label`: true, or 1, for a desirable answer. */
@@ -158,8 +199,22 @@ export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPrefer
   return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 
-/** `prompt`, or what comes before the answer in a row of any other format. */
+/** `prompt`, or what comes before the answer in a row of any other format; `answer`, a string or a number, when there is one. */
 export const promptRow = (row: Json, format: Format): PromptRow | Unfit => {
+  const asked = promptOf(row, format)
+  const answer = at(row, "answer", format)
+  if (isUnfit(asked)) return asked
+  if (typeof answer === "string" || typeof answer === "number") return { ...asked, answer: String(answer) }
+  if (format.fields?.answer === undefined) return asked
+  return answer === undefined
+    ? missing(row, "answer", format)
+    : unfit(
+      `"${format.fields.answer}" is neither a string nor a number`,
+      "Make it a string: what a verifier compares with."
+    )
+}
+
+const promptOf = (row: Json, format: Format): PromptRow | Unfit => {
   const value = at(row, "prompt", format)
   if (typeof value === "string" || isMessages(value)) {
     const prompt = render(value, format)

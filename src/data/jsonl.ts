@@ -13,7 +13,16 @@ import {
   unfit,
   unpairedPreferenceRow
 } from "./formats.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
+import { rankingRow, stepwiseRow } from "./judged.ts"
+import type {
+  DemonstrationRow,
+  PreferenceRow,
+  PromptRow,
+  RankingRow,
+  StepwiseRow,
+  TextRow,
+  UnpairedPreferenceRow
+} from "./rows.ts"
 
 /** Reads users' data: `.jsonl` (one object a line) and `.txt` (one text a line), either of them gzipped. */
 export interface Options extends Format {
@@ -143,3 +152,8 @@ export const preferences: Read<PreferenceRow> = rowsOf(preferenceRow, pairsNeedJ
 
 /** Unpaired preference: `prompt` and `completion`, or `messages`, with `label`. */
 export const unpairedPreferences: Read<UnpairedPreferenceRow> = rowsOf(unpairedPreferenceRow, pairsNeedJson)
+/** Rankings: `prompt` and `completions`, best first or with `scores`. */
+export const rankings: Read<RankingRow> = rowsOf(rankingRow, pairsNeedJson)
+
+/** Stepwise supervision: `prompt`, `completions` and `labels`. */
+export const stepwise: Read<StepwiseRow> = rowsOf(stepwiseRow, pairsNeedJson)

@@ -8,12 +8,42 @@ export interface TextRow {
 /** Something to answer: TRL's "prompt-only". */
 export interface PromptRow {
   readonly prompt: string
+  /** What a verifier holds a completion against, where there is something to. */
+  readonly answer?: string
+}
+
+/** One turn of an assistant: what has come since its last turn, rendered, and what it says. */
+export interface Turn {
+  readonly context: string
+  readonly answer: string
 }
 
 /** A prompt and an answer to imitate: TRL's "prompt-completion". */
 export interface DemonstrationRow {
   readonly prompt: string
   readonly completion: string
+  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
+  readonly ended?: boolean
+  /**
+   * Every turn of the assistant, when it is a conversation; the last one is `completion`. Null when the chat template rewrites earlier
+   * turns, so that where they end cannot be told.
+   */
+  readonly turns?: ReadonlyArray<Turn> | null
+}
+
+/** Several answers to one prompt, the better ones first. */
+export interface RankingRow {
+  readonly prompt: string
+  readonly completions: ReadonlyArray<string>
+  /** The place of each completion, from 1, in rising order; equal places tie. */
+  readonly ranks: ReadonlyArray<number>
+}
+
+/** An answer in steps: TRL's "stepwise supervision". Labels are right or wrong, or 1, 0 (neutral) and −1. */
+export interface StepwiseRow {
+  readonly prompt: string
+  readonly completions: ReadonlyArray<string>
+  readonly labels: ReadonlyArray<boolean | number>
 }
 
 /** Two answers to one prompt, the better one first: TRL's "preference". */
@@ -47,3 +77,55 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
       ...(ended === undefined ? {} : { ended: ended[side] })
     }))
   )
+
+/** What a policy wrote to a prompt. */
+export interface CompletionRow extends PromptRow {
+  readonly completion: string
+  /** Whether it ended by itself. */
+  readonly ended: boolean
+  /** Its length, the end included. */
+  readonly tokens: number
+}
+
+/** What a policy wrote, and what a scorer said of it. */
+export interface ScoredRow extends CompletionRow {
+  readonly score: number
+}
+
+export type AnyRow =
+  | TextRow
+  | PromptRow
+  | DemonstrationRow
+  | PreferenceRow
+  | UnpairedPreferenceRow
+  | RankingRow
+  | StepwiseRow
+  | CompletionRow
+  | ScoredRow
+
+/** What a row is about; of plain text, all of it. */
+export const promptOf = (row: AnyRow): string => "prompt" in row ? row.prompt : row.text
+
+/** What is written in a row: its answers, or the prompt or text itself when it has none. */
+export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
+  "completion" in row
+    ? [row.completion]
+    : "chosen" in row
+    ? [row.chosen, row.rejected]
+    : "completions" in row
+    ? row.completions
+    : [promptOf(row)]
+
+/** The same text up to case and white space. */
+export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
+
+/** Rows by prompt, in the order in which the prompts first appear: equal prompts are one. */
+export const byPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> => {
+  const groups = new Map<string, Array<R>>()
+  for (const row of rows) {
+    const group = groups.get(row.prompt)
+    if (group === undefined) groups.set(row.prompt, [row])
+    else group.push(row)
+  }
+  return [...groups.values()]
+}

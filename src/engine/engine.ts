@@ -6,6 +6,8 @@
  * Everything here is synchronous and plain: Effect stops at the training step.
  */
 
+import type { Ensemble } from "./ensemble.ts"
+
 /**
  * In what the factors of matrix products are rounded before they are multiplied: not at all, or to bfloat16 (8 bits of
  * mantissa). Weights, gradients, optimiser state and sums are float32 in both.
@@ -53,6 +55,18 @@ export interface Values {
   readonly offsets: Int32Array
 }
 
+/**
+ * A number from the next-token distributions of two models, both given as log-probabilities over the whole vocabulary (nats, at
+ * temperature 1). With a `gradient` [vocab], sets it to the derivative with respect to the student's logits. Pure.
+ */
+export type Divergence = (student: Float64Array, teacher: Float64Array, gradient: Float64Array | null) => number
+
+/** One number for each completion token: row i owns `offsets[i] … offsets[i + 1]`. */
+export interface Divergences {
+  readonly values: Float64Array
+  readonly offsets: Int32Array
+}
+
 /** AdamW (Loshchilov and Hutter 2019) with the global gradient norm clipped first. */
 export interface Update {
   readonly learningRate: number
@@ -96,6 +110,8 @@ export interface Weights {
   readonly tensors: Tensors
   /** File name → contents, e.g. `tokenizer.json`; the same in every checkpoint of a family. */
   readonly tokenizer: ReadonlyMap<string, string>
+  /** Reward models that are read as one, in place of tensors. */
+  readonly ensemble?: Ensemble
 }
 
 /** Optimiser moments and the number of updates made: with the weights, all that resuming needs. */
@@ -129,8 +145,30 @@ export interface Policy extends Model {
     batch: Batch,
     options?: { readonly retain?: boolean; readonly precision?: Precision }
   ) => Logprobs
-  /** Adds the gradient of a loss, given dLoss/dLogps for the batch of the last retained `logprobs`. */
-  readonly backward: (dLogps: Float64Array) => void
+  /**
+   * The divergence of the next-token distributions of this policy and a `teacher` (of the same engine and vocabulary; of any
+   * size) where each completion token is chosen. The two are compared in blocks: an array [tokens, vocab] never exists.
+   */
+  readonly divergences: (
+    batch: Batch,
+    teacher: Policy,
+    divergence: Divergence,
+    options?: { readonly retain?: boolean }
+  ) => Divergences
+  /**
+   * Adds the gradient of a loss, given its derivative with respect to each number that the last retained call returned: the
+   * `logps` of `logprobs`, or the `values` of `divergences`.
+   */
+  readonly backward: (dTokens: Float64Array) => void
+  /**
+   * `logprobs` and `backward` in one, for a loss in which a row's gradient does not depend on other rows' log-probabilities: the
+   * engine takes a few rows at a time, so that the activations of a part of the batch exist at once, not of all of it. Gets
+   * dLoss/dLogps of each part from `gradientOf(logps, first)`, where `logps` are those of the batch from number `first` on.
+   */
+  readonly learn: (
+    batch: Batch,
+    gradientOf: (logps: Float64Array, first: number) => Float64Array
+  ) => Logprobs
   /** One completion per prompt; sample i draws from the stream of `seeds[i]`, whatever else is in the batch. */
   readonly sample: (
     prompts: ReadonlyArray<Int32Array>,

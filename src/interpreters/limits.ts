@@ -1,8 +1,9 @@
 /**
- * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model.
+ * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model; a KL cap
+ * of these those that descend from it.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
-import { definitionOf } from "../../dsl/Stage.ts"
+import { definitionOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** The caps on one node: the tightest of each resource, every KL cap with its initial model. */
 export interface Limits {
@@ -27,12 +28,34 @@ export const initialOf = (artifact: Artifact.Any): Artifact.Any => {
 }
 
 /** Whether it moves a policy by an allowance. */
-export const spendsKl = ({ node: { op } }: Artifact.Any): boolean => definitionOf(op)?.spendsKl === true
+export const spendsKl = ({ node }: Artifact.Any): boolean => definitionOf(node)?.spendsKl === true
+
+/** Whether its KL is measured against caps: it spends some, or it is a merge of policies, whose KL nothing bounds. */
+export const measuresKl = (artifact: Artifact.Any): boolean =>
+  spendsKl(artifact) || (artifact.node.op === "Merge" && artifact.node.kind !== "RewardModel")
+
+/** Whether it has to be under a KL cap: it, or a policy that it was merged from, was moved by an allowance. */
+export const needsCap = (artifact: Artifact.Any): boolean =>
+  spendsKl(artifact) || (measuresKl(artifact) && heaviest(artifact, undefined).length > 0)
 
 const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   const { from, of } = cap.node.wires
   const before = new Set(from === undefined ? [] : Artifact.lineage(from).map(({ id }) => id))
   return new Set(of === undefined ? [] : Artifact.lineage(of).map(({ id }) => id).filter((id) => !before.has(id)))
+}
+
+/** Whether weights of the artefact `id` went into those of `of`. */
+const descends = (of: Artifact.Any, id: string): boolean => {
+  const seen = new Set<string>()
+  const stack = [of]
+  while (stack.length > 0) {
+    const at = stack.pop()!
+    if (at.id === id) return true
+    if (seen.has(at.id)) continue
+    seen.add(at.id)
+    stack.push(...parentsOf(at))
+  }
+  return false
 }
 
 /** The limits on each artefact of the pipeline `root`. */
@@ -44,10 +67,13 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
     const least = (dimension: "tokens" | "memory" | "seconds") =>
       Math.min(Infinity, ...mine.map(({ params }) => params[dimension] ?? Infinity))
     return {
-      kl: !spendsKl(artifact) ?
+      // Measured from what it descends from, so what is made before it: two caps could else wait for each other's stages.
+      kl: !measuresKl(artifact) ?
         [] :
         mine.flatMap(({ from, params }) =>
-          params.kl === undefined || from === undefined ? [] : [{ mnats: params.kl.mnats, from: initialOf(from) }]
+          params.kl === undefined || from === undefined || !descends(artifact, initialOf(from).id)
+            ? []
+            : [{ mnats: params.kl.mnats, from: initialOf(from) }]
         ),
       tokens: least("tokens"),
       memory: least("memory"),
@@ -56,18 +82,50 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
   }
 }
 
-/** The allowances along the weight lineage of `of`, back to and without `from`. */
-export const klSpenders = (of: Artifact.Any, from: Artifact.Any) => {
-  const spenders: Array<{ readonly artifact: Artifact.Any; readonly mnats: number }> = []
-  const stop = initialOf(from).id
-  let at: Artifact.Any | undefined = of
-  while (at !== undefined && initialOf(at).id !== stop) {
-    const { op, params, wires }: Artifact.Node = at.node
-    if (spendsKl(at)) {
-      const { allowance } = params as { readonly allowance?: { readonly mnats?: number } }
-      spenders.push({ artifact: at, mnats: allowance?.mnats ?? 0 })
-    }
-    at = wires[definitionOf(op)?.parent ?? ""]
-  }
-  return spenders
+/** A spender and those before it on the same way. */
+interface Way {
+  readonly mnats: number
+  readonly last: Spender | undefined
+  readonly before: Way | undefined
 }
+
+export interface Spender {
+  readonly artifact: Artifact.Any
+  readonly mnats: number
+}
+
+const nowhere: Way = { mnats: 0, last: undefined, before: undefined }
+
+/** The spenders on the way with most allotted from `of` back to `stop`, the last one first. */
+const heaviest = (of: Artifact.Any, stop: string | undefined): ReadonlyArray<Spender> => {
+  const ways = new Map<string, Way>()
+  // Inputs come first, so no recursion: a chain of ten thousand stages must not overflow the stack.
+  for (const at of Artifact.lineage(of)) {
+    const before = initialOf(at).id === stop
+      ? nowhere
+      : parentsOf(at).map(({ id }) => ways.get(id)!).reduce(
+        (most, way) => way.mnats >= most.mnats ? way : most,
+        nowhere
+      )
+    if (initialOf(at).id === stop || !spendsKl(at)) ways.set(at.id, before)
+    else {
+      const { allowance } = at.node.params as { readonly allowance?: { readonly mnats?: number } }
+      const mnats = allowance?.mnats ?? 0
+      ways.set(at.id, { mnats: before.mnats + mnats, last: { artifact: at, mnats }, before })
+    }
+  }
+  const found: Array<Spender> = []
+  let way = ways.get(of.id)
+  while (way?.last !== undefined) {
+    found.push(way.last)
+    way = way.before
+  }
+  return found
+}
+
+/**
+ * The allowances along the weight lineage of `of`, back to and without `from`. A merge has several parents: it is the way with
+ * most allotted. How far a merge is away follows from none of them; it is measured.
+ */
+export const klSpenders = (of: Artifact.Any, from: Artifact.Any): ReadonlyArray<Spender> =>
+  heaviest(of, initialOf(from).id)

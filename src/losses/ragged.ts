@@ -44,3 +44,21 @@ export const afterLastBackward = (rows: Float64Array, offsets: Int32Array): Floa
   for (let row = 0; row < rows.length; row++) positions[offsets[row + 1]! + row] = rows[row]!
   return positions
 }
+
+/** The numbers *after* each token: positions → tokens. For an outcome reward model, what it thinks once it has read the token. */
+export const afterTokens = (positions: Float64Array, offsets: Int32Array): Float64Array => {
+  const tokens = new Float64Array(offsets[offsets.length - 1]!)
+  for (let row = 0; row + 1 < offsets.length; row++) {
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) tokens[t] = positions[t + row + 1]!
+  }
+  return tokens
+}
+
+/** Transpose of `afterTokens`: a gradient over tokens → over positions, 0 before the first token of each row. */
+export const afterTokensBackward = (tokens: Float64Array, offsets: Int32Array): Float64Array => {
+  const positions = new Float64Array(tokens.length + offsets.length - 1)
+  for (let row = 0; row + 1 < offsets.length; row++) {
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) positions[t + row + 1] = tokens[t]!
+  }
+  return positions
+}

@@ -1,49 +1,51 @@
 import { Effect } from "effect"
+import { Process, type RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { RewardModeling } from "../../dsl/stages/RewardModeling.ts"
-import { encodePairs } from "../data/encode.ts"
-import type { PreferenceRow } from "../data/rows.ts"
+import type { Dataset } from "../data/dataset.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
-import { bradleyTerry } from "../losses/bradleyTerry.ts"
-import { afterLast, afterLastBackward } from "../losses/ragged.ts"
+import { processRead } from "../rewards/processRead.ts"
+import { rewardObjective } from "../rewards/objective.ts"
 import { batchAt, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
 import { openers, valueGap } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Trains a reward model on pairs; see `dsl/stages/RewardModeling.ts`. A batch is its chosen rows, then its rejected rows. */
+/** Trains a reward model on judged answers; see `dsl/stages/RewardModeling.ts`. What its loss reads is in `rewards/objective.ts`. */
 export const rewardModeling = Effect.fn("rewardModeling")(function*(
   stage: RewardModeling,
-  wires: { readonly init: Weights; readonly preferences: ReadonlyArray<PreferenceRow> },
+  wires: { readonly init: Weights; readonly preferences: Dataset },
   scope: Scope
 ) {
   const engine = yield* CurrentEngine
+  const codec = engine.codec(wires.init)
+  // Every letter of a tabular world is a step by itself.
+  const rewardLoss: RewardLoss = stage.loss._tag === "Process" && engine.kind === "tabular"
+    ? new Process({ ...stage.loss, separator: "" })
+    : stage.loss
   const { models: { reward }, ...session } = yield* open<{ reward: Scorer }>(scope, {
-    reward: { open: openers(engine, stage).scorer, initial: wires.init }
+    // How a process reward model is read is no part of how it is trained on.
+    reward: { open: openers(engine, stage).scorer, initial: processRead(wires.init, null, codec) }
   })
-  const pairs = yield* encodePairs(
-    { stage: scope.label, codec: engine.codec(wires.init), context: reward.context },
+  const objective = yield* rewardObjective(
+    rewardLoss,
+    { stage: scope.label, codec, context: reward.context },
     wires.preferences
   )
-  const steps = stepsOf(pairs.length, stage.batchSize, stage.epochs)
+  const steps = stepsOf(objective.count, stage.batchSize, stage.epochs)
 
   yield* train(scope, { ...session, models: { reward } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
     step: Effect.fnUntraced(function*(n) {
-      const batch = batchAt(scope.key, pairs.length, stage.batchSize, n).map((i) => pairs[i]!)
-      const rows = [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
+      const { loss: score, rows } = objective.batch(batchAt(scope.key, objective.count, stage.batchSize, n))
       const offsets = offsetsOf(rows)
       const { values } = reward.values(rows, { retain: true })
-      const scores = afterLast(values, offsets)
-      const { gradients, loss, metrics } = bradleyTerry(scores.slice(0, batch.length), scores.slice(batch.length), {
-        margin: Float64Array.from(batch, ({ margin }) => margin),
-        centerRewardsCoefficient: stage.centerRewardsCoefficient
-      })
+      const { gradient, loss, metrics } = score(values, offsets)
       const rounding = valueGap({ engine, precision: stage.precision, n, steps }, reward, rows, values)
       yield* finite({ loss, ...rounding })
-      reward.backward(afterLastBackward(Float64Array.of(...gradients.chosen, ...gradients.rejected), offsets))
+      reward.backward(gradient)
       const update = updateOf(stage, n, steps)
       const norm = reward.step(update)
       return {
@@ -52,5 +54,5 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
       }
     })
   })
-  return reward.weights()
+  return processRead(reward.weights(), rewardLoss, codec)
 }, Effect.scoped)

@@ -1,11 +1,12 @@
 import { Effect } from "effect"
 import type { Sft } from "../../dsl/stages/Sft.ts"
-import { encodeDemonstrations } from "../data/encode.ts"
+import { UnusableData } from "../../dsl/Errors.ts"
+import { encodeSft } from "../data/encodeSft.ts"
 import type { DemonstrationRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
-import { batchAt, stepsOf } from "../training/batches.ts"
+import { batchAt, batchesWithin, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
 import { logpGap, openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
@@ -20,22 +21,43 @@ export const sft = Effect.fn("sft")(function*(
   const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial: wires.base }
   })
-  const rows = yield* encodeDemonstrations(
+  const rows = yield* encodeSft(
     { stage: scope.label, codec: engine.codec(wires.base), context: policy.context },
-    wires.demonstrations
+    wires.demonstrations,
+    stage
   )
-  const steps = stepsOf(rows.length, stage.batchSize, stage.epochs)
+  const { batchSize, batchTokens } = stage
+  const lengths = rows.map(({ completion, prompt }) => prompt.length + completion.length)
+  const tooLong = lengths.findIndex((length) => length > (batchTokens ?? Infinity))
+  if (tooLong >= 0) {
+    return yield* new UnusableData({
+      stage: scope.label,
+      problem: `row ${tooLong + 1} has ${lengths[tooLong]} tokens, more than batchTokens ${batchTokens}`,
+      remedy: "Raise batchTokens, or set maxLength and say how to truncate."
+    })
+  }
+  const packed = batchTokens === undefined
+    ? null
+    : batchesWithin(scope.key, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
+  const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
 
   yield* train(scope, { ...session, models: { policy } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
     step: Effect.fnUntraced(function*(n) {
-      const batch = batchAt(scope.key, rows.length, stage.batchSize, n).map((i) => rows[i]!)
-      const { entropies, logps } = policy.logprobs(batch, { retain: true })
-      const { gradient, loss } = crossEntropy(logps, { reduction: stage.reduction === "sum" ? "sum" : "mean" })
+      const chosen = packed?.[n] ?? batchAt(scope.key, rows.length, batchSize, n)
+      const batch = chosen.map((i) => rows[i]!)
+      const reduction = stage.reduction === "sum" ? "sum" : "mean"
+      const mask = batch.flatMap(({ mask }) => [...mask])
+      const denominator = mask.reduce((sum, weight) => sum + weight, 0)
+      const { entropies, logps } = policy.learn(
+        batch,
+        (logps, first) =>
+          crossEntropy(logps, { reduction, denominator, mask: mask.slice(first, first + logps.length) }).gradient
+      )
+      const { loss } = crossEntropy(logps, { reduction, mask })
       const rounding = logpGap({ engine, precision: stage.precision, n, steps }, policy, batch, logps)
       yield* finite({ loss, ...rounding })
-      policy.backward(gradient)
       const update = updateOf(stage, n, steps)
       const norm = policy.step(update)
       const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length

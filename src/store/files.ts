@@ -24,7 +24,11 @@ const NodeFile = Schema.Struct({
     "Prompts",
     "Demonstrations",
     "Preferences",
-    "UnpairedPreferences"
+    "UnpairedPreferences",
+    "Completions",
+    "ScoredCompletions",
+    "Rankings",
+    "Stepwise"
   ])
 })
 

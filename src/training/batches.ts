@@ -19,6 +19,31 @@ export const batchAt = (key: string, count: number, batchSize: number, n: number
   return batch
 }
 
+/**
+ * All batches of `epochs` passes, each of at most `size` rows with at most `tokens` tokens together: the shuffled rows in order, a batch
+ * ending before the row that would overfill it. A batch may hold rows of two passes. Throws for a row that no batch can hold.
+ */
+export const batchesWithin = (
+  key: string,
+  lengths: ReadonlyArray<number>,
+  { size, tokens }: { readonly size: number; readonly tokens: number },
+  epochs: number
+): ReadonlyArray<ReadonlyArray<number>> => {
+  const batches: Array<Array<number>> = []
+  let held = Infinity
+  for (const row of batchAt(key, lengths.length, lengths.length * epochs, 0)) {
+    const length = lengths[row]!
+    if (length > tokens) throw new Error(`row ${row} has ${length} tokens, more than the ${tokens} of a batch`)
+    if (held + length > tokens || batches.at(-1)!.length === size) {
+      batches.push([])
+      held = 0
+    }
+    batches.at(-1)!.push(row)
+    held += length
+  }
+  return batches
+}
+
 /** Optimiser steps of `epochs` passes over `count` rows; the last batch of all may hold rows of one pass more. */
 export const stepsOf = (count: number, batchSize: number, epochs: number): number =>
   Math.max(1, Math.ceil((count * epochs) / batchSize))

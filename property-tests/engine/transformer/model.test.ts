@@ -264,7 +264,7 @@ describe("mistakes are said, with what to do", () => {
 
   it("a gradient of the wrong length, which leaves the batch waiting", () => {
     policy.logprobs(batch, { retain: true })
-    assert.throws(() => policy.backward(new Float64Array(11)), /11 gradients for the 12 logps/)
+    assert.throws(() => policy.backward(new Float64Array(11)), /11 gradients for the 12 tokens/)
     policy.backward(new Float64Array(12))
     assert.throws(() => policy.backward(new Float64Array(12)), /retain/)
     policy.logprobs(batch, { retain: true })

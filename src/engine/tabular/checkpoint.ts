@@ -1,3 +1,4 @@
+import { processKey } from "../processReward.ts"
 import { stream } from "../../sampling/random.ts"
 import type { Weights } from "../engine.ts"
 import { treeOf } from "./tree.ts"
@@ -14,7 +15,8 @@ export const configOf = ({ horizon, name, prompts, vocabulary }: WorldSpec): Wei
 
 /** Throws unless the weights belong to this world. */
 export const checkWorld = (spec: WorldSpec, weights: Weights): void => {
-  const [found, expected] = [JSON.stringify(weights.config), JSON.stringify(configOf(spec))]
+  const { [processKey]: _, ...config } = weights.config
+  const [found, expected] = [JSON.stringify(config), JSON.stringify(configOf(spec))]
   if (found !== expected) throw new Error(`weights of another model: ${found}, where ${expected} is expected`)
 }
 

@@ -2,6 +2,7 @@ import { distribution, draw } from "../../sampling/draw.ts"
 import { stream } from "../../sampling/random.ts"
 import type { Engine, Model, Policy, Sampled, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
+import { read } from "../processReward.ts"
 import { checkWorld, policyWeights, scorerWeights, tensorOf, uniform } from "./checkpoint.ts"
 import { codecOf } from "./codec.ts"
 import type { Parameters } from "./parameters.ts"
@@ -28,7 +29,7 @@ export const tabular = (world: World): Engine => ({
     return codecOf(world)
   },
   policy: (weights) => policy(world, weights),
-  scorer: (weights) => scorer(world, weights)
+  scorer: (weights) => read(weights, (own) => scorer(world, own))
 })
 
 const model = (world: World, table: Parameters, weights: () => Weights): Model => ({
@@ -57,19 +58,29 @@ const once = <A>() => {
   }
 }
 
-const policy = (world: World, weights: Weights): Policy => {
+/** Where the logits of a policy's tokens begin (−1: not modelled), and how a number per token pulls on those of one of them. */
+interface Retained {
+  readonly at: ReadonlyArray<number>
+  readonly pull: (i: number) => Float64Array
+}
+
+/** A tabular policy, with its table of logits for those it teaches. */
+interface TabularPolicy extends Policy {
+  readonly logits: Float64Array
+}
+
+const policy = (world: World, weights: Weights): TabularPolicy => {
   checkWorld(world, weights)
   const { after, ids, states, tree } = walker(world)
   const shape = [world.prompts.length * tree.contexts, tree.actions] as const
   const table = parameters("logits", shape, tensorOf(weights, "logits", shape[0] * shape[1]))
-  const retained = once<ReadonlyArray<{ readonly at: number; readonly token: number }>>()
+  const retained = once<Retained>()
   /** Where the logits of a state begin; −1 where the next token is given, not modelled. */
   const rowAt = ({ node, prompt }: State): number =>
     prompt < 0 || node >= tree.contexts ? -1 : (prompt * tree.contexts + node) * tree.actions
   const givenLogp = (token: number): number => token === ids.bos ? 0 : -Math.log(world.prompts.length)
 
-  return {
-    ...model(world, table, () => policyWeights(world, table.values.slice())),
+  const verbs: Pick<Policy, "logprobs" | "divergences" | "backward"> = {
     logprobs: (batch, options) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
@@ -85,20 +96,51 @@ const policy = (world: World, weights: Weights): Policy => {
           entropies[offsets[i]! + t] = all === null ? -givenLogp(token) : entropy(all)
         })
       })
-      retained.keep(options?.retain === true ? choices : undefined)
+      const pull = (i: number): Float64Array =>
+        logSoftmax(table.values, choices[i]!.at, tree.actions)
+          .map((logp, a) => (a === choices[i]!.token ? 1 : 0) - Math.exp(logp))
+      retained.keep(options?.retain === true ? { at: choices.map(({ at }) => at), pull } : undefined)
       return { logps, entropies, offsets }
     },
-    backward: (dLogps) => {
-      const choices = retained.take()
-      if (dLogps.length !== choices.length) throw new Error(`${dLogps.length} gradients for ${choices.length} tokens`)
-      choices.forEach(({ at, token }, i) => {
-        if (at < 0) return
-        const logps = logSoftmax(table.values, at, tree.actions)
-        for (let a = 0; a < tree.actions; a++) {
-          table.gradient[at + a]! += dLogps[i]! * ((a === token ? 1 : 0) - Math.exp(logps[a]!))
-        }
-      })
+    divergences: (batch, teacher, divergence, options) => {
+      const theirs = (teacher as Partial<TabularPolicy>).logits
+      if (theirs?.length !== table.values.length) throw new Error(`the teacher is no policy of ${world.name}`)
+      const at = batch.flatMap((row) => states(row).slice(0, -1).map(rowAt))
+      const between = (i: number, gradient: Float64Array | null): number =>
+        divergence(
+          logSoftmax(table.values, at[i]!, tree.actions),
+          logSoftmax(theirs, at[i]!, tree.actions),
+          gradient
+        )
+      const pull = (i: number): Float64Array => {
+        const gradient = new Float64Array(tree.actions)
+        between(i, gradient)
+        return gradient
+      }
+      retained.keep(options?.retain === true ? { at, pull } : undefined)
+      // Where a token is given and not chosen, the two agree.
+      return { values: Float64Array.from(at, (from, i) => from < 0 ? 0 : between(i, null)), offsets: offsetsOf(batch) }
     },
+    backward: (dTokens) => {
+      const { at, pull } = retained.take()
+      if (dTokens.length !== at.length) throw new Error(`${dTokens.length} gradients for ${at.length} tokens`)
+      at.forEach((from, i) => {
+        if (from < 0) return
+        const gradient = pull(i)
+        for (let a = 0; a < tree.actions; a++) table.gradient[from + a]! += dTokens[i]! * gradient[a]!
+      })
+    }
+  }
+
+  return {
+    ...model(world, table, () => policyWeights(world, table.values.slice())),
+    ...verbs,
+    learn: (batch, gradientOf) => {
+      const out = verbs.logprobs(batch, { retain: true })
+      verbs.backward(gradientOf(out.logps, 0))
+      return out
+    },
+    logits: table.values,
     sample: (prompts, sampling, seeds) =>
       prompts.map((prompt, i): Sampled => {
         const random = stream(seeds[i]!)

@@ -1,7 +1,8 @@
 import { modelConfig } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import { offsetsOf, type Policy, type Weights } from "../engine.ts"
-import { open, type Options } from "./opened.ts"
+import { divergent } from "./divergent.ts"
+import { open, type Opened, type Options } from "./opened.ts"
 import type { HeadPasses } from "./passes.ts"
 import { sampler } from "./sample.ts"
 
@@ -9,6 +10,8 @@ import { sampler } from "./sample.ts"
 export interface TransformerPolicy extends Policy {
   /** Logits of the token after `ids`, [vocab]. */
   readonly logits: (ids: Int32Array) => Float64Array
+  /** What a student needs of its teacher. */
+  readonly opened: Opened
 }
 
 interface PerToken {
@@ -27,6 +30,8 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
   const { backend, model, passes, trainable } = opened
   const { logits, sample } = sampler(opened)
   let numbers = 0
+  /** The backward pass of the last retained call. */
+  let backwards: (dTokens: Float64Array) => HeadPasses = (dLogps) => vocabulary(null, dLogps)
 
   const shape = (rows: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature: 1 })
   /** Fused log-softmax and gather; `into` null when only the log-sum-exp is wanted again. */
@@ -67,16 +72,46 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
       const total = offsets[batch.length]!
       const out = { logps: new Float64Array(total), entropies: new Float64Array(total) }
       passes.run(batch, retain, vocabulary(out, null, on), on)
-      if (retain) numbers = total
+      if (retain) {
+        numbers = total
+        backwards = (dLogps) => vocabulary(null, dLogps)
+      }
       return { ...out, offsets }
     },
-    backward: (dLogps) => {
-      if (passes.retained() && dLogps.length !== numbers) {
-        throw new Error(`backward got ${dLogps.length} gradients for the ${numbers} logps of the retained batch.`)
+    divergences: (batch, teacher, divergence, { retain = false } = {}) => {
+      const offsets = offsetsOf(batch)
+      const values = new Float64Array(offsets[batch.length]!)
+      const between = divergent(opened, teacher, divergence)
+      passes.run(batch, retain, between(values, null))
+      if (retain) {
+        numbers = values.length
+        backwards = (dValues) => between(null, dValues)
       }
-      passes.backward(vocabulary(null, dLogps))
+      return { values, offsets }
+    },
+    backward: (dTokens) => {
+      if (passes.retained() && dTokens.length !== numbers) {
+        throw new Error(`backward got ${dTokens.length} gradients for the ${numbers} tokens of the retained batch.`)
+      }
+      passes.backward(backwards(dTokens))
+    },
+    learn: (batch, gradientOf) => {
+      const offsets = offsetsOf(batch)
+      const total = offsets[batch.length]!
+      const out = { logps: new Float64Array(total), entropies: new Float64Array(total) }
+      const dLogps = new Float64Array(total)
+      passes.learn(batch, vocabulary(out, dLogps), ({ first, outputs }) => {
+        const logps = out.logps.subarray(first, first + outputs.length)
+        const gradient = gradientOf(logps, first)
+        if (gradient.length !== logps.length) {
+          throw new Error(`learn got ${gradient.length} gradients for ${logps.length} logps.`)
+        }
+        dLogps.set(gradient, first)
+      })
+      return { ...out, offsets }
     },
     sample,
-    logits
+    logits,
+    opened
   }
 }

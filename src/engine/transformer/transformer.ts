@@ -2,6 +2,7 @@ import { modelConfig } from "../../model/config.ts"
 import { codec } from "../../model/tokenizer.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import type { Computing, Engine, Weights } from "../engine.ts"
+import { read } from "../processReward.ts"
 import { initial } from "./initial.ts"
 import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
@@ -35,6 +36,6 @@ export const transformer = (backend: Backend, options: TransformerOptions = {}):
     precisions: backend.precisions,
     codec: (weights) => codec(weights.tokenizer, modelConfig(weights.config)),
     policy: (weights, computing) => policy(backend, weights, settings(computing)),
-    scorer: (weights, computing) => scorer(backend, weights, settings(computing))
+    scorer: (weights, computing) => read(weights, (own) => scorer(backend, own, settings(computing)))
   }
 }

@@ -1,0 +1,74 @@
+/**
+ * Distillation from text that is not the student's own: the teacher's answers to `prompts`, or `demonstrations` that somebody has made
+ * (the teacher's samples, if it is to be sequence-level distillation in the sense of Kim and Rush 2016). The objective says what is
+ * learned from them: whole answers, or the teacher's distribution at every token of them. The teacher may be of another size; it
+ * shares the tokenizer. Nothing is sampled from the student and no KL allowance is spent. Trained by `src/stages/distill.ts`, losses in
+ * `src/losses/{crossEntropy,distill}.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
+import type { TrainingError } from "../Errors.ts"
+import { Count, or, Positive, training } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
+
+export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
+  objective: Schema.Union([SequenceLevel, TokenDivergence]),
+  /** Passes over the answers. */
+  epochs: or(Count, 1),
+  /** Answers per optimiser step. */
+  batchSize: Count,
+  /** Answers that the teacher gives to each prompt, once, before the first step. */
+  completionsPerPrompt: or(Count, 1),
+  /** Of the teacher's sampling. */
+  samplingTemperature: or(Positive, 1),
+  /** Longest answer of the teacher, tokens; needed when it is the teacher that answers. */
+  maxNewTokens: Schema.optionalKey(Count),
+  ...training
+}) {}
+
+const wires = {
+  student: model(["BaseModel", "Policy"], "the model to train, e.g. Checkpoint.huggingFace(…)"),
+  teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
+  prompts: optional(data("Prompts", "instructions for the teacher to answer, e.g. Source.prompts(…)")),
+  demonstrations: optional(data("Demonstrations", "answers, e.g. Source.demonstrations(…)"))
+} as const
+
+const choice = "connect prompts, for the teacher to answer, or demonstrations, and not both"
+
+export const definition = {
+  op: "Distill",
+  schema: Distill,
+  wires,
+  main: "student",
+  parent: "student",
+  mistakes: ({ maxNewTokens }: Readonly<Record<string, any>>, { demonstrations, prompts }: Connected) => [
+    ...((prompts === undefined) === (demonstrations === undefined) ? [choice] : []),
+    ...(prompts !== undefined && maxNewTokens === undefined
+      ? ["maxNewTokens is missing: how long may an answer be?"]
+      : [])
+  ],
+  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["student"]?.node.family ?? "" })
+} as const satisfies Definition
+
+/** Exactly one of the two sources of answers. */
+type CheckedSource<W> = W extends { readonly prompts: unknown; readonly demonstrations: unknown }
+  ? "Distill has prompts and demonstrations: connect one of them"
+  : W extends { readonly prompts: unknown } | { readonly demonstrations: unknown } ? unknown
+  : "Distill has nothing to learn from: connect prompts, for the teacher to answer, or demonstrations"
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Distill", typeof wires, "student", W> & CheckedSource<W>,
+  params: typeof Distill["~type.make.in"]
+): Artifact.Output<
+  W,
+  "Policy",
+  Artifact.FamilyOf<W["student"]>,
+  Compute,
+  Artifact.AllottedOf<W["student"]>,
+  TrainingError
+> => build(definition, connected as never, params) as never

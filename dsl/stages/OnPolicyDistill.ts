@@ -1,0 +1,72 @@
+/**
+ * Distillation on the student's own samples: in a share λ of the steps it answers the prompts itself and learns from what the teacher
+ * thinks of its answers (Agarwal et al. 2024, "GKD", arXiv 2306.13649, Algorithm 1); in the others it learns from `demonstrations` or,
+ * when there are none, from answers of the teacher. The objective is a divergence over the whole vocabulary, whose samples are held
+ * fixed, or the reverse KL as a reward. The policy moves away from where it started by its own samples, so the stage spends KL: it has
+ * an allowance and is measured. Trained by `src/stages/onPolicyDistill.ts`, losses in `src/losses/{distill,onPolicyDistill}.ts`.
+ */
+import { Schema } from "effect"
+import type { Add } from "../Arithmetic.ts"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { ReverseKl, TokenDivergence } from "../Distillation.ts"
+import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { Allotting } from "../KlSpending.ts"
+import { klSpending } from "../KlSpending.ts"
+import { Count, Fraction, or, Positive, training } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
+
+export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPolicyDistill", {
+  objective: Schema.Union([TokenDivergence, ReverseKl]),
+  /** Share of the steps on the student's own samples (TRL `lmbda`). The reverse KL as a reward has no others. */
+  lambda: or(Fraction, 1),
+  /** Iterations: sample, compare, update once. */
+  steps: Count,
+  /** Completions per iteration. */
+  batchSize: Count,
+  /** Of all sampling. */
+  samplingTemperature: or(Positive, 1),
+  ...klSpending,
+  ...training
+}) {}
+
+const wires = {
+  student: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Distill.make(…)"),
+  teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
+  prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
+  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
+  demonstrations: optional(data("Demonstrations", "answers for the steps that are not on-policy"))
+} as const
+
+export const definition = {
+  op: "OnPolicyDistill",
+  schema: OnPolicyDistill,
+  wires,
+  main: "student",
+  parent: "student",
+  spendsKl: true,
+  mistakes: ({ lambda, objective }: Readonly<Record<string, any>>, { demonstrations }: Connected) => [
+    ...(objective._tag === "ReverseKl" && lambda < 1
+      ? [`lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`]
+      : []),
+    ...(demonstrations !== undefined && lambda === 1
+      ? ["demonstrations are never used with lambda 1: leave them out"]
+      : [])
+  ],
+  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["student"]?.node.family ?? "" })
+} as const satisfies Definition
+
+export const make = <const W extends Connected, const N extends number>(
+  connected: W & Checked<"OnPolicyDistill", typeof wires, "student", W>,
+  params: Allotting<typeof OnPolicyDistill["~type.make.in"], N>
+): Artifact.Output<
+  W,
+  "Policy",
+  Artifact.FamilyOf<W["student"]>,
+  Compute | "kl",
+  Add<Artifact.AllottedOf<W["student"]>, N>,
+  TrainingError | KlBudgetExceeded
+> => build(definition, connected, params) as never

@@ -1,0 +1,118 @@
+import type { Tensor } from "../../tensor/backend.ts"
+import type { Divergence, Policy } from "../engine.ts"
+import type { Opened } from "./opened.ts"
+import type { HeadPasses } from "./passes.ts"
+
+/** Logits of either model that exist at once: 4 MiB of float32, and never fewer than 1 row. */
+const blockLogits = 2 ** 20
+
+const isTransformer = (policy: Policy): policy is Policy & { readonly opened: Opened } => "opened" in policy
+
+/** Logits to log-probabilities, in double precision and in place. */
+const normalize = (logits: Float64Array): Float64Array => {
+  let max = -Infinity
+  for (const z of logits) max = Math.max(max, z)
+  let sum = 0
+  for (const z of logits) sum += Math.exp(z - max)
+  const lse = max + Math.log(sum)
+  for (let v = 0; v < logits.length; v++) logits[v]! -= lse
+  return logits
+}
+
+/**
+ * Reads a student's hidden states through a divergence from its teacher. The logits of a block of rows are products of the
+ * backend; the softmaxes and the divergence are computed on the host in double precision, row by row, so any pure function of two
+ * distributions serves. For each micro-batch the teacher runs once without gradient, and only its hidden states [outputs, d] stay.
+ */
+export const divergent = ({ backend, config, trainable }: Opened, of: Policy, divergence: Divergence) => {
+  if (!isTransformer(of)) throw new Error("The teacher is not a transformer: teacher and student share an engine.")
+  const teacher = of.opened
+  const { dim, vocab } = config
+  if (teacher.trainable === trainable) throw new Error("A policy cannot be its own teacher: open the teacher apart.")
+  if (teacher.config.vocab !== vocab) {
+    throw new Error(
+      `The teacher's vocabulary has ${teacher.config.vocab} tokens, the student's ${vocab}: they must be one.`
+    )
+  }
+  const teacherDim = teacher.config.dim
+  const size = Math.max(1, Math.floor(blockLogits / vocab))
+  const [student, target] = [new Float64Array(vocab), new Float64Array(vocab)]
+
+  return (into: Float64Array | null, dValues: Float64Array | null): HeadPasses => {
+    /** Calls `each` with every row of a micro-batch, in blocks; then `after` with the block. */
+    const inBlocks = (
+      hidden: Tensor,
+      teacherHidden: Tensor,
+      rows: number,
+      logits: { readonly student: Tensor; readonly teacher: Tensor },
+      each: (row: number, inBlock: number) => void,
+      after: (first: number, count: number) => void
+    ): void => {
+      for (let first = 0; first < rows; first += size) {
+        const count = Math.min(size, rows - first)
+        const own = backend.slice(logits.student, 0, count * vocab)
+        const theirs = backend.slice(logits.teacher, 0, count * vocab)
+        const states = backend.slice(hidden, first * dim, count * dim)
+        const teacherStates = backend.slice(teacherHidden, first * teacherDim, count * teacherDim)
+        backend.linear(own, states, trainable.parameters.head, null, count, dim, vocab)
+        teacher.backend.linear(theirs, teacherStates, teacher.trainable.parameters.head, null, count, teacherDim, vocab)
+        const [a, b] = [backend.read(own), backend.read(theirs)]
+        for (let i = 0; i < count; i++) {
+          student.set(a.subarray(i * vocab, (i + 1) * vocab))
+          target.set(b.subarray(i * vocab, (i + 1) * vocab))
+          normalize(student)
+          normalize(target)
+          each(first + i, i)
+        }
+        after(first, count)
+      }
+    }
+
+    return {
+      forward: (hidden, packed, space) => {
+        const rows = packed.outputs.length
+        const kept = space.reals("teacherHidden", rows * teacherDim)
+        backend.copy(kept, teacher.passes.hidden(packed))
+        if (into === null) return
+        const block = Math.min(rows, size) * vocab
+        const logits = { student: space.reals("logits", block), teacher: space.reals("teacherLogits", block) }
+        inBlocks(hidden, kept, rows, logits, (row) => {
+          into[packed.first + row] = divergence(student, target, null)
+        }, () => {})
+      },
+      backward: (dHidden, hidden, packed, space) => {
+        const rows = packed.outputs.length
+        const kept = space.reals("teacherHidden", rows * teacherDim)
+        const block = Math.min(rows, size)
+        const logits = {
+          student: space.reals("logits", block * vocab),
+          teacher: space.reals("teacherLogits", block * vocab)
+        }
+        const gradient = new Float64Array(vocab)
+        const dLogits = new Float64Array(block * vocab)
+        inBlocks(hidden, kept, rows, logits, (row, inBlock) => {
+          divergence(student, target, gradient)
+          const scale = dValues![packed.first + row]!
+          for (let v = 0; v < vocab; v++) dLogits[inBlock * vocab + v] = scale * gradient[v]!
+        }, (first, count) => {
+          const dOut = backend.slice(logits.student, 0, count * vocab)
+          backend.write(dOut, dLogits.subarray(0, count * vocab))
+          backend.linearBackward(
+            {
+              dX: backend.slice(dHidden, first * dim, count * dim),
+              accumulate: false,
+              dW: trainable.gradients().head,
+              dBias: null
+            },
+            dOut,
+            backend.slice(hidden, first * dim, count * dim),
+            trainable.parameters.head,
+            count,
+            dim,
+            vocab
+          )
+        })
+      }
+    }
+  }
+}

@@ -1,0 +1,145 @@
+/** What a reward model learns from: the rows of a batch, and the loss of the numbers that the model gives them. One for each loss. */
+import { Effect } from "effect"
+import type { UnusableData } from "../../dsl/Errors.ts"
+import { UnusableData as unusable } from "../../dsl/Errors.ts"
+import { RewardLoss } from "../../dsl/RewardLoss.ts"
+import type { Dataset } from "../data/dataset.ts"
+import { encodePairs, type For } from "../data/encode.ts"
+import { encodeRankings, encodeSteps, encodeUnpaired } from "../data/encodeJudged.ts"
+import type { Row } from "../engine/engine.ts"
+import { bradleyTerry } from "../losses/bradleyTerry.ts"
+import type { Loss } from "../losses/loss.ts"
+import { outcome } from "../losses/outcome.ts"
+import { processLoss } from "../losses/process.ts"
+import { afterLast, afterLastBackward, afterTokens, afterTokensBackward } from "../losses/ragged.ts"
+import { kWise, plackettLuce } from "../losses/ranking.ts"
+
+/** A batch as the model reads it, and its loss: `values` and the gradient have one number per position (`Values`). */
+export interface RewardBatch {
+  readonly rows: ReadonlyArray<Row>
+  readonly loss: (values: Float64Array, offsets: Int32Array) => Loss
+}
+
+export interface RewardObjective {
+  /** Pairs, rankings or answers there are. */
+  readonly count: number
+  readonly batch: (indices: ReadonlyArray<number>) => RewardBatch
+}
+
+/** The rows of a data set of the role that a loss learns from; `check` has refused any other. */
+const rowsOf = <R extends Dataset["role"]>(data: Dataset, role: R) => {
+  if (data.role !== role) throw new Error(`${data.role} where ${role} are needed`)
+  return data.rows as Extract<Dataset, { readonly role: R }>["rows"]
+}
+
+/** A loss of the scores after the last token of each row. */
+const ofScores = (score: (scores: Float64Array) => Loss) => (values: Float64Array, offsets: Int32Array): Loss => {
+  const loss = score(afterLast(values, offsets))
+  return { ...loss, gradient: afterLastBackward(loss.gradient, offsets) }
+}
+
+const groupsOf = (lengths: ReadonlyArray<number>): Int32Array => {
+  const groups = new Int32Array(lengths.length + 1)
+  lengths.forEach((length, i) => (groups[i + 1] = groups[i]! + length))
+  return groups
+}
+
+/** `rows` of a batch are: of pairs all chosen, then all rejected; of rankings prompt by prompt. */
+export const rewardObjective = (
+  loss: RewardLoss,
+  use: For,
+  data: Dataset
+): Effect.Effect<RewardObjective, UnusableData> =>
+  RewardLoss.match(loss, {
+    BradleyTerry: (options) =>
+      Effect.map(encodePairs(use, rowsOf(data, "Preferences")), (pairs): RewardObjective => ({
+        count: pairs.length,
+        batch: (indices) => {
+          const batch = indices.map((i) => pairs[i]!)
+          const margin = Float64Array.from(batch, ({ margin }) => margin)
+          return {
+            rows: [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)],
+            loss: ofScores((scores) => {
+              const { gradients, ...rest } = bradleyTerry(scores.slice(0, batch.length), scores.slice(batch.length), {
+                ...options,
+                margin
+              })
+              return { ...rest, gradient: Float64Array.of(...gradients.chosen, ...gradients.rejected) }
+            })
+          }
+        }
+      })),
+    KWise: (options) => ranked(use, data, (scores, ranks, groups) => kWise(scores, ranks, groups, options)),
+    PlackettLuce: () =>
+      Effect.andThen(
+        strict(use, data),
+        ranked(use, data, (scores, _, groups) => plackettLuce(scores, groups))
+      ),
+    Outcome: () =>
+      Effect.map(encodeUnpaired(use, rowsOf(data, "UnpairedPreferences")), (answers): RewardObjective => ({
+        count: answers.length,
+        batch: (indices) => {
+          const batch = indices.map((i) => answers[i]!)
+          const labels = batch.flatMap(({ label, row }) => Array.from(row.completion, () => label))
+          return {
+            rows: batch.map(({ row }) => row),
+            loss: (values, offsets) => {
+              const loss = outcome(afterTokens(values, offsets), labels)
+              return { ...loss, gradient: afterTokensBackward(loss.gradient, offsets) }
+            }
+          }
+        }
+      })),
+    Process: (options) =>
+      Effect.map(encodeSteps(use, rowsOf(data, "Stepwise"), options), (answers): RewardObjective => ({
+        count: answers.length,
+        batch: (indices) => {
+          const batch = indices.map((i) => answers[i]!)
+          return {
+            rows: batch.map(({ row }) => row),
+            loss: (values, offsets) => {
+              // After the token that ends the step; every row has one position more than it has tokens.
+              const at = batch.flatMap(({ ends }, row) => ends.map((t) => offsets[row]! + row + t + 1))
+              const loss = processLoss(
+                Float64Array.from(at, (position) => values[position]!),
+                batch.flatMap(({ labels }) => labels),
+                options.labels
+              )
+              const gradient = new Float64Array(values.length)
+              at.forEach((position, i) => (gradient[position] = loss.gradient[i]!))
+              return { ...loss, gradient }
+            }
+          }
+        }
+      }))
+  })
+
+const ranked = (
+  use: For,
+  data: Dataset,
+  score: (scores: Float64Array, ranks: ReadonlyArray<number>, groups: Int32Array) => Loss
+) =>
+  Effect.map(encodeRankings(use, rowsOf(data, "Rankings")), (rankings): RewardObjective => ({
+    count: rankings.length,
+    batch: (indices) => {
+      const batch = indices.map((i) => rankings[i]!)
+      const ranks = batch.flatMap(({ ranks }) => ranks)
+      const groups = groupsOf(batch.map(({ rows }) => rows.length))
+      return {
+        rows: batch.flatMap(({ rows }) => rows),
+        loss: ofScores((scores) => score(scores, ranks, groups))
+      }
+    }
+  }))
+
+/** Plackett–Luce has no place for ties. */
+const strict = ({ stage }: For, data: Dataset): Effect.Effect<void, UnusableData> => {
+  const tied = rowsOf(data, "Rankings").findIndex(({ ranks }) => new Set(ranks).size < ranks.length)
+  return tied < 0 ? Effect.void : Effect.fail(
+    new unusable({
+      stage,
+      problem: `row ${tied + 1} has completions that tie, and Plackett–Luce ranks without ties`,
+      remedy: "Leave such rows out, or take the loss kWise."
+    })
+  )
+}

@@ -1,0 +1,75 @@
+import { Effect } from "effect"
+import type { Distill } from "../../dsl/stages/Distill.ts"
+import { encodeDemonstrations, encodePrompts } from "../data/encode.ts"
+import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Policy, Weights } from "../engine/engine.ts"
+import { crossEntropy } from "../losses/crossEntropy.ts"
+import { generalizedJsd } from "../losses/distill.ts"
+import { batchAt, stepsOf } from "../training/batches.ts"
+import { answersOf } from "../training/distilling.ts"
+import { finite, observer, open, train, updateOf } from "../training/loop.ts"
+import { openers } from "../training/precision.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** Learns from a teacher on answers that are not the student's; see `dsl/stages/Distill.ts`. */
+export const distill = Effect.fn("distill")(function*(
+  stage: Distill,
+  wires: {
+    readonly student: Weights
+    readonly teacher: Weights
+    readonly answers:
+      | { readonly prompts: ReadonlyArray<PromptRow> }
+      | { readonly demonstrations: ReadonlyArray<DemonstrationRow> }
+  },
+  scope: Scope
+) {
+  const engine = yield* CurrentEngine
+  const opens = openers(engine, stage)
+  const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
+    policy: { open: opens.policy, initial: wires.student }
+  })
+  const teacher = yield* observer(opens.policy, wires.teacher)
+  const codec = engine.codec(wires.student)
+  const use = { stage: scope.label, codec, context: Math.min(policy.context, teacher.context) }
+  // Sampled again after a stop, from the same seeds: the same answers.
+  const answered = "prompts" in wires.answers
+    ? answersOf(
+      teacher,
+      (yield* encodePrompts(use, wires.answers.prompts))
+        .flatMap((prompt) => Array.from({ length: stage.completionsPerPrompt }, () => prompt)),
+      { maxNewTokens: stage.maxNewTokens!, temperature: stage.samplingTemperature, stop: codec.stop },
+      `${scope.key}/teacher`
+    )
+    : yield* encodeDemonstrations(use, wires.answers.demonstrations)
+  const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
+  const { objective } = stage
+
+  yield* train(scope, { ...session, models: { policy } }, {
+    steps,
+    checkpointEvery: stage.checkpointEvery,
+    step: Effect.fnUntraced(function*(n) {
+      const batch = batchAt(scope.key, answered.length, stage.batchSize, n).map((i) => answered[i]!)
+      const sampled = n === 0 && "prompts" in wires.answers
+        ? answered.reduce((sum, { completion }) => sum + completion.length, 0)
+        : 0
+      const tokens = batch.reduce((sum, { completion }) => sum + completion.length, 0)
+      let loss: number
+      if (objective._tag === "SequenceLevel") {
+        const nll = crossEntropy(policy.logprobs(batch, { retain: true }).logps)
+        loss = nll.loss
+        yield* finite({ loss })
+        policy.backward(nll.gradient)
+      } else {
+        const { values } = policy.divergences(batch, teacher, generalizedJsd(objective), { retain: true })
+        loss = values.reduce((sum, x) => sum + x, 0) / tokens
+        yield* finite({ loss })
+        policy.backward(values.fill(1 / tokens))
+      }
+      const update = updateOf(stage, n, steps)
+      const norm = policy.step(update)
+      return { tokens: tokens + sampled, metrics: { loss, grad_norm: norm, lr: update.learningRate } }
+    })
+  })
+  return policy.weights()
+}, Effect.scoped)
