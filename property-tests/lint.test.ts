@@ -224,6 +224,11 @@ const fences: ReadonlyArray<
     never: ["vitest", "../tensor/reference.ts", "../cli/main.ts", "../../property-tests/run.ts"]
   },
   {
+    from: "src/control/case.ts",
+    may: ["./network.ts", "../../dsl/Control.ts", "../losses/ppo.ts", "../optim/adamw.ts", "../sampling/random.ts"],
+    never: ["effect", "../../dsl/Kl.ts", "../engine/engine.ts", "../stages/ppo.ts", "../tensor/backend.ts", "node:fs"]
+  },
+  {
     from: "src/bench/case.ts",
     may: [
       "effect",
