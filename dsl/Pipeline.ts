@@ -10,7 +10,7 @@ import { canonical } from "./Canonical.ts"
 import { build, type Definition } from "./Definition.ts"
 import type { BudgetExceeded, KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
-import { definitionOf, definitions, Stage } from "./Stage.ts"
+import { definitionOf, definitions, type Stage } from "./Stage.ts"
 
 // ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -253,11 +253,15 @@ export const paramMistakes = (definition: Definition, params: Schema.Json): Read
 }
 
 /** The typed parameters of a node; throws when `check` would have complained. */
-export const stageOf = (artifact: Artifact.Any): Stage =>
-  Schema.decodeUnknownSync(Stage as unknown as Schema.Codec<Stage, unknown>)({
-    _tag: artifact.node.op,
-    ...(artifact.node.params as object)
+export const stageOf = ({ node: { op, params } }: Artifact.Any): Stage => {
+  const definition = definitionOf(op)
+  if (definition === undefined) throw new Error(`no such operation: ${op}`)
+  // Not by the union of all operations, which would try one after the other.
+  return Schema.decodeUnknownSync(definition.schema as unknown as Schema.Codec<Stage, unknown>)({
+    _tag: op,
+    ...(params as object)
   })
+}
 
 /** Reads a description back, refusing unknown keys, unknown operations, ids that do not match and dangling inputs. */
 export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescription> => {

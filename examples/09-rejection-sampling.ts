@@ -1,5 +1,5 @@
 /**
- * Rejection sampling, with the control that shows whether the reward model did anything: eight answers to each prompt, the best one of
+ * Rejection sampling, with the control that shows whether the reward model did anything: six answers to each prompt, the best one of
  * each, and one at random; the same model fine-tuned on either. Beside it best-of-n, which trains nothing.
  *
  *     npx keel run examples/09-rejection-sampling.ts
@@ -19,7 +19,7 @@ import {
 
 const gold = Gold.tales
 const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 1500 }))
+const prompts = Source.prompts(Source.tales({ split: "train", count: 3000 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 
 const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
@@ -44,7 +44,7 @@ const reward = RewardModeling.make({
 }, { epochs: 2, batchSize: 32, learningRate: 6e-3, schedule: "cosine", warmupSteps: 20, maxGradNorm: 0.3 })
 
 const { control, selected } = RejectionSampling.make({ policy: sft, prompts, reward }, {
-  completionsPerPrompt: 8,
+  completionsPerPrompt: 6,
   temperature: 1,
   maxNewTokens,
   rule: Select.perPrompt()

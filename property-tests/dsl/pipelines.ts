@@ -400,7 +400,7 @@ export interface Options {
 export const pipelines = ({ atLeast = 0, steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
   fc.record({
     stocking,
-    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy), {
+    steps: fc.array(fc.oneof(...Object.values(steps), ...Array.from({ length: 3 }, () => steps.Policy)), {
       minLength: atLeast,
       maxLength: size,
       size: "max"
@@ -410,7 +410,7 @@ export const pipelines = ({ atLeast = 0, steps: size = 30 }: Options = {}): fc.A
     reward: fc.option(index),
     held: index,
     models: fc.uniqueArray(text, { minLength: 1, maxLength: 5 }),
-    everything: fc.boolean(),
+    everything: fc.nat({ max: 3 }).map((n) => n > 0),
     params: fc.record({ gold, maxNewTokens, seed, shown: fc.nat({ max: 2 }) })
   }).map((d) => {
     const shelf: Shelf = {

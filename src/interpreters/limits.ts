@@ -1,5 +1,6 @@
 /**
- * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model.
+ * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model. A cap on KL
+ * governs of these the policies whose weights come from that initial model.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
@@ -35,6 +36,17 @@ const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   return new Set(of === undefined ? [] : Artifact.lineage(of).map(({ id }) => id).filter((id) => !before.has(id)))
 }
 
+/**
+ * Whether the weights of `artifact` come from `from`. A model that only gave data has a distance from its own initial model, and
+ * capping its distance from this one could ask for `from` before it can be made.
+ */
+const descendsFrom = (artifact: Artifact.Any, from: Artifact.Any): boolean => {
+  const stop = initialOf(from).id
+  let at: Artifact.Any | undefined = artifact
+  while (at !== undefined && initialOf(at).id !== stop) at = at.node.wires[definitionOf(at.node.op)?.parent ?? ""]
+  return at !== undefined
+}
+
 /** The limits on each artefact of the pipeline `root`. */
 export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits => {
   const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap")
@@ -47,7 +59,9 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
       kl: !spendsKl(artifact) ?
         [] :
         mine.flatMap(({ from, params }) =>
-          params.kl === undefined || from === undefined ? [] : [{ mnats: params.kl.mnats, from: initialOf(from) }]
+          params.kl === undefined || from === undefined || !descendsFrom(artifact, from)
+            ? []
+            : [{ mnats: params.kl.mnats, from: initialOf(from) }]
         ),
       tokens: least("tokens"),
       memory: least("memory"),
