@@ -623,7 +623,7 @@ export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Op
     reward: fc.option(index),
     held: index,
     models: fc.uniqueArray(text, { minLength: 1, maxLength: 5 }),
-    everything: fc.boolean(),
+    everything: fc.nat({ max: 3 }).map((n) => n > 0),
     params: fc.record({ gold, maxNewTokens, seed, shown: fc.nat({ max: 2 }) })
   }).map((d) => {
     const shelf: Shelf = {
