@@ -4,7 +4,7 @@
  */
 import { assert, describe, it } from "vitest"
 import { PolicyGradient, PolicyLoss } from "../../dsl/index.ts"
-import type { Row, Weights } from "../../src/engine/engine.ts"
+import type { Weights } from "../../src/engine/engine.ts"
 import { policyWeights } from "../../src/engine/tabular/checkpoint.ts"
 import * as Exact from "../../src/engine/tabular/exact.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
