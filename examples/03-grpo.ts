@@ -13,14 +13,16 @@ const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
   family: "tales",
   model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 1000,
+  steps: 2000,
   batchSize: 16,
   learningRate: 2e-2,
   schedule: "cosine",
-  warmupSteps: 30
+  warmupSteps: 30,
+  checkpointEvery: 300
 })
 
-const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 2000 })) }, {
+const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
+  epochs: 2,
   batchSize: 32,
   learningRate: 3e-3,
   schedule: "cosine"
