@@ -3,6 +3,15 @@
  * model, no value model. Eight stories of each prompt are compared with one another (Dr. GRPO).
  *
  *     npx keel run examples/03-grpo.ts
+ *
+ * In 40 steps (15 seconds) the share of stories that name both went from 0.34 to 0.97. What the checks do not ask for is gained too, a
+ * little, and the KL it cost is measured. The last lines, on the native backend:
+ *
+ *     | base  | 0.92 ± 0.11 | 16.28 ± 0.34                      | 12.83  | 100 %    |
+ *     | sft   | 2.67 ± 0.08 | 0.00 ± 0.00                       | 31.57  | 100 %    |
+ *     | grpo  | 3.18 ± 0.09 | 2.31 ± 0.16                       | 31.75  | 99 %     |
+ *
+ *     Gold, grpo − sft: +0.51 ± 0.10 on the same 256 prompts (4.9 standard errors).
  */
 import { Evaluate, Gold, Grpo, Kl, Pipeline, PolicyGradient, Pretrain, Sft, Source, Verifier } from "../dsl/index.ts"
 
