@@ -47,16 +47,16 @@ describe("invariant 23: a reference if and only if β > 0", () => {
 describe("losses with a wrong gradient", () => {
   test("k1 is no loss, and the reward takes nothing but k1", () => {
     // @ts-expect-error Type '"k1"' is not assignable to type '"k2" | "k3" | "k3-corrected"'
-    new PolicyLoss.KlInLoss({ estimator: "k1" })
+    void new PolicyLoss.KlInLoss({ estimator: "k1" })
     // @ts-expect-error 'estimator' does not exist in type
-    new PolicyLoss.KlInReward({ estimator: "k3" })
+    void new PolicyLoss.KlInReward({ estimator: "k3" })
   })
 
   test("a clip is of a ratio", () => {
     // @ts-expect-error 'clip' does not exist in type
-    new PolicyLoss.Likelihood({ clip: PolicyLoss.symmetric(0.2) })
+    void new PolicyLoss.Likelihood({ clip: PolicyLoss.symmetric(0.2) })
     // @ts-expect-error Property 'level' is missing in type
-    new PolicyLoss.Ratio({ clip: PolicyLoss.symmetric(0.2) })
+    void new PolicyLoss.Ratio({ clip: PolicyLoss.symmetric(0.2) })
   })
 
   test("GAE needs a value model", () => {
