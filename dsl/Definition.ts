@@ -19,14 +19,16 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
   readonly op: Op
   readonly schema: Params & Schema.Codec<any, any>
   readonly wires: S
+  /** The wires of one use, where they depend on it. */
+  readonly wiresOf?: (connected: Connected, params: Readonly<Record<string, any>>) => Wires
   /** The wire whose family the operation works in; `""` when it has none. */
   readonly main: string
   /** The wire that the weights of the result come from: the way of a model back to its initial model. */
   readonly parent?: string
+  /** All such wires, where the weights come from several models; some may be open. */
+  readonly parents?: (connected: Connected) => ReadonlyArray<string>
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
-  /** The wires of one use, where their number is the user's: `models.NAME`, `parts.NAME`. */
-  readonly wiresOf?: (connected: Connected) => Wires
   /** What can be wrong between valid parameters and what is connected, one sentence each. */
   readonly mistakes?: (params: Readonly<Record<string, any>>, wires: Connected) => ReadonlyArray<string>
   /** Kind and family of the result. */
@@ -60,5 +62,5 @@ export const build = (
   const connected = Object.fromEntries(Object.entries(wires).filter(([, of]) => of !== undefined)) as Connected
   const encoded = encode(definition.schema, params)
   const { family, kind } = definition.makes(encoded, connected)
-  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected })
+  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected, definition })
 }

@@ -69,6 +69,48 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
   }
 }
 
+/** Models that are not of the same network: other tensors, shapes, configuration or tokenizer. */
+export class Unmergeable extends Schema.TaggedError<Unmergeable>()("Unmergeable", {
+  stage: Schema.String,
+  /** The two models, by their names in the merge (`base` is the base). */
+  models: Schema.Tuple([Schema.String, Schema.String]),
+  /** The first thing that differs: a tensor, a field of `config.json`, or a file. */
+  tensor: Schema.String,
+  problem: Schema.String,
+  /** How many things differ. */
+  mismatches: Schema.Natural
+}) {
+  override get message() {
+    const more = this.mismatches > 1 ? ` (and ${this.mismatches - 1} more)` : ""
+    return `${this.stage} cannot merge ${this.models[0]} and ${
+      this.models[1]
+    }: ${this.tensor}: ${this.problem}${more}. ` +
+      `Merge models that were trained from one checkpoint.`
+  }
+}
+
+/** A candidate fell behind the previous model by more than its gate tolerates. */
+export class GateFailed extends Schema.TaggedError<GateFailed>()("GateFailed", {
+  stage: Schema.String,
+  /** The guards that failed: the mean loss against the previous model, in the unit of the metric, and what was tolerated. */
+  guards: Schema.Array(
+    Schema.Struct({
+      metric: Schema.String,
+      loss: Schema.Number,
+      standardError: Schema.Number,
+      tolerance: Schema.Number
+    })
+  )
+}) {
+  override get message() {
+    const guards = this.guards.map(({ loss, metric, standardError, tolerance }) =>
+      `${metric} is worse by ${loss.toFixed(3)} ± ${standardError.toFixed(3)} (tolerance ${tolerance})`
+    )
+    return `${this.stage}: the candidate falls behind the previous model: ${guards.join("; ")}. ` +
+      `Train it less far, raise the tolerance, or let the gate roll back: otherwise: "roll-back".`
+  }
+}
+
 /** Data that a stage cannot use. */
 export class UnusableData extends Schema.TaggedError<UnusableData>()("UnusableData", {
   stage: Schema.String,

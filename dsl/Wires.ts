@@ -43,15 +43,22 @@ type CheckWire<Op extends string, K extends string, S extends Wire, F extends st
   : `${Op}.${K} needs ${S["needs"]}, not a ${KindOf<A>}`
 
 /**
- * `unknown` where W is a right wiring of S, else a literal that says what is wrong: about a missing wire for the whole
- * argument, about a wrong one at its property. `Main` names the wire whose family is the operation's.
+ * `unknown` where W is a right wiring of S in the family F, else a literal that says what is wrong: about a missing wire for the
+ * whole argument, about a wrong one at its property.
  */
-export type Checked<Op extends string, S extends Wires, Main extends keyof S, W> = [Missing<Op, S, W>] extends [never] ?
-  {
-    readonly [K in keyof W]: K extends keyof S & string ? CheckWire<Op, K, S[K], FamilyOf<W[Main & keyof W]>, W[K]>
+export type CheckedIn<Op extends string, S extends Wires, F extends string, W> = [Missing<Op, S, W>] extends [never] ? {
+    readonly [K in keyof W]: K extends keyof S & string ? CheckWire<Op, K, S[K], F, W[K]>
       : `${Op} has no wire '${K & string}'`
   }
   : Missing<Op, S, W>
+
+/** The same, where `Main` names the wire whose family is the operation's. */
+export type Checked<Op extends string, S extends Wires, Main extends keyof S, W> = CheckedIn<
+  Op,
+  S,
+  FamilyOf<W[Main & keyof W]>,
+  W
+>
 
 /** Any set of artefacts by wire name. */
 export type Connected = Readonly<Record<string, Any>>

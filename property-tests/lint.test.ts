@@ -67,6 +67,18 @@ const fences: ReadonlyArray<
     never: ["effect", "../losses/kl.ts", "../tensor/backend.ts", "../../dsl/Training.ts"]
   },
   {
+    from: "src/merging/case.ts",
+    may: ["./linear.ts", "../engine/engine.ts", "../sampling/random.ts"],
+    never: [
+      "effect",
+      "../../dsl/MergeMethod.ts",
+      "../losses/kl.ts",
+      "../tensor/backend.ts",
+      "../stages/merge.ts",
+      "./../losses/kl.ts"
+    ]
+  },
+  {
     from: "src/tensor/case.ts",
     may: ["./backend.ts", "./reference/linear.ts", "node:os"],
     never: ["../model/config.ts", "../engine/engine.ts", "../../dsl/Kl.ts", "./../sampling/random.ts", "effect"]
@@ -125,6 +137,7 @@ const fences: ReadonlyArray<
       "../../dsl/Errors.ts",
       "../../dsl/stages/Sft.ts",
       "../losses/kl.ts",
+      "../merging/linear.ts",
       "../training/loop.ts",
       "../engine/engine.ts",
       "../engine/current.ts",

@@ -48,7 +48,7 @@ describe("a KL cap", () => {
     assert.isAbove(error.spent, 20)
     // Every earlier one was within it; the policy of the last of them is the one that was kept.
     assert.isAbove(all.length, 1)
-    assert.isTrue(all.slice(0, -1).every(({ cap, mean }) => mean <= cap))
+    assert.isTrue(all.slice(0, -1).every(({ cap, mean }) => mean <= cap!))
     assert.strictEqual(error.keptStep, all.at(-2)!.step)
     const kept = await read(error.kept)
     const start = await read(join(at, `${label(sft)}-${sft.id.slice(0, 8)}`, "model"))
@@ -97,7 +97,7 @@ describe("a KL cap", () => {
 
   it("far away changes nothing but the key", async () => {
     const far = succeeded(await runs(tiny({ cap: 15_000 }).root, folder()))
-    assert.isTrue(measured(far).every(({ cap, mean }) => mean <= cap))
+    assert.isTrue(measured(far).every(({ cap, mean }) => mean <= cap!))
     assert.deepStrictEqual(measured(far).map(({ step }) => step), [2, 4])
   })
 })

@@ -1,5 +1,7 @@
 /** What is measured: each case is one piece of work that backends and a peer do alike. */
 import type { Engine, Policy } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import { crossEntropy } from "../losses/crossEntropy.ts"
 import { modelConfig } from "../model/config.ts"
 import type { Backend } from "../tensor/backend.ts"
 import { asBatch, type Workload, type WorkloadName } from "./models.ts"
@@ -35,13 +37,16 @@ export interface Case {
 }
 
 /** Cross-entropy of the batch, its gradient −1/N and the update: the plain training step. Returns the loss, nats per token. */
-export const trainStep = (policy: Policy, { batches, update }: Workload, step: number): number => {
-  const { logps } = policy.logprobs(asBatch(batches[step % batches.length]!), { retain: true })
-  let loss = 0
-  for (let t = 0; t < logps.length; t++) loss -= logps[t]!
-  policy.backward(new Float64Array(logps.length).fill(-1 / logps.length))
+export const trainStep = (
+  policy: Policy,
+  { batches, update }: Pick<Workload, "batches" | "update">,
+  step: number
+): number => {
+  const batch = asBatch(batches[step % batches.length]!)
+  const denominator = offsetsOf(batch)[batch.length]!
+  const { logps } = policy.learn(batch, (logps) => crossEntropy(logps, { denominator }).gradient)
   policy.step(update)
-  return loss / logps.length
+  return crossEntropy(logps).loss
 }
 
 /** Greedy continuations of the prompts, all of the same length. */

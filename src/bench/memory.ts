@@ -28,8 +28,11 @@ export const peakResident = (): number => {
 /** To be called in a process of its own. */
 export const trainAlone = (engine: Engine, workload: () => Workload, recompute: boolean): Resident => {
   const baseline = peakResident()
-  const work = workload()
-  const policy = engine.policy(work.weights, { recompute })
+  const open = () => {
+    const { weights, ...work } = workload()
+    return { policy: engine.policy(weights, { recompute }), work }
+  }
+  const { policy, work } = open()
   for (let step = 0; step < memorySteps; step++) trainStep(policy, work, step)
   return { baseline, peak: peakResident() }
 }

@@ -69,7 +69,7 @@ export const progress = (out: Out) => {
           return line(
             `  ${event.measurement.stage}  step ${step}: KL from ${from} ${mean.toFixed(2)} ± ${
               standardError.toFixed(2)
-            } nats per sequence (k1, n ${samples}), cap ${cap}`
+            } nats per sequence (k1, n ${samples})${cap === null ? "" : `, cap ${cap}`}`
           )
         }
         case "Sampled":

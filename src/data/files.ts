@@ -91,6 +91,7 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
     case "Demonstrations":
       return { role, rows } as const
     case "Preferences":
+    case "UnpairedPreferences":
       return yield* new BadData({
         path,
         line: 0,

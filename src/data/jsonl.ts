@@ -10,9 +10,10 @@ import {
   promptRow,
   textRow,
   type Unfit,
-  unfit
+  unfit,
+  unpairedPreferenceRow
 } from "./formats.ts"
-import { rankingRow, stepwiseRow, unpairedRow } from "./judged.ts"
+import { rankingRow, stepwiseRow } from "./judged.ts"
 import type {
   DemonstrationRow,
   PreferenceRow,
@@ -20,7 +21,7 @@ import type {
   RankingRow,
   StepwiseRow,
   TextRow,
-  UnpairedRow
+  UnpairedPreferenceRow
 } from "./rows.ts"
 
 /** Reads users' data: `.jsonl` (one object a line) and `.txt` (one text a line), either of them gzipped. */
@@ -149,11 +150,11 @@ export const demonstrations: Read<DemonstrationRow> = rowsOf(demonstrationRow, p
 /** Preference: `chosen` and `rejected`, with an explicit or implicit prompt. */
 export const preferences: Read<PreferenceRow> = rowsOf(preferenceRow, pairsNeedJson)
 
+/** Unpaired preference: `prompt` and `completion`, or `messages`, with `label`. */
+export const unpairedPreferences: Read<UnpairedPreferenceRow> = rowsOf(unpairedPreferenceRow, pairsNeedJson)
+
 /** Rankings: `prompt` and `completions`, best first or with `scores`. */
 export const rankings: Read<RankingRow> = rowsOf(rankingRow, pairsNeedJson)
-
-/** Unpaired preference: `prompt`, `completion` and `label`. */
-export const unpairedPreferences: Read<UnpairedRow> = rowsOf(unpairedRow, pairsNeedJson)
 
 /** Stepwise supervision: `prompt`, `completions` and `labels`. */
 export const stepwise: Read<StepwiseRow> = rowsOf(stepwiseRow, pairsNeedJson)

@@ -1,6 +1,6 @@
 import type { Format, Json, Unfit } from "./formats.ts"
 import { isUnfit, promptText, unfit, valueAt } from "./formats.ts"
-import type { RankingRow, StepwiseRow, UnpairedRow } from "./rows.ts"
+import type { RankingRow, StepwiseRow } from "./rows.ts"
 
 /** What one JSON object means as a judged answer or several: rankings, and TRL's "unpaired preference" and "stepwise supervision". */
 
@@ -58,22 +58,6 @@ export const rankingRow = (row: Json, format: Format): RankingRow | Unfit => {
     completions: order.map((i) => completions[i]!),
     ranks: sorted.map((score) => 1 + sorted.indexOf(score))
   }
-}
-
-/** `prompt`, `completion` and `label`, true or false. */
-export const unpairedRow = (row: Json, format: Format): UnpairedRow | Unfit => {
-  const prompt = promptText(row, format)
-  if (typeof prompt !== "string") return prompt
-  const completion = valueAt(row, "completion", format)
-  const label = valueAt(row, "label", format)
-  if (typeof completion !== "string") return unfit('"completion" is not a text', "Give the answer as a string.")
-  if (typeof label !== "boolean" && label !== 0 && label !== 1) {
-    return unfit(
-      '"label" is neither true nor false',
-      'Say whether the answer is right, or say where that is, as in fields: { label: "…" }.'
-    )
-  }
-  return { prompt, completion, label: label === true || label === 1 }
 }
 
 /** `prompt`, `completions` (the steps of one answer) and `labels`: true or false, or 1, 0 and −1. */

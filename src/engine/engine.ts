@@ -160,6 +160,15 @@ export interface Policy extends Model {
    * `logps` of `logprobs`, or the `values` of `divergences`.
    */
   readonly backward: (dTokens: Float64Array) => void
+  /**
+   * `logprobs` and `backward` in one, for a loss in which a row's gradient does not depend on other rows' log-probabilities: the
+   * engine takes a few rows at a time, so that the activations of a part of the batch exist at once, not of all of it. Gets
+   * dLoss/dLogps of each part from `gradientOf(logps, first)`, where `logps` are those of the batch from number `first` on.
+   */
+  readonly learn: (
+    batch: Batch,
+    gradientOf: (logps: Float64Array, first: number) => Float64Array
+  ) => Logprobs
   /** One completion per prompt; sample i draws from the stream of `seeds[i]`, whatever else is in the batch. */
   readonly sample: (
     prompts: ReadonlyArray<Int32Array>,

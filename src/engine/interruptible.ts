@@ -104,6 +104,7 @@ export const interruptible = (engine: Engine) =>
         ...model(of),
         logprobs: (batch, options) => verb(() => of.logprobs(batch, options)),
         backward: (gradient) => verb(() => of.backward(gradient)),
+        learn: (batch, gradientOf) => verb(() => of.learn(batch, gradientOf)),
         sample: (prompts, sampling, seeds) => verb(() => of.sample(prompts, sampling, seeds))
       })
       const scorer = (of: Scorer): Scorer => ({

@@ -2,7 +2,7 @@
  * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
-import { definitionOf } from "../../dsl/Stage.ts"
+import { definitionOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** The caps on one node: the tightest of each resource, every KL cap with its initial model. */
 export interface Limits {
@@ -27,7 +27,15 @@ export const initialOf = (artifact: Artifact.Any): Artifact.Any => {
 }
 
 /** Whether it moves a policy by an allowance. */
-export const spendsKl = ({ node: { op } }: Artifact.Any): boolean => definitionOf(op)?.spendsKl === true
+export const spendsKl = ({ node }: Artifact.Any): boolean => definitionOf(node)?.spendsKl === true
+
+/** Whether its KL is measured against caps: it spends some, or it is a merge of policies, whose KL nothing bounds. */
+export const measuresKl = (artifact: Artifact.Any): boolean =>
+  spendsKl(artifact) || (artifact.node.op === "Merge" && artifact.node.kind !== "RewardModel")
+
+/** Whether it has to be under a KL cap: it, or a policy that it was merged from, was moved by an allowance. */
+export const needsCap = (artifact: Artifact.Any): boolean =>
+  spendsKl(artifact) || (measuresKl(artifact) && heaviest(artifact, undefined).length > 0)
 
 const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   const { from, of } = cap.node.wires
@@ -44,7 +52,7 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
     const least = (dimension: "tokens" | "memory" | "seconds") =>
       Math.min(Infinity, ...mine.map(({ params }) => params[dimension] ?? Infinity))
     return {
-      kl: !spendsKl(artifact) ?
+      kl: !measuresKl(artifact) ?
         [] :
         mine.flatMap(({ from, params }) =>
           params.kl === undefined || from === undefined ? [] : [{ mnats: params.kl.mnats, from: initialOf(from) }]
@@ -56,18 +64,50 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
   }
 }
 
-/** The allowances along the weight lineage of `of`, back to and without `from`. */
-export const klSpenders = (of: Artifact.Any, from: Artifact.Any) => {
-  const spenders: Array<{ readonly artifact: Artifact.Any; readonly mnats: number }> = []
-  const stop = initialOf(from).id
-  let at: Artifact.Any | undefined = of
-  while (at !== undefined && initialOf(at).id !== stop) {
-    const { op, params, wires }: Artifact.Node = at.node
-    if (spendsKl(at)) {
-      const { allowance } = params as { readonly allowance?: { readonly mnats?: number } }
-      spenders.push({ artifact: at, mnats: allowance?.mnats ?? 0 })
-    }
-    at = wires[definitionOf(op)?.parent ?? ""]
-  }
-  return spenders
+/** A spender and those before it on the same way. */
+interface Way {
+  readonly mnats: number
+  readonly last: Spender | undefined
+  readonly before: Way | undefined
 }
+
+export interface Spender {
+  readonly artifact: Artifact.Any
+  readonly mnats: number
+}
+
+const nowhere: Way = { mnats: 0, last: undefined, before: undefined }
+
+/** The spenders on the way with most allotted from `of` back to `stop`, the last one first. */
+const heaviest = (of: Artifact.Any, stop: string | undefined): ReadonlyArray<Spender> => {
+  const ways = new Map<string, Way>()
+  // Inputs come first, so no recursion: a chain of ten thousand stages must not overflow the stack.
+  for (const at of Artifact.lineage(of)) {
+    const before = initialOf(at).id === stop
+      ? nowhere
+      : parentsOf(at).map(({ id }) => ways.get(id)!).reduce(
+        (most, way) => way.mnats >= most.mnats ? way : most,
+        nowhere
+      )
+    if (initialOf(at).id === stop || !spendsKl(at)) ways.set(at.id, before)
+    else {
+      const { allowance } = at.node.params as { readonly allowance?: { readonly mnats?: number } }
+      const mnats = allowance?.mnats ?? 0
+      ways.set(at.id, { mnats: before.mnats + mnats, last: { artifact: at, mnats }, before })
+    }
+  }
+  const found: Array<Spender> = []
+  let way = ways.get(of.id)
+  while (way?.last !== undefined) {
+    found.push(way.last)
+    way = way.before
+  }
+  return found
+}
+
+/**
+ * The allowances along the weight lineage of `of`, back to and without `from`. A merge has several parents: it is the way with
+ * most allotted. How far a merge is away follows from none of them; it is measured.
+ */
+export const klSpenders = (of: Artifact.Any, from: Artifact.Any): ReadonlyArray<Spender> =>
+  heaviest(of, initialOf(from).id)

@@ -63,8 +63,11 @@ export const specs = (events: ReadonlyArray<Event>): ReadonlyMap<string, TopLeve
         plots.set(`${stage}.${metric.replaceAll("/", "-")}.svg`, line(`${stage}: ${metric}`, metric, points))
       }
     }
+    // What no cap is held against, a merge's distance from its parents, is one number and no curve.
     const measured = events.flatMap((event) =>
-      event._tag === "Measured" && event.measurement.stage === stage ? [event.measurement] : []
+      event._tag === "Measured" && event.measurement.stage === stage && event.measurement.cap !== null
+        ? [event.measurement]
+        : []
     )
     if (measured.length > 0) plots.set(`${stage}.measured-kl.svg`, klPlot(measured))
   }

@@ -18,7 +18,7 @@ const ledgerTable = (events: ReadonlyArray<Event>): string =>
       const cells = [
         `${mean.toFixed(3)} ± ${standardError.toFixed(3)}`,
         perToken.toFixed(4),
-        cap,
+        cap ?? "none",
         from,
         estimator,
         samples
@@ -50,7 +50,7 @@ const precision = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
 
 /** The tightest KL cap that was measured against, nats per sequence. */
 export const capOf = (events: ReadonlyArray<Event>): number | null => {
-  const caps = events.flatMap((event) => event._tag === "Measured" ? [event.measurement.cap] : [])
+  const caps = events.flatMap((event) => event._tag === "Measured" ? event.measurement.cap ?? [] : [])
   return caps.length === 0 ? null : Math.min(...caps)
 }
 

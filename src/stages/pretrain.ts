@@ -4,6 +4,7 @@ import type { Dataset } from "../data/dataset.ts"
 import { encodeTexts } from "../data/encode.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchAt } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
@@ -34,11 +35,11 @@ export const pretrain = Effect.fn("pretrain")(function*(
     checkpointEvery: stage.checkpointEvery,
     step: Effect.fnUntraced(function*(n) {
       const batch = batchAt(scope.key, documents.length, stage.batchSize, n).map((i) => documents[i]!)
-      const { logps } = policy.logprobs(batch, { retain: true })
-      const { gradient, loss } = crossEntropy(logps)
+      const denominator = offsetsOf(batch)[batch.length]!
+      const { logps } = policy.learn(batch, (logps) => crossEntropy(logps, { denominator }).gradient)
+      const { loss } = crossEntropy(logps)
       const rounding = logpGap({ engine, precision: stage.precision, n, steps: stage.steps }, policy, batch, logps)
       yield* finite({ loss, ...rounding })
-      policy.backward(gradient)
       const update = updateOf(stage, n, stage.steps)
       const norm = policy.step(update)
       return { tokens: logps.length, metrics: { loss, grad_norm: norm, lr: update.learningRate, ...rounding } }

@@ -22,8 +22,8 @@ export const Measurement = Schema.Struct({
   /** Mean over all tokens, nats per token. */
   perToken: Schema.Number,
   samples: Schema.Natural,
-  /** Nats per sequence. */
-  cap: Schema.Number
+  /** Nats per sequence; null where no cap is held against it, as for the parents of a merge. */
+  cap: Schema.NullOr(Schema.Number)
 })
 export type Measurement = typeof Measurement.Type
 

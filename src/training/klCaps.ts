@@ -21,6 +21,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   /** Of the description: `dsl/KlSpending.ts`. */
   readonly measured: { readonly maxNewTokens: number; readonly measureEvery: number; readonly measureSamples: number }
   readonly steps: number
+  /** What there is before the first measurement within the caps; the policy that it started from when left out. */
+  readonly start?: string
 }) {
   const [log, store] = [yield* RunLog, yield* Store]
   const { maxNewTokens, measureEvery, measureSamples: samples } = stage.measured
@@ -29,7 +31,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     const known = stage.opened.find(([weights]) => weights === initial)
     caps.push({ mnats, from, initial: known?.[1] ?? (yield* observer(stage.open, initial)) })
   }
-  let within = { path: `the policy that ${scope.label} started from`, step: 0 }
+  let within = { path: stage.start ?? `the policy that ${scope.label} started from`, step: 0 }
   if (session.state !== null) within = session.state as typeof within
 
   const measure = Effect.fnUntraced(function*(step: number) {

@@ -1,6 +1,6 @@
 import { tales as gold } from "../../rewards/tales.ts"
 import { stream } from "../../sampling/random.ts"
-import type { RankingRow, StepwiseRow, UnpairedRow } from "../rows.ts"
+import type { RankingRow, StepwiseRow, UnpairedPreferenceRow } from "../rows.ts"
 import { read, type Request } from "./request.ts"
 import { mediocre, write } from "./story.ts"
 import { demonstrations } from "./tales.ts"
@@ -31,7 +31,7 @@ export const rankings = (seed: string, count: number): ReadonlyArray<RankingRow>
   })
 
 /** One answer each: right from 3.5 points on. */
-export const unpaired = (seed: string, count: number): ReadonlyArray<UnpairedRow> =>
+export const unpaired = (seed: string, count: number): ReadonlyArray<UnpairedPreferenceRow> =>
   answers(seed, count).map(({ completion, prompt }) => ({
     prompt,
     completion,

@@ -80,8 +80,7 @@ const policy = (world: World, weights: Weights): TabularPolicy => {
     prompt < 0 || node >= tree.contexts ? -1 : (prompt * tree.contexts + node) * tree.actions
   const givenLogp = (token: number): number => token === ids.bos ? 0 : -Math.log(world.prompts.length)
 
-  return {
-    ...model(world, table, () => policyWeights(world, table.values.slice())),
+  const verbs: Pick<Policy, "logprobs" | "divergences" | "backward"> = {
     logprobs: (batch, options) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
@@ -130,6 +129,16 @@ const policy = (world: World, weights: Weights): TabularPolicy => {
         const gradient = pull(i)
         for (let a = 0; a < tree.actions; a++) table.gradient[from + a]! += dTokens[i]! * gradient[a]!
       })
+    }
+  }
+
+  return {
+    ...model(world, table, () => policyWeights(world, table.values.slice())),
+    ...verbs,
+    learn: (batch, gradientOf) => {
+      const out = verbs.logprobs(batch, { retain: true })
+      verbs.backward(gradientOf(out.logps, 0))
+      return out
     },
     logits: table.values,
     sample: (prompts, sampling, seeds) =>

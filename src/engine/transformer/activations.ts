@@ -33,6 +33,17 @@ export interface Activations {
   readonly invFinal: Tensor
 }
 
+/** Reals that one token leaves behind in one layer when all is kept. */
+const keptPerToken = ({ dim, ffn, headDim, heads, kvHeads, qkNorm }: ModelConfig): number =>
+  2 * dim + (qkNorm ? 2 : 1) * (heads + 2 * kvHeads) * headDim + heads * headDim + 2 * ffn
+
+/**
+ * Tokens of a micro-batch where cutting a batch is free: what they leave behind is about 32 MiB, and products still have rows
+ * enough to be worth reading the weights for. Larger parts are no faster (LOG in CONTRIBUTING).
+ */
+export const learnTokens = (config: ModelConfig): number =>
+  Math.max(512, Math.floor(2 ** 23 / (config.layers * keptPerToken(config))))
+
 /**
  * How much of a forward pass stays: nothing (inference), what every layer did that is dear to do again (for its backward pass), or only what went into
  * every layer, which is enough to do the layer again.

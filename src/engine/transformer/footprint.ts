@@ -29,6 +29,8 @@ export type Work =
   | { readonly verb: "score"; readonly model: string; readonly rows: Batch }
   /** Forward and backward pass, and an update. */
   | { readonly verb: "train"; readonly model: string; readonly rows: Batch }
+  /** The same, in the parts that `learn` takes. */
+  | { readonly verb: "learn"; readonly model: string; readonly rows: Batch }
 
 /** What takes memory, bytes. */
 export interface Term {
@@ -81,7 +83,8 @@ export const footprint = (
     update: { what: "gradients and AdamW moments", bytes: 0 },
     sample: { what: "KV cache and other buffers of sampling", bytes: 0 },
     score: { what: "passes without gradient", bytes: 0 },
-    train: { what: "activations and their gradients", bytes: 0 }
+    train: { what: "activations and their gradients", bytes: 0 },
+    learn: { what: "activations and their gradients", bytes: 0 }
   }
   const phases: Array<Footprint["phases"][number]> = [{ phase: "open", bytes: terms.open.bytes }]
   const grow = (key: keyof typeof terms, bytes: number) => {
@@ -107,10 +110,16 @@ export const footprint = (
       case "train":
         model.backward(new Float64Array(score(model, doing.rows, true)))
         model.step(anyUpdate)
+        break
+      case "learn":
+        if (!("sample" in model)) throw new Error(`${doing.model} is a scorer and has no verb to learn by.`)
+        model.learn(doing.rows, (logps) => new Float64Array(logps.length))
+        model.step(anyUpdate)
     }
     const grown = backend.memory().peak - before
-    const updating = doing.verb === "train" && !trained.has(doing.model) ? 3 * backend.realBytes * model.parameters : 0
-    if (doing.verb === "train") trained.add(doing.model)
+    const trains = doing.verb === "train" || doing.verb === "learn"
+    const updating = trains && !trained.has(doing.model) ? 3 * backend.realBytes * model.parameters : 0
+    if (trains) trained.add(doing.model)
     grow("update", Math.min(updating, grown))
     grow(doing.verb, grown - Math.min(updating, grown))
     phases.push({ phase: doing.verb, bytes: backend.memory().peak })

@@ -39,6 +39,8 @@ export const open = (
 ): Opened => {
   const at = (precision: Precision): Backend => precision === "f32" ? chosen : chosen.at(precision)
   const backend = at(options.precision ?? "f32")
+  // By itself: a closure over `weights` would keep a copy of every parameter on the host.
+  const { tokenizer } = weights
   const limits = { vocab: config.vocab, context: config.context, microBatchTokens: options.microBatchTokens }
   const held = trainable(backend, config, options.head, weights, new Set(options.fresh))
   const rotary = rotaryTables(backend, config)
@@ -54,7 +56,7 @@ export const open = (
       run.forget()
       return held.step(update)
     },
-    weights: () => ({ config: config.raw, tensors: held.tensors(), tokenizer: weights.tokenizer }),
+    weights: () => ({ config: config.raw, tensors: held.tensors(), tokenizer }),
     optimizer: held.optimizer,
     restore: held.restore,
     dispose: () => {

@@ -1,7 +1,7 @@
 import type { ModelConfig } from "../../model/config.ts"
 import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
 import type { Batch } from "../engine.ts"
-import { type Activations, activations } from "./activations.ts"
+import { type Activations, activations, learnTokens } from "./activations.ts"
 import { backward } from "./backward.ts"
 import { attentionShape, forward, type Pass } from "./forward.ts"
 import { type Limits, pack, type Packed } from "./packing.ts"
@@ -23,6 +23,8 @@ export interface Passes {
   readonly backward: (head: HeadPasses) => void
   /** The hidden states [outputs, d] that a head would read of these rows; good until the next call without `retain`. */
   readonly hidden: (packed: Packed) => Tensor
+  /** Forward and backward pass of one part of the batch after the other; `between` comes after a part's forward pass. */
+  readonly learn: (batch: Batch, head: HeadPasses, between: (packed: Packed) => void) => void
   /** Whether a retained batch waits for its backward pass. */
   readonly retained: () => boolean
   /** Forgets the retained batch: the parameters have changed under it. */
@@ -84,6 +86,15 @@ export const passes = (
     return { pass, at, hidden, ids, starts, outputs }
   }
 
+  const back = ({ at, hidden, ids, outputs, pass, starts }: Done, packed: Packed, head: HeadPasses): void => {
+    const dHidden = training.reals("dHidden", hidden.length)
+    head.backward(dHidden, hidden, packed, training)
+    const dFinal = training.reals("dFinal", at.final.length)
+    backend.scatterRows(dFinal, dHidden, outputs, config.dim)
+    // The tables may have grown, and so moved, since the forward pass.
+    backward({ ...pass, rotary: rotary.upTo(longest(packed)) }, model.gradients(), at, dFinal, ids, starts, training)
+  }
+
   return {
     run: (batch, retain, head, on = backend) => {
       if (retain && on !== backend) {
@@ -104,7 +115,6 @@ export const passes = (
       if (retained === null) throw new Error("backward needs a batch: call with retain before, once for each backward.")
       const { batch, last } = retained
       retained = null
-      const gradients = model.gradients()
       for (let i = batch.length - 1; i >= 0; i--) {
         const packed = batch[i]!
         let done = last
@@ -112,13 +122,17 @@ export const passes = (
           done = run(backend, packed, true)
           head.forward(done.hidden, packed, training)
         }
-        const { at, hidden, ids, outputs, pass, starts } = done
-        const dHidden = training.reals("dHidden", hidden.length)
-        head.backward(dHidden, hidden, packed, training)
-        const dFinal = training.reals("dFinal", at.final.length)
-        backend.scatterRows(dFinal, dHidden, outputs, config.dim)
-        // The tables may have grown, and so moved, since the forward pass.
-        backward({ ...pass, rotary: rotary.upTo(longest(packed)) }, gradients, at, dFinal, ids, starts, training)
+        back(done, packed, head)
+      }
+    },
+    learn: (batch, head, between) => {
+      retained = null
+      const microBatchTokens = Math.min(limits.microBatchTokens, learnTokens(config))
+      for (const packed of pack(batch, options.reads, { ...limits, microBatchTokens })) {
+        const done = run(backend, packed, true)
+        head.forward(done.hidden, packed, training)
+        between(packed)
+        back(done, packed, head)
       }
     },
     hidden: (packed) => run(backend, packed, false).hidden,

@@ -95,6 +95,21 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
       }
       passes.backward(backwards(dTokens))
     },
+    learn: (batch, gradientOf) => {
+      const offsets = offsetsOf(batch)
+      const total = offsets[batch.length]!
+      const out = { logps: new Float64Array(total), entropies: new Float64Array(total) }
+      const dLogps = new Float64Array(total)
+      passes.learn(batch, vocabulary(out, dLogps), ({ first, outputs }) => {
+        const logps = out.logps.subarray(first, first + outputs.length)
+        const gradient = gradientOf(logps, first)
+        if (gradient.length !== logps.length) {
+          throw new Error(`learn got ${gradient.length} gradients for ${logps.length} logps.`)
+        }
+        dLogps.set(gradient, first)
+      })
+      return { ...out, offsets }
+    },
     sample,
     logits,
     opened

@@ -129,11 +129,14 @@ INLINE void tile_columns(const int rows, const int pairs, float *c, long c_strid
   vec sum[TILE_ROWS][TILE_VECS];
   UNROLL for (int i = 0; i < rows; i++) fetch_row(c + i * c_stride, cols);
   UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < TILE_VECS; v++) sum[i][v] = SPLAT(0);
-  for (long k = 0; k < K; k++, a += stride) {
-    PREFETCH(a + AHEAD * stride);
-    PREFETCH(a + AHEAD * stride + rows - 1);
-    STEP(a + i)
-  }
+#define FETCH_COLUMN                       \
+  PREFETCH(a + AHEAD * stride);            \
+  PREFETCH(a + AHEAD * stride + rows - 1); \
+  STEP(a + i)                              \
+  a += stride;
+  long k = 0;
+  for (; k + 4 <= K; k += 4) { FETCH_COLUMN FETCH_COLUMN FETCH_COLUMN FETCH_COLUMN }
+  for (; k < K; k++) { FETCH_COLUMN }
   store_tile(c, c_stride, sum, rows, cols, plus);
 }
 

@@ -1,0 +1,212 @@
+/**
+ * One model out of several of the same architecture and family, by arithmetic on their weights (`dsl/MergeMethod.ts`). Policies
+ * make a policy, reward models a reward model; what the method does not need has no wire: `base` is there when it works on task
+ * vectors, `reward` or `preferences` when a greedy soup has to be judged.
+ *
+ * Weight averaging bounds no KL: of two experts the merge can be farther from the initial model than either (RECIPES §2.6.9).
+ * So a merge of policies has no allowance; its KL from the initial model of each cap and from each parent is *measured* on held
+ * prompts, and a merge of policies that spent KL has to be capped again. Done by `src/stages/merge.ts`.
+ */
+import { Schema } from "effect"
+import * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../Errors.ts"
+import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
+import { Count, or, Seed } from "../Training.ts"
+import type { CheckedIn, Connected, Wires } from "../Wires.ts"
+import { data, model } from "../Wires.ts"
+
+export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
+  method: MergeMethod,
+  /** Of policies: longest completion when KL is measured, tokens. */
+  maxNewTokens: Schema.optionalKey(Count),
+  /** Of policies: completions sampled for one measurement. */
+  measureSamples: or(
+    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
+    256
+  ),
+  /** Decides what DARE drops and which completions a greedy soup is judged by. */
+  seed: Seed
+}) {}
+
+const policyKinds = ["BaseModel", "Policy"] as const
+const baseNeeds = "the model that task vectors are measured from, e.g. base: the model the experts started from"
+
+const policyWires = {
+  base: model(policyKinds, baseNeeds),
+  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
+  reward: model(["RewardModel"], "a RewardModel that judges the soup")
+} as const
+
+const rewardWires = {
+  base: model(["RewardModel"], baseNeeds),
+  preferences: data("Preferences", "held-out pairs that judge the soup, e.g. Source.preferences(…)")
+} as const
+
+/** Two sorts of models, which do not mix. */
+type Sort = "policies" | "rewards"
+
+type Needed<S extends Sort, T extends Tag> =
+  | (S extends "policies" ? "held" : never)
+  | (true extends (typeof needsBase)[T] ? "base" : never)
+  | (T extends "GreedySoup" ? S extends "policies" ? "reward" : "preferences" : never)
+
+type WiresFor<S extends Sort, T extends Tag> = S extends "policies"
+  ? Pick<typeof policyWires, Needed<S, T> & keyof typeof policyWires>
+  : Pick<typeof rewardWires, Needed<S, T> & keyof typeof rewardWires>
+
+type SortOf<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "rewards" : "policies"
+
+/** The models of a merge, by name. */
+export const modelsOf = (wires: Connected): Readonly<Record<string, Artifact.Any>> =>
+  Object.fromEntries(
+    Object.entries(wires).filter(([wire]) => wire.startsWith("models."))
+      .map(([wire, of]) => [wire.slice("models.".length), of])
+  )
+
+const kindsIn = (wires: Connected): ReadonlyArray<Artifact.Kind> =>
+  Object.values(modelsOf(wires)).map(({ node: { kind } }) => kind)
+
+const ofRewards = (wires: Connected): boolean => kindsIn(wires).every((kind) => kind === "RewardModel")
+
+/** The wires of one use: one for each model, and those that the method needs for models of their kind. */
+const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): Wires => {
+  const tag: unknown = params["method"]?._tag
+  const rewards = ofRewards(connected)
+  const one = rewards
+    ? model(["RewardModel"], "a reward model to merge")
+    : model(policyKinds, "a policy to merge with the others")
+  const needed = new Set([
+    ...(rewards ? [] : ["held"]),
+    ...(Object.hasOwn(needsBase, tag as string) && needsBase[tag as Tag] ? ["base"] : []),
+    ...(tag === "GreedySoup" ? ["reward", "preferences"] : [])
+  ])
+  return {
+    ...Object.fromEntries(Object.entries(rewards ? rewardWires : policyWires).filter(([wire]) => needed.has(wire))),
+    ...Object.fromEntries(Object.keys(modelsOf(connected)).map((name) => [`models.${name}`, one]))
+  }
+}
+
+/** A base model only when all of them are. */
+const kindOf = (kinds: ReadonlyArray<Artifact.Kind>): Artifact.Kind =>
+  kinds.every((kind) => kind === kinds[0]) ? kinds[0] ?? "Policy" : "Policy"
+
+export const definition = {
+  op: "Merge",
+  schema: Merge,
+  wires: { ...policyWires, ...rewardWires },
+  wiresOf,
+  main: "",
+  parents: (wires: Connected) => ["base", ...Object.keys(wires).filter((wire) => wire.startsWith("models."))],
+  makes: (_: unknown, wires: Connected) => ({
+    kind: kindOf(kindsIn(wires)),
+    family: Object.values(modelsOf(wires))[0]?.node.family ?? ""
+  })
+} as const satisfies Definition
+
+/** What `check` finds wrong with a merge whose parameters and wires are valid by themselves. */
+export const mistakes = ({ maxNewTokens, method }: Merge, wires: Connected): ReadonlyArray<string> => {
+  const models = modelsOf(wires)
+  const names = Object.keys(models)
+  if (names.length === 0) return ["it has no model to merge"]
+  const families = new Set(
+    [...Object.values(models), ...(wires["base"] ? [wires["base"]] : [])].map((of) => of.node.family)
+  )
+  const rewards = ofRewards(wires)
+  return [
+    ...methodMistakes(method, names),
+    ...(families.size === 1
+      ? []
+      : [`its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`]),
+    ...(rewards || maxNewTokens !== undefined
+      ? []
+      : ["maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens"]),
+    ...(rewards && maxNewTokens !== undefined
+      ? ["maxNewTokens is of no use: reward models have no KL to measure"]
+      : []),
+    ...(method._tag !== "GreedySoup" || (method.metric === "accuracy") === rewards
+      ? []
+      : [`a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`])
+  ]
+}
+
+/** The families of what can be merged; data have none. */
+type FamilyIn<M> = {
+  [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy" | "RewardModel" ? Artifact.FamilyOf<M[K]> : never
+}[keyof M]
+
+type CheckedModels<F extends string, M extends Connected> = {
+  readonly [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy" | "RewardModel"
+    ? SortOf<M> extends "policies"
+      ? Artifact.KindOf<M[K]> extends "RewardModel"
+        ? `Merge.models.${K & string} is a RewardModel among policies: merge models of one kind`
+      : SameFamily<F, M, K>
+    : SameFamily<F, M, K>
+    : `Merge.models.${K & string} needs a policy or a reward model to merge, not a ${Artifact.KindOf<M[K]>}`
+}
+
+type SameFamily<F extends string, M extends Connected, K extends keyof M> = [F] extends [Artifact.FamilyOf<M[K]>]
+  ? unknown
+  : `Merge.models.${K & string} is of family '${Artifact.FamilyOf<M[K]>}', another of '${Exclude<
+    F,
+    Artifact.FamilyOf<M[K]>
+  >}': they must share a tokenizer`
+
+type CheckedMethod<Me, M> = Me extends { readonly "~names"?: infer N extends string } ? string extends N ? unknown
+  : [Exclude<keyof M, N>] extends [never] ? [Exclude<N, keyof M>] extends [never] ? unknown
+    : `Merge.method has a weight for '${Exclude<N, keyof M>}', which is none of the models`
+  : `Merge.method has no weight for the model '${Exclude<keyof M, N> & string}'`
+  : unknown
+
+type CheckedMetric<Me, S extends Sort> = Me extends { readonly _tag: "GreedySoup"; readonly metric: infer Metric }
+  ? S extends "policies" ? Metric extends "reward" ? unknown : "a greedy soup of policies goes by the metric reward"
+  : Metric extends "accuracy" ? unknown
+  : "a greedy soup of reward models goes by the metric accuracy"
+  : unknown
+
+type Measuring<S extends Sort> = S extends "policies"
+  ? { readonly maxNewTokens: number; readonly measureSamples?: number }
+  : { readonly maxNewTokens?: never; readonly measureSamples?: never }
+
+type MergedKind<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "RewardModel"
+  : [Artifact.KindOf<M[keyof M]>] extends ["BaseModel"] ? "BaseModel"
+  : "Policy"
+
+/** A merge of policies that were moved by allowances is as far away as is measured: KL is open again. */
+type Reopened<S extends Sort, A extends number> = S extends "policies" ? [Exclude<A, 0>] extends [never] ? never : "kl"
+  : never
+
+export const make = <const W extends Connected, const M extends Connected, const Me extends MergeMethod>(
+  connected:
+    & W
+    & CheckedIn<"Merge", WiresFor<SortOf<M>, Me["_tag"]>, Artifact.FamilyOf<M[keyof M]>, W>,
+  models: M & CheckedModels<FamilyIn<M>, M>,
+  params: Measuring<SortOf<M>> & {
+    readonly method: Me & CheckedMethod<Me, M> & CheckedMetric<Me, SortOf<M>>
+    readonly seed?: number
+  }
+): Artifact.Artifact<
+  MergedKind<M>,
+  Artifact.FamilyOf<M[keyof M]>,
+  Artifact.OpenOf<W[keyof W] | M[keyof M]>,
+  | Artifact.UncappedOf<W[keyof W] | M[keyof M]>
+  | Compute
+  | Reopened<SortOf<M>, Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>>,
+  Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>,
+  | Artifact.ErrorOf<W[keyof W] | M[keyof M]>
+  | Unmergeable
+  | UnusableData
+  | BudgetExceeded
+  | Diverged
+  | KlBudgetExceeded
+> =>
+  build(
+    definition,
+    {
+      ...(connected as Connected),
+      ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
+    },
+    params
+  ) as never

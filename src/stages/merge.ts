@@ -1,0 +1,184 @@
+/**
+ * Merges the weights of several models; see `dsl/stages/Merge.ts` and, for the formulas, `src/merging`. A merge of policies is
+ * then measured on held prompts: KL from every parent, which no cap is held against, and from the initial model of each cap.
+ */
+import { Clock, Effect } from "effect"
+import { Diverged, Unmergeable, type UnusableData } from "../../dsl/Errors.ts"
+import type { Merge } from "../../dsl/stages/Merge.ts"
+import { encodePairs, encodePrompts } from "../data/encode.ts"
+import type { PreferenceRow, PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Engine, Policy, Row, Tensors, Weights } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import { measureKl } from "../ledger/measure.ts"
+import { afterLast } from "../losses/ragged.ts"
+import { dare } from "../merging/dare.ts"
+import { greedySoup, type Soup } from "../merging/greedySoup.ts"
+import { linear } from "../merging/linear.ts"
+import { mismatches } from "../merging/mismatch.ts"
+import { slerp, taskSlerp } from "../merging/slerp.ts"
+import { taskArithmetic } from "../merging/taskArithmetic.ts"
+import { ties } from "../merging/ties.ts"
+import { RunLog } from "../store/runLog.ts"
+import { klCaps } from "../training/klCaps.ts"
+import { finite, observer, withinCaps } from "../training/loop.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** A model on a wire, and how the ledger calls it. */
+export interface Parent {
+  readonly label: string
+  readonly weights: Weights
+}
+
+interface Wires {
+  readonly models: Readonly<Record<string, Parent>>
+  readonly base: Weights | undefined
+  readonly held: ReadonlyArray<PromptRow> | undefined
+  readonly reward: Weights | undefined
+  readonly preferences: ReadonlyArray<PreferenceRow> | undefined
+}
+
+const kept = "the models that it merges"
+
+/** Fails unless all models are of one network. */
+const sameNetwork = Effect.fnUntraced(function*(stage: string, models: Readonly<Record<string, Weights>>) {
+  const [[first, of], ...others] = Object.entries(models) as [[string, Weights], ...Array<[string, Weights]>]
+  for (const [name, weights] of others) {
+    const [found, ...more] = mismatches(of, weights)
+    if (found === undefined) continue
+    const { problem, what } = found
+    return yield* new Unmergeable({ stage, models: [first, name], tensor: what, problem, mismatches: more.length + 1 })
+  }
+})
+
+/** How good a soup is on the held-out set: the same weights, the same number. */
+const judge = Effect.fnUntraced(function*(
+  engine: Engine,
+  stage: Merge,
+  wires: Wires,
+  like: Weights,
+  { key, label }: Scope
+) {
+  const codec = engine.codec(like)
+  const use = { stage: label, codec, context: Infinity }
+  const using = <M extends { readonly dispose: () => void }, A>(model: M, f: (model: M) => A): A => {
+    try {
+      return f(model)
+    } finally {
+      model.dispose()
+    }
+  }
+  if (wires.preferences !== undefined) {
+    const pairs = yield* encodePairs(use, wires.preferences)
+    const rows = [...pairs.map(({ chosen }) => chosen), ...pairs.map(({ rejected }) => rejected)]
+    return (tensors: Tensors): number =>
+      using(engine.scorer({ ...like, tensors }), (scorer) => {
+        const scores = afterLast(scorer.values(rows).values, offsetsOf(rows))
+        return pairs.filter((_, i) => scores[i]! > scores[pairs.length + i]!).length / pairs.length
+      })
+  }
+  const prompts = yield* encodePrompts(use, wires.held!)
+  const reward = yield* observer(engine.scorer, wires.reward!)
+  const sampling = { maxNewTokens: stage.maxNewTokens!, temperature: 1, topK: 0, topP: 1, stop: codec.stop }
+  const seeds = prompts.map((_, i) => `${key}/soup/${i}`)
+  return (tensors: Tensors): number =>
+    using(engine.policy({ ...like, tensors }), (policy) => {
+      const rows = policy.sample(prompts, sampling, seeds).map(({ completion }, i): Row => ({
+        prompt: prompts[i]!,
+        completion
+      }))
+      const scores = afterLast(reward.values(rows).values, offsetsOf(rows))
+      return scores.reduce((sum, score) => sum + score, 0) / scores.length
+    })
+})
+
+/** The merged weights, and what a greedy soup was made of. */
+const combine = (
+  { method }: Merge,
+  models: Readonly<Record<string, Tensors>>,
+  base: Tensors | undefined,
+  { key }: Scope,
+  soup: () => Effect.Effect<Soup, UnusableData>
+): Effect.Effect<{ readonly tensors: Tensors; readonly soup?: Soup }, UnusableData> => {
+  switch (method._tag) {
+    case "Linear":
+      return Effect.succeed({ tensors: linear(models, method) })
+    case "GreedySoup":
+      return Effect.map(soup(), (soup) => ({ tensors: soup.tensors, soup }))
+    case "Slerp":
+      return Effect.succeed({ tensors: slerp(models, method) })
+    case "TaskArithmetic":
+      return Effect.succeed({ tensors: taskArithmetic(base!, models, method) })
+    case "TaskSlerp":
+      return Effect.succeed({ tensors: taskSlerp(base!, models, method) })
+    case "Ties":
+      return Effect.succeed({ tensors: ties(base!, models, method) })
+    case "Dare":
+      return Effect.succeed({ tensors: dare(base!, models, { ...method, seed: `${key}/dare` }) })
+  }
+}
+
+/** KL from each parent and from the initial model of each cap; fails when one of these is above its cap. */
+const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: Policy, merged: Weights, scope: Scope) {
+  const [engine, log] = [yield* CurrentEngine, yield* RunLog]
+  const { stop } = engine.codec(merged)
+  const held = yield* encodePrompts(
+    { stage: scope.label, codec: engine.codec(merged), context: policy.context },
+    wires.held!
+  )
+  const measured = { maxNewTokens: stage.maxNewTokens!, measureSamples: stage.measureSamples, measureEvery: 1 }
+  // Told once, with its cap.
+  const capped = new Set(scope.limits.kl.map(({ from }) => from))
+  for (const { label, weights } of Object.values(wires.models).filter(({ label }) => !capped.has(label))) {
+    const { maxNewTokens, measureSamples: samples } = measured
+    // One parent at a time: closed before the next is opened.
+    const found = yield* Effect.scoped(Effect.map(
+      observer(engine.policy, weights),
+      (parent) => measureKl(policy, parent, held, { samples, maxNewTokens, stop, seed: `${scope.key}/measure/1` })
+    ))
+    yield* finite({ [`kl from ${label}`]: found.mean })
+    const how = { estimator: "k1", direction: "reverse", temperature: 1, cap: null } as const
+    yield* log.emit({ _tag: "Measured", measurement: { ...found, stage: scope.label, step: 1, from: label, ...how } })
+  }
+  const opens = { policy, open: engine.policy, opened: [], held, stop, measured, steps: 1, start: kept }
+  yield* (yield* klCaps(scope, { state: null }, opens)).measure(1)
+})
+
+export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, scope: Scope) {
+  const [engine, log] = [yield* CurrentEngine, yield* RunLog]
+  const began = yield* Clock.currentTimeMillis
+  const weights = Object.fromEntries(Object.entries(wires.models).map(([name, { weights }]) => [name, weights]))
+  yield* sameNetwork(scope.label, wires.base === undefined ? weights : { base: wires.base, ...weights })
+  yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })
+  const like = Object.values(weights)[0]!
+  const models = Object.fromEntries(Object.entries(weights).map(([name, { tensors }]) => [name, tensors]))
+  const { soup, tensors } = yield* combine(
+    stage,
+    models,
+    wires.base?.tensors,
+    scope,
+    () => Effect.map(judge(engine, stage, wires, like, scope), (score) => greedySoup(models, score)).pipe(Effect.scoped)
+  )
+  const merged: Weights = { ...like, tensors }
+  if (wires.held !== undefined) {
+    const policy = yield* observer(engine.policy, merged)
+    yield* Effect.catchTag(
+      measure(stage, wires, policy, merged, scope),
+      "NotFinite",
+      ({ quantity, value }) =>
+        Effect.fail(new Diverged({ stage: scope.label, step: 1, quantity, value: String(value), kept }))
+    )
+  }
+  const metrics = soup === undefined ? {} : {
+    "soup/score": soup.score,
+    ...Object.fromEntries(Object.entries(soup.scores).map(([name, score]) => [`soup/score_${name}`, score])),
+    ...Object.fromEntries(
+      Object.keys(models).map((name) => [`soup/has_${name}`, Number(soup.ingredients.includes(name))])
+    )
+  }
+  yield* log.emit({ _tag: "Step", stage: scope.label, step: 1, steps: 1, tokens: 0, metrics })
+  const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
+  yield* withinCaps(scope, { tokens: 0, seconds }, Effect.succeed(kept))
+  yield* log.emit({ _tag: "Finished", stage: scope.label, tokens: 0 })
+  return merged
+}, Effect.scoped)
