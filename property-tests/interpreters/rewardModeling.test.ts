@@ -212,7 +212,15 @@ describe("in a world where the judge follows the model that is assumed", () => {
         RewardLoss.outcome
       )
     )
-    assert.isAbove(correlation(orm, gold, mass), 0.85)
+    // Its probabilities are σ(gold): far nearer to it than one number for all answers could be.
+    const sigmoid = (z: number) => 1 / (1 + Math.exp(-z))
+    const weighted = (of: (p: number, n: number) => number) =>
+      mass.reduce((sum, row, p) => row.reduce((sum, w, n) => sum + w * of(p, n), sum), 0)
+    const off = (said: (p: number, n: number) => number) =>
+      weighted((p, n) => Math.abs(said(p, n) - sigmoid(gold[p]![n]!))) / weighted(() => 1)
+    const constant = weighted((p, n) => sigmoid(gold[p]![n]!)) / weighted(() => 1)
+    const [own, one] = [off((p, n) => sigmoid(orm[p]![n]!)), off(() => constant)]
+    assert.isBelow(own, 0.5 * one, `${own} and ${one}`)
   })
 
   it("judged steps teach which of them are right", async () => {
@@ -279,7 +287,7 @@ describe("mistakes", () => {
     const short = Source.stepwise(file("short.jsonl", [{ ...answered, completions, labels: [true] }]))
     assert.match(await error(short, process), /"labels" is not a list of 2/)
     const nothing = Source.unpairedPreferences(file("nothing.jsonl", [{ ...answered, completion: "the dog" }]))
-    assert.match(await error(nothing, RewardLoss.outcome), /"label" is neither true nor false/)
+    assert.match(await error(nothing, RewardLoss.outcome), /no field "label"/)
     const alone = Source.rankings(file("alone.jsonl", [{ ...answered, completions: ["the dog"] }]))
     assert.match(await error(alone, RewardLoss.kWise()), /a ranking of one completion/)
   })
