@@ -193,10 +193,11 @@ export const demonstrationRow = (row: Json, format: Format): DemonstrationRow | 
 export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPreferenceRow | Unfit => {
   const answered = demonstrationRow(row, format)
   if (isUnfit(answered)) return answered
+  const { completion, prompt } = answered
   const label = at(row, "label", format)
   if (label === undefined) return missing(row, "label", format)
-  if (label === true || label === 1) return { ...answered, label: true }
-  if (label === false || label === 0) return { ...answered, label: false }
+  if (label === true || label === 1) return { prompt, completion, label: true }
+  if (label === false || label === 0) return { prompt, completion, label: false }
   return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 
