@@ -2,7 +2,11 @@
  * Direct alignment: a tiny base model, demonstrations, comparisons of its own answers, then DPO and its length-normalised form on
  * the same pairs, each within a KL cap. No reward model, and no sampling while it trains.
  *
- *     npx keel run examples/04-dpo.ts
+ *     npx keel run examples/04-dpo.ts        # about 2 minutes; ends with
+ *
+ *     | sft     | 2.79 ± 0.08 | 0.00 ± 0.00                        | 32.29  | 99 %     |
+ *     | dpo     | 3.37 ± 0.07 | 0.53 ± 0.05                        | 32.90  | 98 %     |
+ *     | dpoNorm | 3.33 ± 0.07 | 0.70 ± 0.09                        | 34.10  | 98 %     |
  */
 import { Compare, Dpo, Evaluate, Gold, Kl, Pipeline, PreferenceLoss, Pretrain, Sft, Source } from "../dsl/index.ts"
 

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { Checkpoint, Dpo, Kl, Kto, Pipeline, PreferenceLoss, Source } from "../../dsl/index.ts"
+import { Checkpoint, Dpo, Evaluate, Gold, Kl, Kto, Pipeline, PreferenceLoss, Source } from "../../dsl/index.ts"
 import { encodePairs } from "../../src/data/encode.ts"
 import type { PreferenceRow } from "../../src/data/rows.ts"
 import { problems } from "../../src/interpreters/check.ts"
@@ -225,5 +225,34 @@ describe("check", () => {
     assert.strictEqual(id(PreferenceLoss.cDpo({ labelSmoothing: 0 })), id(PreferenceLoss.dpo()))
     assert.strictEqual(id(PreferenceLoss.dpoNll({ nll: 0 })), id(PreferenceLoss.dpo()))
     assert.notStrictEqual(id(PreferenceLoss.dpoNorm({ beta: 0.1 })), id(PreferenceLoss.dpo()))
+  })
+})
+
+describe("two caps whose initial models are each other's references", () => {
+  it("wait for no one: KL is measured from what a stage descends from", async () => {
+    const base = Checkpoint.huggingFace("world", "anywhere")
+    const held = Source.prompts(Source.tales({ split: "held", count: 4 }))
+    const preferences = Source.preferences(Source.tales({ count: 8 }))
+    const params = {
+      loss: PreferenceLoss.dpo(),
+      batchSize: 8,
+      learningRate: 1e-4,
+      maxNewTokens: 3,
+      measureSamples: 4,
+      allowance: Kl.mnatsPerSequence<number>(1)
+    }
+    const from = (init: typeof base | typeof a, reference: typeof base | typeof a, seed: number) =>
+      Dpo.make({ init, reference, preferences, held }, { ...params, seed })
+    const a = Dpo.make({ init: base, reference: base, preferences, held }, { ...params, seed: 1 })
+    const b = Dpo.make({ init: base, reference: base, preferences, held }, { ...params, seed: 2 })
+    const kl = Kl.mnatsPerSequence<number>(50_000)
+    const models = {
+      one: Pipeline.cap(Pipeline.cap(from(a, b, 3), { kl, from: a }), { kl, from: base }),
+      two: Pipeline.cap(Pipeline.cap(from(b, a, 4), { kl, from: b }), { kl, from: base })
+    }
+    const root = Evaluate.make({ initial: base, prompts: held }, models, { gold: Gold.tales, maxNewTokens: 3 })
+    assert.deepStrictEqual(problems(root), [])
+    const { policies } = await Effect.runPromise(simulate(root))
+    assert.strictEqual(policies.filter(({ kl }) => kl.length === 2).length, 2)
   })
 })

@@ -21,7 +21,6 @@ export type Field =
   | "rejected"
   | "margin"
   | "messages"
-  | "label"
   | "answer"
   | Judged
 /** Of rows whose answers are judged one by one (`judged.ts`). */

@@ -77,6 +77,7 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
       ...(ended === undefined ? {} : { ended: ended[side] })
     }))
   )
+
 /** What a policy wrote to a prompt. */
 export interface CompletionRow extends PromptRow {
   readonly completion: string

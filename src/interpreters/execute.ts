@@ -241,7 +241,7 @@ export const execute: (
         }),
         RewardModeling: Effect.fnUntraced(function*(stage) {
           const init = yield* weightsOf(wire("init"))
-          const preferences = yield* dataOf(wire("preferences"), wire("preferences").node.kind as Role, init)
+          const preferences = yield* dataOf(wire("preferences"), wire("preferences").node.kind as Dataset["role"], init)
           return model(yield* rewardModeling(stage, { init, preferences }, scope))
         }),
         Ensemble: Effect.fnUntraced(function*({ rule }) {

@@ -1,5 +1,6 @@
 /** What gives descriptions meaning. */
 export { check, type Problem, problems, Refused } from "./check.ts"
+export { control, type Controlled, type Progress } from "./control.ts"
 export { execute, type ExecuteError } from "./execute.ts"
 export { type Extensions } from "./extensions.ts"
 export { run, type RunOptions } from "./run.ts"

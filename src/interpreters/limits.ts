@@ -1,5 +1,6 @@
 /**
- * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model.
+ * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model; a KL cap
+ * of these those that descend from it.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { definitionOf, parentsOf } from "../../dsl/Stage.ts"
@@ -43,6 +44,20 @@ const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   return new Set(of === undefined ? [] : Artifact.lineage(of).map(({ id }) => id).filter((id) => !before.has(id)))
 }
 
+/** Whether weights of the artefact `id` went into those of `of`. */
+const descends = (of: Artifact.Any, id: string): boolean => {
+  const seen = new Set<string>()
+  const stack = [of]
+  while (stack.length > 0) {
+    const at = stack.pop()!
+    if (at.id === id) return true
+    if (seen.has(at.id)) continue
+    seen.add(at.id)
+    stack.push(...parentsOf(at))
+  }
+  return false
+}
+
 /** The limits on each artefact of the pipeline `root`. */
 export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits => {
   const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap")
@@ -52,10 +67,13 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
     const least = (dimension: "tokens" | "memory" | "seconds") =>
       Math.min(Infinity, ...mine.map(({ params }) => params[dimension] ?? Infinity))
     return {
+      // Measured from what it descends from, so what is made before it: two caps could else wait for each other's stages.
       kl: !measuresKl(artifact) ?
         [] :
         mine.flatMap(({ from, params }) =>
-          params.kl === undefined || from === undefined ? [] : [{ mnats: params.kl.mnats, from: initialOf(from) }]
+          params.kl === undefined || from === undefined || !descends(artifact, initialOf(from).id)
+            ? []
+            : [{ mnats: params.kl.mnats, from: initialOf(from) }]
         ),
       tokens: least("tokens"),
       memory: least("memory"),

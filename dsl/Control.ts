@@ -1,0 +1,80 @@
+/**
+ * Standard reinforcement learning as data: a policy that acts in an environment step by step. It stands beside the artefacts, which
+ * are about language models: nothing here has a tokenizer, a family or a prompt. The algorithms are the same and so are the
+ * losses; where the two settings part (horizon, transition, reward, discount) is in the types of `src/control/environment.ts`.
+ *
+ * The objective is J = E Σ_t γ^t r(s_t, a_t). Interpreted by `src/interpreters/control.ts`.
+ */
+import { Schema } from "effect"
+import { Count, Fraction, or, Positive, training } from "./Training.ts"
+
+const { adamBeta1, adamBeta2, adamEpsilon, learningRate, maxGradNorm, schedule, seed, warmupSteps, weightDecay } =
+  training
+
+export class Control extends Schema.TaggedClass<Control>()("Control", {
+  /** `cartpole`: Gymnasium's CartPole-v1, `src/control/cartPole.ts`. */
+  environment: Schema.Literals(["cartpole"]),
+  /** γ. */
+  discount: or(Fraction, 0.99),
+  /** λ of generalised advantage estimation; 1 is Monte Carlo. */
+  lam: Fraction,
+  /** What is taken off the return: a value function, or nothing. */
+  baseline: Schema.Literals(["value", "none"]),
+  cliprange: or(Positive, 0.2),
+  numPpoEpochs: Count,
+  /** Environment steps per update; all of them when left out. */
+  miniBatchSize: Schema.optionalKey(Count),
+  whitenAdvantages: or(Schema.Boolean, true),
+  /** Most iterations: act, learn. */
+  steps: Count,
+  episodesPerStep: Count,
+  /** Widths of the hidden layers of policy and value function. */
+  hidden: or(Schema.Array(Count), [32]),
+  /** Solved, and so finished, at this mean return over `evaluationEpisodes` episodes of their own (Gymnasium: 475 over 100). */
+  solvedAt: or(Schema.Finite, 475),
+  evaluationEpisodes: or(Count, 100),
+  /** Iterations between evaluations. */
+  evaluateEvery: or(Count, 5),
+  learningRate,
+  schedule,
+  warmupSteps,
+  adamBeta1,
+  adamBeta2,
+  adamEpsilon,
+  weightDecay,
+  maxGradNorm,
+  seed
+}) {}
+
+/** Nothing is checked here and nothing dropped: the interpreter reports every mistake, keys that it does not know too. */
+const described = (fields: typeof Control["~type.make.in"]): Control =>
+  Object.assign(new Control(fields, { disableChecks: true }), fields)
+
+type Options = Partial<Omit<typeof Control["~type.make.in"], "environment">>
+
+/** REINFORCE (Williams 1992) with returns from each step on, whitened over the batch; one update an iteration, so ratios are 1. */
+export const reinforce = (environment: Control["environment"], options: Options = {}): Control =>
+  described({
+    environment,
+    lam: 1,
+    baseline: "none",
+    numPpoEpochs: 1,
+    steps: 200,
+    episodesPerStep: 16,
+    learningRate: 1e-2,
+    ...options
+  })
+
+/** PPO (Schulman et al. 2017) with a value function and GAE. */
+export const ppo = (environment: Control["environment"], options: Options = {}): Control =>
+  described({
+    environment,
+    lam: 0.95,
+    baseline: "value",
+    numPpoEpochs: 4,
+    miniBatchSize: 256,
+    steps: 100,
+    episodesPerStep: 16,
+    learningRate: 3e-3,
+    ...options
+  })
