@@ -83,7 +83,7 @@ export const demonstrations = source("Demonstrations")
 export const preferences = source("Preferences")
 /** Several answers to a prompt, best first or with `scores` (`prompt`, `completions`). */
 export const rankings = source("Rankings")
-/** Answers that are right or wrong, good or bad (`prompt`, `completion`, `label`). */
+/** Answers labelled one by one (`prompt`, `completion`, `label`: true for a right or desirable one). */
 export const unpairedPreferences = source("UnpairedPreferences")
 /** Answers in steps, each of them judged (`prompt`, `completions`, `labels`). */
 export const stepwise = source("Stepwise")

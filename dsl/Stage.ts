@@ -8,20 +8,20 @@ import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as BestOfNFile from "./stages/BestOfN.ts"
 import * as CompareFile from "./stages/Compare.ts"
+import * as DistillFile from "./stages/Distill.ts"
+import * as EnsembleFile from "./stages/Ensemble.ts"
+import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
 import * as DpoFile from "./stages/Dpo.ts"
 import * as MergeFile from "./stages/Merge.ts"
 import * as KtoFile from "./stages/Kto.ts"
 import * as DecontaminateFile from "./stages/Decontaminate.ts"
 import * as DeduplicateFile from "./stages/Deduplicate.ts"
-import * as EvaluateFile from "./stages/Evaluate.ts"
 import * as FilterFile from "./stages/Filter.ts"
 import * as GateFile from "./stages/Gate.ts"
 import * as MixFile from "./stages/Mix.ts"
 import * as PairFile from "./stages/Pair.ts"
 import * as GrpoFile from "./stages/Grpo.ts"
-import * as DistillFile from "./stages/Distill.ts"
-import * as EnsembleFile from "./stages/Ensemble.ts"
-import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -41,7 +41,6 @@ export const Kinds = Schema.Literals([
   "Prompts",
   "Demonstrations",
   "Preferences",
-  "UnpairedPreferences",
   "Rankings",
   "UnpairedPreferences",
   "Stepwise",
@@ -73,6 +72,8 @@ export const Stage = Schema.Union([
   RewardModelingFile.RewardModeling,
   EnsembleFile.Ensemble,
   PpoFile.Ppo,
+  DistillFile.Distill,
+  OnPolicyDistillFile.OnPolicyDistill,
   MergeFile.Merge,
   DpoFile.Dpo,
   KtoFile.Kto,
@@ -88,9 +89,7 @@ export const Stage = Schema.Union([
   DeduplicateFile.Deduplicate,
   DecontaminateFile.Decontaminate,
   GateFile.Gate,
-  GrpoFile.Grpo,
-  DistillFile.Distill,
-  OnPolicyDistillFile.OnPolicyDistill
+  GrpoFile.Grpo
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
 
@@ -132,6 +131,8 @@ export const definitions = {
   RewardModeling: RewardModelingFile.definition,
   Ensemble: EnsembleFile.definition,
   Ppo: PpoFile.definition,
+  Distill: DistillFile.definition,
+  OnPolicyDistill: OnPolicyDistillFile.definition,
   Merge: MergeFile.definition,
   Dpo: DpoFile.definition,
   Kto: KtoFile.definition,
@@ -147,9 +148,7 @@ export const definitions = {
   Deduplicate: DeduplicateFile.definition,
   Decontaminate: DecontaminateFile.definition,
   Gate: GateFile.definition,
-  Grpo: GrpoFile.definition,
-  Distill: DistillFile.definition,
-  OnPolicyDistill: OnPolicyDistillFile.definition
+  Grpo: GrpoFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
 export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)

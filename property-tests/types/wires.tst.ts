@@ -60,7 +60,7 @@ describe("the wrong kind", () => {
     Sft.make({ base, demonstrations: prompts }, params)
     // @ts-expect-error is not assignable to type '"Compare.prompts needs instructions, e.g. Source.prompts(…), not a Demonstrations"'
     Compare.make({ policy: sft, prompts: demonstrations }, gold)
-    // @ts-expect-error is not assignable to type '"RewardModeling.preferences needs pairs of answers, e.g. Compare.make(…) or Source.preferences(…), not a Demonstrations"'
+    // @ts-expect-error is not assignable to type '"RewardModeling.preferences needs judged answers, e.g. Compare.make(…), Source.preferences(…) or Source.rankings(…), not a Demonstrations"'
     RewardModeling.make({ init: sft, preferences: demonstrations }, params)
     // @ts-expect-error is not assignable to type '"Pretrain.text needs plain text, e.g. Source.text(…), not a Prompts"'
     Pretrain.make({ text: prompts }, { ...params, family: "new", steps: 1, model })

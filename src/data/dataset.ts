@@ -26,11 +26,11 @@ export type Dataset =
   | { readonly role: "Prompts"; readonly rows: ReadonlyArray<PromptRow> }
   | { readonly role: "Demonstrations"; readonly rows: ReadonlyArray<DemonstrationRow> }
   | { readonly role: "Preferences"; readonly rows: ReadonlyArray<PreferenceRow> }
+  | { readonly role: "Rankings"; readonly rows: ReadonlyArray<RankingRow> }
+  | { readonly role: "Stepwise"; readonly rows: ReadonlyArray<StepwiseRow> }
   | { readonly role: "UnpairedPreferences"; readonly rows: ReadonlyArray<UnpairedPreferenceRow> }
   | { readonly role: "Completions"; readonly rows: ReadonlyArray<CompletionRow> }
   | { readonly role: "ScoredCompletions"; readonly rows: ReadonlyArray<ScoredRow> }
-  | { readonly role: "Rankings"; readonly rows: ReadonlyArray<RankingRow> }
-  | { readonly role: "Stepwise"; readonly rows: ReadonlyArray<StepwiseRow> }
 
 /** Those that a `Source` can have; the others are made by stages alone. */
 export type Role = Exclude<Dataset["role"], "Completions" | "ScoredCompletions">

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Row } from "../engine/engine.ts"
 import { answer, encodeAll, type For, lengthOf, Unfit } from "./encode.ts"
-import type { RankingRow, StepwiseRow, UnpairedPreferenceRow } from "./rows.ts"
+import type { RankingRow, StepwiseRow } from "./rows.ts"
 
 /** The answers to one prompt, in rising rank. */
 export interface Ranking {
@@ -16,18 +16,6 @@ export const encodeRankings = (use: For, rows: ReadonlyArray<RankingRow>) =>
     rows: completions.map((completion) => answer(use.codec, prompt, completion)),
     ranks
   }), ({ rows }) => Math.max(...rows.map(lengthOf)))
-
-/** An answer and whether it is right. */
-export interface Labelled {
-  readonly row: Row
-  readonly label: 0 | 1
-}
-
-export const encodeUnpaired = (use: For, rows: ReadonlyArray<UnpairedPreferenceRow>) =>
-  encodeAll(use, rows, ({ completion, label, prompt }): Labelled => ({
-    row: answer(use.codec, prompt, completion),
-    label: label ? 1 : 0
-  }), ({ row }) => lengthOf(row))
 
 /** An answer, the completion tokens that end its steps, and the step's label: 0 or 1, or −1, 0 or 1. */
 export interface Steps {

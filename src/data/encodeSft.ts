@@ -39,7 +39,7 @@ const conversation = ({ codec }: For, turns: NonNullable<DemonstrationRow["turns
   }
 }
 
-const whole = (use: For, { completion, prompt, turns }: DemonstrationRow, loss: SftEncoding["loss"]): Masked => {
+const whole = (use: For, { completion, ended, prompt, turns }: DemonstrationRow, loss: SftEncoding["loss"]): Masked => {
   if (loss === "assistant" && turns !== undefined) {
     if (turns === null) {
       throw new Unfit(
@@ -49,7 +49,7 @@ const whole = (use: For, { completion, prompt, turns }: DemonstrationRow, loss: 
     }
     return conversation(use, turns)
   }
-  const row = answer(use.codec, prompt, completion)
+  const row = answer(use.codec, prompt, completion, ended)
   if (loss !== "all") return { ...row, mask: ones(row.completion.length) }
   const ids = Int32Array.of(...row.prompt, ...row.completion)
   return { prompt: ids.slice(0, 1), completion: ids.slice(1), mask: ones(ids.length - 1) }

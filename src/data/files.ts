@@ -33,7 +33,6 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
     case "Stepwise":
       return Effect.succeed({ role, rows: judged.stepwise(key, count) })
     case "Preferences":
-    case "UnpairedPreferences":
       return Effect.fail(
         new BadData({
           path: "tales",
@@ -68,8 +67,6 @@ const fromFile = Effect.fnUntraced(function*(role: Role, { fields, limit, offset
       return { role, rows: yield* skip(path, yield* jsonl.demonstrations(path, options), offset) } as const
     case "Preferences":
       return { role, rows: yield* skip(path, yield* jsonl.preferences(path, options), offset) } as const
-    case "UnpairedPreferences":
-      return { role, rows: yield* skip(path, yield* jsonl.unpairedPreferences(path, options), offset) } as const
     case "Rankings":
       return { role, rows: yield* skip(path, yield* jsonl.rankings(path, options), offset) } as const
     case "Stepwise":

@@ -24,7 +24,7 @@ export type Field =
   | "answer"
   | Judged
 /** Of rows whose answers are judged one by one (`judged.ts`). */
-type Judged = "completions" | "scores" | "label" | "labels"
+type Judged = "completions" | "scores" | "labels"
 
 export interface Format {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
@@ -192,10 +192,11 @@ export const demonstrationRow = (row: Json, format: Format): DemonstrationRow | 
 export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPreferenceRow | Unfit => {
   const answered = demonstrationRow(row, format)
   if (isUnfit(answered)) return answered
+  const { completion, prompt } = answered
   const label = at(row, "label", format)
   if (label === undefined) return missing(row, "label", format)
-  if (label === true || label === 1) return { ...answered, label: true }
-  if (label === false || label === 0) return { ...answered, label: false }
+  if (label === true || label === 1) return { prompt, completion, label: true }
+  if (label === false || label === 0) return { prompt, completion, label: false }
   return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 

@@ -152,6 +152,7 @@ export const preferences: Read<PreferenceRow> = rowsOf(preferenceRow, pairsNeedJ
 
 /** Unpaired preference: `prompt` and `completion`, or `messages`, with `label`. */
 export const unpairedPreferences: Read<UnpairedPreferenceRow> = rowsOf(unpairedPreferenceRow, pairsNeedJson)
+
 /** Rankings: `prompt` and `completions`, best first or with `scores`. */
 export const rankings: Read<RankingRow> = rowsOf(rankingRow, pairsNeedJson)
 

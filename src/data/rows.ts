@@ -22,13 +22,13 @@ export interface Turn {
 export interface DemonstrationRow {
   readonly prompt: string
   readonly completion: string
-  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
-  readonly ended?: boolean
   /**
    * Every turn of the assistant, when it is a conversation; the last one is `completion`. Null when the chat template rewrites earlier
    * turns, so that where they end cannot be told.
    */
   readonly turns?: ReadonlyArray<Turn> | null
+  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
+  readonly ended?: boolean
 }
 
 /** Several answers to one prompt, the better ones first. */
@@ -97,8 +97,8 @@ export type AnyRow =
   | PromptRow
   | DemonstrationRow
   | PreferenceRow
-  | UnpairedPreferenceRow
   | RankingRow
+  | UnpairedPreferenceRow
   | StepwiseRow
   | CompletionRow
   | ScoredRow
@@ -110,10 +110,10 @@ export const promptOf = (row: AnyRow): string => "prompt" in row ? row.prompt : 
 export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
   "completion" in row
     ? [row.completion]
-    : "chosen" in row
-    ? [row.chosen, row.rejected]
     : "completions" in row
     ? row.completions
+    : "chosen" in row
+    ? [row.chosen, row.rejected]
     : [promptOf(row)]
 
 /** The same text up to case and white space. */

@@ -50,6 +50,10 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Sft: () => [],
     Compare: () => [],
     RewardModeling: () => [],
+    Ensemble: () => [],
+    Distill: () => [],
+    OnPolicyDistill: ({ steps, warmupSteps }) =>
+      warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`],
     Ppo: Ppo.mistakes,
     Grpo: Grpo.mistakes,
     // What its parameters may be depends on its wires: `between`.
@@ -67,11 +71,7 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Split: () => [],
     Deduplicate: () => [],
     Decontaminate: () => [],
-    Gate: () => [],
-    Ensemble: () => [],
-    Distill: () => [],
-    OnPolicyDistill: ({ steps, warmupSteps }) =>
-      warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]
+    Gate: () => []
   })
 
 /** What every stage that spends KL can have wrong. */

@@ -85,12 +85,12 @@ const datasets = (world: World) =>
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
-          case "UnpairedPreferences":
-            return { role, rows: unpaired(data.preferences(world, { ...options, count: Math.ceil(count / 2) })) }
           case "Rankings":
             return { role, rows: judged.rankings(world, options) }
           case "Stepwise":
             return { role, rows: judged.stepwise(world, options) }
+          case "UnpairedPreferences":
+            return { role, rows: unpaired(data.preferences(world, { ...options, count: Math.ceil(count / 2) })) }
         }
       })
   })

@@ -4,8 +4,8 @@ import type { UnusableData } from "../../dsl/Errors.ts"
 import { UnusableData as unusable } from "../../dsl/Errors.ts"
 import { RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { Dataset } from "../data/dataset.ts"
-import { encodePairs, type For } from "../data/encode.ts"
-import { encodeRankings, encodeSteps, encodeUnpaired } from "../data/encodeJudged.ts"
+import { encodePairs, encodeUnpaired, type For } from "../data/encode.ts"
+import { encodeRankings, encodeSteps } from "../data/encodeJudged.ts"
 import type { Row } from "../engine/engine.ts"
 import { bradleyTerry } from "../losses/bradleyTerry.ts"
 import type { Loss } from "../losses/loss.ts"
@@ -80,7 +80,7 @@ export const rewardObjective = (
         count: answers.length,
         batch: (indices) => {
           const batch = indices.map((i) => answers[i]!)
-          const labels = batch.flatMap(({ label, row }) => Array.from(row.completion, () => label))
+          const labels = batch.flatMap(({ label, row }) => Array.from(row.completion, () => label ? 1 : 0))
           return {
             rows: batch.map(({ row }) => row),
             loss: (values, offsets) => {

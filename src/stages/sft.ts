@@ -47,13 +47,13 @@ export const sft = Effect.fn("sft")(function*(
     step: Effect.fnUntraced(function*(n) {
       const chosen = packed?.[n] ?? batchAt(scope.key, rows.length, batchSize, n)
       const batch = chosen.map((i) => rows[i]!)
-      const reduction = stage.reduction === "sum" ? "sum" : "mean"
-      const mask = batch.flatMap(({ mask }) => [...mask])
+      const mask = Float64Array.from(batch.flatMap((row) => [...row.mask]))
       const denominator = mask.reduce((sum, weight) => sum + weight, 0)
+      const reduction = stage.reduction === "sum" ? "sum" : "mean"
       const { entropies, logps } = policy.learn(
         batch,
         (logps, first) =>
-          crossEntropy(logps, { reduction, denominator, mask: mask.slice(first, first + logps.length) }).gradient
+          crossEntropy(logps, { reduction, denominator, mask: mask.subarray(first, first + logps.length) }).gradient
       )
       const { loss } = crossEntropy(logps, { reduction, mask })
       const rounding = logpGap({ engine, precision: stage.precision, n, steps }, policy, batch, logps)

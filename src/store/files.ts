@@ -24,11 +24,11 @@ const NodeFile = Schema.Struct({
     "Prompts",
     "Demonstrations",
     "Preferences",
+    "Rankings",
+    "Stepwise",
     "UnpairedPreferences",
     "Completions",
-    "ScoredCompletions",
-    "Rankings",
-    "Stepwise"
+    "ScoredCompletions"
   ])
 })
 

@@ -10,13 +10,14 @@ import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Dimension } from "../../dsl/Budget.ts"
 import * as Advantage from "../../dsl/Advantage.ts"
 import * as Checkpoint from "../../dsl/Checkpoint.ts"
+import * as Distillation from "../../dsl/Distillation.ts"
 import * as Gold from "../../dsl/Gold.ts"
 import * as Kl from "../../dsl/Kl.ts"
 import * as MergeMethod from "../../dsl/MergeMethod.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import * as PreferenceLoss from "../../dsl/PreferenceLoss.ts"
 import * as Render from "../../dsl/Render.ts"
-import { BradleyTerry } from "../../dsl/RewardLoss.ts"
+import * as RewardLoss from "../../dsl/RewardLoss.ts"
 import * as Source from "../../dsl/Source.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
@@ -25,12 +26,15 @@ import * as Merge from "../../dsl/stages/Merge.ts"
 import * as Kto from "../../dsl/stages/Kto.ts"
 import * as Decontaminate from "../../dsl/stages/Decontaminate.ts"
 import * as Deduplicate from "../../dsl/stages/Deduplicate.ts"
+import * as Distill from "../../dsl/stages/Distill.ts"
+import * as Ensemble from "../../dsl/stages/Ensemble.ts"
 import * as Evaluate from "../../dsl/stages/Evaluate.ts"
 import * as Filter from "../../dsl/stages/Filter.ts"
 import * as Gate from "../../dsl/stages/Gate.ts"
 import * as Mix from "../../dsl/stages/Mix.ts"
 import * as Pair from "../../dsl/stages/Pair.ts"
 import * as Grpo from "../../dsl/stages/Grpo.ts"
+import * as OnPolicyDistill from "../../dsl/stages/OnPolicyDistill.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
@@ -148,13 +152,20 @@ const sfts: fc.Arbitrary<Step> = fc.record({
     batchSize,
     learningRate: rate,
     training,
-    reduction: fc.constantFrom("token-mean" as const, "sum" as const)
+    reduction: fc.constantFrom("token-mean" as const, "sum" as const),
+    options: some({
+      batchTokens: fc.integer({ min: 20, max: 60 }),
+      loss: fc.constantFrom("completion" as const, "assistant" as const, "all" as const),
+      maxLength: fc.integer({ min: 8, max: 20 }),
+      truncation: fc.constantFrom("error" as const, "keep-start" as const, "keep-end" as const)
+    })
   })
-}).map(({ base, data, family, params: { training, ...params } }) => (shelf) => {
+}).map(({ base, data, family, params: { options, training, ...params } }) => (shelf) => {
   const policies = onShelf(shelf.policies, stocked(shelf, family))
   policies.push(
     Sft.make({ base: pick(policies, base), demonstrations: pick(shelf.demonstrations, data) }, {
       ...training,
+      ...options,
       ...params
     })
   )
@@ -173,24 +184,103 @@ const preferences: fc.Arbitrary<Step> = fc.oneof(
   })
 )
 
+const center = fc.constantFrom(0, 0.01)
+const judged = fc.constantFrom("pairs" as const, "rankings" as const, "answers" as const, "steps" as const)
+
 const rewards: fc.Arbitrary<Step> = fc.record({
   family,
   init: index,
   data: index,
-  params: fc.record({
-    batchSize,
-    learningRate: rate,
-    training,
-    loss: fc.constantFrom(0, 0.01)
-      .map((centerRewardsCoefficient) => new BradleyTerry({ centerRewardsCoefficient }, { disableChecks: true }))
-  })
-}).map(({ data, family, init, params: { training, ...params } }) => (shelf) => {
-  const of = stocked(shelf, family)
-  onShelf(shelf.rewards, of).push(
-    RewardModeling.make(
-      { init: pick(onShelf(shelf.policies, of), init), preferences: pick(shelf.preferences, data) },
-      { ...training, ...params }
+  judged,
+  origin: origin("train"),
+  listwise: fc.boolean(),
+  center,
+  process: fc.record({
+    labels: fc.constantFrom("binary" as const, "ternary" as const),
+    aggregation: fc.constantFrom("min" as const, "product" as const),
+    separator: fc.constantFrom("\n", " .", "")
+  }),
+  params: fc.record({ batchSize, learningRate: rate, training })
+}).map(
+  ({ center, data, family, init, judged, listwise, origin, params: { training, ...params }, process }) => (shelf) => {
+    const of = stocked(shelf, family)
+    const from = pick(onShelf(shelf.policies, of), init)
+    const [all, own] = [{ ...training, ...params }, onShelf(shelf.rewards, of)]
+    const centred = { centerRewardsCoefficient: center }
+    switch (judged) {
+      case "pairs":
+        return void own.push(
+          RewardModeling.make(
+            { init: from, preferences: pick(shelf.preferences, data) },
+            { ...all, loss: RewardLoss.bradleyTerry(centred) }
+          )
+        )
+      case "rankings":
+        return void own.push(
+          RewardModeling.make(
+            { init: from, preferences: Source.rankings(origin) },
+            { ...all, loss: listwise ? RewardLoss.plackettLuce : RewardLoss.kWise(centred) }
+          )
+        )
+      case "answers":
+        return void own.push(
+          RewardModeling.make(
+            { init: from, preferences: Source.unpairedPreferences(origin) },
+            { ...all, loss: RewardLoss.outcome }
+          )
+        )
+      case "steps":
+        return void own.push(
+          RewardModeling.make(
+            { init: from, preferences: Source.stepwise(origin) },
+            { ...all, loss: RewardLoss.process(process) }
+          )
+        )
+    }
+  }
+)
+
+const ensembles = fc.constantFrom(Ensemble.mean, Ensemble.worstCase, Ensemble.uncertaintyWeighted({ lambda: 0.5 }))
+
+/** Distillation: off-policy from the teacher or from demonstrations, and on-policy within a cap. */
+const distillations: fc.Arbitrary<Step> = fc.record({
+  family,
+  student: index,
+  teacher: index,
+  data: index,
+  held: index,
+  how: fc.constantFrom("teacher" as const, "demonstrations" as const, "on-policy" as const),
+  whole: fc.boolean(),
+  divergence: fc.record({ beta: fc.double({ min: 0, max: 1, noNaN: true }), temperature: fc.constantFrom(1, 0.9) }),
+  lambda: fc.double({ min: 0, max: 1, noNaN: true }),
+  from: index,
+  slack: fc.constantFrom(0, 500),
+  allowance: fc.integer({ min: 1, max: 40_000 }),
+  params: fc.record({ batchSize, learningRate: rate, training })
+}).map(({ divergence, params: { training, ...params }, ...drawn }) => (shelf) => {
+  const policies = onShelf(shelf.policies, stocked(shelf, drawn.family))
+  const both = { student: pick(policies, drawn.student), teacher: pick(policies, drawn.teacher) }
+  const jsd = Distillation.generalizedJsd(divergence)
+  const all = { ...training, ...params }
+  if (drawn.how === "on-policy") {
+    const policy = OnPolicyDistill.make(
+      { ...both, prompts: pick(shelf.prompts, drawn.data), held: pick(shelf.held, drawn.held) },
+      {
+        ...all,
+        ...(drawn.whole ? { objective: Distillation.reverseKl() } : { objective: jsd, lambda: drawn.lambda }),
+        steps: 1,
+        maxNewTokens: 3,
+        measureSamples: 2,
+        allowance: Kl.mnatsPerSequence<number>(drawn.allowance)
+      }
     )
+    return void policies.push(capped(policy, { index: drawn.from, slack: drawn.slack }))
+  }
+  const objective = drawn.whole ? Distillation.sequenceLevel : jsd
+  policies.push(
+    drawn.how === "teacher"
+      ? Distill.make({ ...both, prompts: pick(shelf.prompts, drawn.data) }, { ...all, objective, maxNewTokens: 3 })
+      : Distill.make({ ...both, demonstrations: pick(shelf.demonstrations, drawn.data) }, { ...all, objective })
   )
 })
 
@@ -236,6 +326,8 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   init: index,
   reference: index,
   reward: index,
+  /** The reward model, or an ensemble of it and the one on the wire `value`. */
+  ensemble: fc.option(ensembles),
   value: index,
   prompts: index,
   held: index,
@@ -278,11 +370,14 @@ const ppos: fc.Arbitrary<Step> = fc.record({
       )
     )
   }
+  const rewarded = pick(own, drawn.reward)
   const policy = Ppo.make({
     init: pick(policies, drawn.init),
     // With β = 0 there is none: the compiler wants one for a β that it does not know.
     ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
-    reward: pick(own, drawn.reward),
+    reward: drawn.ensemble === null
+      ? rewarded
+      : Ensemble.make([rewarded, pick(own, drawn.value)], { rule: drawn.ensemble }),
     value: pick(own, drawn.value),
     prompts: pick(shelf.prompts, drawn.prompts),
     held: pick(shelf.held, drawn.held),
@@ -580,6 +675,7 @@ export const steps = {
     { weight: 3, arbitrary: ppos },
     { weight: 2, arbitrary: grpos },
     { weight: 2, arbitrary: alignments },
+    { weight: 2, arbitrary: distillations },
     { weight: 1, arbitrary: gates },
     { weight: 1, arbitrary: merges }
   ),

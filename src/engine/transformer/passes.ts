@@ -21,10 +21,10 @@ export interface Passes {
   /** With `retain` a `backward` may follow. `on` is the same backend in another precision, for comparing. */
   readonly run: (batch: Batch, retain: boolean, head: HeadPasses, on?: Backend) => void
   readonly backward: (head: HeadPasses) => void
-  /** Forward and backward pass of one part of the batch after the other; `between` comes after a part's forward pass. */
-  readonly learn: (batch: Batch, head: HeadPasses, between: (packed: Packed) => void) => void
   /** The hidden states [outputs, d] that a head would read of these rows; good until the next call without `retain`. */
   readonly hidden: (packed: Packed) => Tensor
+  /** Forward and backward pass of one part of the batch after the other; `between` comes after a part's forward pass. */
+  readonly learn: (batch: Batch, head: HeadPasses, between: (packed: Packed) => void) => void
   /** Whether a retained batch waits for its backward pass. */
   readonly retained: () => boolean
   /** Forgets the retained batch: the parameters have changed under it. */

@@ -16,7 +16,7 @@ import { Store } from "../../store/store.ts"
 import type { Drawn } from "../pipelines.ts"
 
 /** Operations that make nothing of their own. */
-const transparent = new Set(["Cap", "Source", "Checkpoint", "Input"])
+const transparent = new Set(["Cap", "Source", "Checkpoint", "Input", "Ensemble"])
 
 const newStore = (): Store["Service"] => Effect.runSync(Effect.provide(Store, MemoryStore.layer))
 

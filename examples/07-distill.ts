@@ -1,0 +1,74 @@
+/**
+ * A small student learns from a larger teacher: word-level distillation on the teacher's answers first, then reverse KL on its own
+ * (generalised knowledge distillation), within a KL cap.
+ *
+ *     npx keel run examples/07-distill.ts
+ */
+import {
+  Distill,
+  Distillation,
+  Evaluate,
+  Gold,
+  Kl,
+  OnPolicyDistill,
+  Pipeline,
+  Pretrain,
+  Sft,
+  Source
+} from "../dsl/index.ts"
+
+const gold = Gold.tales
+const maxNewTokens = 56
+const text = Source.text(Source.tales({ count: 4000 }))
+const prompts = Source.prompts(Source.tales({ split: "train", count: 1000 }))
+const held = Source.prompts(Source.tales({ split: "held", count: 128 }))
+const pretraining = { family: "tales", batchSize: 16, schedule: "cosine", warmupSteps: 30 } as const
+
+const large = Pretrain.make({ text }, {
+  ...pretraining,
+  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
+  steps: 1200,
+  learningRate: 2e-2
+})
+const teacher = Sft.make({ base: large, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
+  epochs: 2,
+  batchSize: 32,
+  learningRate: 3e-3,
+  schedule: "cosine"
+})
+
+// A quarter of the teacher's parameters, and the same tokenizer: it is made from the same text.
+const small = Pretrain.make({ text }, {
+  ...pretraining,
+  model: { dim: 32, layers: 1, heads: 2, kvHeads: 1, ffn: 86, context: 96 },
+  steps: 600,
+  learningRate: 2e-2
+})
+
+const student = Distill.make({ student: small, teacher, prompts }, {
+  objective: Distillation.wordLevel,
+  completionsPerPrompt: 2,
+  epochs: 2,
+  batchSize: 32,
+  learningRate: 1e-2,
+  schedule: "cosine",
+  maxNewTokens
+})
+
+const online = OnPolicyDistill.make({ student, teacher, prompts, held }, {
+  objective: Distillation.generalizedJsd({ beta: 1 }),
+  allowance: Kl.mnatsPerSequence(10_000),
+  steps: 60,
+  batchSize: 32,
+  learningRate: 2e-3,
+  measureEvery: 20,
+  measureSamples: 128,
+  maxNewTokens
+})
+
+const policy = Pipeline.cap(online, { kl: Kl.mnatsPerSequence(10_000), from: student })
+
+/** KL is measured from the teacher: how far each student is from it. */
+export default Pipeline.runnable(
+  Evaluate.make({ initial: teacher, prompts: held }, { small, student, online: policy }, { gold, maxNewTokens })
+)

@@ -1,0 +1,93 @@
+/**
+ * Every kind of reward model from one base: rankings, final answers and judged steps, and PPO against the most cautious reading of an
+ * ensemble of two of them.
+ *
+ *     npx keel run examples/08-reward-models.ts
+ */
+import {
+  Ensemble,
+  Evaluate,
+  Gold,
+  Kl,
+  Pipeline,
+  Ppo,
+  Pretrain,
+  RewardLoss,
+  RewardModeling,
+  Sft,
+  Source
+} from "../dsl/index.ts"
+
+const gold = Gold.tales
+const maxNewTokens = 56
+const prompts = Source.prompts(Source.tales({ split: "train", count: 1000 }))
+const held = Source.prompts(Source.tales({ split: "held", count: 128 }))
+
+const base = Pretrain.make({ text: Source.text(Source.tales({ count: 4000 })) }, {
+  family: "tales",
+  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
+  steps: 1200,
+  batchSize: 16,
+  learningRate: 2e-2,
+  schedule: "cosine",
+  warmupSteps: 30
+})
+const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
+  epochs: 2,
+  batchSize: 64,
+  batchTokens: 2048,
+  learningRate: 3e-3,
+  schedule: "cosine"
+})
+
+const training = { batchSize: 16, learningRate: 6e-3, schedule: "cosine", warmupSteps: 10, maxGradNorm: 0.3 } as const
+const rankings = Source.rankings(Source.tales({ count: 1500 }))
+
+/** All six pairs of four answers, kept around 0 so that the two can be compared. */
+const pairwise = RewardModeling.make({ init: base, preferences: rankings }, {
+  ...training,
+  loss: RewardLoss.kWise({ centerRewardsCoefficient: 0.01 })
+})
+/** The likelihood of the whole ranking, from other batches. */
+const listwise = RewardModeling.make({ init: base, preferences: rankings }, {
+  ...training,
+  loss: RewardLoss.plackettLuce,
+  seed: 1
+})
+/** Is the answer right? Asked after every token; values start from it. */
+const outcome = RewardModeling.make(
+  { init: base, preferences: Source.unpairedPreferences(Source.tales({ count: 2000 })) },
+  { ...training, loss: RewardLoss.outcome }
+)
+/** Is the sentence right? Its reward is the probability of the worst one. */
+const process = RewardModeling.make(
+  { init: base, preferences: Source.stepwise(Source.tales({ count: 2000 })) },
+  { ...training, loss: RewardLoss.process({ separator: " .", aggregation: "min" }) }
+)
+
+const reward = Ensemble.make([pairwise, listwise], { rule: Ensemble.worstCase })
+const tuned = (of: typeof reward | typeof process) =>
+  Pipeline.cap(
+    Ppo.make({ init: sft, reference: sft, reward: of, value: outcome, prompts, held }, {
+      allowance: Kl.mnatsPerSequence(8_000),
+      beta: 0.1,
+      steps: 30,
+      batchSize: 32,
+      numPpoEpochs: 2,
+      learningRate: 1e-3,
+      vfCoef: 1,
+      missingEosPenalty: 1,
+      measureEvery: 10,
+      measureSamples: 128,
+      maxNewTokens
+    }),
+    { kl: Kl.mnatsPerSequence(8_000), from: sft }
+  )
+
+export default Pipeline.runnable(
+  Evaluate.make({ initial: sft, reward, prompts: held }, {
+    sft,
+    cautious: tuned(reward),
+    careful: tuned(process)
+  }, { gold, maxNewTokens })
+)
