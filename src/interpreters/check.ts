@@ -5,7 +5,9 @@ import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, Stage } from "../../dsl/Stage.ts"
+import type { Lora, TargetModule } from "../../dsl/Lora.ts"
+import { definitionOf, parentsOf, Stage } from "../../dsl/Stage.ts"
+import type { Shape } from "../../dsl/stages/Pretrain.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
@@ -60,6 +62,30 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Merge: () => [],
     Evaluate: () => []
   })
+
+/** What adapters can have wrong with the model that they are for, where the description itself says how large it is. */
+const adapting = (artifact: Artifact.Any): ReadonlyArray<string> => {
+  const { lora } = artifact.node.params as { readonly lora?: Lora }
+  if (lora === undefined) return []
+  const stage = Pipeline.stageOf(artifact)
+  if (stage._tag === "Pretrain") return ["lora adapts a model that exists; pretraining starts from nothing"]
+  let at = artifact
+  for (let parent = parentsOf(at)[0]; parent !== undefined; parent = parentsOf(at)[0]) at = parent
+  if (at.node.op !== "Pretrain") return []
+  const { dim, ffn, heads, kvHeads } = (at.node.params as { readonly model: Shape }).model
+  const smaller: Readonly<Record<TargetModule, number>> = {
+    q_proj: dim,
+    k_proj: Math.min(dim, kvHeads * dim / heads),
+    v_proj: Math.min(dim, kvHeads * dim / heads),
+    o_proj: dim,
+    gate_proj: Math.min(dim, ffn),
+    up_proj: Math.min(dim, ffn),
+    down_proj: Math.min(dim, ffn)
+  }
+  return lora.targetModules.filter((name) => lora.rank > smaller[name]).map((name) =>
+    `lora.rank ${lora.rank} is larger than the smaller dimension of ${name}, ${smaller[name]}`
+  )
+}
 
 /** What every stage that spends KL can have wrong. */
 const spending = (stage: Stage): ReadonlyArray<string> =>
@@ -141,7 +167,10 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
     return [
       ...own,
       ...mistakes(op, spec, definition.main, wires),
-      ...Option.match(decoded, { onNone: () => [], onSome: (stage) => [...spending(stage), ...within(stage)] }),
+      ...Option.match(decoded, {
+        onNone: () => [],
+        onSome: (stage) => [...spending(stage), ...adapting(artifact), ...within(stage)]
+      }),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })

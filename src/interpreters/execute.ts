@@ -130,7 +130,13 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
       for (const { from, mnats } of own.kl) kl.push({ mnats, from: label(from), initial: yield* weightsOf(from) })
-      return { key: keyOf(artifact, own), label: label(artifact), limits: { ...own, kl } } satisfies Scope
+      const { lora } = artifact.node.params as Pick<Scope, "lora">
+      return {
+        key: keyOf(artifact, own),
+        label: label(artifact),
+        limits: { ...own, kl },
+        ...(lora === undefined ? {} : { lora })
+      } satisfies Scope
     })
 
     const model = (weights: Weights): Made => ({ _tag: "Model", weights })

@@ -14,6 +14,7 @@ import { scheduled } from "../optim/schedule.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
+import type { Trained } from "./precision.ts"
 import type { Scope } from "./scope.ts"
 
 /** Something that must be finite is not; the loop turns it into `Diverged`. */
@@ -44,7 +45,9 @@ const Saved = Schema.Struct({ tokens: Schema.Number, seconds: Schema.Number, sta
 /** Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. */
 export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>(
   scope: Scope,
-  openers: { readonly [K in keyof M]: { readonly open: (weights: Weights) => M[K]; readonly initial: Weights } }
+  openers: {
+    readonly [K in keyof M]: { readonly open: (weights: Weights, trained?: Trained) => M[K]; readonly initial: Weights }
+  }
 ) {
   const saved = Option.getOrUndefined(yield* (yield* Store).latest(scope.key, scope.label))
   const models: Record<string, Model> = {}
@@ -52,7 +55,10 @@ export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>
     const before = saved?.models[name]
     models[name] = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const model = open(before?.weights ?? initial)
+        // Adapters stand in the optimiser's state, on top of weights that never change.
+        const model = scope.lora === undefined
+          ? open(before?.weights ?? initial)
+          : open(initial, { lora: { ...scope.lora, seed: `${scope.key}/lora/${name}` } })
         if (before !== undefined) model.restore(before.optimizer)
         return model
       }),
