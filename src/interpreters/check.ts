@@ -72,7 +72,7 @@ const adapting = (artifact: Artifact.Any): ReadonlyArray<string> => {
   let at = artifact
   for (let parent = parentsOf(at)[0]; parent !== undefined; parent = parentsOf(at)[0]) at = parent
   if (at.node.op !== "Pretrain") return []
-  const { dim, ffn, heads, kvHeads } = (at.node.params as { readonly model: Shape }).model
+  const { dim, ffn, heads, kvHeads } = (at.node.params as unknown as { readonly model: Shape }).model
   const smaller: Readonly<Record<TargetModule, number>> = {
     q_proj: dim,
     k_proj: Math.min(dim, kvHeads * dim / heads),

@@ -114,7 +114,7 @@ export const needs = Effect.fn("needs")(function*<E, R>(
     const wire = (name: string) => wires[name]!
     const stage = label(artifact)
     const key = keyOf(artifact, limits(artifact))
-    const open = (name: string, kind: Open["kind"], of: Artifact.Any, computing: Computing = {}) =>
+    const open = (name: string, kind: Open["kind"], of: Artifact.Any, computing: Omit<Computing, "lora"> = {}) =>
       Effect.map(shapeOf(of), ({ config }): Open => {
         const { precision, recompute } = computing
         return {

@@ -6,7 +6,7 @@ import type { Metrics } from "../store/runLog.ts"
 export type Trained = Pick<Computing, "lora">
 
 /** Opens every model of a stage, those that only look on too, so that what is compared was computed in the same way. */
-export const openers = (engine: Engine, { precision, recompute }: Computing) => {
+export const openers = (engine: Engine, { precision, recompute }: Omit<Computing, "lora">) => {
   const computing: Computing = {
     ...(precision === undefined ? {} : { precision }),
     ...(recompute === undefined ? {} : { recompute })

@@ -66,13 +66,13 @@ export const loraTrainable = (
   /** A [r, in] and B [out, r] of a projection, on the host. */
   const matrices = (all: Float32Array | Float64Array, { a, b, inputs, outputs, stride }: Pair) => {
     const { rank } = lora
-    const transposed = new Float64Array(outputs * rank)
+    const transposed = all.slice(0, outputs * rank)
     for (let o = 0; o < outputs; o++) {
       for (let i = 0; i < rank; i++) transposed[o * rank + i] = all[b + i * stride + o]!
     }
-    return { a: Float32Array.from(all.subarray(a, a + rank * inputs)), b: Float32Array.from(transposed) }
+    return { a: all.slice(a, a + rank * inputs), b: transposed }
   }
-  /** W + (α/r) B A, in float32 whatever the precision of the model's products. */
+  /** W + (α/r) B A, not rounded to bf16 whatever the precision of the model's products. */
   const merged = (all: Float32Array | Float64Array, pair: Pair): TensorData => {
     const exact = backend.at("f32")
     const { inputs, module, outputs } = pair
@@ -90,7 +90,8 @@ export const loraTrainable = (
   }
 
   return {
-    count,
+    // Without the blocks that are no one's.
+    count: low.pairs.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), scalar?.length ?? 0),
     parameters: { ...base, head: headOf(held.values) ?? base.head },
     gradients: () => ({ embed: null, layers, norm: null, head: headOf(state.gradient()) }),
     adapters: low,
