@@ -23,7 +23,7 @@ export const TargetModule = Schema.Literals([
 ])
 export type TargetModule = typeof TargetModule.Type
 
-export class Lora extends Schema.Class<Lora>("Lora")({
+export const Lora = Schema.Struct({
   /** r (PEFT `r`): at most the smaller dimension of each target. */
   rank: Schema.Int.check(Schema.isGreaterThan(0, { message: "must be a whole number above 0" })),
   /** The update is scaled by α/r (PEFT `lora_alpha`). */
@@ -34,7 +34,8 @@ export class Lora extends Schema.Class<Lora>("Lora")({
       new Set(names).size === names.length || "must name each module once"
     )
   )
-}) {}
+})
+export type Lora = typeof Lora.Type
 
 /** Every linear layer (QLoRA, Dettmers et al. 2023, §4). */
 export const allLinear = TargetModule.literals

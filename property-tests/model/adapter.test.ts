@@ -106,7 +106,7 @@ describe("an adapter in PEFT's layout", () => {
 })
 
 describe("PEFT", () => {
-  const script = fileURLToPath(new URL("../engine/transformer/peft.py", import.meta.url))
+  const script = fileURLToPath(new URL("adapter.py", import.meta.url))
   const ids = Int32Array.of(1, 5, 3, 9, 4, 4, 11)
   /** Undefined, said in one line, where PEFT is not installed. */
   const peft = async (task: "CAUSAL_LM" | "SEQ_CLS", weights: Weights, start: Weights) => {

@@ -151,8 +151,8 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
         Cap: () => make(wire("of")),
         Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
           Effect.map(dataOf(artifact, role), (dataset) => ({ _tag: "Data", dataset })),
-        Checkpoint: Effect.fnUntraced(function*({ path }) {
-          const weights = yield* checkpoints.load(path)
+        Checkpoint: Effect.fnUntraced(function*({ adapter, path }) {
+          const weights = yield* checkpoints.load(path, adapter)
           yield* codecOf(engine, weights, path)
           return model(weights)
         }),

@@ -8,7 +8,7 @@ import type * as Artifact from "../../dsl/Artifact.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Engine } from "../engine/engine.ts"
-import { load } from "../model/checkpoint.ts"
+import { loadWith } from "../model/adapter.ts"
 import * as JudgeLayer from "../rewards/judge.ts"
 import * as FileStore from "../store/files.ts"
 import type { Event } from "../store/runLog.ts"
@@ -31,7 +31,7 @@ export const run = (root: Artifact.Any, { engine, onEvent, store }: RunOptions) 
         Files.layer,
         JudgeLayer.layer,
         FileStore.layer(store),
-        Layer.succeed(Checkpoints, { load }),
+        Layer.succeed(Checkpoints, { load: loadWith }),
         Layer.succeed(RunLog, { emit: onEvent })
       )
     )

@@ -6,6 +6,7 @@ import { Effect, FileSystem, type PlatformError, Schema } from "effect"
 import { join } from "node:path"
 import type { Adapter, TensorData, Tensors, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { load as loadModel } from "./checkpoint.ts"
 import { decode, encode } from "./safetensors.ts"
 
 const configFile = "adapter_config.json"
@@ -123,3 +124,22 @@ export const merge = (weights: Weights, { alpha, head, pairs, rank }: Adapter): 
   if (head !== null) tensors.set("score.weight", head)
   return { config: weights.config, tensors, tokenizer: weights.tokenizer }
 }
+
+/** A Hugging Face model folder with, if there is one, an adapter merged into it. */
+export const loadWith = (
+  dir: string,
+  adapter: string | undefined
+): Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const weights = yield* loadModel(dir)
+    if (adapter === undefined) return weights
+    const read = yield* load(adapter)
+    return yield* Effect.try({
+      try: () => merge(weights, read),
+      catch: (error) => {
+        // Anything else is a bug.
+        if (!(error instanceof BadCheckpoint)) throw error
+        return new BadCheckpoint({ path: join(adapter, error.path), problem: error.problem, remedy: error.remedy })
+      }
+    })
+  })

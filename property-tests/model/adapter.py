@@ -1,6 +1,6 @@
 """PEFT as the oracle of adapters: logits of a base model with an adapter that was read, and an adapter that PEFT made.
 
-usage: peft.py BASE ADAPTER OUT TASK   (TASK: CAUSAL_LM or SEQ_CLS)
+usage: adapter.py BASE ADAPTER OUT TASK   (TASK: CAUSAL_LM or SEQ_CLS)
 Writes OUT/logits.json, of the ids in OUT/ids.json (the scores of every prefix for SEQ_CLS), OUT/made (an adapter with random
 matrices, saved by PEFT) and OUT/made.json, the logits with that one.
 """
