@@ -4,12 +4,14 @@
  * happened when one is built; `check`, `simulate` and `run` give it meaning.
  *
  * Its type carries what can go wrong: the kind, the model family (whose tokenizer it speaks), the inputs still open, the
- * budgets nobody has capped, the KL allotted along its weight lineage, and the errors that making it can end with.
+ * budgets nobody has capped, the KL allotted along its weight lineage, the errors that making it can end with, and what of it is
+ * declared outside Keel.
  */
 import { Pipeable } from "effect"
 import type { Schema } from "effect"
 import type { Dimension } from "./Budget.ts"
 import { canonical, settled } from "./Canonical.ts"
+import type { Definition } from "./Definition.ts"
 import { sha256 } from "./Digest.ts"
 
 export const TypeId = "~keel/Artifact"
@@ -23,7 +25,9 @@ export type Kind =
   | "Prompts"
   | "Demonstrations"
   | "Preferences"
+  | "UnpairedPreferences"
   | "Completions"
+  | "ScoredCompletions"
   | "Evaluation"
 
 /** Kinds that hold weights, and so belong to a family and share its tokenizer. */
@@ -37,6 +41,8 @@ export interface Node {
   readonly family: string
   readonly params: Schema.Json
   readonly wires: Readonly<Record<string, Any>>
+  /** What the operation says of itself. No part of the identity or of the JSON: there the operation stands by its name. */
+  readonly definition?: Definition
 }
 
 /**
@@ -46,6 +52,7 @@ export interface Node {
  * @typeParam B - budgets that nobody has capped
  * @typeParam A - KL allotted along the weight lineage, milli-nats per sequence (a union when there are several paths)
  * @typeParam E - errors that making it can end with
+ * @typeParam X - what an interpreter has to be given for it, as `stage NAME` or `reward NAME`: see `dsl/Extension.ts`
  */
 export interface Artifact<
   out K extends Kind,
@@ -53,7 +60,8 @@ export interface Artifact<
   out I extends string = never,
   out B extends Dimension = never,
   out A extends number = 0,
-  out E = never
+  out E = never,
+  out X extends string = never
 > extends Pipeable.Pipeable {
   readonly [TypeId]: {
     readonly kind: K
@@ -62,24 +70,26 @@ export interface Artifact<
     readonly uncapped: B
     readonly allotted: A
     readonly error: E
+    readonly outside: X
   }
   /** SHA-256 of the canonical description, 64 hexadecimal digits. Also the cache key and the seed of all randomness. */
   readonly id: string
   readonly node: Node
 }
 
-export type Any = Artifact<Kind, string, string, Dimension, number, unknown>
+export type Any = Artifact<Kind, string, string, Dimension, number, unknown, string>
 
-export type KindOf<A> = A extends Artifact<infer K, any, any, any, any, any> ? K : never
-export type FamilyOf<A> = A extends Artifact<any, infer F, any, any, any, any> ? F : never
-export type OpenOf<A> = A extends Artifact<any, any, infer I, any, any, any> ? I : never
-export type UncappedOf<A> = A extends Artifact<any, any, any, infer B, any, any> ? B : never
-export type AllottedOf<A> = A extends Artifact<any, any, any, any, infer N, any> ? N : never
-export type ErrorOf<A> = A extends Artifact<any, any, any, any, any, infer E> ? E : never
+export type KindOf<A> = A extends Artifact<infer K, any, any, any, any, any, any> ? K : never
+export type FamilyOf<A> = A extends Artifact<any, infer F, any, any, any, any, any> ? F : never
+export type OpenOf<A> = A extends Artifact<any, any, infer I, any, any, any, any> ? I : never
+export type UncappedOf<A> = A extends Artifact<any, any, any, infer B, any, any, any> ? B : never
+export type AllottedOf<A> = A extends Artifact<any, any, any, any, infer N, any, any> ? N : never
+export type ErrorOf<A> = A extends Artifact<any, any, any, any, any, infer E, any> ? E : never
+export type OutsideOf<A> = A extends Artifact<any, any, any, any, any, any, infer X> ? X : never
 
 /**
- * What an operation makes out of the artefacts `W` on its wires: their open inputs, uncapped budgets and errors are inherited,
- * `B` and `E` are what the operation adds to them.
+ * What an operation makes out of the artefacts `W` on its wires: their open inputs, uncapped budgets, errors and needs from
+ * outside are inherited, `B`, `E` and `X` are what the operation adds to them.
  */
 export type Output<
   W,
@@ -87,8 +97,17 @@ export type Output<
   F extends string,
   B extends Dimension = never,
   A extends number = 0,
-  E = never
-> = Artifact<K, F, OpenOf<W[keyof W]>, UncappedOf<W[keyof W]> | B, A, ErrorOf<W[keyof W]> | E>
+  E = never,
+  X extends string = never
+> = Artifact<
+  K,
+  F,
+  OpenOf<W[keyof W]>,
+  UncappedOf<W[keyof W]> | B,
+  A,
+  ErrorOf<W[keyof W]> | E,
+  OutsideOf<W[keyof W]> | X
+>
 
 /** The identity of a node: operation, parameters, and the identities of its inputs; nothing else. */
 export const idOf = (op: string, params: Schema.Json, inputs: Readonly<Record<string, string>>): string =>

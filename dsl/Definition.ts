@@ -29,6 +29,8 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
   readonly parents?: (connected: Connected) => ReadonlyArray<string>
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
+  /** What can be wrong between valid parameters and what is connected, one sentence each. */
+  readonly mistakes?: (params: Readonly<Record<string, any>>, wires: Connected) => ReadonlyArray<string>
   /** Kind and family of the result. */
   readonly makes: (
     params: Readonly<Record<string, any>>,
@@ -72,5 +74,5 @@ export const build = (
   const connected = Object.fromEntries(Object.entries(wires).filter(([, of]) => of !== undefined)) as Connected
   const encoded = encode(definition.schema, params)
   const { family, kind } = definition.makes(encoded, connected)
-  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected })
+  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected, definition })
 }

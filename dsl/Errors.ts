@@ -89,6 +89,28 @@ export class Unmergeable extends Schema.TaggedError<Unmergeable>()("Unmergeable"
   }
 }
 
+/** A candidate fell behind the previous model by more than its gate tolerates. */
+export class GateFailed extends Schema.TaggedError<GateFailed>()("GateFailed", {
+  stage: Schema.String,
+  /** The guards that failed: the mean loss against the previous model, in the unit of the metric, and what was tolerated. */
+  guards: Schema.Array(
+    Schema.Struct({
+      metric: Schema.String,
+      loss: Schema.Number,
+      standardError: Schema.Number,
+      tolerance: Schema.Number
+    })
+  )
+}) {
+  override get message() {
+    const guards = this.guards.map(({ loss, metric, standardError, tolerance }) =>
+      `${metric} is worse by ${loss.toFixed(3)} ± ${standardError.toFixed(3)} (tolerance ${tolerance})`
+    )
+    return `${this.stage}: the candidate falls behind the previous model: ${guards.join("; ")}. ` +
+      `Train it less far, raise the tolerance, or let the gate roll back: otherwise: "roll-back".`
+  }
+}
+
 /** Data that a stage cannot use. */
 export class UnusableData extends Schema.TaggedError<UnusableData>()("UnusableData", {
   stage: Schema.String,

@@ -4,6 +4,7 @@
  * In `simulate` every gold reward is the one of the tabular world.
  */
 import { Schema } from "effect"
+import { type NamedReward, OwnReward } from "./Extension.ts"
 
 /** The checker of the built-in `tales` task: does the story do what the instruction asked? */
 export class TalesChecker extends Schema.TaggedClass<TalesChecker>()("TalesChecker", {}) {}
@@ -11,8 +12,14 @@ export class TalesChecker extends Schema.TaggedClass<TalesChecker>()("TalesCheck
 /** A checker of children's stories in ordinary English: continuity, dialogue, repetition, resolution. */
 export class StoryChecker extends Schema.TaggedClass<StoryChecker>()("StoryChecker", {}) {}
 
-export const Gold = Schema.Union([TalesChecker, StoryChecker]).pipe(Schema.toTaggedUnion("_tag"))
+export const Gold = Schema.Union([TalesChecker, StoryChecker, OwnReward]).pipe(Schema.toTaggedUnion("_tag"))
 export type Gold = typeof Gold.Type
 
 export const tales: TalesChecker = new TalesChecker()
 export const stories: StoryChecker = new StoryChecker()
+
+/** A checker of your own: what it computes is given to `run` (`rewards: […]`), with the parameters that stand here. */
+export const own = <const Name extends string>(
+  name: Name,
+  params: Readonly<Record<string, Schema.Json>> = {}
+): NamedReward<Name> => new OwnReward({ name, params }, { disableChecks: true }) as NamedReward<Name>

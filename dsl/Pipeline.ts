@@ -10,7 +10,8 @@ import { canonical } from "./Canonical.ts"
 import { build, type Definition } from "./Definition.ts"
 import type { BudgetExceeded, KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
-import { definitionOf, definitions, Stage } from "./Stage.ts"
+import type { Extension } from "./Extension.ts"
+import { definitionOf, definitions, isBuiltIn, Stage } from "./Stage.ts"
 
 // ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -40,8 +41,8 @@ const rewrite = (
 
 /** The same operation with other parameters or wires; kind and family follow from them. */
 const remake = ({ node }: Artifact.Any, params: Schema.Json, wires: Readonly<Record<string, Artifact.Any>>) => {
-  const { family, kind } = definitionOf(node.op)?.makes(params as Record<string, unknown>, wires) ?? node
-  return Artifact.make({ op: node.op, kind, family, params, wires })
+  const { family, kind } = definitionOf(node)?.makes(params as Record<string, unknown>, wires) ?? node
+  return Artifact.make({ ...node, kind, family, params, wires })
 }
 
 /** Connects open inputs by name. */
@@ -52,11 +53,12 @@ export const connect = <
   B extends Dimension,
   A extends number,
   E,
+  X extends string,
   const C extends {
-    readonly [N in NameOf<I>]?: Artifact.Artifact<KindNamed<I, N>, string, string, Dimension, number, unknown>
+    readonly [N in NameOf<I>]?: Artifact.Artifact<KindNamed<I, N>, string, string, Dimension, number, unknown, string>
   }
 >(
-  self: Artifact.Artifact<K, F, I, B, A, E>,
+  self: Artifact.Artifact<K, F, I, B, A, E, X>,
   inputs: C
 ): Artifact.Artifact<
   K,
@@ -64,7 +66,8 @@ export const connect = <
   Exclude<I, `${keyof C & string}: ${string}`> | Artifact.OpenOf<C[keyof C]>,
   B | Artifact.UncappedOf<C[keyof C]>,
   A,
-  E | Artifact.ErrorOf<C[keyof C]>
+  E | Artifact.ErrorOf<C[keyof C]>,
+  X | Artifact.OutsideOf<C[keyof C]>
 > =>
   rewrite(self, (artifact, wires) => {
     if (artifact.node.op !== "Input") return remake(artifact, artifact.node.params, wires)
@@ -107,10 +110,11 @@ export const cap: {
     I extends string,
     B extends Dimension,
     A extends number,
-    E
+    E,
+    X extends string
   >(
-    self: Artifact.Artifact<K, F, I, B, A, E> & Allotted<A, L>
-  ) => Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E>
+    self: Artifact.Artifact<K, F, I, B, A, E, X> & Allotted<A, L>
+  ) => Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E, X>
   <
     K extends Artifact.Kind,
     F extends string,
@@ -118,11 +122,12 @@ export const cap: {
     B extends Dimension,
     A extends number,
     E,
+    X extends string,
     const L extends Limits
   >(
-    self: Artifact.Artifact<K, F, I, B, A, E> & Allotted<A, L>,
+    self: Artifact.Artifact<K, F, I, B, A, E, X> & Allotted<A, L>,
     limits: L
-  ): Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E>
+  ): Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E, X>
 } = Function.dual(
   2,
   (self: Artifact.Any, { from, ...limits }: Limits) => build(definitions.Cap, { of: self, from }, limits)
@@ -142,6 +147,66 @@ export type Runnable<P extends Artifact.Any> = [Artifact.OpenOf<P>] extends [nev
 export const runnable = <P extends Artifact.Any>(pipeline: P & Runnable<P>): P => pipeline
 
 export type { BudgetExceeded, KlBudgetExceeded }
+
+// ── rounds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a round sees of the one before: how much KL was allotted up to there is no literal any more. */
+type Previous<S extends Artifact.Any> = Artifact.Artifact<
+  Artifact.KindOf<S> extends "BaseModel" | "Policy" ? "BaseModel" | "Policy" : Artifact.KindOf<S>,
+  Artifact.FamilyOf<S>,
+  never,
+  never,
+  number,
+  never
+>
+
+type Round<S extends Artifact.Any> = Artifact.Artifact<
+  Artifact.KindOf<Previous<S>>,
+  Artifact.FamilyOf<S>,
+  string,
+  Dimension,
+  number,
+  unknown
+>
+
+type Rounds<S extends Artifact.Any, R extends Artifact.Any> = Artifact.Artifact<
+  Artifact.KindOf<R>,
+  Artifact.FamilyOf<R>,
+  Artifact.OpenOf<R | S>,
+  Artifact.UncappedOf<R | S>,
+  Artifact.AllottedOf<R>,
+  Artifact.ErrorOf<R | S>
+>
+
+/**
+ * Rounds, unrolled: `body(previous, round, earlier)` for each of `count` ≥ 1 rounds, the first being round 1 with `start` before it. Returns what
+ * every round made. Nothing is added to the graph but what the bodies add to it: a body that trains on from `previous` makes a
+ * chain, one that restarts from a base model with samples of `previous` (Llama 2 and 3.1) makes nodes whose weights come from the
+ * base and whose data come from the round before. `earlier` is everything before this round, `start` first and `previous` last.
+ *
+ * Branches need no operator: two stages on one variable are two branches, and a stage that takes both joins them.
+ *
+ * KL allotted: the body's own when it restarts (a literal stays one), `number` when it goes on from `previous`, which `check` adds up.
+ */
+export const rounds = <S extends Artifact.Any, R extends Round<S>>(
+  start: S,
+  count: number,
+  body: (previous: Previous<S>, round: number, earlier: ReadonlyArray<Previous<S>>) => R
+): ReadonlyArray<Rounds<S, R>> => {
+  if (!(Number.isInteger(count) && count >= 1)) throw new RangeError(`rounds: 1 or more, not ${count}`)
+  const made: Array<Artifact.Any> = [start]
+  for (let round = 1; round <= count; round++) {
+    made.push(body(made.at(-1) as Previous<S>, round, [...made] as Array<Previous<S>>))
+  }
+  return made.slice(1) as never
+}
+
+/** What the last of `rounds` made. */
+export const repeat = <S extends Artifact.Any, R extends Round<S>>(
+  start: S,
+  count: number,
+  body: (previous: Previous<S>, round: number, earlier: ReadonlyArray<Previous<S>>) => R
+): Rounds<S, R> => rounds(start, count, body).at(-1)!
 
 // ── JSON ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,15 +257,27 @@ export const paramMistakes = (definition: Definition, params: Schema.Json): Read
   return Result.isFailure(decoded) ? lines(decoded.failure.message) : []
 }
 
-/** The typed parameters of a node; throws when `check` would have complained. */
-export const stageOf = (artifact: Artifact.Any): Stage =>
-  Schema.decodeUnknownSync(Stage as unknown as Schema.Codec<Stage, unknown>)({
-    _tag: artifact.node.op,
-    ...(artifact.node.params as object)
-  })
+/**
+ * The typed parameters of a node, of an operation from outside Keel as an `Extension`; throws when `check` would have complained.
+ */
+export const stageOf = ({ node }: Artifact.Any): Stage | Extension => {
+  const encoded = { _tag: node.op, ...(node.params as object) }
+  const definition = definitionOf(node)
+  if (definition === undefined || isBuiltIn(node.op)) {
+    return Schema.decodeUnknownSync(Stage as unknown as Schema.Codec<Stage, unknown>)(encoded)
+  }
+  const params = Schema.decodeUnknownSync(definition.schema as Schema.Codec<any, unknown>)(encoded)
+  return { _tag: "Extension", definition, params }
+}
 
-/** Reads a description back, refusing unknown keys, unknown operations, ids that do not match and dangling inputs. */
-export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescription> => {
+/**
+ * Reads a description back, refusing unknown keys, unknown operations, ids that do not match and dangling inputs. Operations
+ * from outside Keel are known by their definitions in `extensions`.
+ */
+export const fromJson = (
+  text: string,
+  extensions: ReadonlyArray<Definition> = []
+): Result.Result<Artifact.Any, BadDescription> => {
   let parsed: unknown
   try {
     parsed = JSON.parse(text)
@@ -215,9 +292,10 @@ export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescripti
   const built = new Map<string, Artifact.Any>()
   for (const { id, inputs, op, params } of decoded.success.nodes) {
     const where = `node ${op} ${id.slice(0, 8)}`
-    const definition = definitionOf(op)
+    const definition = definitionOf({ op, definition: extensions.find((one) => one.op === op) })
     if (definition === undefined) {
-      problems.push(`${where}: no such operation; there are ${Object.keys(definitions).join(", ")}`)
+      const names = [...Object.keys(definitions), ...extensions.map(({ op }) => op)]
+      problems.push(`${where}: no such operation; there are ${names.join(", ")}`)
       continue
     }
     problems.push(...paramMistakes(definition, params).map((problem) => `${where}: ${problem}`))
@@ -229,7 +307,7 @@ export const fromJson = (text: string): Result.Result<Artifact.Any, BadDescripti
     if (missing.length > 0) continue
     const wires = Object.fromEntries(Object.entries(inputs).map(([wire, of]) => [wire, built.get(of)!]))
     const { family, kind } = definition.makes(params as Record<string, unknown>, wires)
-    const artifact = Artifact.make({ op, kind, family, params, wires })
+    const artifact = Artifact.make({ op, kind, family, params, wires, definition })
     if (artifact.id !== id) problems.push(`${where}: its contents hash to ${artifact.id.slice(0, 8)}: edited by hand?`)
     built.set(id, artifact)
   }

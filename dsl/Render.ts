@@ -31,9 +31,17 @@ export const text = (root: Artifact.Any): string =>
     )
   }).join("\n")
 
+/** A parameter that is too long for a line, in parts that end with a comma. */
+const broken = (word: string, width: number): ReadonlyArray<string> => {
+  const comma = word.lastIndexOf(", ", width - 1)
+  return word.length <= width || comma < 0
+    ? [word]
+    : [word.slice(0, comma + 1), ...broken(word.slice(comma + 2), width)]
+}
+
 const wrap = (words: ReadonlyArray<string>, width: number, indent: string): ReadonlyArray<string> => {
   const lines: Array<string> = []
-  for (const word of words) {
+  for (const word of words.flatMap((word) => broken(word, width))) {
     const last = lines.at(-1)
     if (last !== undefined && last.length + 2 + word.length <= width) lines[lines.length - 1] = `${last}  ${word}`
     else lines.push(indent + word)

@@ -49,7 +49,7 @@ export class Openings extends Schema.TaggedClass<Openings>()("Openings", {
 export const Origin = Schema.Union([File, Tales, Openings])
 export type Origin = typeof Origin.Type
 
-const Role = Schema.Literals(["Text", "Prompts", "Demonstrations", "Preferences"])
+const Role = Schema.Literals(["Text", "Prompts", "Demonstrations", "Preferences", "UnpairedPreferences"])
 
 /** The operation that stands for a data set. */
 export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role, origin: Origin }) {}
@@ -73,6 +73,8 @@ export const prompts = source("Prompts")
 export const demonstrations = source("Demonstrations")
 /** Pairs of answers (`prompt`, `chosen`, `rejected`, optional `margin`). */
 export const preferences = source("Preferences")
+/** Answers labelled one by one (`prompt`, `completion`, `label`: true for a desirable one). */
+export const unpairedPreferences = source("UnpairedPreferences")
 
 export const file = (path: string, options: Omit<typeof File["~type.make.in"], "path"> = {}): File =>
   new File({ path, ...options }, { disableChecks: true })

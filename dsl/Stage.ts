@@ -6,14 +6,28 @@ import { Caps } from "./Budget.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
+import * as BestOfNFile from "./stages/BestOfN.ts"
 import * as CompareFile from "./stages/Compare.ts"
-import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as DpoFile from "./stages/Dpo.ts"
 import * as MergeFile from "./stages/Merge.ts"
+import * as KtoFile from "./stages/Kto.ts"
+import * as DecontaminateFile from "./stages/Decontaminate.ts"
+import * as DeduplicateFile from "./stages/Deduplicate.ts"
+import * as EvaluateFile from "./stages/Evaluate.ts"
+import * as FilterFile from "./stages/Filter.ts"
+import * as GateFile from "./stages/Gate.ts"
+import * as MixFile from "./stages/Mix.ts"
+import * as PairFile from "./stages/Pair.ts"
+import * as GrpoFile from "./stages/Grpo.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
+import * as SampleFile from "./stages/Sample.ts"
+import * as ScoreFile from "./stages/Score.ts"
+import * as SelectFile from "./stages/Select.ts"
 import * as SftFile from "./stages/Sft.ts"
 import type { Any, Kind } from "./Artifact.ts"
+import * as SplitFile from "./stages/Split.ts"
 
 export const Kinds = Schema.Literals([
   "BaseModel",
@@ -24,7 +38,9 @@ export const Kinds = Schema.Literals([
   "Prompts",
   "Demonstrations",
   "Preferences",
+  "UnpairedPreferences",
   "Completions",
+  "ScoredCompletions",
   "Evaluation"
 ])
 
@@ -51,7 +67,21 @@ export const Stage = Schema.Union([
   RewardModelingFile.RewardModeling,
   PpoFile.Ppo,
   MergeFile.Merge,
-  EvaluateFile.Evaluate
+  DpoFile.Dpo,
+  KtoFile.Kto,
+  EvaluateFile.Evaluate,
+  SampleFile.Sample,
+  ScoreFile.Score,
+  SelectFile.Select,
+  PairFile.Pair,
+  BestOfNFile.BestOfN,
+  MixFile.Mix,
+  FilterFile.Filter,
+  SplitFile.Split,
+  DeduplicateFile.Deduplicate,
+  DecontaminateFile.Decontaminate,
+  GateFile.Gate,
+  GrpoFile.Grpo
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
 
@@ -93,16 +123,33 @@ export const definitions = {
   RewardModeling: RewardModelingFile.definition,
   Ppo: PpoFile.definition,
   Merge: MergeFile.definition,
-  Evaluate: EvaluateFile.definition
+  Dpo: DpoFile.definition,
+  Kto: KtoFile.definition,
+  Evaluate: EvaluateFile.definition,
+  Sample: SampleFile.definition,
+  Score: ScoreFile.definition,
+  Select: SelectFile.definition,
+  Pair: PairFile.definition,
+  BestOfN: BestOfNFile.definition,
+  Mix: MixFile.definition,
+  Filter: FilterFile.definition,
+  Split: SplitFile.definition,
+  Deduplicate: DeduplicateFile.definition,
+  Decontaminate: DecontaminateFile.definition,
+  Gate: GateFile.definition,
+  Grpo: GrpoFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
-/** The definition of an operation, or undefined for a name that is none. */
-export const definitionOf = (op: string): Definition | undefined =>
-  Object.hasOwn(definitions, op) ? definitions[op as keyof typeof definitions] : undefined
+export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
 
+/** The definition of a node's operation: Keel's, or the one that came with it from outside; undefined when there is none. */
+export const definitionOf = (
+  { definition, op }: { readonly op: string; readonly definition?: Definition | undefined }
+): Definition | undefined => isBuiltIn(op) ? definitions[op as keyof typeof definitions] : definition
 /** The artefacts that the weights of an artefact come from; several for a merge. */
-export const parentsOf = ({ node: { op, wires } }: Any): ReadonlyArray<Any> => {
-  const definition = definitionOf(op)
+export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {
+  const { wires } = node
+  const definition = definitionOf(node)
   const names = definition?.parents?.(wires) ?? (definition?.parent === undefined ? [] : [definition.parent])
   return names.flatMap((wire) => wires[wire] ?? [])
 }

@@ -9,6 +9,7 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { BudgetExceeded, UnusableData } from "../Errors.ts"
+import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
@@ -39,14 +40,15 @@ export const definition = {
   makes: () => ({ kind: "Preferences", family: "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
+export const make = <const W extends Connected, const G extends Gold>(
   connected: W & Checked<"Compare", typeof wires, "policy", W>,
-  params: typeof Compare["~type.make.in"]
+  params: Omit<typeof Compare["~type.make.in"], "gold"> & { readonly gold: G }
 ): Artifact.Output<
   W,
   "Preferences",
   "",
   Compute,
   0,
-  UnusableData | BudgetExceeded
+  UnusableData | BudgetExceeded,
+  RewardsOf<G>
 > => build(definition, connected, params) as never

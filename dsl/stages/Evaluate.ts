@@ -9,6 +9,7 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { BudgetExceeded, UnusableData } from "../Errors.ts"
+import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, or, Seed } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
@@ -60,17 +61,18 @@ type CheckedModels<F extends string, M extends Connected> = {
     : `Evaluate.models.${K & string} needs a policy to report on, not a ${Artifact.KindOf<M[K]>}`
 }
 
-export const make = <const W extends Connected, const M extends Connected>(
+export const make = <const W extends Connected, const M extends Connected, const G extends Gold>(
   connected: W & Checked<"Evaluate", typeof wires, "initial", W>,
   models: M & CheckedModels<Artifact.FamilyOf<W["initial"]>, M>,
-  params: typeof Evaluate["~type.make.in"]
-): Artifact.Artifact<
+  params: Omit<typeof Evaluate["~type.make.in"], "gold"> & { readonly gold: G }
+): Artifact.Output<
+  W & { readonly [K in keyof M as `models.${K & string}`]: M[K] },
   "Evaluation",
   "",
-  Artifact.OpenOf<W[keyof W] | M[keyof M]>,
-  Artifact.UncappedOf<W[keyof W] | M[keyof M]> | Compute,
+  Compute,
   Artifact.AllottedOf<M[keyof M]>,
-  Artifact.ErrorOf<W[keyof W] | M[keyof M]> | UnusableData | BudgetExceeded
+  UnusableData | BudgetExceeded,
+  RewardsOf<G>
 > =>
   build(
     definition,

@@ -1,15 +1,17 @@
 /**
- * Proximal policy optimisation of E[r(x, y)] − β KL(π‖π_ref) (Stiennon et al. 2020; InstructGPT eq. 2 without ptx).
+ * Proximal policy optimisation of E[r(x, y)] − β KL(π‖π_ref) with a value model (Stiennon et al. 2020; InstructGPT eq. 2).
  *
- * Per token: reward r_t = −β log(π/π_ref)_t + 1[t = last] r(x, y), the KL as k1 in the reward, whose expected gradient is the
- * gradient of KL(π‖π_ref) exactly; advantages by GAE (Schulman et al. 2016); policy loss −min(ρA, clip(ρ, 1 − ε, 1 + ε)A)
- * (Schulman et al. 2017, eq. 7); value loss ½ max((V − R)², (clip(V, V_old ± ε_v) − R)²). k1 as a loss has zero expected gradient,
- * so there is no field that would put it there.
+ * Per token: reward r_t = 1[t = last] r(x, y), less β log(π/π_ref)_t where the KL stands in the reward; advantages by GAE (Schulman
+ * et al. 2016); a policy loss out of `PolicyLoss.ts`, by default −min(ρA, clip(ρ, 1 − ε, 1 + ε)A) with the KL in the reward
+ * (`PolicyGradient.ppo`; Schulman et al. 2017, eq. 7); value loss ½ max((V − R)², (clip(V, V_old ± ε_v) − R)²). With `ptxCoef` γ the
+ * policy also learns −γ E_pretraining[log π] (InstructGPT eq. 2, PPO-ptx).
  *
- * The weight parent (`init`), the KL reference and the value initialisation are separate wires: none is implied by another.
- * Trained by `src/stages/ppo.ts`; losses in `src/losses/{ppo,value,gae,rewards}.ts`.
+ * The weight parent (`init`), the KL reference and the value initialisation are separate wires: none is implied by another. The
+ * reference is connected if and only if β > 0, `pretraining` if and only if there is a `ptxCoef`.
+ * Trained by `src/stages/ppo.ts`; losses in `src/losses/{policyGradient,value,gae,rewards}.ts`.
  */
 import { Schema } from "effect"
+import { Gae } from "../Advantage.ts"
 import type { Add } from "../Arithmetic.ts"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
@@ -18,12 +20,15 @@ import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
-import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
+import * as PolicyGradient from "../PolicyGradient.ts"
+import { lossMistakes, PolicyLoss } from "../PolicyLoss.ts"
+import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
+import { Count, NonNegative, or, Positive, training } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
-  /** Coefficient of the KL penalty in the reward (TRL `kl_coef`). 0 optimises the reward alone; KL is still measured. */
+  /** Coefficient of the KL penalty (TRL `kl_coef`). 0 optimises the reward alone, with no reference; KL is still measured. */
   beta: NonNegative,
   /** PPO iterations: sample, score, update. */
   steps: Count,
@@ -32,17 +37,27 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   /** Optimiser steps per pass over an iteration's episodes. */
   numMiniBatches: or(Count, 1),
   numPpoEpochs: or(Count, 4),
-  cliprange: or(Positive, 0.2),
+  loss: or(
+    PolicyLoss.check(
+      Schema.makeFilter(({ objective }) => objective._tag !== "Contrastive" || "Contrastive compares a group: use Grpo")
+    ),
+    PolicyGradient.ppo.loss
+  ),
+  advantage: or(Gae, PolicyGradient.ppo.advantage),
+  /** Whether and how the reference moves. */
+  referencePolicy: or(ReferencePolicy, new Frozen()),
   cliprangeValue: or(Positive, 0.2),
   /** Weight of the value loss (TRL `vf_coef`); with a value model of its own it scales that model's gradient. */
   vfCoef: or(Positive, 0.1),
-  gamma: or(Fraction, 1),
-  lam: or(Fraction, 0.95),
   whitenAdvantages: or(Schema.Boolean, true),
   /** Learning rate of the value model; the same as `learningRate` when left out. */
   valueLearningRate: Schema.optionalKey(Positive),
   /** Iterations at the start that train the value model alone. */
   valueWarmupSteps: or(Schema.Natural, 0),
+  /** γ of PPO-ptx: weight of the mean log-likelihood of a pretraining token. */
+  ptxCoef: or(NonNegative, 0),
+  /** Pretraining documents per episode of an update. */
+  ptxRatio: or(Positive, 1),
   /** Sampling temperature; log-probabilities are always those of temperature 1. */
   temperature: or(Positive, 1),
   /** Subtracted from the score of a completion that does not end by itself. */
@@ -53,11 +68,14 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
 
 const wires = {
   init: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Sft.make(…)"),
-  reference: model(["BaseModel", "Policy"], "the policy that the KL penalty is measured against, e.g. reference: sft"),
+  reference: optional(
+    model(["BaseModel", "Policy"], "the policy that the KL penalty is measured against, e.g. reference: sft")
+  ),
   reward: model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)"),
   value: model(["RewardModel", "ValueModel"], "what the value model starts from, e.g. value: the reward model"),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
-  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
+  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
+  pretraining: optional(data("Text", "text whose likelihood ptxCoef keeps up, e.g. Source.text(…)"))
 } as const
 
 export const definition = {
@@ -67,12 +85,37 @@ export const definition = {
   main: "init",
   parent: "init",
   spendsKl: true,
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
+  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" }),
+  mistakes: ({ beta, ptxCoef }: Readonly<Record<string, any>>, { pretraining, reference }: Connected) => [
+    ...referenceMistakes("Ppo", wires.reference, beta as number, reference !== undefined),
+    ...((ptxCoef as number) > 0 && pretraining === undefined
+      ? [`Ppo.pretraining is missing: connect ${wires.pretraining.needs}`]
+      : []),
+    ...(ptxCoef === 0 && pretraining !== undefined
+      ? ["ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"]
+      : [])
+  ]
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const N extends number>(
-  connected: W & Checked<"Ppo", typeof wires, "init", W>,
-  params: Allotting<typeof Ppo["~type.make.in"], N>
+/** What is wrong with its parameters by themselves. */
+export const mistakes = (stage: Ppo): ReadonlyArray<string> => {
+  const { batchSize, loss, numMiniBatches, steps, valueWarmupSteps, warmupSteps } = stage
+  return [
+    ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
+    ...(batchSize % numMiniBatches === 0 ? [] : [
+      `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
+    ]),
+    ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
+    ...(valueWarmupSteps < steps
+      ? []
+      : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`]),
+    ...lossMistakes(loss)
+  ]
+}
+
+export const make = <const W extends Connected, const N extends number, const B extends number>(
+  connected: W & Checked<"Ppo", Referenced<typeof wires, B>, "init", W>,
+  params: Omit<Allotting<typeof Ppo["~type.make.in"], N>, "beta"> & { readonly beta: B }
 ): Artifact.Output<
   W,
   "Policy",

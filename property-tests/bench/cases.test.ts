@@ -1,11 +1,10 @@
-import fc from "fast-check"
 import type { CpuInfo } from "node:os"
 import { assert, describe, it } from "vitest"
 import { busyShare } from "../../src/bench/busy.ts"
 import { flopsPerToken, torchCases } from "../../src/bench/cases.ts"
 import { parts } from "../../src/bench/parts.ts"
 import { asBatch, storiesShape, textOf, wordTokens, type Workload, workloads } from "../../src/bench/models.ts"
-import { postTraining, preferenceLoss } from "../../src/bench/postTraining.ts"
+import { postTraining } from "../../src/bench/postTraining.ts"
 import { modelConfig } from "../../src/model/config.ts"
 import { codec } from "../../src/model/tokenizer.ts"
 
@@ -76,29 +75,6 @@ describe("rows for TRL", () => {
     assert.isAtLeast(Math.min(...lengths), 96)
     assert.isAbove(Math.max(...lengths), 230)
     assert.strictEqual(dpo.tokens, lengths.reduce((sum, n) => sum + n, 0) / 4)
-  })
-})
-
-describe("the preference loss", () => {
-  const pair = fc.array(fc.double({ min: -5, max: 0, noNaN: true }), { minLength: 9, maxLength: 9 })
-  const offsets = Int32Array.of(0, 2, 3, 6, 9)
-  it("is log 2 where nothing has moved", () => {
-    const logps = new Float64Array(9).fill(-1)
-    assert.closeTo(preferenceLoss(logps, logps, offsets, 0.1).loss, Math.log(2), 1e-15)
-  })
-  it("has the gradient of finite differences", () => {
-    fc.assert(fc.property(pair, pair, fc.double({ min: 0.05, max: 2, noNaN: true }), (a, b, beta) => {
-      const [logps, ref] = [Float64Array.from(a), Float64Array.from(b)]
-      const { gradient } = preferenceLoss(logps, ref, offsets, beta)
-      gradient.forEach((slope, t) => {
-        const at = (step: number) => {
-          const moved = logps.slice()
-          moved[t]! += step
-          return preferenceLoss(moved, ref, offsets, beta).loss
-        }
-        assert.closeTo((at(1e-5) - at(-1e-5)) / 2e-5, slope, 1e-7)
-      })
-    }))
   })
 })
 

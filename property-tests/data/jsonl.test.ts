@@ -5,9 +5,10 @@ import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { assert, describe, it } from "vitest"
+import { shared as sharedData } from "../model/shared.ts"
 import { BadData } from "../../src/data/badData.ts"
 import type { Message } from "../../src/data/formats.ts"
-import { demonstrations, preferences, prompts, texts } from "../../src/data/jsonl.ts"
+import { demonstrations, preferences, prompts, texts, unpairedPreferences } from "../../src/data/jsonl.ts"
 
 /** A file system that holds one file. */
 const holding = (bytes: Uint8Array | string) =>
@@ -234,5 +235,49 @@ describe.skipIf(!existsSync(shared))("real files (need ../shared/data)", () => {
     assert.strictEqual(await count("instruct/oasst_sft.jsonl.gz", (path) => demonstrations(path, { chat })), 626)
     const fields = { prompt: "instruction", completion: "instances.0.output" }
     assert.strictEqual(await count("instruct/seed_tasks.jsonl", (path) => demonstrations(path, { fields })), 175)
+  })
+})
+
+describe("unpaired preferences", () => {
+  it("are completions or conversations with a label", () => {
+    assert.deepStrictEqual(
+      rows(
+        unpairedPreferences,
+        lines(
+          { prompt: "a", completion: "b", label: true },
+          { prompt: "a", completion: "c", label: 0 }
+        )
+      ),
+      [{ prompt: "a", completion: "b", label: true }, { prompt: "a", completion: "c", label: false }]
+    )
+    const read = (path: string) => unpairedPreferences(path, { chat })
+    assert.deepStrictEqual(
+      rows(read, lines({ messages: [user("q"), assistant("r")], label: false })),
+      [{ prompt: "<user>q</>", completion: "<assistant>r</>", label: false }]
+    )
+    const renamed = (path: string) => unpairedPreferences(path, { fields: { label: "good" } })
+    assert.deepStrictEqual(
+      rows(renamed, lines({ prompt: "a", completion: "b", good: true })),
+      [{ prompt: "a", completion: "b", label: true }]
+    )
+  })
+
+  it("without a label, or with one that is neither, say so", () => {
+    const missing = error(unpairedPreferences, lines({ prompt: "a", completion: "b" }))
+    assert.include(missing.message, 'no field "label"')
+    for (const label of ["yes", 2, null, NaN]) {
+      assert.include(error(unpairedPreferences, lines({ prompt: "a", completion: "b", label })).message, "label")
+    }
+  })
+
+  const demo = sharedData("prefs/kto_en_demo.jsonl.gz")
+  it.skipIf(demo === null)("of a published set are all there, of both kinds", async () => {
+    const read = await Effect.runPromise(
+      Effect.provide(unpairedPreferences(demo!, { chat }), NodeServices.layer)
+    )
+    assert.strictEqual(read.length, 300)
+    assert.isAbove(read.filter(({ label }) => label).length, 50)
+    assert.isAbove(read.filter(({ label }) => !label).length, 50)
+    assert.isTrue(read.every(({ completion, prompt }) => completion !== "" && prompt !== ""))
   })
 })

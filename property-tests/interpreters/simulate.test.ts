@@ -2,11 +2,11 @@ import { Cause, Effect, Exit, Result } from "effect"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { Checkpoint, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import { Advantage, Checkpoint, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../../dsl/index.ts"
 import { label } from "../../dsl/Render.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { simulate, type Simulated } from "../../src/interpreters/simulate.ts"
-import { pipelines } from "../dsl/pipelines.ts"
+import { pipelines } from "../../src/testing/pipelines.ts"
 
 const prompts = Source.prompts(Source.tales({ split: "train", count: 8 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 8 }))
@@ -29,7 +29,7 @@ const recipe = (steps: number, cap = 20_000) => {
     schedule: "linear",
     // Whitening rescales the reward against beta, and lambda < 1 biases: fine in practice, not for a limit.
     whitenAdvantages: false,
-    lam: 1,
+    advantage: new Advantage.Gae({ lam: 1 }),
     maxNewTokens: 3,
     measureEvery: 10
   })

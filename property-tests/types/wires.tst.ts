@@ -1,6 +1,19 @@
 /** What the compiler says to a wrong wire: one error, at that wire, that says what to do. The texts are pinned. */
 import { describe, expect, test } from "tstyche"
-import { Compare, Evaluate, Gold, Pipeline, Ppo, Pretrain, RewardModeling, Sft } from "../../dsl/index.ts"
+import {
+  Compare,
+  Dpo,
+  Evaluate,
+  Gold,
+  Kto,
+  Pipeline,
+  Ppo,
+  PreferenceLoss,
+  Pretrain,
+  RewardModeling,
+  Sft,
+  Source
+} from "../../dsl/index.ts"
 import {
   allowance,
   base,
@@ -143,4 +156,29 @@ test("what fits is accepted", () => {
     { base, sft, ppo },
     gold
   )
+})
+
+describe("the reference of a preference loss", () => {
+  const rl = { ...params, allowance, maxNewTokens: 4 }
+  const rest = { init: sft, preferences, held }
+  test("is there exactly when the loss has one", () => {
+    Dpo.make({ ...rest, reference: sft }, { ...rl, loss: PreferenceLoss.dpo() })
+    Dpo.make(rest, { ...rl, loss: PreferenceLoss.simPo() })
+    // @ts-expect-error is not assignable to type '"Dpo.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"'
+    Dpo.make(rest, { ...rl, loss: PreferenceLoss.dpo() })
+    // @ts-expect-error is not assignable to type '"Dpo.reference needs no reference, because its loss has none: leave that wire out, not a Policy"'
+    Dpo.make({ ...rest, reference: sft }, { ...rl, loss: PreferenceLoss.orpo() })
+    // @ts-expect-error is not assignable to type '"Kto.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"'
+    Kto.make({ init: sft, preferences, held }, rl)
+  })
+
+  test("and the preferences are pairs, or for KTO also labelled answers", () => {
+    const labels = Source.unpairedPreferences(Source.file("labels.jsonl"))
+    Kto.make({ init: sft, reference: sft, preferences, held }, rl)
+    Kto.make({ init: sft, reference: sft, preferences: labels, held }, rl)
+    // @ts-expect-error is not assignable to type '"Dpo.preferences needs pairs of answers, e.g. Compare.make(…) or Source.preferences(…), not a UnpairedPreferences"'
+    Dpo.make({ init: sft, reference: sft, preferences: labels, held }, { ...rl, loss: PreferenceLoss.dpo() })
+    // @ts-expect-error is not assignable to type '"Kto.preferences needs labelled answers, e.g. Source.unpairedPreferences(…) or pairs, not a Prompts"'
+    Kto.make({ init: sft, reference: sft, preferences: prompts, held }, rl)
+  })
 })

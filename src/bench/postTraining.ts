@@ -1,11 +1,13 @@
 /**
  * Whole post-training steps on a model of the shape of stories260K, against the trainers of TRL: the same rows, the same forward
  * passes including those of the reference, the same update. There are no stages here: what a stage adds (data, budgets,
- * reports) costs nothing that could be measured, and DPO and GRPO have none yet.
+ * reports) costs nothing that could be measured, and GRPO has none here.
  */
 import type { Batch, Engine, Policy, Update, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
+import { dpo as dpoLoss } from "../losses/dpo.ts"
+import { sumRows } from "../losses/ragged.ts"
 import { modelConfig } from "../model/config.ts"
 import { stream } from "../sampling/random.ts"
 import type { Bench, Case } from "./cases.ts"
@@ -36,6 +38,14 @@ export interface PostTraining {
 }
 
 const beta = { dpo: 0.1, grpo: 0.04 } as const
+/** TRL's default, of `beta.dpo`. */
+const sigmoid = {
+  beta: beta.dpo,
+  reference: true,
+  per: "sequence",
+  terms: [{ weight: 1, form: { _tag: "Logistic", labelSmoothing: 0, margin: 0 } }],
+  nll: 0
+} as const
 const bos = 1
 const eos = 2
 
@@ -68,35 +78,6 @@ const sft = (vocab: number): PostTraining => {
     },
     request: { trainer: "sft", batchSize: rows, rows: data.map((ids) => [...ids]) }
   }
-}
-
-/**
- * −log σ(β m) of pairs, m = (log π − log ref)(chosen) − (log π − log ref)(rejected), averaged (Rafailov et al. 2023, eq. 7), and
- * its gradient with respect to each logp: ∓ β σ(−β m) / pairs. Row i of the first half of `offsets` is the chosen answer of
- * pair i, row i of the second half the rejected one.
- */
-export const preferenceLoss = (
-  logps: Float64Array,
-  refLogps: Float64Array,
-  offsets: Int32Array,
-  beta: number
-): { readonly loss: number; readonly gradient: Float64Array } => {
-  const pairs = (offsets.length - 1) / 2
-  const gradient = new Float64Array(logps.length)
-  const movement = (row: number): number => {
-    let sum = 0
-    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) sum += logps[t]! - refLogps[t]!
-    return sum
-  }
-  let loss = 0
-  for (let i = 0; i < pairs; i++) {
-    const margin = beta * (movement(i) - movement(i + pairs))
-    loss += Math.max(0, -margin) + Math.log1p(Math.exp(-Math.abs(margin)))
-    const slope = beta / (1 + Math.exp(margin)) / pairs
-    gradient.fill(-slope, offsets[i]!, offsets[i + 1]!)
-    gradient.fill(slope, offsets[i + pairs]!, offsets[i + pairs + 1]!)
-  }
-  return { loss: loss / pairs, gradient }
 }
 
 const dpo = (vocab: number): PostTraining => {
@@ -136,7 +117,7 @@ const dpo = (vocab: number): PostTraining => {
           const rows = batch(step++)
           const before = reference.logprobs(rows)
           const { logps, offsets } = policy.logprobs(rows, { retain: true })
-          const { gradient, loss } = preferenceLoss(logps, before.logps, offsets, beta.dpo)
+          const { gradient, loss } = dpoLoss(logps, sumRows(before.logps, offsets), offsets, sigmoid)
           learn(policy, gradient)
           return loss
         },

@@ -11,7 +11,7 @@ export const check = Command.make(
   "check",
   { pipeline, ...overrides, json },
   Effect.fn(function*({ json, pipeline, ...overridden }) {
-    const root = yield* pipelineOf(pipeline, overridden)
+    const { root } = yield* pipelineOf(pipeline, overridden)
     const result = judge(root)
     if (json) {
       const problems = Result.isFailure(result) ? result.failure.problems : []
@@ -33,7 +33,7 @@ export const show = Command.make(
     mermaid: Flag.Boolean("mermaid").pipe(Flag.withDescription("Print a Mermaid graph"), Flag.withDefault(false))
   },
   Effect.fn(function*({ json, mermaid: graph, pipeline, ...overridden }) {
-    const root = yield* pipelineOf(pipeline, overridden)
+    const { root } = yield* pipelineOf(pipeline, overridden)
     yield* Console.log(json ? toJson(root) : graph ? mermaid(root) : text(root))
   })
 ).pipe(Command.withDescription("Print a description: every node, its wires and parameters"))

@@ -1,9 +1,13 @@
-/** From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description. */
+/**
+ * From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description.
+ * A module also says what is declared outside Keel means: its exports `stages` and `rewards`.
+ */
 import { Effect, FileSystem, Option, Result, Schema } from "effect"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import type { Extensions } from "../interpreters/extensions.ts"
 import type { Overridden } from "./options.ts"
 
 /** A file or an option that no pipeline can be got from. */
@@ -17,8 +21,16 @@ export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadP
   }
 }
 
-const fromModule = Effect.fnUntraced(function*(path: string) {
-  const loaded = yield* Effect.tryPromise({
+/** A description with the meaning of what in it is declared outside Keel. */
+export interface PipelineFile {
+  readonly root: Artifact.Any
+  readonly extensions: Extensions
+  /** The module that the extensions are from; null when there are none. */
+  readonly module: string | null
+}
+
+const imported = (path: string) =>
+  Effect.tryPromise({
     try: () => import(pathToFileURL(resolve(path)).href) as Promise<Readonly<Record<string, unknown>>>,
     catch: (error) =>
       new BadPipelineFile({
@@ -27,8 +39,38 @@ const fromModule = Effect.fnUntraced(function*(path: string) {
         remedy: "Try it with node."
       })
   })
+
+const isStage = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "definition" in value && "make" in value
+
+const isReward = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "name" in value && "score" in value
+
+const extensionsIn = Effect.fnUntraced(function*(path: string, loaded: Readonly<Record<string, unknown>>) {
+  const { rewards = [], stages = [] } = loaded
+  for (
+    const [name, value, one, by] of [["stages", stages, isStage, "implement"], [
+      "rewards",
+      rewards,
+      isReward,
+      "reward"
+    ]] as const
+  ) {
+    if (Array.isArray(value) && value.every(one)) continue
+    return yield* new BadPipelineFile({
+      path,
+      problem: `its export \`${name}\` is no list of implementations`,
+      remedy: `Make each with \`${by}\` of keel/stage: export const ${name} = [${by}(…)]`
+    })
+  }
+  return { stages, rewards } as Extensions
+})
+
+const fromModule = Effect.fnUntraced(function*(path: string) {
+  const loaded = yield* imported(path)
+  const extensions = yield* extensionsIn(path, loaded)
   const value = loaded["default"]
-  if (Artifact.isArtifact(value)) return value
+  if (Artifact.isArtifact(value)) return { root: value, extensions }
   return yield* new BadPipelineFile({
     path,
     problem: value === undefined ? "it has no default export" : "its default export is not a pipeline",
@@ -47,15 +89,27 @@ const parseValue = (value: string): Schema.Json => {
 
 const none: Overridden = { set: [], base: Option.none(), seed: Option.none() }
 
-/** Reads the description in `path` and applies the overrides. Nothing is checked yet. */
-export const pipelineOf = Effect.fn("pipelineOf")(function*(path: string, { base, seed, set }: Overridden = none) {
+/** The description in `path` as it stands there; one in JSON takes the meaning of what is from outside from `module`. */
+const read = Effect.fnUntraced(function*(path: string, module: string | null) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(path))) {
     return yield* new BadPipelineFile({ path, problem: "there is no such file", remedy: "Check the path." })
   }
-  let root = path.endsWith(".json")
-    ? yield* Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path)))
-    : yield* fromModule(path)
+  if (!path.endsWith(".json")) return yield* fromModule(path)
+  const extensions: Extensions = module === null ? {} : yield* extensionsIn(module, yield* imported(module))
+  const definitions = (extensions.stages ?? []).map(({ definition }) => definition)
+  const root = yield* Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path), definitions))
+  return { root, extensions }
+})
+
+/** Reads the description in `path` and applies the overrides. Nothing is checked yet. */
+export const pipelineOf = Effect.fn("pipelineOf")(function*(
+  path: string,
+  { base, seed, set }: Overridden = none,
+  module: string | null = null
+) {
+  const { extensions, root: described } = yield* read(path, module)
+  let root = described
   if (Option.isSome(seed)) root = Pipeline.seed(root, seed.value)
   const overrides = [...Option.match(base, { onNone: () => [], onSome: (dir) => [`checkpoint.path=${dir}`] }), ...set]
   for (const override of overrides) {
@@ -67,5 +121,7 @@ export const pipelineOf = Effect.fn("pipelineOf")(function*(path: string, { base
     if (Result.isFailure(changed)) return yield* wrong(changed.failure)
     root = changed.success
   }
-  return root
+  const outside = (extensions.stages ?? []).length + (extensions.rewards ?? []).length > 0
+  const from = outside ? resolve(path.endsWith(".json") ? module! : path) : null
+  return { root, extensions, module: from } satisfies PipelineFile
 })

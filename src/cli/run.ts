@@ -2,7 +2,6 @@
 import { Console, Effect, Exit, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { dirname, join, resolve } from "node:path"
-import type * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
 import { finishedIn } from "../interpreters/execute.ts"
@@ -13,7 +12,7 @@ import { capOf, writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
 import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
 import { type BackendName, backends, engine as openEngine } from "./backend.ts"
-import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
+import { BadPipelineFile, type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { progress } from "./progress.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { goesOn } from "./stopped.ts"
@@ -28,17 +27,18 @@ const out = Flag.Directory("out").pipe(
   Flag.optional
 )
 
-interface Options {
-  readonly root: Artifact.Any
+interface Options extends PipelineFile {
   readonly folder: string
   readonly store: string
   readonly backend: BackendName
   readonly json: boolean
 }
 
-const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, store }: Options) {
+const execute = Effect.fn("cli.run")(function*(
+  { backend, extensions, folder, json, module, root, store }: Options
+) {
   const { backend: name, engine: opened } = yield* openEngine(backend)
-  yield* Effect.provide(preflight(root, opened, finishedIn(root)), FileStore.layer(store))
+  yield* Effect.provide(preflight(root, opened, finishedIn(root), extensions), FileStore.layer(store))
   const fs = yield* FileSystem.FileSystem
   const description = join(folder, "description.json")
   if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {
@@ -49,7 +49,7 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
     })
   }
   const { engine, patience } = yield* interruptible(opened)
-  const append = yield* open(folder, toJson(root), { keel: 1, backend, store })
+  const append = yield* open(folder, toJson(root), { keel: 1, backend, store, ...(module === null ? {} : { module }) })
   const tell = progress({
     write: (text) => process.stderr.write(text),
     live: process.stderr.isTTY === true,
@@ -57,6 +57,7 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
   })
   yield* Console.error(`run ${folder} on ${name}`)
   const exit = yield* interpret(root, {
+    ...extensions,
     engine,
     store,
     onEvent: (event) => Effect.andThen(append(event), tell(event))
@@ -96,9 +97,9 @@ export const run = Command.make(
   "run",
   { pipeline, ...overrides, out, backend, json },
   Effect.fn(function*({ backend, json, out, pipeline, ...overridden }) {
-    const root = yield* pipelineOf(pipeline, overridden)
-    const folder = Option.getOrElse(out, () => join("runs", root.id.slice(0, 8)))
-    yield* execute({ root, folder, store: join(dirname(resolve(folder)), "store"), backend, json })
+    const file = yield* pipelineOf(pipeline, overridden)
+    const folder = Option.getOrElse(out, () => join("runs", file.root.id.slice(0, 8)))
+    yield* execute({ ...file, folder, store: join(dirname(resolve(folder)), "store"), backend, json })
   })
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
@@ -113,7 +114,7 @@ export const resume = Command.make(
     const fs = yield* FileSystem.FileSystem
     let folder = runFolder
     if (/\.(ts|mts|js|mjs|json)$/u.test(runFolder)) {
-      const root = yield* pipelineOf(runFolder, overridden)
+      const { root } = yield* pipelineOf(runFolder, overridden)
       folder = join("runs", root.id.slice(0, 8))
     }
     const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
@@ -124,14 +125,14 @@ export const resume = Command.make(
         remedy: "Start one with keel run, or give its folder."
       })
     }
-    const root = yield* pipelineOf(description)
-    const { backend, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
+    const { backend, module = null, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
       yield* fs.readFileString(runFile)
     ).pipe(
       Effect.mapError((error) =>
         new BadPipelineFile({ path: runFile, problem: error.message, remedy: "Start the run again with keel run." })
       )
     )
-    yield* execute({ root, folder, store, backend: backend as BackendName, json })
+    const file = yield* pipelineOf(description, undefined, module)
+    yield* execute({ ...file, folder, store, backend: backend as BackendName, json })
   })
 ).pipe(Command.withDescription("Go on with a run that was stopped or killed"))

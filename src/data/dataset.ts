@@ -3,7 +3,15 @@ import { Context } from "effect"
 import type { Origin } from "../../dsl/Source.ts"
 import type { BadData } from "./badData.ts"
 import type { Chat } from "./formats.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import type {
+  CompletionRow,
+  DemonstrationRow,
+  PreferenceRow,
+  PromptRow,
+  ScoredRow,
+  TextRow,
+  UnpairedPreferenceRow
+} from "./rows.ts"
 
 /** A loaded data set. */
 export type Dataset =
@@ -16,8 +24,15 @@ export type Dataset =
   | { readonly role: "Prompts"; readonly rows: ReadonlyArray<PromptRow> }
   | { readonly role: "Demonstrations"; readonly rows: ReadonlyArray<DemonstrationRow> }
   | { readonly role: "Preferences"; readonly rows: ReadonlyArray<PreferenceRow> }
+  | { readonly role: "UnpairedPreferences"; readonly rows: ReadonlyArray<UnpairedPreferenceRow> }
+  | { readonly role: "Completions"; readonly rows: ReadonlyArray<CompletionRow> }
+  | { readonly role: "ScoredCompletions"; readonly rows: ReadonlyArray<ScoredRow> }
 
-export type Role = Dataset["role"]
+/** Those that a `Source` can have; the others are made by stages alone. */
+export type Role = Exclude<Dataset["role"], "Completions" | "ScoredCompletions">
+
+/** The rows of a role. */
+export type RowsOf<R extends Dataset["role"]> = Extract<Dataset, { readonly role: R }>["rows"]
 
 /** Where the rows of a `Source` come from: files and built-in tasks in `run`, the tabular world in `simulate`. */
 export class Datasets extends Context.Service<Datasets, {

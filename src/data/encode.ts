@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** What the rows are for: named in errors. */
 interface For {
@@ -75,7 +75,7 @@ export const encodeTexts = (use: For, rows: ReadonlyArray<TextRow>) =>
   }, lengthOf)
 
 export const encodeDemonstrations = (use: For, rows: ReadonlyArray<DemonstrationRow>) =>
-  encodeAll(use, rows, ({ completion, prompt }) => answer(use.codec, prompt, completion), lengthOf)
+  encodeAll(use, rows, ({ completion, ended, prompt }) => answer(use.codec, prompt, completion, ended), lengthOf)
 
 /** Prompts that leave room for at least one new token. */
 export const encodePrompts = (use: For, rows: ReadonlyArray<PromptRow>) =>
@@ -87,3 +87,9 @@ export const encodePairs = (use: For, rows: ReadonlyArray<PreferenceRow>) =>
     rejected: answer(use.codec, prompt, rejected, ended?.rejected),
     margin: margin ?? 0
   }), ({ chosen, rejected }) => Math.max(lengthOf(chosen), lengthOf(rejected)))
+
+export const encodeUnpaired = (use: For, rows: ReadonlyArray<UnpairedPreferenceRow>) =>
+  encodeAll(use, rows, ({ completion, ended, label, prompt }) => ({
+    row: answer(use.codec, prompt, completion, ended),
+    label
+  }), ({ row }) => lengthOf(row))

@@ -26,6 +26,7 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
     case "Demonstrations":
       return Effect.succeed({ role, rows: tales.demonstrations(key, count) })
     case "Preferences":
+    case "UnpairedPreferences":
       return Effect.fail(
         new BadData({
           path: "tales",
@@ -60,6 +61,8 @@ const fromFile = Effect.fnUntraced(function*(role: Role, { fields, limit, offset
       return { role, rows: yield* skip(path, yield* jsonl.demonstrations(path, options), offset) } as const
     case "Preferences":
       return { role, rows: yield* skip(path, yield* jsonl.preferences(path, options), offset) } as const
+    case "UnpairedPreferences":
+      return { role, rows: yield* skip(path, yield* jsonl.unpairedPreferences(path, options), offset) } as const
   }
 })
 
@@ -78,6 +81,7 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
     case "Demonstrations":
       return { role, rows } as const
     case "Preferences":
+    case "UnpairedPreferences":
       return yield* new BadData({
         path,
         line: 0,

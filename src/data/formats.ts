@@ -1,4 +1,4 @@
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /**
  * What one JSON object means as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
@@ -13,7 +13,16 @@ export interface Message {
 /** Renders a conversation as text, as the model's chat template does. */
 export type Chat = (messages: ReadonlyArray<Message>) => string
 
-export type Field = "text" | "prompt" | "completion" | "chosen" | "rejected" | "margin" | "messages"
+export type Field =
+  | "text"
+  | "prompt"
+  | "completion"
+  | "chosen"
+  | "rejected"
+  | "margin"
+  | "messages"
+  | "label"
+  | "answer"
 
 export interface Format {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
@@ -147,8 +156,33 @@ export const demonstrationRow = (row: Json, format: Format): DemonstrationRow | 
   return join(row, "completion", format)
 }
 
-/** `prompt`, or what comes before the answer in a row of any other format. */
+/** A demonstration with a `label`: true, or 1, for a desirable answer. */
+export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPreferenceRow | Unfit => {
+  const answered = demonstrationRow(row, format)
+  if (isUnfit(answered)) return answered
+  const label = at(row, "label", format)
+  if (label === undefined) return missing(row, "label", format)
+  if (label === true || label === 1) return { ...answered, label: true }
+  if (label === false || label === 0) return { ...answered, label: false }
+  return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
+}
+
+/** `prompt`, or what comes before the answer in a row of any other format; `answer`, a string or a number, when there is one. */
 export const promptRow = (row: Json, format: Format): PromptRow | Unfit => {
+  const asked = promptOf(row, format)
+  const answer = at(row, "answer", format)
+  if (isUnfit(asked)) return asked
+  if (typeof answer === "string" || typeof answer === "number") return { ...asked, answer: String(answer) }
+  if (format.fields?.answer === undefined) return asked
+  return answer === undefined
+    ? missing(row, "answer", format)
+    : unfit(
+      `"${format.fields.answer}" is neither a string nor a number`,
+      "Make it a string: what a verifier compares with."
+    )
+}
+
+const promptOf = (row: Json, format: Format): PromptRow | Unfit => {
   const value = at(row, "prompt", format)
   if (typeof value === "string" || isMessages(value)) {
     const prompt = render(value, format)

@@ -10,9 +10,10 @@ import {
   promptRow,
   textRow,
   type Unfit,
-  unfit
+  unfit,
+  unpairedPreferenceRow
 } from "./formats.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "./rows.ts"
+import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** Reads users' data: `.jsonl` (one object a line) and `.txt` (one text a line), either of them gzipped. */
 export interface Options extends Format {
@@ -139,3 +140,6 @@ export const demonstrations: Read<DemonstrationRow> = rowsOf(demonstrationRow, p
 
 /** Preference: `chosen` and `rejected`, with an explicit or implicit prompt. */
 export const preferences: Read<PreferenceRow> = rowsOf(preferenceRow, pairsNeedJson)
+
+/** Unpaired preference: `prompt` and `completion`, or `messages`, with `label`. */
+export const unpairedPreferences: Read<UnpairedPreferenceRow> = rowsOf(unpairedPreferenceRow, pairsNeedJson)

@@ -8,12 +8,16 @@ export interface TextRow {
 /** Something to answer: TRL's "prompt-only". */
 export interface PromptRow {
   readonly prompt: string
+  /** What a verifier holds a completion against, where there is something to. */
+  readonly answer?: string
 }
 
 /** A prompt and an answer to imitate: TRL's "prompt-completion". */
 export interface DemonstrationRow {
   readonly prompt: string
   readonly completion: string
+  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
+  readonly ended?: boolean
 }
 
 /** Two answers to one prompt, the better one first: TRL's "preference". */
@@ -25,4 +29,61 @@ export interface PreferenceRow {
   readonly margin?: number
   /** Whether each ended by itself; one cut off by a length limit gets no end token. Default: true. */
   readonly ended?: { readonly chosen: boolean; readonly rejected: boolean }
+}
+
+/** An answer labelled by itself: TRL's "unpaired preference". */
+export interface UnpairedPreferenceRow {
+  readonly prompt: string
+  readonly completion: string
+  /** Whether it is desirable. */
+  readonly label: boolean
+  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
+  readonly ended?: boolean
+}
+
+/** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */
+export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> =>
+  (["chosen", "rejected"] as const).flatMap((side) =>
+    rows.map(({ ended, prompt, [side]: completion }) => ({
+      prompt,
+      completion,
+      label: side === "chosen",
+      ...(ended === undefined ? {} : { ended: ended[side] })
+    }))
+  )
+/** What a policy wrote to a prompt. */
+export interface CompletionRow extends PromptRow {
+  readonly completion: string
+  /** Whether it ended by itself. */
+  readonly ended: boolean
+  /** Its length, the end included. */
+  readonly tokens: number
+}
+
+/** What a policy wrote, and what a scorer said of it. */
+export interface ScoredRow extends CompletionRow {
+  readonly score: number
+}
+
+export type AnyRow = TextRow | PromptRow | DemonstrationRow | PreferenceRow | CompletionRow | ScoredRow
+
+/** What a row is about; of plain text, all of it. */
+export const promptOf = (row: AnyRow): string => "prompt" in row ? row.prompt : row.text
+
+/** What is written in a row: its answers, or the prompt or text itself when it has none. */
+export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
+  "completion" in row ? [row.completion] : "chosen" in row ? [row.chosen, row.rejected] : [promptOf(row)]
+
+/** The same text up to case and white space. */
+export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
+
+/** Rows by prompt, in the order in which the prompts first appear: equal prompts are one. */
+export const byPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> => {
+  const groups = new Map<string, Array<R>>()
+  for (const row of rows) {
+    const group = groups.get(row.prompt)
+    if (group === undefined) groups.set(row.prompt, [row])
+    else group.push(row)
+  }
+  return [...groups.values()]
 }

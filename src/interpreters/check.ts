@@ -4,11 +4,15 @@
 import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import { mistakes as lossMistakes } from "../../dsl/PreferenceLoss.ts"
 import { label } from "../../dsl/Render.ts"
+import type { Extension } from "../../dsl/Extension.ts"
 import type { Lora, TargetModule } from "../../dsl/Lora.ts"
-import { definitionOf, parentsOf, Stage } from "../../dsl/Stage.ts"
+import { definitionOf, isBuiltIn, parentsOf, Stage } from "../../dsl/Stage.ts"
 import type { Shape } from "../../dsl/stages/Pretrain.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
+import * as Grpo from "../../dsl/stages/Grpo.ts"
+import * as Ppo from "../../dsl/stages/Ppo.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
@@ -48,27 +52,31 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Sft: () => [],
     Compare: () => [],
     RewardModeling: () => [],
-    Ppo: ({ batchSize, numMiniBatches, steps, valueWarmupSteps, warmupSteps }) => [
-      ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
-      ...(batchSize % numMiniBatches === 0 ? [] : [
-        `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
-      ]),
-      ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
-      ...(valueWarmupSteps < steps
-        ? []
-        : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`])
-    ],
+    Ppo: Ppo.mistakes,
+    Grpo: Grpo.mistakes,
     // What its parameters may be depends on its wires: `between`.
     Merge: () => [],
-    Evaluate: () => []
+    Dpo: ({ loss }) => lossMistakes(loss),
+    Kto: () => [],
+    Evaluate: () => [],
+    Sample: () => [],
+    Score: () => [],
+    Select: () => [],
+    Pair: () => [],
+    BestOfN: () => [],
+    Mix: () => [],
+    Filter: () => [],
+    Split: () => [],
+    Deduplicate: () => [],
+    Decontaminate: () => [],
+    Gate: () => []
   })
 
 /** What adapters can have wrong with the model that they are for, where the description itself says how large it is. */
 const adapting = (artifact: Artifact.Any): ReadonlyArray<string> => {
   const { lora } = artifact.node.params as { readonly lora?: Lora }
   if (lora === undefined) return []
-  const stage = Pipeline.stageOf(artifact)
-  if (stage._tag === "Pretrain") return ["lora adapts a model that exists; pretraining starts from nothing"]
+  if (artifact.node.op === "Pretrain") return ["lora adapts a model that exists; pretraining starts from nothing"]
   let at = artifact
   for (let parent = parentsOf(at)[0]; parent !== undefined; parent = parentsOf(at)[0]) at = parent
   if (at.node.op !== "Pretrain") return []
@@ -88,10 +96,23 @@ const adapting = (artifact: Artifact.Any): ReadonlyArray<string> => {
 }
 
 /** What every stage that spends KL can have wrong. */
-const spending = (stage: Stage): ReadonlyArray<string> =>
-  "allowance" in stage && stage.allowance.per !== "sequence"
+const spending = (params: object): ReadonlyArray<string> =>
+  "allowance" in params && (params as { readonly allowance: { readonly per?: string } }).allowance.per !== "sequence"
     ? ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]
     : []
+
+/** What is wrong with one node by itself, its parameters being valid, whoever declared its operation. */
+const alone = (stage: Stage | Extension): ReadonlyArray<string> =>
+  stage._tag === "Extension" ? spending(stage.params) : [...spending(stage), ...within(stage)]
+
+/** One name, one operation. */
+const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<string> => {
+  const known = new Map(Artifact.lineage(root).map(({ node }) => [node.op, definitionOf(node)]))
+  return ({ definition, op }) =>
+    definition === undefined || definition === known.get(op) ? [] : [
+      `two operations are called ${op}${isBuiltIn(op) ? ", and one is Keel's" : ""}: give yours another name`
+    ]
+}
 
 const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
   artifact?.node.op === "Source" ? artifact.id : undefined
@@ -112,16 +133,17 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
     )
   }
   if (op === "Merge") found.push(...mergeMistakes(Pipeline.stageOf(artifact) as Merge, wires))
-  if (op === "Evaluate") {
+  if (op === "Evaluate" || op === "Gate") {
+    const judged = Object.entries(wires).filter(([name]) => name.startsWith("models.") || name === "candidate")
     const trained = new Set(
-      Artifact.lineage(...Object.entries(wires).filter(([name]) => name.startsWith("models.")).map(([, of]) => of))
-        .filter(spendsKl).map(({ node }) => sourceOf(node.wires["prompts"]))
+      Artifact.lineage(...judged.map(([, of]) => of))
+        .filter((of) => spendsKl(of) || of.node.op === "Sample").map(({ node }) => sourceOf(node.wires["prompts"]))
     )
-    const own = sourceOf(wires["prompts"])
+    const own = sourceOf(wires[op === "Gate" ? "held" : "prompts"])
     if (own !== undefined && trained.has(own)) {
       found.push("its prompts are prompts that a model was trained on; use held-out ones")
     }
-    if (!Object.keys(wires).some((name) => name.startsWith("models."))) found.push("it has no model to report on")
+    if (op === "Evaluate" && judged.length === 0) found.push("it has no model to report on")
   }
   if (op === "Cap") {
     const params = artifact.node.params as { readonly kl?: { readonly mnats: number; readonly per: string } }
@@ -157,20 +179,21 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 /** Every mistake in a description; none for one that can run. */
 export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   const limits = limitsIn(root)
+  const named = naming(root)
   return Artifact.lineage(root).flatMap((artifact) => {
     const { op, params, wires } = artifact.node
-    const definition = definitionOf(op)
+    const definition = definitionOf(artifact.node)
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
     const spec = definition.wiresOf?.(wires, isRecord(params) ? params : {}) ?? definition.wires
     const own = Pipeline.paramMistakes(definition, params)
-    const decoded = own.length > 0 ? Option.none<Stage>() : Option.some(Pipeline.stageOf(artifact))
+    const decoded = own.length > 0 ? Option.none<Stage | Extension>() : Option.some(Pipeline.stageOf(artifact))
     return [
       ...own,
       ...mistakes(op, spec, definition.main, wires),
-      ...Option.match(decoded, {
-        onNone: () => [],
-        onSome: (stage) => [...spending(stage), ...adapting(artifact), ...within(stage)]
-      }),
+      ...Option.match(decoded, { onNone: () => [], onSome: alone }),
+      ...(own.length > 0 ? [] : adapting(artifact)),
+      ...named(artifact.node),
+      ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
   })

@@ -9,30 +9,50 @@ import { Effect, FileSystem, Option, type PlatformError } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
-import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../../dsl/Errors.ts"
+import type {
+  BudgetExceeded,
+  Diverged,
+  GateFailed,
+  KlBudgetExceeded,
+  Unmergeable,
+  UnusableData
+} from "../../dsl/Errors.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { Stage } from "../../dsl/Stage.ts"
 import { modelsOf as mergedBy } from "../../dsl/stages/Merge.ts"
 import type { BadData } from "../data/badData.ts"
-import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
+import { type Dataset, Datasets, type RowsOf } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
+import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
+import { bestOfN } from "../stages/bestOfN.ts"
 import { compare } from "../stages/compare.ts"
-import { evaluate } from "../stages/evaluate.ts"
+import { dpo } from "../stages/dpo.ts"
 import { merge, type Parent } from "../stages/merge.ts"
+import { kto } from "../stages/kto.ts"
+import { data } from "../stages/data.ts"
+import { evaluate } from "../stages/evaluate.ts"
+import { gate } from "../stages/gate.ts"
+import { pair } from "../stages/pair.ts"
+import { grpo } from "../stages/grpo.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
+import { sample } from "../stages/sample.ts"
+import { score } from "../stages/score.ts"
+import { select } from "../stages/select.ts"
 import { sft } from "../stages/sft.ts"
 import type { Made } from "../store/made.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import type { Scope } from "../training/scope.ts"
 import { check, Refused } from "./check.ts"
+import type { Extension } from "../../dsl/Extension.ts"
+import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { initialOf, type Limits, limitsIn } from "./limits.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import { lackingPrecisions } from "./precisions.ts"
@@ -43,6 +63,7 @@ export type ExecuteError =
   | KlBudgetExceeded
   | BudgetExceeded
   | Diverged
+  | GateFailed
   | UnusableData
   | Unmergeable
   | BadData
@@ -87,10 +108,18 @@ export const finishedIn = (root: Artifact.Any) => {
       : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
 }
 
-/** Makes `root`. Refuses it first when `check` finds anything wrong. */
-export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
-  function*(root) {
+/**
+ * Makes `root`. Refuses it first when `check` finds anything wrong, or when a stage from outside is not among `stages`; what
+ * those fail with comes through as it is.
+ */
+export const execute: (
+  root: Artifact.Any,
+  extensions?: Pick<Extensions, "stages">
+) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
+  function*(root, { stages = [] }: Pick<Extensions, "stages"> = {}) {
     yield* Effect.fromResult(check(root))
+    const unknown = lackingExtensions(root, { stages }, { rewards: false })
+    if (unknown.length > 0) return yield* new Refused({ problems: unknown })
     const [store, log, datasets, checkpoints] = [yield* Store, yield* RunLog, yield* Datasets, yield* Checkpoints]
     const engine = yield* CurrentEngine
     const lacking = lackingPrecisions(root, engine)
@@ -104,7 +133,7 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
         throw new Error(`${label(artifact)} made no model`)
       })
     /** The rows on a wire; conversations are rendered by the template of the model that reads them. */
-    const dataOf = Effect.fnUntraced(function*<R extends Role>(artifact: Artifact.Any, role: R, reader?: Weights) {
+    const datasetOf = Effect.fnUntraced(function*(artifact: Artifact.Any, reader?: Weights) {
       const source = stageOf(artifact)
       const chat: Chat = (messages) => {
         if (reader === undefined) {
@@ -115,16 +144,19 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
       const value = source._tag === "Source"
         ? { _tag: "Data" as const, dataset: yield* datasets.load(source.role, source.origin, chat) }
         : yield* make(artifact)
-      if (value._tag === "Data" && value.dataset.role === role) {
-        return value.dataset as Extract<Dataset, { readonly role: R }>
-      }
-      throw new Error(`${label(artifact)} made no ${role}`)
+      if (value._tag === "Data") return value.dataset
+      throw new Error(`${label(artifact)} made no data`)
     })
-    const rowsOf = <R extends Role>(artifact: Artifact.Any, role: R, reader: Weights) =>
-      Effect.map(
-        dataOf(artifact, role, reader),
-        (dataset) => dataset.rows as Extract<Dataset, { readonly role: R }>["rows"]
-      )
+    const dataOf = <R extends Dataset["role"]>(artifact: Artifact.Any, role: R, reader?: Weights) =>
+      Effect.map(datasetOf(artifact, reader), (dataset) => {
+        if (dataset.role === role) return dataset as Extract<Dataset, { readonly role: R }>
+        throw new Error(`${label(artifact)} made no ${role}`)
+      })
+    const rowsOf = <R extends Dataset["role"]>(artifact: Artifact.Any, role: R, reader?: Weights) =>
+      Effect.map(dataOf(artifact, role, reader), (dataset) => dataset.rows as RowsOf<R>)
+
+    const optional = (wire: Artifact.Any | undefined) =>
+      wire === undefined ? Effect.succeed(undefined) : weightsOf(wire)
 
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
@@ -139,14 +171,54 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
       } satisfies Scope
     })
 
+    /** A model with the key under which it was made. */
+    const known = (artifact: Artifact.Any) => {
+      const of = initialOf(artifact)
+      return Effect.map(weightsOf(of), (weights) => ({ key: keyOf(of, limits(of)), weights }))
+    }
+
     const model = (weights: Weights): Made => ({ _tag: "Model", weights })
+
+    /** What an operation from outside means: its implementation, given what is on its wires. */
+    const outside = Effect.fnUntraced(
+      function*(artifact: Artifact.Any, { definition, params }: Extension, scope: Scope) {
+        const { wires } = artifact.node
+        const holdsWeights = ({ node }: Artifact.Any) => Artifact.modelKinds.includes(node.kind)
+        const main = wires[definition.main]
+        const reader = main !== undefined && holdsWeights(main) ? yield* weightsOf(main) : undefined
+        const inputs: Record<string, unknown> = {}
+        for (const [name, of] of Object.entries(wires)) {
+          inputs[name] = holdsWeights(of)
+            ? yield* weightsOf(of)
+            : (yield* dataOf(of, of.node.kind as Dataset["role"], reader)).rows
+        }
+        const { make } = stages.find((one) => one.definition.op === definition.op)!
+        // Its errors are its own: `FailureOf` adds them to the type of whoever passed it.
+        return yield* make(params, inputs, scope) as Effect.Effect<Made, ExecuteError, ExecuteServices>
+      }
+    )
+
+    const demonstrations = (rows: RowsOf<"Demonstrations">): Made => ({
+      _tag: "Data",
+      dataset: { role: "Demonstrations", rows }
+    })
+    /** Rows out of rows, whatever their kind. */
+    const dataMade = Effect.fnUntraced(
+      function*(stage: Parameters<typeof data>[0], artifact: Artifact.Any, scope: Scope) {
+        const wires: Record<string, Dataset> = {}
+        for (const [name, of] of Object.entries(artifact.node.wires)) wires[name] = yield* datasetOf(of)
+        return { _tag: "Data", dataset: yield* data(stage, wires, scope) } satisfies Made
+      }
+    )
 
     /** What each operation means. */
     const meaning = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const { wires } = artifact.node
       const wire = (name: string) => wires[name]!
       const scope = yield* scopeOf(artifact)
-      return yield* Stage.match(stageOf(artifact), {
+      const stage = stageOf(artifact)
+      if (stage._tag === "Extension") return yield* outside(artifact, stage, scope)
+      return yield* Stage.match(stage, {
         Input: ({ name }) => Effect.die(new Error(`input ${name} is open`)),
         Cap: () => make(wire("of")),
         Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
@@ -180,9 +252,24 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
           return model(
             yield* ppo(stage, {
               init,
-              reference: yield* weightsOf(wire("reference")),
+              reference: yield* optional(wires["reference"]),
               reward: yield* weightsOf(wire("reward")),
               value: yield* weightsOf(wire("value")),
+              prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init),
+              pretraining: wires["pretraining"] === undefined
+                ? undefined
+                : yield* rowsOf(wires["pretraining"], "Text", init)
+            }, scope)
+          )
+        }),
+        Grpo: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* grpo(stage, {
+              init,
+              reference: yield* optional(wires["reference"]),
+              reward: yield* optional(wires["reward"]),
               prompts: yield* rowsOf(wire("prompts"), "Prompts", init),
               held: yield* rowsOf(wire("held"), "Prompts", init)
             }, scope)
@@ -204,6 +291,30 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
           }
           return model(yield* merge(stage, made, scope))
         }),
+        Dpo: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* dpo(stage, {
+              init,
+              reference: stage.loss.reference ? yield* known(wire("reference")) : null,
+              preferences: yield* rowsOf(wire("preferences"), "Preferences", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
+        }),
+        Kto: Effect.fnUntraced(function*(stage) {
+          const init = yield* weightsOf(wire("init"))
+          return model(
+            yield* kto(stage, {
+              init,
+              reference: yield* known(wire("reference")),
+              preferences: wire("preferences").node.kind === "Preferences"
+                ? unpaired(yield* rowsOf(wire("preferences"), "Preferences", init))
+                : yield* rowsOf(wire("preferences"), "UnpairedPreferences", init),
+              held: yield* rowsOf(wire("held"), "Prompts", init)
+            }, scope)
+          )
+        }),
         Evaluate: Effect.fnUntraced(function*(stage) {
           const models: Record<string, Weights> = {}
           for (const [name, of] of modelsOf(artifact)) models[name] = yield* weightsOf(of)
@@ -217,6 +328,55 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
             preferences: preferences === undefined ? undefined : yield* rowsOf(preferences, "Preferences", initial)
           }, scope)
           return { _tag: "Report", report } as const
+        }),
+        Sample: Effect.fnUntraced(function*(stage) {
+          const policy = yield* weightsOf(wire("policy"))
+          const rows = yield* sample(
+            stage,
+            { policy, prompts: yield* rowsOf(wire("prompts"), "Prompts", policy) },
+            scope
+          )
+          return { _tag: "Data", dataset: { role: "Completions", rows } } as const
+        }),
+        Score: Effect.fnUntraced(function*(stage) {
+          const completions = yield* rowsOf(wire("completions"), "Completions")
+          const reward = wires["reward"] === undefined ? undefined : yield* weightsOf(wires["reward"])
+          const rows = yield* score(stage, { completions, reward }, scope)
+          return { _tag: "Data", dataset: { role: "ScoredCompletions", rows } } as const
+        }),
+        Select: Effect.fnUntraced(function*(stage) {
+          const completions = yield* rowsOf(wire("completions"), "ScoredCompletions")
+          return demonstrations(yield* select(stage, { completions }, scope))
+        }),
+        Pair: Effect.fnUntraced(function*(stage) {
+          const rows = yield* pair(
+            stage,
+            { completions: yield* rowsOf(wire("completions"), "ScoredCompletions") },
+            scope
+          )
+          return { _tag: "Data", dataset: { role: "Preferences", rows } } as const
+        }),
+        BestOfN: Effect.fnUntraced(function*(stage) {
+          const completions = yield* rowsOf(wire("completions"), "ScoredCompletions")
+          return { _tag: "Report", report: yield* bestOfN(stage, { completions }, scope) } as const
+        }),
+        Mix: (stage) => dataMade(stage, artifact, scope),
+        Filter: (stage) => dataMade(stage, artifact, scope),
+        Split: (stage) => dataMade(stage, artifact, scope),
+        Deduplicate: (stage) => dataMade(stage, artifact, scope),
+        Decontaminate: (stage) => dataMade(stage, artifact, scope),
+        Gate: Effect.fnUntraced(function*(stage) {
+          const candidate = yield* weightsOf(wire("candidate"))
+          const { initial, reward } = wires
+          return model(
+            yield* gate(stage, {
+              candidate,
+              previous: yield* weightsOf(wire("previous")),
+              initial: initial === undefined ? undefined : yield* weightsOf(initial),
+              reward: reward === undefined ? undefined : yield* weightsOf(reward),
+              held: yield* rowsOf(wire("held"), "Prompts", candidate)
+            }, scope)
+          )
         })
       })
     })

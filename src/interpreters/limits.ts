@@ -27,7 +27,7 @@ export const initialOf = (artifact: Artifact.Any): Artifact.Any => {
 }
 
 /** Whether it moves a policy by an allowance. */
-export const spendsKl = ({ node: { op } }: Artifact.Any): boolean => definitionOf(op)?.spendsKl === true
+export const spendsKl = ({ node }: Artifact.Any): boolean => definitionOf(node)?.spendsKl === true
 
 /** Whether its KL is measured against caps: it spends some, or it is a merge of policies, whose KL nothing bounds. */
 export const measuresKl = (artifact: Artifact.Any): boolean =>

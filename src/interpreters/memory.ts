@@ -10,7 +10,7 @@ import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { parentsOf, Stage } from "../../dsl/Stage.ts"
 import { type Dataset, Datasets, type Role } from "../data/dataset.ts"
-import { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from "../data/encode.ts"
+import { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts, encodeUnpaired } from "../data/encode.ts"
 import type { Codec, Computing, Row, Weights } from "../engine/engine.ts"
 import { type Footprint, footprint, type Open, type Work } from "../engine/transformer/footprint.ts"
 import { initial } from "../engine/transformer/initial.ts"
@@ -151,7 +151,69 @@ export const needs = Effect.fn("needs")(function*<E, R>(
       >
     }]
 
-    return yield* Stage.match(stageOf(artifact), {
+    /** A stage that samples, scores and trains on what it sampled. */
+    const onPolicy = Effect.fnUntraced(function*(
+      stage: Omit<Computing, "lora"> & { readonly maxNewTokens: number; readonly measureSamples: number },
+      of: { readonly prompts: number; readonly perPrompt: number; readonly mini: number; readonly trains: boolean }
+    ) {
+      const { maxNewTokens, measureSamples } = stage
+      const model = (name: string, kind: Open["kind"], of: string) =>
+        wires[of] === undefined ? Effect.succeed([]) : Effect.map(open(name, kind, wires[of], stage), (one) => [one])
+      const policy = yield* open("the policy", "policy", wire("init"), stage)
+      const value = yield* model("the value model", "scorer", "value")
+      const others = [
+        ...(yield* model("the reference", "policy", "reference")),
+        ...(yield* model("the reward model", "scorer", "reward"))
+      ]
+      const measured = limits(artifact).kl.map(({ from }) => from)
+      const reference = wires["reference"] === undefined ? undefined : initialOf(wires["reference"]).id
+      const initials = yield* Effect.forEach(
+        measured.filter(({ id }) => id !== reference),
+        (from) => open(`the initial model ${label(from)}`, "policy", from, stage)
+      )
+      const prompts = (yield* promptsOf("prompts", wire("init"), (rows) => first(rows, of.prompts)))
+        .flatMap((ids) => Array.from({ length: of.perPrompt }, () => ids))
+      const held = yield* promptsOf("held", wire("init"), (rows) => rows.slice(0, measureSamples))
+      const rows = prompts.map(short)
+      // Which rows meet in a mini-batch depends on the seed: the shortest are no more than any.
+      const mini = rows.toSorted((a, b) => lengthOf(a) - lengthOf(b)).slice(0, of.mini)
+      const score = (model: Open, rows: ReadonlyArray<Row>) => ({ verb: "score", model: model.name, rows }) as const
+      const work: ReadonlyArray<Work> = [
+        { verb: "sample", model: policy.name, prompts, maxNewTokens },
+        ...[policy, ...others, ...value].map((model) => score(model, rows)),
+        ...(of.trains ? [{ verb: "train", model: policy.name, rows: mini } as const] : []),
+        ...value.map(({ name }) => ({ verb: "train", model: name, rows: mini }) as const),
+        ...(measured.length === 0 ? [] : [
+          { verb: "sample", model: policy.name, prompts: held, maxNewTokens } as const,
+          ...[policy, ...initials].map((model) => score(model, held.map(short)))
+        ])
+      ]
+      return [{ models: [policy, ...value, ...others, ...initials], work }]
+    })
+
+    /** A step on data, then KL from the initial models; the reference was closed before. */
+    const aligning = Effect.fnUntraced(function*(
+      stage: Omit<Computing, "lora"> & { readonly maxNewTokens: number; readonly measureSamples: number },
+      rows: ReadonlyArray<Row>
+    ) {
+      const policy = yield* open("the policy", "policy", wire("init"), stage)
+      const initials = yield* Effect.forEach(
+        limits(artifact).kl,
+        ({ from }) => open(`the initial model ${label(from)}`, "policy", from, stage)
+      )
+      const held = yield* promptsOf("held", wire("init"), (rows) => rows.slice(0, stage.measureSamples))
+      const work: ReadonlyArray<Work> = [
+        { verb: "train", model: policy.name, rows },
+        { verb: "sample", model: policy.name, prompts: held, maxNewTokens: stage.maxNewTokens },
+        ...[policy, ...initials].map(({ name }) => ({ verb: "score", model: name, rows: held.map(short) }) as const)
+      ]
+      return [{ models: [policy, ...initials], work }]
+    })
+
+    const described = stageOf(artifact)
+    // Nobody but its author knows what it opens: it asks for nothing, which is never too much.
+    if (described._tag === "Extension") return []
+    return yield* Stage.match(described, {
       Input: () => Effect.succeed([]),
       Cap: () => Effect.succeed([]),
       Source: () => Effect.succeed([]),
@@ -213,35 +275,69 @@ export const needs = Effect.fn("needs")(function*<E, R>(
             ] satisfies ReadonlyArray<Work>
           })))
       }),
-      Ppo: Effect.fnUntraced(function*(stage) {
-        const { batchSize, maxNewTokens, measureSamples, numMiniBatches, steps, valueWarmupSteps } = stage
-        const policy = yield* open("the policy", "policy", wire("init"), stage)
-        const value = yield* open("the value model", "scorer", wire("value"), stage)
-        const reference = yield* open("the reference", "policy", wire("reference"), stage)
-        const reward = yield* open("the reward model", "scorer", wire("reward"), stage)
-        const measured = limits(artifact).kl.map(({ from }) => from)
-        const initials = yield* Effect.forEach(
-          measured.filter(({ id }) => id !== initialOf(wire("reference")).id),
-          (from) => open(`the initial model ${label(from)}`, "policy", from, stage)
+      Dpo: Effect.fnUntraced(function*(stage) {
+        const by = yield* use(wire("init"))
+        const found = yield* rowsOf(wire("preferences"), "Preferences", by.codec.chat)
+        const pairs = found === null
+          ? Array.from({ length: stage.batchSize }, () => ({ chosen: shortest, rejected: shortest }))
+          : yield* encodePairs(by, first(found.rows, stage.batchSize))
+        return yield* aligning(stage, [...pairs.map(({ chosen }) => chosen), ...pairs.map(({ rejected }) => rejected)])
+      }),
+      Kto: Effect.fnUntraced(function*(stage) {
+        const by = yield* use(wire("init"))
+        const found = wire("preferences").node.kind === "Preferences"
+          ? null
+          : yield* rowsOf(wire("preferences"), "UnpairedPreferences", by.codec.chat)
+        const answers = found === null ? [] : yield* encodeUnpaired(by, first(found.rows, stage.batchSize))
+        return yield* aligning(
+          stage,
+          found === null ? Array.from({ length: stage.batchSize }, () => shortest) : answers.map(({ row }) => row)
         )
-        const prompts = yield* promptsOf("prompts", wire("init"), (rows) => first(rows, batchSize))
-        const held = yield* promptsOf("held", wire("init"), (rows) => rows.slice(0, measureSamples))
-        const rows = prompts.map(short)
-        // Which rows meet in a mini-batch depends on the seed: the shortest are no more than any.
-        const mini = rows.toSorted((a, b) => lengthOf(a) - lengthOf(b)).slice(0, Math.ceil(batchSize / numMiniBatches))
-        const score = (model: Open, rows: ReadonlyArray<Row>) => ({ verb: "score", model: model.name, rows }) as const
-        const work: ReadonlyArray<Work> = [
-          { verb: "sample", model: policy.name, prompts, maxNewTokens },
-          ...[policy, reference, reward, value].map((model) => score(model, rows)),
-          ...(steps > valueWarmupSteps ? [{ verb: "train", model: policy.name, rows: mini } as const] : []),
-          { verb: "train", model: value.name, rows: mini },
-          ...(measured.length === 0 ? [] : [
-            { verb: "sample", model: policy.name, prompts: held, maxNewTokens } as const,
-            ...[policy, ...initials].map((model) => score(model, held.map(short)))
-          ])
-        ]
-        return [{ models: [policy, value, reference, reward, ...initials], work }]
-      })
+      }),
+      Sample: Effect.fnUntraced(function*({ batchSize, maxNewTokens }) {
+        const model = yield* open("the policy", "policy", wire("policy"))
+        const prompts = yield* promptsOf(
+          "prompts",
+          wire("policy"),
+          (rows) => rows.slice(0, Math.min(prompted, batchSize))
+        )
+        return [{ models: [model], work: [{ verb: "sample", model: model.name, prompts, maxNewTokens }] as const }]
+      }),
+      Score: Effect.fnUntraced(function*() {
+        if (wires["reward"] === undefined) return []
+        const model = yield* open("the reward model", "scorer", wires["reward"])
+        return [{ models: [model], work: [{ verb: "score", model: model.name, rows: [shortest] }] as const }]
+      }),
+      Gate: Effect.fnUntraced(function*({ maxNewTokens }) {
+        const model = yield* open("the candidate", "policy", wire("candidate"))
+        const prompts = yield* promptsOf("held", wire("candidate"), (rows) => rows.slice(0, prompted))
+        return [{ models: [model], work: [{ verb: "sample", model: model.name, prompts, maxNewTokens }] as const }]
+      }),
+      Select: () => Effect.succeed([]),
+      Pair: () => Effect.succeed([]),
+      BestOfN: () => Effect.succeed([]),
+      Mix: () => Effect.succeed([]),
+      Filter: () => Effect.succeed([]),
+      Split: () => Effect.succeed([]),
+      Deduplicate: () => Effect.succeed([]),
+      Decontaminate: () => Effect.succeed([]),
+      Ppo: (stage) =>
+        onPolicy(stage, {
+          prompts: stage.batchSize,
+          perPrompt: 1,
+          mini: Math.ceil(stage.batchSize / stage.numMiniBatches),
+          trains: stage.steps > stage.valueWarmupSteps
+        }),
+      Grpo: (stage) =>
+        onPolicy(stage, {
+          prompts: stage.batchSize,
+          perPrompt: stage.groupSize,
+          // Dynamic sampling may leave one group, or none.
+          mini: stage.dynamicSampling === undefined
+            ? Math.ceil(stage.batchSize / stage.numMiniBatches) * stage.groupSize
+            : 1,
+          trains: true
+        })
     })
   })
 

@@ -20,6 +20,7 @@ import { modelConfig } from "../model/config.ts"
 import { codec } from "../model/tokenizer.ts"
 import { codecOf } from "./checkpoints.ts"
 import { check, type Problem, Refused } from "./check.ts"
+import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { type Need, needs } from "./memory.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
@@ -57,16 +58,17 @@ const withinReach = Effect.fnUntraced(function*(all: ReadonlyArray<Need>, availa
 })
 
 /**
- * Fails with every mistake of the description, or else with what the engine lacks, or else with every input that cannot be
+ * Fails with every mistake of the description, or else with what the engine or the extensions lack, or else with every input that cannot be
  * read. What is left is the memory that each stage needs at least; one that is `finished` already asks for none.
  */
 export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
   root: Artifact.Any,
   engine: Pick<Engine, "precisions" | "addressable"> = {},
-  finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R> = () => Effect.succeed(false)
+  finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R> = () => Effect.succeed(false),
+  extensions: Extensions = {}
 ) {
   yield* Effect.fromResult(check(root))
-  const lacking = lackingPrecisions(root, engine)
+  const lacking = [...lackingExtensions(root, extensions), ...lackingPrecisions(root, engine)]
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
   const memory = yield* needs(root, finished)
   yield* withinReach(memory, engine.addressable ?? Infinity)

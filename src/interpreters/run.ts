@@ -3,8 +3,9 @@
  * finished is found again by key, everything that did not goes on from its last checkpoint, so running and resuming are the
  * same thing and reach the same weights.
  */
-import { Effect, Layer, type PlatformError } from "effect"
+import { Effect, type FileSystem, Layer, type PlatformError } from "effect"
 import type * as Artifact from "../../dsl/Artifact.ts"
+import type { Implemented } from "../../dsl/Extension.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Engine } from "../engine/engine.ts"
@@ -13,26 +14,39 @@ import * as JudgeLayer from "../rewards/judge.ts"
 import * as FileStore from "../store/files.ts"
 import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
+import type { Made } from "../store/made.ts"
+import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
-import { execute } from "./execute.ts"
+import { execute, type ExecuteError } from "./execute.ts"
+import { type Extensions, type FailureOf, lackingExtensions, type Met } from "./extensions.ts"
 
-export interface RunOptions {
+export interface RunOptions extends Extensions {
   readonly engine: Engine
   /** Folder of the store; shared by runs that should find each other's finished nodes. */
   readonly store: string
   readonly onEvent: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>
 }
 
-export const run = (root: Artifact.Any, { engine, onEvent, store }: RunOptions) =>
-  execute(root).pipe(
+const make = Effect.fn("run")(function*(root: Artifact.Any, { engine, onEvent, rewards, stages, store }: RunOptions) {
+  yield* Effect.fromResult(check(root))
+  const lacking = lackingExtensions(root, { rewards: rewards ?? [], stages: stages ?? [] })
+  if (lacking.length > 0) return yield* new Refused({ problems: lacking })
+  return yield* execute(root, { stages: stages ?? [] }).pipe(
     Effect.provide(
       Layer.mergeAll(
         Layer.succeed(CurrentEngine, engine),
         Files.layer,
-        JudgeLayer.layer,
+        JudgeLayer.layer(rewards),
         FileStore.layer(store),
         Layer.succeed(Checkpoints, { load: loadWith }),
         Layer.succeed(RunLog, { emit: onEvent })
       )
     )
   )
+})
+
+/** What is declared outside Keel needs its implementation in `stages` or `rewards`; the compiler says so. */
+export const run = <P extends Artifact.Any, const O extends RunOptions>(
+  root: P & Implemented<P, Met<O>>,
+  options: O
+): Effect.Effect<Made, ExecuteError | FailureOf<O>, FileSystem.FileSystem> => make(root as Artifact.Any, options)

@@ -9,8 +9,10 @@
 import { Effect, Layer } from "effect"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
+import type { Implemented, Reward } from "../../dsl/Extension.ts"
 import { label } from "../../dsl/Render.ts"
 import { Datasets } from "../data/dataset.ts"
+import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { language } from "../engine/tabular/checkpoint.ts"
@@ -24,13 +26,16 @@ import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
-import { execute, keyOf } from "./execute.ts"
+import { execute, type ExecuteError, keyOf } from "./execute.ts"
+import type { Extensions, FailureOf, Met } from "./extensions.ts"
 import { initialOf, limitsIn, spendsKl } from "./limits.ts"
 
-export interface SimulateOptions {
+export interface SimulateOptions extends Pick<Extensions, "stages"> {
   readonly world?: World
   readonly learningRateScale?: number
   readonly onEvent?: (event: Event) => void
+  /** What has been made is kept here, and found again; forgotten when left out. */
+  readonly store?: Store["Service"]
 }
 
 /** The world that `simulate` takes when none is given: 4 prompts, 85 completions each. */
@@ -72,22 +77,27 @@ const datasets = (world: World) =>
           case "Text":
             return { role, rows: data.text(world, options).map((text) => ({ text })), vocabulary: [] }
           case "Prompts":
-            return { role, rows: data.prompts(world).map((prompt) => ({ prompt })) }
+            return { role, rows: data.answered(world) }
           case "Demonstrations":
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
+          case "UnpairedPreferences":
+            return { role, rows: unpaired(data.preferences(world, { ...options, count: Math.ceil(count / 2) })) }
         }
       })
   })
 
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
 
-const judge = (world: World) =>
-  Layer.succeed(Judge, {
+const judge = (world: World) => {
+  const passes = data.passes(world)
+  return Layer.succeed(Judge, {
     gold: (_, prompt, completion) => world.gold(prompt, completion),
-    prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b))
+    prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b)),
+    verifies: (_, { prompt }, completion) => passes(prompt, completion)
   })
+}
 
 /** The tabular engine with every learning rate multiplied. */
 const scaled = (world: World, scale: number) => {
@@ -114,12 +124,12 @@ const scaled = (world: World, scale: number) => {
 }
 
 /** The services of a simulation, with the events in `events`. */
-const services = (world: World, { learningRateScale = 100, onEvent }: SimulateOptions, events: Array<Event>) =>
+const services = (world: World, { learningRateScale = 100, onEvent, store }: SimulateOptions, events: Array<Event>) =>
   Layer.mergeAll(
     Layer.succeed(CurrentEngine, scaled(world, learningRateScale)),
     datasets(world),
     judge(world),
-    MemoryStore.layer,
+    store === undefined ? MemoryStore.layer : Layer.succeed(Store, store),
     Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),
     Layer.succeed(RunLog, {
       emit: (event) =>
@@ -131,15 +141,15 @@ const services = (world: World, { learningRateScale = 100, onEvent }: SimulateOp
     NodeFileSystem.layer
   )
 
-/** Runs `root` and reports what is exactly true of every policy in it. */
-export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, options: SimulateOptions = {}) {
+const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: SimulateOptions = {}) {
   const world = options.world ?? defaultWorld
   const events: Array<Event> = []
   const program = Effect.gen(function*() {
-    yield* execute(root)
+    yield* execute(root, options)
     const store = yield* Store
     const limits = limitsIn(root)
     const gold = rewardTable(world, world.gold)
+    const passing = data.passes(world)
     // What nothing needed, e.g. the `from` of a cap on tokens alone, was not made.
     const isMade = (artifact: Artifact.Any) =>
       artifact.node.op === "Checkpoint"
@@ -163,11 +173,22 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
         measured.push({ from: label(from), nats, cap: mnats / 1000 })
       }
       let best: ExactPolicy["optimum"] = null
-      const { beta } = params as { readonly beta?: number }
+      const { beta, referencePolicy, verifiers = [] } = params as {
+        readonly beta?: number
+        readonly referencePolicy?: { readonly _tag: string }
+        readonly verifiers?: ReadonlyArray<{ readonly weight: number }>
+      }
       const { reference: anchor, reward: scorer } = wires
-      if (spendsKl(artifact) && beta !== undefined && beta > 0 && anchor !== undefined && scorer !== undefined) {
+      const still = referencePolicy === undefined || referencePolicy._tag === "Frozen"
+      const rewarded = scorer !== undefined || verifiers.length > 0
+      if (spendsKl(artifact) && beta !== undefined && beta > 0 && anchor !== undefined && still && rewarded) {
         const reference = logDistribution(world, yield* weightsOf(anchor))
-        const reward = scoreTable(world, yield* weightsOf(scorer))
+        const scores = scorer === undefined
+          ? gold.map((of) => of.map(() => 0))
+          : scoreTable(world, yield* weightsOf(scorer))
+        const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
+        const passes = rewardTable(world, (prompt, completion) => passing(prompt, completion) ? verified : 0)
+        const reward = scores.map((of, p) => of.map((score, n) => score + passes[p]![n]!))
         const { kl: klBest, logps } = optimum(reference, reward, beta)
         best = {
           kl: klBest.mean,
@@ -182,3 +203,12 @@ export const simulate = Effect.fn("simulate")(function*(root: Artifact.Any, opti
   })
   return yield* program.pipe(Effect.provide(services(world, options, events), { local: true }))
 })
+
+/**
+ * Runs `root` and reports what is exactly true of every policy in it. A stage from outside Keel needs its implementation in
+ * `stages`; rewards from outside do not, because every gold reward is the world's.
+ */
+export const simulate = <P extends Artifact.Any, const O extends SimulateOptions = SimulateOptions>(
+  root: P & Implemented<P, Met<O> | Reward<string>>,
+  options?: O
+): Effect.Effect<Simulated, ExecuteError | FailureOf<O>> => exactly(root as Artifact.Any, options)

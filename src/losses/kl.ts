@@ -14,11 +14,11 @@ export type KlEstimator = "k1" | "k2" | "k3"
  *
  * `expm1` keeps k3 accurate where d is near 0.
  */
-const estimators: Record<KlEstimator, readonly [value: (d: number) => number, slope: (d: number) => number]> = {
-  k1: [(d) => d, () => 1],
-  k2: [(d) => 0.5 * d * d, (d) => d],
-  k3: [(d) => Math.expm1(-d) + d, (d) => -Math.expm1(-d)]
-}
+type Estimator = readonly [value: (d: number) => number, slope: (d: number) => number]
+export const k1: Estimator = [(d) => d, () => 1]
+export const k2: Estimator = [(d) => 0.5 * d * d, (d) => d]
+export const k3: Estimator = [(d) => Math.expm1(-d) + d, (d) => -Math.expm1(-d)]
+const estimators: Record<KlEstimator, Estimator> = { k1, k2, k3 }
 
 /**
  * Estimates KL(π‖ref) from completions sampled from π, in nats. Inputs have one number per token; row i owns

@@ -1,8 +1,10 @@
 import type { Averaging, Loss } from "./loss.ts"
-import { poison, sameLength, scaleOf } from "./loss.ts"
+import { scaleOf } from "./loss.ts"
+import { policyGradient } from "./policyGradient.ts"
 
 /**
- * Clipped surrogate of proximal policy optimisation, per token.
+ * Clipped surrogate of proximal policy optimisation, per token: the point of `policyGradient.ts` with the token's ratio, two bounds
+ * and the token mean.
  *
  *     L = (1/N) Σ_t max(−ρ_t A_t, −clip(ρ_t, 1 − ε, 1 + ε_high) A_t)        ρ_t = exp(logp_t − logp_old,t)
  *     dL/dlogp_t = −ρ_t A_t / N, or 0 where the clipped term is the larger
@@ -14,8 +16,7 @@ import { poison, sameLength, scaleOf } from "./loss.ts"
  * NaN even where clipping would cut it off.
  *
  * All arrays have one number per token: `logps` of the policy being trained, `oldLogps` of the policy that sampled,
- * `advantages`, and the gradient with respect to `logps`. Metrics: `loss/policy_avg`, `policy/clipfrac_avg` (tokens whose
- * gradient is cut), `policy/approxkl_avg` (k2: mean ½ log²ρ), `val/ratio`, `val/ratio_var`.
+ * `advantages`, and the gradient with respect to `logps`. Metrics: see `ppoMetrics`.
  */
 export const ppo = (
   logps: Float64Array,
@@ -23,32 +24,42 @@ export const ppo = (
   advantages: Float64Array,
   options: Averaging & { readonly clipRange: number; readonly clipRangeHigh?: number }
 ): Loss => {
-  const { clipRange, clipRangeHigh = clipRange, mask } = options
-  sameLength({ logps, oldLogps, advantages, mask })
-  const scale = scaleOf(logps.length, options)
-  const gradient = new Float64Array(logps.length)
-  let [loss, clipped, approxKl, ratios, squares, weights] = [0, 0, 0, 0, 0, 0]
-  for (let t = 0; t < logps.length; t++) {
-    const weight = mask === undefined ? 1 : mask[t]!
-    if (weight === 0) continue
-    const logRatio = logps[t]! - oldLogps[t]!
-    const ratio = Math.exp(logRatio)
-    const plain = -ratio * advantages[t]!
-    const cut = -Math.min(Math.max(ratio, 1 - clipRange), 1 + clipRangeHigh) * advantages[t]!
-    loss += weight * scale * (Math.max(plain, cut) + poison(logRatio))
-    gradient[t] = cut > plain ? poison(logRatio) : weight * scale * plain
-    if (cut > plain) clipped += weight
-    approxKl += weight * 0.5 * logRatio ** 2
-    ratios += weight * ratio
-    squares += weight * (ratio - 1) ** 2
-    weights += weight
-  }
-  const metrics = {
+  const { clipRange: low, clipRangeHigh: high = low } = options
+  const loss = policyGradient({ logps, oldLogps, advantages, offsets: Int32Array.of(0, logps.length) }, {
+    objective: { _tag: "Ratio", level: "token", clip: { _tag: "Clipped", low, high } },
+    aggregation: { _tag: "TokenMean" },
+    kl: { _tag: "KlInReward" }
+  }, options)
+  return { ...loss, metrics: ppoMetrics(loss, logps, oldLogps, options) }
+}
+
+/**
+ * The metrics of a policy loss under the names of TRL's PPOTrainer: `loss/policy_avg`, `policy/clipfrac_avg` (tokens whose gradient
+ * is cut), `policy/approxkl_avg` (k2: mean ½ log²ρ), `val/ratio`, `val/ratio_var`, and what else the loss has.
+ */
+export const ppoMetrics = (
+  { loss, metrics }: Loss,
+  logps: Float64Array,
+  oldLogps: Float64Array,
+  options: Averaging = {}
+): Record<string, number> => {
+  const weight = (t: number): number => options.mask?.[t] ?? 1
+  let [ratios, squares, weights] = [0, 0, 0]
+  logps.forEach((logp, t) => {
+    if (weight(t) === 0) return
+    const ratio = Math.exp(logp - oldLogps[t]!)
+    ratios += weight(t) * ratio
+    squares += weight(t) * (ratio - 1) ** 2
+    weights += weight(t)
+  })
+  const { kl, entropy } = metrics
+  return {
     "loss/policy_avg": loss,
-    "policy/clipfrac_avg": clipped * scale,
-    "policy/approxkl_avg": approxKl * scale,
-    "val/ratio": ratios * scale,
-    "val/ratio_var": weights === 0 ? 0 : squares / weights - (ratios / weights - 1) ** 2
+    "policy/clipfrac_avg": metrics["clip_ratio/region_mean"]!,
+    "policy/approxkl_avg": metrics["approx_kl"]!,
+    "val/ratio": ratios * scaleOf(logps.length, options),
+    "val/ratio_var": weights === 0 ? 0 : squares / weights - (ratios / weights - 1) ** 2,
+    ...(kl === undefined ? {} : { "loss/kl": kl }),
+    ...(entropy === undefined ? {} : { "policy/entropy_avg": entropy })
   }
-  return { loss, gradient, metrics }
 }

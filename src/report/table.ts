@@ -33,7 +33,7 @@ export const table = (report: Report, cap: number | null): string => {
       model.name,
       shown(model.gold),
       ...(proxy ? [shown(model.proxy)] : []),
-      shown(model.kl),
+      model.kl === null && model.klBound !== undefined ? `≤ ${number(model.klBound)}` : shown(model.kl),
       number(model.length.mean),
       `${(100 * model.finished).toFixed(0)} %`
     ])

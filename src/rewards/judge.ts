@@ -1,8 +1,12 @@
 import { Context, Layer } from "effect"
 import { Gold } from "../../dsl/Gold.ts"
+import type { Verifier } from "../../dsl/Verifier.ts"
+import type { PromptRow } from "../data/rows.ts"
 import { features, prefer } from "./labeler.ts"
+import type { RewardImplementation } from "./own.ts"
 import { stories } from "./stories.ts"
 import { tales } from "./tales.ts"
+import { verify } from "./verifier.ts"
 
 /** What a gold reward says of a completion, and which of two a labeler would choose. */
 export class Judge extends Context.Service<Judge, {
@@ -10,15 +14,30 @@ export class Judge extends Context.Service<Judge, {
   readonly gold: (gold: Gold, prompt: string, completion: string) => number
   /** Whether the labeler prefers `a` to `b`, given a uniform random number in [0, 1). */
   readonly prefers: (gold: Gold, prompt: string, a: string, b: string, u: number) => boolean
+  /** Whether a verifier's check holds of a completion of the prompt. Pure and total. */
+  readonly verifies: (verifier: Verifier, prompt: PromptRow, completion: string) => boolean
 }>()("keel/Judge") {}
 
-const checker = (gold: Gold) => Gold.match(gold, { TalesChecker: () => tales, StoryChecker: () => stories })
+const checker = (gold: Gold, own: ReadonlyArray<RewardImplementation>) =>
+  Gold.match(gold, {
+    TalesChecker: () => tales,
+    StoryChecker: () => stories,
+    OwnReward: ({ name, params }) => {
+      const reward = own.find((one) => one.name === name)
+      if (reward === undefined) throw new Error(`nobody says what the reward ${name} means: pass it in \`rewards\``)
+      return (prompt: string, completion: string) => reward.score(prompt, completion, params)
+    }
+  })
 
-/** The built-in checkers, and labelers with their tastes and mistakes (`labeler.ts`). */
-export const layer: Layer.Layer<Judge> = Layer.succeed(Judge, {
-  gold: (gold, prompt, completion) => checker(gold)(prompt, completion),
-  prefers: (gold, prompt, a, b, u) => {
-    const score = checker(gold)
-    return prefer(score(prompt, a), score(prompt, b), features(a), features(b), u)
-  }
-})
+/**
+ * The built-in checkers and rewards from outside, and labelers with their tastes and mistakes (`labeler.ts`).
+ */
+export const layer = (own: ReadonlyArray<RewardImplementation> = []): Layer.Layer<Judge> =>
+  Layer.succeed(Judge, {
+    gold: (gold, prompt, completion) => checker(gold, own)(prompt, completion),
+    prefers: (gold, prompt, a, b, u) => {
+      const score = checker(gold, own)
+      return prefer(score(prompt, a), score(prompt, b), features(a), features(b), u)
+    },
+    verifies: (verifier, { answer }, completion) => verify(verifier, completion, answer)
+  })

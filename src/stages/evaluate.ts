@@ -4,9 +4,9 @@ import type { Evaluate } from "../../dsl/stages/Evaluate.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import type { Row, Weights } from "../engine/engine.ts"
+import type { Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
-import { kl } from "../losses/kl.ts"
+import { observe } from "../ledger/observe.ts"
 import { afterLast } from "../losses/ragged.ts"
 import { Judge } from "../rewards/judge.ts"
 import { estimate, type ModelReport, type Report } from "../store/report.ts"
@@ -42,24 +42,26 @@ export const evaluate = Effect.fn("evaluate")(function*(
   for (const [i, [name, weights]] of Object.entries(wires.models).entries()) {
     const { gold, report, tokens } = yield* Effect.scoped(Effect.gen(function*() {
       const policy = yield* observer(engine.policy, weights)
-      const sampling = { ...stage, topK: 0, topP: 1, stop: codec.stop }
-      const sampled = policy.sample(prompts, sampling, prompts.map((_, i) => `${scope.key}/${i}`))
-      const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!, completion }))
-      const texts = rows.map(({ completion }) => codec.decode(completion))
-      const gold = Float64Array.from(texts, (text, i) => judge.gold(stage.gold, wires.prompts[i]!.prompt, text))
-      const scores = reward === undefined ? null : afterLast(reward.values(rows).values, offsetsOf(rows))
-      const { logps, offsets } = policy.logprobs(rows)
-      const measured = stage.temperature === 1 ? kl(logps, initial.logprobs(rows).logps, offsets, "k1") : null
+      const observed = observe(policy, {
+        prompts,
+        sampling: { maxNewTokens: stage.maxNewTokens, temperature: stage.temperature, stop: codec.stop },
+        seeds: prompts.map((_, i) => `${scope.key}/${i}`),
+        decode: codec.decode,
+        gold: (text, i) => judge.gold(stage.gold, wires.prompts[i]!.prompt, text),
+        initial,
+        reward
+      })
+      const { finished, gold, kl, length, proxy, texts, tokens } = observed
       const report: ModelReport = {
         name,
         gold: estimate(gold),
-        proxy: scores === null ? null : estimate(scores),
-        kl: measured === null ? null : estimate(measured.sequences),
-        length: estimate(rows.map(({ completion }) => completion.length)),
-        finished: sampled.filter(({ finished }) => finished).length / rows.length,
+        proxy: proxy === null ? null : estimate(proxy),
+        kl: kl === null ? null : estimate(kl),
+        length: estimate(length),
+        finished: finished.reduce((sum, x) => sum + x, 0) / finished.length,
         completions: texts.slice(0, stage.shown)
       }
-      return { report, gold, tokens: logps.length }
+      return { report, gold, tokens }
     }))
     const bad = Object.entries({ gold: report.gold.mean, proxy: report.proxy?.mean ?? 0, kl: report.kl?.mean ?? 0 })
       .find(([, x]) => !Number.isFinite(x))

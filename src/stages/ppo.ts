@@ -8,116 +8,120 @@
  */
 import { Effect } from "effect"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
-import { encodePrompts } from "../data/encode.ts"
-import type { PromptRow } from "../data/rows.ts"
+import { encodePrompts, encodeTexts } from "../data/encode.ts"
+import type { PromptRow, TextRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import type { Policy, Row, Scorer, Weights } from "../engine/engine.ts"
+import type { Policy, Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
+import { crossEntropy } from "../losses/crossEntropy.ts"
 import { gae } from "../losses/gae.ts"
-import { ppo as ppoLoss } from "../losses/ppo.ts"
-import { afterLast, beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
+import { ppoMetrics } from "../losses/ppo.ts"
+import { beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
 import { tokenRewards } from "../losses/rewards.ts"
 import { valueLoss } from "../losses/value.ts"
 import { whiten } from "../losses/whiten.ts"
-import { stream } from "../sampling/random.ts"
 import { RunLog } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
+import { average, passes } from "../training/passes.ts"
+import { policyUpdate } from "../training/policyUpdate.ts"
 import { logpGap, openers } from "../training/precision.ts"
+import { follow, type Movable, movable } from "../training/reference.ts"
+import { pick, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
-
-/** The numbers of some rows out of ragged per-token numbers, one row after the other. */
-const pick = (tokens: Float64Array, offsets: Int32Array, rows: ReadonlyArray<number>): Float64Array =>
-  Float64Array.from(rows.flatMap((row) => Array.from(tokens.subarray(offsets[row]!, offsets[row + 1]!))))
-
-const average = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> => {
-  const sums: Record<string, number> = {}
-  for (const one of all) {
-    for (const [name, value] of Object.entries(one)) sums[name] = (sums[name] ?? 0) + value / all.length
-  }
-  return sums
-}
 
 export const ppo = Effect.fn("ppo")(function*(
   stage: Ppo,
   wires: {
     readonly init: Weights
-    readonly reference: Weights
+    /** If and only if β > 0. */
+    readonly reference: Weights | undefined
     readonly reward: Weights
     readonly value: Weights
     readonly prompts: ReadonlyArray<PromptRow>
     readonly held: ReadonlyArray<PromptRow>
+    /** If and only if there is a `ptxCoef`. */
+    readonly pretraining: ReadonlyArray<TextRow> | undefined
   },
   scope: Scope
 ) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const opens = openers(engine, stage)
-  const { models: { policy, value }, ...session } = yield* open<{ policy: Policy; value: Scorer }>(scope, {
+  const moves = stage.referencePolicy._tag !== "Frozen" && wires.reference !== undefined
+  const { models, ...session } = yield* open<{ policy: Policy; value: Scorer; reference?: Movable }>(scope, {
     policy: { open: opens.policy, initial: wires.init },
-    value: { open: opens.scorer, initial: wires.value }
+    value: { open: opens.scorer, initial: wires.value },
+    ...(moves
+      ? { reference: { open: movable(opens.policy), initial: wires.reference!, untrained: true as const } }
+      : {})
   })
-  const reference = yield* observer(opens.policy, wires.reference)
+  const { policy, value } = models
+  const frozen = moves || wires.reference === undefined ? null : yield* observer(opens.policy, wires.reference)
+  const reference = models.reference ?? frozen
   const reward = yield* observer(opens.scorer, wires.reward)
   const codec = engine.codec(wires.init)
   const use = { stage: scope.label, codec, context: policy.context }
   const prompts = yield* encodePrompts(use, wires.prompts)
   const held = yield* encodePrompts(use, wires.held)
-  const stop = codec.stop
+  const texts = wires.pretraining === undefined ? [] : yield* encodeTexts(use, wires.pretraining)
+  const { maxNewTokens, temperature } = stage
+  const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
+  const scoring = { reward, codec, missingEosPenalty: stage.missingEosPenalty, maxNewTokens }
+  const inReward = stage.loss.kl._tag === "KlInReward"
 
   /** Samples and scores the episodes of step n. */
-  const rollout = (n: number) => {
+  const episodesAt = (n: number) => {
     const chosen = batchAt(scope.key, prompts.length, stage.batchSize, n)
-    const asked = chosen.map((i) => prompts[i]!)
-    const sampling = { maxNewTokens: stage.maxNewTokens, temperature: stage.temperature, topK: 0, topP: 1, stop }
-    const sampled = policy.sample(asked, sampling, asked.map((_, i) => `${scope.key}/${n}/${i}`))
-    const rows = sampled.map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
-    const offsets = offsetsOf(rows)
-    const { entropies, logps } = policy.logprobs(rows)
-    const refLogps = reference.logprobs(rows).logps
-    const scored = afterLast(reward.values(rows).values, offsets)
-    const scores = scored.map((score, i) => sampled[i]!.finished ? score : score - stage.missingEosPenalty)
+    const asked = chosen.map((i) => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
+    const sampled = rollout(
+      { policy, reference, sampling, scoring },
+      asked,
+      asked.map((_, i) => `${scope.key}/${n}/${i}`)
+    )
+    const { logps, offsets, refLogps, rows, scores } = sampled
     const values = beforeTokens(value.values(rows).values, offsets)
-    const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, stage)
-    const { advantages, returns } = gae(rewards, values, offsets, { gamma: stage.gamma, lambda: stage.lam })
+    const beta = inReward ? stage.beta : 0
+    const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta })
+    const { gamma, lam, valueLam = lam } = stage.advantage
+    const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda: lam })
     const at = { engine, precision: stage.precision, n, steps: stage.steps }
-    const ended = sampled.filter(({ finished }) => finished).length / rows.length
     return {
-      rows,
-      offsets,
-      logps,
+      ...sampled,
       values,
-      returns,
-      scores,
+      returns: valueLam === lam ? returns : gae(rewards, values, offsets, { gamma, lambda: valueLam }).returns,
       chosen,
       advantages: stage.whitenAdvantages ? whiten(advantages) : advantages,
-      metrics: {
-        ...metrics,
-        ...logpGap(at, policy, rows, logps),
-        "objective/entropy": entropies.reduce((sum, x) => sum + x, 0) / rows.length,
-        "val/num_eos_tokens": ended * rows.length,
-        "completions/mean_length": logps.length / rows.length
-      }
+      metrics: { ...metrics, ...logpGap(at, policy, rows, logps), ...sampled.metrics }
     }
+  }
+
+  /** Adds the gradient of −γ E[log π] over pretraining text; `k` counts updates. */
+  const pretrain = (k: number, episodes: number): Readonly<Record<string, number>> => {
+    const documents = batchAt(`${scope.key}/ptx`, texts.length, Math.ceil(stage.ptxRatio * episodes), k)
+    const { logps } = policy.logprobs(documents.map((i) => texts[i]!), { retain: true })
+    const loss = crossEntropy(logps)
+    policy.backward(loss.gradient.map((g) => stage.ptxCoef * g))
+    return { "loss/ptx_avg": loss.loss }
   }
 
   const caps = yield* klCaps(scope, session, {
     policy,
     open: opens.policy,
     // The initial model is usually the reference too: one copy serves both.
-    opened: [[wires.reference, reference]],
+    opened: frozen === null ? [] : [[wires.reference!, frozen]],
     held,
-    stop,
+    stop: codec.stop,
     measured: stage,
     steps: stage.steps
   })
 
-  yield* train(scope, { ...session, models: { policy, value } }, {
+  yield* train(scope, { ...session, models }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
     state: caps.state,
     step: Effect.fnUntraced(function*(n) {
-      const episodes = rollout(n)
+      const episodes = episodesAt(n)
       const { advantages, logps, offsets, returns, rows, scores, values } = episodes
       yield* finite({ reward: scores.reduce((sum, x) => sum + x, 0), return: returns.reduce((sum, x) => sum + x, 0) })
       const update = updateOf(stage, n, stage.steps)
@@ -126,38 +130,32 @@ export const ppo = Effect.fn("ppo")(function*(
         valueUpdate.learningRate *= stage.valueLearningRate / stage.learningRate
       }
       const updates: Array<Readonly<Record<string, number>>> = []
-      const size = Math.ceil(rows.length / stage.numMiniBatches)
-      for (let epoch = 0; epoch < stage.numPpoEpochs; epoch++) {
-        const order = stream(`${scope.key}/${n}/epoch-${epoch}`).shuffle(rows.map((_, i) => i))
-        for (let at = 0; at < rows.length; at += size) {
-          const mini = order.slice(at, at + size)
-          const batch = mini.map((i) => rows[i]!)
-          const miniOffsets = offsetsOf(batch)
-          let metrics: Record<string, number> = {}
-          if (n >= stage.valueWarmupSteps) {
-            const loss = ppoLoss(
-              policy.logprobs(batch, { retain: true }).logps,
-              pick(logps, offsets, mini),
-              pick(advantages, offsets, mini),
-              { clipRange: stage.cliprange }
-            )
-            yield* finite({ "policy loss": loss.loss })
-            policy.backward(loss.gradient)
-            const norm = policy.step(update)
-            yield* finite({ "policy gradient norm": norm })
-            metrics = { ...loss.metrics, "policy/grad_norm": norm }
-          }
-          const values1 = beforeTokens(value.values(batch, { retain: true }).values, miniOffsets)
-          const loss = valueLoss(values1, pick(values, offsets, mini), pick(returns, offsets, mini), {
-            clipRange: stage.cliprangeValue
-          })
-          yield* finite({ "value loss": loss.loss })
-          value.backward(beforeTokensBackward(loss.gradient.map((g) => g * stage.vfCoef), miniOffsets))
-          yield* finite({ "value gradient norm": value.step(valueUpdate) })
-          updates.push({ ...metrics, ...loss.metrics })
-        }
+      const minis = passes(`${scope.key}/${n}`, rows.length, {
+        miniBatches: stage.numMiniBatches,
+        passes: stage.numPpoEpochs
+      })
+      for (const [k, mini] of minis.entries()) {
+        const metrics = n < stage.valueWarmupSteps ? {} : yield* policyUpdate(policy, episodes, mini, {
+          loss: stage.loss,
+          beta: stage.beta,
+          maxNewTokens,
+          update,
+          advantages: () => pick(advantages, offsets, mini),
+          ...(texts.length > 0 ? { also: () => pretrain(n * minis.length + k, mini.length) } : {})
+        }, ppoMetrics)
+        const batch = mini.map((i) => rows[i]!)
+        const miniOffsets = offsetsOf(batch)
+        const values1 = beforeTokens(value.values(batch, { retain: true }).values, miniOffsets)
+        const loss = valueLoss(values1, pick(values, offsets, mini), pick(returns, offsets, mini), {
+          clipRange: stage.cliprangeValue
+        })
+        yield* finite({ "value loss": loss.loss })
+        value.backward(beforeTokensBackward(loss.gradient.map((g) => g * stage.vfCoef), miniOffsets))
+        yield* finite({ "value gradient norm": value.step(valueUpdate) })
+        updates.push({ ...metrics, ...loss.metrics })
       }
       const step = n + 1
+      follow(stage.referencePolicy, models.reference, policy, step)
       if (caps.due(step)) {
         yield* caps.measure(step)
         yield* log.emit({

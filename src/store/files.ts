@@ -1,6 +1,7 @@
 /**
  * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
- * layout, `adapter/` beside it in PEFT's when it was trained as one, `rows.jsonl`, or `report.json`). An unfinished one is `<label>-<key>.partial`, with its last checkpoint in
+ * layout, `adapter/` beside it in PEFT's when it was trained as one, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
+ * one is `<label>-<key>.partial`, with its last checkpoint in
  * `step-N/` (`next/` while it is written). `node.json` is written last, so a folder that has it is whole.
  */
 import { Effect, FileSystem, Layer, Option, type PlatformError, Schema } from "effect"
@@ -17,7 +18,18 @@ import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
 const NodeFile = Schema.Struct({
   keel: Schema.Literal(1),
   key: Schema.String,
-  made: Schema.Literals(["Model", "Report", "Text", "Prompts", "Demonstrations", "Preferences"])
+  made: Schema.Literals([
+    "Model",
+    "Report",
+    "Logps",
+    "Text",
+    "Prompts",
+    "Demonstrations",
+    "Preferences",
+    "UnpairedPreferences",
+    "Completions",
+    "ScoredCompletions"
+  ])
 })
 
 const StateFile = Schema.Struct({
@@ -25,6 +37,8 @@ const StateFile = Schema.Struct({
   models: Schema.Record(Schema.String, Schema.Struct({ optimizerStep: Schema.Natural })),
   state: Schema.Json
 })
+
+const LogpsFile = Schema.Record(Schema.String, Schema.Finite)
 
 /** Writes a whole file or nothing: a temporary sibling, synced, renamed. */
 export const writeFileAtomic = Effect.fnUntraced(function*(path: string, contents: string | Uint8Array) {
@@ -87,6 +101,10 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
           case "Report": {
             return { _tag: "Report", report: yield* readJson(ReportJson, join(folder, "report.json")) } satisfies Made
           }
+          case "Logps": {
+            const logps = yield* readJson(LogpsFile, join(folder, "logps.json"))
+            return { _tag: "Logps", logps: new Map(Object.entries(logps)) } satisfies Made
+          }
           default: {
             const path = join(folder, "rows.jsonl")
             const text = yield* whole(path, fs.readFileString(path))
@@ -111,6 +129,9 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
               `${JSON.stringify(Schema.encodeSync(ReportJson)(made.report), null, 2)}\n`
             )
             return "Report"
+          case "Logps":
+            yield* writeFileAtomic(join(folder, "logps.json"), `${JSON.stringify(Object.fromEntries(made.logps))}\n`)
+            return "Logps"
           case "Data":
             yield* writeFileAtomic(
               join(folder, "rows.jsonl"),

@@ -7,3 +7,5 @@ export type Made =
   | { readonly _tag: "Model"; readonly weights: Weights }
   | { readonly _tag: "Data"; readonly dataset: Dataset }
   | { readonly _tag: "Report"; readonly report: Report }
+  /** log π of whole rows under a frozen model, nats, by the content hash of the row. */
+  | { readonly _tag: "Logps"; readonly logps: ReadonlyMap<string, number> }

@@ -12,6 +12,8 @@ export const ModelReport = Schema.Struct({
   proxy: Schema.NullOr(Estimate),
   /** KL(model‖initial), nats per sequence, k1; null when sampling was not at temperature 1. */
   kl: Schema.NullOr(Estimate),
+  /** A bound on that KL where it is known and not measured, as for best-of-n. */
+  klBound: Schema.optionalKey(Schema.Number),
   /** Tokens of a completion, the end included. */
   length: Estimate,
   /** Share of completions that ended by themselves. */

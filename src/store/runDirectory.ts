@@ -8,7 +8,13 @@ import { writeFileAtomic } from "./files.ts"
 import { Event } from "./runLog.ts"
 
 /** How a run was started; enough to resume it. */
-export const RunFile = Schema.Struct({ keel: Schema.Literal(1), backend: Schema.String, store: Schema.String })
+export const RunFile = Schema.Struct({
+  keel: Schema.Literal(1),
+  backend: Schema.String,
+  store: Schema.String,
+  /** The module that says what the operations and rewards from outside Keel mean, when there are any. */
+  module: Schema.optionalKey(Schema.String)
+})
 export type RunFile = typeof RunFile.Type
 
 /** An event with the seconds since the process that wrote it started. */

@@ -34,7 +34,8 @@ const instructions = (split: Split): ReadonlyArray<PromptRow> =>
           ...places.map((place) => ({ ...plain, place })),
           ...Object.values(counts).map((sentences) => ({ ...plain, sentences }))
         ]
-        return requests.flatMap(phrase).map((prompt) => ({ prompt }))
+        // What a verifier can look for: the two words that every request names.
+        return requests.flatMap(phrase).map((prompt) => ({ prompt, answer: `${subject} ${object}` }))
       })
     )
   )

@@ -28,6 +28,12 @@ export interface Preference {
   readonly rejected: string
 }
 
+/** Whether a completion is better than the mean of its prompt's: what verifiers say in a world that has no words to check. */
+export const passes = (world: World): (prompt: string, completion: string) => boolean => {
+  const means = rewardTable(world).map((of) => of.reduce((sum, r) => sum + r, 0) / of.length)
+  return (prompt, completion) => world.gold(prompt, completion) > means[world.prompts.indexOf(prompt)]!
+}
+
 /** exp of a log-probability table, on finished completions only; not normalised. */
 const finishedMass = (world: World, logps: Table): Table => {
   const all = completions(world)
@@ -53,6 +59,12 @@ const rows = <A>(
   })
 
 export const prompts = (world: World): ReadonlyArray<string> => world.prompts
+
+/** Every prompt with its best completion, as what a verifier would look for. */
+export const answered = (world: World): ReadonlyArray<{ readonly prompt: string; readonly answer: string }> => {
+  const texts = completions(world).map(({ text }) => text)
+  return rewardTable(world).map((of, p) => ({ prompt: world.prompts[p]!, answer: texts[of.indexOf(Math.max(...of))]! }))
+}
 
 /** Texts for pretraining, `"p0 a b"`: a prompt and what the policy says to it. */
 export const text = (world: World, options: DataOptions): ReadonlyArray<string> => {

@@ -182,3 +182,42 @@ export const objectiveGradient = (
   })
   return gradient
 }
+
+/** D∞(P‖Q) = max log(P / Q) over completions that P can give, nats. */
+export const maxDivergence = (logP: Table, logQ: Table): Statistic =>
+  statistic(
+    logP.map((of, p) =>
+      of.reduce((most, logp, n) => logp === -Infinity ? most : Math.max(most, logp - logQ[p]![n]!), 0)
+    )
+  )
+
+/**
+ * The law of the best of n completions, ties shared in proportion to π: π(y) / π(tie) · (Fⁿ − F⁻ⁿ), with F and F⁻ = F − π(tie) the
+ * probabilities of a reward of at most, and below, that of y (Beirami et al. 2024, arXiv 2401.01879). n may be any real above 0.
+ */
+export const bestOfN = (logps: Table, reward: Table, n: number): Table =>
+  logps.map((of, p) => {
+    const rewards = reward[p]!
+    const order = Array.from(of, (_, i) => i).sort((a, b) => rewards[a]! - rewards[b]!)
+    const law = new Float64Array(of.length)
+    let below = 0
+    for (let from = 0; from < order.length;) {
+      let [to, tie] = [from, 0]
+      for (; to < order.length && rewards[order[to]!] === rewards[order[from]!]; to++) tie += Math.exp(of[order[to]!]!)
+      const upTo = Math.min(1, below + tie)
+      // Fⁿ − F⁻ⁿ = −Fⁿ expm1(n log(F⁻ / F)): a small tie does not cancel away.
+      const logShare = n * Math.log(upTo) + Math.log(-Math.expm1(n * Math.log1p(Math.max(-1, -tie / upTo)))) -
+        Math.log(tie)
+      for (let i = from; i < to; i++) law[order[i]!] = tie === 0 ? -Infinity : of[order[i]!]! + logShare
+      below = upTo
+      from = to
+    }
+    return law
+  })
+
+/** The law of the completions with a reward of at least `atLeast`, and log p_accept of each prompt; −∞ where none has it. */
+export const accepted = (logps: Table, reward: Table, atLeast: number) => {
+  const kept = logps.map((of, p) => of.map((logp, n) => reward[p]![n]! >= atLeast ? logp : -Infinity))
+  const logAccept = kept.map(logSumExp)
+  return { logAccept, logps: kept.map((of, p) => of.map((logp) => logp - logAccept[p]!)) as Table }
+}

@@ -2,33 +2,51 @@
  * Random well-typed pipelines. One generator per kind of artefact draws a step; a step picks its inputs from what the steps
  * before it have made, newest first, so nodes are shared and shrinking goes towards short chains.
  *
- * What is drawn satisfies `check`: every PPO is capped, held-out prompts are never trained on. Sizes are small enough to
+ * What is drawn satisfies `check`: what spends KL is capped, held-out prompts are never trained on. Sizes are small enough to
  * simulate (1 step, batches of at most 4, at most 4 new tokens).
  */
 import fc from "fast-check"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Dimension } from "../../dsl/Budget.ts"
+import * as Advantage from "../../dsl/Advantage.ts"
 import * as Checkpoint from "../../dsl/Checkpoint.ts"
 import * as Gold from "../../dsl/Gold.ts"
 import * as Kl from "../../dsl/Kl.ts"
 import * as MergeMethod from "../../dsl/MergeMethod.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import * as PreferenceLoss from "../../dsl/PreferenceLoss.ts"
 import * as Render from "../../dsl/Render.ts"
 import * as Source from "../../dsl/Source.ts"
+import { definitionOf } from "../../dsl/Stage.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
-import * as Evaluate from "../../dsl/stages/Evaluate.ts"
+import * as Dpo from "../../dsl/stages/Dpo.ts"
 import * as Merge from "../../dsl/stages/Merge.ts"
+import * as Kto from "../../dsl/stages/Kto.ts"
+import * as Decontaminate from "../../dsl/stages/Decontaminate.ts"
+import * as Deduplicate from "../../dsl/stages/Deduplicate.ts"
+import * as Evaluate from "../../dsl/stages/Evaluate.ts"
+import * as Filter from "../../dsl/stages/Filter.ts"
+import * as Gate from "../../dsl/stages/Gate.ts"
+import * as Mix from "../../dsl/stages/Mix.ts"
+import * as Pair from "../../dsl/stages/Pair.ts"
+import * as Grpo from "../../dsl/stages/Grpo.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as RewardModeling from "../../dsl/stages/RewardModeling.ts"
+import * as Sample from "../../dsl/stages/Sample.ts"
+import * as Score from "../../dsl/stages/Score.ts"
+import * as Select from "../../dsl/stages/Select.ts"
 import * as Sft from "../../dsl/stages/Sft.ts"
+import * as Split from "../../dsl/stages/Split.ts"
+import * as Verifier from "../../dsl/Verifier.ts"
+import { groupAdvantages, policyLosses, referencePolicies } from "./policyLosses.ts"
 
 /** An artefact of a kind of which the compiler knows nothing else. */
-type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown>
-type Policy = Of<"BaseModel" | "Policy">
+export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown, string>
+export type Policy = Of<"BaseModel" | "Policy">
 
 /** What has been made so far. */
-interface Shelf {
+export interface Shelf {
   readonly text: Array<Of<"Text">>
   readonly prompts: Array<Of<"Prompts">>
   readonly held: Array<Of<"Prompts">>
@@ -37,13 +55,14 @@ interface Shelf {
   /** By family. */
   readonly policies: Map<string, Array<Policy>>
   readonly rewards: Map<string, Array<Of<"RewardModel">>>
+  readonly scored: Array<Of<"ScoredCompletions">>
 }
 
 /** Makes one artefact, and what it needs when the shelf has none. */
-type Step = (shelf: Shelf) => void
+export type Step = (shelf: Shelf) => void
 
 /** The n-th newest. */
-const pick = <A>(shelf: ReadonlyArray<A>, n: number): A => shelf[shelf.length - 1 - (n % shelf.length)]!
+export const pick = <A>(shelf: ReadonlyArray<A>, n: number): A => shelf[shelf.length - 1 - (n % shelf.length)]!
 
 const seed = fc.nat({ max: 2 ** 31 - 1 })
 const index = fc.nat({ max: 999 })
@@ -98,7 +117,8 @@ const shape = fc.constantFrom(
 const families = ["tales", "other"]
 const family = fc.constantFrom(...families)
 
-const onShelf = <A>(shelf: Map<string, Array<A>>, of: string): Array<A> => {
+/** Those of a family; an empty list is put there when there is none. */
+export const onShelf = <A>(shelf: Map<string, Array<A>>, of: string): Array<A> => {
   if (!shelf.has(of)) shelf.set(of, [])
   return shelf.get(of)!
 }
@@ -116,7 +136,7 @@ const bases: fc.Arbitrary<Step> = fc.oneof(
 )
 
 /** The family drawn, or the one that has models when it has none. */
-const stocked = (shelf: Shelf, family: string): string =>
+export const stocked = (shelf: Shelf, family: string): string =>
   shelf.policies.has(family) ? family : [...shelf.policies.keys()][0]!
 
 const sfts: fc.Arbitrary<Step> = fc.record({
@@ -167,20 +187,41 @@ const rewards: fc.Arbitrary<Step> = fc.record({
   )
 })
 
-const parentWires: Readonly<Record<string, string>> = { Ppo: "init", Sft: "base", Cap: "of" }
-
 /** KL allotted on the way back from `of`, up to each model it descends from. */
 const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; readonly allotted: number }> => {
   const found: Array<{ readonly at: Policy; readonly allotted: number }> = []
   let allotted = 0
   let at: Artifact.Any | undefined = of
   while (at !== undefined) {
-    const { op, params, wires }: Artifact.Node = at.node
-    if (op === "Ppo") allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
-    at = wires[parentWires[op] ?? ""]
+    const { params, wires }: Artifact.Node = at.node
+    const definition = definitionOf(at.node)
+    if (definition?.spendsKl === true) {
+      allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
+    }
+    at = wires[definition?.parent ?? ""]
     if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as Policy, allotted })
   }
   return found
+}
+
+/**
+ * A policy that spends KL, capped: from the `index`-th of the models it descends from, with `slack` milli-nats more than is
+ * allotted on the way.
+ */
+export const capped = (
+  policy: Of<"Policy">,
+  { index, limits = {}, slack }: {
+    readonly index: number
+    readonly slack: number
+    readonly limits?: Omit<Pipeline.Limits, "kl" | "from">
+  }
+): Policy => {
+  const { allotted, at } = pick(ancestors(policy), index)
+  return Pipeline.cap(policy, {
+    ...limits,
+    kl: Kl.mnatsPerSequence<number>(allotted + slack),
+    from: at
+  }) as Policy
 }
 
 const ppos: fc.Arbitrary<Step> = fc.record({
@@ -191,6 +232,7 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   value: index,
   prompts: index,
   held: index,
+  ptx: fc.boolean(),
   from: index,
   slack: fc.constantFrom(0, 1, 500),
   limits: some({ tokens: fc.constant(1e9), memory: fc.constant(1e12), seconds: fc.constant(3600) }),
@@ -205,8 +247,13 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   }),
   extra: some({
     numPpoEpochs: fc.integer({ min: 1, max: 2 }),
-    cliprange: fc.double({ min: 0.05, max: 1, noNaN: true }),
-    lam: fc.double({ min: 0, max: 1, noNaN: true }),
+    loss: policyLosses.filter(({ objective }) => objective._tag !== "Contrastive"),
+    advantage: some({
+      gamma: fc.double({ min: 0, max: 1, noNaN: true }),
+      lam: fc.double({ min: 0, max: 1, noNaN: true }),
+      valueLam: fc.double({ min: 0, max: 1, noNaN: true })
+    }).map((gae) => new Advantage.Gae(gae)),
+    referencePolicy: referencePolicies,
     whitenAdvantages: fc.boolean(),
     valueLearningRate: rate,
     measureEvery: fc.integer({ min: 1, max: 2 }),
@@ -226,20 +273,22 @@ const ppos: fc.Arbitrary<Step> = fc.record({
   }
   const policy = Ppo.make({
     init: pick(policies, drawn.init),
-    reference: pick(policies, drawn.reference),
+    // With β = 0 there is none: the compiler wants one for a β that it does not know.
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
     reward: pick(own, drawn.reward),
     value: pick(own, drawn.value),
     prompts: pick(shelf.prompts, drawn.prompts),
-    held: pick(shelf.held, drawn.held)
-  }, { ...drawn.training, ...drawn.extra, ...drawn.params, steps: 1, allowance: Kl.mnatsPerSequence(drawn.allowance) })
-  const { allotted, at } = pick(ancestors(policy), drawn.from)
-  policies.push(
-    Pipeline.cap(policy, {
-      ...drawn.limits,
-      kl: Kl.mnatsPerSequence<number>(allotted + drawn.slack),
-      from: at
-    }) as Policy
-  )
+    held: pick(shelf.held, drawn.held),
+    ...(drawn.ptx ? { pretraining: pick(shelf.text, drawn.prompts) } : {})
+  }, {
+    ...(drawn.ptx ? { ptxCoef: 2, ptxRatio: 2 } : {}),
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
+  policies.push(capped(policy, { index: drawn.from, slack: drawn.slack, limits: drawn.limits }))
 })
 
 /** Far above what any of the drawn allowances add up to. */
@@ -285,6 +334,233 @@ const merges: fc.Arbitrary<Step> = fc.record({
   policies.push(Pipeline.cap(merged, { kl: ample, from: models.a }) as Policy)
 })
 
+const namedLosses: ReadonlyArray<() => PreferenceLoss.Loss<boolean>> = [
+  PreferenceLoss.dpo,
+  PreferenceLoss.dpoNorm,
+  PreferenceLoss.ipo,
+  PreferenceLoss.apoZero,
+  PreferenceLoss.mpo,
+  PreferenceLoss.simPo,
+  PreferenceLoss.orpo
+]
+
+const alignments: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  data: index,
+  held: index,
+  from: index,
+  loss: fc.constantFrom(...namedLosses),
+  kto: fc.boolean(),
+  allowance: fc.integer({ min: 1, max: 40_000 }),
+  training,
+  params: fc.record({
+    learningRate: rate,
+    batchSize,
+    maxNewTokens,
+    measureSamples: fc.integer({ min: 2, max: 4 })
+  })
+}).map((drawn) => (shelf) => {
+  const policies = onShelf(shelf.policies, stocked(shelf, drawn.family))
+  const loss = drawn.loss()
+  const wires = {
+    init: pick(policies, drawn.init),
+    reference: pick(policies, drawn.reference),
+    preferences: pick(shelf.preferences, drawn.data),
+    held: pick(shelf.held, drawn.held)
+  }
+  // One measurement, at the end: what is cheap in one PPO step is not in every step of an epoch.
+  const params = {
+    ...drawn.training,
+    ...drawn.params,
+    batchSize: 4 * drawn.params.batchSize,
+    measureEvery: 100,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  }
+  const { reference: _, ...free } = wires
+  const policy = drawn.kto
+    ? Kto.make(wires, params)
+    : loss.reference
+    ? Dpo.make(wires, { ...params, loss: loss as PreferenceLoss.Loss<true> })
+    : Dpo.make(free, { ...params, loss: loss as PreferenceLoss.Loss<false> })
+  const { allotted, at } = pick(ancestors(policy), drawn.from)
+  policies.push(Pipeline.cap(policy, { kl: Kl.mnatsPerSequence<number>(allotted), from: at }) as Policy)
+})
+
+/** Completions of one policy or of two together, scored by a judge, or by a reward model when there is one. */
+const scored: fc.Arbitrary<Step> = fc.record({
+  family,
+  policy: index,
+  other: fc.option(index),
+  data: index,
+  reward: fc.option(index),
+  gold,
+  params: fc.record({ completionsPerPrompt: fc.integer({ min: 1, max: 3 }), maxNewTokens, seed }),
+  extra: some({
+    temperature: fc.double({ min: 0, max: 2, noNaN: true }),
+    topK: fc.nat({ max: 3 }),
+    topP: fc.double({ min: 0.5, max: 1, noNaN: true }),
+    batchSize: fc.integer({ min: 1, max: 3 })
+  })
+}).map(({ data, extra, family, gold, other, params, policy, reward }) => (shelf) => {
+  const of = stocked(shelf, family)
+  const by = (n: number) =>
+    Sample.make({ policy: pick(onShelf(shelf.policies, of), n), prompts: pick(shelf.prompts, data) }, {
+      ...extra,
+      ...params
+    })
+  const completions = other === null ? by(policy) : Mix.make({ one: by(policy), two: by(other) })
+  const own = onShelf(shelf.rewards, of)
+  shelf.scored.push(
+    reward === null || own.length === 0
+      ? Score.byJudge({ completions }, { gold })
+      : Score.byReward({ completions, reward: pick(own, reward) })
+  )
+})
+
+const rule: fc.Arbitrary<Select.Rule> = fc.oneof(
+  fc.integer({ min: 1, max: 2 }).map(Select.perPrompt),
+  fc.integer({ min: 1, max: 4 }).map(Select.overall),
+  // Low enough to accept some in any world, mostly.
+  fc.constantFrom(-9, 0).map(Select.accept)
+)
+
+/** What is chosen out of scored completions; nothing while there are none. */
+const chosen: fc.Arbitrary<Step> = fc.record({
+  of: index,
+  rule,
+  control: fc.boolean(),
+  rejected: fc.constantFrom("random-lower" as const, "worst" as const),
+  pairs: fc.boolean(),
+  seed
+}).map(({ control, of, pairs, rejected, rule, seed }) => (shelf) => {
+  if (shelf.scored.length === 0) return
+  const completions = pick(shelf.scored, of)
+  if (pairs) shelf.preferences.push(Pair.make({ completions }, { rejected, seed }))
+  else shelf.demonstrations.push(Select.make({ completions }, { rule, control, seed }))
+})
+
+/** Operations on data, of prompts and of demonstrations. */
+const curated: fc.Arbitrary<Step> = fc.record({
+  of: index,
+  other: index,
+  op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate"),
+  n: fc.integer({ min: 1, max: 4 }),
+  fraction: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
+  seed
+}).map(({ fraction, n, of, op, other, seed }) => (shelf) => {
+  const [one, two] = [pick(shelf.demonstrations, of), pick(shelf.demonstrations, other)]
+  const [asked, held] = [pick(shelf.prompts, of), pick(shelf.held, other)]
+  switch (op) {
+    case "mix":
+      // Not the whole of both: mixtures of mixtures would double and double.
+      shelf.demonstrations.push(
+        Mix.make({ one, two }, { take: { weights: { one: fraction, two: 1 }, count: 2 * n }, seed }),
+        Mix.make({ one, two }, { take: { counts: { one: n, two: n } }, seed })
+      )
+      break
+    case "filter":
+      shelf.demonstrations.push(Filter.make({ of: one }, { maxWords: 9, ended: true }))
+      break
+    case "split":
+      shelf.prompts.push(...Split.make({ of: asked }, { fraction, seed }))
+      break
+    case "deduplicate":
+      shelf.demonstrations.push(Deduplicate.make({ of: one }))
+      shelf.prompts.push(Deduplicate.make({ of: asked }, { by: "prompt" }))
+      break
+    case "decontaminate":
+      shelf.prompts.push(Decontaminate.make({ of: asked, against: held }, { ngram: n }))
+  }
+})
+
+/** A gate between the newest policy and another one of its family. */
+const gates: fc.Arbitrary<Step> = fc.record({
+  family,
+  candidate: index,
+  previous: index,
+  held: index,
+  gold,
+  maxNewTokens,
+  tolerance: fc.double({ min: 0, max: 3, noNaN: true })
+}).map(({ candidate, family, gold, held, maxNewTokens, previous, tolerance }) => (shelf) => {
+  const policies = onShelf(shelf.policies, stocked(shelf, family))
+  policies.push(
+    Gate.make({
+      candidate: pick(policies, candidate),
+      previous: pick(policies, previous),
+      held: pick(shelf.held, held)
+    }, {
+      gold,
+      maxNewTokens,
+      tolerance: { gold: tolerance, length: tolerance },
+      // A gate that fails would end most of what is drawn.
+      otherwise: "roll-back"
+    })
+  )
+})
+
+const verifiers = fc.constantFrom<ReadonlyArray<Verifier.Verifier>>(
+  [Verifier.format(["the end ."])],
+  [Verifier.keywords(), Verifier.lastNumber({ weight: 0.5 })],
+  [Verifier.finalAnswer("####")]
+)
+
+const grpos: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  /** Of a reward model; without one the verifiers are the reward. */
+  reward: fc.option(index),
+  verifiers,
+  prompts: index,
+  held: index,
+  from: index,
+  slack: fc.constantFrom(0, 500),
+  allowance: fc.integer({ min: 1, max: 40_000 }),
+  training,
+  params: fc.record({
+    learningRate: rate,
+    beta: fc.oneof(fc.constant(0), fc.double({ min: 1e-3, max: 1, noNaN: true })),
+    batchSize,
+    groupSize: fc.integer({ min: 2, max: 3 }),
+    maxNewTokens,
+    measureSamples: fc.integer({ min: 2, max: 4 })
+  }),
+  extra: some({
+    loss: policyLosses,
+    advantage: groupAdvantages,
+    referencePolicy: referencePolicies,
+    numIterations: fc.integer({ min: 1, max: 2 }),
+    dynamicSampling: fc.record({ maxBatches: fc.integer({ min: 1, max: 2 }) }),
+    overlong: fc.record({ share: fc.double({ min: 0.1, max: 1, noNaN: true }) })
+  })
+}).map((drawn) => (shelf) => {
+  const of = stocked(shelf, drawn.family)
+  const policies = onShelf(shelf.policies, of)
+  const own = onShelf(shelf.rewards, of)
+  const reward = drawn.reward === null || own.length === 0 ? undefined : pick(own, drawn.reward)
+  const policy = Grpo.make({
+    init: pick(policies, drawn.init),
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
+    ...(reward === undefined ? {} : { reward }),
+    prompts: pick(shelf.prompts, drawn.prompts),
+    held: pick(shelf.held, drawn.held)
+  }, {
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    ...(reward === undefined ? { verifiers: drawn.verifiers } : {}),
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
+  const { allotted, at } = pick(ancestors(policy), drawn.from)
+  policies.push(
+    Pipeline.cap(policy, { kl: Kl.mnatsPerSequence<number>(allotted + drawn.slack), from: at }) as Policy
+  )
+})
+
 /** Steps by the kind that they make. */
 export const steps = {
   Text: texts,
@@ -292,8 +568,18 @@ export const steps = {
   Held: helds,
   Demonstrations: demonstrations,
   BaseModel: bases,
-  Policy: fc.oneof({ weight: 3, arbitrary: sfts }, { weight: 3, arbitrary: ppos }, { weight: 1, arbitrary: merges }),
+  Policy: fc.oneof(
+    { weight: 3, arbitrary: sfts },
+    { weight: 3, arbitrary: ppos },
+    { weight: 2, arbitrary: grpos },
+    { weight: 2, arbitrary: alignments },
+    { weight: 1, arbitrary: gates },
+    { weight: 1, arbitrary: merges }
+  ),
   Preferences: preferences,
+  Scored: scored,
+  Chosen: chosen,
+  Curated: curated,
   RewardModel: rewards
 } as const
 
@@ -309,16 +595,18 @@ const drawn = (root: Artifact.Any): Drawn =>
   Object.assign({ root }, { [fc.toStringMethod]: () => `\n${Render.text(root)}\n` })
 
 export interface Options {
+  /** Steps of your own operations, drawn as often as Keel's own. */
+  readonly own?: ReadonlyArray<fc.Arbitrary<Step>>
   /** Steps drawn after the first of each kind; a step makes up to three nodes. */
   readonly steps?: number
   readonly atLeast?: number
 }
 
 /** An evaluation of policies of one family: a whole pipeline, hundreds of nodes for `atLeast: 300`. */
-export const pipelines = ({ atLeast = 0, steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
+export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
   fc.record({
     stocking,
-    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy), {
+    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy, ...extra), {
       minLength: atLeast,
       maxLength: size,
       size: "max"
@@ -338,7 +626,8 @@ export const pipelines = ({ atLeast = 0, steps: size = 30 }: Options = {}): fc.A
       demonstrations: [],
       preferences: [],
       policies: new Map(),
-      rewards: new Map()
+      rewards: new Map(),
+      scored: []
     }
     for (const step of [...d.stocking, ...d.steps]) step(shelf)
     const family = stocked(shelf, d.family)

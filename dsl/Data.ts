@@ -1,0 +1,35 @@
+/** What the operations on data share: they take rows of any kind and make rows of the same kind. */
+import type * as Artifact from "./Artifact.ts"
+import type { Compute } from "./Budget.ts"
+import type { BudgetExceeded, UnusableData } from "./Errors.ts"
+import type { Connected, Wire } from "./Wires.ts"
+
+export const dataKinds = [
+  "Text",
+  "Prompts",
+  "Demonstrations",
+  "Preferences",
+  "Completions",
+  "ScoredCompletions"
+] as const satisfies ReadonlyArray<Artifact.Kind>
+export type DataKind = typeof dataKinds[number]
+
+/** A wire that takes rows of any kind. */
+export const rows = <const N extends string>(needs: N) =>
+  ({ kinds: dataKinds, needs, model: false, optional: false }) as const satisfies Wire
+
+/** Rows of the kind that came in on `of`. */
+export const sameAs = (_: unknown, wires: Connected) => ({ kind: wires["of"]?.node.kind ?? "Prompts", family: "" })
+
+/** What sampling, scoring and choosing can end with. */
+export type DataError = UnusableData | BudgetExceeded
+
+/** The type of rows of the kind that came in on `of`. */
+export type SameAs<W extends Connected> = Artifact.Output<
+  W,
+  Artifact.KindOf<W["of"]>,
+  "",
+  Compute,
+  0,
+  DataError
+>

@@ -1,0 +1,61 @@
+/**
+ * Operations and rewards declared outside Keel. An operation is a `Definition` (its `Schema`, its wires, what it makes) and a
+ * `make` like those of `dsl/stages`, whose `Artifact.Output` names it in its last parameter:
+ *
+ *     Artifact.Output<W, "Policy", F, Compute, A, TrainingError, Extension.Stage<"Raft">>
+ *
+ * It is then checked, hashed, printed and written to JSON like Keel's own. What it *means* is given to the interpreter that
+ * makes it (`stages: [raft]`); the type of the pipeline says which ones it needs, and one that is missing is a compile error.
+ */
+import { Schema } from "effect"
+import type { Any, OutsideOf } from "./Artifact.ts"
+import type { Definition } from "./Definition.ts"
+
+/** One use of an operation from outside. Not a case of `Stage`, which is closed. */
+export interface Extension {
+  readonly _tag: "Extension"
+  readonly definition: Definition
+  /** An instance of the definition's schema. */
+  readonly params: { readonly _tag: string }
+}
+
+/** The need for an implementation of the stage `Op`. */
+export type Stage<Op extends string> = `stage ${Op}`
+
+/** The need for an implementation of the reward `Name`. */
+export type Reward<Name extends string> = `reward ${Name}`
+
+/**
+ * A reward from outside, where one of Keel's could stand (`Gold`): a name, and parameters as JSON that its implementation is
+ * given. In `simulate` it is the world's, like every gold reward.
+ */
+export class OwnReward extends Schema.TaggedClass<OwnReward>()("OwnReward", {
+  name: Schema.NonEmptyString,
+  params: Schema.Record(Schema.String, Schema.Json)
+}) {}
+
+export interface NamedReward<Name extends string> extends OwnReward {
+  readonly name: Name
+}
+
+/** The rewards among `R` that come from outside, as needs; none when the compiler does not know its name. */
+export type RewardsOf<R> = R extends { readonly _tag: "OwnReward"; readonly name: infer N extends string }
+  ? string extends N ? never : Reward<N>
+  : never
+
+type Example<X extends string> = X extends `stage ${infer Op}` ? `stages: [${Uncapitalize<Op>}]`
+  : X extends `reward ${infer Name}` ? `rewards: [${Uncapitalize<Name>}]`
+  : never
+
+/**
+ * `unknown` when everything from outside in the pipeline `P` is in `Given`, else a line that says what is missing. A pipeline of
+ * which the compiler knows nothing (`Artifact.Any`) is judged when it is run.
+ */
+export type Implemented<P extends Any, Given extends string> = string extends OutsideOf<P> ? unknown
+  : [Exclude<OutsideOf<P>, Given>] extends [never] ? unknown
+  : `This pipeline has the ${Exclude<
+    OutsideOf<P>,
+    Given
+  >} from outside Keel and nobody says what it means: pass ${Example<
+    Exclude<OutsideOf<P>, Given>
+  >} in the options`

@@ -1,0 +1,57 @@
+/**
+ * Interpreters of your own: a fold over the artefacts of a pipeline, inputs first, with one case for each operation. A case that
+ * is missing is a compile error, for Keel's operations and for those from outside that the pipeline has; so is one too many.
+ *
+ *     const cost = Interpreter.fold(policy, { Sft: (stage, inputs) => …, Ppo: …, … })
+ *
+ * `check`, `simulate` and `run` say what descriptions mean on Keel's terms; a fold is for everything else that can be read off
+ * them: a table of costs, a graph, the method section of a paper (`examples/14-own-interpreter.ts`).
+ */
+import * as Artifact from "./Artifact.ts"
+import * as Pipeline from "./Pipeline.ts"
+import type { Stage } from "./Stage.ts"
+
+/** What a case is given besides the parameters. */
+export interface At<R> {
+  readonly artifact: Artifact.Any
+  /** What the fold made of the artefacts on the wires. */
+  readonly inputs: Readonly<Record<string, R>>
+}
+
+/** One case for each of Keel's operations. */
+export type Cases<R> = {
+  readonly [Op in Stage["_tag"]]: (stage: Extract<Stage, { readonly _tag: Op }>, at: At<R>) => R
+}
+
+type OpsOf<X> = X extends `stage ${infer Op}` ? string extends Op ? never : Op : never
+
+/** One case for each operation from outside among the needs `X`. */
+export type OwnCases<R, X extends string> = { readonly [Op in OpsOf<X>]: (stage: any, at: At<R>) => R }
+
+/** What the cases make of every artefact of a pipeline, each after everything it is made from. */
+export const foldAll = <R, P extends Artifact.Any>(
+  root: P,
+  cases: Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>
+): ReadonlyMap<Artifact.Any, R> => {
+  const results = new Map<string, R>()
+  const all = new Map<Artifact.Any, R>()
+  for (const artifact of Artifact.lineage(root)) {
+    const inputs = Object.fromEntries(
+      Object.entries(artifact.node.wires).map(([wire, of]) => [wire, results.get(of.id)!])
+    )
+    const stage = Pipeline.stageOf(artifact)
+    const own = cases as unknown as Readonly<Record<string, ((stage: any, at: At<R>) => R) | undefined>>
+    const of = own[artifact.node.op]
+    if (of === undefined) throw new Error(`no case for ${artifact.node.op}: add one to the interpreter`)
+    const result = of(stage._tag === "Extension" ? stage.params : stage, { artifact, inputs })
+    results.set(artifact.id, result)
+    all.set(artifact, result)
+  }
+  return all
+}
+
+/** What the cases make of the artefact at the root. Parameters have to be valid: `check` first. */
+export const fold = <R, P extends Artifact.Any>(
+  root: P,
+  cases: Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>
+): R => foldAll(root, cases).get(root)!

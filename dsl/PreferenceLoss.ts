@@ -1,0 +1,176 @@
+/**
+ * A loss on pairs of answers, as data: what the score of an answer is (with a reference or without, summed or averaged over
+ * its tokens), which forms of these scores are added with which weights, and how much cross-entropy on the chosen answer.
+ * The names below are values in this space: two names with the same data are equal.
+ *
+ * With s the score, Δ = s(chosen) − s(rejected), u = βΔ, ε the label smoothing:
+ *
+ *     L = Σ_k weight_k E[form_k] − nll · E log π(chosen), per token of the chosen answers
+ *
+ * Formulas of the forms with their sources and slopes: `src/losses/preferenceForms.ts`; the whole: `src/losses/dpo.ts`.
+ */
+import { Schema } from "effect"
+import { Fraction, NonNegative, or, Positive } from "./Training.ts"
+
+const labelSmoothing = or(Fraction, 0)
+const HalfOpen = Schema.Finite.check(
+  Schema.makeFilter((e: number) => e >= 0 && e < 0.5 || "must be 0 or more and below 1/2")
+)
+const Inside = Schema.Finite.check(
+  Schema.makeFilter((e: number) => e > 0 && e < 1 || "must be between 0 and 1, neither of them")
+)
+
+export const Form = Schema.Union([
+  /** −(1 − ε) log σ(u − γ) − ε log σ(−(u − γ)). */
+  Schema.TaggedStruct("Logistic", { labelSmoothing, margin: or(Schema.Finite, 0) }),
+  /** The logistic loss, unbiased when a share ε of the labels is flipped. */
+  Schema.TaggedStruct("Robust", { labelSmoothing: HalfOpen }),
+  /** max(0, 1 − u). */
+  Schema.TaggedStruct("Hinge", {}),
+  /** (Δ − 1/(2β))². */
+  Schema.TaggedStruct("Square", {}),
+  /** KL of (σ(u), σ(−u)) from (1 − ε, ε). */
+  Schema.TaggedStruct("Exo", { labelSmoothing: Inside }),
+  /** −log σ(u)(1 − m) + e⁻ᵘ m, m = σ(u / τ). */
+  Schema.TaggedStruct("DiscoPop", { tau: Positive }),
+  /** −β log σ(log odds(chosen) − log odds(rejected)); of mean log-probabilities without a reference only. */
+  Schema.TaggedStruct("OddsRatio", {}),
+  Schema.TaggedStruct("Nca", {}),
+  Schema.TaggedStruct("Bco", {}),
+  Schema.TaggedStruct("Sppo", {}),
+  Schema.TaggedStruct("ApoZero", {}),
+  Schema.TaggedStruct("ApoDown", {}),
+  /** The logistic loss of the batch's quantiles instead of its pairs. */
+  Schema.TaggedStruct("Aot", { labelSmoothing, paired: Schema.Boolean })
+])
+export type Form = typeof Form.Type
+
+/** As it stands in a description. */
+export class PreferenceLoss extends Schema.Class<PreferenceLoss>("PreferenceLoss")({
+  /** Inverse temperature of the scores; of ORPO the weight λ of its term (TRL `beta`). Not comparable between `per`s. */
+  beta: Positive,
+  /** Whether a score is log π/π_ref, or log π alone: then the stage has no reference. */
+  reference: Schema.Boolean,
+  per: Schema.Literals(["sequence", "token"]),
+  terms: Schema.Array(Schema.Struct({ weight: NonNegative, form: Form })),
+  /** Weight of −log π(chosen), nats per token (TRL's `sft` term; Llama 3.1: 0.2). */
+  nll: NonNegative
+}) {}
+
+/** A loss of which the compiler knows whether it has a reference. */
+export interface Loss<out R extends boolean> extends PreferenceLoss {
+  readonly reference: R
+}
+
+/** What is wrong with a combination that its parts do not show. */
+export const mistakes = ({ nll, per, reference, terms }: PreferenceLoss): ReadonlyArray<string> => [
+  ...(terms.length > 0 || nll > 0 ? [] : ["loss has neither terms nor nll: nothing would be learnt"]),
+  ...(terms.some(({ form }) => form._tag === "OddsRatio") && (reference || per === "sequence")
+    ? ['loss.OddsRatio is of mean log-probabilities: it needs reference false and per "token"']
+    : [])
+]
+
+type FormOf<Tag extends Form["_tag"]> = Omit<Extract<Form, { readonly _tag: Tag }>, "_tag">
+
+interface Options {
+  readonly beta?: number
+  readonly nll?: number
+}
+
+const loss = <R extends boolean>(
+  reference: R,
+  per: "sequence" | "token",
+  beta: number,
+  nll: number,
+  terms: PreferenceLoss["terms"]
+): Loss<R> => new PreferenceLoss({ beta, reference, per, terms, nll }, { disableChecks: true }) as Loss<R>
+
+const one = <Tag extends Form["_tag"]>(_tag: Tag, fields: FormOf<Tag>): PreferenceLoss["terms"] => [
+  { weight: 1, form: { _tag, ...fields } as unknown as Form }
+]
+
+/** A loss of one form of log π/π_ref of whole answers. β 0.1 is TRL's default; none of these papers agrees on one. */
+const referenced =
+  <Tag extends Form["_tag"]>(tag: Tag, fields: FormOf<Tag>) => ({ beta = 0.1, nll = 0 }: Options = {}): Loss<true> =>
+    loss(true, "sequence", beta, nll, one(tag, fields))
+
+/** Rafailov et al. 2023 (arXiv 2305.18290) eq. 7. TRL `sigmoid`. */
+export const dpo = referenced("Logistic", { labelSmoothing: 0, margin: 0 })
+
+/** DPO of per-token means: Tülu 3 (arXiv 2411.15124) §5.2.1, β 5. TRL `sigmoid_norm`. */
+export const dpoNorm = ({ beta = 5, nll = 0 }: Options = {}): Loss<true> =>
+  loss(true, "token", beta, nll, one("Logistic", { labelSmoothing: 0, margin: 0 }))
+
+/** DPO with a share ε of wrong labels, conservatively: Mitchell 2023. TRL has it no longer. */
+export const cDpo = ({ labelSmoothing, ...options }: Options & { readonly labelSmoothing: number }): Loss<true> =>
+  referenced("Logistic", { labelSmoothing, margin: 0 })(options)
+
+/** DPO with a share ε of wrong labels, without bias: Chowdhury et al. 2024 (arXiv 2403.00409). TRL `robust`. */
+export const robustDpo = ({ labelSmoothing, ...options }: Options & { readonly labelSmoothing: number }): Loss<true> =>
+  referenced("Robust", { labelSmoothing })(options)
+
+/** DPO and cross-entropy on the chosen answer: Pang et al. 2024 (arXiv 2404.19733); nll 0.2 in Llama 3.1. TRL `sigmoid` + `sft`. */
+export const dpoNll = ({ nll = 1, ...options }: Options = {}): Loss<true> => dpo({ ...options, nll })
+
+/**
+ * Azar et al. 2023 (arXiv 2310.12036) eq. 17. Averaged over tokens as in TRL `ipo` (with the authors' consent, it says there);
+ * `per: "sequence"` is the formula as printed.
+ */
+export const ipo = (
+  { beta = 0.1, nll = 0, per = "token" }: Options & { readonly per?: "sequence" | "token" } = {}
+): Loss<true> => loss(true, per, beta, nll, one("Square", {}))
+
+/** SLiC's hinge on log-ratios: Liu et al. 2023 (arXiv 2309.06657). TRL `hinge`. */
+export const hinge = referenced("Hinge", {})
+
+/** Ji et al. 2024 (arXiv 2402.00856) eq. 16, ε 1e-3. TRL `exo_pair`. */
+export const exo = ({ labelSmoothing = 1e-3, ...options }: Options & { readonly labelSmoothing?: number } = {}) =>
+  referenced("Exo", { labelSmoothing })(options)
+
+/** Chen et al. 2024 (arXiv 2402.05369). TRL `nca_pair`. */
+export const nca = referenced("Nca", {})
+
+/** Jung et al. 2024 (arXiv 2404.04656). TRL `bco_pair`. */
+export const bco = referenced("Bco", {})
+
+/** Wu et al. 2024 (arXiv 2405.00675) eq. 4.7 with certain labels. TRL `sppo_hard`. */
+export const sppo = referenced("Sppo", {})
+
+/** D'Oosterlinck et al. 2024 (arXiv 2408.06266) eq. 7: the chosen answers are better than the model's own. TRL `apo_zero`. */
+export const apoZero = referenced("ApoZero", {})
+
+/** Eq. 8 there: they are worse. TRL `apo_down`. */
+export const apoDown = referenced("ApoDown", {})
+
+/** Lu et al. 2024 (arXiv 2406.08414) eq. 5, τ 0.05. TRL `discopop`. */
+export const discoPop = ({ tau = 0.05, ...options }: Options & { readonly tau?: number } = {}): Loss<true> =>
+  referenced("DiscoPop", { tau })(options)
+
+/** Melnyk et al. 2024 (arXiv 2406.05882). TRL `aot` (paired) and `aot_unpaired`. */
+export const aot = (
+  { labelSmoothing = 0, paired = true, ...options }: Options & {
+    readonly labelSmoothing?: number
+    readonly paired?: boolean
+  } = {}
+): Loss<true> => referenced("Aot", { labelSmoothing, paired })(options)
+
+/** Wang et al. 2024 (arXiv 2411.10442): 0.8 DPO + 0.2 BCO + 1 cross-entropy. TRL's list of losses with weights. */
+export const mpo = ({ beta = 0.1, nll = 1 }: Options = {}): Loss<true> =>
+  loss(true, "sequence", beta, nll, [
+    { weight: 0.8, form: { _tag: "Logistic", labelSmoothing: 0, margin: 0 } },
+    { weight: 0.2, form: { _tag: "Bco" } }
+  ])
+
+/** Meng et al. 2024 (arXiv 2405.14734) eq. 6: mean log-probabilities, no reference, a margin γ. TRL's CPOTrainer `simpo`. */
+export const simPo = (
+  { beta = 2, gamma = 0.5, nll = 0 }: Options & { readonly gamma?: number } = {}
+): Loss<false> => loss(false, "token", beta, nll, one("Logistic", { labelSmoothing: 0, margin: gamma }))
+
+/** Xu et al. 2024 (arXiv 2401.08417) eq. 5: DPO with a uniform reference, and cross-entropy. TRL's CPOTrainer `sigmoid`. */
+export const cpo = ({ beta = 0.1, nll = 1 }: Options = {}): Loss<false> =>
+  loss(false, "sequence", beta, nll, one("Logistic", { labelSmoothing: 0, margin: 0 }))
+
+/** Hong et al. 2024 (arXiv 2403.07691) eq. 6 and 7: cross-entropy and λ times the log odds ratio. TRL's ORPOTrainer `beta`. */
+export const orpo = (
+  { lambda = 0.1, nll = 1 }: { readonly lambda?: number; readonly nll?: number } = {}
+): Loss<false> => loss(false, "token", lambda, nll, one("OddsRatio", {}))

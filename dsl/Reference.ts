@@ -1,0 +1,48 @@
+/**
+ * The policy that a KL penalty is measured against: the one on the wire `reference`, which may move from there. To start from
+ * the stage's own start, connect the same artefact twice: which policy it is is never implied.
+ *
+ * With β = 0 there is no penalty and no reference: the wire is connected if and only if β > 0.
+ */
+import { Schema } from "effect"
+import type { Wire, Wires } from "./Wires.ts"
+import { Count, Fraction } from "./Training.ts"
+
+/** Stays what it is. */
+export class Frozen extends Schema.TaggedClass<Frozen>()("Frozen", {}) {}
+
+/**
+ * Becomes the policy after every `steps` steps (DeepSeek-R1, arXiv 2501.12948: 400). The penalty then bounds movement since the
+ * last reset only: k resets are a hidden lowering of β to β/k. KL from the initial model is measured as ever.
+ */
+export class ResetEvery extends Schema.TaggedClass<ResetEvery>()("ResetEvery", { steps: Count }) {}
+
+/** ref ← (1 − rate)·ref + rate·policy, in the weights, after every `every` steps (WARP: rate 0.01 every step; TR-DPO: 0.6). */
+export class MovingAverage
+  extends Schema.TaggedClass<MovingAverage>()("MovingAverage", { rate: Fraction, every: Count })
+{}
+
+export const ReferencePolicy = Schema.Union([Frozen, ResetEvery, MovingAverage]).pipe(Schema.toTaggedUnion("_tag"))
+export type ReferencePolicy = typeof ReferencePolicy.Type
+
+/** What the wire takes when there is no penalty: nothing. */
+type Unused = Wire & {
+  readonly kinds: readonly []
+  readonly optional: true
+  readonly needs: "no policy with beta 0 (leave it out)"
+}
+
+/** The wires `S` of a stage whose reference is required for β = `B` unless that is the literal 0, and refused then. */
+export type Referenced<S extends Wires, B extends number> = {
+  readonly [K in keyof S]: K extends "reference" ?
+    [B] extends [0] ? Unused : Omit<S[K], "optional"> & { readonly optional: false }
+    : S[K]
+}
+
+/** The same at run time: one sentence for a wire that is missing or of no use. */
+export const referenceMistakes = (op: string, wire: Wire, beta: number, connected: boolean): ReadonlyArray<string> =>
+  beta > 0 && !connected
+    ? [`${op}.reference is missing: connect ${wire.needs}`]
+    : beta === 0 && connected
+    ? [`beta is 0, so ${op}.reference has no use: leave it out, or raise beta`]
+    : []

@@ -1,0 +1,15 @@
+/**
+ * Who says how good a completion is: a judge (a gold checker, as the labeler of `Compare` is), a reward model, or any other case of
+ * this union. What they say is a number, larger is better; units are theirs. Done by `src/rewards/scorer.ts`.
+ */
+import { Schema } from "effect"
+import { Gold } from "./Gold.ts"
+
+/** The gold reward, without the labeler's tastes and mistakes. */
+export class JudgeScorer extends Schema.TaggedClass<JudgeScorer>()("JudgeScorer", { gold: Gold }) {}
+
+/** The reward model on the wire `reward`: the value after the last token. */
+export class RewardScorer extends Schema.TaggedClass<RewardScorer>()("RewardScorer", {}) {}
+
+export const Scorer = Schema.Union([JudgeScorer, RewardScorer]).pipe(Schema.toTaggedUnion("_tag"))
+export type Scorer = typeof Scorer.Type

@@ -1,0 +1,76 @@
+/**
+ * Rejection sampling (book, chapter 9; Llama 2 §3.2.3): several completions of each prompt, scored by a reward model, the best of them as
+ * demonstrations. Expert iteration is rounds of it, each followed by SFT on what was selected.
+ */
+import type * as Artifact from "../Artifact.ts"
+import type { Compute, Dimension } from "../Budget.ts"
+import type { DataError } from "../Data.ts"
+import type { TrainingError } from "../Errors.ts"
+import * as Pipeline from "../Pipeline.ts"
+import * as Sample from "../stages/Sample.ts"
+import * as Score from "../stages/Score.ts"
+import * as Select from "../stages/Select.ts"
+import * as Sft from "../stages/Sft.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model } from "../Wires.ts"
+
+const wires = {
+  policy: model(["BaseModel", "Policy"], "the policy that writes, e.g. the output of Sft.make(…)"),
+  prompts: data("Prompts", "instructions, e.g. Source.prompts(…)"),
+  reward: model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")
+} as const
+
+export type Options = typeof Sample.Sample["~type.make.in"] & Pick<typeof Select.Select["~type.make.in"], "rule">
+
+type Of<K extends Artifact.Kind, F extends string = ""> = Artifact.Artifact<K, F, string, Dimension, number, unknown>
+
+/** The same of any family and budget, where the compiler has nothing left to find out. */
+interface Any {
+  readonly policy: Of<"BaseModel" | "Policy", string>
+  readonly prompts: Of<"Prompts">
+  readonly reward: Of<"RewardModel", string>
+}
+
+const sampled = ({ policy, prompts, reward }: Any, { rule, ...sampling }: Options) => {
+  const completions = Score.byReward({ completions: Sample.make({ policy, prompts }, sampling), reward })
+  const select = (control: boolean) => Select.make({ completions }, { rule, control, seed: sampling.seed ?? 0 })
+  return { selected: select(false), control: select(true) }
+}
+
+/** The selected completions, and as many at random out of the same ones: the control without which a gain means nothing. */
+export const make: <const W extends Connected>(
+  connected: W & Checked<"RejectionSampling", typeof wires, "policy", W>,
+  options: Options
+) => Readonly<
+  Record<"selected" | "control", Artifact.Output<W, "Demonstrations", "", Compute, 0, DataError>>
+> = sampled as never
+
+const iterated = (
+  { policy, prompts, reward }: Any,
+  { rounds, sampling, sft }: {
+    readonly rounds: number
+    readonly sampling: Options
+    readonly sft: typeof Sft.Sft["~type.make.in"]
+  }
+) =>
+  Pipeline.repeat(
+    policy,
+    rounds,
+    (base) => Sft.make({ base, demonstrations: sampled({ policy: base, prompts, reward }, sampling).selected }, sft)
+  )
+
+/**
+ * Expert iteration (Anthony, Tian and Barber 2017, arXiv 1705.08439): in each round the policy answers the prompts, the best answers are
+ * selected, and it is fine-tuned on them, from where it was. Rounds that restart from base: `Llama2Chat.ts`.
+ */
+export const expertIteration: <const W extends Connected>(
+  connected: W & Checked<"ExpertIteration", typeof wires, "policy", W>,
+  options: Parameters<typeof iterated>[1]
+) => Artifact.Output<
+  W,
+  "Policy",
+  Artifact.FamilyOf<W["policy"]>,
+  Compute,
+  Artifact.AllottedOf<W["policy"]>,
+  TrainingError
+> = iterated as never

@@ -1,0 +1,43 @@
+/**
+ * Best-of-n as an inference-time policy, reported and not trained: sample n completions, answer with the one that scores best.
+ *
+ * Its law is π_n(y) = F(y)ⁿ − F⁻(y)ⁿ, F and F⁻ being the policy's probabilities of a score of at most, and below, that of y, with ties
+ * shared in proportion to the policy; KL(π_n‖π) ≤ log n − (n − 1)/n (Beirami et al. 2024, arXiv 2401.01879) and D∞ ≤ log n.
+ * Both are bounds from the policy that the candidates were drawn from, at its temperature.
+ *
+ * From N candidates of a prompt every n ≤ N is estimated without bias: the expectation over all subsets of n (Nakano et al. 2021, arXiv
+ * 2112.09332, app. I). Done by `src/stages/bestOfN.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import type { DataError } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { Gold } from "../Gold.ts"
+import { Count, or } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data } from "../Wires.ts"
+
+export class BestOfN extends Schema.TaggedClass<BestOfN>()("BestOfN", {
+  gold: Gold,
+  /** The n to report on; none may be more than the completions of a prompt. */
+  sizes: Schema.NonEmptyArray(Count),
+  /** Completions shown side by side. */
+  shown: or(Schema.Natural, 3)
+}) {}
+
+const wires = { completions: data("ScoredCompletions", "scored completions, e.g. Score.byReward(…)") } as const
+
+export const definition = {
+  op: "BestOfN",
+  schema: BestOfN,
+  wires,
+  main: "",
+  makes: () => ({ kind: "Evaluation", family: "" })
+} as const satisfies Definition
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"BestOfN", typeof wires, never, W>,
+  params: typeof BestOfN["~type.make.in"]
+): Artifact.Output<W, "Evaluation", "", Compute, 0, DataError> => build(definition, connected, params) as never

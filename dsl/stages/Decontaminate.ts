@@ -1,0 +1,37 @@
+/**
+ * Removes the rows whose prompt shares `ngram` consecutive words with a prompt of `against` (GPT-3's rule, Brown et al. 2020, app. C, with
+ * 8 to 13 words there); a prompt shorter than that counts when it is the whole of one. Case and punctuation do not matter. Done by
+ * `src/data/decontaminate.ts`.
+ *
+ * The tabular world of `simulate` has a handful of prompts, trained and evaluated on alike: there nothing is removed.
+ */
+import { Schema } from "effect"
+import type { SameAs } from "../Data.ts"
+import { rows, sameAs } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { Count } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+
+export class Decontaminate extends Schema.TaggedClass<Decontaminate>()("Decontaminate", {
+  /** Words in a row that may not be shared. */
+  ngram: Count
+}) {}
+
+const wires = {
+  of: rows("rows to train on, e.g. Source.prompts(…)"),
+  against: rows("what will be evaluated on, e.g. against: held")
+} as const
+
+export const definition = {
+  op: "Decontaminate",
+  schema: Decontaminate,
+  wires,
+  main: "",
+  makes: sameAs
+} as const satisfies Definition
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Decontaminate", typeof wires, never, W>,
+  params: typeof Decontaminate["~type.make.in"]
+): SameAs<W> => build(definition, connected, params) as never

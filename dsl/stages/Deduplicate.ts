@@ -1,0 +1,30 @@
+/**
+ * Each row once: the first of those that are equal in all they say, or of those with the same prompt. Equal up to case and white space.
+ * Done by `src/data/deduplicate.ts`.
+ */
+import { Schema } from "effect"
+import type { SameAs } from "../Data.ts"
+import { rows, sameAs } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { or } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+
+export class Deduplicate extends Schema.TaggedClass<Deduplicate>()("Deduplicate", {
+  by: or(Schema.Literals(["row", "prompt"]), "row")
+}) {}
+
+const wires = { of: rows("rows with duplicates, e.g. Source.prompts(…)") } as const
+
+export const definition = {
+  op: "Deduplicate",
+  schema: Deduplicate,
+  wires,
+  main: "",
+  makes: sameAs
+} as const satisfies Definition
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Deduplicate", typeof wires, never, W>,
+  params: Exclude<typeof Deduplicate["~type.make.in"], void> = {}
+): SameAs<W> => build(definition, connected, params) as never

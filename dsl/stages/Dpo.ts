@@ -1,0 +1,83 @@
+/**
+ * Direct alignment: the policy from preferences, without a reward model and without sampling. For DPO (Rafailov et al. 2023)
+ *
+ *     L = −E log σ(β [log π/π_ref(chosen) − log π/π_ref(rejected)])
+ *
+ * whose optimum under exact Bradley–Terry preferences of a reward r is π_ref exp(r/β) / Z. Which loss it is, is data: see
+ * `dsl/PreferenceLoss.ts` for the names (DPO, IPO, SimPO, ORPO, …).
+ *
+ * `init` (where the weights come from) and `reference` (what log-ratios are taken against) are separate wires. The
+ * reference is there exactly when the loss has one; its log-probabilities are computed once, before training, and cached. No
+ * such loss bounds how far the policy moves, so KL on `held` prompts is measured. Trained by `src/stages/dpo.ts`, loss in
+ * `src/losses/dpo.ts`.
+ */
+import { Schema } from "effect"
+import type { Add } from "../Arithmetic.ts"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { Allotting } from "../KlSpending.ts"
+import { klSpending } from "../KlSpending.ts"
+import type { Loss } from "../PreferenceLoss.ts"
+import { PreferenceLoss } from "../PreferenceLoss.ts"
+import { Count, or, training } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
+
+export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
+  loss: PreferenceLoss,
+  epochs: or(Count, 1),
+  /** Pairs per optimiser step. */
+  batchSize: Count,
+  ...klSpending,
+  ...training
+}) {}
+
+const reference = model(
+  ["BaseModel", "Policy"],
+  "the policy that log-ratios are taken against, e.g. reference: sft"
+)
+
+/** What a loss without a reference says to one: nothing fits. */
+const none = optional(model([], "no reference, because its loss has none: leave that wire out"))
+
+const wires = {
+  init: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Sft.make(…)"),
+  reference,
+  preferences: data("Preferences", "pairs of answers, e.g. Compare.make(…) or Source.preferences(…)"),
+  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
+} as const
+
+/** The wires that go with a loss. */
+type WiresOf<R extends boolean> = Omit<typeof wires, "reference"> & {
+  readonly reference: [R] extends [true] ? typeof reference : [R] extends [false] ? typeof none
+  : ReturnType<typeof optional<typeof reference>>
+}
+
+export const definition = {
+  op: "Dpo",
+  schema: Dpo,
+  wires,
+  wiresOf: (_: unknown, params: Readonly<Record<string, any>>) =>
+    params["loss"]?.reference === false ?
+      { ...wires, reference: none } :
+      wires,
+  main: "init",
+  parent: "init",
+  spendsKl: true,
+  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
+} as const satisfies Definition
+
+export const make = <const W extends Connected, R extends boolean, const N extends number>(
+  connected: W & Checked<"Dpo", WiresOf<R>, "init", W>,
+  params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N> & { readonly loss: Loss<R> }
+): Artifact.Output<
+  W,
+  "Policy",
+  Artifact.FamilyOf<W["init"]>,
+  Compute | "kl",
+  Add<Artifact.AllottedOf<W["init"]>, N>,
+  TrainingError | KlBudgetExceeded
+> => build(definition, connected, params) as never

@@ -1,0 +1,47 @@
+/**
+ * Keeps the rows that pass every criterion given. Lengths are in words of what is written (the answer, both answers of a pair; the
+ * instruction of a prompt). A verdict is the score of a verifier: `minScore: 1` keeps what was found right. Done by
+ * `src/data/filter.ts`.
+ */
+import { Schema } from "effect"
+import type { SameAs } from "../Data.ts"
+import { rows, sameAs } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { Count } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+
+export class Filter extends Schema.TaggedClass<Filter>()("Filter", {
+  minWords: Schema.optionalKey(Count),
+  maxWords: Schema.optionalKey(Count),
+  /** Of scored completions alone. */
+  minScore: Schema.optionalKey(Schema.Finite),
+  /** Only answers that ended by themselves, not at a length limit. */
+  ended: Schema.optionalKey(Schema.Literal(true))
+}) {}
+
+const wires = { of: rows("rows to filter, e.g. Source.demonstrations(…)") } as const
+
+export const definition = {
+  op: "Filter",
+  schema: Filter,
+  wires,
+  main: "",
+  mistakes: (params: Readonly<Record<string, any>>, { of }: Connected) => [
+    ...(Object.keys(params).some((name) => name in Filter.fields && name !== "_tag")
+      ? []
+      : ["it has no criterion and would keep everything: give minWords, maxWords, minScore or ended"]),
+    ...(params["minScore"] !== undefined && of !== undefined && of.node.kind !== "ScoredCompletions"
+      ? [`minScore needs scored completions, not ${of.node.kind}: score them first, e.g. with Score.byReward(…)`]
+      : []),
+    ...(params["minWords"] > params["maxWords"]
+      ? [`minWords ${params["minWords"]} is more than maxWords ${params["maxWords"]}`]
+      : [])
+  ],
+  makes: sameAs
+} as const satisfies Definition
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Filter", typeof wires, never, W>,
+  params: Exclude<typeof Filter["~type.make.in"], void>
+): SameAs<W> => build(definition, connected, params) as never

@@ -1,0 +1,120 @@
+/**
+ * Policy gradients without a value model: G completions of each prompt are compared with one another. GRPO and all its kin, REINFORCE,
+ * RLOO, Dr. GRPO, DAPO, GSPO, CISPO, SAPO, MaxRL, CoPG, are this stage with other data: `...PolicyGradient.rloo`.
+ *
+ * Each step: sample `groupSize` completions of `batchSize` prompts, score them (reward model, verifiers, or both), turn scores into
+ * advantages (`Advantage.ts`), and make `numIterations` passes of updates with a loss out of `PolicyLoss.ts`. Left to itself
+ * it is GRPO (`PolicyGradient.grpo`; Shao et al. 2024, arXiv 2402.03300, eq. 3 and 4):
+ *
+ *     J = E[(1/G) Σ_i (1/|o_i|) Σ_t min(ρA, clip(ρ, 1 − ε, 1 + ε)A) − β k3]        A_i = (r_i − mean r)/(std r + 10⁻⁴)
+ *
+ * The reference is connected if and only if β > 0. Mini-batches are of whole groups.
+ * Trained by `src/stages/grpo.ts`; losses in `src/losses/{policyGradient,clip,aggregation,advantages}.ts`.
+ */
+import { Schema } from "effect"
+import { GroupAdvantage } from "../Advantage.ts"
+import type { Add } from "../Arithmetic.ts"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { Allotting } from "../KlSpending.ts"
+import { klSpending } from "../KlSpending.ts"
+import * as PolicyGradient from "../PolicyGradient.ts"
+import { lossMistakes, PolicyLoss } from "../PolicyLoss.ts"
+import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
+import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
+import { Verifier } from "../Verifier.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
+
+const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
+
+export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
+  /** Coefficient of the KL penalty (TRL `beta`). 0 optimises the reward alone, with no reference; KL is still measured. */
+  beta: NonNegative,
+  /** Steps: sample, score, update. */
+  steps: Count,
+  /** Prompts per step; `batchSize · groupSize` completions. */
+  batchSize: Count,
+  /** G, completions of each prompt (TRL `num_generations`). */
+  groupSize: Count,
+  /** Optimiser steps per pass over a step's completions. */
+  numMiniBatches: or(Count, 1),
+  /** Passes (TRL `num_iterations`, μ). */
+  numIterations: or(Count, 1),
+  advantage: or(GroupAdvantage, PolicyGradient.grpo.advantage),
+  loss: or(PolicyLoss, PolicyGradient.grpo.loss),
+  /** Whether and how the reference moves. */
+  referencePolicy: or(ReferencePolicy, new Frozen()),
+  /** Verifiable rewards, added to the reward model's score when there is one. */
+  verifiers: or(Schema.Array(Verifier), []),
+  /** Sampling temperature; log-probabilities are always those of temperature 1. */
+  temperature: or(Positive, 1),
+  /** Subtracted from the score of a completion that does not end by itself. */
+  missingEosPenalty: or(NonNegative, 0),
+  /**
+   * DAPO's dynamic sampling: groups of equal scores teach nothing, so they are dropped and other prompts are sampled, until there are
+   * `batchSize` groups or `maxBatches` batches have been sampled. A step that is left with none makes no update.
+   */
+  dynamicSampling: Schema.optionalKey(Schema.Struct({ maxBatches: Count })),
+  /** DAPO's soft overlong punishment over the last `share` of `maxNewTokens` (eq. 13), added to the score. */
+  overlong: Schema.optionalKey(Schema.Struct({ share: Share })),
+  ...klSpending,
+  ...training
+}) {}
+
+const wires = {
+  init: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Sft.make(…)"),
+  reference: optional(
+    model(["BaseModel", "Policy"], "the policy that the KL penalty is measured against, e.g. reference: sft")
+  ),
+  reward: optional(model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")),
+  prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
+  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
+} as const
+
+export const definition = {
+  op: "Grpo",
+  schema: Grpo,
+  wires,
+  main: "init",
+  parent: "init",
+  spendsKl: true,
+  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" }),
+  mistakes: ({ beta, verifiers }: Readonly<Record<string, any>>, { reference, reward }: Connected) => [
+    ...referenceMistakes("Grpo", wires.reference, beta as number, reference !== undefined),
+    ...(reward === undefined && (verifiers as ReadonlyArray<unknown>).length === 0
+      ? ["it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"]
+      : [])
+  ]
+} as const satisfies Definition
+
+/** What is wrong with its parameters by themselves. */
+export const mistakes = (stage: Grpo): ReadonlyArray<string> => {
+  const { advantage, batchSize, groupSize, loss, numMiniBatches, steps, warmupSteps } = stage
+  return [
+    ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
+    ...(batchSize % numMiniBatches === 0 ? [] : [
+      `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
+    ]),
+    ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
+    ...(groupSize > 1 || advantage._tag === "MonteCarlo"
+      ? []
+      : [`groupSize 1 leaves ${advantage._tag} nothing to compare: raise it, or take MonteCarlo`]),
+    ...lossMistakes(loss)
+  ]
+}
+
+export const make = <const W extends Connected, const N extends number, const B extends number>(
+  connected: W & Checked<"Grpo", Referenced<typeof wires, B>, "init", W>,
+  params: Omit<Allotting<typeof Grpo["~type.make.in"], N>, "beta"> & { readonly beta: B }
+): Artifact.Output<
+  W,
+  "Policy",
+  Artifact.FamilyOf<W["init"]>,
+  Compute | "kl",
+  Add<Artifact.AllottedOf<W["init"]>, N>,
+  TrainingError | KlBudgetExceeded
+> => build(definition, connected, params) as never

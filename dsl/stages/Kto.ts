@@ -1,0 +1,74 @@
+/**
+ * Direct alignment from answers that are labelled one by one, good or bad: Kahneman–Tversky optimisation (Ethayarajh et al.
+ * 2024, arXiv 2402.01306, eq. 7 and 8). With h = log π/π_ref of an answer and z₀ a detached estimate of KL(π‖π_ref)
+ *
+ *     L = E[w_d (1 − σ(β(h − z₀)))] over desirable answers, E[w_u (1 − σ(β(z₀ − h)))] over undesirable ones
+ *
+ * z₀ comes from the answers of the same batch under the prompts of others (§4.1). `apo-zero` is z₀ = 0 (D'Oosterlinck et al.
+ * 2024, arXiv 2408.06266, eq. 7). Pairs are taken too: their chosen answers are desirable, the rejected ones are not.
+ *
+ * The reference's log-probabilities are computed once, before training, and cached. Trained by `src/stages/kto.ts`, loss in
+ * `src/losses/kto.ts`.
+ */
+import { Schema } from "effect"
+import type { Add } from "../Arithmetic.ts"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { Allotting } from "../KlSpending.ts"
+import { klSpending } from "../KlSpending.ts"
+import { Count, NonNegative, or, Positive, training } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model } from "../Wires.ts"
+
+export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
+  loss: or(Schema.Literals(["kto", "apo-zero"]), "kto"),
+  beta: or(Positive, 0.1),
+  /** w_d and w_u. Eq. 8 of the paper keeps w_d·desirable : w_u·undesirable between 1:1 and 4:3. */
+  desirableWeight: or(NonNegative, 1),
+  undesirableWeight: or(NonNegative, 1),
+  epochs: or(Count, 1),
+  /** Answers per optimiser step; z₀ is estimated from as many. */
+  batchSize: Count,
+  ...klSpending,
+  ...training
+}) {}
+
+const wires = {
+  init: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Sft.make(…)"),
+  reference: model(
+    ["BaseModel", "Policy"],
+    "the policy that log-ratios are taken against, e.g. reference: sft"
+  ),
+  preferences: {
+    kinds: ["UnpairedPreferences", "Preferences"],
+    model: false,
+    optional: false,
+    needs: "labelled answers, e.g. Source.unpairedPreferences(…) or pairs"
+  },
+  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
+} as const
+
+export const definition = {
+  op: "Kto",
+  schema: Kto,
+  wires,
+  main: "init",
+  parent: "init",
+  spendsKl: true,
+  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
+} as const satisfies Definition
+
+export const make = <const W extends Connected, const N extends number>(
+  connected: W & Checked<"Kto", typeof wires, "init", W>,
+  params: Allotting<typeof Kto["~type.make.in"], N>
+): Artifact.Output<
+  W,
+  "Policy",
+  Artifact.FamilyOf<W["init"]>,
+  Compute | "kl",
+  Add<Artifact.AllottedOf<W["init"]>, N>,
+  TrainingError | KlBudgetExceeded
+> => build(definition, connected, params) as never

@@ -1,0 +1,96 @@
+/**
+ * A mixture of rows of one kind: everything (`whole`), so many of each part (`counts`), or so many in all by weight (`weights`). Drawn
+ * without replacement from a fresh shuffle; a part that is asked for more rows than it has is passed over again. Done by
+ * `src/data/mix.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import type { DataError, DataKind } from "../Data.ts"
+import { rows } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { Count, or, Positive, Seed } from "../Training.ts"
+import type { Connected } from "../Wires.ts"
+
+export class Whole extends Schema.TaggedClass<Whole>()("Whole", {}) {}
+export class Counts extends Schema.TaggedClass<Counts>()("Counts", { counts: Schema.Record(Schema.String, Count) }) {}
+export class Weights extends Schema.TaggedClass<Weights>()("Weights", {
+  /** Relative: 3 and 1 are three quarters and one quarter. */
+  weights: Schema.Record(Schema.String, Positive),
+  /** Rows in all. Parts get their share of it, rounded by largest remainder. */
+  count: Count
+}) {}
+
+export const Take = Schema.Union([Whole, Counts, Weights]).pipe(Schema.toTaggedUnion("_tag"))
+export type Take = typeof Take.Type
+
+export class Mix extends Schema.TaggedClass<Mix>()("Mix", { take: or(Take, new Whole()), seed: Seed }) {}
+
+const part = rows("rows to mix, e.g. Source.demonstrations(…)")
+
+/** What is connected, by the names that the user gave. */
+export const partsOf = (connected: Connected): Connected =>
+  Object.fromEntries(
+    Object.entries(connected).flatMap(([wire, of]) =>
+      wire.startsWith("parts.") ? [[wire.slice("parts.".length), of]] : []
+    )
+  )
+
+export const definition = {
+  op: "Mix",
+  schema: Mix,
+  wires: {},
+  main: "",
+  wiresOf: (connected: Connected) =>
+    Object.fromEntries(Object.keys(connected).filter((name) => name.startsWith("parts.")).map((name) => [name, part])),
+  mistakes: ({ take }: Readonly<Record<string, any>>, connected: Connected) => {
+    const parts = partsOf(connected)
+    const [names, kinds] = [Object.keys(parts), new Set(Object.values(parts).map(({ node }) => node.kind))]
+    const shares: Readonly<Record<string, number>> = take.counts ?? take.weights ?? parts
+    return [
+      ...(names.length === 0 ? ["it has nothing to mix"] : []),
+      ...(kinds.size > 1 ? [`its parts are of different kinds: ${[...kinds].sort().join(", ")}`] : []),
+      ...names.filter((name) => !Object.hasOwn(shares, name)).map((name) => `no share is given for its part ${name}`),
+      ...Object.keys(shares).filter((name) => !Object.hasOwn(parts, name)).map((name) =>
+        `it has no part ${name}; its parts are ${names.join(", ")}`
+      )
+    ]
+  },
+  makes: (_: unknown, wires: Connected) => ({ kind: Object.values(wires)[0]?.node.kind ?? "Prompts", family: "" })
+} as const satisfies Definition
+
+type IsUnion<A, B = A> = [A] extends [never] ? false : A extends unknown ? ([B] extends [A] ? false : true) : never
+
+type Mixable<M extends Connected> = IsUnion<Artifact.KindOf<M[keyof M]>> extends true
+  ? `Mix.parts must be of one kind, not ${Artifact.KindOf<M[keyof M]>}`
+  : {
+    readonly [K in keyof M]: Artifact.KindOf<M[K]> extends DataKind ? unknown
+      : `Mix.parts.${K & string} needs ${typeof part["needs"]}, not a ${Artifact.KindOf<M[K]>}`
+  }
+
+type Shares<M, N> = { readonly [K in keyof M]: N }
+
+/** All rows of all parts, or the shares that `take` says. */
+export const make = <const M extends Connected>(
+  parts: M & Mixable<M>,
+  params: {
+    readonly take?:
+      | Whole
+      | { readonly counts: Shares<NoInfer<M>, number> }
+      | { readonly weights: Shares<NoInfer<M>, number>; readonly count: number }
+    readonly seed?: number
+  } = {}
+): Artifact.Output<M, Artifact.KindOf<M[keyof M]>, "", Compute, 0, DataError> => {
+  const { take = new Whole(), ...rest } = params
+  const tagged = "weights" in take
+    ? { _tag: "Weights", ...take }
+    : "counts" in take
+    ? { _tag: "Counts", ...take }
+    : take
+  return build(
+    definition,
+    Object.fromEntries(Object.entries(parts).map(([name, of]) => [`parts.${name}`, of])),
+    { ...rest, take: tagged }
+  ) as never
+}

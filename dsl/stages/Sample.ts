@@ -1,0 +1,50 @@
+/**
+ * Completions of a policy: `completionsPerPrompt` for each prompt, drawn independently. They are an artefact of their own, so whatever
+ * chooses among them (`Score`, `Select`, `Pair`, `BestOfN`, a random control) finds the same candidates under the same id and samples
+ * nothing again. Candidate k of prompt i has a seed of its own: which are drawn together changes nothing. Done by
+ * `src/stages/sample.ts`, which goes on part-way after a stop.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import type { DataError } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { Count, Fraction, NonNegative, or, Seed } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model } from "../Wires.ts"
+
+export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
+  completionsPerPrompt: Count,
+  /** 0 is greedy. The law of the candidates is the policy's at this temperature, not at 1. */
+  temperature: or(NonNegative, 1),
+  /** Keep the k most likely tokens; 0 for all. */
+  topK: or(Schema.Natural, 0),
+  /** Keep the smallest set of tokens with at least this probability; 1 for all. */
+  topP: or(Fraction.pipe(Schema.check(Schema.isGreaterThan(0, { message: "must be above 0" }))), 1),
+  /** Longest completion, tokens. */
+  maxNewTokens: Count,
+  /** Prompts answered at a time: bounds the memory of a call. */
+  batchSize: or(Count, 64),
+  /** Batches between checkpoints: what a crash may lose. */
+  checkpointEvery: or(Count, 10),
+  seed: Seed
+}) {}
+
+const wires = {
+  policy: model(["BaseModel", "Policy"], "the policy that writes, e.g. the output of Sft.make(…)"),
+  prompts: data("Prompts", "instructions, e.g. Source.prompts(…)")
+} as const
+
+export const definition = {
+  op: "Sample",
+  schema: Sample,
+  wires,
+  main: "policy",
+  makes: () => ({ kind: "Completions", family: "" })
+} as const satisfies Definition
+
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Sample", typeof wires, "policy", W>,
+  params: typeof Sample["~type.make.in"]
+): Artifact.Output<W, "Completions", "", Compute, 0, DataError> => build(definition, connected, params) as never

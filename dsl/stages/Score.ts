@@ -1,0 +1,56 @@
+/**
+ * Scores completions: by a judge, a reward model, or another `Scorer`. The completions are the artefact that they were; several scorers
+ * can look at the same ones. Done by `src/stages/score.ts`.
+ */
+import { Schema } from "effect"
+import type * as Artifact from "../Artifact.ts"
+import type { Compute } from "../Budget.ts"
+import type { DataError } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import type { Gold } from "../Gold.ts"
+import { JudgeScorer, RewardScorer, Scorer } from "../Scorer.ts"
+import { Count, or } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
+
+export class Score extends Schema.TaggedClass<Score>()("Score", {
+  scorer: Scorer,
+  /** Completions scored at a time: bounds the memory of a call. */
+  batchSize: or(Count, 256)
+}) {}
+
+const completions = data("Completions", "completions, e.g. Sample.make(…)")
+const reward = model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")
+const judged = { completions } as const
+const rewarded = { completions, reward } as const
+const wires = { completions, reward: optional(reward) } as const
+
+export const definition = {
+  op: "Score",
+  schema: Score,
+  wires,
+  main: "reward",
+  mistakes: ({ scorer }: Readonly<Record<string, any>>, { reward: connected }: Connected) =>
+    scorer._tag === "RewardScorer" && connected === undefined
+      ? [`Score.reward is missing: connect ${reward.needs}`]
+      : scorer._tag !== "RewardScorer" && connected !== undefined
+      ? [`Score.reward is connected, but its scorer is ${scorer._tag}: leave the reward model out or score by it`]
+      : [],
+  makes: () => ({ kind: "ScoredCompletions", family: "" })
+} as const satisfies Definition
+
+type Options = Omit<typeof Score["~type.make.in"], "scorer">
+type Scored<W extends Connected> = Artifact.Output<W, "ScoredCompletions", "", Compute, 0, DataError>
+
+/** By the reward model on the wire `reward`. */
+export const byReward = <const W extends Connected>(
+  connected: W & Checked<"Score", typeof rewarded, "reward", W>,
+  options: Options = {}
+): Scored<W> => build(definition, connected, { ...options, scorer: new RewardScorer() }) as never
+
+/** By a judge that sees the gold reward. */
+export const byJudge = <const W extends Connected>(
+  connected: W & Checked<"Score", typeof judged, never, W>,
+  { gold, ...options }: Options & { readonly gold: Gold }
+): Scored<W> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) }) as never

@@ -1,0 +1,37 @@
+/**
+ * Two parts that share no prompt. On which side a row stands depends on its prompt and the seed alone: duplicates stay together, and more
+ * rows leave the earlier ones where they are. Done by `src/data/split.ts`.
+ *
+ * The tabular world of `simulate` has a handful of prompts and none to hold out: there both parts are everything.
+ */
+import { Schema } from "effect"
+import type { SameAs } from "../Data.ts"
+import { rows, sameAs } from "../Data.ts"
+import { build } from "../Definition.ts"
+import type { Definition } from "../Definition.ts"
+import { Fraction, or, Seed } from "../Training.ts"
+import type { Checked, Connected } from "../Wires.ts"
+
+export class Split extends Schema.TaggedClass<Split>()("Split", {
+  /** Expected share of the prompts in the part `first`. */
+  fraction: Fraction,
+  part: or(Schema.Literals(["first", "rest"]), "first"),
+  seed: Seed
+}) {}
+
+const wires = { of: rows("rows to split, e.g. Source.prompts(…)") } as const
+
+export const definition = {
+  op: "Split",
+  schema: Split,
+  wires,
+  main: "",
+  makes: sameAs
+} as const satisfies Definition
+
+/** `[first, rest]`: disjoint, and together everything. */
+export const make = <const W extends Connected>(
+  connected: W & Checked<"Split", typeof wires, never, W>,
+  params: Omit<typeof Split["~type.make.in"], "part">
+): readonly [first: SameAs<W>, rest: SameAs<W>] =>
+  (["first", "rest"] as const).map((part) => build(definition, connected, { ...params, part })) as never

@@ -1,0 +1,51 @@
+/**
+ * Rounds: Llama 2 Chat's shape on a tiny model. In each round the base model is fine-tuned again, on the best answers of all policies so
+ * far, and a reward model is trained on all comparisons so far; PPO ends it. A gate holds the result against the SFT model.
+ *
+ *     npx keel run examples/10-rounds.ts
+ */
+import { Evaluate, Gate, Gold, Kl, Llama2Chat, Pipeline, Pretrain, Source } from "../dsl/index.ts"
+
+const gold = Gold.tales
+const maxNewTokens = 56
+const prompts = Source.prompts(Source.tales({ split: "train", count: 2000 }))
+const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
+const demonstrations = Source.demonstrations(Source.tales({ count: 3000 }))
+
+const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
+  family: "tales",
+  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
+  steps: 2000,
+  batchSize: 16,
+  learningRate: 2e-2,
+  schedule: "cosine",
+  warmupSteps: 30,
+  checkpointEvery: 300
+})
+
+/** The paper's numbers but for rates, batches and the temperature, which are those of a model of 0.1 M parameters. */
+const chat = Llama2Chat.llama2Chat({ base, demonstrations, prompts, held }, {
+  gold,
+  rounds: 2,
+  completionsPerPrompt: 8,
+  temperature: 0.8,
+  maxNewTokens,
+  steps: 20,
+  kl: Kl.mnatsPerSequence(6_000),
+  sft: { learningRate: 3e-3, batchSize: 32 },
+  rewardModeling: { learningRate: 6e-3, batchSize: 32, epochs: 2, warmupSteps: 20, maxGradNorm: 0.3 },
+  ppo: { learningRate: 1e-3, batchSize: 64, beta: 0.15, vfCoef: 1, missingEosPenalty: 1 }
+})
+
+const policy = Gate.make({ candidate: chat.policy, previous: chat.sft, held, initial: chat.sft }, {
+  gold,
+  tolerance: { gold: 0.1, finished: 0.05 },
+  otherwise: "roll-back",
+  maxNewTokens
+})
+
+export default Pipeline.runnable(Evaluate.make(
+  { initial: chat.sft, reward: chat.reward, prompts: held },
+  { base, sft: chat.sft, rounds: chat.rejected, policy },
+  { gold, maxNewTokens }
+))

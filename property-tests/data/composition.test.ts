@@ -1,0 +1,264 @@
+/** Choosing, pairing, mixing, filtering, splitting: pure functions on rows. */
+import fc from "fast-check"
+import { assert, describe, it } from "vitest"
+import { accept, overall, perPrompt, type Rule } from "../../dsl/stages/Select.ts"
+import { decontaminate, ngrams } from "../../src/data/decontaminate.ts"
+import { deduplicate } from "../../src/data/deduplicate.ts"
+import { filter } from "../../src/data/filter.ts"
+import { mix, shares } from "../../src/data/mix.ts"
+import { pair } from "../../src/data/pair.ts"
+import { byPrompt, type PreferenceRow, type ScoredRow } from "../../src/data/rows.ts"
+import { control, select } from "../../src/data/select.ts"
+import { split } from "../../src/data/split.ts"
+
+const words = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 6 }).map((all) => all.join(" "))
+const row: fc.Arbitrary<ScoredRow> = fc.record({
+  prompt: fc.constantFrom("p", "q", "r"),
+  completion: words,
+  ended: fc.boolean(),
+  tokens: fc.nat({ max: 9 }),
+  // Few values, so that there are ties.
+  score: fc.integer({ min: -3, max: 3 })
+})
+const rows = fc.array(row, { maxLength: 25 })
+const some = fc.array(row, { minLength: 1, maxLength: 25 })
+const keep = fc.integer({ min: 1, max: 6 })
+const rules: fc.Arbitrary<Rule> = fc.oneof(
+  keep.map(perPrompt),
+  keep.map(overall),
+  fc.integer({ min: -4, max: 4 }).map(accept)
+)
+const prompts = (all: ReadonlyArray<{ readonly prompt: string }>) => new Set(all.map(({ prompt }) => prompt))
+
+describe("selecting", () => {
+  it("invariant 11: what is kept is a subset of the candidates, each at most once, its prompt with it", () => {
+    fc.assert(
+      fc.property(rows, rules, fc.string(), (all, rule, key) => {
+        for (const kept of [select(all, rule), control(all, rule, key)]) {
+          assert.isTrue(kept.every((one) => all.includes(one)))
+          assert.strictEqual(new Set(kept).size, kept.length)
+        }
+      })
+    )
+  })
+
+  it("invariant 11: per prompt it keeps one of every prompt, and one of the best", () => {
+    fc.assert(
+      fc.property(some, (all) => {
+        const kept = select(all, perPrompt())
+        assert.strictEqual(kept.length, prompts(all).size)
+        for (const { prompt, score } of kept) {
+          assert.strictEqual(score, Math.max(...all.filter((one) => one.prompt === prompt).map(({ score }) => score)))
+        }
+      })
+    )
+  })
+
+  it("invariant 11: overall, every kept score is at least every dropped one", () => {
+    fc.assert(
+      fc.property(rows, keep, (all, n) => {
+        const kept = select(all, overall(n))
+        assert.strictEqual(kept.length, Math.min(n, all.length))
+        for (const dropped of all.filter((one) => !kept.includes(one))) {
+          for (const { score } of kept) assert.isAtLeast(score, dropped.score)
+        }
+      })
+    )
+  })
+
+  it("invariant 11: the random control has the size of the selection, and of each prompt's when it goes by prompt", () => {
+    let differs = 0
+    fc.assert(
+      fc.property(rows, rules, fc.string(), (all, rule, key) => {
+        const [kept, random] = [select(all, rule), control(all, rule, key)]
+        assert.strictEqual(random.length, kept.length)
+        if (rule._tag === "PerPrompt") {
+          for (const prompt of prompts(all)) {
+            const of = (some: ReadonlyArray<ScoredRow>) => some.filter((one) => one.prompt === prompt).length
+            assert.strictEqual(of(random), of(kept))
+          }
+        }
+        if (random.some((one) => !kept.includes(one))) differs++
+      })
+    )
+    assert.isAbove(differs, 10)
+  })
+
+  it("invariant 10: a strictly increasing transform of the scores selects the same", () => {
+    fc.assert(
+      fc.property(rows, keep, (all, n) => {
+        const stretched = all.map((one) => ({ ...one, score: Math.exp(one.score) }))
+        const places = (of: ReadonlyArray<ScoredRow>, rule: Rule) => select(of, rule).map((one) => of.indexOf(one))
+        for (const rule of [perPrompt(n), overall(n)]) {
+          assert.deepStrictEqual(places(stretched, rule), places(all, rule))
+        }
+      })
+    )
+  })
+
+  it("of a table by hand: the best column of each row, and the three best of all", () => {
+    const table = [[0.7, 0.3, 0.5], [0.2, 0.1, 0.9]]
+    const flat = table.flatMap((scores, p) =>
+      scores.map((score, i): ScoredRow => ({ prompt: `${p}`, completion: `${i}`, ended: true, tokens: 1, score }))
+    )
+    assert.deepStrictEqual(select(flat, perPrompt()).map(({ completion }) => completion), ["0", "2"])
+    assert.deepStrictEqual(select(flat, overall(3)).map(({ score }) => score), [0.7, 0.5, 0.9])
+  })
+})
+
+describe("pairing", () => {
+  const rejected = fc.constantFrom("random-lower" as const, "worst" as const)
+  const scoreOf = (all: ReadonlyArray<ScoredRow>, { prompt }: PreferenceRow, text: string) =>
+    all.filter((one) => one.prompt === prompt && one.completion === text).map(({ score }) => score)
+
+  it("chosen is one of the best, rejected strictly lower, at most one pair a prompt (Tülu 3's rule)", () => {
+    fc.assert(
+      fc.property(rows, rejected, fc.string(), (all, rule, key) => {
+        const pairs = pair(all, rule, key)
+        assert.strictEqual(prompts(pairs).size, pairs.length)
+        const mixed = byPrompt(all).filter((group) => new Set(group.map(({ score }) => score)).size > 1)
+        assert.strictEqual(pairs.length, mixed.length)
+        for (const one of pairs) {
+          const own = all.filter(({ prompt }) => prompt === one.prompt).map(({ score }) => score)
+          assert.include(scoreOf(all, one, one.chosen), Math.max(...own))
+          assert.isTrue(scoreOf(all, one, one.rejected).some((score) => score < Math.max(...own)))
+          if (rule === "worst") assert.include(scoreOf(all, one, one.rejected), Math.min(...own))
+        }
+      })
+    )
+  })
+
+  it("random-lower takes each of the lower ones sometimes", () => {
+    const all = [3, 0, 1, 2].map((score): ScoredRow => ({
+      prompt: "p",
+      completion: `${score}`,
+      ended: true,
+      tokens: 1,
+      score
+    }))
+    const seen = new Set(Array.from({ length: 60 }, (_, i) => pair(all, "random-lower", `${i}`)[0]!.rejected))
+    assert.deepStrictEqual([...seen].sort(), ["0", "1", "2"])
+  })
+})
+
+describe("mixing", () => {
+  const parts = fc.dictionary(fc.constantFrom("x", "y", "z"), fc.array(fc.nat(), { minLength: 1, maxLength: 6 }), {
+    minKeys: 1
+  })
+  const weights = fc.dictionary(fc.constantFrom("x", "y", "z"), fc.double({ min: 0.01, max: 9, noNaN: true }), {
+    minKeys: 1
+  })
+
+  it("the whole of every part, in the order of their names", () => {
+    fc.assert(
+      fc.property(parts, (of) => {
+        const all = Object.keys(of).sort().flatMap((name) => of[name]!)
+        assert.deepStrictEqual(mix(of, { _tag: "Whole" } as never, "k"), all)
+      })
+    )
+  })
+
+  it("by counts: as many as asked of each, no row twice before every row once", () => {
+    fc.assert(
+      fc.property(parts, fc.integer({ min: 1, max: 15 }), fc.string(), (of, count, key) => {
+        const tagged = Object.fromEntries(
+          Object.entries(of).map(([name, all]) => [name, all.map((_, i) => `${name}${i}`)])
+        )
+        const counts = Object.fromEntries(Object.keys(of).map((name) => [name, count]))
+        const mixed = mix(tagged, { _tag: "Counts", counts } as never, key)
+        for (const [name, all] of Object.entries(tagged)) {
+          const times = all.map((row) => mixed.filter((one) => one === row).length)
+          assert.strictEqual(times.reduce((a, b) => a + b, 0), count, name)
+          assert.isAtMost(Math.max(...times) - Math.min(...times), 1)
+        }
+      })
+    )
+  })
+
+  it("by weights: shares sum to the count and are within one row of exact", () => {
+    fc.assert(
+      fc.property(weights, fc.integer({ min: 1, max: 500 }), (of, count) => {
+        const given = shares(of, count)
+        const total = Object.values(of).reduce((a, b) => a + b, 0)
+        assert.strictEqual(Object.values(given).reduce((a, b) => a + b, 0), count)
+        for (const [name, n] of Object.entries(given)) assert.isBelow(Math.abs(n - count * of[name]! / total), 1)
+      })
+    )
+  })
+})
+
+describe("filtering, splitting, deduplicating", () => {
+  it("a filter keeps exactly what passes every criterion, and filtering twice is filtering once", () => {
+    fc.assert(
+      fc.property(
+        rows,
+        fc.integer({ min: 1, max: 3 }),
+        fc.integer({ min: 3, max: 6 }),
+        fc.integer({ min: -3, max: 3 }),
+        (all, minWords, maxWords, minScore) => {
+          const kept = filter(all, { minWords, maxWords, minScore, ended: true })
+          for (const one of all) {
+            const length = one.completion === "" ? 0 : one.completion.split(" ").length
+            const passes = length >= minWords && length <= maxWords && one.score >= minScore && one.ended
+            assert.strictEqual(kept.includes(one), passes)
+          }
+          assert.deepStrictEqual(filter(kept, { minWords, maxWords, minScore, ended: true }), kept)
+        }
+      )
+    )
+    const pairs: ReadonlyArray<PreferenceRow> = [{ prompt: "p", chosen: "a b", rejected: "a" }]
+    assert.lengthOf(filter(pairs, { minWords: 2 }), 0)
+    assert.lengthOf(filter(pairs, { minWords: 1 }), 1)
+  })
+
+  it("invariant 48: the parts of a split share no prompt, and together are everything", () => {
+    const many = fc.array(fc.record({ prompt: fc.string({ maxLength: 3 }) }), { maxLength: 60 })
+    fc.assert(
+      fc.property(many, fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(), (all, fraction, seed) => {
+        const [first, rest] = (["first", "rest"] as const).map((part) => split(all, { fraction, part, seed }))
+        assert.strictEqual(first!.length + rest!.length, all.length)
+        const seen = prompts(first!)
+        for (const { prompt } of rest!) assert.isFalse(seen.has(prompt))
+        // A row stays where it is when others come and go.
+        assert.deepStrictEqual(
+          split(all.slice(0, 5), { fraction, part: "first", seed }),
+          first!.filter((one) => all.indexOf(one) < 5)
+        )
+      })
+    )
+    const all = Array.from({ length: 2000 }, (_, i) => ({ prompt: `${i}` }))
+    const share = split(all, { fraction: 0.3, part: "first", seed: 0 }).length / all.length
+    assert.closeTo(share, 0.3, 0.04)
+  })
+
+  it("invariant 48: duplicate prompts are counted once, the first of them, case and white space aside", () => {
+    fc.assert(
+      fc.property(rows, (all) => {
+        const once = deduplicate(all, "prompt")
+        assert.deepStrictEqual(once, [...prompts(all)].map((prompt) => all.find((one) => one.prompt === prompt)!))
+        assert.deepStrictEqual(deduplicate([...all, ...all], "row"), deduplicate(all, "row"))
+      })
+    )
+    assert.lengthOf(deduplicate([{ prompt: "Say  hi" }, { prompt: "say hi " }, { prompt: "say ho" }], "prompt"), 2)
+  })
+
+  it("invariant 48: after decontamination no prompt shares an n-gram with a held-out one", () => {
+    const many = fc.array(fc.record({ prompt: words }), { maxLength: 20 })
+    let removed = 0
+    fc.assert(
+      fc.property(many, many, fc.integer({ min: 1, max: 4 }), (train, held, n) => {
+        const clean = decontaminate(train, held, n)
+        const forbidden = new Set(held.flatMap(({ prompt }) => ngrams(prompt, n)))
+        for (const { prompt } of clean) for (const gram of ngrams(prompt, n)) assert.isFalse(forbidden.has(gram))
+        for (const one of train.filter((one) => !clean.includes(one))) {
+          removed++
+          assert.isTrue(ngrams(one.prompt, n).some((gram) => forbidden.has(gram)))
+        }
+        assert.deepStrictEqual(decontaminate(clean, held, n), clean)
+      })
+    )
+    assert.isAbove(removed, 50)
+    assert.deepStrictEqual(ngrams("Tell me, please!", 2), ["tell me", "me please"])
+    assert.deepStrictEqual(ngrams("Hi.", 8), ["hi"])
+  })
+})

@@ -1,0 +1,192 @@
+import { type Aggregation, rowWeights } from "./aggregation.ts"
+import { type Clip, shape, type Shaped } from "./clip.ts"
+import { entropyGradient } from "./entropy.ts"
+import { k2, k3 } from "./kl.ts"
+import type { Averaging, Loss } from "./loss.ts"
+import { poison, sameLength } from "./loss.ts"
+
+/** A point of the space of `dsl/PolicyLoss.ts`, where each part is explained. */
+export interface PolicyLoss {
+  readonly objective:
+    | { readonly _tag: "Likelihood" | "Contrastive" }
+    | { readonly _tag: "Ratio"; readonly level: "token" | "sequence" | "sequence-mean"; readonly clip: Clip }
+    | {
+      readonly _tag: "GammaWeighted"
+      readonly kPositive: number
+      readonly lambdaPositive: number
+      readonly kNegative: number
+      readonly lambdaNegative: number
+    }
+  readonly aggregation: Aggregation
+  readonly kl: { readonly _tag: "KlInReward" } | {
+    readonly _tag: "KlInLoss"
+    readonly estimator: "k2" | "k3" | "k3-corrected"
+  }
+  readonly entropyCoef?: number
+  readonly importanceCap?: number
+}
+
+/** One number per token each; row i owns `offsets[i] … offsets[i + 1]`. */
+export interface PolicyBatch {
+  /** Of the policy being trained. */
+  readonly logps: Float64Array
+  /** Of the same policy before the first update on these completions. */
+  readonly oldLogps: Float64Array
+  readonly advantages: Float64Array
+  readonly offsets: Int32Array
+  /** Of the reference: needed for KL in the loss. */
+  readonly refLogps?: Float64Array | null
+  /** What the sampler said of them: needed for truncated importance sampling. */
+  readonly samplerLogps?: Float64Array
+  /** Of the policy being trained, nats: needed for an entropy bonus. */
+  readonly entropies?: Float64Array
+}
+
+interface Options extends Averaging {
+  /** β of KL in the loss. */
+  readonly beta?: number
+  /** Length of `FixedLength` when it says none. */
+  readonly maxLength?: number
+}
+
+/** The log-ratio of each token at the level of the objective, and how much of it one token's log π is. */
+const ratios = (
+  objective: PolicyLoss["objective"],
+  differences: Float64Array,
+  masked: Float64Array,
+  offsets: Int32Array
+) => {
+  const level = objective._tag === "Ratio" ? objective.level : objective._tag === "GammaWeighted" ? "sequence" : "token"
+  const logs = Float64Array.from(differences)
+  const shares = new Float64Array(differences.length).fill(1)
+  if (level === "token") return { logs, shares, byRow: false }
+  for (let row = 0; row + 1 < offsets.length; row++) {
+    let [sum, length] = [0, 0]
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) {
+      if (masked[t] === 0) continue
+      sum += masked[t]! * differences[t]!
+      length += masked[t]!
+    }
+    const share = level === "sequence" || length === 0 ? 1 : 1 / length
+    logs.fill(sum * share, offsets[row], offsets[row + 1])
+    shares.fill(share, offsets[row], offsets[row + 1])
+  }
+  return { logs, shares, byRow: true }
+}
+
+/** VESPO's weight φ(ρ) = ρ^k e^{λ(1 − ρ)}: 1 at ρ = 1. */
+const gamma = (logRatio: number, k: number, lambda: number): number =>
+  Math.exp(k * logRatio - lambda * Math.expm1(logRatio))
+
+const termOf = (objective: PolicyLoss["objective"], logRatio: number, advantage: number, logp: number): Shaped => {
+  switch (objective._tag) {
+    case "Ratio":
+      return shape(objective.clip, Math.exp(logRatio), advantage, logp)
+    case "GammaWeighted": {
+      const weight = advantage >= 0
+        ? gamma(logRatio, objective.kPositive, objective.lambdaPositive)
+        : gamma(logRatio, objective.kNegative, objective.lambdaNegative)
+      return { value: -weight * advantage * logp, throughRatio: 0, throughLogp: -weight * advantage, cut: 0 }
+    }
+    case "Likelihood":
+    case "Contrastive":
+      return { value: -advantage * logp, throughRatio: 0, throughLogp: -advantage, cut: 0 }
+  }
+}
+
+/**
+ * Any policy-gradient loss: L = Σ_i w_i Σ_t [c_t f(ρ_t, A_t) + β k(d_t)] − entropyCoef · H, with w of the aggregation, f the
+ * objective, ρ the ratio at its level, c the truncated importance weight min(π_old/π_sampler, cap), k the KL estimator of
+ * d = log(π/π_ref) when it stands in the loss, and H the mean entropy of a token.
+ *
+ * The gradient is with respect to `logps`, exact for the loss with its stop-gradients held (detached weights, advantages, c); that
+ * of H alone is an unbiased estimate (`entropy.ts`). A masked token counts nowhere. A non-finite log-ratio makes the loss NaN even
+ * where clipping would cut it off.
+ *
+ * Deviations from TRL's GRPOTrainer: (1) `DetachedWeight` and `GammaWeighted` clamp no log-ratio at ±20; (2) `TokenMean` is over
+ * the tokens of this call, as TRL's `bnpo`, unless `denominator` says how many there are in all, as its `dapo`.
+ *
+ * Metrics, weighed as the loss is: `loss`, `kl` (in the loss, before β), `clip_ratio/low_mean`, `clip_ratio/high_mean`,
+ * `clip_ratio/region_mean` (tokens whose gradient is cut), `approx_kl` (½ log²ρ of tokens), `ratio`, `entropy`.
+ */
+export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Options = {}): Loss => {
+  const { advantages, entropies, logps, offsets, oldLogps, refLogps, samplerLogps } = batch
+  const { beta = 0, mask } = options
+  const { aggregation, entropyCoef = 0, importanceCap, kl, objective } = loss
+  sameLength({ logps, oldLogps, advantages, mask, refLogps: refLogps ?? undefined, samplerLogps, entropies })
+  const estimator = beta > 0 && kl._tag === "KlInLoss" ? kl.estimator : undefined
+  if (estimator !== undefined && refLogps == null) throw new Error("KL in the loss needs reference log-probabilities")
+  if (entropyCoef > 0 && entropies === undefined) throw new Error("an entropy bonus needs entropies")
+  if (importanceCap !== undefined && samplerLogps === undefined) {
+    throw new Error("importance sampling needs the sampler's")
+  }
+  const masked = mask === undefined ? new Float64Array(logps.length).fill(1) : Float64Array.from(mask)
+  const differences = logps.map((logp, t) => logp - oldLogps[t]!)
+  const { byRow, logs, shares } = ratios(objective, differences, masked, offsets)
+  const lengths = Float64Array.from(
+    { length: offsets.length - 1 },
+    (_, row) => masked.subarray(offsets[row], offsets[row + 1]).reduce((sum, m) => sum + m, 0)
+  )
+  const weights = rowWeights(aggregation, lengths, options)
+
+  const gradient = new Float64Array(logps.length)
+  const sums = { loss: 0, kl: 0, low: 0, high: 0, approxKl: 0, ratio: 0 }
+  for (let row = 0; row + 1 < offsets.length; row++) {
+    const scale = weights[row]!
+    let shared = 0
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) {
+      if (masked[t] === 0) continue
+      const w = masked[t]! * scale
+      const logRatio = logs[t]!
+      const term = termOf(objective, logRatio, advantages[t]!, logps[t]!)
+      const bad = poison(differences[t]!)
+      const trusted = importanceCap === undefined
+        ? w
+        : w * Math.min(Math.exp(oldLogps[t]! - samplerLogps![t]!), importanceCap)
+      sums.loss += trusted * (term.value + bad)
+      let own = trusted * term.throughLogp
+      let through = trusted * term.throughRatio
+      if (estimator !== undefined) {
+        const d = logps[t]! - refLogps![t]!
+        const [value, slope] = estimator === "k2" ? k2 : k3
+        const rho = estimator === "k3-corrected" ? Math.exp(logRatio) : 1
+        sums.kl += w * rho * value(d)
+        own += beta * w * rho * slope(d)
+        if (estimator === "k3-corrected") through += beta * w * rho * value(d)
+      }
+      gradient[t] = own + (byRow ? 0 : through) + bad
+      shared += byRow ? through * shares[t]! : 0
+      if (term.cut < 0) sums.low += w
+      if (term.cut > 0) sums.high += w
+      sums.approxKl += w * 0.5 * differences[t]! ** 2
+      sums.ratio += w * Math.exp(logRatio)
+    }
+    if (byRow) {
+      for (let t = offsets[row]!; t < offsets[row + 1]!; t++) gradient[t]! += masked[t]! * shared
+    }
+  }
+  const total = lengths.reduce((sum, length) => sum + length, 0)
+  let entropy = 0
+  if (entropies !== undefined && total > 0) {
+    const share = 1 / (aggregation._tag === "TokenMean" ? options.denominator ?? total : total)
+    const slopes = entropyGradient(logps, oldLogps, entropies)
+    entropies.forEach((h, t) => {
+      if (masked[t] === 0) return
+      entropy += masked[t]! * share * h
+      if (entropyCoef > 0) gradient[t]! -= entropyCoef * masked[t]! * share * slopes[t]!
+    })
+  }
+  const value = sums.loss + (estimator === undefined ? 0 : beta * sums.kl) -
+    (entropyCoef > 0 ? entropyCoef * entropy : 0)
+  const metrics: Record<string, number> = {
+    "loss": value,
+    "clip_ratio/low_mean": sums.low,
+    "clip_ratio/high_mean": sums.high,
+    "clip_ratio/region_mean": sums.low + sums.high,
+    "approx_kl": sums.approxKl,
+    "ratio": sums.ratio
+  }
+  if (estimator !== undefined) metrics["kl"] = sums.kl
+  if (entropies !== undefined) metrics["entropy"] = entropy
+  return { loss: value, gradient, metrics }
+}

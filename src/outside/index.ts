@@ -1,0 +1,58 @@
+/**
+ * `keel/stage`: what the author of a stage or a reward needs, and nothing of Keel's own stages. `examples/13-own-stage.ts` has all of
+ * it in one file.
+ *
+ * 1. Describe: a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are fields and checks that Keel's
+ *    stages have), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make` whose type is `Artifact.Output`.
+ * 2. Implement: `implement(definition, (params, inputs, scope) => …)`. Models are opened with `open` and trained by `train`, the one
+ *    loop with checkpoints, caps and events; inside a step there is plain code against the engine's five verbs.
+ * 3. Hold it to the laws of `keel/testing`.
+ *
+ * A loss is a pure function from log-probabilities to `Loss`: its value, its exact gradient, its metrics.
+ */
+
+// ── describing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+export { build, type Definition } from "../../dsl/Definition.ts"
+export { type Allotting, klSpending } from "../../dsl/KlSpending.ts"
+export { Count, Fraction, NonNegative, or, Positive, Seed, training } from "../../dsl/Training.ts"
+export * as Wires from "../../dsl/Wires.ts"
+export type { Add } from "../../dsl/Arithmetic.ts"
+export type { Compute } from "../../dsl/Budget.ts"
+
+// ── implementing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+export { type Failure, implement, type Implementation, type Inputs, type StageServices } from "./implementation.ts"
+export { reward, type RewardImplementation } from "../rewards/own.ts"
+export type { Made } from "../store/made.ts"
+export type { Scope } from "../training/scope.ts"
+
+/** The services of a stage. */
+export { CurrentEngine } from "../engine/current.ts"
+export { Judge } from "../rewards/judge.ts"
+export { type Event, type Metrics, RunLog } from "../store/runLog.ts"
+export { Store } from "../store/store.ts"
+
+/** Rows of text, and their tokens. */
+export { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from "../data/encode.ts"
+export type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "../data/rows.ts"
+
+/** The five verbs. */
+export {
+  type Batch,
+  type Engine,
+  offsetsOf,
+  type Policy,
+  type Row,
+  type Scorer,
+  type Weights
+} from "../engine/engine.ts"
+
+/** The training loop: `open` the models, `train` them, with batches and randomness that depend on (key, step, sample) alone. */
+export { batchAt, stepsOf } from "../training/batches.ts"
+export { klCaps } from "../training/klCaps.ts"
+export { finite, observer, open, type Step, train, updateOf, withinCaps } from "../training/loop.ts"
+export { logpGap, openers, valueGap } from "../training/precision.ts"
+export { type Random, stream } from "../sampling/random.ts"
+
+/** Losses. */
+export { type Averaging, type Loss, poison, sameLength, scaleOf } from "../losses/loss.ts"
+export { afterLast, afterLastBackward, beforeTokens, beforeTokensBackward, sumRows } from "../losses/ragged.ts"

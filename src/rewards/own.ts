@@ -1,0 +1,17 @@
+/** What a reward from outside Keel computes: the meaning of an `OwnReward` (`dsl/Extension.ts`). */
+import type { Schema } from "effect"
+
+export interface RewardImplementation<out Name extends string = string> {
+  readonly name: Name
+  /**
+   * Pure, total and bounded, in units of its own: it never throws, and the same text has the same score. `params` are those of the
+   * description. `laws.reward` of `keel/testing` holds it to that.
+   */
+  readonly score: (prompt: string, completion: string, params: Readonly<Record<string, Schema.Json>>) => number
+}
+
+/** The implementation of the reward that descriptions call `name`. */
+export const reward = <const Name extends string>(
+  name: Name,
+  score: RewardImplementation["score"]
+): RewardImplementation<Name> => ({ name, score })

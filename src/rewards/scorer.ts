@@ -1,0 +1,35 @@
+import { Effect } from "effect"
+import type { UnusableData } from "../../dsl/Errors.ts"
+import { Scorer } from "../../dsl/Scorer.ts"
+import { encodeDemonstrations } from "../data/encode.ts"
+import type { CompletionRow } from "../data/rows.ts"
+import type { Codec, Scorer as RewardModel } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import { afterLast } from "../losses/ragged.ts"
+import type { Judge } from "./judge.ts"
+
+/** What a scorer may need: all but the judge is there only when it is wired. */
+export interface Using {
+  readonly stage: string
+  readonly judge: Judge["Service"]
+  readonly reward: { readonly model: RewardModel; readonly codec: Codec } | undefined
+}
+
+/** A number for each completion, larger is better. One case for each scorer of `dsl/Scorer.ts`. */
+export const scores = (
+  scorer: Scorer,
+  { judge, reward, stage }: Using,
+  rows: ReadonlyArray<CompletionRow>
+): Effect.Effect<ReadonlyArray<number>, UnusableData> =>
+  Scorer.match(scorer, {
+    JudgeScorer: ({ gold }) =>
+      Effect.succeed(rows.map(({ completion, prompt }) => judge.gold(gold, prompt, completion))),
+    RewardScorer: () => {
+      if (reward === undefined) throw new Error(`${stage} scores by a reward model and has none`)
+      const { codec, model } = reward
+      return Effect.map(
+        encodeDemonstrations({ stage, codec, context: model.context }, rows),
+        (batch) => [...afterLast(model.values(batch).values, offsetsOf(batch))]
+      )
+    }
+  })

@@ -1,0 +1,57 @@
+/** The operations that make rows out of rows of the same kind: one line each, the work is in `src/data`. */
+import { Effect } from "effect"
+import type { Decontaminate } from "../../dsl/stages/Decontaminate.ts"
+import type { Deduplicate } from "../../dsl/stages/Deduplicate.ts"
+import type { Filter } from "../../dsl/stages/Filter.ts"
+import type { Mix } from "../../dsl/stages/Mix.ts"
+import type { Split } from "../../dsl/stages/Split.ts"
+import type { Dataset } from "../data/dataset.ts"
+import { decontaminate } from "../data/decontaminate.ts"
+import { deduplicate } from "../data/deduplicate.ts"
+import { filter } from "../data/filter.ts"
+import { mix } from "../data/mix.ts"
+import type { AnyRow } from "../data/rows.ts"
+import { split } from "../data/split.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import { atOnce } from "../training/atOnce.ts"
+import type { Scope } from "../training/scope.ts"
+
+type Stage = Mix | Filter | Split | Deduplicate | Decontaminate
+
+/** What each operation does with the data sets on its wires. */
+const meaning = (stage: Stage, wires: Readonly<Record<string, Dataset>>, scope: Scope): ReadonlyArray<AnyRow> => {
+  const rows = (name: string): ReadonlyArray<AnyRow> => wires[name]!.rows
+  switch (stage._tag) {
+    case "Mix": {
+      const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
+      return mix<AnyRow>(Object.fromEntries(parts), stage.take, scope.key)
+    }
+    case "Filter":
+      return filter(rows("of"), stage)
+    case "Split":
+      return split(rows("of"), stage)
+    case "Deduplicate":
+      return deduplicate(rows("of"), stage.by)
+    case "Decontaminate":
+      return decontaminate(rows("of"), rows("against"), stage.ngram)
+  }
+}
+
+export const data = Effect.fn("data")(function*(
+  stage: Stage,
+  wires: Readonly<Record<string, Dataset>>,
+  scope: Scope
+) {
+  const all = Object.values(wires)
+  const first = wires["of"] ?? all[0]!
+  // A world has a handful of prompts that are trained and evaluated on alike: nothing is held out in it.
+  const shared = (yield* CurrentEngine).kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
+  const rows = shared ? first.rows : meaning(stage, wires, scope)
+  const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
+  yield* atOnce(scope, rows, {
+    problem: `none of ${before} rows is left`,
+    remedy: "Give it more rows, or ask for less."
+  }, { "rows/in": before, "rows/out": rows.length })
+  const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
+  return { ...first, rows, ...(first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}) } as Dataset
+})

@@ -1,0 +1,80 @@
+/** Direct alignment on pairs; see `dsl/stages/Dpo.ts`. A batch is its chosen rows, then its rejected rows. */
+import { Effect } from "effect"
+import type { Dpo } from "../../dsl/stages/Dpo.ts"
+import { encodePairs, encodePrompts } from "../data/encode.ts"
+import type { PreferenceRow, PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Policy, Weights } from "../engine/engine.ts"
+import { dpo as dpoLoss } from "../losses/dpo.ts"
+import { batchAt, stepsOf } from "../training/batches.ts"
+import { klCaps } from "../training/klCaps.ts"
+import { finite, open, train, updateOf } from "../training/loop.ts"
+import { logpGap, openers } from "../training/precision.ts"
+import type { Known } from "../training/referenceLogps.ts"
+import { referenceLogps } from "../training/referenceLogps.ts"
+import type { Scope } from "../training/scope.ts"
+
+export const dpo = Effect.fn("dpo")(function*(
+  stage: Dpo,
+  wires: {
+    readonly init: Weights
+    /** There if and only if the loss has one. */
+    readonly reference: Known | null
+    readonly preferences: ReadonlyArray<PreferenceRow>
+    readonly held: ReadonlyArray<PromptRow>
+  },
+  scope: Scope
+) {
+  const engine = yield* CurrentEngine
+  const opens = openers(engine, stage)
+  const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
+    policy: { open: opens.policy, initial: wires.init }
+  })
+  const codec = engine.codec(wires.init)
+  const use = { stage: scope.label, codec, context: policy.context }
+  const pairs = yield* encodePairs(use, wires.preferences)
+  const held = yield* encodePrompts(use, wires.held)
+  const steps = stepsOf(pairs.length, stage.batchSize, stage.epochs)
+  const reference = wires.reference === null ? null : yield* referenceLogps({
+    stage: scope.label,
+    reference: wires.reference,
+    open: opens.policy,
+    precision: stage.precision,
+    rows: pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]),
+    batchSize: 2 * stage.batchSize
+  })
+  const caps = yield* klCaps(scope, session, {
+    policy,
+    open: opens.policy,
+    opened: [],
+    held,
+    stop: codec.stop,
+    measured: stage,
+    steps
+  })
+
+  yield* train(scope, { ...session, models: { policy } }, {
+    steps,
+    checkpointEvery: stage.checkpointEvery,
+    state: caps.state,
+    step: Effect.fnUntraced(function*(n) {
+      const batch = batchAt(scope.key, pairs.length, stage.batchSize, n).map((i) => pairs[i]!)
+      const rows = [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
+      const { logps, offsets } = policy.logprobs(rows, { retain: true })
+      const refLogps = reference === null ? null : Float64Array.from(rows, reference)
+      const { gradient, loss, metrics } = dpoLoss(logps, refLogps, offsets, stage.loss)
+      const rounding = logpGap({ engine, precision: stage.precision, n, steps }, policy, rows, logps)
+      yield* finite({ loss, ...rounding })
+      policy.backward(gradient)
+      const update = updateOf(stage, n, steps)
+      const norm = policy.step(update)
+      yield* finite({ "gradient norm": norm })
+      if (caps.due(n + 1)) yield* caps.measure(n + 1)
+      return {
+        tokens: logps.length,
+        metrics: { loss, ...metrics, grad_norm: norm, lr: update.learningRate, ...rounding }
+      }
+    })
+  })
+  return policy.weights()
+}, Effect.scoped)

@@ -1,0 +1,90 @@
+import { Clock, Effect } from "effect"
+import { Diverged, GateFailed } from "../../dsl/Errors.ts"
+import type { Gate } from "../../dsl/stages/Gate.ts"
+import { encodePrompts } from "../data/encode.ts"
+import type { PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Weights } from "../engine/engine.ts"
+import { observe, type Observed } from "../ledger/observe.ts"
+import { Judge } from "../rewards/judge.ts"
+import { estimate } from "../store/report.ts"
+import { RunLog } from "../store/runLog.ts"
+import { observer, withinCaps } from "../training/loop.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** +1 where more is better, −1 where less is. */
+const better = { gold: 1, proxy: 1, kl: -1, length: -1, finished: 1 } as const
+const metrics = Object.keys(better) as ReadonlyArray<keyof typeof better>
+
+/** Compares candidate and previous model; see `dsl/stages/Gate.ts`. Returns the weights that go on. */
+export const gate = Effect.fn("gate")(function*(
+  stage: Gate,
+  wires: {
+    readonly candidate: Weights
+    readonly previous: Weights
+    readonly initial: Weights | undefined
+    readonly reward: Weights | undefined
+    readonly held: ReadonlyArray<PromptRow>
+  },
+  scope: Scope
+) {
+  const [engine, judge, log] = [yield* CurrentEngine, yield* Judge, yield* RunLog]
+  const initial = wires.initial === undefined ? undefined : yield* observer(engine.policy, wires.initial)
+  const reward = wires.reward === undefined ? undefined : yield* observer(engine.scorer, wires.reward)
+  const codec = engine.codec(wires.candidate)
+  yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })
+  const began = yield* Clock.currentTimeMillis
+  const look = (weights: Weights) =>
+    Effect.scoped(Effect.gen(function*() {
+      const policy = yield* observer(engine.policy, weights)
+      const prompts = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, wires.held)
+      return observe(policy, {
+        prompts,
+        sampling: { maxNewTokens: stage.maxNewTokens, temperature: 1, stop: codec.stop },
+        // Not from the key, which the tolerances are part of: what passes must pass with larger ones too.
+        seeds: prompts.map((_, i) => `gate/${stage.seed}/${i}`),
+        decode: codec.decode,
+        gold: (text, i) => judge.gold(stage.gold, wires.held[i]!.prompt, text),
+        initial,
+        reward
+      })
+    }))
+  const [candidate, previous]: [Observed, Observed] = [yield* look(wires.candidate), yield* look(wires.previous)]
+
+  const guards = metrics.flatMap((metric) => {
+    const [now, before, tolerance] = [candidate[metric], previous[metric], stage.tolerance[metric]]
+    if (tolerance === undefined || now === null || before === null) return []
+    const { mean, standardError } = estimate(now.map((x, i) => better[metric] * (before[i]! - x)))
+    return [{ metric, loss: mean, standardError, tolerance }]
+  })
+  const bad = guards.find(({ loss }) => !Number.isFinite(loss))
+  if (bad !== undefined) {
+    return yield* new Diverged({
+      stage: scope.label,
+      step: 0,
+      quantity: `${bad.metric} of the candidate or of the previous model`,
+      value: String(bad.loss),
+      kept: "both models"
+    })
+  }
+  const failed = guards.filter(({ loss, tolerance }) => loss > tolerance)
+  const tokens = candidate.tokens + previous.tokens
+  yield* log.emit({
+    _tag: "Step",
+    stage: scope.label,
+    step: 1,
+    steps: 1,
+    tokens,
+    metrics: {
+      "gate/passed": failed.length === 0 ? 1 : 0,
+      ...Object.fromEntries(guards.map(({ loss, metric }) => [`gate/${metric}_loss`, loss]))
+    }
+  })
+  const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
+  yield* withinCaps(scope, { tokens, seconds }, Effect.succeed("both models"))
+  if (failed.length > 0 && stage.otherwise === "fail") {
+    return yield* new GateFailed({ stage: scope.label, guards: failed })
+  }
+  yield* log.emit({ _tag: "Finished", stage: scope.label, tokens })
+  return failed.length === 0 ? wires.candidate : wires.previous
+}, Effect.scoped)

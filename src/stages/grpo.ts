@@ -1,0 +1,238 @@
+/**
+ * Policy gradients without a value model; see `dsl/stages/Grpo.ts` for the formulas. One step: sample groups of completions, score
+ * them, then a few passes of updates on mini-batches of whole groups. KL from the initial model is measured as in `ppo.ts`.
+ *
+ * Deviations from TRL's GRPOTrainer: (1) mini-batches are of whole groups, TRL's of shuffled completions; (2) completion i of prompt p
+ * in step n has a random stream of its own; (3) `DAPO`'s and `CISPO`'s token mean is over the tokens of one update.
+ */
+import { Effect } from "effect"
+import { UnusableData } from "../../dsl/Errors.ts"
+import type { Grpo } from "../../dsl/stages/Grpo.ts"
+import { needsAnswer } from "../../dsl/Verifier.ts"
+import { encodePrompts } from "../data/encode.ts"
+import type { PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Policy, Weights } from "../engine/engine.ts"
+import { informative, tokenAdvantages } from "../losses/advantages.ts"
+import { grpoMetrics } from "../losses/grpo.ts"
+import { tokenRewards } from "../losses/rewards.ts"
+import { Judge } from "../rewards/judge.ts"
+import { RunLog } from "../store/runLog.ts"
+import { batchAt } from "../training/batches.ts"
+import { klCaps } from "../training/klCaps.ts"
+import { finite, observer, open, train, updateOf } from "../training/loop.ts"
+import { average, passes } from "../training/passes.ts"
+import { policyUpdate } from "../training/policyUpdate.ts"
+import { logpGap, openers } from "../training/precision.ts"
+import { follow, type Movable, movable } from "../training/reference.ts"
+import { pick, type Rollout, rollout } from "../training/rollout.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** A verifier that compares with an answer needs one in every row: said before the first step. */
+const answered = Effect.fnUntraced(function*(stage: Grpo, label: string, prompts: ReadonlyArray<PromptRow>) {
+  const needing = stage.verifiers.find(needsAnswer)
+  const without = prompts.findIndex(({ answer }) => answer === undefined)
+  if (needing === undefined || without < 0) return
+  return yield* new UnusableData({
+    stage: label,
+    problem: `row ${without + 1} of its prompts has no answer, and ${needing._tag} compares with one`,
+    remedy: 'Say which field it is in, as in Source.file("…", { fields: { answer: "final" } }).'
+  })
+})
+
+/** Mean over groups of the standard deviation of their scores (ddof 1), and the share of groups whose scores are all equal. */
+const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, number> => {
+  const groups = Array.from(
+    { length: scores.length / groupSize },
+    (_, g) => scores.subarray(g * groupSize, (g + 1) * groupSize)
+  )
+  const deviation = (group: Float64Array): number => {
+    const mean = group.reduce((sum, x) => sum + x, 0) / groupSize
+    return Math.sqrt(group.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, groupSize - 1))
+  }
+  const useful = informative(scores, groupSize).filter(Boolean).length
+  return {
+    "reward": scores.reduce((sum, x) => sum + x, 0) / scores.length,
+    "reward_std": groups.reduce((sum, group) => sum + deviation(group), 0) / groups.length,
+    "frac_reward_zero_std": 1 - useful / groups.length
+  }
+}
+
+export const grpo = Effect.fn("grpo")(function*(
+  stage: Grpo,
+  wires: {
+    readonly init: Weights
+    /** If and only if β > 0. */
+    readonly reference: Weights | undefined
+    readonly reward: Weights | undefined
+    readonly prompts: ReadonlyArray<PromptRow>
+    readonly held: ReadonlyArray<PromptRow>
+  },
+  scope: Scope
+) {
+  const [engine, judge, log] = [yield* CurrentEngine, yield* Judge, yield* RunLog]
+  yield* answered(stage, scope.label, wires.prompts)
+  const opens = openers(engine, stage)
+  const moves = stage.referencePolicy._tag !== "Frozen" && wires.reference !== undefined
+  const { models, ...session } = yield* open<{ policy: Policy; reference?: Movable }>(scope, {
+    policy: { open: opens.policy, initial: wires.init },
+    ...(moves
+      ? { reference: { open: movable(opens.policy), initial: wires.reference!, untrained: true as const } }
+      : {})
+  })
+  const { policy } = models
+  const frozen = moves || wires.reference === undefined ? null : yield* observer(opens.policy, wires.reference)
+  const reference = models.reference ?? frozen
+  const codec = engine.codec(wires.init)
+  const use = { stage: scope.label, codec, context: policy.context }
+  const prompts = yield* encodePrompts(use, wires.prompts)
+  const held = yield* encodePrompts(use, wires.held)
+  const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, temperature } = stage
+  const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
+  const scoring = {
+    reward: wires.reward === undefined ? null : yield* observer(opens.scorer, wires.reward),
+    codec,
+    verifiers: stage.verifiers,
+    verifies: judge.verifies,
+    missingEosPenalty: stage.missingEosPenalty,
+    maxNewTokens,
+    overlong: stage.overlong
+  }
+  const maxBatches = dynamicSampling?.maxBatches ?? 1
+  const inReward = loss.kl._tag === "KlInReward"
+
+  /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
+  const sample = (n: number, k: number) => {
+    const chosen = batchAt(scope.key, prompts.length, batchSize, n * maxBatches + k)
+    const asked = chosen.flatMap((i) =>
+      Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
+    )
+    const seeds = asked.map((_, i) => `${scope.key}/${n}/${k}/${i}`)
+    const episodes = rollout({ policy, reference, sampling, scoring }, asked, seeds)
+    const kept = dynamicSampling === undefined
+      ? chosen.map((_, g) => g)
+      : informative(episodes.scores, groupSize).flatMap((yes, g) => yes ? [g] : [])
+    return { chosen, episodes, kept }
+  }
+  const rowsOf = (groups: ReadonlyArray<number>): ReadonlyArray<number> =>
+    groups.flatMap((g) => Array.from({ length: groupSize }, (_, i) => g * groupSize + i))
+
+  /** The batches of step n with the groups to train on, no more than `batchSize` of them. */
+  const sampledAt = (n: number) => {
+    const batches: Array<ReturnType<typeof sample>> = []
+    let missing = batchSize
+    while (missing > 0 && batches.length < maxBatches) {
+      const batch = sample(n, batches.length)
+      batches.push({ ...batch, kept: batch.kept.slice(0, missing) })
+      missing -= batch.kept.length
+    }
+    return batches
+  }
+
+  const caps = yield* klCaps(scope, session, {
+    policy,
+    open: opens.policy,
+    opened: frozen === null ? [] : [[wires.reference!, frozen]],
+    held,
+    stop: codec.stop,
+    measured: stage,
+    steps: stage.steps
+  })
+
+  yield* train(scope, { ...session, models }, {
+    steps: stage.steps,
+    checkpointEvery: stage.checkpointEvery,
+    state: caps.state,
+    step: Effect.fnUntraced(function*(n) {
+      const batches = sampledAt(n)
+      const { chosen, episodes: first } = batches[0]!
+      const all = joined(batches.map(({ episodes }) => ({ episodes, rows: episodes.rows.map((_, i) => i) })))
+      const episodes = joined(batches.map(({ episodes, kept }) => ({ episodes, rows: rowsOf(kept) })))
+      yield* finite({ reward: all.scores.reduce((sum, x) => sum + x, 0) })
+      const update = updateOf(stage, n, stage.steps)
+      const { advantages } = tokenAdvantages(
+        stage.advantage,
+        { ...episodes, refLogps: inReward ? episodes.refLogps : null },
+        { beta: stage.beta, groupSize }
+      )
+      const updates: Array<Readonly<Record<string, number>>> = []
+      const groups = episodes.scores.length / groupSize
+      const minis = groups === 0
+        ? []
+        : passes(`${scope.key}/${n}`, groups, { miniBatches: stage.numMiniBatches, passes: stage.numIterations })
+      for (const mini of minis) {
+        const rows = rowsOf(mini)
+        /** With the KL of the policy as it is now: an advantage that moves with it. */
+        const contrasted = (logps: Float64Array, offsets: Int32Array): Float64Array =>
+          tokenAdvantages(stage.advantage, {
+            scores: Float64Array.from(rows, (row) => episodes.scores[row]!),
+            logps,
+            refLogps: inReward && episodes.refLogps !== null ? pick(episodes.refLogps, episodes.offsets, rows) : null,
+            offsets
+          }, { beta: stage.beta, groupSize }).advantages
+        updates.push(
+          yield* policyUpdate(policy, episodes, rows, {
+            loss,
+            beta: stage.beta,
+            maxNewTokens,
+            update,
+            advantages: loss.objective._tag === "Contrastive"
+              ? contrasted
+              : () => pick(advantages, episodes.offsets, rows)
+          }, grpoMetrics)
+        )
+      }
+      const step = n + 1
+      follow(stage.referencePolicy, models.reference, policy, step)
+      if (caps.due(step)) {
+        yield* caps.measure(step)
+        yield* log.emit({
+          _tag: "Sampled",
+          stage: scope.label,
+          step,
+          prompt: wires.prompts[chosen[0]!]!.prompt,
+          completion: codec.decode(first.rows[0]!.completion),
+          score: first.scores[0]!
+        })
+      }
+      const { metrics } = tokenRewards(all.logps, all.refLogps, all.scores, all.offsets, {
+        beta: inReward ? stage.beta : 0
+      })
+      const at = { engine, precision: stage.precision, n, steps: stage.steps }
+      return {
+        tokens: all.logps.length + episodes.logps.length * stage.numIterations,
+        metrics: {
+          ...metrics,
+          ...logpGap(at, policy, first.rows, first.logps),
+          ...average(batches.map(({ episodes }) => episodes.metrics)),
+          ...groupMetrics(all.scores, groupSize),
+          ...average(updates),
+          groups,
+          lr: update.learningRate,
+          episode: step * batchSize * groupSize
+        }
+      }
+    })
+  })
+  return policy.weights()
+}, Effect.scoped)
+
+/** Some rows of each rollout, one after the other, as one. */
+const joined = (parts: ReadonlyArray<{ readonly episodes: Rollout; readonly rows: ReadonlyArray<number> }>) => {
+  const flat = (of: (episodes: Rollout) => Float64Array): Float64Array =>
+    Float64Array.from(parts.flatMap(({ episodes, rows }) => Array.from(pick(of(episodes), episodes.offsets, rows))))
+  const rows = parts.flatMap(({ episodes, rows }) => rows.map((i) => episodes.rows[i]!))
+  const offsets = new Int32Array(rows.length + 1)
+  rows.forEach(({ completion }, i) => {
+    offsets[i + 1] = offsets[i]! + completion.length
+  })
+  return {
+    rows,
+    offsets,
+    logps: flat(({ logps }) => logps),
+    samplerLogps: flat(({ samplerLogps }) => samplerLogps),
+    refLogps: parts.some(({ episodes }) => episodes.refLogps === null) ? null : flat(({ refLogps }) => refLogps!),
+    scores: Float64Array.from(parts.flatMap(({ episodes, rows }) => rows.map((i) => episodes.scores[i]!))),
+    metrics: {}
+  }
+}

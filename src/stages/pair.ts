@@ -1,0 +1,20 @@
+import { Effect } from "effect"
+import type { Pair } from "../../dsl/stages/Pair.ts"
+import { pair as paired } from "../data/pair.ts"
+import { byPrompt, type ScoredRow } from "../data/rows.ts"
+import { atOnce } from "../training/atOnce.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** Pairs the best of each prompt with a lower one; see `dsl/stages/Pair.ts`. */
+export const pair = Effect.fn("pair")(function*(
+  stage: Pair,
+  wires: { readonly completions: ReadonlyArray<ScoredRow> },
+  scope: Scope
+) {
+  const pairs = paired(wires.completions, stage.rejected, scope.key)
+  const prompts = byPrompt(wires.completions).length
+  return yield* atOnce(scope, pairs, {
+    problem: `no prompt of ${prompts} has two completions with different scores`,
+    remedy: "Sample more completions per prompt, at a higher temperature, or score them more finely."
+  }, { "prompts_with_a_pair": pairs.length / prompts })
+})

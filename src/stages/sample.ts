@@ -1,0 +1,57 @@
+import { Effect } from "effect"
+import type { Sample } from "../../dsl/stages/Sample.ts"
+import { encodePrompts } from "../data/encode.ts"
+import type { CompletionRow, PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Weights } from "../engine/engine.ts"
+import { observer, open, train } from "../training/loop.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** Samples a batch of prompts a step; see `dsl/stages/Sample.ts`. The checkpoint is the completions so far. */
+export const sample = Effect.fn("sample")(function*(
+  stage: Sample,
+  wires: { readonly policy: Weights; readonly prompts: ReadonlyArray<PromptRow> },
+  scope: Scope
+) {
+  const engine = yield* CurrentEngine
+  const session = yield* open<Record<string, never>>(scope, {})
+  const policy = yield* observer(engine.policy, wires.policy)
+  const codec = engine.codec(wires.policy)
+  const prompts = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, wires.prompts)
+  const { batchSize, checkpointEvery, completionsPerPrompt: k, maxNewTokens, temperature, topK, topP } = stage
+  const sampling = { maxNewTokens, temperature, topK, topP, stop: codec.stop }
+  const rows: Array<CompletionRow> = session.state === null ? [] : [...session.state as unknown as Array<CompletionRow>]
+
+  yield* train(scope, session, {
+    steps: Math.ceil(prompts.length / batchSize),
+    checkpointEvery,
+    state: () => [...rows] as never,
+    step: (n) =>
+      Effect.sync(() => {
+        const asked = prompts.slice(n * batchSize, (n + 1) * batchSize).flatMap((prompt, i) =>
+          Array.from({ length: k }, (_, j) => ({ prompt, row: n * batchSize + i, j }))
+        )
+        const sampled = policy.sample(
+          asked.map(({ prompt }) => prompt),
+          sampling,
+          asked.map(({ j, row }) => `${scope.key}/${row}/${j}`)
+        )
+        const made = sampled.map(({ completion, finished }, i): CompletionRow => ({
+          ...wires.prompts[asked[i]!.row]!,
+          completion: codec.decode(completion),
+          ended: finished,
+          tokens: completion.length
+        }))
+        rows.push(...made)
+        const tokens = made.reduce((sum, row) => sum + row.tokens, 0)
+        return {
+          tokens,
+          metrics: {
+            "completions/mean_length": tokens / made.length,
+            "completions/ended": made.filter(({ ended }) => ended).length / made.length
+          }
+        }
+      })
+  })
+  return rows as ReadonlyArray<CompletionRow>
+}, Effect.scoped)

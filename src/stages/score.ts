@@ -1,0 +1,38 @@
+import { Effect } from "effect"
+import type { Score } from "../../dsl/stages/Score.ts"
+import type { CompletionRow, ScoredRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Weights } from "../engine/engine.ts"
+import { Judge } from "../rewards/judge.ts"
+import { scores } from "../rewards/scorer.ts"
+import { observer, open, train } from "../training/loop.ts"
+import type { Scope } from "../training/scope.ts"
+
+/** Scores a batch of completions a step; see `dsl/stages/Score.ts`. */
+export const score = Effect.fn("score")(function*(
+  stage: Score,
+  wires: { readonly completions: ReadonlyArray<CompletionRow>; readonly reward: Weights | undefined },
+  scope: Scope
+) {
+  const [engine, judge] = [yield* CurrentEngine, yield* Judge]
+  const session = yield* open<Record<string, never>>(scope, {})
+  const { completions } = wires
+  const reward = wires.reward === undefined
+    ? undefined
+    : { model: yield* observer(engine.scorer, wires.reward), codec: engine.codec(wires.reward) }
+  const scored: Array<ScoredRow> = session.state === null ? [] : [...session.state as unknown as Array<ScoredRow>]
+
+  yield* train(scope, session, {
+    steps: Math.ceil(completions.length / stage.batchSize),
+    checkpointEvery: 10,
+    state: () => [...scored] as never,
+    step: Effect.fnUntraced(function*(n) {
+      const rows = completions.slice(n * stage.batchSize, (n + 1) * stage.batchSize)
+      const given = yield* scores(stage.scorer, { stage: scope.label, judge, reward }, rows)
+      scored.push(...rows.map((row, i) => ({ ...row, score: given[i]! })))
+      const tokens = reward === undefined ? 0 : rows.reduce((sum, row) => sum + row.tokens, 0)
+      return { tokens, metrics: { "scores/mean": given.reduce((sum, x) => sum + x, 0) / rows.length } }
+    })
+  })
+  return scored as ReadonlyArray<ScoredRow>
+}, Effect.scoped)

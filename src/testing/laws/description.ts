@@ -1,0 +1,69 @@
+/** Laws of descriptions: what holds for any pipeline that the constructors can make. */
+import { Result } from "effect"
+import fc from "fast-check"
+import assert from "node:assert/strict"
+import * as Artifact from "../../../dsl/Artifact.ts"
+import type { Definition } from "../../../dsl/Definition.ts"
+import * as Pipeline from "../../../dsl/Pipeline.ts"
+import * as Render from "../../../dsl/Render.ts"
+import { problems } from "../../interpreters/check.ts"
+import type { Drawn } from "../pipelines.ts"
+
+export interface DescriptionOptions extends fc.Parameters<[Drawn]> {
+  /** Of the operations from outside. */
+  readonly definitions?: ReadonlyArray<Definition>
+}
+
+const read = (json: string, definitions: ReadonlyArray<Definition>): Artifact.Any =>
+  Result.getOrThrow(Pipeline.fromJson(json, definitions))
+
+/** The same value with the keys of every object the other way round. */
+const backwards = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(backwards)
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(Object.entries(value).reverse().map(([key, of]) => [key, backwards(of)]))
+}
+
+/** Read back from JSON a pipeline is the same: bytes, identity, every node, and what people are shown of it. */
+export const jsonRoundTrip = (
+  drawn: fc.Arbitrary<Drawn>,
+  { definitions = [], ...parameters }: DescriptionOptions = {}
+): void =>
+  fc.assert(
+    fc.property(drawn, ({ root }) => {
+      const json = Pipeline.toJson(root)
+      const back = read(json, definitions)
+      assert.equal(Pipeline.toJson(back), json)
+      assert.equal(back.id, root.id)
+      const nodes = (of: Artifact.Any) =>
+        Artifact.lineage(of).map(({ id, node: { family, kind, op, params } }) => ({ id, family, kind, op, params }))
+      assert.deepEqual(nodes(back), nodes(root))
+      assert.equal(Render.text(back), Render.text(root))
+      assert.equal(Render.mermaid(back), Render.mermaid(root))
+    }),
+    parameters
+  )
+
+/** Equal descriptions hash equally, whatever the order in which they are written; different ones differently. */
+export const identity = (
+  drawn: fc.Arbitrary<Drawn>,
+  { definitions = [], ...parameters }: DescriptionOptions = {}
+): void =>
+  fc.assert(
+    fc.property(drawn, ({ root }) => {
+      const json = Pipeline.toJson(root)
+      assert.equal(read(JSON.stringify(backwards(JSON.parse(json))), definitions).id, root.id)
+      const ids = new Map<string, string>()
+      for (const { id, node } of Artifact.lineage(root)) {
+        const wires = Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
+        ids.set(JSON.stringify([node.op, node.params, wires]), id)
+      }
+      assert.equal(ids.size, new Set(ids.values()).size, "two descriptions with one id, or one with two")
+      assert.equal(ids.size, Artifact.lineage(root).length, "one description twice")
+    }),
+    parameters
+  )
+
+/** `check` finds nothing wrong. */
+export const wellTyped = (drawn: fc.Arbitrary<Drawn>, parameters: fc.Parameters<[Drawn]> = {}): void =>
+  fc.assert(fc.property(drawn, ({ root }) => assert.deepEqual(problems(root), [])), parameters)

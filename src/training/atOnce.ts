@@ -1,0 +1,23 @@
+import { Effect } from "effect"
+import { UnusableData } from "../../dsl/Errors.ts"
+import type { Metrics } from "../store/runLog.ts"
+import { RunLog } from "../store/runLog.ts"
+import type { Scope } from "./scope.ts"
+
+/**
+ * A stage that is over in a moment, without models and checkpoints: rows out of rows. None left is an error here, where it is known why,
+ * and not in the stage that would train on them.
+ */
+export const atOnce = Effect.fnUntraced(function*<A>(
+  { label }: Scope,
+  rows: ReadonlyArray<A>,
+  empty: { readonly problem: string; readonly remedy: string },
+  metrics: Metrics
+) {
+  const log = yield* RunLog
+  yield* log.emit({ _tag: "Started", stage: label, steps: 1, from: 0 })
+  if (rows.length === 0) return yield* new UnusableData({ stage: label, ...empty })
+  yield* log.emit({ _tag: "Step", stage: label, step: 1, steps: 1, tokens: 0, metrics })
+  yield* log.emit({ _tag: "Finished", stage: label, tokens: 0 })
+  return rows
+})

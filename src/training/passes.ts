@@ -1,0 +1,27 @@
+import { stream } from "../sampling/random.ts"
+
+/**
+ * Passes over `count` units (completions, or groups of them), each a fresh shuffle cut into mini-batches of equal size; what is left
+ * over is a smaller one. The answer depends on the arguments alone.
+ */
+export const passes = (
+  key: string,
+  count: number,
+  { miniBatches, passes }: { readonly miniBatches: number; readonly passes: number }
+): ReadonlyArray<ReadonlyArray<number>> => {
+  const size = Math.ceil(count / miniBatches)
+  const units = Array.from({ length: count }, (_, i) => i)
+  return Array.from({ length: passes }, (_, epoch) => stream(`${key}/epoch-${epoch}`).shuffle(units))
+    .flatMap((order) =>
+      Array.from({ length: Math.ceil(count / size) }, (_, i) => order.slice(i * size, (i + 1) * size))
+    )
+}
+
+/** The mean of each metric over updates; one that an update lacks counts as 0 there. */
+export const average = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> => {
+  const sums: Record<string, number> = {}
+  for (const one of all) {
+    for (const [name, value] of Object.entries(one)) sums[name] = (sums[name] ?? 0) + value / all.length
+  }
+  return sums
+}

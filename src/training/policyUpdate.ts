@@ -1,0 +1,53 @@
+/** One update of a policy on some completions of a rollout, with any loss of `losses/policyGradient.ts`. */
+import { Effect } from "effect"
+import type { Policy, Update } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import type { Loss } from "../losses/loss.ts"
+import { policyGradient, type PolicyLoss } from "../losses/policyGradient.ts"
+import { finite } from "./loop.ts"
+import { pick, type Rollout } from "./rollout.ts"
+
+export interface PolicyUpdate {
+  readonly loss: PolicyLoss
+  /** β of KL in the loss. */
+  readonly beta: number
+  readonly maxNewTokens: number
+  readonly update: Update
+  /** Per token of the mini-batch, given what the policy says of it now. */
+  readonly advantages: (logps: Float64Array, offsets: Int32Array) => Float64Array
+  /** Adds other gradients before the step. */
+  readonly also?: () => Readonly<Record<string, number>>
+}
+
+export const policyUpdate = Effect.fnUntraced(function*(
+  policy: Policy,
+  rollout: Rollout,
+  rows: ReadonlyArray<number>,
+  how: PolicyUpdate,
+  named: (loss: Loss, logps: Float64Array, oldLogps: Float64Array) => Readonly<Record<string, number>>
+) {
+  const batch = rows.map((i) => rollout.rows[i]!)
+  const offsets = offsetsOf(batch)
+  const { entropies, logps } = policy.logprobs(batch, { retain: true })
+  const of = (tokens: Float64Array) => pick(tokens, rollout.offsets, rows)
+  const oldLogps = of(rollout.logps)
+  const loss = policyGradient(
+    {
+      logps,
+      oldLogps,
+      advantages: how.advantages(logps, offsets),
+      offsets,
+      refLogps: rollout.refLogps === null ? null : of(rollout.refLogps),
+      samplerLogps: of(rollout.samplerLogps),
+      entropies
+    },
+    how.loss,
+    { beta: how.beta, maxLength: how.maxNewTokens }
+  )
+  yield* finite({ "policy loss": loss.loss })
+  policy.backward(loss.gradient)
+  const also = how.also?.() ?? {}
+  const norm = policy.step(how.update)
+  yield* finite({ "policy gradient norm": norm, ...also })
+  return { ...named(loss, logps, oldLogps), ...also, "policy/grad_norm": norm }
+})

@@ -1,0 +1,72 @@
+/**
+ * What a frozen reference says of the rows that a stage trains on: computed once, before training, kept in the store by the
+ * identity of the reference and the contents of the rows. A resume finds it there, and so does another stage on the same
+ * reference and rows (another beta, another loss).
+ */
+import { Effect, Option } from "effect"
+import { Diverged } from "../../dsl/Errors.ts"
+import { sha256 } from "../../dsl/Digest.ts"
+import type { Policy, Precision, Row, Weights } from "../engine/engine.ts"
+import { sumRows } from "../losses/ragged.ts"
+import { Store } from "../store/store.ts"
+import { observer } from "./loop.ts"
+
+/** Weights with the identity of what made them. */
+export interface Known {
+  readonly key: string
+  readonly weights: Weights
+}
+
+/** Content hash of a row. */
+export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.join(" ")}/${completion.join(" ")}`)
+
+/**
+ * log π_ref of whole completions, nats, as a function of a row; a row that was not among `rows` throws. The reference is
+ * open only while this runs.
+ */
+export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
+  /** Of the stage, for errors. */
+  readonly stage: string
+  readonly reference: Known
+  readonly open: (weights: Weights) => Policy
+  readonly precision: Precision | undefined
+  readonly rows: ReadonlyArray<Row>
+  /** Rows in one forward pass. */
+  readonly batchSize: number
+}) {
+  const store = yield* Store
+  const ids = new Map(of.rows.map((row) => [row, rowId(row)]))
+  const byId = new Map([...ids].map(([row, id]) => [id, row]))
+  const wanted = [...byId.keys()].sort()
+  const key = sha256(["logps", of.reference.key, of.precision ?? "f32", ...wanted].join("\n"))
+  const label = "logps"
+  const found = yield* store.find(key, label)
+  let logps: ReadonlyMap<string, number>
+  if (Option.isSome(found) && found.value._tag === "Logps") logps = found.value.logps
+  else {
+    const fresh = new Map<string, number>()
+    const reference = yield* observer(of.open, of.reference.weights)
+    for (let at = 0; at < wanted.length; at += of.batchSize) {
+      const part = wanted.slice(at, at + of.batchSize)
+      const { logps, offsets } = reference.logprobs(part.map((id) => byId.get(id)!))
+      const sums = sumRows(logps, offsets)
+      part.forEach((id, i) => fresh.set(id, sums[i]!))
+      const bad = sums.find((sum) => !Number.isFinite(sum))
+      if (bad === undefined) continue
+      return yield* new Diverged({
+        stage: of.stage,
+        step: 0,
+        quantity: "log-probability under the reference",
+        value: String(bad),
+        kept: "nothing was trained"
+      })
+    }
+    logps = fresh
+    yield* store.finish(key, label, { _tag: "Logps", logps })
+  }
+  return (row: Row): number => {
+    const logp = logps.get(ids.get(row) ?? rowId(row))
+    if (logp === undefined) throw new Error("the reference was not asked about this row")
+    return logp
+  }
+}, Effect.scoped)

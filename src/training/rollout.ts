@@ -1,0 +1,56 @@
+/** What an on-policy stage begins a step with: completions sampled from the policy, scored, with every log-probability of them. */
+import type { PromptRow } from "../data/rows.ts"
+import type { Policy, Row, Sampling } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import { scored, type Scoring } from "./scoring.ts"
+
+/** Per token unless it says otherwise; row i owns `offsets[i] … offsets[i + 1]`. */
+export interface Rollout {
+  readonly rows: ReadonlyArray<Row>
+  readonly offsets: Int32Array
+  /** Of the policy, as it trains. */
+  readonly logps: Float64Array
+  /** Of the policy, as it sampled: the same but for rounding. */
+  readonly samplerLogps: Float64Array
+  readonly refLogps: Float64Array | null
+  /** One a row. */
+  readonly scores: Float64Array
+  readonly metrics: Readonly<Record<string, number>>
+}
+
+/** One completion for each prompt; completion i draws from the stream of `seeds[i]`. */
+export const rollout = (
+  use: {
+    readonly policy: Policy
+    readonly reference: Policy | null
+    readonly sampling: Sampling
+    readonly scoring: Scoring
+  },
+  prompts: ReadonlyArray<{ readonly ids: Int32Array; readonly row: PromptRow }>,
+  seeds: ReadonlyArray<string>
+): Rollout => {
+  const { policy, reference, sampling, scoring } = use
+  const sampled = policy.sample(prompts.map(({ ids }) => ids), sampling, seeds)
+  const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!.ids, completion }))
+  const { entropies, logps } = policy.logprobs(rows)
+  const { metrics, scores } = scored(scoring, rows, sampled, prompts.map(({ row }) => row))
+  const ended = sampled.filter(({ finished }) => finished).length / rows.length
+  return {
+    rows,
+    offsets: offsetsOf(rows),
+    logps,
+    samplerLogps: Float64Array.from(sampled.flatMap(({ logps }) => Array.from(logps))),
+    refLogps: reference === null ? null : reference.logprobs(rows).logps,
+    scores,
+    metrics: {
+      ...metrics,
+      "objective/entropy": entropies.reduce((sum, x) => sum + x, 0) / rows.length,
+      "val/num_eos_tokens": ended * rows.length,
+      "completions/mean_length": logps.length / rows.length
+    }
+  }
+}
+
+/** The numbers of some rows out of ragged per-token numbers, one row after the other. */
+export const pick = (tokens: Float64Array, offsets: Int32Array, rows: ReadonlyArray<number>): Float64Array =>
+  Float64Array.from(rows.flatMap((row) => Array.from(tokens.subarray(offsets[row]!, offsets[row + 1]!))))
