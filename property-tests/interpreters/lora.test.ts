@@ -110,6 +110,27 @@ describe("a stage with lora", () => {
   })
 })
 
+describe("a reference that follows a policy with adapters", () => {
+  it("has none of its own, and goes on from a checkpoint as it stood", async () => {
+    const { lora, ...params } = rl.node.params as { readonly lora: unknown }
+    const moving = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+      ...params,
+      lora,
+      steps: 3,
+      referencePolicy: { _tag: "MovingAverage", rate: 0.5, every: 1 }
+    } as never)
+    const root = Pipeline.cap(moving, { kl: Kl.mnatsPerSequence<number>(20_000), from: sft })
+    const [straight, stopped] = [folder(), folder()]
+    succeeded(await runs(root, straight))
+    await runs(root, stopped, {
+      stopAt: (event) => event._tag === "Step" && event.stage === label(moving) && event.step === 2
+    })
+    const resumed = succeeded(await runs(root, stopped))
+    assert.isTrue(resumed.events.some((event) => event._tag === "Started" && event.from === 2))
+    assert.deepStrictEqual(contents(stopped), contents(straight))
+  })
+})
+
 describe("lora", () => {
   const told = (params: object) =>
     problems(Sft.make({ base, demonstrations }, { batchSize: 2, learningRate: 1e-3, ...params } as never))
