@@ -14,7 +14,6 @@ export const movable = (open: (weights: Weights) => Policy) => (weights: Weights
     parameters: now.parameters,
     context: now.context,
     logprobs: (batch, options) => now.logprobs(batch, options),
-    divergences: (batch, teacher, divergence, options) => now.divergences(batch, teacher, divergence, options),
     backward: (dLogps) => now.backward(dLogps),
     divergences: (batch, teacher, divergence, options) => now.divergences(batch, teacher, divergence, options),
     learn: (batch, gradientOf) => now.learn(batch, gradientOf),
