@@ -81,7 +81,12 @@ const fences: ReadonlyArray<
       "node:worker_threads",
       "@yowasp/clang"
     ],
-    never: ["../../model/config.ts", "../../stages/sft.ts", "../../../dsl/Kl.ts", "effect"]
+    never: ["../../model/config.ts", "../../stages/sft.ts", "../../../dsl/Kl.ts", "@tensorflow/tfjs-core", "effect"]
+  },
+  {
+    from: "src/tensor/tfjs/case.ts",
+    may: ["@tensorflow/tfjs-core", "../backend.ts", "./memory.ts", "node:module"],
+    never: ["../wasm/wasm.ts", "../../model/config.ts", "../../../dsl/Kl.ts", "@yowasp/clang", "effect"]
   },
   {
     from: "src/model/case.ts",

@@ -7,7 +7,10 @@ import type { Tfjs } from "./pieces.ts"
  * its operations. The bias corrections are numbers, folded into the learning rate and eps:
  * lr · m̂ / (√v̂ + eps) = lr · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + eps · √(1 − β₂ᵗ)).
  */
-export const adamw = (tf: Tfjs, { aligned, fail, kernel, part, real, room, set, shape }: Memory): Pick<Backend, "adamw"> => ({
+export const adamw = (
+  tf: Tfjs,
+  { aligned, fail, kernel, part, real, room, set, shape }: Memory
+): Pick<Backend, "adamw"> => ({
   adamw: (params, grads, m, v, { beta1, beta2, eps, gradScale, learningRate, step, weightDecay }) =>
     kernel(() => {
       if (!(step >= 1)) fail("adamw", `step ${step} is not 1 or more`)
@@ -27,7 +30,10 @@ export const adamw = (tf: Tfjs, { aligned, fail, kernel, part, real, room, set, 
         tf.tidy(() => {
           const gradient = now("grads")
           const first = tf.add(tf.mul(now("m"), beta1), tf.mul(gradient, (1 - beta1) * gradScale))
-          const second = tf.add(tf.mul(now("v"), beta2), tf.mul(tf.square(gradient), (1 - beta2) * gradScale * gradScale))
+          const second = tf.add(
+            tf.mul(now("v"), beta2),
+            tf.mul(tf.square(gradient), (1 - beta2) * gradScale * gradScale)
+          )
           const update = tf.div(tf.mul(first, rate), tf.add(tf.sqrt(second), eps * root))
           set(part(buffers.params, at, size), tf.sub(tf.mul(now("params"), 1 - learningRate * weightDecay), update))
           set(part(buffers.m, at, size), first)

@@ -11,6 +11,7 @@ import { norm } from "./norm.ts"
 import type { Tfjs } from "./pieces.ts"
 import { rope } from "./rope.ts"
 import { sample } from "./sample.ts"
+import { type SumOfSquares, sumOfSquares as sumOnHost } from "./sumOfSquares.ts"
 import { swiglu } from "./swiglu.ts"
 
 /** Scores or logits that exist at a time: what stays in the caches of a processor, or what keeps a GPU busy. */
@@ -19,13 +20,18 @@ export interface BlockSizes {
   readonly logits: number
 }
 
+export interface Options {
+  readonly blocks?: BlockSizes
+  readonly sumOfSquares?: SumOfSquares
+}
+
 const onProcessor: BlockSizes = { scores: 2 ** 20, logits: 2 ** 21 }
 
 /**
  * The kernels as operations of TensorFlow.js, on whatever backend of it is set (`tensorflow` of tfjs-node and tfjs-node-gpu, `cpu`,
  * `wasm`, …), with explicit backward passes: its automatic differentiation is not used. Everything is float32.
  */
-export const makeBackend = (tf: Tfjs, blocks: BlockSizes = onProcessor): Backend => {
+export const makeBackend = (tf: Tfjs, { blocks = onProcessor, sumOfSquares = sumOnHost }: Options = {}): Backend => {
   const memory = makeMemory(tf)
   const attend = attention(tf, memory, blocks.scores)
   const cached = cache(tf, memory)
@@ -52,7 +58,7 @@ export const makeBackend = (tf: Tfjs, blocks: BlockSizes = onProcessor): Backend
       cached.release()
       memory.release()
     },
-    ...elementwise(tf, memory),
+    ...elementwise(tf, memory, sumOfSquares),
     ...embedding(tf, memory),
     ...linear(tf, memory),
     ...norm(tf, memory),

@@ -29,7 +29,15 @@ export const cache = (
     return known
   }
 
-  const checked = (name: string, qkv: Tensor, keys: Tensor, values: Tensor, slots: Ints, positions: Ints, shape: CacheShape) => {
+  const checked = (
+    name: string,
+    qkv: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    slots: Ints,
+    positions: Ints,
+    shape: CacheShape
+  ) => {
     const { capacity, headDim, heads, kvHeads, window } = shape
     if (!(kvHeads > 0) || !(headDim > 0) || heads % kvHeads !== 0 || window < 0) {
       fail(name, `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`)
@@ -43,7 +51,10 @@ export const cache = (
     }
     const count = keys.length / (capacity * width)
     const held = [count, capacity, width]
-    const at = { slots: int(name, "slots", slots, count, rows), positions: int(name, "positions", positions, capacity, rows) }
+    const at = {
+      slots: int(name, "slots", slots, count, rows),
+      positions: int(name, "positions", positions, capacity, rows)
+    }
     room(name, "values", values, keys.length)
     const [q, k, v] = tf.split(real(name, "qkv", qkv, [rows, all]), [heads * headDim, width, width], 1)
     return {
@@ -62,8 +73,10 @@ export const cache = (
     cacheWrite: (keys, values, qkv, slots, positions, shape) =>
       kernel(() => {
         const at = checked("cacheWrite", qkv, keys, values, slots, positions, shape)
-        const places = Int32Array.from({ length: 2 * at.rows }, (_, i) => (i % 2 === 0 ? at.slots : at.positions).values[i >> 1]!)
-        const indices = derived(at.positions, "places", [at.slots.values.join()], (own) => own(tf.tensor2d(places, [at.rows, 2], "int32")))
+        const places = Int32Array.from({ length: 2 * at.rows }, (_, i) =>
+          (i % 2 === 0 ? at.slots : at.positions).values[i >> 1]!)
+        const indices = derived(at.positions, "places", [at.slots.values.join()], (own) =>
+          own(tf.tensor2d(places, [at.rows, 2], "int32")))
         set(room("cacheWrite", "keys", keys), tf.tensorScatterUpdate(at.held.keys(), indices, at.k))
         set(room("cacheWrite", "values", values), tf.tensorScatterUpdate(at.held.values(), indices, at.v))
       }),
@@ -107,7 +120,7 @@ export const cache = (
         let read = visible(at.held.values())
         if (masked !== null) {
           // What is not seen may be anything, NaN too, so it is replaced and not multiplied by zero.
-          scores = tf.where(masked.scores, scores, tf.fill([rows, heads, span], -Infinity))
+          scores = tf.where(masked.scores, scores, tf.mul(tf.ones([rows, heads, span]), -Infinity))
           read = tf.where(masked.values, read, tf.zeros([rows, span, width]))
         }
         const all = tf.matMul(tf.softmax(scores), read)

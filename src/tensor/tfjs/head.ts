@@ -39,7 +39,8 @@ export const head = (
           return sizes.map((size) => {
             const first = at
             at += size
-            const places = Int32Array.from({ length: 2 * size }, (_, i) => i % 2 === 0 ? i >> 1 : ids.values[first + (i >> 1)]!)
+            const places = Int32Array.from({ length: 2 * size }, (_, i) =>
+              i % 2 === 0 ? i >> 1 : ids.values[first + (i >> 1)]!)
             return own(tf.tensor2d(places, [size, 2], "int32"))
           })
         })
@@ -52,7 +53,12 @@ export const head = (
             return [tf.sub(tf.gatherND(z, chosen[i]!), lse), lse, tf.sub(lse, tf.sum(tf.mul(p, z), 1))] as [T, T, T]
           })
         )
-        set(to.logps, join(blocks.map(([logps]) => logps)))
+        set(
+          to.logps,
+          join(blocks.map(([logps]) =>
+            logps
+          ))
+        )
         set(to.lse, join(blocks.map(([, lse]) => lse)))
         set(to.entropy, join(blocks.map(([, , entropy]) => entropy)))
       }),

@@ -7,19 +7,22 @@ export const linear = (
   { accumulate, kernel, real, room, set }: Memory
 ): Pick<Backend, "linear" | "linearBackward" | "linearPacked" | "packWeight" | "packedLength"> => {
   /** `product` multiplies x with the weight as it lies: [outputs, inputs], or packed. */
-  const affine =
-    (name: string, weight: (outputs: number, inputs: number) => ReadonlyArray<number>, product: (x: T, w: T) => T): Backend["linear"] =>
-    (out, x, w, bias, rows, inputs, outputs, residual = null) =>
-      kernel(() => {
-        const to = room(name, "out", out, rows * outputs)
-        const matrix = real(name, "w", w, weight(outputs, inputs))
-        const added = bias === null ? null : real(name, "bias", bias, [outputs])
-        const rest = residual === null ? null : real(name, "residual", residual, [rows, outputs])
-        let y = product(real(name, "x", x, [rows, inputs]), matrix)
-        if (added !== null) y = tf.add(y, added)
-        if (rest !== null) y = tf.add(y, rest)
-        set(to, y)
-      })
+  const affine = (
+    name: string,
+    weight: (outputs: number, inputs: number) => ReadonlyArray<number>,
+    product: (x: T, w: T) => T
+  ): Backend["linear"] =>
+  (out, x, w, bias, rows, inputs, outputs, residual = null) =>
+    kernel(() => {
+      const to = room(name, "out", out, rows * outputs)
+      const matrix = real(name, "w", w, weight(outputs, inputs))
+      const added = bias === null ? null : real(name, "bias", bias, [outputs])
+      const rest = residual === null ? null : real(name, "residual", residual, [rows, outputs])
+      let y = product(real(name, "x", x, [rows, inputs]), matrix)
+      if (added !== null) y = tf.add(y, added)
+      if (rest !== null) y = tf.add(y, rest)
+      set(to, y)
+    })
   return {
     linear: affine("linear", (outputs, inputs) => [outputs, inputs], (x, w) => tf.matMul(x, w, false, true)),
     packedLength: (inputs, outputs) => inputs * outputs,

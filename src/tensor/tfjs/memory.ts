@@ -177,7 +177,8 @@ export const makeMemory = (tf: Tfjs) => {
       buffer.piece = get(buffer.allocation.pieces, buffer.start, shape, buffer.piece)
       return buffer.piece.tensor!
     },
-    set: ({ allocation, length, start }: Reals, tensor: T | null): void => set(allocation.pieces, start, length, tensor),
+    set: ({ allocation, length, start }: Reals, tensor: T | null): void =>
+      set(allocation.pieces, start, length, tensor),
     /** out += tensor; what is zero becomes the tensor. */
     accumulate: ({ allocation, length, start }: Reals, tensor: T): void => {
       const parts = within(allocation.pieces, start, length)

@@ -64,7 +64,11 @@ export const pieces = (tf: Tfjs): Pieces => {
   })
   /** Part of a piece as a piece. */
   const part = ({ start, tensor }: Piece, from: number, to: number): Piece =>
-    held(from, to - from, tensor === null ? null : tf.slice(tf.reshape(tensor, [tensor.size]), [from - start], [to - from]))
+    held(
+      from,
+      to - from,
+      tensor === null ? null : tf.slice(tf.reshape(tensor, [tensor.size]), [from - start], [to - from])
+    )
 
   const splice = (of: Array<Piece>, start: number, length: number, by: ReadonlyArray<Piece>): void => {
     const end = start + length

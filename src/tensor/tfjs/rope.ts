@@ -30,7 +30,7 @@ export const rope = (tf: Tfjs, { derived, fail, int, kernel, real, room, set }: 
           const chosen = tf.gatherND(table, indices)
           const head = tf.concat([signed ? tf.neg(chosen) : chosen, chosen], 1)
           const rotated = tf.tile(head, [1, heads])
-          const rest = tf.fill([rows, still], signed ? 0 : 1)
+          const rest = (signed ? tf.zeros : tf.ones)([rows, still])
           return own(tf.reshape(still === 0 ? rotated : tf.concat([rotated, rest], 1), pairs))
         }
         return { c: spread(cosines, false), s: spread(sines, true) }

@@ -53,7 +53,10 @@ export const sample = (tf: Tfjs, { fail, kernel, real, room, set }: Memory): Pic
     sample: (out, logits, uniforms, { rows, temperature, vocab }) =>
       kernel(() => {
         if (!(temperature >= 0) || !(vocab > 0)) fail("sample", `temperature ${temperature}, vocab ${vocab}`)
-        const to = { tokens: room("sample", "tokens", out.tokens, rows), logps: room("sample", "logps", out.logps, rows) }
+        const to = {
+          tokens: room("sample", "tokens", out.tokens, rows),
+          logps: room("sample", "logps", out.logps, rows)
+        }
         const u = real("sample", "uniforms", uniforms, [rows, 2])
         const z = real("sample", "logits", logits, [rows, vocab])
         const max = tf.max(z, 1, true)

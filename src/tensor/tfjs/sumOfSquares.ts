@@ -1,10 +1,10 @@
-import type { T, Tfjs } from "./pieces.ts"
+import type { T } from "./pieces.ts"
 
-/**
- * Σ x², accumulated in double precision, which TensorFlow.js has not: the numbers come to the host. (TensorFlow itself has it,
- * and then only the sum comes back: `tensorFlow.ts`.)
- */
-export const sumOfSquares = (_: Tfjs) => (x: T): number => {
+/** Σ x², accumulated in double precision. */
+export type SumOfSquares = (x: T) => number
+
+/** TensorFlow.js has no doubles: the numbers come to the host. (TensorFlow has; see `tensorFlow.ts`.) */
+export const sumOfSquares: SumOfSquares = (x) => {
   let sum = 0
   for (const value of x.dataSync()) sum += value * value
   return sum
