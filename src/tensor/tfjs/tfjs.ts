@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os"
 import type { Backend } from "../backend.ts"
 import { makeBackend } from "./backend.ts"
+import { hushed } from "./hushed.ts"
 import { installed, npmName } from "./packages.ts"
 import { loadTensorFlow, type TensorFlow } from "./tensorFlow.ts"
 
@@ -16,7 +17,7 @@ const load = (threads: number): TensorFlow => {
   const failures: Array<string> = []
   for (const found of installed()) {
     try {
-      return loadTensorFlow(found, threads)
+      return hushed(() => loadTensorFlow(found, threads))
     } catch (error) {
       failures.push(`${npmName(found.name)} does not load: ${(error as Error).message.split("\n")[0]!.trim()}`)
     }
