@@ -11,7 +11,7 @@ export const advice = (machine: Machine, trials: ReadonlyArray<Trial>): Readonly
       ? []
       : [`Node ${node.version} is older than ${node.needed}: take Node 24 (npm ci brings one in node_modules/.bin)`]),
     ...(compilers.cc === null ? ["A C compiler makes the native backend, the fastest on a CPU: apt install gcc"] : []),
-    ...(fails("torch") ? [`The torch backend: pip install torch${gpu ? "" : " --index-url of its CPU build"}`] : []),
+    ...(fails("torch") ? ["The torch backend: pip install torch, or KEEL_LIBTORCH=… where libtorch lies"] : []),
     ...(fails("tfjs")
       ? [
         `The tfjs backend: ${

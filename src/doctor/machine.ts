@@ -23,6 +23,8 @@ export interface Machine {
   readonly gpus: ReadonlyArray<Gpu>
   /** First line of `--version`; null where there is none. */
   readonly compilers: { readonly cc: string | null; readonly "c++": string | null }
+  /** The folder of libtorch: `KEEL_LIBTORCH`, or that of the Python package torch. */
+  readonly libtorch: string | null
   readonly python: string | null
   /** Version of each Python package; null where there is none. */
   readonly packages: Readonly<Record<typeof pythonPackages[number], string | null>>
@@ -85,6 +87,9 @@ def version(*names):
         except m.PackageNotFoundError: pass
     return ""
 for name in sys.argv[1:]: print(version(name, name + "_cpu"))
+import importlib.util as u
+torch = u.find_spec("torch")
+print(torch.submodule_search_locations[0] + "/lib" if torch else "")
 `
 
 /** Looks around; `needed` is the version of Node that package.json asks for. */
@@ -108,6 +113,7 @@ export const lookAround = (needed: string): Effect.Effect<Machine> =>
       memory: totalmem(),
       gpus: gpusOf(smi),
       compilers: { cc: firstLine(cc), "c++": firstLine(cxx) },
+      libtorch: process.env["KEEL_LIBTORCH"] ?? (lines[pythonPackages.length]?.trim() || null),
       python,
       packages: packages as Machine["packages"]
     }

@@ -24,7 +24,7 @@ const outcome = ({ flops, precisions, problem, seconds, works }: Trial): string 
 
 /** The report as people read it. */
 export const text = ({ advice, backends, machine }: Report): string => {
-  const { compilers, cores, cpu, features, gpus, memory, node, packages, platform, python } = machine
+  const { compilers, cores, cpu, features, gpus, libtorch, memory, node, packages, platform, python } = machine
   return [
     "Machine",
     ...aligned([
@@ -37,6 +37,7 @@ export const text = ({ advice, backends, machine }: Report): string => {
         : gpus.map((gpu) => ["gpu", `${gpu.name}, ${gibibytes(gpu.memory)}, driver ${gpu.driver}`] as const),
       ["cc", compilers.cc ?? "none"],
       ["c++", compilers["c++"] ?? "none"],
+      ["libtorch", libtorch ?? "none"],
       ["python", python ?? "none"],
       ...Object.entries(packages).map(([name, version]) => [name, version ?? "none"] as const)
     ]),
