@@ -9,7 +9,11 @@ export const advice = (machine: Machine, trials: ReadonlyArray<Trial>): Readonly
   return [
     ...(node.enough
       ? []
-      : [`Node ${node.version} is older than ${node.needed}: take Node 24 (npm ci brings one in node_modules/.bin)`]),
+      : [
+        `Node ${node.version} is older than ${
+          node.needed.replace(/^\D*/, "")
+        }: take Node 24 (npm ci brings one in node_modules/.bin)`
+      ]),
     ...(compilers.cc === null ? ["A C compiler makes the native backend, the fastest on a CPU: apt install gcc"] : []),
     ...(fails("torch") ? ["The torch backend: pip install torch, or KEEL_LIBTORCH=… where libtorch lies"] : []),
     ...(fails("tfjs")
