@@ -93,7 +93,12 @@ const fences: ReadonlyArray<
       "node:worker_threads",
       "@yowasp/clang"
     ],
-    never: ["../../model/config.ts", "../../stages/sft.ts", "../../../dsl/Kl.ts", "effect"]
+    never: ["../../model/config.ts", "../../stages/sft.ts", "../../../dsl/Kl.ts", "@tensorflow/tfjs-core", "effect"]
+  },
+  {
+    from: "src/tensor/tfjs/case.ts",
+    may: ["@tensorflow/tfjs-core", "../backend.ts", "./memory.ts", "node:module"],
+    never: ["../wasm/wasm.ts", "../../model/config.ts", "../../../dsl/Kl.ts", "@yowasp/clang", "effect"]
   },
   {
     from: "src/model/case.ts",
@@ -275,7 +280,7 @@ const fences: ReadonlyArray<
     may: ["../dsl/index.ts", "../src/interpreters/simulate.ts", "effect"],
     never: ["../src/losses/kl.ts", "../src/tensor/reference.ts"]
   },
-  ...["data", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
+  ...["data", "doctor", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
     from: `src/${folder}/case.ts`,
     may: [
       "effect",

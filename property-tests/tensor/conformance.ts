@@ -3,7 +3,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Backend } from "../../src/tensor/backend.ts"
 import { gradientLaws } from "./gradients.ts"
 import { assertClose, draws, execute, size } from "./kernelLaw.ts"
-import type { KernelCase, RealArgument } from "./kernelLaw.ts"
+import type { Fewer, KernelCase, RealArgument } from "./kernelLaw.ts"
 import { attentionShape, drawQkv, headsShapes, qkvWidth } from "./kernels/attention.ts"
 import { ropeTables } from "./kernels/rope.ts"
 import { laws } from "./laws.ts"
@@ -31,7 +31,12 @@ const resized = (example: KernelCase, name: string, by: number): KernelCase => {
  * The laws every backend keeps. `tolerance` bounds the difference from `reference`, relative to the largest element of a
  * result; 0 asks for equality.
  */
-export const conformance = (name: string, make: () => Backend | Promise<Backend>, tolerance: number): void => {
+export const conformance = (
+  name: string,
+  make: () => Backend | Promise<Backend>,
+  tolerance: number,
+  fewer?: Fewer
+): void => {
   describe(`${name} conforms`, () => {
     let backend: Backend
     beforeAll(async () => {
@@ -51,7 +56,7 @@ export const conformance = (name: string, make: () => Backend | Promise<Backend>
     }
 
     describe("kernels agree with reference, whatever outputs held, misaligned, twice the same bits", () => {
-      for (const law of laws) it(law.name, () => law.check(backend, tolerance))
+      for (const law of laws) it(law.name, () => law.check(backend, tolerance, fewer))
     })
 
     describe("a wrong shape throws", () => {
@@ -114,7 +119,7 @@ export const conformance = (name: string, make: () => Backend | Promise<Backend>
       })
     })
 
-    describe("gradients agree with finite differences", () => gradientLaws(() => backend))
+    describe("gradients agree with finite differences", () => gradientLaws(() => backend, fewer?.runs))
 
     describe("precision", () => precisionLaws(() => backend, tolerance))
 

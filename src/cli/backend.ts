@@ -3,7 +3,7 @@ import { Console, Data, Effect } from "effect"
 import { transformer } from "../engine/transformer/transformer.ts"
 import type { Backend } from "../tensor/backend.ts"
 
-export const backends = ["auto", "native", "wasm", "reference"] as const
+export const backends = ["auto", "native", "wasm", "tfjs", "reference"] as const
 export type BackendName = typeof backends[number]
 
 /** A backend that does not work here. */
@@ -26,6 +26,8 @@ const open = {
     import("../tensor/native/native.ts").then(({ native }) => native(options)),
   wasm: (options: BackendOptions): Promise<Backend> =>
     import("../tensor/wasm/wasm.ts").then(({ wasm }) => wasm(options)),
+  tfjs: (options: BackendOptions): Promise<Backend> =>
+    import("../tensor/tfjs/tfjs.ts").then(({ tfjs }) => tfjs(options)),
   reference: (): Promise<Backend> => import("../tensor/reference.ts").then(({ reference }) => reference())
 }
 
@@ -64,3 +66,26 @@ export const backend = Effect.fnUntraced(function*(name: BackendName, options: B
 /** A transformer engine on a backend. */
 export const engine = (name: BackendName, options: BackendOptions = {}) =>
   backend(name, options).pipe(Effect.map((backend) => ({ backend: backend.name, engine: transformer(backend) })))
+
+/** What `keel backend install` installs. */
+export const installable = ["tfjs-node-gpu", "tfjs-node"] as const
+
+/** An installation that failed; `problem` ends with the remedy. */
+export class BackendNotInstalled
+  extends Data.TaggedError("BackendNotInstalled")<{ readonly name: string; readonly problem: string }>
+{
+  override get message() {
+    return `${this.name}: ${this.problem}`
+  }
+}
+
+/** Installs what a backend is made of, and says what it does meanwhile. */
+export const install = (
+  name: typeof installable[number],
+  tensorflow: string | null,
+  say: (text: string) => void
+) =>
+  Effect.tryPromise({
+    try: () => import("../tensor/tfjs/install.ts").then(({ install }) => install(name, tensorflow, say)),
+    catch: (cause) => new BackendNotInstalled({ name, problem: cause instanceof Error ? cause.message : String(cause) })
+  })

@@ -4,15 +4,17 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Console, Effect, Exit } from "effect"
 import { CliError, Command } from "effect/cli"
 import manifest from "../../package.json" with { type: "json" }
+import { backend } from "./backendInstall.ts"
 import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
+import { doctor } from "./doctor.ts"
 import { generate } from "./generate.ts"
 import { resume, run } from "./run.ts"
 import { simulate } from "./simulate.ts"
 
 const keel = Command.make("keel").pipe(
   Command.withDescription("LLM post-training as typed, pure descriptions: check, show, simulate, run and resume them"),
-  Command.withSubcommands([check, show, simulate, run, resume, generate, bench])
+  Command.withSubcommands([check, show, simulate, run, resume, generate, bench, doctor, backend])
 )
 
 const expected = (error: unknown): error is Error & { readonly _tag: string } =>

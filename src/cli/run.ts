@@ -18,7 +18,9 @@ import { json, overrides, pipeline } from "./options.ts"
 import { goesOn } from "./stopped.ts"
 
 const backend = Flag.Literals("backend", backends).pipe(
-  Flag.withDescription("What computes: wasm (the default), or reference (double precision, slow)"),
+  Flag.withDescription(
+    "What computes: auto is native where there is a compiler, else wasm; tfjs after keel backend install; reference is double precision, slow"
+  ),
   Flag.withDefault("auto")
 )
 

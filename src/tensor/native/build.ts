@@ -2,10 +2,11 @@
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
-import { arch, cpus, homedir, platform, tmpdir } from "node:os"
+import { arch, cpus, platform, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { cacheFolder } from "../cacheFolder.ts"
 import { type Signature, signatures } from "../compiled/signatures.ts"
 
 const run = promisify(execFile)
@@ -75,10 +76,6 @@ const processor = async (): Promise<string> => {
   )
   return [platform(), arch(), cpus()[0]?.model, features].join("\n")
 }
-
-/** Where compiled kernels stay: `KEEL_CACHE`, or `keel` in the user's cache folder. */
-const cacheFolder = (): string =>
-  process.env["KEEL_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "keel")
 
 const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false)
 

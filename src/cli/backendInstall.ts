@@ -1,0 +1,38 @@
+/** `keel backend install`: what a backend is made of that does not come with `npm ci`. */
+import { Console, Effect, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { install as installed, installable } from "./backend.ts"
+import { json } from "./options.ts"
+
+const install = Command.make(
+  "install",
+  {
+    name: Argument.Literals("name", installable).pipe(
+      Argument.withDescription("tfjs-node-gpu, or tfjs-node for a machine without an NVIDIA GPU")
+    ),
+    tensorflow: Flag.String("tensorflow").pipe(
+      Flag.withDescription(
+        "TensorFlow to build on: the folder site-packages/tensorflow, a virtual environment, or a wheel; default: what python3 imports"
+      ),
+      Flag.optional
+    ),
+    json
+  },
+  Effect.fn(function*({ json, name, tensorflow }) {
+    const made = yield* installed(name, Option.getOrNull(tensorflow), (text) => void process.stderr.write(`${text}\n`))
+    if (json) return yield* Console.log(JSON.stringify(made))
+    yield* Console.log(
+      `${name} on TensorFlow ${made.version} works, on ${made.gpu ? "the GPU" : "the CPU"}: keel run … --backend tfjs`
+    )
+    if (name === "tfjs-node-gpu" && !made.gpu) {
+      yield* Console.error(
+        "TensorFlow finds no GPU here: for one, take an NVIDIA driver and `pip install tensorflow[and-cuda]`, then install again."
+      )
+    }
+  })
+).pipe(Command.withDescription("Install TensorFlow.js into Keel's cache and build it on a TensorFlow of Python"))
+
+export const backend = Command.make("backend").pipe(
+  Command.withDescription("Backends that do not come with npm ci"),
+  Command.withSubcommands([install])
+)

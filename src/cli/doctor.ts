@@ -1,0 +1,23 @@
+/** `keel doctor`: what this machine has, which backends work on it and how fast, and what to install for more. */
+import { Console, Effect } from "effect"
+import { Command } from "effect/cli"
+import manifest from "../../package.json" with { type: "json" }
+import { advice } from "../doctor/advice.ts"
+import { lookAround } from "../doctor/machine.ts"
+import { text } from "../doctor/text.ts"
+import { attempt } from "../doctor/trial.ts"
+import { backend, backends } from "./backend.ts"
+import { json } from "./options.ts"
+
+export const doctor = Command.make(
+  "doctor",
+  { json },
+  Effect.fn(function*({ json }) {
+    const machine = yield* lookAround(manifest.engines.node)
+    const names = backends.filter((name) => name !== "auto")
+    // One after the other: each may use all cores.
+    const trials = yield* Effect.forEach(names, (name) => attempt(name, backend(name)))
+    const report = { machine, backends: trials, advice: advice(machine, trials) }
+    yield* Console.log(json ? JSON.stringify(report) : text(report))
+  })
+).pipe(Command.withDescription("What this machine has, which backends work on it, and what to install for more"))

@@ -1,0 +1,50 @@
+import type { Machine } from "./machine.ts"
+import type { Trial } from "./trial.ts"
+
+export interface Report {
+  readonly machine: Machine
+  readonly backends: ReadonlyArray<Trial>
+  /** What to install for more. */
+  readonly advice: ReadonlyArray<string>
+}
+
+const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+
+const aligned = (rows: ReadonlyArray<readonly [string, string]>): ReadonlyArray<string> => {
+  const width = Math.max(...rows.map(([name]) => name.length))
+  return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)
+}
+
+const outcome = ({ flops, precisions, problem, seconds, works }: Trial): string =>
+  works
+    ? `works: self-test passed in ${seconds.toFixed(2)} s, ${(flops! / 1e9).toFixed(1)} GF/s, ${
+      precisions.join(" and ")
+    }`
+    : `no: ${problem}`
+
+/** The report as people read it. */
+export const text = ({ advice, backends, machine }: Report): string => {
+  const { compilers, cores, cpu, features, gpus, libtorch, memory, node, packages, platform, python } = machine
+  return [
+    "Machine",
+    ...aligned([
+      ["system", platform],
+      ["node", `${node.version}, ${node.enough ? "enough" : "too old"} (${node.needed})`],
+      ["cpu", `${cpu}, ${cores} cores${features.length === 0 ? "" : `: ${features.join(" ")}`}`],
+      ["memory", gibibytes(memory)],
+      ...gpus.length === 0
+        ? [["gpu", "none that nvidia-smi shows"] as const]
+        : gpus.map((gpu) => ["gpu", `${gpu.name}, ${gibibytes(gpu.memory)}, driver ${gpu.driver}`] as const),
+      ["cc", compilers.cc ?? "none"],
+      ["c++", compilers["c++"] ?? "none"],
+      ["libtorch", libtorch ?? "none"],
+      ["python", python ?? "none"],
+      ...Object.entries(packages).map(([name, version]) => [name, version ?? "none"] as const)
+    ]),
+    "",
+    "Backends",
+    ...aligned(backends.map((trial) => [trial.name, outcome(trial)])),
+    "",
+    ...(advice.length === 0 ? ["Nothing is missing."] : ["For more", ...advice.map((line) => `  ${line}`)])
+  ].join("\n")
+}

@@ -1,0 +1,29 @@
+import type { Backend } from "../backend.ts"
+import type { Memory } from "./memory.ts"
+import type { Tfjs } from "./pieces.ts"
+import type { SumOfSquares } from "./sumOfSquares.ts"
+
+export const elementwise = (
+  tf: Tfjs,
+  { accumulate, aligned, kernel, part, real, room, set, tensors }: Memory,
+  squares: SumOfSquares
+): Pick<Backend, "add" | "copy" | "sumSquares" | "zero"> => ({
+  add: (out, x) =>
+    kernel(() => {
+      const [sums, terms] = [room("add", "out", out), room("add", "x", x, out.length)]
+      for (const [at, length] of aligned([sums, terms])) {
+        accumulate(part(sums, at, length), tf.clone(real("add", "x", part(terms, at, length), [length])))
+      }
+    }),
+  copy: (out, x) =>
+    kernel(() => {
+      const [to, from] = [room("copy", "out", out), room("copy", "x", x, out.length)]
+      // Both are the same numbers from here on: nothing is copied until one of them changes.
+      const parts = tensors(from)
+      const whole = parts.length === 1 ? parts[0]! : real("copy", "x", from, [from.length])
+      set(to, whole === null ? null : tf.clone(whole))
+    }),
+  sumSquares: (x) =>
+    kernel(() => tensors(room("sumSquares", "x", x)).reduce((sum, one) => sum + (one === null ? 0 : squares(one)), 0)),
+  zero: (of) => kernel(() => set(room("zero", "of", of), null))
+})

@@ -1,0 +1,100 @@
+import type { Backend, HeadShape } from "../backend.ts"
+import type { Memory } from "./memory.ts"
+import type { T, Tfjs } from "./pieces.ts"
+
+/** The fused head in blocks of rows, so that about `blockElements` logits exist at a time. */
+export const head = (
+  tf: Tfjs,
+  { accumulate, derived, fail, int, kernel, real, room, set }: Memory,
+  blockElements: number
+): Pick<Backend, "head" | "headBackward"> => {
+  const check = (name: string, { temperature, vocab }: HeadShape): void => {
+    if (!(temperature > 0) || !(vocab > 0)) fail(name, `temperature ${temperature}, vocab ${vocab}`)
+  }
+  const sizesOf = ({ rows, vocab }: HeadShape): ReadonlyArray<number> => {
+    const blocks = Math.ceil(rows / Math.max(1, Math.floor(blockElements / vocab)))
+    return Array.from({ length: blocks }, (_, i) => Math.floor(rows * (i + 1) / blocks) - Math.floor(rows * i / blocks))
+  }
+  const cut = (x: T, sizes: ReadonlyArray<number>): ReadonlyArray<T> =>
+    sizes.length === 1 ? [x] : tf.split(x, [...sizes], 0)
+  const join = (parts: ReadonlyArray<T>): T => parts.length === 1 ? parts[0]! : tf.concat([...parts], 0)
+
+  return {
+    head: (out, h, w, targets, shape) =>
+      kernel(() => {
+        const name = "head"
+        check(name, shape)
+        const { dim, rows, temperature, vocab } = shape
+        const to = {
+          logps: room(name, "logps", out.logps, rows),
+          lse: room(name, "lse", out.lse, rows),
+          entropy: room(name, "entropy", out.entropy, rows)
+        }
+        const ids = int(name, "targets", targets, vocab, rows)
+        const weight = real(name, "w", w, [vocab, dim])
+        const hidden = real(name, "h", h, [rows, dim])
+        const sizes = sizesOf(shape)
+        const chosen = derived(ids, "targets", [sizes.length], (own) => {
+          let at = 0
+          return sizes.map((size) => {
+            const first = at
+            at += size
+            const places = Int32Array.from({ length: 2 * size }, (_, i) =>
+              i % 2 === 0 ? i >> 1 : ids.values[first + (i >> 1)]!)
+            return own(tf.tensor2d(places, [size, 2], "int32"))
+          })
+        })
+        const blocks = cut(temperature === 1 ? hidden : tf.div(hidden, temperature), sizes).map((block, i) =>
+          tf.tidy(() => {
+            const z = tf.matMul(block, weight, false, true)
+            const p = tf.softmax(z)
+            // The largest probability is e^(largest logit − lse).
+            const lse = tf.sub(tf.max(z, 1), tf.log(tf.max(p, 1)))
+            return [tf.sub(tf.gatherND(z, chosen[i]!), lse), lse, tf.sub(lse, tf.sum(tf.mul(p, z), 1))] as [T, T, T]
+          })
+        )
+        set(
+          to.logps,
+          join(blocks.map(([logps]) =>
+            logps
+          ))
+        )
+        set(to.lse, join(blocks.map(([, lse]) => lse)))
+        set(to.entropy, join(blocks.map(([, , entropy]) => entropy)))
+      }),
+
+    // With g = dLogps / temperature: dH = g · (w[target] − p w), dW += Σ g h at the target − pᵀ (g · h).
+    headBackward: (out, dLogps, h, w, targets, lse, shape) =>
+      kernel(() => {
+        const name = "headBackward"
+        check(name, shape)
+        const { dim, rows, temperature, vocab } = shape
+        const dH = room(name, "dH", out.dH, rows * dim)
+        const dW = out.dW === null ? null : room(name, "dW", out.dW, vocab * dim)
+        const ids = int(name, "targets", targets, vocab, rows)
+        room(name, "lse", lse, rows)
+        const weight = real(name, "w", w, [vocab, dim])
+        const hidden = real(name, "h", h, [rows, dim])
+        const gradient = tf.mul(real(name, "dLogps", dLogps, [rows, 1]), 1 / temperature)
+        const column = derived(ids, "column", [], (own) => own(tf.tensor2d(ids.values.slice(), [rows, 1], "int32")))
+        const scaled = tf.mul(hidden, gradient)
+        const sizes = sizesOf(shape)
+        const weighted = cut(scaled, sizes)
+        let spent: T | null = null
+        const expected = cut(temperature === 1 ? hidden : tf.div(hidden, temperature), sizes).map((block, i) => {
+          const [mean, next] = tf.tidy(() => {
+            const p = tf.softmax(tf.matMul(block, weight, false, true))
+            const outer = dW === null ? [] : [tf.matMul(p, weighted[i]!, true, false)]
+            return [tf.matMul(p, weight), ...outer.map((one) => spent === null ? one : tf.add(spent, one))]
+          })
+          if (next !== undefined) {
+            spent?.dispose()
+            spent = next
+          }
+          return mean!
+        })
+        set(dH, tf.mul(gradient, tf.sub(tf.gatherND(weight, column), join(expected))))
+        if (dW !== null) accumulate(dW, tf.sub(tf.scatterND(column, scaled, [vocab, dim]), spent!))
+      })
+  }
+}

@@ -1,0 +1,168 @@
+import { execFile } from "node:child_process"
+import { existsSync } from "node:fs"
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { createRequire } from "node:module"
+import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { homeOf, npmName, type PackageName, packageVersion } from "./packages.ts"
+import { findTensorFlow, type TensorFlowFolder } from "./python.ts"
+
+const run = promisify(execFile)
+
+/** A step that failed, and what to do. */
+export class InstallFailed extends Error {
+  override readonly name = "InstallFailed"
+}
+
+export interface Installed {
+  readonly package: PackageName
+  readonly folder: string
+  /** Of TensorFlow. */
+  readonly version: string
+  readonly gpu: boolean
+}
+
+/** The line of a program's output that says what went wrong. */
+const reasonOf = (error: unknown): string => {
+  const { message, stderr } = error as { readonly stderr?: string; readonly message: string }
+  const lines = (stderr === undefined || stderr.trim() === "" ? message : stderr).trim().split("\n")
+  return (lines.find((line) => /error|Error|not found|cannot/.test(line)) ?? lines.at(-1)!).trim().slice(0, 300)
+}
+
+const step = async <A>(what: string, remedy: string, work: () => Promise<A>): Promise<A> => {
+  try {
+    return await work()
+  } catch (error) {
+    throw error instanceof InstallFailed ? error : new InstallFailed(`${what} failed: ${reasonOf(error)}. ${remedy}`)
+  }
+}
+
+/** The headers of Node's C interface, which does not change with its version; they come with koffi. */
+const nodeHeaders = (): string =>
+  join(dirname(createRequire(import.meta.url).resolve("koffi")), "vendor/node-api-headers/include")
+
+/** The package's own binding, compiled against the libraries of TensorFlow where they lie, because they find those of CUDA from there. */
+const compile = async (packageFolder: string, { folder, include, libraries }: TensorFlowFolder): Promise<void> => {
+  const compiler = process.env["CXX"] ?? "c++"
+  await step(
+    `looking for a C++ compiler (${compiler})`,
+    "Install one, e.g. `apt install g++`.",
+    () => run(compiler, ["--version"])
+  )
+  const to = join(packageFolder, "lib/napi-v8")
+  await mkdir(to, { recursive: true })
+  const source = join(packageFolder, "binding")
+  const sources = (await readdir(source)).filter((name) => name.endsWith(".cc")).map((name) => join(source, name))
+  const args = [
+    "-std=c++17",
+    "-O2",
+    "-shared",
+    "-fPIC",
+    "-w",
+    "-DNAPI_VERSION=8",
+    `-I${nodeHeaders()}`,
+    `-I${dirname(packageFolder)}`,
+    `-I${include}`,
+    ...sources,
+    "-o",
+    join(to, "tfjs_binding.node"),
+    ...libraries,
+    `-Wl,-rpath,${folder}`,
+    ...(process.platform === "darwin" ? ["-undefined", "dynamic_lookup"] : [])
+  ]
+  await step(
+    `compiling the binding against ${folder}`,
+    "Give another TensorFlow with --tensorflow; 2.21 is known to work.",
+    () => run(compiler, args, { maxBuffer: 2 ** 26 })
+  )
+}
+
+/** The package's own way: a prebuilt binding and the libtensorflow that it was made for. */
+const download = (packageFolder: string, name: PackageName): Promise<unknown> => {
+  // It calls what Node 23 removed.
+  const restore =
+    "import util from 'node:util'; util.isNullOrUndefined = (x) => x == null; util.isArray = Array.isArray"
+  return step(
+    "python3 has no tensorflow, and downloading the official libtensorflow",
+    `Run \`pip install ${
+      name === "tfjs-node-gpu" ? "tensorflow[and-cuda]" : "tensorflow-cpu"
+    }\` and then this again, or give --tensorflow.`,
+    () =>
+      run(process.execPath, [
+        "--import",
+        `data:text/javascript,${encodeURIComponent(restore)}`,
+        "scripts/install.js",
+        name === "tfjs-node-gpu" ? "gpu" : "cpu",
+        "download"
+      ], { cwd: packageFolder, maxBuffer: 2 ** 26, timeout: 600_000 })
+  )
+}
+
+/** Loads the package in another process. */
+const check = (name: PackageName, folder: string): Promise<{ readonly version: string; readonly gpu: boolean }> =>
+  step(
+    "loading what was built",
+    "Give another TensorFlow with --tensorflow; 2.21 is known to work.",
+    async () => {
+      const probe = fileURLToPath(new URL("./probe.ts", import.meta.url))
+      const { stdout } = await run(process.execPath, ["--no-warnings", probe, name, join(folder, "package.json")])
+      const answer = JSON.parse(stdout.trim().split("\n").at(-1)!)
+      if (answer.product.join() !== "3,3,3,3") {
+        throw new Error(`2 × 3 ones times 3 × 2 ones is ${answer.product.join()}`)
+      }
+      return answer
+    }
+  )
+
+/**
+ * Installs a package into Keel's cache and puts a current TensorFlow under it: npm without scripts (the package's own would fetch
+ * TensorFlow 2.9 for CUDA 11), the binding compiled against the TensorFlow that Python has, and a first product. What was there
+ * before stays until the new one works.
+ */
+export const install = async (
+  name: PackageName,
+  tensorflow: string | null,
+  say: (text: string) => void
+): Promise<Installed> => {
+  if (process.platform === "win32") throw new InstallFailed("There is no build for Windows: use WSL.")
+  const home = homeOf(name)
+  const folder = `${home}.new`
+  const found = await step(
+    "looking for TensorFlow",
+    "Take one from `pip install tensorflow-cpu` (2.18 or later), or leave --tensorflow out.",
+    () => findTensorFlow(tensorflow)
+  )
+  await step(`making ${folder}`, "Set KEEL_CACHE to a folder that can be written.", async () => {
+    await rm(folder, { recursive: true, force: true })
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, "package.json"), `${JSON.stringify({ private: true })}\n`)
+  })
+  try {
+    const what = `${npmName(name)}@${packageVersion}`
+    say(`npm install ${what} …`)
+    await step(
+      `npm install ${what}`,
+      "npm must be on PATH and reach its registry.",
+      () =>
+        run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", what], {
+          cwd: folder,
+          maxBuffer: 2 ** 26
+        })
+    )
+    const packageFolder = join(folder, "node_modules", npmName(name))
+    if (found === null) {
+      say("python3 has no tensorflow; downloading the official libtensorflow …")
+      await download(packageFolder, name)
+    } else {
+      say(`compiling its binding against ${found.folder} …`)
+      await compile(packageFolder, found)
+    }
+    const { gpu, version } = await check(name, folder)
+    if (existsSync(home)) await rm(home, { recursive: true, force: true })
+    await rename(folder, home)
+    return { package: name, folder: home, version, gpu }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

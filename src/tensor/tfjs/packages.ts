@@ -1,0 +1,43 @@
+import { existsSync } from "node:fs"
+import { createRequire } from "node:module"
+import { join } from "node:path"
+import { pathToFileURL } from "node:url"
+import { cacheFolder } from "../cacheFolder.ts"
+
+/** The packages that put TensorFlow under TensorFlow.js, the one that uses a GPU first. */
+export const packageNames = ["tfjs-node-gpu", "tfjs-node"] as const
+export type PackageName = typeof packageNames[number]
+
+/** The version that is installed, and that this backend was tested with. */
+export const packageVersion = "4.22.0"
+
+/** The package as npm names it. */
+export const npmName = (name: PackageName): string => `@tensorflow/${name}`
+
+/**
+ * The folder that `keel backend install` installs a package into. It lies in Keel's cache and not in `node_modules`: `npm ci` of the
+ * project would remove it, and there its failure could break the project's own installation.
+ */
+export const homeOf = (name: PackageName): string => join(cacheFolder(), "tfjs", name)
+
+/** A package and where modules are looked up from to find it. */
+export interface Found {
+  readonly name: PackageName
+  readonly from: string
+}
+
+/** Every installed package: what Keel installed, then what the project depends on. */
+export const installed = (): ReadonlyArray<Found> =>
+  packageNames.flatMap((name) => {
+    const places = [join(homeOf(name), "package.json"), import.meta.filename, join(process.cwd(), "package.json")]
+    const from = places.find((place) => {
+      if (place.startsWith(homeOf(name)) && !existsSync(place)) return false
+      try {
+        createRequire(pathToFileURL(place)).resolve(`${npmName(name)}/package.json`)
+        return true
+      } catch {
+        return false
+      }
+    })
+    return from === undefined ? [] : [{ name, from }]
+  })
