@@ -36,6 +36,15 @@ export interface Machine {
 /** A machine has no room for what was asked. Stops the process: the checkpoint before it stays. */
 export class NoRoom extends Error {
   readonly _tag = "NoRoom"
+  /** Bytes that were asked for, and what was left, where that is known. */
+  readonly memory: { readonly needed: number; readonly available: number } | undefined
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly memory?: { readonly needed: number; readonly available: number } } = {}
+  ) {
+    super(message, options)
+    this.memory = options.memory
+  }
 }
 
 /** Below so many floating-point operations a kernel runs on one thread: a hand-off would cost more than it saves. */
