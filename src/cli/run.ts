@@ -15,11 +15,11 @@ import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
 import { type BackendName, backends, engine as openEngine } from "./backend.ts"
 import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { progress } from "./progress.ts"
-import { json, overrides, pipeline } from "./options.ts"
+import { device, deviceOption, json, overrides, pipeline } from "./options.ts"
 import { goesOn } from "./stopped.ts"
 
 const backend = Flag.Literals("backend", backends).pipe(
-  Flag.withDescription("What computes: wasm (the default), or reference (double precision, slow)"),
+  Flag.withDescription("What computes: native, wasm, torch (libtorch), reference (double precision, slow), or the fastest here (the default)"),
   Flag.withDefault("auto")
 )
 
@@ -33,11 +33,13 @@ interface Options {
   readonly folder: string
   readonly store: string
   readonly backend: BackendName
+  readonly device?: string
   readonly json: boolean
 }
 
-const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, store }: Options) {
-  const { backend: name, engine: opened } = yield* openEngine(backend)
+const execute = Effect.fn("cli.run")(function*({ backend, device, folder, json, root, store }: Options) {
+  const where = device === undefined ? {} : { device }
+  const { backend: name, engine: opened } = yield* openEngine(backend, where)
   yield* Effect.provide(preflight(root, opened, finishedIn(root)), FileStore.layer(store))
   const fs = yield* FileSystem.FileSystem
   const description = join(folder, "description.json")
@@ -49,7 +51,7 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
     })
   }
   const { engine, patience } = yield* interruptible(opened)
-  const append = yield* open(folder, toJson(root), { keel: 1, backend, store })
+  const append = yield* open(folder, toJson(root), { keel: 1, backend, ...where, store })
   const tell = progress({
     write: (text) => process.stderr.write(text),
     live: process.stderr.isTTY === true,
@@ -94,11 +96,12 @@ const execute = Effect.fn("cli.run")(function*({ backend, folder, json, root, st
 
 export const run = Command.make(
   "run",
-  { pipeline, ...overrides, out, backend, json },
-  Effect.fn(function*({ backend, json, out, pipeline, ...overridden }) {
+  { pipeline, ...overrides, out, backend, device, json },
+  Effect.fn(function*({ backend, device, json, out, pipeline, ...overridden }) {
     const root = yield* pipelineOf(pipeline, overridden)
     const folder = Option.getOrElse(out, () => join("runs", root.id.slice(0, 8)))
-    yield* execute({ root, folder, store: join(dirname(resolve(folder)), "store"), backend, json })
+    const store = join(dirname(resolve(folder)), "store")
+    yield* execute({ root, folder, store, backend, ...deviceOption(device), json })
   })
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
@@ -125,13 +128,13 @@ export const resume = Command.make(
       })
     }
     const root = yield* pipelineOf(description)
-    const { backend, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
+    const { backend, store, ...where } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
       yield* fs.readFileString(runFile)
     ).pipe(
       Effect.mapError((error) =>
         new BadPipelineFile({ path: runFile, problem: error.message, remedy: "Start the run again with keel run." })
       )
     )
-    yield* execute({ root, folder, store, backend: backend as BackendName, json })
+    yield* execute({ root, folder, store, backend: backend as BackendName, ...where, json })
   })
 ).pipe(Command.withDescription("Go on with a run that was stopped or killed"))

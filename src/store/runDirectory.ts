@@ -8,7 +8,13 @@ import { writeFileAtomic } from "./files.ts"
 import { Event } from "./runLog.ts"
 
 /** How a run was started; enough to resume it. */
-export const RunFile = Schema.Struct({ keel: Schema.Literal(1), backend: Schema.String, store: Schema.String })
+export const RunFile = Schema.Struct({
+  keel: Schema.Literal(1),
+  backend: Schema.String,
+  /** As it was asked for; absent when it was not. */
+  device: Schema.optionalKey(Schema.String),
+  store: Schema.String
+})
 export type RunFile = typeof RunFile.Type
 
 /** An event with the seconds since the process that wrote it started. */

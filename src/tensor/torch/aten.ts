@@ -337,7 +337,7 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     },
     /** Memory-efficient attention of [batch, tokens, heads, headDim], causal where there is no bias. */
     efficient: ([query, key, value]: readonly [Handle, Handle, Handle], bias: Handle | null, scale: number) => {
-      for (const of of [query, key, value]) stack.tensor(of)
+      for (const factor of [query, key, value]) stack.tensor(factor)
       optionalTensor(bias)
       for (let i = 0; i < 4; i++) stack.none()
       stack.real(0)

@@ -105,8 +105,8 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
    * A matrix [rows, heads, wide] that is 0 but where the query heads of a key head meet its own numbers; always the same memory, whose
    * zeros nobody overwrites.
    */
-  const zeros = (rows: number, heads: number, wide: number): Handle => {
-    const key = `${heads} ${wide}`
+  const zeros = (rows: number, count: number, heads: number, wide: number): Handle => {
+    const key = `${count} ${heads} ${wide}`
     const known = spread.get(key)
     if (known !== undefined && known.rows >= rows) return known.handle
     if (known !== undefined) aten.keep(known.handle)
@@ -165,7 +165,7 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
           }
         })
         for (const { count, diagonal, first, part, tall, wide } of groups) {
-          const queries = zeros(rows, tall, wide)
+          const queries = zeros(rows, count, tall, wide)
           mul(
             diagonal(queries),
             view(from, [rows, count, ratio, headDim], [width, ratio * headDim, headDim, 1], first * ratio * headDim),
