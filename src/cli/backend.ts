@@ -67,8 +67,11 @@ const firstOf = (
   const [name, options] = first!
   const [next] = others
   if (next === undefined) return opened(name, options)
-  return Effect.catchTag(opened(name, options), "BackendUnavailable", (error) =>
-    Effect.andThen(Console.error(`No ${name} backend (${why(error)}); using ${next[0]}.`), firstOf(others)))
+  return Effect.catchTag(
+    opened(name, options),
+    "BackendUnavailable",
+    (error) => Effect.andThen(Console.error(`No ${name} backend (${why(error)}); using ${next[0]}.`), firstOf(others))
+  )
 }
 
 /**

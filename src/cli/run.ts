@@ -19,7 +19,9 @@ import { device, deviceOption, json, overrides, pipeline } from "./options.ts"
 import { goesOn } from "./stopped.ts"
 
 const backend = Flag.Literals("backend", backends).pipe(
-  Flag.withDescription("What computes: native, wasm, torch (libtorch), reference (double precision, slow), or the fastest here (the default)"),
+  Flag.withDescription(
+    "What computes: native, wasm, torch (libtorch), reference (double precision, slow), or the fastest here (the default)"
+  ),
   Flag.withDefault("auto")
 )
 

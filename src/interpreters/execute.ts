@@ -9,7 +9,13 @@ import { Effect, FileSystem, Option, type PlatformError } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
-import type { BudgetExceeded, Diverged, KlBudgetExceeded, UnusableData } from "../../dsl/Errors.ts"
+import {
+  type BudgetExceeded,
+  type Diverged,
+  type KlBudgetExceeded,
+  OutOfMemory,
+  type UnusableData
+} from "../../dsl/Errors.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { Stage } from "../../dsl/Stage.ts"
@@ -42,6 +48,7 @@ export type ExecuteError =
   | BudgetExceeded
   | Diverged
   | UnusableData
+  | OutOfMemory
   | BadData
   | BadCheckpoint
   | StoreError
@@ -82,6 +89,12 @@ export const finishedIn = (root: Artifact.Any) => {
     transparent.has(artifact.node.op)
       ? Effect.succeed(false)
       : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
+}
+
+/** What a backend throws when its device is full, as the error that it is for whoever runs the pipeline. */
+const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory> => {
+  const { shortage } = defect as { readonly shortage?: Pick<OutOfMemory, "phase" | "needed" | "available"> }
+  return shortage === undefined ? Effect.die(defect) : Effect.fail(new OutOfMemory({ stage, ...shortage, terms: [] }))
 }
 
 /** Makes `root`. Refuses it first when `check` finds anything wrong. */
@@ -214,6 +227,7 @@ export const execute: (root: Artifact.Any) => Effect.Effect<Made, ExecuteError, 
           return found.value
         }
         const value: Made = yield* meaning(artifact).pipe(
+          Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)
               ? Effect.andThen(

@@ -33,17 +33,22 @@ export interface Machine {
   readonly stop: () => void
 }
 
+/** What was asked for when memory ran out, bytes. */
+export interface Shortage {
+  /** The kernel that asked. */
+  readonly phase: string
+  readonly needed: number
+  /** What was left. */
+  readonly available: number
+}
+
 /** A machine has no room for what was asked. Stops the process: the checkpoint before it stays. */
 export class NoRoom extends Error {
   readonly _tag = "NoRoom"
-  /** Bytes that were asked for, and what was left, where that is known. */
-  readonly memory: { readonly needed: number; readonly available: number } | undefined
-  constructor(
-    message: string,
-    options: ErrorOptions & { readonly memory?: { readonly needed: number; readonly available: number } } = {}
-  ) {
+  readonly shortage: Shortage | undefined
+  constructor(message: string, options: ErrorOptions & { readonly shortage?: Shortage } = {}) {
     super(message, options)
-    this.memory = options.memory
+    this.shortage = options.shortage
   }
 }
 

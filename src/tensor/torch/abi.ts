@@ -80,7 +80,9 @@ const stridesAt = sizesAt + mostDimensions
  * Blocks of freed memory stay with the process: libtorch allocates its results anew each time, and pages fresh from the system cost
  * more than filling them. Only glibc has this; elsewhere nothing happens.
  */
-const keepFreedMemory = (load: (path: string) => { readonly func: (of: string) => (...args: ReadonlyArray<number>) => number }) => {
+const keepFreedMemory = (
+  load: (path: string) => { readonly func: (of: string) => (...args: ReadonlyArray<number>) => number }
+) => {
   if (process.platform !== "linux") return
   try {
     const mallopt = load("libc.so.6").func("int mallopt(int parameter, int value)")
@@ -105,9 +107,12 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
     for (const stem of ["torch_global_deps", "c10"]) open(stem)
     library = open("torch_cpu")
   } catch (cause) {
-    throw new NoTorch(`libtorch in ${folder} does not load: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause
-    })
+    throw new NoTorch(
+      `libtorch in ${folder} does not load: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause
+      }
+    )
   }
   let cudaProblem: string | null = `libtorch in ${folder} is built without CUDA`
   try {
@@ -115,7 +120,9 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
     library = open("torch_cuda")
     cudaProblem = null
   } catch (cause) {
-    if (!/No such file|cannot open shared object file.*(torch_cuda|c10_cuda)/u.test(String(cause))) cudaProblem = String(cause)
+    if (!/No such file|cannot open shared object file.*(torch_cuda|c10_cuda)/u.test(String(cause))) {
+      cudaProblem = String(cause)
+    }
   }
   const find = (of: string) => {
     try {
@@ -166,7 +173,9 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
   const found = BigInt(c.abiVersion() as number | bigint)
   const has = { major: Number(found >> 56n), minor: Number(found >> 48n & 255n) }
   if (has.major * 1000 + has.minor < oldest.major * 1000 + oldest.minor) {
-    throw new NoTorch(`libtorch in ${folder} is ${has.major}.${has.minor}: 2.10 or newer is needed; pip install --upgrade torch`)
+    throw new NoTorch(
+      `libtorch in ${folder} is ${has.major}.${has.minor}: 2.10 or newer is needed; pip install --upgrade torch`
+    )
   }
   const meaning = BigInt(oldest.major) << 56n | BigInt(oldest.minor) << 48n
   if (threads !== undefined) c.setThreads?.(threads)
@@ -268,7 +277,13 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
     drop: (of: Handle): void => void c.drop(of),
     copy: (to: Handle, from: Handle, wait: boolean): void => check(c.copy(to, from, wait ? 0 : 1) as number, "copy_"),
     zero: (of: Handle): void => check(c.zero(of) as number, "zero_"),
-    empty: (sizes: ReadonlyArray<number>, strides: ReadonlyArray<number>, dtype: number, type: number, index: number) => {
+    empty: (
+      sizes: ReadonlyArray<number>,
+      strides: ReadonlyArray<number>,
+      dtype: number,
+      type: number,
+      index: number
+    ) => {
       place(sizes, strides)
       check(c.empty(sizes.length, shape, steps, dtype, type, index, into) as number, "empty")
       return at(spare)

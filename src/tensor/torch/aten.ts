@@ -62,7 +62,10 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     mm: shim("mm_out", `${pointer} out, ${pointer} a, ${pointer} b`),
     addmm: shim("addmm_out", `${pointer} out, ${pointer} add, ${pointer} a, ${pointer} b, double beta, double alpha`),
     bmm: shim("bmm_out", `${pointer} out, ${pointer} a, ${pointer} b`),
-    baddbmm: shim("baddbmm_out", `${pointer} out, ${pointer} add, ${pointer} a, ${pointer} b, double beta, double alpha`)
+    baddbmm: shim(
+      "baddbmm_out",
+      `${pointer} out, ${pointer} add, ${pointer} a, ${pointer} b, double beta, double alpha`
+    )
   }
   /** Absent on a GPU and where libtorch is built without oneDNN. */
   const dnn = device.kind === "cpu"

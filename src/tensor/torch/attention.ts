@@ -181,12 +181,16 @@ export const attention = (
       const to = output(kernel, "out", out, sizes.out)
       const sums = output(kernel, "lse", lse, sizes.lse)
       const runs = runsOf(kernel, starts, sizes.rows)
-      run(kernel, [sizes.rows, shape.heads, shape.kvHeads, shape.headDim], () =>
-        inCalls(from, sizes.width, shape, runs, ({ outOf, problem, sumsOf }) => {
-          const made = sdpa.forward(problem)
-          copy(outOf(to), made.out)
-          copy(sumsOf(sums), made.lse)
-        }))
+      run(
+        kernel,
+        [sizes.rows, shape.heads, shape.kvHeads, shape.headDim],
+        () =>
+          inCalls(from, sizes.width, shape, runs, ({ outOf, problem, sumsOf }) => {
+            const made = sdpa.forward(problem)
+            copy(outOf(to), made.out)
+            copy(sumsOf(sums), made.lse)
+          })
+      )
     },
     attentionBackward: (dQkv, dOut, qkv, out, lse, starts, shape) => {
       const kernel = "attentionBackward"

@@ -52,7 +52,9 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
     const mask = (): Handle =>
       derived(positions, `mask ${window}`, () => {
         const data = new Float32Array(at.length * tokens).fill(-Infinity)
-        at.forEach((position, i) => data.fill(0, i * tokens + firstOf(position) - from, i * tokens + position + 1 - from))
+        at.forEach((position, i) =>
+          data.fill(0, i * tokens + firstOf(position) - from, i * tokens + position + 1 - from)
+        )
         return [upload(data, [at.length, 1, tokens])]
       })[0]!
     return { from, tokens, mask: same ? null : mask }
@@ -125,7 +127,11 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
       const size = kvHeads * headDim
       const from = real(kernel, "qkv", qkv)
       const into = [cached(kernel, "keys", keys), cached(kernel, "values", values, keys.length)] as const
-      const where = places(int(kernel, "slots", slots, all, rows), int(kernel, "positions", positions, capacity, rows), capacity)
+      const where = places(
+        int(kernel, "slots", slots, all, rows),
+        int(kernel, "positions", positions, capacity, rows),
+        capacity
+      )
       run(kernel, [rows, kvHeads, headDim, capacity], () =>
         into.forEach((cache, i) =>
           indexCopy(
@@ -159,7 +165,12 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
             count,
             tall,
             wide,
-            part: as(scores, [rows, tall, seen.tokens], [heads * seen.tokens, seen.tokens, 1], first * ratio * seen.tokens),
+            part: as(
+              scores,
+              [rows, tall, seen.tokens],
+              [heads * seen.tokens, seen.tokens, 1],
+              first * ratio * seen.tokens
+            ),
             diagonal: (of: Handle) =>
               as(of, [rows, count, ratio, headDim], [tall * wide, ratio * wide + headDim, wide, 1])
           }
@@ -183,7 +194,12 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
           const product = room([rows, tall, wide])
           bmm(product, part, v.straight(first, count))
           copy(
-            view(to, [rows, count, ratio, headDim], [heads * headDim, ratio * headDim, headDim, 1], first * ratio * headDim),
+            view(
+              to,
+              [rows, count, ratio, headDim],
+              [heads * headDim, ratio * headDim, headDim, 1],
+              first * ratio * headDim
+            ),
             diagonal(product)
           )
         }

@@ -83,9 +83,12 @@ export const elementwise = (
       const { gradScale, step } = update
       const { length } = params
       if (!(step >= 1)) memory.fail("adamw", `step ${step} is not 1 or more`)
-      const of = [output("adamw", "params", params), ...([["grads", grads], ["m", m], ["v", v]] as const).map(
-        ([name, tensor]) => output("adamw", name, tensor, length)
-      )].map((one) => view(one, [length])) as [number, number, number, number]
+      const of = [
+        output("adamw", "params", params),
+        ...([["grads", grads], ["m", m], ["v", v]] as const).map(
+          ([name, tensor]) => output("adamw", name, tensor, length)
+        )
+      ].map((one) => view(one, [length])) as [number, number, number, number]
       run("adamw", [length], () => {
         if (gradScale !== 1) mul(of[1], of[1], constant(gradScale))
         aten.adamw([...of, aten.keep(memory.upload(Float32Array.of(step), []))], update)

@@ -30,6 +30,9 @@ export const explained = (error: unknown, kernel: string, shapes: string, free: 
   }
   return new NoRoom(
     `torch.${kernel} [${shapes}]: the device has no room. Take recompute: true or smaller batches; the last checkpoint is kept.`,
-    { cause: error, memory: { needed: memory.needed, available: memory.available ?? free() } }
+    {
+      cause: error,
+      shortage: { phase: `torch.${kernel}`, needed: memory.needed, available: memory.available ?? free() }
+    }
   )
 }

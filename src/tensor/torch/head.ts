@@ -42,7 +42,12 @@ export const head = (
         const target = memory.index(ids)
         const ones = as(memory.ones(vocab), [vocab])
         inBlocks(shape, (first, count, logits) => {
-          into(matrixAt(aten, logits, count, vocab), matrixOf(memory, hidden, count, dim, first * dim), turn(weight), null)
+          into(
+            matrixAt(aten, logits, count, vocab),
+            matrixOf(memory, hidden, count, dim, first * dim),
+            turn(weight),
+            null
+          )
           if (temperature !== 1) mul(logits, logits, constant(1 / temperature))
           const which = as(target, [count, 1], [1, 1], first)
           const [logp, sums, left] = [logps, lse, entropy].map((of) => column(of, first, count)) as [

@@ -108,7 +108,12 @@ export const makeMemory = (abi: Abi, device: Device) => {
   const empty = (sizes: ReadonlyArray<number>, dtype: number = abi.dtypes.f32): Handle =>
     abi.empty(sizes, contiguous(sizes), dtype, device.type, device.index)
 
-  const hold = <Type extends "real" | "int">(dtype: Type, length: number, root: Handle, integers: Int32Array | null) => {
+  const hold = <Type extends "real" | "int">(
+    dtype: Type,
+    length: number,
+    root: Handle,
+    integers: Int32Array | null
+  ) => {
     const bytes = Math.ceil(Math.max(4 * length, alignment - 1) / alignment) * alignment
     const allocation = new Allocation(root, bytes, integers)
     owned.add(allocation)

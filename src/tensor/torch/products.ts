@@ -112,7 +112,8 @@ const tensorCores = (aten: Aten): Products => {
   }
   return {
     into: (out, a, b, add) => into(out, narrow(a), narrow(b), add),
-    accumulate: (out, a, b) => into(out, aten.as(narrow(a), [a.columns, a.rows], [1, a.columns]), narrow(b), out.straight),
+    accumulate: (out, a, b) =>
+      into(out, aten.as(narrow(a), [a.columns, a.rows], [1, a.columns]), narrow(b), out.straight),
     pack: (b) => share(narrow(b)),
     intoPacked: (out, a, packed, add) => into(out, narrow(a), packed, add)
   }

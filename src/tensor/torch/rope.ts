@@ -17,7 +17,8 @@ export const rope = (aten: Aten, memory: Memory): Pick<Backend, "rope"> => {
   /** [cos, sin] of the positions, [rows, 1, 1, half] and, with its sign in either half, [rows, 1, 2, half]. */
   const turns = (positions: Int, cos: Real, sin: Real, half: number, inverse: boolean) => {
     const rows = positions.length
-    const key = [cos, sin].map(({ allocation, start }) => `${numberOf(allocation)}.${allocation.version}.${start}`).join()
+    const key = [cos, sin].map(({ allocation, start }) => `${numberOf(allocation)}.${allocation.version}.${start}`)
+      .join()
     return memory.derived(positions, `rope ${half} ${inverse} ${key}`, () => {
       const known = cos.length / half
       const [cosines, sines] = [empty([rows, 1, 1, half]), empty([rows, 1, 2, half])]

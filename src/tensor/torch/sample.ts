@@ -31,7 +31,10 @@ export const sample = (aten: Aten, memory: Memory): Pick<Backend, "sample"> => {
           add(value, as(parts, [rows, 1], [2, 1], 1))
           // u of what there is in all, so that rounding leaves no gap at the end.
           mul(value, value, as(below, [rows, 1], [vocab, 1], vocab - 1))
-          return aten.minimum(aten.firstAbove(below, value), aten.keep(memory.upload(BigInt64Array.of(BigInt(vocab - 1)), [])))
+          return aten.minimum(
+            aten.firstAbove(below, value),
+            aten.keep(memory.upload(BigInt64Array.of(BigInt(vocab - 1)), []))
+          )
         }
         const token = chosen()
         copy(tokens, token)
