@@ -43,7 +43,7 @@ const mostConstants = 64
 export const makeAten = (abi: Abi, memory: Memory) => {
   const { check, stack } = abi
   const { device, empty } = memory
-  const temporary: Array<Handle> = []
+  const temporary = memory.discarded
   const keep = (of: Handle): Handle => {
     temporary.push(of)
     return of

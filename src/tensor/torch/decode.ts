@@ -76,10 +76,12 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
     const rows = slot.length
     if (slot.every((s, i) => s === i) && (mask === null || of.allocation.pristine)) {
       const whole = capacity * width
-      const offset = (first: number) => from * width + first * headDim
+      const { allocation: { root }, start } = of
+      const offset = (first: number) => start + from * width + first * headDim
+      // Each is asked for once: with every token it is another.
       return {
-        straight: (first, count) => view(of, [rows, tokens, count * headDim], [whole, width, 1], offset(first)),
-        turned: (first, count) => view(of, [rows, count * headDim, tokens], [whole, 1, width], offset(first))
+        straight: (first, count) => as(root, [rows, tokens, count * headDim], [whole, width, 1], offset(first)),
+        turned: (first, count) => as(root, [rows, count * headDim, tokens], [whole, 1, width], offset(first))
       }
     }
     const which = derived(positions, `read ${capacity} ${window} ${contents(slots)}`, () => {

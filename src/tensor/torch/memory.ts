@@ -122,14 +122,21 @@ export const makeMemory = (abi: Abi, device: Device) => {
     return new Buffer(dtype, length, 0, allocation, true)
   }
 
+  /** Handles to drop when the kernel that runs has ended: it may have asked for one of them before. */
+  const discarded: Array<Handle> = []
   const dropViews = (allocation: Allocation): void => {
-    for (const view of allocation.views) abi.drop(view)
+    discarded.push(...allocation.views)
     allocation.views.length = 0
     allocation.generation++
   }
   const dropDerived = ({ derived }: Int): void => {
-    for (const handles of derived.values()) for (const handle of handles) abi.drop(handle)
+    for (const handles of derived.values()) discarded.push(...handles)
     derived.clear()
+  }
+
+  const dropDiscarded = (): void => {
+    for (let i = 0; i < discarded.length; i++) abi.drop(discarded[i]!)
+    discarded.length = 0
   }
 
   /** Strided elements of a tensor, from `offset`; the handle stays with the tensor. */
@@ -190,7 +197,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
       const known = rows.get(length)
       if (known !== undefined) return known
       if (rows.size >= mostDerived) {
-        for (const row of rows.values()) abi.drop(row)
+        discarded.push(...rows.values())
         rows.clear()
       }
       const row = upload(new Float32Array(length).fill(fill), [1, length])
@@ -201,6 +208,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
 
   return {
     device,
+    discarded,
     /** [1, length] */
     ones: constantRow(1),
     zeros: constantRow(0),
@@ -252,6 +260,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
       if (of.dtype === "int") dropDerived(of as Int)
       else abi.drop(allocation.root)
       if (allocation.packed !== null) abi.drop(allocation.packed.handle)
+      dropDiscarded()
       allocation.freed = true
       live -= allocation.bytes
     },
@@ -278,6 +287,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
       checkRange("writeInts", "to", of.length, at, data.length)
       of.allocation.integers!.set(data, at)
       dropDerived(of)
+      dropDiscarded()
     },
     read: (from: Tensor): Float32Array => {
       const of = checked("read", "from", "real", from, undefined)
