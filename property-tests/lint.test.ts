@@ -84,6 +84,11 @@ const fences: ReadonlyArray<
     never: ["../../model/config.ts", "../../stages/sft.ts", "../../../dsl/Kl.ts", "effect"]
   },
   {
+    from: "src/tensor/torch/case.ts",
+    may: ["koffi", "./abi.ts", "../backend.ts", "../compiled/machine.ts", "node:child_process"],
+    never: ["../../model/config.ts", "../../engine/engine.ts", "../../../dsl/Errors.ts", "effect"]
+  },
+  {
     from: "src/model/case.ts",
     may: ["effect", "./config.ts", "../tensor/backend.ts", "../sampling/random.ts", "@huggingface/jinja"],
     never: [

@@ -58,7 +58,7 @@ describe("what libtorch says is told with the kernel, its shapes and what to do"
 
 if (noTorch !== undefined) it.skip(`torch: ${noTorch}`, () => {})
 else {
-  conformance("torch, cpu", openTorch, float32)
+  conformance("torch", openTorch, float32)
 
   describe("torch", () => {
     it("passes its self-test with two threads", async () => {
@@ -76,7 +76,7 @@ else {
       assert.match(far.message, /^no device cuda:63: /)
     })
 
-    it("throws NoRoom with the bytes when the host has no more, and goes on", async () => {
+    it("throws NoRoom with the bytes when there are no more, and goes on", async () => {
       const backend = await openTorch()
       const before = backend.memory()
       try {
