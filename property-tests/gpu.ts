@@ -207,7 +207,7 @@ const compare = (backend: Backend, workload: Workload, folder: string, precision
   const flops = flopsPerToken(workload, size.sequence, 3) * trained
   const peer = askPeer(workload, folder, precision)
   const beside = (what: keyof typeof ours): string =>
-    peer === null ? "" : `, PyTorch and transformers ${(peer.seconds[what] / ours[what]).toFixed(2)} times that`
+    peer === null ? "" : `, ${(peer.seconds[what] / ours[what]).toFixed(2)}× PyTorch and transformers`
   const rate = (tokens: number, s: number): string => `${(tokens / s).toFixed(0)} tok/s`
   console.log(`\n${precision} on ${peer?.name ?? device}${peer === null ? "" : `, PyTorch ${peer.version}`}`)
   console.log(`  training:  ${rate(trained, ours.train)}, ${(1000 * ours.train).toFixed(1)} ms${beside("train")}`)

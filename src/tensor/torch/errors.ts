@@ -21,10 +21,19 @@ export const outOfMemory = (text: string): { readonly needed: number; readonly a
   return { needed: needed ?? 0, available: bytesAfter(text, /of which/u) }
 }
 
-/** An error as it leaves the backend: with the kernel, the shapes it was given, and the memory that is missing. */
-export const explained = (error: unknown, kernel: string, shapes: string, free: () => number): unknown => {
+/**
+ * An error as it leaves the backend: with the kernel, the shapes it was given, and the memory that is missing. Before 2.13 libtorch does
+ * not say why it refused; where nothing but `asked` bytes were wanted, it is for want of them.
+ */
+export const explained = (
+  error: unknown,
+  kernel: string,
+  shapes: string,
+  free: () => number,
+  asked?: number
+): unknown => {
   if (!(error instanceof TorchFailed)) return error
-  const memory = outOfMemory(error.message)
+  const memory = outOfMemory(error.message) ?? (asked === undefined ? null : { needed: asked, available: null })
   if (memory === null) {
     return new TorchFailed(error.operator, `torch.${kernel} [${shapes}]: ${error.operator}: ${error.message}`)
   }

@@ -15,8 +15,10 @@ export const libraryName = (stem: string): string => `lib${stem}.${suffix}`
 /** Finds the package without importing it, so it answers in milliseconds. */
 const look = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
 
+let asked: Promise<string> | undefined
+/** Asked once: it takes a tenth of a second. */
 const fromPython = (): Promise<string> =>
-  new Promise((resolve) => {
+  asked ??= new Promise((resolve) => {
     execFile("python3", ["-c", look], (error, out) => resolve(error === null ? out.trim() : ""))
   })
 

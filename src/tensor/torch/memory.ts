@@ -1,6 +1,8 @@
+import { freemem } from "node:os"
 import type { Host, Ints, Tensor } from "../backend.ts"
 import { type Abi, contiguous, type Handle } from "./abi.ts"
 import type { Device } from "./device.ts"
+import { explained } from "./errors.ts"
 
 /** Buffers count as multiples of this, as they do everywhere. */
 const alignment = 64
@@ -107,6 +109,14 @@ export const makeMemory = (abi: Abi, device: Device) => {
 
   const empty = (sizes: ReadonlyArray<number>, dtype: number = abi.dtypes.f32): Handle =>
     abi.empty(sizes, contiguous(sizes), dtype, device.type, device.index)
+
+  const allocated = (length: number): Handle => {
+    try {
+      return empty([Math.max(1, length)])
+    } catch (error) {
+      throw explained(error, "reals", String(length), freemem, 4 * length)
+    }
+  }
 
   const hold = <Type extends "real" | "int">(
     dtype: Type,
@@ -243,7 +253,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
 
     reals: (length: number): Tensor => {
       checkLength("reals", length)
-      const root = empty([Math.max(1, length)])
+      const root = allocated(length)
       // Not left to chance: attention against a cache multiplies what it does not hold yet by 0.
       abi.zero(root)
       return hold("real", length, root, null)
