@@ -157,53 +157,31 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
         const seen = sight(at, shape.window)
         const ratio = heads / kvHeads
         const [k, v] = [keyCache, valueCache].map((of) => readable(of, slot, at, shape, seen)) as [Readable, Readable]
-        const scores = room([rows, heads, seen.tokens])
-        const groups = Array.from({ length: Math.ceil(kvHeads / headsTogether) }, (_, i) => {
-          const first = i * headsTogether
+        for (let first = 0; first < kvHeads; first += headsTogether) {
           const count = Math.min(headsTogether, kvHeads - first)
           const [tall, wide] = [count * ratio, count * headDim]
-          return {
-            first,
-            count,
-            tall,
-            wide,
-            part: as(
-              scores,
-              [rows, tall, seen.tokens],
-              [heads * seen.tokens, seen.tokens, 1],
-              first * ratio * seen.tokens
-            ),
-            diagonal: (of: Handle) =>
-              as(of, [rows, count, ratio, headDim], [tall * wide, ratio * wide + headDim, wide, 1])
-          }
-        })
-        for (const { count, diagonal, first, part, tall, wide } of groups) {
+          const diagonal = (of: Handle): Handle =>
+            as(of, [rows, count, ratio, headDim], [tall * wide, ratio * wide + headDim, wide, 1])
+          const own = (of: Real, row: number): Handle =>
+            view(of, [rows, count, ratio, headDim], [row, ratio * headDim, headDim, 1], first * ratio * headDim)
           const queries = zeros(rows, count, tall, wide)
-          mul(
-            diagonal(queries),
-            view(from, [rows, count, ratio, headDim], [width, ratio * headDim, headDim, 1], first * ratio * headDim),
-            constant(scale)
-          )
+          mul(diagonal(queries), own(from, width), constant(scale))
           const query = as(queries, [rows, tall, wide])
-          if (seen.mask === null) bmm(part, query, k.turned(first, count))
+          // Without gaps: products into anything else are made one matrix at a time.
+          const scores = room([rows, tall, seen.tokens])
+          if (seen.mask === null) bmm(scores, query, k.turned(first, count))
           else {
-            const mask = as(seen.mask(), [rows, tall, seen.tokens], [seen.tokens, 0, 1])
-            baddbmm(part, mask, query, k.turned(first, count))
+            baddbmm(
+              scores,
+              as(seen.mask(), [rows, tall, seen.tokens], [seen.tokens, 0, 1]),
+              query,
+              k.turned(first, count)
+            )
           }
-        }
-        softmax(scores, scores)
-        for (const { count, diagonal, first, part, tall, wide } of groups) {
+          softmax(scores, scores)
           const product = room([rows, tall, wide])
-          bmm(product, part, v.straight(first, count))
-          copy(
-            view(
-              to,
-              [rows, count, ratio, headDim],
-              [heads * headDim, ratio * headDim, headDim, 1],
-              first * ratio * headDim
-            ),
-            diagonal(product)
-          )
+          bmm(product, scores, v.straight(first, count))
+          copy(own(to, heads * headDim), diagonal(product))
         }
       })
     }
