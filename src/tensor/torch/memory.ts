@@ -76,6 +76,7 @@ const mostDerived = 32
 /** The memory half of the backend, and the checks by which kernels turn buffers into handles. */
 export const makeMemory = (abi: Abi, device: Device) => {
   const owned = new WeakSet<Allocation>()
+  const held = new Set<Allocation>()
   let live = 0
   let peak = 0
 
@@ -127,6 +128,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
     const bytes = Math.ceil(Math.max(4 * length, alignment - 1) / alignment) * alignment
     const allocation = new Allocation(root, bytes, integers)
     owned.add(allocation)
+    held.add(allocation)
     live += bytes
     peak = Math.max(peak, live)
     return new Buffer(dtype, length, 0, allocation, true)
@@ -144,6 +146,14 @@ export const makeMemory = (abi: Abi, device: Device) => {
     derived.clear()
   }
 
+  const release = (allocation: Allocation): void => {
+    dropViews(allocation)
+    if (allocation.integers === null) discarded.push(allocation.root)
+    if (allocation.packed !== null) discarded.push(allocation.packed.handle)
+    allocation.freed = true
+    held.delete(allocation)
+    live -= allocation.bytes
+  }
   const dropDiscarded = (): void => {
     for (let i = 0; i < discarded.length; i++) abi.drop(discarded[i]!)
     discarded.length = 0
@@ -266,13 +276,9 @@ export const makeMemory = (abi: Abi, device: Device) => {
       const of = checked("free", "buffer", buffer.dtype, buffer, undefined)
       const { allocation, length, whole } = of
       if (!whole) fail("free", `a slice of length ${length}`)
-      dropViews(allocation)
       if (of.dtype === "int") dropDerived(of as Int)
-      else abi.drop(allocation.root)
-      if (allocation.packed !== null) abi.drop(allocation.packed.handle)
+      release(allocation)
       dropDiscarded()
-      allocation.freed = true
-      live -= allocation.bytes
     },
     slice: (of: Tensor, start: number, length: number): Tensor => {
       const from = checked("slice", "of", "real", of, undefined)
@@ -311,6 +317,11 @@ export const makeMemory = (abi: Abi, device: Device) => {
       return copy
     },
     memory: () => ({ live, peak }),
+    /** Gives back what was not freed. */
+    dispose: (): void => {
+      for (const allocation of held) release(allocation)
+      dropDiscarded()
+    },
 
     /** A tensor that is read, of `length` elements. */
     real: (kernel: string, name: string, tensor: Tensor, length?: number): Real =>

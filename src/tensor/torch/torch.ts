@@ -50,7 +50,10 @@ export const torch = async ({ device: name = "cpu", threads }: TorchOptions = {}
     writeInts,
     read,
     memory: held,
-    dispose: aten.dispose,
+    dispose: () => {
+      aten.dispose()
+      memory.dispose()
+    },
     ...elementwise(aten, memory),
     ...embedding(aten, memory),
     ...norm(aten, memory),
