@@ -50,18 +50,23 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
 const size = (bytes: number): string =>
   bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
 
-/** A stage needs more memory than its backend can address; nothing was trained or written. */
+/** A stage needs more memory than its backend can address, seen before anything is trained, or than its device had left. */
 export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
   stage: Schema.String,
-  /** What it would be doing: opening its models, sampling, … */
+  /** What it would be doing: opening its models, sampling, …; or the kernel that asked for more than there was. */
   phase: Schema.String,
-  /** Bytes that the stage needs at least, with 32-bit reals. */
+  /** Bytes that the stage needs at least, with 32-bit reals; or that the kernel asked for. */
   needed: Schema.Number,
   available: Schema.Number,
-  /** What they are for, largest first. */
+  /** What they are for, largest first; nothing where a kernel asked. */
   terms: Schema.Array(Schema.Struct({ what: Schema.String, bytes: Schema.Number }))
 }) {
   override get message() {
+    if (this.terms.length === 0) {
+      return `${this.stage}: ${this.phase} asked for ${size(this.needed)} more and the device had ` +
+        `${size(this.available)} left. The last checkpoint is kept. ` +
+        `Set recompute, train on fewer rows at a time, or take a smaller model.`
+    }
     const largest = this.terms.slice(0, 3).map(({ bytes, what }) => `${size(bytes)} ${what}`).join(", ")
     return `${this.stage} needs at least ${size(this.needed)} (${largest}); this backend can address ` +
       `${size(this.available)}, and ${this.phase} would be the end of it. ` +

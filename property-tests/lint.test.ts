@@ -101,6 +101,11 @@ const fences: ReadonlyArray<
     never: ["../wasm/wasm.ts", "../../model/config.ts", "../../../dsl/Kl.ts", "@yowasp/clang", "effect"]
   },
   {
+    from: "src/tensor/torch/case.ts",
+    may: ["koffi", "./abi.ts", "../backend.ts", "../compiled/machine.ts", "node:child_process"],
+    never: ["../../model/config.ts", "../../engine/engine.ts", "../../../dsl/Errors.ts", "effect"]
+  },
+  {
     from: "src/model/case.ts",
     may: ["effect", "./config.ts", "../tensor/backend.ts", "../sampling/random.ts", "@huggingface/jinja"],
     never: [

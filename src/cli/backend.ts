@@ -1,9 +1,10 @@
 /** The one place where a concrete backend is chosen. */
 import { Console, Data, Effect } from "effect"
+import { existsSync } from "node:fs"
 import { transformer } from "../engine/transformer/transformer.ts"
 import type { Backend } from "../tensor/backend.ts"
 
-export const backends = ["auto", "native", "wasm", "tfjs", "reference"] as const
+export const backends = ["auto", "native", "wasm", "torch", "tfjs", "reference"] as const
 export type BackendName = typeof backends[number]
 
 /** A backend that does not work here. */
@@ -19,6 +20,8 @@ export class BackendUnavailable
 export interface BackendOptions {
   /** Threads; the cores of the machine unless given. `reference` has one. */
   readonly threads?: number
+  /** `cpu`, or with `torch` also `cuda:N`; the processor unless given, but `auto` may choose. */
+  readonly device?: string
 }
 
 const open = {
@@ -28,6 +31,8 @@ const open = {
     import("../tensor/wasm/wasm.ts").then(({ wasm }) => wasm(options)),
   tfjs: (options: BackendOptions): Promise<Backend> =>
     import("../tensor/tfjs/tfjs.ts").then(({ tfjs }) => tfjs(options)),
+  torch: (options: BackendOptions): Promise<Backend> =>
+    import("../tensor/torch/torch.ts").then(({ torch }) => torch(options)),
   reference: (): Promise<Backend> => import("../tensor/reference.ts").then(({ reference }) => reference())
 }
 
@@ -36,6 +41,10 @@ const opened = (name: Exclude<BackendName, "auto">, options: BackendOptions) =>
   Effect.acquireRelease(
     Effect.tryPromise({
       try: async () => {
+        const { device = "cpu" } = options
+        if (device !== "cpu" && name !== "torch") {
+          throw new Error(`it computes on the processor; --device ${device} needs --backend torch`)
+        }
         const backend = await open[name](options)
         if (name !== "reference") {
           const { selfTest } = await import("../tensor/selfTest.ts")
@@ -48,20 +57,36 @@ const opened = (name: Exclude<BackendName, "auto">, options: BackendOptions) =>
     (backend) => Effect.sync(() => backend.dispose())
   )
 
-/** The backend asked for, closed with the scope. `auto` is the fastest that passes its self-test: native, then wasm. */
-export const backend = Effect.fnUntraced(function*(name: BackendName, options: BackendOptions = {}) {
-  if (name !== "auto") return yield* opened(name, options)
-  return yield* opened("native", options).pipe(
-    Effect.catchTag(
-      "BackendUnavailable",
-      ({ cause }) =>
-        Console.error(`No native backend (${cause instanceof Error ? cause.message : String(cause)}); using wasm.`)
-          .pipe(
-            Effect.andThen(opened("wasm", options))
-          )
-    )
+/** Whether the system has a driver for NVIDIA GPUs: without one libtorch is not even looked for. */
+const nvidia = (): boolean => ["/dev/nvidiactl", "/dev/dxg"].some((path) => existsSync(path))
+
+const why = ({ cause }: BackendUnavailable): string => cause instanceof Error ? cause.message : String(cause)
+
+/** The first that works; a line for each that does not. */
+const firstOf = (
+  [first, ...others]: ReadonlyArray<readonly [name: Exclude<BackendName, "auto">, options: BackendOptions]>
+): ReturnType<typeof opened> => {
+  const [name, options] = first!
+  const [next] = others
+  if (next === undefined) return opened(name, options)
+  return Effect.catchTag(
+    opened(name, options),
+    "BackendUnavailable",
+    (error) => Effect.andThen(Console.error(`No ${name} backend (${why(error)}); using ${next[0]}.`), firstOf(others))
   )
-})
+}
+
+/**
+ * The backend asked for, closed with the scope. `auto` is the fastest that passes its self-test: libtorch on an NVIDIA GPU, native,
+ * then wasm; with a device of its own, libtorch there.
+ */
+export const backend = (name: BackendName, options: BackendOptions = {}) => {
+  if (name !== "auto") return opened(name, options)
+  const { device } = options
+  if (device !== undefined && device !== "cpu") return opened("torch", options)
+  const gpu = device === undefined && nvidia() ? [["torch", { ...options, device: "cuda:0" }] as const] : []
+  return firstOf([...gpu, ["native", options], ["wasm", options]])
+}
 
 /** A transformer engine on a backend. */
 export const engine = (name: BackendName, options: BackendOptions = {}) =>

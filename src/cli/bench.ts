@@ -17,8 +17,8 @@ import { agreementRows, memoryRows, timings } from "../bench/rows.ts"
 import { transformer } from "../engine/transformer/transformer.ts"
 import { load } from "../model/checkpoint.ts"
 import { markdown } from "../report/table.ts"
-import { backend as openBackend, type BackendName, backends } from "./backend.ts"
-import { json as jsonFlag } from "./options.ts"
+import { backend as openBackend, type BackendName, type BackendOptions, backends } from "./backend.ts"
+import { device as deviceFlag, deviceOption, json as jsonFlag } from "./options.ts"
 
 /** An option of the command that makes no sense. */
 export class BadBenchOption extends Schema.TaggedError<BadBenchOption>()("BadBenchOption", {
@@ -83,6 +83,7 @@ const flags = {
     Flag.withDescription("Also write the measurements to this file, as JSON"),
     Flag.optional
   ),
+  device: deviceFlag,
   json: jsonFlag,
   memoryOf: Flag.String("memory-of").pipe(
     Flag.withDescription("Train mid alone with this backend and print the memory of this process"),
@@ -92,22 +93,29 @@ const flags = {
   recompute: Flag.Boolean("recompute").pipe(Flag.withHidden, Flag.withDefault(false))
 }
 
+/** The peer is called torch, so the backend of that name has its column under another. */
+const columnOf = (backend: string): string => backend === "torch" ? "libtorch" : backend
+const ofColumn = (column: string): string => column === "libtorch" ? "torch" : column
+
 /** Opens what is asked for. What does not work here is left out with a line, unless nothing is left. */
-const openAll = (names: ReadonlyArray<BackendName>, threads: number) =>
+const openAll = (names: ReadonlyArray<BackendName>, options: BackendOptions) =>
   Effect.gen(function*() {
     const asked = names.length > 0 ? names : backends.filter((name) => name !== "auto" && name !== "reference")
     const opened: Array<Opened> = []
     for (const [i, name] of asked.entries()) {
       const last = i === asked.length - 1 && opened.length === 0
-      const backend = yield* last ? openBackend(name, { threads }) : openBackend(name, { threads }).pipe(
+      const backend = yield* last ? openBackend(name, options) : openBackend(name, options).pipe(
         Effect.catch((error) => Effect.as(Console.error(error.message), null))
       )
-      if (backend === null || opened.some((other) => other.name === backend.name)) continue
+      if (backend === null || opened.some((other) => other.name === columnOf(backend.name))) continue
       const engine = transformer(backend)
-      opened.push({ name: backend.name, backend, engine, exact: true })
+      const column = columnOf(backend.name)
+      opened.push({ name: column, backend, engine, exact: true })
+      // On a processor libtorch rounds and multiplies in float32: nothing to measure.
+      if (backend.name === "torch" && (options.device ?? "cpu") === "cpu") continue
       for (const precision of backend.precisions.filter((precision) => precision !== "f32")) {
         opened.push({
-          name: `${backend.name} ${precision}`,
+          name: `${column} ${precision}`,
           backend: backend.at(precision),
           engine: { ...engine, policy: (weights, computing) => engine.policy(weights, { ...computing, precision }) },
           exact: false
@@ -147,17 +155,18 @@ const progress = () => {
 }
 
 /** This program again, training mid alone. */
-const inOwnProcess = (threads: number) => (name: string, recompute: boolean) =>
+const inOwnProcess = ({ device, threads }: BackendOptions) => (name: string, recompute: boolean) =>
   Effect.gen(function*() {
     const child = yield* startPeer(`memory of ${name}`, process.execPath, [
       ...process.execArgv,
       process.argv[1]!,
       "bench",
       "--memory-of",
-      name,
+      ofColumn(name),
       ...(recompute ? ["--recompute"] : []),
       "--threads",
-      String(threads)
+      String(threads),
+      ...(device === undefined ? [] : ["--device", device])
     ])
     const answer = yield* child.request({})
     const resident: Resident = {
@@ -186,10 +195,11 @@ const asJson = (profile: MachineProfile, { agreement, busy, measured, memory, ve
 export const bench = Command.make(
   "bench",
   flags,
-  Effect.fn(function*({ base, backend, json, memoryOf, only, out, peer, recompute, rounds, threads }) {
+  Effect.fn(function*({ base, backend, device, json, memoryOf, only, out, peer, recompute, rounds, threads }) {
+    const options = { threads, ...deviceOption(device) }
     if (Option.isSome(memoryOf)) {
       const [name] = yield* Effect.fromResult(oneOf("--memory-of", [memoryOf.value], backends))
-      const engine = transformer(yield* openBackend(name!, { threads }))
+      const engine = transformer(yield* openBackend(name!, options))
       return yield* Console.log(JSON.stringify(trainAlone(engine, workloads.mid, recompute)))
     }
     const names = yield* Effect.fromResult(oneOf("--backend", backend, backends))
@@ -205,7 +215,7 @@ export const bench = Command.make(
     }
     const weights = Option.isSome(base) ? wordTokens(yield* load(base.value)) : storiesShape()
     const peers = yield* peersHere(asked)
-    const opened = yield* openAll(names, threads)
+    const opened = yield* openAll(names, options)
     const { clear, note, onProgress, say } = progress()
     const result = yield* measure({
       backends: opened,
@@ -214,7 +224,7 @@ export const bench = Command.make(
       rounds,
       threads,
       base: weights,
-      trainAlone: inOwnProcess(threads),
+      trainAlone: inOwnProcess(options),
       say,
       note,
       onProgress

@@ -6,7 +6,7 @@ import { abandonedIsInterrupted, interruptible } from "../engine/interruptible.t
 import { codecOf } from "../interpreters/checkpoints.ts"
 import { load } from "../model/checkpoint.ts"
 import { backends, engine as openEngine } from "./backend.ts"
-import { json } from "./options.ts"
+import { device, deviceOption, json } from "./options.ts"
 
 /** Fills up to the end of the context when --max-tokens asks for more. */
 export const generate = Command.make(
@@ -34,12 +34,13 @@ export const generate = Command.make(
       Flag.withDefault(false)
     ),
     backend: Flag.Literals("backend", backends).pipe(Flag.withDefault("auto")),
+    device,
     json
   },
   Effect.fn(
     function*(options) {
       const weights = yield* load(options.model)
-      const { engine } = yield* interruptible((yield* openEngine(options.backend)).engine)
+      const { engine } = yield* interruptible((yield* openEngine(options.backend, deviceOption(options.device))).engine)
       const codec = yield* codecOf(engine, weights, options.model)
       const policy = yield* Effect.acquireRelease(
         Effect.sync(() => engine.policy(weights)),

@@ -18,6 +18,15 @@ export const overrides = {
   seed: Flag.Int("seed").pipe(Flag.withDescription("Set the seed of every stage"), Flag.optional)
 }
 
+export const device = Flag.String("device").pipe(
+  Flag.withDescription("Where it computes: cpu, or with --backend torch a GPU, cuda:N"),
+  Flag.optional
+)
+
+/** `{ device }` when it was given. */
+export const deviceOption = (device: Option.Option<string>): { readonly device?: string } =>
+  device._tag === "Some" ? { device: device.value } : {}
+
 export const json = Flag.Boolean("json").pipe(
   Flag.withDescription("Print JSON on standard output"),
   Flag.withDefault(false)

@@ -14,12 +14,12 @@ import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
 import { type BackendName, backends, engine as openEngine } from "./backend.ts"
 import { BadPipelineFile, type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { progress } from "./progress.ts"
-import { json, overrides, pipeline } from "./options.ts"
+import { device, deviceOption, json, overrides, pipeline } from "./options.ts"
 import { goesOn } from "./stopped.ts"
 
 const backend = Flag.Literals("backend", backends).pipe(
   Flag.withDescription(
-    "What computes: auto is native where there is a compiler, else wasm; tfjs after keel backend install; reference is double precision, slow"
+    "What computes: auto is the fastest here (native where there is a compiler, else wasm); torch needs libtorch, tfjs keel backend install; reference is double precision, slow"
   ),
   Flag.withDefault("auto")
 )
@@ -33,13 +33,15 @@ interface Options extends PipelineFile {
   readonly folder: string
   readonly store: string
   readonly backend: BackendName
+  readonly device?: string
   readonly json: boolean
 }
 
 const execute = Effect.fn("cli.run")(function*(
-  { backend, extensions, folder, json, module, root, store }: Options
+  { backend, device, extensions, folder, json, module, root, store }: Options
 ) {
-  const { backend: name, engine: opened } = yield* openEngine(backend)
+  const where = device === undefined ? {} : { device }
+  const { backend: name, engine: opened } = yield* openEngine(backend, where)
   yield* Effect.provide(preflight(root, opened, finishedIn(root), extensions), FileStore.layer(store))
   const fs = yield* FileSystem.FileSystem
   const description = join(folder, "description.json")
@@ -51,7 +53,13 @@ const execute = Effect.fn("cli.run")(function*(
     })
   }
   const { engine, patience } = yield* interruptible(opened)
-  const append = yield* open(folder, toJson(root), { keel: 1, backend, store, ...(module === null ? {} : { module }) })
+  const append = yield* open(folder, toJson(root), {
+    keel: 1,
+    backend,
+    ...where,
+    store,
+    ...(module === null ? {} : { module })
+  })
   const tell = progress({
     write: (text) => process.stderr.write(text),
     live: process.stderr.isTTY === true,
@@ -97,11 +105,12 @@ const execute = Effect.fn("cli.run")(function*(
 
 export const run = Command.make(
   "run",
-  { pipeline, ...overrides, out, backend, json },
-  Effect.fn(function*({ backend, json, out, pipeline, ...overridden }) {
+  { pipeline, ...overrides, out, backend, device, json },
+  Effect.fn(function*({ backend, device, json, out, pipeline, ...overridden }) {
     const file = yield* pipelineOf(pipeline, overridden)
     const folder = Option.getOrElse(out, () => join("runs", file.root.id.slice(0, 8)))
-    yield* execute({ ...file, folder, store: join(dirname(resolve(folder)), "store"), backend, json })
+    const store = join(dirname(resolve(folder)), "store")
+    yield* execute({ ...file, folder, store, backend, ...deviceOption(device), json })
   })
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
@@ -127,7 +136,9 @@ export const resume = Command.make(
         remedy: "Start one with keel run, or give its folder."
       })
     }
-    const { backend, module = null, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
+    const { backend, module = null, store, ...where } = yield* Schema.decodeUnknownEffect(
+      Schema.fromJsonString(RunFile)
+    )(
       yield* fs.readFileString(runFile)
     ).pipe(
       Effect.mapError((error) =>
@@ -135,6 +146,7 @@ export const resume = Command.make(
       )
     )
     const file = yield* pipelineOf(description, undefined, module)
-    yield* execute({ ...file, folder, store, backend: backend as BackendName, json })
+    const device = where.device === undefined ? {} : { device: where.device }
+    yield* execute({ ...file, folder, store, backend: backend as BackendName, ...device, json })
   })
 ).pipe(Command.withDescription("Go on with a run that was stopped or killed"))

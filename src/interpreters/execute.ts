@@ -9,13 +9,14 @@ import { Effect, FileSystem, Option, type PlatformError } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
-import type {
-  BudgetExceeded,
-  Diverged,
-  GateFailed,
-  KlBudgetExceeded,
-  Unmergeable,
-  UnusableData
+import {
+  type BudgetExceeded,
+  type Diverged,
+  type GateFailed,
+  type KlBudgetExceeded,
+  OutOfMemory,
+  type Unmergeable,
+  type UnusableData
 } from "../../dsl/Errors.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
@@ -69,6 +70,7 @@ export type ExecuteError =
   | GateFailed
   | UnusableData
   | Unmergeable
+  | OutOfMemory
   | BadData
   | BadCheckpoint
   | StoreError
@@ -109,6 +111,12 @@ export const finishedIn = (root: Artifact.Any) => {
     transparent.has(artifact.node.op)
       ? Effect.succeed(false)
       : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
+}
+
+/** What a backend throws when its device is full, as the error that it is for whoever runs the pipeline. */
+const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory> => {
+  const { shortage } = defect as { readonly shortage?: Pick<OutOfMemory, "phase" | "needed" | "available"> }
+  return shortage === undefined ? Effect.die(defect) : Effect.fail(new OutOfMemory({ stage, ...shortage, terms: [] }))
 }
 
 /**
@@ -430,6 +438,7 @@ export const execute: (
           return found.value
         }
         const value: Made = yield* meaning(artifact).pipe(
+          Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)
               ? Effect.andThen(

@@ -6,7 +6,8 @@ import type { Problem } from "./check.ts"
 
 /** Which engines offer a precision that is not offered everywhere. */
 const offeredBy: Readonly<Record<string, string>> = {
-  bf16: "--backend native on a CPU with AVX512-BF16 or AMX (Intel Sapphire Rapids, AMD Zen 4 and later)"
+  bf16:
+    "--backend native on a CPU with AVX512-BF16 or AMX (Intel Sapphire Rapids, AMD Zen 4 and later), or --backend torch on an NVIDIA GPU"
 }
 
 /** Stages whose precision the engine lacks. An engine without precisions is exact in all of them. */

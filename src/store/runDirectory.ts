@@ -11,6 +11,8 @@ import { Event } from "./runLog.ts"
 export const RunFile = Schema.Struct({
   keel: Schema.Literal(1),
   backend: Schema.String,
+  /** As it was asked for; absent when it was not. */
+  device: Schema.optionalKey(Schema.String),
   store: Schema.String,
   /** The module that says what the operations and rewards from outside Keel mean, when there are any. */
   module: Schema.optionalKey(Schema.String)

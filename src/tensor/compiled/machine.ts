@@ -33,9 +33,23 @@ export interface Machine {
   readonly stop: () => void
 }
 
+/** What was asked for when memory ran out, bytes. */
+export interface Shortage {
+  /** The kernel that asked. */
+  readonly phase: string
+  readonly needed: number
+  /** What was left. */
+  readonly available: number
+}
+
 /** A machine has no room for what was asked. Stops the process: the checkpoint before it stays. */
 export class NoRoom extends Error {
   readonly _tag = "NoRoom"
+  readonly shortage: Shortage | undefined
+  constructor(message: string, options: ErrorOptions & { readonly shortage?: Shortage } = {}) {
+    super(message, options)
+    this.shortage = options.shortage
+  }
 }
 
 /** Below so many floating-point operations a kernel runs on one thread: a hand-off would cost more than it saves. */

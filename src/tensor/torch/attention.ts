@@ -1,0 +1,219 @@
+import type { AttentionShape, Backend, Ints, Tensor } from "../backend.ts"
+import type { Handle } from "./abi.ts"
+import type { Aten } from "./aten.ts"
+import type { Memory, Real } from "./memory.ts"
+import type { Problem, Sdpa } from "./sdpa.ts"
+
+/** Queries that are computed with the keys in their windows at a time; more when the window is longer. */
+const windowBlock = 64
+
+/** What a row of `qkv` holds, checked. */
+export const attentionSizes = (memory: Memory, kernel: string, qkv: Tensor, shape: AttentionShape) => {
+  const { headDim, heads, kvHeads, window } = shape
+  if (!(kvHeads > 0 && headDim > 0 && heads % kvHeads === 0 && window >= 0)) {
+    memory.fail(
+      kernel,
+      `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`
+    )
+  }
+  const width = (heads + 2 * kvHeads) * headDim
+  if (qkv.length % width !== 0) {
+    memory.fail(kernel, `qkv has length ${qkv.length}, expected a multiple of ${width}`)
+  }
+  const rows = qkv.length / width
+  return { rows, width, qkv: qkv.length, out: rows * heads * headDim, lse: rows * heads }
+}
+
+/** Sequences of one length that stand one after the other. */
+interface Run {
+  readonly first: number
+  readonly length: number
+  readonly count: number
+}
+
+/** Rows of queries [from, to) of each sequence of a run, and the keys [keysFrom, to) that they see. */
+interface Block {
+  readonly from: number
+  readonly to: number
+  readonly keysFrom: number
+}
+
+/**
+ * Attention of packed sequences, with nothing computed for padding, because there is none: sequences of one length that stand
+ * together are one call, any other is one by itself. Query heads that share a key head are the batch of one call (a lone sequence),
+ * or one call after the other.
+ */
+export const attention = (
+  aten: Aten,
+  memory: Memory,
+  sdpa: Sdpa
+): Pick<Backend, "attention" | "attentionBackward"> => {
+  const { add, copy, run } = aten
+  const { output, real, upload, values, view } = memory
+
+  const runsOf = (kernel: string, starts: Ints, rows: number): ReadonlyArray<Run> => {
+    const at = values(memory.int(kernel, "starts", starts, rows + 1))
+    const whole = at[0] === 0 && at[at.length - 1] === rows && at.every((start, b) => b === 0 || start >= at[b - 1]!)
+    if (!whole) memory.fail(kernel, `starts [${at.join(", ")}] do not divide ${rows} rows`)
+    const runs: Array<{ first: number; length: number; count: number }> = []
+    for (let b = 0; b + 1 < at.length; b++) {
+      const length = at[b + 1]! - at[b]!
+      if (length === 0) continue
+      const last = runs.at(-1)
+      if (last !== undefined && last.length === length) last.count++
+      else runs.push({ first: at[b]!, length, count: 1 })
+    }
+    return runs
+  }
+
+  const blocksOf = (length: number, window: number): ReadonlyArray<Block> => {
+    if (window === 0 || window >= length) return [{ from: 0, to: length, keysFrom: 0 }]
+    const size = Math.max(windowBlock, window)
+    return Array.from({ length: Math.ceil(length / size) }, (_, i) => ({
+      from: i * size,
+      to: Math.min(length, (i + 1) * size),
+      keysFrom: Math.max(0, i * size - window + 1)
+    }))
+  }
+
+  const masks = new Map<string, Handle>()
+  /** 0 where a query of the block sees a key, −∞ where not; null where plain causality says the same. */
+  const maskOf = ({ from, keysFrom, to }: Block, window: number): Handle | null => {
+    if (keysFrom === 0 && from === 0 && (window === 0 || window >= to)) return null
+    const [queries, keys, before] = [to - from, to - keysFrom, from - keysFrom]
+    const key = [queries, keys, before, window].join()
+    const known = masks.get(key)
+    if (known !== undefined) return known
+    const mask = new Float32Array(queries * keys).fill(-Infinity)
+    for (let q = 0; q < queries; q++) {
+      mask.fill(0, q * keys + Math.max(0, before + q - window + 1), q * keys + before + q + 1)
+    }
+    if (masks.size >= 64) {
+      for (const handle of masks.values()) aten.keep(handle)
+      masks.clear()
+    }
+    const made = upload(mask, [queries, keys])
+    masks.set(key, made)
+    return made
+  }
+
+  /** Calls `each` with everything that is one call of `sdpa`. */
+  const inCalls = (
+    qkv: Real,
+    width: number,
+    shape: AttentionShape,
+    runs: ReadonlyArray<Run>,
+    each: (call: {
+      readonly problem: Problem
+      /** The queries' places in an output or its gradient. */
+      readonly outOf: (of: Real) => Handle
+      /** Their log-sum-exps. */
+      readonly sumsOf: (of: Real) => Handle
+      readonly gradientOf: (of: Real, part: "query" | "key" | "value") => Handle
+      /** Members of the batch that share keys, whose gradients are then [kvHeads, keys, headDim]; 0 when none do. */
+      readonly sharing: number
+      /** Whether this is the first gradient of these keys. */
+      readonly fresh: boolean
+    }) => void
+  ): void => {
+    const { headDim, heads, kvHeads, scale, window } = shape
+    const ratio = heads / kvHeads
+    for (const { count, first, length } of runs) {
+      const together = count === 1
+      for (const block of blocksOf(length, window)) {
+        const mask = maskOf(block, window)
+        const [tokens, keys] = [block.to - block.from, block.to - block.keysFrom]
+        for (let r = 0; r < (together ? 1 : ratio); r++) {
+          const batch = together ? ratio : count
+          // From one of the batch to the next: a sequence, or a query head of the group.
+          const queries = (of: Real, row: number): Handle =>
+            view(
+              of,
+              [batch, kvHeads, tokens, headDim],
+              [together ? headDim : length * row, ratio * headDim, row, 1],
+              (first + block.from) * row + r * headDim
+            )
+          const keysOf = (of: Real, offset: number): Handle =>
+            view(
+              of,
+              [batch, kvHeads, keys, headDim],
+              [together ? 0 : length * width, headDim, width, 1],
+              (first + block.keysFrom) * width + offset
+            )
+          const [keyAt, valueAt] = [heads * headDim, (heads + kvHeads) * headDim]
+          each({
+            problem: {
+              query: queries(qkv, width),
+              key: keysOf(qkv, keyAt),
+              value: keysOf(qkv, valueAt),
+              sizes: [batch, kvHeads, tokens, headDim],
+              keys,
+              mask,
+              scale
+            },
+            outOf: (of) => queries(of, heads * headDim),
+            sumsOf: (of) =>
+              view(
+                of,
+                [batch, kvHeads, tokens],
+                [together ? 1 : length * heads, ratio, heads],
+                (first + block.from) * heads + r
+              ),
+            gradientOf: (of, part) => {
+              if (part === "query") return queries(of, width)
+              const at = part === "key" ? keyAt : valueAt
+              if (!together) return keysOf(of, at)
+              return view(of, [kvHeads, keys, headDim], [headDim, width, 1], (first + block.keysFrom) * width + at)
+            },
+            sharing: together ? ratio : 0,
+            fresh: r === 0 && window === 0
+          })
+        }
+      }
+    }
+  }
+
+  return {
+    attention: (out, lse, qkv, starts, shape) => {
+      const kernel = "attention"
+      const sizes = attentionSizes(memory, kernel, qkv, shape)
+      const from = real(kernel, "qkv", qkv)
+      const to = output(kernel, "out", out, sizes.out)
+      const sums = output(kernel, "lse", lse, sizes.lse)
+      const runs = runsOf(kernel, starts, sizes.rows)
+      run(
+        kernel,
+        [sizes.rows, shape.heads, shape.kvHeads, shape.headDim],
+        () =>
+          inCalls(from, sizes.width, shape, runs, ({ outOf, problem, sumsOf }) => {
+            const made = sdpa.forward(problem)
+            copy(outOf(to), made.out)
+            copy(sumsOf(sums), made.lse)
+          })
+      )
+    },
+    attentionBackward: (dQkv, dOut, qkv, out, lse, starts, shape) => {
+      const kernel = "attentionBackward"
+      const sizes = attentionSizes(memory, kernel, qkv, shape)
+      const from = real(kernel, "qkv", qkv)
+      const gradient = real(kernel, "dOut", dOut, sizes.out)
+      const result = real(kernel, "out", out, sizes.out)
+      const sums = real(kernel, "lse", lse, sizes.lse)
+      const to = output(kernel, "dQkv", dQkv, sizes.qkv)
+      const runs = runsOf(kernel, starts, sizes.rows)
+      run(kernel, [sizes.rows, shape.heads, shape.kvHeads, shape.headDim], () => {
+        // Blocks of a window share keys, whose gradients add up.
+        if (shape.window > 0) aten.zero(view(to, [to.length]))
+        inCalls(from, sizes.width, shape, runs, ({ fresh, gradientOf, outOf, problem, sharing, sumsOf }) => {
+          const made = sdpa.backward(problem, outOf(gradient), outOf(result), sumsOf(sums))
+          copy(gradientOf(to, "query"), made.dQuery)
+          for (const [part, of] of [["key", made.dKey], ["value", made.dValue]] as const) {
+            const into = gradientOf(to, part)
+            const terms = sharing === 0 ? [of] : Array.from({ length: sharing }, (_, i) => aten.pick(of, i))
+            terms.forEach((term, i) => fresh && i === 0 ? copy(into, term) : add(into, term))
+          }
+        })
+      })
+    }
+  }
+}

@@ -1,0 +1,356 @@
+import { freemem } from "node:os"
+import type { Host, Ints, Tensor } from "../backend.ts"
+import { type Abi, contiguous, type Handle } from "./abi.ts"
+import type { Device } from "./device.ts"
+import { explained } from "./errors.ts"
+
+/** Buffers count as multiples of this, as they do everywhere. */
+const alignment = 64
+/** Views of one allocation that are kept for the next call. */
+const mostViews = 512
+
+/** What `free` gives back. */
+class Allocation {
+  /** The whole of it, [length]; 0 for integers, which are on the host until a kernel asks for them. */
+  readonly root: Handle
+  bytes: number
+  readonly integers: Int32Array | null
+  freed = false
+  /** What a packed weight really is, and of which shape. */
+  packed: { readonly handle: Handle; readonly inputs: number; readonly outputs: number } | null = null
+  /** Grows with everything that is written here. */
+  version = 0
+  /** Whether it holds nothing but zeros and what `cacheWrite` and copies within it have put there. */
+  pristine = true
+  /** Handles to drop with it; a view of an older generation is dropped already. */
+  readonly views: Array<Handle> = []
+  generation = 0
+  constructor(root: Handle, bytes: number, integers: Int32Array | null) {
+    this.root = root
+    this.bytes = bytes
+    this.integers = integers
+  }
+}
+
+interface View {
+  readonly sizes: ReadonlyArray<number>
+  readonly strides: ReadonlyArray<number>
+  readonly offset: number
+  readonly handle: Handle
+}
+
+/** A tensor or integers of this backend. */
+class Buffer<Type extends "real" | "int"> {
+  readonly dtype: Type
+  readonly length: number
+  readonly start: number
+  readonly allocation: Allocation
+  readonly whole: boolean
+  readonly views: Array<View> = []
+  generation = 0
+  /** What kernels have made of these integers: device tensors, masks, rows of tables. Gone with the next write. */
+  readonly derived = new Map<string, ReadonlyArray<Handle>>()
+  constructor(dtype: Type, length: number, start: number, allocation: Allocation, whole: boolean) {
+    this.dtype = dtype
+    this.length = length
+    this.start = start
+    this.allocation = allocation
+    this.whole = whole
+  }
+}
+
+/** A tensor whose kind, owner and length were checked. */
+export type Real = Buffer<"real">
+/** Integers that were checked. */
+export type Int = Buffer<"int">
+
+const equal = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean => {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+/** Results of an operator kept by what they are made of, at most so many. */
+const mostDerived = 32
+
+/** The memory half of the backend, and the checks by which kernels turn buffers into handles. */
+export const makeMemory = (abi: Abi, device: Device) => {
+  const owned = new WeakSet<Allocation>()
+  const held = new Set<Allocation>()
+  let live = 0
+  let peak = 0
+
+  const fail = (kernel: string, complaint: string): never => {
+    throw new Error(`torch.${kernel}: ${complaint}`)
+  }
+  const checked = <Type extends "real" | "int">(
+    kernel: string,
+    name: string,
+    dtype: Type,
+    buffer: Tensor | Ints,
+    length: number | undefined
+  ): Buffer<Type> => {
+    if (!(buffer instanceof Buffer) || buffer.dtype !== dtype || !owned.has(buffer.allocation)) {
+      return fail(kernel, `${name} is not ${dtype === "real" ? "a tensor" : "integers"} of this backend`)
+    }
+    if (buffer.allocation.freed) fail(kernel, `${name} (length ${buffer.length}) was freed`)
+    if (length !== undefined && buffer.length !== length) {
+      fail(kernel, `${name} has length ${buffer.length}, expected ${length}`)
+    }
+    return buffer as Buffer<Type>
+  }
+  const checkRange = (kernel: string, name: string, length: number, start: number, count: number): void => {
+    if (!Number.isInteger(start) || !Number.isInteger(count) || start < 0 || count < 0 || start + count > length) {
+      fail(kernel, `elements ${start} to ${start + count} do not lie in ${name} of length ${length}`)
+    }
+  }
+  const checkLength = (kernel: string, length: number): void => {
+    if (!Number.isInteger(length) || length < 0) fail(kernel, `${length} is not a length`)
+  }
+
+  const empty = (sizes: ReadonlyArray<number>, dtype: number = abi.dtypes.f32): Handle =>
+    abi.empty(sizes, contiguous(sizes), dtype, device.type, device.index)
+
+  const allocated = (length: number): Handle => {
+    try {
+      return empty([Math.max(1, length)])
+    } catch (error) {
+      throw explained(error, "reals", String(length), freemem, 4 * length)
+    }
+  }
+
+  const hold = <Type extends "real" | "int">(
+    dtype: Type,
+    length: number,
+    root: Handle,
+    integers: Int32Array | null
+  ) => {
+    const bytes = Math.ceil(Math.max(4 * length, alignment - 1) / alignment) * alignment
+    const allocation = new Allocation(root, bytes, integers)
+    owned.add(allocation)
+    held.add(allocation)
+    live += bytes
+    peak = Math.max(peak, live)
+    return new Buffer(dtype, length, 0, allocation, true)
+  }
+
+  /** Handles to drop when the kernel that runs has ended: it may have asked for one of them before. */
+  const discarded: Array<Handle> = []
+  const dropViews = (allocation: Allocation): void => {
+    discarded.push(...allocation.views)
+    allocation.views.length = 0
+    allocation.generation++
+  }
+  const dropDerived = ({ derived }: Int): void => {
+    for (const handles of derived.values()) discarded.push(...handles)
+    derived.clear()
+  }
+
+  const release = (allocation: Allocation): void => {
+    dropViews(allocation)
+    if (allocation.integers === null) discarded.push(allocation.root)
+    if (allocation.packed !== null) discarded.push(allocation.packed.handle)
+    allocation.freed = true
+    held.delete(allocation)
+    live -= allocation.bytes
+  }
+  const dropDiscarded = (): void => {
+    for (let i = 0; i < discarded.length; i++) abi.drop(discarded[i]!)
+    discarded.length = 0
+  }
+
+  /** Strided elements of a tensor, from `offset`; the handle stays with the tensor. */
+  const view = (
+    of: Real,
+    sizes: ReadonlyArray<number>,
+    strides: ReadonlyArray<number> = contiguous(sizes),
+    offset = 0
+  ): Handle => {
+    const { allocation, views } = of
+    if (of.generation !== allocation.generation) {
+      views.length = 0
+      of.generation = allocation.generation
+    }
+    for (const known of views) {
+      if (known.offset === offset && equal(known.sizes, sizes) && equal(known.strides, strides)) return known.handle
+    }
+    if (allocation.views.length >= mostViews) {
+      dropViews(allocation)
+      views.length = 0
+      of.generation = allocation.generation
+    }
+    const handle = abi.view(allocation.root, sizes, strides, of.start + offset)
+    allocation.views.push(handle)
+    views.push({ sizes, strides, offset, handle })
+    return handle
+  }
+
+  /** What `make` makes of integers under `key`, once until they are written again. */
+  const derived = (of: Int, key: string, make: () => ReadonlyArray<Handle>): ReadonlyArray<Handle> => {
+    const known = of.derived.get(key)
+    if (known !== undefined) return known
+    if (of.derived.size >= mostDerived) dropDerived(of)
+    const made = make()
+    of.derived.set(key, made)
+    return made
+  }
+
+  /** A device tensor of numbers of the host. */
+  const upload = (data: BigInt64Array | Float32Array | Float64Array, sizes: ReadonlyArray<number>): Handle => {
+    const dtype = data instanceof Float32Array
+      ? abi.dtypes.f32
+      : data instanceof Float64Array
+      ? abi.dtypes.f64
+      : abi.dtypes.i64
+    const from = abi.onHost(data, sizes, dtype, abi.deviceType("cpu"))
+    const to = empty(sizes, dtype)
+    // Memory of the host that is not pinned was copied when this returns, whatever the device is doing.
+    abi.copy(to, from, false)
+    abi.drop(from)
+    return to
+  }
+
+  /** Rows of a constant, kept for the lengths in use. */
+  const constantRow = (fill: number) => {
+    const rows = new Map<number, Handle>()
+    return (length: number): Handle => {
+      const known = rows.get(length)
+      if (known !== undefined) return known
+      if (rows.size >= mostDerived) {
+        discarded.push(...rows.values())
+        rows.clear()
+      }
+      const row = upload(new Float32Array(length).fill(fill), [1, length])
+      rows.set(length, row)
+      return row
+    }
+  }
+
+  return {
+    device,
+    discarded,
+    /** [1, length] */
+    ones: constantRow(1),
+    zeros: constantRow(0),
+    fail,
+    empty,
+    view,
+    derived,
+    upload,
+    /** Integers as an index [length]. */
+    index: (of: Int): Handle =>
+      derived(of, "index", () => [upload(BigInt64Array.from(of.allocation.integers!, BigInt), [of.length])])[0]!,
+    values: (of: Int): Int32Array => of.allocation.integers!,
+
+    /** Makes a buffer stand for a packed weight, whose bytes count as those of the buffer. */
+    attach: (of: Real, handle: Handle, inputs: number, outputs: number): void => {
+      const { allocation } = of
+      const before = allocation.packed
+      if (before !== null) abi.drop(before.handle)
+      const more = 4 * (inputs * outputs - (before === null ? 0 : before.inputs * before.outputs))
+      allocation.packed = { handle, inputs, outputs }
+      allocation.bytes += more
+      live += more
+      peak = Math.max(peak, live)
+    },
+    attached: (kernel: string, of: Real, inputs: number, outputs: number): Handle => {
+      const { packed } = of.allocation
+      if (packed === null || packed.inputs !== inputs || packed.outputs !== outputs) {
+        return fail(kernel, `packed holds no weight of ${inputs} × ${outputs}`)
+      }
+      return packed.handle
+    },
+
+    reals: (length: number): Tensor => {
+      checkLength("reals", length)
+      const root = allocated(length)
+      // Not left to chance: attention against a cache multiplies what it does not hold yet by 0.
+      abi.zero(root)
+      return hold("real", length, root, null)
+    },
+    ints: (length: number): Ints => {
+      checkLength("ints", length)
+      return hold("int", length, 0, new Int32Array(length))
+    },
+    free: (buffer: Tensor | Ints): void => {
+      const of = checked("free", "buffer", buffer.dtype, buffer, undefined)
+      const { allocation, length, whole } = of
+      if (!whole) fail("free", `a slice of length ${length}`)
+      if (of.dtype === "int") dropDerived(of as Int)
+      release(allocation)
+      dropDiscarded()
+    },
+    slice: (of: Tensor, start: number, length: number): Tensor => {
+      const from = checked("slice", "of", "real", of, undefined)
+      checkRange("slice", "of", from.length, start, length)
+      return new Buffer("real", length, from.start + start, from.allocation, false)
+    },
+    write: (to: Tensor, data: Host, at = 0): void => {
+      const of = checked("write", "to", "real", to, undefined)
+      checkRange("write", "to", of.length, at, data.length)
+      if (data.length === 0) return
+      of.allocation.version++
+      of.allocation.pristine = false
+      const dtype = data instanceof Float32Array ? abi.dtypes.f32 : abi.dtypes.f64
+      const from = abi.onHost(data, [data.length], dtype, abi.deviceType("cpu"))
+      const into = abi.view(of.allocation.root, [data.length], [1], of.start + at)
+      abi.copy(into, from, false)
+      abi.drop(into)
+      abi.drop(from)
+    },
+    writeInts: (to: Ints, data: Int32Array, at = 0): void => {
+      const of = checked("writeInts", "to", "int", to, undefined)
+      checkRange("writeInts", "to", of.length, at, data.length)
+      of.allocation.integers!.set(data, at)
+      dropDerived(of)
+      dropDiscarded()
+    },
+    read: (from: Tensor): Float32Array => {
+      const of = checked("read", "from", "real", from, undefined)
+      const copy = new Float32Array(of.length)
+      if (of.length === 0) return copy
+      const into = abi.onHost(copy, [of.length], abi.dtypes.f32, abi.deviceType("cpu"))
+      const whole = abi.view(of.allocation.root, [of.length], [1], of.start)
+      abi.copy(into, whole, true)
+      abi.drop(whole)
+      abi.drop(into)
+      return copy
+    },
+    memory: () => ({ live, peak }),
+    /** Gives back what was not freed. */
+    dispose: (): void => {
+      for (const allocation of held) release(allocation)
+      dropDiscarded()
+    },
+
+    /** A tensor that is read, of `length` elements. */
+    real: (kernel: string, name: string, tensor: Tensor, length?: number): Real =>
+      checked(kernel, name, "real", tensor, length),
+    /** A tensor that is written. */
+    output: (kernel: string, name: string, tensor: Tensor, length?: number): Real => {
+      const of = checked(kernel, name, "real", tensor, length)
+      of.allocation.version++
+      of.allocation.pristine = false
+      return of
+    },
+    /** Keys or values, written position by position. */
+    cached: (kernel: string, name: string, tensor: Tensor, length?: number): Real => {
+      const of = checked(kernel, name, "real", tensor, length)
+      of.allocation.version++
+      return of
+    },
+    /** Integers that must have `length` elements, each of them in [0, below). */
+    int: (kernel: string, name: string, ints: Ints, below: number, length?: number): Int => {
+      const of = checked(kernel, name, "int", ints, length)
+      const values = of.allocation.integers!
+      for (let i = 0; i < values.length; i++) {
+        if (values[i]! < 0 || values[i]! >= below) {
+          fail(kernel, `${name}[${i}] is ${values[i]}, expected 0 to ${below - 1}`)
+        }
+      }
+      return of
+    }
+  }
+}
+
+export type Memory = ReturnType<typeof makeMemory>

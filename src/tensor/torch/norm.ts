@@ -1,0 +1,74 @@
+import type { Backend, NormShape } from "../backend.ts"
+import type { Aten } from "./aten.ts"
+import type { Memory, Real } from "./memory.ts"
+
+/** RMS norm (Zhang and Sennrich 2019). */
+export const norm = (aten: Aten, memory: Memory): Pick<Backend, "rmsNorm" | "rmsNormBackward"> => {
+  const { add, as, constant, copy, div, hypot, mul, room, run } = aten
+  const { output, real, view } = memory
+  const sizesOf = (kernel: string, { dim, groups, offset, rows, stride }: NormShape) => {
+    if (!(dim > 0 && offset >= 0 && offset + groups * dim <= stride)) {
+      memory.fail(kernel, `${groups} groups of ${dim} from ${offset} do not fit in a row of ${stride}`)
+    }
+    return { x: rows * stride, inv: rows * groups }
+  }
+  /** The groups: [rows, dim] when there is one a row, otherwise [rows, groups, dim]. */
+  const groupsOf = (of: Real, { dim, groups, offset, rows, stride }: NormShape): number =>
+    groups === 1
+      ? view(of, [rows, dim], [stride, 1], offset)
+      : view(of, [rows, groups, dim], [stride, dim, 1], offset)
+  /** A number for each group, to be broadcast over it. */
+  const perGroup = (of: Real, { groups, rows }: NormShape): number =>
+    view(of, groups === 1 ? [rows, 1] : [rows, groups, 1])
+
+  return {
+    rmsNorm: (out, x, weight, inv, shape) => {
+      const kernel = "rmsNorm"
+      const sizes = sizesOf(kernel, shape)
+      const to = groupsOf(output(kernel, "out", out, sizes.x), shape)
+      const from = groupsOf(real(kernel, "x", x, sizes.x), shape)
+      const by = view(real(kernel, "weight", weight, shape.dim), [shape.dim])
+      const inverse = perGroup(output(kernel, "inv", inv, sizes.inv), shape)
+      const { dim, eps, groups, rows } = shape
+      run(kernel, [rows, groups, dim], () => {
+        // inv = √dim / √(Σx² + dim · eps)
+        const length = aten.norm(from)
+        hypot(length, length, constant(Math.sqrt(dim * eps)))
+        div(inverse, constant(Math.sqrt(dim)), length)
+        mul(to, from, inverse)
+        mul(to, to, by)
+      })
+    },
+    rmsNormBackward: (out, dOut, x, weight, inv, shape) => {
+      const kernel = "rmsNormBackward"
+      const sizes = sizesOf(kernel, shape)
+      const to = groupsOf(output(kernel, "dX", out.dX, sizes.x), shape)
+      const gradient = groupsOf(real(kernel, "dOut", dOut, sizes.x), shape)
+      const from = groupsOf(real(kernel, "x", x, sizes.x), shape)
+      const by = view(real(kernel, "weight", weight, shape.dim), [shape.dim])
+      const { dim, groups, rows } = shape
+      const dWeight = out.dWeight === null ? null : view(output(kernel, "dWeight", out.dWeight, dim), [dim])
+      const inverses = real(kernel, "inv", inv, sizes.inv)
+      run(kernel, [rows, groups, dim], () => {
+        // The backward pass of a layer norm whose mean is 0 differs by one term: it also takes the mean of the gradient away,
+        // inv · mean(weight · dOut) in each element. It is put back.
+        const inverse = perGroup(inverses, shape)
+        const zeros = as(memory.zeros(rows * groups), groups === 1 ? [rows, 1] : [rows, groups, 1])
+        const [dX, dBy] = aten.layerNormBackward(gradient, from, dim, zeros, inverse, by, dWeight !== null)
+        const mean = aten.timesVector(gradient, by, groups === 1 ? 2 : 3)
+        const taken = room(groups === 1 ? [rows, 1] : [rows, groups, 1])
+        const flatMean = as(mean, groups === 1 ? [rows, 1] : [rows, groups, 1])
+        mul(taken, flatMean, inverse)
+        mul(taken, taken, constant(1 / dim))
+        if (out.accumulate) {
+          add(to, dX)
+          add(to, taken)
+        } else {
+          add(dX, taken)
+          copy(to, dX)
+        }
+        if (dWeight !== null) add(dWeight, dBy!)
+      })
+    }
+  }
+}

@@ -1,0 +1,117 @@
+import type { Handle } from "./abi.ts"
+import type { Aten } from "./aten.ts"
+import type { Device } from "./device.ts"
+
+/** Queries, keys and values as [batch, heads, tokens, headDim] views of any strides but the last, which is 1. */
+export interface Problem {
+  readonly query: Handle
+  readonly key: Handle
+  readonly value: Handle
+  /** Of the queries. */
+  readonly sizes: readonly [batch: number, heads: number, tokens: number, headDim: number]
+  readonly keys: number
+  /** Added to the scores [tokens, keys]; null for plain causal attention, where there are as many keys as queries. */
+  readonly mask: Handle | null
+  readonly scale: number
+}
+
+/** Scaled dot-product attention, fused: out [batch, heads, tokens, headDim] and lse [batch, heads, tokens]. */
+export interface Sdpa {
+  readonly forward: (of: Problem) => { readonly out: Handle; readonly lse: Handle }
+  readonly backward: (
+    of: Problem,
+    dOut: Handle,
+    out: Handle,
+    lse: Handle
+  ) => { readonly dQuery: Handle; readonly dKey: Handle; readonly dValue: Handle }
+}
+
+const pointer = "uint64_t"
+const name = "aoti_torch_cpu__scaled_dot_product_flash_attention_for_cpu"
+const inputs = `${pointer} query, ${pointer} key, ${pointer} value`
+const options = `double dropout, int causal, ${pointer} mask, ${pointer} scale`
+
+/** Flash attention on the processor. */
+const onCpu = ({ abi, keep }: Aten): Sdpa => {
+  const forward = abi.need(`int ${name}(${inputs}, ${options}, ${pointer} out, ${pointer} lse)`)
+  const backward = abi.need(
+    `int ${name}_backward(${pointer} dOut, ${inputs}, ${pointer} out, ${pointer} lse, ${options}, ${pointer} dQuery, ${pointer} dKey, ${pointer} dValue)`
+  )
+  const { places } = abi
+  const [first, second, third, mask, scale] = [0, 1, 2, 3, 4].map((i) => abi.addressOf(i)) as [
+    number,
+    number,
+    number,
+    number,
+    number
+  ]
+  /** Puts what is optional where its address is known; the address of the mask, or 0. */
+  const optional = (of: Problem): Handle => {
+    places.real(4, of.scale)
+    if (of.mask === null) return 0
+    places.handle(3, of.mask)
+    return mask
+  }
+  return {
+    forward: (of) => {
+      const at = optional(of)
+      abi.check(
+        forward(of.query, of.key, of.value, 0, at === 0 ? 1 : 0, at, scale, first, second) as number,
+        "attention"
+      )
+      return { out: keep(places.at(0)), lse: keep(places.at(1)) }
+    },
+    backward: (of, dOut, out, lse) => {
+      const at = optional(of)
+      const { key, query, value } = of
+      abi.check(
+        backward(dOut, query, key, value, out, lse, 0, at === 0 ? 1 : 0, at, scale, first, second, third) as number,
+        "attention backward"
+      )
+      return { dQuery: keep(places.at(0)), dKey: keep(places.at(1)), dValue: keep(places.at(2)) }
+    }
+  }
+}
+
+/** The kernels keep the log-sum-exp of every head in rows of a multiple of this. */
+const lseAlignment = 32
+
+/**
+ * Memory-efficient attention on a GPU, which takes float32. With one split of the keys its backward pass adds up in one order, so
+ * results are the same every time. It wants [batch, tokens, heads, headDim].
+ */
+const onCuda = (aten: Aten): Sdpa => {
+  const { as, copy, efficient, efficientBackward, room, transposed } = aten
+  const turned = ({ key, query, value }: Problem) => [query, key, value].map(transposed) as [Handle, Handle, Handle]
+  const biasOf = ({ keys, mask, sizes: [batch, heads, tokens] }: Problem): Handle | null => {
+    if (mask === null) return null
+    // Rows that begin at multiples of 16 numbers, whatever the number of keys.
+    const width = Math.ceil(keys / 16) * 16
+    const aligned = room([tokens, width])
+    copy(as(aligned, [tokens, keys], [width, 1]), mask)
+    return as(aligned, [batch, heads, tokens, keys], [0, 0, width, 1])
+  }
+  return {
+    forward: (of) => {
+      const [batch, heads, tokens] = of.sizes
+      const { lse, out } = efficient(turned(of), biasOf(of), of.scale)
+      const padded = Math.ceil(tokens / lseAlignment) * lseAlignment
+      return { out: transposed(out), lse: as(lse, [batch, heads, tokens], [heads * padded, padded, 1]) }
+    },
+    backward: (of, dOut, out, lse) => {
+      const [batch, heads, tokens] = of.sizes
+      const padded = Math.ceil(tokens / lseAlignment) * lseAlignment
+      const sums = room([batch, heads, padded])
+      aten.zero(sums)
+      copy(as(sums, [batch, heads, tokens], [heads * padded, padded, 1]), lse)
+      const [dQuery, dKey, dValue] = efficientBackward(
+        turned(of),
+        { bias: biasOf(of), dOut: transposed(dOut), out: transposed(out), lse: sums, tokens, keys: of.keys },
+        of.scale
+      ).map(transposed) as [Handle, Handle, Handle]
+      return { dQuery, dKey, dValue }
+    }
+  }
+}
+
+export const sdpaOf = (aten: Aten, { kind }: Device): Sdpa => kind === "cpu" ? onCpu(aten) : onCuda(aten)

@@ -1,0 +1,71 @@
+import type { Backend, Precision } from "../backend.ts"
+import { openAbi } from "./abi.ts"
+import { makeAten } from "./aten.ts"
+import { attention } from "./attention.ts"
+import { decode } from "./decode.ts"
+import { deviceOf } from "./device.ts"
+import { elementwise } from "./elementwise.ts"
+import { embedding } from "./embedding.ts"
+import { head } from "./head.ts"
+import { linear } from "./linear.ts"
+import { libraryFolder } from "./locate.ts"
+import { makeMemory } from "./memory.ts"
+import { norm } from "./norm.ts"
+import { productsOf } from "./products.ts"
+import { rope } from "./rope.ts"
+import { sample } from "./sample.ts"
+import { sdpaOf } from "./sdpa.ts"
+
+export interface TorchOptions {
+  /** `cpu`, `cuda` or `cuda:N`; the processor unless given. */
+  readonly device?: string
+  /** Of the processor, in all of libtorch in this process; what libtorch finds unless given. */
+  readonly threads?: number
+}
+
+/**
+ * libtorch, from 2.10 on, called through its stable C ABI: no Python process, nothing compiled. Throws `NoTorch` where there is none, or
+ * no such device. Memory is libtorch's, and so is the memory of freed results that it keeps for later ones.
+ */
+export const torch = async ({ device: name = "cpu", threads }: TorchOptions = {}): Promise<Backend> => {
+  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) throw new Error(`torch: ${threads} threads`)
+  const abi = await openAbi(await libraryFolder(), threads)
+  const device = deviceOf(abi, name)
+  const memory = makeMemory(abi, device)
+  const aten = makeAten(abi, memory)
+  const precisions: ReadonlyArray<Precision> = ["f32", "bf16"]
+  const { free, ints, memory: held, read, reals, slice, write, writeInts } = memory
+  const shared = {
+    name: "torch",
+    realBytes: 4,
+    addressable: Infinity,
+    precisions,
+    at: (precision: Precision): Backend =>
+      backends.get(precision) ?? memory.fail("at", `no precision ${precision}, only ${precisions.join()}`),
+    reals,
+    ints,
+    free,
+    slice,
+    write,
+    writeInts,
+    read,
+    memory: held,
+    dispose: () => {
+      aten.dispose()
+      memory.dispose()
+    },
+    ...elementwise(aten, memory),
+    ...embedding(aten, memory),
+    ...norm(aten, memory),
+    ...rope(aten, memory),
+    ...attention(aten, memory, sdpaOf(aten, device)),
+    ...decode(aten, memory),
+    ...sample(aten, memory)
+  }
+  const backends = new Map(precisions.map((precision) => {
+    const products = productsOf(aten, device.kind, precision)
+    const backend: Backend = { ...shared, ...linear(aten, memory, products), ...head(aten, memory, products) }
+    return [precision, backend] as const
+  }))
+  return backends.get("f32")!
+}
