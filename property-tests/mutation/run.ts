@@ -23,7 +23,7 @@ export const sourcesOf = (...folders: ReadonlyArray<string>): ReadonlyArray<stri
   })
 
 /** The files that a file imports, directly or not. */
-const reached = (file: string, seen = new Set<string>()): ReadonlySet<string> => {
+export const reached = (file: string, seen = new Set<string>()): ReadonlySet<string> => {
   for (const [, specifier] of textOf(file).matchAll(/from "(\.[^"]*)"/gu)) {
     const to = relative(repository, join(repository, dirname(file), specifier!))
     if (seen.has(to)) continue
