@@ -7,6 +7,7 @@ import * as Pipeline from "../dsl/Pipeline.ts"
 import { problems } from "../src/interpreters/check.ts"
 import { spendsKl } from "../src/interpreters/limits.ts"
 import { simulate } from "../src/interpreters/simulate.ts"
+import type { Implementation } from "../src/outside/implementation.ts"
 
 const folder = new URL("../examples/", import.meta.url)
 
@@ -16,22 +17,25 @@ const control = ["06-cartpole.ts"]
 const names = readdirSync(folder).filter((name) => /^\d\d-.*\.ts$/u.test(name) && !control.includes(name))
 
 describe.each(names)("examples/%s", (name) => {
-  const load = async (): Promise<Artifact.Any> => {
-    const { default: root } = await import(new URL(name, folder).href) as { readonly default: unknown }
+  const load = async () => {
+    const { default: root, stages = [] } = await import(new URL(name, folder).href) as {
+      readonly default: unknown
+      readonly stages?: ReadonlyArray<Implementation>
+    }
     if (!Artifact.isArtifact(root)) throw new Error(`${name} exports no pipeline`)
-    return root
+    return { root, stages }
   }
 
   it("has no mistakes and is the same after JSON", async () => {
-    const root = await load()
+    const { root, stages } = await load()
     assert.deepStrictEqual(problems(root), [])
-    const again = Pipeline.fromJson(Pipeline.toJson(root))
+    const again = Pipeline.fromJson(Pipeline.toJson(root), stages.map(({ definition }) => definition))
     assert.isTrue(Result.isSuccess(again) && again.success.id === root.id)
   })
 
   it("simulates to its end, every RL stage within its cap", async () => {
-    const root = await load()
-    const { policies } = await Effect.runPromise(simulate(root))
+    const { root, stages } = await load()
+    const { policies } = await Effect.runPromise(simulate(root, { stages }))
     assert.isAbove(policies.length, 1)
     const measured = policies.flatMap(({ kl }) => kl)
     if (Artifact.lineage(root).some(spendsKl)) assert.isAbove(measured.length, 0)

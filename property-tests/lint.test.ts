@@ -189,6 +189,41 @@ const fences: ReadonlyArray<
     ]
   },
   {
+    from: "src/outside/case.ts",
+    may: [
+      "effect",
+      "./implementation.ts",
+      "../../dsl/Definition.ts",
+      "../losses/loss.ts",
+      "../training/loop.ts",
+      "../engine/engine.ts",
+      "../rewards/judge.ts",
+      "../data/rows.ts",
+      "../store/store.ts"
+    ],
+    never: [
+      "../stages/sft.ts",
+      "../interpreters/run.ts",
+      "../tensor/backend.ts",
+      "../engine/tabular/tabular.ts",
+      "../cli/main.ts",
+      "fast-check"
+    ]
+  },
+  {
+    from: "src/testing/case.ts",
+    may: [
+      "effect",
+      "fast-check",
+      "node:assert/strict",
+      "../../dsl/stages/Sft.ts",
+      "../interpreters/simulate.ts",
+      "../engine/tabular/exact.ts",
+      "../losses/kl.ts"
+    ],
+    never: ["vitest", "../tensor/reference.ts", "../cli/main.ts", "../../property-tests/run.ts"]
+  },
+  {
     from: "src/control/case.ts",
     may: ["./network.ts", "../../dsl/Control.ts", "../losses/ppo.ts", "../optim/adamw.ts", "../sampling/random.ts"],
     never: ["effect", "../../dsl/Kl.ts", "../engine/engine.ts", "../stages/ppo.ts", "../tensor/backend.ts", "node:fs"]

@@ -65,7 +65,7 @@ const drawn = (size: number) => pipelines({ steps: size, own: Array.from({ lengt
 
 describe("the description", () => {
   it("is drawn", () => {
-    const nodes = fc.sample(drawn(12), { numRuns: 10, seed: 1 }).map(({ root }) => Pipeline.toJson(root))
+    const nodes = fc.sample(drawn(12), { numRuns: 30, seed: 1 }).map(({ root }) => Pipeline.toJson(root))
     assert.isAbove(nodes.filter((json) => json.includes('"op":"Rwr"')).length, 3)
   })
   it("has no mistakes", () => laws.wellTyped(drawn(10), { numRuns: 20 }))

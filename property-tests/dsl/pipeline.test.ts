@@ -86,7 +86,7 @@ describe("what is drawn", () => {
 })
 
 describe("JSON", () => {
-  it("is the same bytes after reading and writing", () => {
+  it("invariant 42: is the same bytes after reading and writing", () => {
     fc.assert(
       fc.property(pipelines(), ({ root }) => {
         const json = Pipeline.toJson(root)
@@ -232,7 +232,7 @@ describe("JSON", () => {
 })
 
 describe("identity", () => {
-  it("equal descriptions have equal ids, different ones different ids", () => {
+  it("invariant 42: equal descriptions have equal ids, different ones different ids", () => {
     assert.strictEqual(tiny().root.id, tiny().root.id)
     assert.notStrictEqual(tiny().root.id, tiny(0.2).root.id)
     fc.assert(

@@ -22,7 +22,7 @@ const weightsOf = (of: World, policy: ReturnType<typeof randomPolicy>): Float64A
   )
 
 describe("divergences on the tabular engine", () => {
-  it("4. the expected sum of a completion's reverse KLs is KL of whole completions", () => {
+  it("invariant 4: the expected sum of a completion's reverse KLs is KL of whole completions", () => {
     fc.assert(
       fc.property(worlds, (of) => {
         const [s, t] = [randomPolicy(of, "s"), randomPolicy(of, "t")]
@@ -40,7 +40,7 @@ describe("divergences on the tabular engine", () => {
     )
   })
 
-  it("34. backward after divergences is the finite differences, for every β", () => {
+  it("invariant 34: backward after divergences is the finite differences, for every β", () => {
     fc.assert(
       fc.property(worlds, fc.constantFrom(0, 0.4, 1), (of, beta) => {
         const rows = everyRow(of).slice(0, 7)
@@ -97,7 +97,7 @@ describe("on-policy distillation, exactly", () => {
   }
   const logTeacher = logDistribution(of, t)
 
-  it("3. with discount 1 the expected gradient is ∇KL(student‖teacher) of whole completions", () => {
+  it("invariant 3: with discount 1 the expected gradient is ∇KL(student‖teacher) of whole completions", () => {
     const exact = finiteDifferences(
       (logits) => kl(logDistribution(of, withLogits(of, logits)), logTeacher).mean,
       logitsOf(s)
@@ -105,7 +105,7 @@ describe("on-policy distillation, exactly", () => {
     assertClose(expectedGradient(1), exact, 1e-8)
   })
 
-  it("3. with discount 0 it is that of the tokens' KLs with the visited states held fixed, and another one", () => {
+  it("invariant 3: with discount 0 it is that of the tokens' KLs with the visited states held fixed, and another one", () => {
     const mass = weightsOf(of, s)
     const held = (logits: Float64Array): number => {
       const { offsets, values } = tabular(of).policy(withLogits(of, logits))

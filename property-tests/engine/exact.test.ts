@@ -140,7 +140,7 @@ describe("enumeration", () => {
 })
 
 describe("KL", () => {
-  it("1. KL(p, p) = 0 and KL ≥ 0, both directions", () => {
+  it("invariant 1: KL(p, p) = 0 and KL ≥ 0, both directions", () => {
     fc.assert(fc.property(cases, ({ any, key }) => {
       const { logP, logQ } = pairOf(any, key)
       assert.strictEqual(Exact.kl(logP, logP).mean, 0)
@@ -149,7 +149,7 @@ describe("KL", () => {
     }))
   })
 
-  it("4. chain rule: the KL of whole completions is the expected sum of the KLs of their tokens", () => {
+  it("invariant 4: chain rule: the KL of whole completions is the expected sum of the KLs of their tokens", () => {
     fc.assert(
       fc.property(cases, ({ any, key }) => {
         const { logP, logQ, policy, reference } = pairOf(any, key)
@@ -159,7 +159,7 @@ describe("KL", () => {
     )
   })
 
-  it("2. E[k1] = E[k3] = the exact KL, summed over tokens; E[k2] is not", () => {
+  it("invariant 2: E[k1] = E[k3] = the exact KL, summed over tokens; E[k2] is not", () => {
     const expected = (any: World, key: string, estimator: KlEstimator): number => {
       const { logP, policy, reference } = pairOf(any, key)
       const rows = everyRow(any)
@@ -191,7 +191,7 @@ describe("3. what a KL estimator trains, by enumeration", () => {
     })
   }
 
-  it("k1 as a loss: nothing, exactly, at either level", () => {
+  it("invariant 3: k1 as a loss: nothing, exactly, at either level", () => {
     fc.assert(
       fc.property(cases, fc.constantFrom("token" as const, "sequence" as const), ({ any, key }, level) => {
         const gradient = lossGradient(any, key, "k1", level)
@@ -201,7 +201,7 @@ describe("3. what a KL estimator trains, by enumeration", () => {
     )
   })
 
-  it("k2 as a loss on sequences: ∇KL(π‖ref)", () => {
+  it("invariant 3: k2 as a loss on sequences: ∇KL(π‖ref)", () => {
     fc.assert(
       fc.property(cases, ({ any, key }) => {
         const { logQ, policy } = pairOf(any, key)
@@ -212,7 +212,7 @@ describe("3. what a KL estimator trains, by enumeration", () => {
     )
   })
 
-  it("k3 as a loss on sequences: ∇KL(ref‖π), the forward KL", () => {
+  it("invariant 3: k3 as a loss on sequences: ∇KL(ref‖π), the forward KL", () => {
     fc.assert(
       fc.property(cases, ({ any, key }) => {
         const { logQ, policy } = pairOf(any, key)
@@ -240,7 +240,7 @@ describe("3. what a KL estimator trains, by enumeration", () => {
     assert.isAbove(Math.hypot(...difference), 0.01)
   })
 
-  it("k1 in the reward, detached: ∇KL(π‖ref), whatever the baseline", () => {
+  it("invariant 3: k1 in the reward, detached: ∇KL(π‖ref), whatever the baseline", () => {
     fc.assert(
       fc.property(cases, numbers(-2, 2, 1), ({ any, key }, constant) => {
         const { logQ, policy, reference } = pairOf(any, key)
@@ -259,7 +259,7 @@ describe("3. what a KL estimator trains, by enumeration", () => {
 })
 
 describe("policy gradient", () => {
-  it("15. the expected score is 0", () => {
+  it("invariant 15: the expected score is 0", () => {
     fc.assert(
       fc.property(cases, ({ any, key }) => {
         const gradient = expectedGradient(any, randomPolicy(any, key), (_, { logps }) => logps.map(() => 1))
@@ -281,7 +281,7 @@ describe("policy gradient", () => {
     )
   })
 
-  it("15. PPO at ratio 1 with the KL in the reward and λ = 1 has it in expectation, whatever the values of the states", () => {
+  it("invariant 15: PPO at ratio 1 with the KL in the reward and λ = 1 has it in expectation, whatever the values of the states", () => {
     fc.assert(
       fc.property(cases, ({ any, beta, key }) => {
         const { logQ, policy, reference } = pairOf(any, key)
@@ -320,7 +320,7 @@ describe("8. the optimum π* ∝ ref · exp(r / β)", () => {
     return { ...pair, reward, best: Exact.optimum(pair.logQ, reward, beta) }
   }
 
-  it("is a distribution; KL = E r / β − log Z is its KL; β log Z is its J", () => {
+  it("invariant 8: is a distribution; KL = E r / β − log Z is its KL; β log Z is its J", () => {
     fc.assert(fc.property(cases, ({ any, beta, key }) => {
       const { best, logQ, reward } = parts(any, key, beta)
       best.logps.forEach((of) => assert.closeTo(total(of.map(Math.exp)), 1, 1e-12))
@@ -329,7 +329,7 @@ describe("8. the optimum π* ∝ ref · exp(r / β)", () => {
     }))
   })
 
-  it("regret is a KL: J(π*) − J(π) = β KL(π‖π*), so nothing is better", () => {
+  it("invariant 8: regret is a KL: J(π*) − J(π) = β KL(π‖π*), so nothing is better", () => {
     fc.assert(fc.property(cases, ({ any, beta, key }) => {
       const { best, logP, logQ, reward } = parts(any, key, beta)
       const regret = best.value.mean - Exact.objective(logP, logQ, reward, beta)
@@ -346,7 +346,7 @@ describe("8. the optimum π* ∝ ref · exp(r / β)", () => {
     }))
   })
 
-  it("KL falls as β rises; β → ∞ is the reference; β → 0 puts everything on the best completion", () => {
+  it("invariant 8: KL falls as β rises; β → ∞ is the reference; β → 0 puts everything on the best completion", () => {
     fc.assert(fc.property(cases, betas, ({ any, beta, key }, other) => {
       const { logQ, reward } = parts(any, key, beta)
       const spent = (b: number): number => Exact.optimum(logQ, reward, b).kl.mean
@@ -357,7 +357,7 @@ describe("8. the optimum π* ∝ ref · exp(r / β)", () => {
     }))
   })
 
-  it("a constant per prompt changes nothing; nor does scaling reward and β together", () => {
+  it("invariant 8: a constant per prompt changes nothing; nor does scaling reward and β together", () => {
     fc.assert(fc.property(cases, numbers(0.5, 4, 1), ({ any, beta, key }, [c]) => {
       const { best, logQ, reward } = parts(any, key, beta)
       const shifted = reward.map((of, p) => of.map((r) => r + (p + 1) * c!))
@@ -367,7 +367,7 @@ describe("8. the optimum π* ∝ ref · exp(r / β)", () => {
     }))
   })
 
-  it("9. two tilts of one reference add", () => {
+  it("invariant 9: two tilts of one reference add", () => {
     fc.assert(fc.property(cases, betas, ({ any, beta, key }, other) => {
       const { best, logQ, reward } = parts(any, key, beta)
       const twice = Exact.optimum(best.logps, reward, other).logps

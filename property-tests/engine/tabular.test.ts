@@ -74,7 +74,7 @@ describe("tabular policy", () => {
     }))
   })
 
-  it("34. backward is the finite difference of log-probabilities; two calls accumulate", () => {
+  it("invariant 34: backward is the finite difference of log-probabilities; two calls accumulate", () => {
     fc.assert(
       fc.property(worlds, fc.string(), (any, key) => {
         const weights = randomPolicy(any, key)
@@ -159,7 +159,7 @@ describe("tabular policy", () => {
     assert.notDeepEqual(tensor(policy.weights(), "logits"), logits)
   })
 
-  it("47. resuming from saved weights and optimiser continues bit for bit", () => {
+  it("invariant 47: resuming from saved weights and optimiser continues bit for bit", () => {
     const straight = engine.policy(language(small))
     train(straight, 0, 7)
     const first = engine.policy(language(small))
@@ -208,7 +208,7 @@ describe("tabular sampling", () => {
     }
   })
 
-  it("12. a sample depends on its seed alone, not on what else is in the batch", () => {
+  it("invariant 12: a sample depends on its seed alone, not on what else is in the batch", () => {
     const other = codec.encodePrompt("p0")
     const alone = policy.sample([prompt], sampling, ["x"])[0]!
     assert.deepStrictEqual(policy.sample([other, other, prompt], sampling, ["a", "b", "x"])[2], alone)
@@ -269,7 +269,7 @@ describe("tabular scorer", () => {
     assert.strictEqual(scorer.step(update), 0)
   })
 
-  it("47. resumes bit for bit", () => {
+  it("invariant 47: resumes bit for bit", () => {
     const rows = [row("p0", "a"), row("p1", "b b")]
     const go = (scorer: ReturnType<typeof engine.scorer>, from: number, to: number) => {
       for (let step = from; step < to; step++) {

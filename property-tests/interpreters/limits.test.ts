@@ -29,7 +29,7 @@ const is = <T extends string>(error: { readonly _tag: string }, tag: T): void =>
 describe("a KL cap", () => {
   const greedy: TinyOptions = { cap: 20, beta: 0, learningRate: 0.01, steps: 12, measureEvery: 1 }
 
-  it("ends PPO at the first measurement above it, and keeps the last policy within it", async () => {
+  it("invariant 46: ends PPO at the first measurement above it, and keeps the last policy within it", async () => {
     // The first seed whose first measurement is within the cap: with 8 samples the noise is larger than the cap.
     const at = folder()
     let [seed, { rl, root, sft }] = [0, tiny(greedy)]
@@ -76,7 +76,7 @@ describe("a KL cap", () => {
   }
   const tinyHeld = tales.prompts("held", "Prompts/held/0", 4).map(({ prompt }) => prompt)
 
-  it("that the first measurement passes keeps the model that PPO started from", async () => {
+  it("invariant 46: that the first measurement passes keeps the model that PPO started from", async () => {
     const error = failed(
       await runs(tiny({ ...greedy, cap: 1, learningRate: 1, measureEvery: 4, steps: 4 }).root, folder())
     )
@@ -109,7 +109,7 @@ describe("a cap on", () => {
     return error
   }
 
-  it("tokens ends the first stage that spends more, comparisons included, and says where its checkpoint is", async () => {
+  it("invariant 46: tokens ends the first stage that spends more, comparisons included, and says where its checkpoint is", async () => {
     // 16 answers of 6 tokens are more than 90; the 8 pairs of the reward model come after it.
     const compared = await exceeded({ tokens: 90 })
     assert.deepStrictEqual([compared.stage.split("-")[0], compared.dimension, compared.spent, compared.cap], [
@@ -167,7 +167,7 @@ describe("what is not finite", () => {
     }
   }
 
-  it("ends PPO with the quantity's name and the last checkpoint; without the cause the run reaches the same bytes", async () => {
+  it("invariant 46: ends PPO with the quantity's name and the last checkpoint; without the cause the run reaches the same bytes", async () => {
     const [at, other] = [folder(), folder()]
     const { rl, root } = tiny()
     // Two questions a step, reward and value: the seventh is the reward of the fourth step; a checkpoint is made after the third.

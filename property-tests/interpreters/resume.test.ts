@@ -31,7 +31,7 @@ describe("running", () => {
     assert.deepStrictEqual(leftovers(store), [])
   })
 
-  it("twice gives the same files, byte for byte", async () => {
+  it("invariant 47: twice gives the same files, byte for byte", async () => {
     const again = folder()
     succeeded(await runs(root, again))
     assert.deepStrictEqual(contents(again), expected)
@@ -44,7 +44,7 @@ describe("running", () => {
     assert.deepStrictEqual(contents(store), expected)
   })
 
-  it("with another beta makes PPO and what is after it again, and finds the rest", async () => {
+  it("invariant 47: with another beta makes PPO and what is after it again, and finds the rest", async () => {
     const at = folder()
     cpSync(store, at, { recursive: true })
     const { events } = succeeded(await runs(tiny({ beta: 0.5 }).root, at))
@@ -54,7 +54,7 @@ describe("running", () => {
 })
 
 describe("going on after an interruption", () => {
-  it("of any stage ends in the same bytes as a run that nothing disturbed", async () => {
+  it("invariant 47: of any stage ends in the same bytes as a run that nothing disturbed", async () => {
     const at = folder()
     const moments = [
       step("pretrain", 1),

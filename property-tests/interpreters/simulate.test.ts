@@ -79,7 +79,7 @@ describe("PPO in the simulator", () => {
     assert.isBelow(kl.at(-1)!, 0.15)
   })
 
-  it("gives the same events and the same numbers every time", async () => {
+  it("invariant 47: gives the same events and the same numbers every time", async () => {
     const { root } = recipe(3)
     const [a, b] = [await run(root), await run(root)]
     assert.strictEqual(JSON.stringify(a), JSON.stringify(b))

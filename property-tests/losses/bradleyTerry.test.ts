@@ -28,9 +28,14 @@ describe("Bradley–Terry", () => {
     // Centring adds 0.1 · mean((ln 3 + 0)², (1 + 1)²).
     const centred = bradleyTerry(f64(Math.log(3), 1), f64(0, 1), { centerRewardsCoefficient: 0.1 })
     assert.closeTo(centred.loss - loss, 0.05 * (Math.log(3) ** 2 + 4), 1e-15)
+    // A margin of ln 3 makes up for the difference ln 3: log 2. One pair is reported, none says nothing.
+    const one = bradleyTerry(f64(Math.log(3)), f64(0), { margin: f64(Math.log(3)) })
+    assert.closeTo(one.loss, Math.LN2, 1e-15)
+    assert.strictEqual(one.metrics["accuracy"], 1)
+    assert.deepStrictEqual(bradleyTerry(f64(), f64()).metrics, {})
   })
 
-  it("34. both gradients are the finite differences, with margin and centring", () => {
+  it("invariant 34: both gradients are the finite differences, with margin and centring", () => {
     fc.assert(fc.property(pairs, ({ chosen, rejected, ...options }) => {
       const { gradients } = bradleyTerry(chosen, rejected, options)
       assertClose(gradients.chosen, finiteDifferences((x) => bradleyTerry(x, rejected, options).loss, chosen), 1e-8)
@@ -38,7 +43,7 @@ describe("Bradley–Terry", () => {
     }))
   })
 
-  it("29. equal scores give log 2; margin 0 is no margin", () => {
+  it("invariant 29: equal scores give log 2; margin 0 is no margin", () => {
     fc.assert(fc.property(pairs, ({ chosen, rejected }) => {
       assert.closeTo(bradleyTerry(chosen, chosen).loss, Math.LN2, 1e-15)
       assert.deepStrictEqual(
@@ -48,7 +53,7 @@ describe("Bradley–Terry", () => {
     }))
   })
 
-  it("29. a constant added to both scores of a prompt changes nothing; centring breaks that, best at chosen + rejected = 0", () => {
+  it("invariant 29: a constant added to both scores of a prompt changes nothing; centring breaks that, best at chosen + rejected = 0", () => {
     fc.assert(fc.property(pairs, fc.double({ min: 0.5, max: 5, noNaN: true }), ({ chosen, rejected }, constant) => {
       const add = (x: number): number => x + constant
       const { gradients, loss } = bradleyTerry(chosen, rejected)
@@ -67,7 +72,7 @@ describe("Bradley–Terry", () => {
     }))
   })
 
-  it("20. micro-batches with the whole batch's denominator add up", () => {
+  it("invariant 20: micro-batches with the whole batch's denominator add up", () => {
     fc.assert(fc.property(pairs, ({ chosen, rejected, ...options }) => {
       const part = (from: number, to: number) =>
         bradleyTerry(chosen.slice(from, to), rejected.slice(from, to), {

@@ -16,28 +16,28 @@ describe("cross-entropy", () => {
     assert.closeTo(crossEntropy(f64(-1, -2, -3), { reduction: "sum" }).loss, 6, 1e-15)
   })
 
-  it("34. the gradient is the finite difference", () => {
+  it("invariant 34: the gradient is the finite difference", () => {
     fc.assert(fc.property(batch, fc.constantFrom("mean" as const, "sum" as const), ({ logps, mask }, reduction) => {
       const { gradient } = crossEntropy(logps, { mask, reduction })
       assertClose(gradient, finiteDifferences((x) => crossEntropy(x, { mask, reduction }).loss, logps), 1e-8)
     }))
   })
 
-  it("33. what a masked token holds leaves loss and gradient unchanged, be it NaN", () => {
+  it("invariant 33: what a masked token holds leaves loss and gradient unchanged, be it NaN", () => {
     fc.assert(fc.property(batch, fc.constantFrom(NaN, -Infinity, -3), ({ logps, mask }, other) => {
       const changed = logps.map((x, i) => mask[i] === 0 ? other : x)
       assert.deepStrictEqual(crossEntropy(changed, { mask }), crossEntropy(logps, { mask }))
     }))
   })
 
-  it("33. everything masked, or nothing there: 0, not NaN", () => {
+  it("invariant 33: everything masked, or nothing there: 0, not NaN", () => {
     const { gradient, loss } = crossEntropy(f64(-1, -2), { mask: [0, 0] })
     assert.strictEqual(loss, 0)
     assert.deepStrictEqual(gradient, f64(0, 0))
     assert.strictEqual(crossEntropy(f64()).loss, 0)
   })
 
-  it("20. micro-batches with the whole batch's denominator add up to the batch; a mean of means does not", () => {
+  it("invariant 20: micro-batches with the whole batch's denominator add up to the batch; a mean of means does not", () => {
     fc.assert(fc.property(batch, fc.integer({ min: 0, max: length }), ({ logps, mask }, cut) => {
       const denominator = mask.reduce((sum, m) => sum + m, 0)
       const part = (from: number, to: number) =>

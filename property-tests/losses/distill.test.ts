@@ -33,7 +33,7 @@ describe("generalised Jensen–Shannon divergence", () => {
     assert.closeTo(generalizedJsd({ beta: 1 })(s, t, null), 0.5 * Math.log(2) + 0.5 * Math.log(2 / 3), 1e-15)
   })
 
-  it("34. its gradient with respect to the student's logits is the finite differences", () => {
+  it("invariant 34: its gradient with respect to the student's logits is the finite differences", () => {
     fc.assert(fc.property(cases, ({ student, teacher, ...options }) => {
       const divergence = generalizedJsd(options)
       const gradient = new Float64Array(V).fill(NaN)
@@ -49,7 +49,7 @@ describe("generalised Jensen–Shannon divergence", () => {
     }))
   })
 
-  it("1. is 0 between equals and above 0 otherwise; its ends are the forward and the reverse KL", () => {
+  it("invariant 1: is 0 between equals and above 0 otherwise; its ends are the forward and the reverse KL", () => {
     fc.assert(fc.property(cases, ({ student, teacher, ...options }) => {
       const [s, t] = [logSoftmax(student), logSoftmax(teacher)]
       assert.closeTo(generalizedJsd(options)(s, s, null), 0, 1e-12)

@@ -47,7 +47,7 @@ describe("generalised advantage estimation", () => {
     }))
   })
 
-  it("16. λ = 1: discounted return-to-go minus the value", () => {
+  it("invariant 16: λ = 1: discounted return-to-go minus the value", () => {
     fc.assert(fc.property(episodes, ({ gamma, offsets, rewards, values }) => {
       const expected = places(offsets).map(([row, t]) =>
         rewards.slice(t, offsets[row + 1]!).reduce((sum, r, i) => sum + gamma ** i * r, 0)
@@ -56,7 +56,7 @@ describe("generalised advantage estimation", () => {
     }))
   })
 
-  it("16. λ = 0: the TD error", () => {
+  it("invariant 16: λ = 0: the TD error", () => {
     fc.assert(fc.property(episodes, ({ gamma, offsets, rewards, values }) => {
       const expected = places(offsets).map(([row, t]) =>
         rewards[t]! + (t + 1 < offsets[row + 1]! ? gamma * values[t + 1]! : 0) - values[t]!
@@ -65,7 +65,7 @@ describe("generalised advantage estimation", () => {
     }))
   })
 
-  it("16. zero rewards and values give 0; linear in rewards and values together", () => {
+  it("invariant 16: zero rewards and values give 0; linear in rewards and values together", () => {
     fc.assert(fc.property(episodes, numbers(-3, 3, 1), ({ offsets, rewards, values, ...options }, scale) => {
       const zero = new Float64Array(rewards.length)
       assertClose(gae(zero, zero, offsets, options).advantages, zero, 0)
@@ -75,7 +75,7 @@ describe("generalised advantage estimation", () => {
     }))
   })
 
-  it("16. rows do not see each other: each alone gives the same", () => {
+  it("invariant 16: rows do not see each other: each alone gives the same", () => {
     fc.assert(fc.property(episodes, ({ offsets, rewards, values, ...options }) => {
       const together = gae(rewards, values, offsets, options).advantages
       const alone = Array.from(offsets.subarray(1)).flatMap((end, row) => {

@@ -30,12 +30,14 @@ describe("KL estimators", () => {
     assertClose(k3.tokens, [Math.LN2 - 0.5, 1 - Math.LN2, 0], 1e-15)
     // Sums 1/2 and 0: mean 1/4, variance 1/8, standard error √(1/16) = 1/4; per token 1/6.
     assertClose([k3.mean, k3.standardError, k3.meanPerToken], [1 / 4, 1 / 4, 1 / 6], 1e-15)
+    // Three rows with sums 1, 2 and 6: variance (4 + 1 + 9) / 2 = 7, standard error √(7 / 3).
+    assert.closeTo(kl(f64(1, 2, 6), f64(0, 0, 0), i32(0, 1, 2, 3), "k1").standardError, Math.sqrt(7 / 3), 1e-15)
     // Losses: the token level divides by 3, the sequence level (d = 0 and 0) by 2.
     assert.closeTo(klLoss(logps, ref, offsets, { estimator: "k3", level: "token" }).loss, 1 / 6, 1e-15)
     assert.closeTo(klLoss(logps, ref, offsets, { estimator: "k3", level: "sequence" }).loss, 0, 1e-15)
   })
 
-  it("34. the gradient is the finite difference, for every estimator and level", () => {
+  it("invariant 34: the gradient is the finite difference, for every estimator and level", () => {
     fc.assert(fc.property(samples, ({ offsets, ...far }) => {
       // Nearer, so that e⁻ᵈ of a whole sequence stays a number whose differences are accurate.
       const [logps, refLogps] = [far.logps.map((x) => x / 3), far.refLogps.map((x) => x / 3)]
@@ -48,7 +50,7 @@ describe("KL estimators", () => {
     }))
   })
 
-  it("2. k2 and k3 are never negative, 0 at equality; k1 can be negative", () => {
+  it("invariant 2: k2 and k3 are never negative, 0 at equality; k1 can be negative", () => {
     fc.assert(fc.property(samples, ({ logps, offsets, refLogps }) => {
       for (const estimator of ["k2", "k3"] as const) {
         assert.isTrue(kl(logps, refLogps, offsets, estimator).tokens.every((k) => k >= 0))
@@ -58,7 +60,7 @@ describe("KL estimators", () => {
     assert.strictEqual(kl(f64(-2), f64(-1), single, "k1").mean, -1)
   })
 
-  it("2. E[k1] = E[k3] = KL exactly; E[k2] − KL is of third order", () => {
+  it("invariant 2: E[k1] = E[k3] = KL exactly; E[k2] − KL is of third order", () => {
     const expected = (estimator: KlEstimator, p: Float64Array, q: Float64Array): number =>
       total(p.map((x, i) => x * kl(f64(Math.log(x)), f64(Math.log(q[i]!)), single, estimator).mean))
     fc.assert(fc.property(distributions, (logits) => {
@@ -74,7 +76,7 @@ describe("KL estimators", () => {
     assert.closeTo(bias(0.01) / bias(0.005), 8, 0.1)
   })
 
-  it("3. as a loss: k1 trains nothing, k2 has ∇KL(π‖ref), k3 has ∇KL(ref‖π)", () => {
+  it("invariant 3: as a loss: k1 trains nothing, k2 has ∇KL(π‖ref), k3 has ∇KL(ref‖π)", () => {
     fc.assert(fc.property(distributions, ({ p: theta, q: logits }) => {
       const [p, q] = [softmax(theta), softmax(logits)]
       const expectedGradient = (estimator: KlEstimator): Float64Array => {
@@ -105,7 +107,7 @@ describe("KL estimators", () => {
     )
   })
 
-  it("20. losses of micro-batches with the whole batch's denominator add up", () => {
+  it("invariant 20: losses of micro-batches with the whole batch's denominator add up", () => {
     fc.assert(fc.property(samples, ({ logps, offsets, refLogps }) => {
       for (const level of levels) {
         const denominator = level === "token" ? logps.length : offsets.length - 1

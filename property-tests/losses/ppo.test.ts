@@ -35,7 +35,7 @@ describe("PPO", () => {
     assert.closeTo(metrics["val/ratio_var"]!, 1 / 6, 1e-15)
   })
 
-  it("34. the gradient is the finite difference", () => {
+  it("invariant 34: the gradient is the finite difference", () => {
     fc.assert(fc.property(tokens, ({ advantages, logps, mask, oldLogps }) => {
       fc.pre(awayFromKinks(logps, oldLogps))
       const options = { clipRange, mask }
@@ -44,7 +44,7 @@ describe("PPO", () => {
     }))
   })
 
-  it("17. PPO at ratio 1: the loss is −mean A and the gradient REINFORCE's, −A / N", () => {
+  it("invariant 17: PPO at ratio 1: the loss is −mean A and the gradient REINFORCE's, −A / N", () => {
     fc.assert(fc.property(tokens, ({ advantages, logps }) => {
       const { gradient, loss } = ppo(logps, logps, advantages, { clipRange })
       assert.closeTo(loss, -total(advantages) / length, 1e-12)
@@ -52,7 +52,7 @@ describe("PPO", () => {
     }))
   })
 
-  it("17. the gradient is 0 where the step has gone far enough, and only there", () => {
+  it("invariant 17: the gradient is 0 where the step has gone far enough, and only there", () => {
     const positive = fc.double({ min: 0.01, max: 3, noNaN: true })
     const far = fc.double({ min: 0.25, max: 3, noNaN: true })
     fc.assert(fc.property(positive, far, (advantage, beyond) => {
@@ -65,7 +65,7 @@ describe("PPO", () => {
     }))
   })
 
-  it("17. never below the unclipped loss; an infinite range is unclipped; equal asymmetric ranges are the symmetric one", () => {
+  it("invariant 17: never below the unclipped loss; an infinite range is unclipped; equal asymmetric ranges are the symmetric one", () => {
     fc.assert(fc.property(tokens, ({ advantages, logps, oldLogps }) => {
       const unclipped = -total(advantages.map((a, t) => a * Math.exp(logps[t]! - oldLogps[t]!))) / length
       const { loss } = ppo(logps, oldLogps, advantages, { clipRange })
@@ -78,7 +78,7 @@ describe("PPO", () => {
     assert.closeTo(high.gradient[0]!, -1.25, 1e-15)
   })
 
-  it("19, 20. micro-batches with the whole batch's denominator add up, metrics too", () => {
+  it("invariants 19, 20: micro-batches with the whole batch's denominator add up, metrics too", () => {
     fc.assert(fc.property(tokens, fc.integer({ min: 0, max: length }), ({ advantages, logps, mask, oldLogps }, cut) => {
       const denominator = mask.reduce((sum, m) => sum + m, 0)
       const part = (from: number, to: number) =>
@@ -99,7 +99,7 @@ describe("PPO", () => {
     }))
   })
 
-  it("33. masked tokens do not count; all masked is 0", () => {
+  it("invariant 33: masked tokens do not count; all masked is 0", () => {
     const { loss } = ppo(f64(NaN, -1), f64(-1, -1), f64(1, 2), { clipRange, mask: [0, 1] })
     assert.strictEqual(loss, -2)
     const nothing = ppo(f64(-1), f64(-1), f64(1), { clipRange, mask: [0] })

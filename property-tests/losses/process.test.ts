@@ -15,7 +15,7 @@ describe("outcome loss", () => {
     assert.strictEqual(metrics["accuracy"], 0.5)
   })
 
-  it("34. its gradient is the finite differences", () => {
+  it("invariant 34: its gradient is the finite differences", () => {
     fc.assert(fc.property(logits, fc.array(fc.constantFrom(0, 1), { minLength: 5, maxLength: 5 }), (z, labels) => {
       assertClose(outcome(z, labels).gradient, finiteDifferences((x) => outcome(x, labels).loss, z), 1e-8)
     }))

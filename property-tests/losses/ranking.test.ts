@@ -17,7 +17,7 @@ describe("K-wise loss", () => {
     assert.strictEqual(metrics["accuracy"], 1)
   })
 
-  it("34. its gradient is the finite differences, with ties and centring", () => {
+  it("invariant 34: its gradient is the finite differences, with ties and centring", () => {
     fc.assert(fc.property(scores, fc.constantFrom(0, 0.1), (x, centerRewardsCoefficient) => {
       const of = (r: Float64Array) => kWise(r, ranks, groups, { centerRewardsCoefficient })
       assertClose(of(x).gradient, finiteDifferences((r) => of(r).loss, x), 1e-7)
@@ -62,7 +62,7 @@ describe("Plackett–Luce loss", () => {
     }))
   })
 
-  it("34. its gradient is the finite differences", () => {
+  it("invariant 34: its gradient is the finite differences", () => {
     fc.assert(fc.property(scores, (x) => {
       assertClose(plackettLuce(x, groups).gradient, finiteDifferences((r) => plackettLuce(r, groups).loss, x), 1e-7)
     }))

@@ -38,7 +38,7 @@ describe("rewards with the KL penalty", () => {
     }))
   })
 
-  it("23. β = 0 needs no reference; β ≠ 0 without one throws", () => {
+  it("invariant 23: β = 0 needs no reference; β ≠ 0 without one throws", () => {
     fc.assert(fc.property(samples, ({ logps, offsets, refLogps, scores }) => {
       const without = tokenRewards(logps, null, scores, offsets, { beta: 0 })
       assertClose(without.rewards, tokenRewards(logps, refLogps, scores, offsets, { beta: 0 }).rewards, 0)

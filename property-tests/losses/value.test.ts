@@ -22,7 +22,7 @@ describe("value loss", () => {
     assert.deepStrictEqual(metrics, { "loss/value_avg": loss, "val/clipfrac_avg": 0.5 })
   })
 
-  it("34. the gradient is the finite difference", () => {
+  it("invariant 34: the gradient is the finite difference", () => {
     fc.assert(fc.property(tokens, ({ mask, oldValues, returns, values }) => {
       // Kinks: the edge of the range, and where plain and clipped error are equal in size on either side of the return.
       fc.pre(values.every((v, t) => {
@@ -37,7 +37,7 @@ describe("value loss", () => {
     }))
   })
 
-  it("22. never below the unclipped loss, equal to it within the range and for an infinite range", () => {
+  it("invariant 22: never below the unclipped loss, equal to it within the range and for an infinite range", () => {
     fc.assert(fc.property(tokens, ({ oldValues, returns, values }) => {
       const plain = (v: Float64Array): number => total(v.map((x, t) => 0.5 * (x - returns[t]!) ** 2)) / length
       assert.isAtLeast(valueLoss(values, oldValues, returns, { clipRange }).loss, plain(values) - 1e-12)
@@ -47,7 +47,7 @@ describe("value loss", () => {
     }))
   })
 
-  it("20. micro-batches add up; all masked is 0", () => {
+  it("invariant 20: micro-batches add up; all masked is 0", () => {
     fc.assert(fc.property(tokens, ({ oldValues, returns, values }) => {
       const part = (from: number, to: number) =>
         valueLoss(values.slice(from, to), oldValues.slice(from, to), returns.slice(from, to), {

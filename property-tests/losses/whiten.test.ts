@@ -16,7 +16,7 @@ describe("whitening", () => {
     assertClose(whiten(f64(0, 4), { shiftMean: false }), [2 - Math.SQRT1_2, 2 + Math.SQRT1_2], 1e-8)
   })
 
-  it("22. mean 0 and variance 1; with shiftMean false the mean stays", () => {
+  it("invariant 22: mean 0 and variance 1; with shiftMean false the mean stays", () => {
     fc.assert(fc.property(spread, (xs) => {
       assert.closeTo(mean(whiten(xs)), 0, 1e-12)
       assert.closeTo(variance(whiten(xs)), 1, 1e-6)

@@ -27,7 +27,7 @@ const anyText = fc.oneof(
 /** What every tokenizer that can write any text owes. `special` are texts that it reads as special tokens. */
 const laws = (of: Codec, special: ReadonlyArray<string>, text = anyText): void => {
   const ordinary = text.filter((one) => !special.some((token) => one.includes(token)))
-  it("decode undoes encode, for prompts and for completions", () => {
+  it("invariant 35: decode undoes encode, for prompts and for completions", () => {
     fc.assert(
       fc.property(ordinary, (one) => {
         assert.strictEqual(of.decode(of.encodePrompt(one)), one)
@@ -78,7 +78,7 @@ describe.skipIf(stories === null)("stories260K", () => {
     }
   })
 
-  it("continues a prompt as if it had not been cut", () => {
+  it("invariant 35: continues a prompt as if it had not been cut", () => {
     assert.deepEqual(joined(of, "Once upon", " a time"), Array.from(of.encodePrompt("Once upon a time")))
     const words = fc.array(fc.constantFrom("Once", "upon", "a", "time", "Lily", "played", "with", "the", "ball."), {
       minLength: 2

@@ -42,6 +42,9 @@ export const testsOf = (...folders: ReadonlyArray<string>): (file: string) => Re
 
 export type Outcome = "killed" | "survived" | "timed out" | "no tests"
 
+/** Seconds that the tests of one mutant may take before it counts as endless. */
+const patience = 60
+
 /** A worker in its own copy of the sources; one that does not answer in time is ended and replaced. */
 const worker = () => {
   const folder = mkdtempSync(join(tmpdir(), "keel-mutants-"))
@@ -64,12 +67,16 @@ const worker = () => {
       if (tests.length === 0) return "no tests"
       const text = mutated(textOf(mutant.file), mutant)
       running.child.stdin.write(`${JSON.stringify({ file: mutant.file, text, tests })}\n`)
+      // Seconds in which this process ran: a machine that is suspended for a while makes no mutant endless.
       let timer: NodeJS.Timeout | undefined
+      let seconds = 0
       const late = new Promise<"timed out">((resolve) => {
-        timer = setTimeout(() => resolve("timed out"), 40_000)
+        timer = setInterval(() => {
+          if (++seconds === patience) resolve("timed out")
+        }, 1000)
       })
       const answer = await Promise.race([running.lines.next(), late])
-      clearTimeout(timer)
+      clearInterval(timer)
       if (answer !== "timed out" && answer.done !== true) return answer.value as Outcome
       running.child.kill("SIGKILL")
       cpSync(join(repository, mutant.file), join(folder, mutant.file))

@@ -31,7 +31,7 @@ describe("AdamW", () => {
     assert.closeTo(params[0]!, 1.71 - 0.1 * (0.17 / 0.19) / Math.sqrt(0.0991 / 0.0199), 1e-15)
   })
 
-  it("36. learning rate 0, or gradient 0 without decay, leaves the weights as they are", () => {
+  it("invariant 36: learning rate 0, or gradient 0 without decay, leaves the weights as they are", () => {
     fc.assert(fc.property(vectors, vectors, (weights, gradient) => {
       const params = Float64Array.from(weights)
       const [m, v] = zeros(4)
@@ -52,7 +52,7 @@ describe("AdamW", () => {
     }))
   })
 
-  it("36. a clipped norm is at most the maximum; a smaller one is left alone", () => {
+  it("invariant 36: a clipped norm is at most the maximum; a smaller one is left alone", () => {
     fc.assert(
       fc.property(
         fc.double({ min: 0, max: 1e6, noNaN: true }),

@@ -3,13 +3,13 @@ import { assert, describe, it } from "vitest"
 import { scheduled } from "../../src/optim/schedule.ts"
 
 describe("learning-rate schedules", () => {
-  it("warm up in a straight line to the peak: 1/4, 2/4, 3/4, 1", () => {
+  it("invariant 36: warm up in a straight line to the peak: 1/4, 2/4, 3/4, 1", () => {
     for (const schedule of ["constant", "linear", "cosine"] as const) {
       assert.deepStrictEqual([0, 1, 2, 3, 4].map((n) => scheduled(schedule, n, 20, 4)), [0.25, 0.5, 0.75, 1, 1])
     }
   })
 
-  it("end where they should: constant at 1, linear just above 0, cosine just above 10 %", () => {
+  it("invariant 36: end where they should: constant at 1, linear just above 0, cosine just above 10 %", () => {
     assert.strictEqual(scheduled("constant", 99, 100, 0), 1)
     assert.closeTo(scheduled("linear", 99, 100, 0), 0.01, 1e-15)
     assert.closeTo(scheduled("linear", 50, 100, 0), 0.5, 1e-15)

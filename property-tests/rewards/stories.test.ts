@@ -18,7 +18,7 @@ const anything = fc.oneof(
 )
 
 describe("the gold reward of stories", () => {
-  it("is pure, total and bounded", () => {
+  it("invariant 48: is pure, total and bounded", () => {
     fc.assert(
       fc.property(anything, anything, (before, after) => {
         const score = stories(before, after)

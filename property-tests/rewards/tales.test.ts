@@ -17,7 +17,7 @@ const anything = fc.oneof(
 )
 
 describe("the gold reward of the tales", () => {
-  it("is pure, total and bounded", () => {
+  it("invariant 48: is pure, total and bounded", () => {
     fc.assert(
       fc.property(anything, anything, (asked, told) => {
         const score = tales(asked, told)

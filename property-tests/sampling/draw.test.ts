@@ -34,7 +34,7 @@ describe("distribution", () => {
     assertClose(distribution(z, { temperature: 1, topK: 2, topP: 0.6 }), Float64Array.of(1, 0, 0, 0), 1e-15)
   })
 
-  it("31. sums to 1 whatever the sampling; adding a constant to the logits changes nothing", () => {
+  it("invariant 31: sums to 1 whatever the sampling; adding a constant to the logits changes nothing", () => {
     fc.assert(fc.property(logits, temperatures, fc.nat(9), topPs, (z, temperature, topK, topP) => {
       const sampling = { temperature, topK, topP }
       assert.closeTo(total(distribution(z, sampling)), 1, 1e-12)
@@ -42,12 +42,12 @@ describe("distribution", () => {
     }))
   })
 
-  it("31. large logits stay finite", () => {
+  it("invariant 31: large logits stay finite", () => {
     assertClose(distribution(Float64Array.of(1e5, 1e5, -1e5), plain), Float64Array.of(0.5, 0.5, 0), 0)
     assertClose(distribution(Float32Array.of(0, -Infinity), plain), Float64Array.of(1, 0), 0)
   })
 
-  it("31. T → 0 is greedy, T = 0 is exactly that, with the lowest id of equals; T → ∞ is uniform", () => {
+  it("invariant 31: T → 0 is greedy, T = 0 is exactly that, with the lowest id of equals; T → ∞ is uniform", () => {
     fc.assert(fc.property(tied, (z) => {
       const best = z.indexOf(Math.max(...z))
       const greedy = distribution(z, { ...plain, temperature: 0 })
@@ -59,14 +59,14 @@ describe("distribution", () => {
     }))
   })
 
-  it("31. entropy does not fall as the temperature rises", () => {
+  it("invariant 31: entropy does not fall as the temperature rises", () => {
     fc.assert(fc.property(logits, temperatures, temperatures, (z, a, b) => {
       const at = (temperature: number): number => entropy(distribution(z, { ...plain, temperature }))
       assert.isAtMost(at(Math.min(a, b)), at(Math.max(a, b)) + 1e-12)
     }))
   })
 
-  it("31. top-k = V, top-k = 0 and top-p = 1 are the identity; top-k = 1 is greedy; k tokens stay, the likeliest", () => {
+  it("invariant 31: top-k = V, top-k = 0 and top-p = 1 are the identity; top-k = 1 is greedy; k tokens stay, the likeliest", () => {
     fc.assert(fc.property(fc.oneof(logits, tied), fc.integer({ min: 1, max: vocab }), (z, topK) => {
       assert.deepStrictEqual(distribution(z, { ...plain, topK: vocab }), distribution(z, plain))
       assertClose(
@@ -84,7 +84,7 @@ describe("distribution", () => {
     }))
   })
 
-  it("31. top-p keeps at least p of the mass, and no token fewer would", () => {
+  it("invariant 31: top-p keeps at least p of the mass, and no token fewer would", () => {
     fc.assert(fc.property(fc.oneof(logits, tied), topPs, (z, topP) => {
       const all = distribution(z, plain)
       const ids = kept(distribution(z, { ...plain, topP }))

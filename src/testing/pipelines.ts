@@ -16,6 +16,7 @@ import * as MergeMethod from "../../dsl/MergeMethod.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import * as PreferenceLoss from "../../dsl/PreferenceLoss.ts"
 import * as Render from "../../dsl/Render.ts"
+import { BradleyTerry } from "../../dsl/RewardLoss.ts"
 import * as Source from "../../dsl/Source.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
 import * as Compare from "../../dsl/stages/Compare.ts"
@@ -176,7 +177,13 @@ const rewards: fc.Arbitrary<Step> = fc.record({
   family,
   init: index,
   data: index,
-  params: fc.record({ batchSize, learningRate: rate, training, centerRewardsCoefficient: fc.constantFrom(0, 0.01) })
+  params: fc.record({
+    batchSize,
+    learningRate: rate,
+    training,
+    loss: fc.constantFrom(0, 0.01)
+      .map((centerRewardsCoefficient) => new BradleyTerry({ centerRewardsCoefficient }, { disableChecks: true }))
+  })
 }).map(({ data, family, init, params: { training, ...params } }) => (shelf) => {
   const of = stocked(shelf, family)
   onShelf(shelf.rewards, of).push(

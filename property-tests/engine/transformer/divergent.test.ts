@@ -37,7 +37,7 @@ describe("divergences of a student from its teacher", () => {
     )
   })
 
-  it("34. the gradient of every tensor is the finite differences; micro-batches and recomputation change nothing", () => {
+  it("invariant 34: the gradient of every tensor is the finite differences; micro-batches and recomputation change nothing", () => {
     const by = randomNumbers(10, "by")
     const gradientsOf = (options: { readonly microBatchTokens?: number; readonly recompute?: boolean }) => {
       const engine = transformer(reference(), options)

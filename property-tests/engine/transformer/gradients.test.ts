@@ -55,7 +55,7 @@ const weighted = (numbers: Float64Array, by: Float64Array): number => numbers.re
 
 describe("the gradient of the whole model equals finite differences", () => {
   for (const [name, raw] of Object.entries(variants)) {
-    it(`${name}: log-probabilities`, () => {
+    it(`invariant 34: ${name}: log-probabilities`, () => {
       const weights = randomWeights(raw, name)
       const policy = engine.policy(weights)
       const by = randomNumbers(policy.logprobs(batch, { retain: true }).logps.length, "losses")
@@ -69,7 +69,7 @@ describe("the gradient of the whole model equals finite differences", () => {
       policy.dispose()
     })
 
-    it(`${name}: values`, () => {
+    it(`invariant 34: ${name}: values`, () => {
       const weights = randomWeights(raw, name, "score")
       const scorer = engine.scorer(weights)
       const by = randomNumbers(scorer.values(batch, { retain: true }).values.length, "losses")

@@ -46,7 +46,7 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
   const policy = engine.policy(randomWeights(raw, name))
   const scorer = engine.scorer(randomWeights(raw, name, "score"))
 
-  it("a batch equals its rows one at a time", () => {
+  it("invariant 32: a batch equals its rows one at a time", () => {
     fc.assert(
       fc.property(lengths, fc.string(), (of, seed) => {
         const batch = randomBatch(of, seed)
@@ -66,7 +66,7 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
     )
   })
 
-  it("log-probabilities are those of the softmax of the logits", () => {
+  it("invariant 34: log-probabilities are those of the softmax of the logits", () => {
     const [row] = randomBatch([[3, 6]], name)
     const all = Int32Array.from([...row!.prompt, ...row!.completion])
     const { entropies, logps } = policy.logprobs([row!])
@@ -79,7 +79,7 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
     })
   })
 
-  it("a later token changes no earlier number, and does change a later one", () => {
+  it("invariant 32: a later token changes no earlier number, and does change a later one", () => {
     const [row] = randomBatch([[2, 9]], name)
     const at = 5
     const completion = row!.completion.map((token, t) => t === at ? (token + 1) % 13 : token)
@@ -93,7 +93,7 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
     assert.notStrictEqual(changed[at + 1], values[at + 1])
   })
 
-  it("micro-batches equal one batch, forward and backward", () => {
+  it("invariant 20: micro-batches equal one batch, forward and backward", () => {
     fc.assert(
       fc.property(lengths, fc.string(), fc.integer({ min: 1, max: 20 }), (of, seed, microBatchTokens) => {
         const batch = randomBatch(of, seed)

@@ -8,7 +8,7 @@ import { plainSampling, randomBatch, randomWeights, variants } from "./tinyModel
 const [name, raw] = Object.entries(variants)[0]!
 
 describe("32. padding", () => {
-  it("on the left, on the right or on both sides changes nothing", () => {
+  it("invariant 32: on the left, on the right or on both sides changes nothing", () => {
     const policy = transformer(reference()).policy(randomWeights(raw, name))
     fc.assert(
       fc.property(fc.nat({ max: 5 }), fc.nat({ max: 5 }), fc.integer({ min: 1, max: 6 }), (left, right, length) => {

@@ -68,7 +68,7 @@ describe.each(kinds)("sampling on %s", (kind) => {
     backend.dispose()
   })
 
-  it("gives the log-probabilities that a forward pass over the whole gives", () => {
+  it("invariant 32: gives the log-probabilities that a forward pass over the whole gives", () => {
     for (const sampling of Object.values(samplings)) {
       const prompts = promptsOf([1, 2, 9, 4], "logps")
       const sampled = policy.sample(prompts, sampling, seedsOf(prompts, "logps"))
@@ -78,7 +78,7 @@ describe.each(kinds)("sampling on %s", (kind) => {
     }
   })
 
-  it("a sample does not depend on what else is in the batch, nor on waiting for a slot", () => {
+  it("invariant 12: a sample does not depend on what else is in the batch, nor on waiting for a slot", () => {
     const { int } = stream("lengths")
     const prompts = promptsOf(Array.from({ length: 150 }, () => 1 + int(12)), "waiting")
     const seeds = seedsOf(prompts, "waiting")

@@ -221,3 +221,17 @@ export const accepted = (logps: Table, reward: Table, atLeast: number) => {
   const logAccept = kept.map(logSumExp)
   return { logAccept, logps: kept.map((of, p) => of.map((logp) => logp - logAccept[p]!)) as Table }
 }
+
+/**
+ * Rényi divergence of whole completions, nats per sequence, the mean over prompts: D_a = log Σ P^a Q^(1 − a) / (a − 1); a = 1 is KL, and
+ * a = ∞ is D∞ (Rényi 1961; van Erven and Harremoës 2014, arXiv 1206.2459).
+ */
+export const renyi = (logP: Table, logQ: Table, order: number): Statistic => {
+  if (order === 1) return kl(logP, logQ)
+  if (order === Infinity) return maxDivergence(logP, logQ)
+  return statistic(logP.map((of, p) => {
+    const ratios = of.map((logp, n) => logp === -Infinity ? -Infinity : logp - logQ[p]![n]!)
+    return logSumExp(of.map((logp, n) => logp === -Infinity ? -Infinity : logp + (order - 1) * ratios[n]!)) /
+      (order - 1)
+  }))
+}

@@ -1,0 +1,83 @@
+/** What the compiler says when something from outside Keel has no meaning where it is run. The texts are pinned. */
+import { type Artifact, Compare, Evaluate, Gold, Interpreter, Kl, Pipeline } from "keel"
+import { run, type RunOptions, simulate } from "keel/interpreters"
+import { describe, expect, test } from "tstyche"
+import { aboutAsLong, make, rwr } from "../../examples/13-own-stage.ts"
+
+import { held, prompts, reward, sft } from "./recipe.ts"
+
+const own = make({ init: sft, reward, prompts, held }, {
+  allowance: Kl.mnatsPerSequence(10),
+  beta: 1,
+  steps: 1,
+  batchSize: 1,
+  groupSize: 2,
+  learningRate: 1e-3,
+  maxNewTokens: 4
+})
+const policy = Pipeline.cap(own, { kl: Kl.mnatsPerSequence(10), from: sft })
+const judged = Compare.make({ policy, prompts }, { gold: Gold.own("AboutAsLong"), maxNewTokens: 4 })
+declare const options: Pick<RunOptions, "engine" | "store" | "onEvent">
+
+describe("a stage from outside", () => {
+  test("is in the type of what is made from it", () => {
+    expect<Artifact.OutsideOf<typeof own>>().type.toBe<"stage Rwr">()
+    expect<Artifact.OutsideOf<typeof policy>>().type.toBe<"stage Rwr">()
+    expect<Artifact.OutsideOf<typeof judged>>().type.toBe<"stage Rwr" | "reward AboutAsLong">()
+    expect<Artifact.OutsideOf<typeof sft>>().type.toBe<never>()
+  })
+
+  test("without its implementation is an error where it is run", () => {
+    // @ts-expect-error "This pipeline has the stage Rwr from outside Keel and nobody says what it means: pass stages: [rwr] in the options"
+    simulate(policy)
+    // @ts-expect-error "This pipeline has the stage Rwr from outside Keel and nobody says what it means: pass stages: [rwr] in the options"
+    run(policy, options)
+    expect(simulate).type.toBeCallableWith(policy, { stages: [rwr] })
+    expect(run).type.toBeCallableWith(policy, { ...options, stages: [rwr] })
+  })
+
+  test("has parameters and wires that are checked like Keel's own", () => {
+    // @ts-expect-error is not assignable to type '"Rwr.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
+    make({ init: sft, reward: sft, prompts, held }, { ...own.node.params as any, allowance: Kl.mnatsPerSequence(10) })
+  })
+})
+
+describe("a reward from outside", () => {
+  test("is needed by run, and not by simulate, where the world's stands for it", () => {
+    // @ts-expect-error "This pipeline has the reward AboutAsLong from outside Keel and nobody says what it means: pass rewards: [aboutAsLong] in the options"
+    run(judged, { ...options, stages: [rwr] })
+    expect(run).type.toBeCallableWith(judged, { ...options, stages: [rwr], rewards: [aboutAsLong] })
+    expect(simulate).type.toBeCallableWith(judged, { stages: [rwr] })
+  })
+
+  test("in an evaluation", () => {
+    const report = Evaluate.make({ initial: sft, prompts: held }, { sft }, {
+      gold: Gold.own("AboutAsLong"),
+      maxNewTokens: 4
+    })
+    expect<Artifact.OutsideOf<typeof report>>().type.toBe<"reward AboutAsLong">()
+    expect(run).type.toBeCallableWith(report, { ...options, rewards: [aboutAsLong] })
+  })
+})
+
+test("a pipeline of which nothing is known is judged when it is run", () => {
+  expect(simulate).type.toBeCallableWith(policy as Artifact.Any)
+})
+
+describe("an interpreter of one's own", () => {
+  const one = () => 1
+  const cases = Object.assign({} as Interpreter.Cases<number>, {})
+
+  test("without a case for an operation of Keel's is an error", () => {
+    const { Sft: _, ...rest } = cases
+    // @ts-expect-error Property 'Sft' is missing in type
+    Interpreter.fold<number, typeof sft>(sft, rest)
+    expect(Interpreter.fold<number, typeof sft>(sft, cases)).type.toBe<number>()
+  })
+
+  test("without a case for an operation from outside that the pipeline has is an error", () => {
+    // @ts-expect-error Property 'Rwr' is missing in type
+    Interpreter.fold<number, typeof policy>(policy, cases)
+    expect(Interpreter.fold<number, typeof policy>(policy, { ...cases, Rwr: one })).type.toBe<number>()
+  })
+})
