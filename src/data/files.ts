@@ -33,7 +33,6 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
     case "Stepwise":
       return Effect.succeed({ role, rows: judged.stepwise(key, count) })
     case "Preferences":
-    case "UnpairedPreferences":
       return Effect.fail(
         new BadData({
           path: "tales",
