@@ -211,6 +211,13 @@ describe("policy gradient losses", () => {
     assertClose(run(batch, of, 1).gradient, [-2 + 1, -0.5 + 1], 1e-15)
   })
 
+  it("an entropy bonus leaves a uniform policy alone, and raises what is unlikely", () => {
+    const [four, one] = [Math.log(4), f64(0)]
+    assertClose(entropyGradient(f64(-four), f64(-four), f64(four)), one, 1e-15)
+    // d = log(1/8) + log 4 = −log 2, at ratio 2.
+    assertClose(entropyGradient(f64(-Math.log(8)), f64(-Math.log(16)), f64(four)), [2 * Math.LN2], 1e-15)
+  })
+
   it("what a point needs and does not get is a bug that says so", () => {
     const batch = single(f64(-1), f64(-1), f64(1))
     assert.throws(() => run(batch, PolicyGradient.grpo.loss, 0.1), "reference")
