@@ -1,5 +1,4 @@
 /** Makes any artefact of a description on the tabular engine, with the rows that a test gives: `simulate` without its report. */
-import * as judged from "../../src/engine/tabular/judgedData.ts"
 import { unpaired } from "../../src/data/rows.ts"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, Layer } from "effect"

@@ -24,7 +24,7 @@ export type Field =
   | "answer"
   | Judged
 /** Of rows whose answers are judged one by one (`judged.ts`). */
-type Judged = "completions" | "scores" | "labels"
+type Judged = "completions" | "scores" | "label" | "labels"
 
 export interface Format {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */

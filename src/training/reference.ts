@@ -16,7 +16,6 @@ export const movable = (open: (weights: Weights) => Policy) => (weights: Weights
     logprobs: (batch, options) => now.logprobs(batch, options),
     divergences: (batch, teacher, divergence, options) => now.divergences(batch, teacher, divergence, options),
     backward: (dLogps) => now.backward(dLogps),
-    divergences: (batch, teacher, divergence, options) => now.divergences(batch, teacher, divergence, options),
     learn: (batch, gradientOf) => now.learn(batch, gradientOf),
     sample: (prompts, sampling, seeds) => now.sample(prompts, sampling, seeds),
     step: (update) => now.step(update),
