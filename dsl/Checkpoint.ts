@@ -7,7 +7,9 @@ import { build } from "./Definition.ts"
 export class Checkpoint extends Schema.TaggedClass<Checkpoint>()("Checkpoint", {
   /** The family whose tokenizer it speaks; models of different families do not mix. */
   family: Schema.NonEmptyString,
-  path: Schema.NonEmptyString
+  path: Schema.NonEmptyString,
+  /** A folder with a LoRA adapter in PEFT's layout, which is merged into the weights. */
+  adapter: Schema.optionalKey(Schema.NonEmptyString)
 }) {}
 
 export const definition = {
@@ -19,5 +21,9 @@ export const definition = {
 } as const satisfies Definition
 
 /** A base model from a Hugging Face folder. */
-export const huggingFace = <const F extends string>(family: F, path: string): Artifact.Artifact<"BaseModel", F> =>
-  build(definition, {}, { family, path }) as Artifact.Artifact<"BaseModel", F>
+export const huggingFace = <const F extends string>(
+  family: F,
+  path: string,
+  options: { readonly adapter?: string } = {}
+): Artifact.Artifact<"BaseModel", F> =>
+  build(definition, {}, { family, path, ...options }) as Artifact.Artifact<"BaseModel", F>

@@ -40,9 +40,21 @@ export interface Definition<Op extends string = string, S extends Wires = Wires>
 
 /** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */
 const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Readonly<Record<string, Schema.Json>> => {
-  const { _tag, ...untagged }: Record<string, unknown> = { ...params, ...defaulted(schema, params) }
+  const { _tag, ...untagged } = filled(params, defaulted(schema, params)) as Record<string, unknown>
   return JSON.parse(JSON.stringify(untagged)) as Record<string, Schema.Json>
 }
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** What was written with what a schema made of it: a schema drops the keys that it does not know, in nested objects too. */
+const filled = (written: unknown, made: unknown): unknown =>
+  isRecord(written) && isRecord(made)
+    ? {
+      ...written,
+      ...Object.fromEntries(Object.entries(made).map(([key, value]) => [key, filled(written[key], value)]))
+    }
+    : made
 
 /** Nothing for parameters of a wrong type: they stay as they were written, for `check` to report. */
 const defaulted = (schema: Params, params: Readonly<Record<string, unknown>>): object => {

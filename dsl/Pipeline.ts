@@ -11,7 +11,7 @@ import { build, type Definition } from "./Definition.ts"
 import type { BudgetExceeded, KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
-import { definitionOf, definitions, isBuiltIn, Stage } from "./Stage.ts"
+import { definitionOf, definitions, isBuiltIn, type Stage } from "./Stage.ts"
 
 // ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -261,13 +261,14 @@ export const paramMistakes = (definition: Definition, params: Schema.Json): Read
  * The typed parameters of a node, of an operation from outside Keel as an `Extension`; throws when `check` would have complained.
  */
 export const stageOf = ({ node }: Artifact.Any): Stage | Extension => {
-  const encoded = { _tag: node.op, ...(node.params as object) }
   const definition = definitionOf(node)
-  if (definition === undefined || isBuiltIn(node.op)) {
-    return Schema.decodeUnknownSync(Stage as unknown as Schema.Codec<Stage, unknown>)(encoded)
-  }
-  const params = Schema.decodeUnknownSync(definition.schema as Schema.Codec<any, unknown>)(encoded)
-  return { _tag: "Extension", definition, params }
+  if (definition === undefined) throw new Error(`no such operation: ${node.op}`)
+  // By its own schema, not by the union of all operations, which would try one after the other.
+  const params = Schema.decodeUnknownSync(definition.schema as Schema.Codec<any, unknown>)({
+    _tag: node.op,
+    ...(node.params as object)
+  })
+  return isBuiltIn(node.op) ? params as Stage : { _tag: "Extension", definition, params }
 }
 
 /**

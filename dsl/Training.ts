@@ -1,5 +1,6 @@
 /** The fields that every gradient-trained stage shares: AdamW, its schedule, checkpoints and seed. TRL's names. */
 import { Effect, Schema } from "effect"
+import { Lora } from "./Lora.ts"
 
 export const Positive = Schema.Finite.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
 export const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0, { message: "must be 0 or more" }))
@@ -43,5 +44,7 @@ export const training = {
    * one more forward pass. The same gradients, bit for bit; not done when left out.
    */
   recompute: Schema.optionalKey(Schema.Boolean),
+  /** Train adapters of low rank instead of the weights themselves; all weights are trained when left out. */
+  lora: Schema.optionalKey(Lora),
   seed: Seed
 }

@@ -3,6 +3,15 @@
  * far, and a reward model is trained on all comparisons so far; PPO ends it. A gate holds the result against the SFT model.
  *
  *     npx keel run examples/10-rounds.ts
+ *
+ * Ends with (seed 0, native backend; gold reward, proxy reward, KL from the SFT model, length, finished):
+ *
+ *     | base   | 0.83 ± 0.10 | -0.70 ± 0.03 | 15.35 ± 0.35 | 13.03 | 100 % |
+ *     | sft    | 2.54 ± 0.09 | 0.06 ± 0.03  | 0.00 ± 0.00  | 31.52 | 100 % |
+ *     | rounds | 2.96 ± 0.08 | 0.33 ± 0.03  | 0.62 ± 0.08  | 34.08 | 100 % |
+ *     | policy | 3.33 ± 0.07 | 0.63 ± 0.02  | 2.07 ± 0.12  | 35.71 | 100 % |
+ *
+ *     Gold, policy − sft: +0.79 ± 0.10 on the same 256 prompts (8.1 standard errors).
  */
 import { Evaluate, Gate, Gold, Kl, Llama2Chat, Pipeline, Pretrain, Source } from "../dsl/index.ts"
 

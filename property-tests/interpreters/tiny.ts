@@ -46,7 +46,9 @@ export const tiny = (options: TinyOptions = {}) => {
   })
   const compared = Compare.make({ policy: sft, prompts }, { gold, maxNewTokens })
   const reward = RewardModeling.make({ init: sft, preferences: compared }, { batchSize: 2, learningRate: 5e-4 })
-  const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+  // With β = 0 there is no reference: the compiler wants one for a β that it does not know.
+  const anchor = (options.beta === 0 ? {} : { reference: sft }) as { readonly reference: typeof sft }
+  const rl = Ppo.make({ init: sft, ...anchor, reward, value: reward, prompts, held }, {
     allowance: Kl.mnatsPerSequence<number>(Math.min(cap, 1)),
     beta: options.beta ?? 0.05,
     steps: options.steps ?? 4,

@@ -24,6 +24,26 @@ export interface Computing {
    * for bit.
    */
   readonly recompute?: boolean
+  /** Train adapters of low rank and leave the weights as they are; only of a model that is trained. */
+  readonly lora?: Lora
+}
+
+/** Low-rank adaptation: W + (α/r) B A with W frozen (Hu et al. 2021, arXiv 2106.09685). */
+export interface Lora {
+  readonly rank: number
+  readonly alpha: number
+  /** The projections of every layer that get an adapter, under their Hugging Face names, e.g. `q_proj`. */
+  readonly targetModules: ReadonlyArray<string>
+  /** Of the random start of A. */
+  readonly seed: string
+}
+
+/** A trained adapter. */
+export interface Adapter extends Omit<Lora, "seed"> {
+  /** A [r, in] and B [out, r] by the module that they are added to, e.g. `model.layers.0.self_attn.q_proj`. */
+  readonly pairs: ReadonlyMap<string, { readonly a: TensorData; readonly b: TensorData }>
+  /** The scalar head, which is trained as a whole; null of a policy. */
+  readonly head: TensorData | null
 }
 
 /** A prompt and a completion, as token ids. Only completion tokens have log-probabilities. */
@@ -112,6 +132,8 @@ export interface Weights {
   readonly tokenizer: ReadonlyMap<string, string>
   /** Reward models that are read as one, in place of tensors. */
   readonly ensemble?: Ensemble
+  /** What was merged into `tensors` last, when they were trained as adapters: to be kept beside them. */
+  readonly adapter?: Adapter
 }
 
 /** Optimiser moments and the number of updates made: with the weights, all that resuming needs. */

@@ -7,7 +7,9 @@ import * as Pipeline from "../../dsl/Pipeline.ts"
 import { mistakes as lossMistakes } from "../../dsl/PreferenceLoss.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Extension } from "../../dsl/Extension.ts"
-import { definitionOf, isBuiltIn, Stage } from "../../dsl/Stage.ts"
+import type { Lora, TargetModule } from "../../dsl/Lora.ts"
+import { definitionOf, isBuiltIn, parentsOf, Stage } from "../../dsl/Stage.ts"
+import type { Shape } from "../../dsl/stages/Pretrain.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
 import * as Grpo from "../../dsl/stages/Grpo.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
@@ -73,6 +75,29 @@ const within = (stage: Stage): ReadonlyArray<string> =>
     Decontaminate: () => [],
     Gate: () => []
   })
+
+/** What adapters can have wrong with the model that they are for, where the description itself says how large it is. */
+const adapting = (artifact: Artifact.Any): ReadonlyArray<string> => {
+  const { lora } = artifact.node.params as { readonly lora?: Lora }
+  if (lora === undefined) return []
+  if (artifact.node.op === "Pretrain") return ["lora adapts a model that exists; pretraining starts from nothing"]
+  let at = artifact
+  for (let parent = parentsOf(at)[0]; parent !== undefined; parent = parentsOf(at)[0]) at = parent
+  if (at.node.op !== "Pretrain") return []
+  const { dim, ffn, heads, kvHeads } = (at.node.params as unknown as { readonly model: Shape }).model
+  const smaller: Readonly<Record<TargetModule, number>> = {
+    q_proj: dim,
+    k_proj: Math.min(dim, kvHeads * dim / heads),
+    v_proj: Math.min(dim, kvHeads * dim / heads),
+    o_proj: dim,
+    gate_proj: Math.min(dim, ffn),
+    up_proj: Math.min(dim, ffn),
+    down_proj: Math.min(dim, ffn)
+  }
+  return lora.targetModules.filter((name) => lora.rank > smaller[name]).map((name) =>
+    `lora.rank ${lora.rank} is larger than the smaller dimension of ${name}, ${smaller[name]}`
+  )
+}
 
 /** What every stage that spends KL can have wrong. */
 const spending = (params: object): ReadonlyArray<string> =>
@@ -175,6 +200,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
       ...own,
       ...mistakes(op, spec, definition.main, wires),
       ...Option.match(decoded, { onNone: () => [], onSome: alone }),
+      ...(own.length > 0 ? [] : adapting(artifact)),
       ...named(artifact.node),
       ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))

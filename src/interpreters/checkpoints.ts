@@ -6,7 +6,8 @@ import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 /** Where a `Checkpoint` comes from: a folder in `run`, the world's language in `simulate`. */
 export class Checkpoints extends Context.Service<Checkpoints, {
   readonly load: (
-    path: string
+    path: string,
+    adapter: string | undefined
   ) => Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
 }>()("keel/Checkpoints") {}
 

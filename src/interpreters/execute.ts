@@ -165,7 +165,13 @@ export const execute: (
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
       for (const { from, mnats } of own.kl) kl.push({ mnats, from: label(from), initial: yield* weightsOf(from) })
-      return { key: keyOf(artifact, own), label: label(artifact), limits: { ...own, kl } } satisfies Scope
+      const { lora } = artifact.node.params as Pick<Scope, "lora">
+      return {
+        key: keyOf(artifact, own),
+        label: label(artifact),
+        limits: { ...own, kl },
+        ...(lora === undefined ? {} : { lora })
+      } satisfies Scope
     })
 
     /** A model with the key under which it was made. */
@@ -220,8 +226,8 @@ export const execute: (
         Cap: () => make(wire("of")),
         Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
           Effect.map(dataOf(artifact, role), (dataset) => ({ _tag: "Data", dataset })),
-        Checkpoint: Effect.fnUntraced(function*({ path }) {
-          const weights = yield* checkpoints.load(path)
+        Checkpoint: Effect.fnUntraced(function*({ adapter, path }) {
+          const weights = yield* checkpoints.load(path, adapter)
           yield* codecOf(engine, weights, path)
           return model(weights)
         }),

@@ -44,7 +44,10 @@ const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   return new Set(of === undefined ? [] : Artifact.lineage(of).map(({ id }) => id).filter((id) => !before.has(id)))
 }
 
-/** Whether weights of the artefact `id` went into those of `of`. */
+/**
+ * Whether weights of the artefact `id` went into those of `of`. A model that only gave data has a distance from its own initial
+ * model, and capping its distance from this one could ask for `from` before it can be made.
+ */
 const descends = (of: Artifact.Any, id: string): boolean => {
   const seen = new Set<string>()
   const stack = [of]

@@ -18,6 +18,7 @@ import { describe } from "../model/checkpoint.ts"
 import { modelConfig } from "../model/config.ts"
 import { codec } from "../model/tokenizer.ts"
 import { batchAt } from "../training/batches.ts"
+import type { Scope } from "../training/scope.ts"
 import { keyOf } from "./execute.ts"
 import { initialOf, limitsIn } from "./limits.ts"
 
@@ -113,8 +114,19 @@ export const needs = Effect.fn("needs")(function*<E, R>(
     const wire = (name: string) => wires[name]!
     const stage = label(artifact)
     const key = keyOf(artifact, limits(artifact))
-    const open = (name: string, kind: Open["kind"], of: Artifact.Any, computing: Computing = {}) =>
-      Effect.map(shapeOf(of), ({ config }): Open => ({ name, kind, config, computing }))
+    const open = (name: string, kind: Open["kind"], of: Artifact.Any, computing: Omit<Computing, "lora"> = {}) =>
+      Effect.map(shapeOf(of), ({ config }): Open => {
+        const { precision, recompute } = computing
+        return {
+          name,
+          kind,
+          config,
+          computing: {
+            ...(precision === undefined ? {} : { precision }),
+            ...(recompute === undefined ? {} : { recompute })
+          }
+        }
+      })
     const use = Effect.fnUntraced(function*(of: Artifact.Any) {
       const { codec, config } = yield* shapeOf(of)
       return { stage, codec, context: modelConfig(config).context }
@@ -141,7 +153,7 @@ export const needs = Effect.fn("needs")(function*<E, R>(
 
     /** A stage that samples, scores and trains on what it sampled. */
     const onPolicy = Effect.fnUntraced(function*(
-      stage: Computing & { readonly maxNewTokens: number; readonly measureSamples: number },
+      stage: Omit<Computing, "lora"> & { readonly maxNewTokens: number; readonly measureSamples: number },
       of: { readonly prompts: number; readonly perPrompt: number; readonly mini: number; readonly trains: boolean }
     ) {
       const { maxNewTokens, measureSamples } = stage
@@ -181,7 +193,7 @@ export const needs = Effect.fn("needs")(function*<E, R>(
 
     /** A step on data, then KL from the initial models; the reference was closed before. */
     const aligning = Effect.fnUntraced(function*(
-      stage: Computing & { readonly maxNewTokens: number; readonly measureSamples: number },
+      stage: Omit<Computing, "lora"> & { readonly maxNewTokens: number; readonly measureSamples: number },
       rows: ReadonlyArray<Row>
     ) {
       const policy = yield* open("the policy", "policy", wire("init"), stage)
@@ -337,8 +349,18 @@ export const needs = Effect.fn("needs")(function*<E, R>(
   for (const artifact of yield* unfinished(root, finished)) {
     // What cannot be read is told by the rest of the preflight, or by the stage.
     const plans = yield* Effect.orElseSucceed(plansOf(artifact), () => [])
+    const { lora } = artifact.node.params as Pick<Scope, "lora">
     for (const { models, work } of plans) {
-      found.push({ stage: label(artifact), footprint: footprint(models, work) })
+      // Only what is trained has adapters.
+      const trained = new Set(work.flatMap((one) => one.verb === "train" ? [one.model] : []))
+      const opened = models.map((one): Open => ({
+        ...one,
+        computing: {
+          ...one.computing,
+          ...(lora !== undefined && trained.has(one.name) ? { lora: { ...lora, seed: "" } } : {})
+        }
+      }))
+      found.push({ stage: label(artifact), footprint: footprint(opened, work) })
     }
   }
   return found as ReadonlyArray<Need>

@@ -15,7 +15,7 @@ import { Datasets } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import type { Engine, Weights } from "../engine/engine.ts"
-import { load } from "../model/checkpoint.ts"
+import { loadWith } from "../model/adapter.ts"
 import { modelConfig } from "../model/config.ts"
 import { codec } from "../model/tokenizer.ts"
 import { codecOf } from "./checkpoints.ts"
@@ -81,7 +81,7 @@ export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
       stage._tag === "Source"
         ? Effect.asVoid(datasets.load(stage.role, stage.origin, anyChat))
         : stage._tag === "Checkpoint"
-        ? Effect.flatMap(load(stage.path), (weights) => tokenizerOf(weights, stage.path))
+        ? Effect.flatMap(loadWith(stage.path, stage.adapter), (weights) => tokenizerOf(weights, stage.path))
         : Effect.void
     yield* Effect.catch(
       read,

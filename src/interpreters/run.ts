@@ -9,7 +9,7 @@ import type { Implemented } from "../../dsl/Extension.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Engine } from "../engine/engine.ts"
-import { load } from "../model/checkpoint.ts"
+import { loadWith } from "../model/adapter.ts"
 import * as JudgeLayer from "../rewards/judge.ts"
 import * as FileStore from "../store/files.ts"
 import type { Event } from "../store/runLog.ts"
@@ -38,7 +38,7 @@ const make = Effect.fn("run")(function*(root: Artifact.Any, { engine, onEvent, r
         Files.layer,
         JudgeLayer.layer(rewards),
         FileStore.layer(store),
-        Layer.succeed(Checkpoints, { load }),
+        Layer.succeed(Checkpoints, { load: loadWith }),
         Layer.succeed(RunLog, { emit: onEvent })
       )
     )

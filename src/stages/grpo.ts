@@ -76,7 +76,9 @@ export const grpo = Effect.fn("grpo")(function*(
   const moves = stage.referencePolicy._tag !== "Frozen" && wires.reference !== undefined
   const { models, ...session } = yield* open<{ policy: Policy; reference?: Movable }>(scope, {
     policy: { open: opens.policy, initial: wires.init },
-    ...(moves ? { reference: { open: movable(opens.policy), initial: wires.reference! } } : {})
+    ...(moves
+      ? { reference: { open: movable(opens.policy), initial: wires.reference!, untrained: true as const } }
+      : {})
   })
   const { policy } = models
   const frozen = moves || wires.reference === undefined ? null : yield* observer(opens.policy, wires.reference)

@@ -159,7 +159,7 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
     scope,
     () => Effect.map(judge(engine, stage, wires, like, scope), (score) => greedySoup(models, score)).pipe(Effect.scoped)
   )
-  const merged: Weights = { ...like, tensors }
+  const merged: Weights = { config: like.config, tensors, tokenizer: like.tokenizer }
   if (wires.held !== undefined) {
     const policy = yield* observer(engine.policy, merged)
     yield* Effect.catchTag(

@@ -52,7 +52,9 @@ export const ppo = Effect.fn("ppo")(function*(
   const { models, ...session } = yield* open<{ policy: Policy; value: Scorer; reference?: Movable }>(scope, {
     policy: { open: opens.policy, initial: wires.init },
     value: { open: opens.scorer, initial: wires.value },
-    ...(moves ? { reference: { open: movable(opens.policy), initial: wires.reference! } } : {})
+    ...(moves
+      ? { reference: { open: movable(opens.policy), initial: wires.reference!, untrained: true as const } }
+      : {})
   })
   const { policy, value } = models
   const frozen = moves || wires.reference === undefined ? null : yield* observer(opens.policy, wires.reference)

@@ -1,12 +1,14 @@
 /**
  * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
- * layout, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished one is `<label>-<key>.partial`, with its last checkpoint in
+ * layout, `adapter/` beside it in PEFT's when it was trained as one, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
+ * one is `<label>-<key>.partial`, with its last checkpoint in
  * `step-N/` (`next/` while it is written). `node.json` is written last, so a folder that has it is whole.
  */
 import { Effect, FileSystem, Layer, Option, type PlatformError, Schema } from "effect"
 import { join } from "node:path"
 import type { Dataset } from "../data/dataset.ts"
 import type { Optimizer, Weights } from "../engine/engine.ts"
+import { save as saveAdapter } from "../model/adapter.ts"
 import { load, save } from "../model/checkpoint.ts"
 import { decode, encode } from "../model/safetensors.ts"
 import type { Made } from "./made.ts"
@@ -121,6 +123,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         switch (made._tag) {
           case "Model":
             yield* save(join(folder, "model"), made.weights)
+            if (made.weights.adapter !== undefined) yield* saveAdapter(join(folder, "adapter"), made.weights.adapter)
             return "Model"
           case "Report":
             yield* writeFileAtomic(

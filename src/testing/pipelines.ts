@@ -13,6 +13,7 @@ import * as Checkpoint from "../../dsl/Checkpoint.ts"
 import * as Distillation from "../../dsl/Distillation.ts"
 import * as Gold from "../../dsl/Gold.ts"
 import * as Kl from "../../dsl/Kl.ts"
+import * as Lora from "../../dsl/Lora.ts"
 import * as MergeMethod from "../../dsl/MergeMethod.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import * as PreferenceLoss from "../../dsl/PreferenceLoss.ts"
@@ -82,7 +83,7 @@ const batchSize = fc.integer({ min: 1, max: 4 })
 const some = <A extends object>(fields: { readonly [K in keyof A]: fc.Arbitrary<A[K]> }) =>
   fc.record<A, never>(fields, { requiredKeys: [] })
 
-const training = some({
+const optimising = {
   schedule: fc.constantFrom("constant" as const, "linear" as const, "cosine" as const),
   warmupSteps: fc.nat({ max: 1 }),
   adamBeta1: fc.double({ min: 0, max: 0.99, noNaN: true }),
@@ -94,6 +95,18 @@ const training = some({
   precision: fc.constantFrom("f32" as const, "bf16" as const),
   recompute: fc.boolean(),
   seed
+}
+
+/** A model from nothing has no weights to adapt. */
+const pretraining = some(optimising)
+
+const training = some({
+  ...optimising,
+  lora: fc.record({
+    rank: fc.integer({ min: 1, max: 4 }),
+    alpha: fc.constantFrom(1, 16),
+    targetModules: fc.constantFrom(Lora.allLinear, ["q_proj", "v_proj"] as const)
+  })
 })
 
 const origin = (split: "train" | "held"): fc.Arbitrary<Source.Origin> =>
@@ -129,7 +142,7 @@ export const onShelf = <A>(shelf: Map<string, Array<A>>, of: string): Array<A> =
 }
 
 const bases: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ family, shape, batchSize, learningRate: rate, training, index }).map(
+  fc.record({ family, shape, batchSize, learningRate: rate, training: pretraining, index }).map(
     ({ family, index, shape, training, ...params }) => (shelf: Shelf) =>
       void onShelf(shelf.policies, family).push(
         Pretrain.make({ text: pick(shelf.text, index) }, { ...training, ...params, family, model: shape, steps: 1 })
@@ -719,7 +732,7 @@ export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Op
     reward: fc.option(index),
     held: index,
     models: fc.uniqueArray(text, { minLength: 1, maxLength: 5 }),
-    everything: fc.boolean(),
+    everything: fc.nat({ max: 3 }).map((n) => n > 0),
     params: fc.record({ gold, maxNewTokens, seed, shown: fc.nat({ max: 2 }) })
   }).map((d) => {
     const shelf: Shelf = {

@@ -14,6 +14,7 @@ import { scheduled } from "../optim/schedule.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
+import type { Trained } from "./precision.ts"
 import type { Scope } from "./scope.ts"
 
 /** Something that must be finite is not; the loop turns it into `Diverged`. */
@@ -41,18 +42,37 @@ export interface Session<M> {
 
 const Saved = Schema.Struct({ tokens: Schema.Number, seconds: Schema.Number, stage: Schema.Json })
 
+const isAdapter = (name: string): boolean => name.startsWith("lora.")
+
 /** Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. */
 export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>(
   scope: Scope,
-  openers: { readonly [K in keyof M]: { readonly open: (weights: Weights) => M[K]; readonly initial: Weights } }
+  openers: {
+    readonly [K in keyof M]: {
+      readonly open: (weights: Weights, trained?: Trained) => M[K]
+      readonly initial: Weights
+      /** It changes and is saved, but no gradient trains it: a reference that follows the policy. It has no adapters. */
+      readonly untrained?: true
+    }
+  }
 ) {
   const saved = Option.getOrUndefined(yield* (yield* Store).latest(scope.key, scope.label))
   const models: Record<string, Model> = {}
-  for (const [name, { initial, open }] of Object.entries(openers)) {
+  const { kind } = yield* CurrentEngine
+  for (const [name, { initial, open, untrained }] of Object.entries(openers)) {
     const before = saved?.models[name]
+    const lora = untrained === true ? undefined : scope.lora
     models[name] = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const model = open(before?.weights ?? initial)
+        // Adapters stand in the optimiser's state, on top of weights that never change.
+        const model = lora === undefined
+          ? open(before?.weights ?? initial)
+          : open(initial, { lora: { ...lora, seed: `${scope.key}/lora/${name}` } })
+        if (lora !== undefined && kind === "transformer" && ![...model.optimizer().tensors.keys()].some(isAdapter)) {
+          throw new Error(
+            `${scope.label} opens ${name} without the adapters that it is asked for: pass on what open gets`
+          )
+        }
         if (before !== undefined) model.restore(before.optimizer)
         return model
       }),

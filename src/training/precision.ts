@@ -2,15 +2,18 @@
 import type { Batch, Computing, Engine, Policy, Precision, Scorer, Weights } from "../engine/engine.ts"
 import type { Metrics } from "../store/runLog.ts"
 
+/** What concerns only the models that a stage trains; the loop adds it when it opens them. */
+export type Trained = Pick<Computing, "lora">
+
 /** Opens every model of a stage, those that only look on too, so that what is compared was computed in the same way. */
-export const openers = (engine: Engine, { precision, recompute }: Computing) => {
+export const openers = (engine: Engine, { precision, recompute }: Omit<Computing, "lora">) => {
   const computing: Computing = {
     ...(precision === undefined ? {} : { precision }),
     ...(recompute === undefined ? {} : { recompute })
   }
   return {
-    policy: (weights: Weights): Policy => engine.policy(weights, computing),
-    scorer: (weights: Weights): Scorer => engine.scorer(weights, computing)
+    policy: (weights: Weights, trained: Trained = {}): Policy => engine.policy(weights, { ...computing, ...trained }),
+    scorer: (weights: Weights, trained: Trained = {}): Scorer => engine.scorer(weights, { ...computing, ...trained })
   }
 }
 

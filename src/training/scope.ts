@@ -1,4 +1,4 @@
-import type { Weights } from "../engine/engine.ts"
+import type { Lora, Weights } from "../engine/engine.ts"
 
 /** A KL cap that governs a stage, with the initial model that it is measured from. */
 export interface KlLimit {
@@ -14,6 +14,8 @@ export interface Scope {
   readonly key: string
   /** How logs and files call it. */
   readonly label: string
+  /** What the models that it trains are trained as: adapters, or all of their weights when left out. */
+  readonly lora?: Omit<Lora, "seed">
   readonly limits: {
     readonly kl: ReadonlyArray<KlLimit>
     /** Tokens generated and trained on; `Infinity` when nobody capped them. */

@@ -66,11 +66,13 @@ const cases = fc.record({
   layers: fc.integer({ min: 1, max: 3 }),
   ffn: fc.integer({ min: 1, max: 40 }),
   recompute: fc.boolean(),
+  targetModules: fc.option(fc.constantFrom(["q_proj", "v_proj"], ["k_proj", "o_proj", "gate_proj"], ["down_proj"])),
   microBatchTokens: fc.constantFrom(8, 20, 8192),
   work: fc.array(works, { maxLength: 5 })
-}).map(({ ffn, layers, recompute, variant, ...rest }) => {
+}).map(({ ffn, layers, recompute, targetModules, variant, ...rest }) => {
   const config = { ...variant, num_hidden_layers: layers, intermediate_size: ffn }
-  const computing = { recompute }
+  const lora = targetModules === null ? {} : { lora: { rank: 1, alpha: 2, targetModules, seed: "footprint" } }
+  const computing = { recompute, ...lora }
   const models: ReadonlyArray<Open> = [
     { name: "policy", kind: "policy", config, computing },
     { name: "scorer", kind: "scorer", config, computing }

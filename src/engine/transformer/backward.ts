@@ -1,7 +1,7 @@
 import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Activations } from "./activations.ts"
 import { attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
-import type { ModelParameters } from "./layout.ts"
+import type { Gradients } from "./layout.ts"
 import type { Workspace } from "./workspace.ts"
 
 /**
@@ -12,14 +12,14 @@ import type { Workspace } from "./workspace.ts"
  */
 export const backward = (
   pass: Pass,
-  gradients: ModelParameters,
+  gradients: Gradients,
   from: Activations,
   dFinal: Tensor,
   ids: Ints,
   starts: Ints,
   space: Workspace
 ): void => {
-  const { backend, config, parameters, positions, rotary } = pass
+  const { adapters, backend, config, parameters, positions, rotary } = pass
   const { ffn, headDim, heads, dim, kvHeads } = config
   const { rows } = from
   const norm = rowNorm(config, rows)
@@ -62,6 +62,7 @@ export const backward = (
       ffn,
       dim
     )
+    adapters?.backward(backend, l, "down", dGated, dX, at.gated, rows)
     backend.swigluBackward(at.gateUp, dGated, at.gateUp, rows, ffn)
     backend.linearBackward(
       { dX: dNormed, accumulate: false, dW: g.gateUp, dBias: g.gateUpBias },
@@ -72,6 +73,7 @@ export const backward = (
       dim,
       2 * ffn
     )
+    adapters?.backward(backend, l, "gateUp", dNormed, at.gateUp, at.normed, rows)
     backend.rmsNormBackward(
       { dX, accumulate: true, dWeight: g.normMiddle },
       dNormed,
@@ -90,6 +92,7 @@ export const backward = (
       heads * headDim,
       dim
     )
+    adapters?.backward(backend, l, "out", dAttended, dX, at.attended, rows)
     backend.attentionBackward(dQkv, dAttended, at.qkv, at.attended, at.lse, starts, shape)
     backend.rope(dQkv, rotary.cos, rotary.sin, positions, rotate)
     if (p.queryNorm !== null && p.keyNorm !== null) {
@@ -114,6 +117,7 @@ export const backward = (
       dim,
       width
     )
+    adapters?.backward(backend, l, "qkv", dNormed, dQkv, at.normed, rows)
     backend.rmsNormBackward(
       { dX, accumulate: true, dWeight: g.norm },
       dNormed,
@@ -123,5 +127,5 @@ export const backward = (
       norm
     )
   }
-  backend.embedBackward(gradients.embed, dX, ids, dim)
+  if (gradients.embed !== null) backend.embedBackward(gradients.embed, dX, ids, dim)
 }

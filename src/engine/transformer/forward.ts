@@ -1,6 +1,7 @@
 import type { ModelConfig } from "../../model/config.ts"
 import type { AttentionShape, Backend, Ints, NormShape } from "../../tensor/backend.ts"
 import type { Activations, LayerActivations } from "./activations.ts"
+import type { Adapters } from "./adapters.ts"
 import type { ModelParameters } from "./layout.ts"
 import type { Rotary } from "./rotary.ts"
 
@@ -56,6 +57,8 @@ export interface Pass {
   /** Its matrices as `multiply` reads them. */
   readonly parameters: ModelParameters
   readonly multiply: Multiply
+  /** What is added to the products of a layer. */
+  readonly adapters: Adapters | null
   readonly positions: Ints
   readonly rotary: Rotary
   readonly attend: Attend
@@ -66,7 +69,7 @@ export interface Pass {
  * middle = x + out · attention(norm x), gated = swiglu(gateUp · norm middle); the next input is middle + down · gated.
  */
 export const layerForward = (pass: Pass, from: Activations, l: number): void => {
-  const { attend, backend, config, multiply, parameters, positions, rotary } = pass
+  const { adapters, attend, backend, config, multiply, parameters, positions, rotary } = pass
   const { ffn, headDim, heads, dim, kvHeads } = config
   const { rows } = from
   const norm = rowNorm(config, rows)
@@ -75,6 +78,7 @@ export const layerForward = (pass: Pass, from: Activations, l: number): void => 
   const x = from.residual[l]!
   backend.rmsNorm(at.normed, x, p.norm, at.inv, norm)
   multiply(at.rawQkv, at.normed, p.qkv, p.qkvBias, rows, dim, (heads + 2 * kvHeads) * headDim)
+  adapters?.forward(backend, l, "qkv", at.rawQkv, at.normed, rows)
   if (p.queryNorm !== null && p.keyNorm !== null) {
     const perHead = headNorms(config, rows)
     // The norms leave the values alone, hence the copy; the rows before it are needed for the backward pass.
@@ -85,8 +89,10 @@ export const layerForward = (pass: Pass, from: Activations, l: number): void => 
   backend.rope(at.qkv, rotary.cos, rotary.sin, positions, rotation(config, false))
   attend(at, l)
   multiply(at.middle, at.attended, p.out, p.outBias, rows, heads * headDim, dim, x)
+  adapters?.forward(backend, l, "out", at.middle, at.attended, rows)
   backend.rmsNorm(at.normed, at.middle, p.normMiddle, at.invMiddle, norm)
   multiply(at.gateUp, at.normed, p.gateUp, p.gateUpBias, rows, dim, 2 * ffn)
+  adapters?.forward(backend, l, "gateUp", at.gateUp, at.normed, rows)
   backend.swiglu(at.gated, at.gateUp, rows, ffn)
 }
 
@@ -95,7 +101,7 @@ export const layerForward = (pass: Pass, from: Activations, l: number): void => 
  * `final` is the normed hidden state of every token row.
  */
 export const forward = (pass: Pass, into: Activations, ids: Ints): void => {
-  const { backend, config, multiply, parameters } = pass
+  const { adapters, backend, config, multiply, parameters } = pass
   const { ffn, dim } = config
   const { rows } = into
   backend.embed(into.residual[0]!, parameters.embed, ids, dim)
@@ -104,6 +110,7 @@ export const forward = (pass: Pass, into: Activations, ids: Ints): void => {
     const { down, downBias } = parameters.layers[l]!
     const { gated, middle } = into.layers[l]!
     multiply(into.residual[l + 1]!, gated, down, downBias, rows, ffn, dim, middle)
+    adapters?.forward(backend, l, "down", into.residual[l + 1]!, gated, rows)
   }
   const last = into.residual[config.layers]!
   backend.rmsNorm(into.final, last, parameters.norm, into.invFinal, rowNorm(config, rows))

@@ -27,6 +27,14 @@ export interface ModelParameters {
   readonly head: Tensor
 }
 
+/** Gradients in the same places; null where nothing is trained. */
+export interface Gradients {
+  readonly embed: Tensor | null
+  readonly layers: ReadonlyArray<{ readonly [K in keyof LayerParameters]: Tensor | null }>
+  readonly norm: Tensor | null
+  readonly head: Tensor | null
+}
+
 /** A named parameter's place in the flat buffer, elements. */
 export interface Place {
   readonly name: string

@@ -1,6 +1,7 @@
 import { type ModelConfig } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import type { Computing, Model, Precision, Weights } from "../engine.ts"
+import { loraTrainable } from "./lora.ts"
 import type { Limits } from "./packing.ts"
 import { type Passes, passes } from "./passes.ts"
 import { type RotaryTables, rotaryTables } from "./rotary.ts"
@@ -42,7 +43,8 @@ export const open = (
   // By itself: a closure over `weights` would keep a copy of every parameter on the host.
   const { tokenizer } = weights
   const limits = { vocab: config.vocab, context: config.context, microBatchTokens: options.microBatchTokens }
-  const held = trainable(backend, config, options.head, weights, new Set(options.fresh))
+  const of = [backend, config, options.head, weights, new Set(options.fresh)] as const
+  const held = options.lora === undefined ? trainable(...of) : loraTrainable(...of, options.lora)
   const rotary = rotaryTables(backend, config)
   const space = workspace(backend)
   const run = passes(backend, config, held, rotary, space, limits, {
@@ -56,7 +58,10 @@ export const open = (
       run.forget()
       return held.step(update)
     },
-    weights: () => ({ config: config.raw, tensors: held.tensors(), tokenizer }),
+    weights: () => {
+      const adapter = held.adapter()
+      return { config: config.raw, tensors: held.tensors(), tokenizer, ...(adapter === undefined ? {} : { adapter }) }
+    },
     optimizer: held.optimizer,
     restore: held.restore,
     dispose: () => {

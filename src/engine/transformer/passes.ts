@@ -70,6 +70,7 @@ export const passes = (
       config,
       parameters: model.parameters,
       multiply: on.linear,
+      adapters: model.adapters,
       positions: space.ints("positions", packed.positions),
       rotary: rotary.upTo(longest(packed)),
       attend: ({ attended, lse, qkv }) => on.attention(attended, lse, qkv, starts, shape)

@@ -86,6 +86,7 @@ export const sampler = (
           backend,
           config,
           ...weights,
+          adapters: trainable.adapters,
           positions,
           rotary: rotary.upTo(into === null ? rows : into.cache.shape.capacity),
           attend: ({ attended, lse, qkv }, l) => {
@@ -125,6 +126,7 @@ export const sampler = (
             backend,
             config,
             ...weights,
+            adapters: trainable.adapters,
             positions,
             rotary: turn,
             attend: ({ attended, qkv }, l) => {

@@ -23,10 +23,11 @@ export interface TransformerEngine extends Engine {
 
 /** The Llama family (Llama, Mistral, Qwen2, Qwen3) on any backend. */
 export const transformer = (backend: Backend, options: TransformerOptions = {}): TransformerEngine => {
-  const settings = ({ precision = "f32", recompute = options.recompute ?? false }: Computing = {}) => ({
+  const settings = ({ lora, precision = "f32", recompute = options.recompute ?? false }: Computing = {}) => ({
     microBatchTokens: options.microBatchTokens ?? 8192,
     precision,
-    recompute
+    recompute,
+    ...(lora === undefined ? {} : { lora })
   })
   return {
     kind: "transformer",

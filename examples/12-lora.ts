@@ -1,0 +1,74 @@
+/**
+ * LoRA on every stage that trains: instruction tuning, a reward model, and PPO. Each trains adapters of low rank on frozen
+ * weights and makes an ordinary model; beside it in the store stands the adapter, in PEFT's layout:
+ *
+ *     npx keel run examples/12-lora.ts
+ *     # <run>/store/ppo-…/model    merged, for transformers and vLLM
+ *     # <run>/store/ppo-…/adapter  for PeftModel.from_pretrained(sft, …)
+ *
+ * The KL reference of PPO is what its wire says, here the SFT model: the policy without its adapter.
+ */
+import {
+  Compare,
+  Evaluate,
+  Gold,
+  Kl,
+  Lora,
+  Pipeline,
+  Ppo,
+  Pretrain,
+  RewardModeling,
+  Sft,
+  Source
+} from "../dsl/index.ts"
+
+const gold = Gold.tales
+const maxNewTokens = 56
+const prompts = Source.prompts(Source.tales({ split: "train", count: 2000 }))
+const held = Source.prompts(Source.tales({ split: "held", count: 128 }))
+
+const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
+  family: "tales",
+  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
+  steps: 2000,
+  batchSize: 16,
+  learningRate: 2e-2,
+  schedule: "cosine",
+  warmupSteps: 30
+})
+
+const lora = { rank: 16, alpha: 32, targetModules: Lora.allLinear }
+
+const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
+  epochs: 2,
+  batchSize: 32,
+  learningRate: 1e-2,
+  schedule: "cosine",
+  lora
+})
+
+const reward = RewardModeling.make({
+  init: base,
+  preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 3, maxNewTokens })
+}, { batchSize: 32, learningRate: 1e-2, schedule: "cosine", warmupSteps: 20, maxGradNorm: 0.3, lora })
+
+// Hu et al. adapt queries and values alone.
+const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+  allowance: Kl.mnatsPerSequence(6_000),
+  beta: 0.15,
+  steps: 30,
+  batchSize: 64,
+  numPpoEpochs: 2,
+  learningRate: 3e-3,
+  vfCoef: 1,
+  missingEosPenalty: 1,
+  measureEvery: 10,
+  maxNewTokens,
+  lora: { rank: 8, alpha: 16, targetModules: ["q_proj", "v_proj"] }
+})
+
+const policy = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(6_000), from: sft })
+
+export default Pipeline.runnable(
+  Evaluate.make({ initial: sft, reward, prompts: held }, { base, sft, ppo: policy }, { gold, maxNewTokens })
+)

@@ -1,0 +1,110 @@
+/** Sampling stages, operations on data, gates and rounds: their types and what the compiler says to a wrong wire. */
+import { describe, expect, test } from "tstyche"
+import type { Artifact } from "../../dsl/index.ts"
+import {
+  Gate,
+  Gold,
+  Kl,
+  Mix,
+  Pair,
+  Pipeline,
+  Ppo,
+  RejectionSampling,
+  Sample,
+  Score,
+  Select,
+  Sft
+} from "../../dsl/index.ts"
+import type { GateFailed } from "../../dsl/Errors.ts"
+import { demonstrations, held, params, ppo, ppoParams, prompts, reward, sft } from "./recipe.ts"
+
+const completions = Sample.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4 })
+const rule = Select.perPrompt()
+
+describe("wrong wires", () => {
+  test("completions that nobody scored", () => {
+    // @ts-expect-error is not assignable to type '"Select.completions needs scored completions, e.g. Score.byReward(…), not a Completions"'
+    Select.make({ completions }, { rule })
+    // @ts-expect-error is not assignable to type '"Pair.completions needs scored completions, e.g. Score.byJudge(…), not a Completions"'
+    Pair.make({ completions })
+  })
+
+  test("a score by a reward model that is none, or is not there", () => {
+    // @ts-expect-error is not assignable to type '"Score.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
+    Score.byReward({ completions, reward: sft })
+    // @ts-expect-error is not assignable to type '"Score.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"'
+    Score.byReward({ completions })
+    // @ts-expect-error is not assignable to type '"RejectionSampling.reward is missing: connect a RewardModel
+    RejectionSampling.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4, rule })
+  })
+
+  test("a mixture of different kinds, and a share that is missing", () => {
+    // @ts-expect-error Mix.parts must be of one kind, not
+    Mix.make({ prompts, demonstrations })
+    // @ts-expect-error Property 'b' is missing in type
+    Mix.make({ a: prompts, b: held }, { take: { counts: { a: 1 } } })
+  })
+
+  test("the number of completions: K has no default", () => {
+    // @ts-expect-error Property 'completionsPerPrompt' is missing in type
+    Sample.make({ policy: sft, prompts }, { maxNewTokens: 4 })
+  })
+})
+
+describe("what a type tells", () => {
+  test("a mixture is of the kind of its parts", () => {
+    expect<Artifact.KindOf<ReturnType<typeof mixed>>>().type.toBe<"Prompts">()
+  })
+  const mixed = () => Mix.make({ prompts, held }, { take: { weights: { prompts: 3, held: 1 }, count: 8 } })
+
+  test("a gate that fails says so in its errors, one that rolls back has none to say", () => {
+    const on = { gold: Gold.tales, maxNewTokens: 4, tolerance: { gold: 0 } }
+    const fails = Gate.make({ candidate: ppo, previous: sft, held }, { ...on, otherwise: "fail" })
+    const rolls = Gate.make({ candidate: ppo, previous: sft, held }, { ...on, otherwise: "roll-back" })
+    expect<Extract<Artifact.ErrorOf<typeof fails>, GateFailed>>().type.toBe<GateFailed>()
+    expect<Extract<Artifact.ErrorOf<typeof rolls>, GateFailed>>().type.toBe<never>()
+    // Whichever goes on: the KL allotted along either.
+    expect<Artifact.AllottedOf<typeof rolls>>().type.toBe<0 | 6000>()
+  })
+
+  test("rounds: a literal where each restarts, a number where they go on; kind and family either way", () => {
+    const restarting = Pipeline.repeat(sft, 3, (previous) => {
+      const { selected } = RejectionSampling.make({ policy: previous, prompts, reward }, {
+        completionsPerPrompt: 4,
+        maxNewTokens: 4,
+        rule
+      })
+      return Ppo.make({
+        init: Sft.make({ base: sft, demonstrations: selected }, params),
+        reference: sft,
+        reward,
+        value: reward,
+        prompts,
+        held
+      }, { ...ppoParams, allowance: Kl.mnatsPerSequence(500) })
+    })
+    expect<Artifact.AllottedOf<typeof restarting>>().type.toBe<500>()
+    expect<Artifact.FamilyOf<typeof restarting>>().type.toBe<"tales">()
+    // @ts-expect-error '"KL over budget: 500 mnats allotted, cap is 499"'
+    Pipeline.cap(restarting, { kl: Kl.mnatsPerSequence(499), from: sft })
+    // @ts-expect-error This pipeline spends KL and nobody capped it
+    Pipeline.runnable(restarting)
+
+    const going = Pipeline.repeat(
+      sft,
+      3,
+      (previous) =>
+        Ppo.make({ init: previous, reference: sft, reward, value: reward, prompts, held }, {
+          ...ppoParams,
+          allowance: Kl.mnatsPerSequence(500)
+        })
+    )
+    expect<Artifact.AllottedOf<typeof going>>().type.toBe<number>()
+    expect<"kl" extends Artifact.UncappedOf<typeof going> ? true : false>().type.toBe<true>()
+  })
+
+  test("a round that makes another kind", () => {
+    // @ts-expect-error Type '"RewardModel"' is not assignable to type '"BaseModel" | "Policy"'
+    Pipeline.repeat(sft, 2, () => reward)
+  })
+})

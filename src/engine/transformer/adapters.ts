@@ -1,0 +1,238 @@
+import type { ModelConfig } from "../../model/config.ts"
+import type { Backend, Tensor } from "../../tensor/backend.ts"
+import { stream } from "../../sampling/random.ts"
+import type { Lora } from "../engine.ts"
+import type { Place } from "./layout.ts"
+import { workspace } from "./workspace.ts"
+
+/** A matrix of a layer as the kernels take it; `qkv` and `gateUp` are several projections, one under the other. */
+export type Site = "qkv" | "out" | "gateUp" | "down"
+
+interface Part {
+  /** `model.layers.L.<module>.weight` without the layer. */
+  readonly module: string
+  readonly outputs: number
+  /** Column of the fused output where its own begin. */
+  readonly at: number
+}
+
+interface Shape {
+  readonly inputs: number
+  readonly outputs: number
+  readonly parts: ReadonlyArray<Part>
+}
+
+const shapeOf = (inputs: number, parts: ReadonlyArray<readonly [module: string, outputs: number]>): Shape => {
+  let outputs = 0
+  return {
+    inputs,
+    parts: parts.map(([module, size]) => {
+      const at = outputs
+      outputs += size
+      return { module, outputs: size, at }
+    }),
+    get outputs() {
+      return outputs
+    }
+  }
+}
+
+const shapesOf = ({ dim, ffn, headDim, heads, kvHeads }: ModelConfig): Readonly<Record<Site, Shape>> => ({
+  qkv: shapeOf(dim, [
+    ["self_attn.q_proj", heads * headDim],
+    ["self_attn.k_proj", kvHeads * headDim],
+    ["self_attn.v_proj", kvHeads * headDim]
+  ]),
+  out: shapeOf(heads * headDim, [["self_attn.o_proj", dim]]),
+  gateUp: shapeOf(dim, [["mlp.gate_proj", ffn], ["mlp.up_proj", ffn]]),
+  down: shapeOf(ffn, [["mlp.down_proj", dim]])
+})
+
+const nameOf = (module: string): string => module.slice(module.indexOf(".") + 1)
+
+/** The low-rank matrices of one projection of one layer; `b` is transposed, and a part of each of `r` rows. */
+export interface Pair {
+  /** Of the weight that it is added to. */
+  readonly module: string
+  readonly inputs: number
+  readonly outputs: number
+  /** A [r, inputs] in the flat buffer. */
+  readonly a: number
+  /** Row i of Bᵀ [r, outputs] begins at `b + i · stride`. */
+  readonly b: number
+  readonly stride: number
+}
+
+/**
+ * LoRA (Hu et al. 2021, arXiv 2106.09685, eq. 3): y = W x + (α/r) B A x. W is frozen, A [r, in] starts random, B [out, r] at 0.
+ *
+ * The projections that share an input share one product: their A stand under one another, [k, in] with k = r · parts, and
+ * their Bᵀ in one [k, out] matrix, whose blocks that would mix projections are 0 and stay so (`mask`).
+ */
+export interface Adapters {
+  readonly places: ReadonlyArray<Place>
+  readonly length: number
+  readonly pairs: ReadonlyArray<Pair>
+  /** Sets every matrix to its start. */
+  readonly initialise: (flat: Tensor, seed: string) => void
+  /** Zeroes the blocks of Bᵀ that are no one's. */
+  readonly mask: (flat: Tensor) => void
+  /** out [rows, outputs] += (α/r) B A x */
+  readonly forward: (backend: Backend, layer: number, site: Site, out: Tensor, x: Tensor, rows: number) => void
+  /** Adds to the gradients of A and B, and to dX. */
+  readonly backward: (
+    backend: Backend,
+    layer: number,
+    site: Site,
+    dX: Tensor,
+    dOut: Tensor,
+    x: Tensor,
+    rows: number
+  ) => void
+  readonly dispose: () => void
+}
+
+interface Block extends Shape {
+  /** Rows of A and of Bᵀ. */
+  readonly k: number
+  readonly a: Place
+  readonly b: Place
+}
+
+/** `extra` elements behind the adapters are for the caller: what else is trained. */
+export const adapters = (
+  memory: Backend,
+  config: ModelConfig,
+  { alpha, rank, targetModules }: Lora,
+  flats: { readonly values: () => Tensor; readonly gradient: () => Tensor }
+): Adapters => {
+  const places: Array<Place> = []
+  const pairs: Array<Pair> = []
+  let length = 0
+  const place = (name: string, ...shape: ReadonlyArray<number>): Place => {
+    const size = shape.reduce((product, n) => product * n, 1)
+    const made = { name, shape, start: length, length: size }
+    places.push(made)
+    length += size
+    return made
+  }
+  const shapes = shapesOf(config)
+  const blocks = Array.from(
+    { length: config.layers },
+    (_, l): Readonly<Partial<Record<Site, Block>>> =>
+      Object.fromEntries(
+        Object.entries(shapes).flatMap(([site, shape]) => {
+          const { inputs, outputs } = shape
+          const parts = shape.parts.filter(({ module }) => targetModules.some((name) => name === nameOf(module)))
+          if (parts.length === 0) return []
+          for (const { module, outputs } of parts) {
+            if (rank <= Math.min(inputs, outputs)) continue
+            throw new RangeError(
+              `LoRA of rank ${rank} is larger than ${nameOf(module)}, which is [${outputs}, ${inputs}]: lower the rank.`
+            )
+          }
+          const k = rank * parts.length
+          const a = place(`lora.${l}.${site}.a`, k, inputs)
+          const b = place(`lora.${l}.${site}.b`, k, outputs)
+          parts.forEach(({ at, module, outputs: own }, p) =>
+            pairs.push({
+              module: `model.layers.${l}.${module}`,
+              inputs,
+              outputs: own,
+              a: a.start + p * rank * inputs,
+              b: b.start + p * rank * outputs + at,
+              stride: outputs
+            })
+          )
+          return [[site, { inputs, outputs, parts, k, a, b }] as const]
+        })
+      )
+  )
+
+  const space = workspace(memory)
+  const scales = new Map<number, Tensor>()
+  /** (α/r) I [k, k]: there is no kernel that multiplies by a number. */
+  const scaleOf = (k: number): Tensor => {
+    const known = scales.get(k)
+    if (known !== undefined) return known
+    const made = memory.reals(k * k)
+    memory.write(made, Float64Array.from({ length: k * k }, (_, i) => i % (k + 1) === 0 ? alpha / rank : 0))
+    scales.set(k, made)
+    return made
+  }
+  const slice = (flat: Tensor, { length, start }: Place): Tensor => memory.slice(flat, start, length)
+  /** (α/r) A x [rows, k] */
+  const down = (backend: Backend, { a, inputs, k }: Block, x: Tensor, rows: number): Tensor => {
+    const low = space.reals("low", rows * k)
+    const scaled = space.reals("scaled", rows * k)
+    backend.linear(low, x, slice(flats.values(), a), null, rows, inputs, k)
+    backend.linear(scaled, low, scaleOf(k), null, rows, k, k)
+    return scaled
+  }
+
+  return {
+    places,
+    get length() {
+      return length
+    },
+    pairs,
+    initialise: (flat, seed) => {
+      for (const { name, length, shape, start } of places) {
+        if (!name.endsWith(".a")) {
+          memory.zero(memory.slice(flat, start, length))
+          continue
+        }
+        // Uniform in ±1/√in, as PEFT does (Kaiming with a = √5).
+        const random = stream(`${seed}/${name}`)
+        const most = shape[1]! ** -0.5
+        memory.write(flat, Float64Array.from({ length }, () => most * (2 * random.next() - 1)), start)
+      }
+    },
+    mask: (flat) => {
+      for (const { b, k, outputs, parts } of blocks.flatMap((sites) => Object.values(sites))) {
+        if (parts.length === 1 && parts[0]!.outputs === outputs) continue
+        for (let row = 0; row < k; row++) {
+          const { at, outputs: own } = parts[Math.floor(row / rank)]!
+          const start = b.start + row * outputs
+          if (at > 0) memory.zero(memory.slice(flat, start, at))
+          if (at + own < outputs) memory.zero(memory.slice(flat, start + at + own, outputs - at - own))
+        }
+      }
+    },
+    forward: (backend, layer, site, out, x, rows) => {
+      const block = blocks[layer]![site]
+      if (block === undefined) return
+      const low = down(backend, block, x, rows)
+      // out += low Bᵀ is the input gradient of a layer with the weight Bᵀ.
+      const into = { dX: out, accumulate: true, dW: null, dBias: null }
+      backend.linearBackward(into, low, out, slice(flats.values(), block.b), rows, block.outputs, block.k)
+    },
+    backward: (backend, layer, site, dX, dOut, x, rows) => {
+      const block = blocks[layer]![site]
+      if (block === undefined) return
+      const { a, b, inputs, k, outputs } = block
+      const [values, gradient] = [flats.values(), flats.gradient()]
+      const low = down(backend, block, x, rows)
+      // dBᵀ += lowᵀ dOut
+      const dB = { dX: null, accumulate: false, dW: slice(gradient, b), dBias: null }
+      backend.linearBackward(dB, low, dOut, slice(values, b), rows, outputs, k)
+      const dLow = space.reals("low", rows * k)
+      const dScaled = space.reals("scaled", rows * k)
+      backend.linear(dScaled, dOut, slice(values, b), null, rows, outputs, k)
+      backend.linear(dLow, dScaled, scaleOf(k), null, rows, k, k)
+      backend.linearBackward(
+        { dX, accumulate: true, dW: slice(gradient, a), dBias: null },
+        dLow,
+        x,
+        slice(values, a),
+        rows,
+        inputs,
+        k
+      )
+    },
+    dispose: () => {
+      space.dispose()
+      for (const scale of scales.values()) memory.free(scale)
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import type { ModelConfig } from "../../model/config.ts"
+import type { Backend, Tensor } from "../../tensor/backend.ts"
+import type { Adapter, Lora, TensorData, Tensors, Weights } from "../engine.ts"
+import { adapters, type Pair } from "./adapters.ts"
+import { type Gradients, layout, type Place } from "./layout.ts"
+import { load, optimised, save } from "./optimised.ts"
+import { type Trainable, withHead } from "./trainable.ts"
+
+/** A model whose parameters are frozen, with adapters that are trained. A scalar head, which no adapter reaches, is too. */
+export const loraTrainable = (
+  backend: Backend,
+  config: ModelConfig,
+  head: ModelConfig["head"],
+  weights: Weights,
+  fresh: ReadonlySet<string>,
+  lora: Lora
+): Trainable => {
+  const { length, places, view } = layout(backend, config, head)
+  const scalar = head === "score" ? places.find(({ name }) => name === "score.weight")! : undefined
+  const held: { values: Tensor; gradient: () => Tensor } = { values: undefined as never, gradient: undefined as never }
+  const low = adapters(backend, config, lora, { values: () => held.values, gradient: () => held.gradient() })
+  const own: ReadonlyArray<Place> = scalar === undefined
+    ? low.places
+    : [...low.places, { ...scalar, start: low.length }]
+  const count = low.length + (scalar?.length ?? 0)
+
+  const params = backend.reals(length)
+  held.values = backend.reals(count)
+  const state = optimised(backend, own, held.values, low.mask)
+  held.gradient = state.gradient
+  const headOf = (flat: Tensor): Tensor | null =>
+    scalar === undefined ? null : backend.slice(flat, low.length, scalar.length)
+  const dispose = (): void => {
+    state.free()
+    low.dispose()
+    backend.free(held.values)
+    backend.free(params)
+  }
+  try {
+    load(backend, places, params, withHead(weights.tensors, config), "", ({ name }) => fresh.has(name))
+  } catch (error) {
+    dispose()
+    throw error
+  }
+  low.initialise(held.values, lora.seed)
+  if (scalar !== undefined) backend.copy(headOf(held.values)!, backend.slice(params, scalar.start, scalar.length))
+
+  const base = view(params)
+  const frozen: Gradients["layers"][number] = {
+    norm: null,
+    qkv: null,
+    qkvBias: null,
+    queryNorm: null,
+    keyNorm: null,
+    out: null,
+    outBias: null,
+    normMiddle: null,
+    gateUp: null,
+    gateUpBias: null,
+    down: null,
+    downBias: null
+  }
+  const layers = base.layers.map(() => frozen)
+  const at = new Map(places.map((place) => [place.name, place]))
+
+  /** A [r, in] and B [out, r] of a projection, on the host. */
+  const matrices = (all: Float32Array | Float64Array, { a, b, inputs, outputs, stride }: Pair) => {
+    const { rank } = lora
+    const transposed = all.slice(0, outputs * rank)
+    for (let o = 0; o < outputs; o++) {
+      for (let i = 0; i < rank; i++) transposed[o * rank + i] = all[b + i * stride + o]!
+    }
+    return { a: all.slice(a, a + rank * inputs), b: transposed }
+  }
+  /** W + (α/r) B A, not rounded to bf16 whatever the precision of the model's products. */
+  const merged = (all: Float32Array | Float64Array, pair: Pair): TensorData => {
+    const exact = backend.at("f32")
+    const { inputs, module, outputs } = pair
+    const { length, shape, start } = at.get(`${module}.weight`)!
+    const sum = exact.reals(length)
+    const b = exact.reals(outputs * lora.rank)
+    exact.copy(sum, exact.slice(params, start, length))
+    exact.write(b, matrices(all, pair).b.map((x) => x * lora.alpha / lora.rank))
+    const a = exact.slice(held.values, pair.a, lora.rank * inputs)
+    exact.linearBackward({ dX: sum, accumulate: true, dW: null, dBias: null }, b, sum, a, outputs, inputs, lora.rank)
+    const data = exact.read(sum)
+    exact.free(sum)
+    exact.free(b)
+    return { shape, data }
+  }
+
+  return {
+    // Without the blocks that are no one's.
+    count: low.pairs.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), scalar?.length ?? 0),
+    parameters: { ...base, head: headOf(held.values) ?? base.head },
+    gradients: () => ({ embed: null, layers, norm: null, head: headOf(state.gradient()) }),
+    adapters: low,
+    step: state.step,
+    // Nothing is derived from the adapters, and the rest never changes.
+    version: () => 0,
+    tensors: (): Tensors => {
+      const all = backend.read(held.values)
+      const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(all, pair)]))
+      if (scalar !== undefined) {
+        changed.set(scalar.name, { shape: scalar.shape, data: backend.read(headOf(held.values)!) })
+      }
+      return new Map(places.map((place) => [
+        place.name,
+        changed.get(place.name) ?? save(backend, [place], params, "")[0]![1]
+      ]))
+    },
+    adapter: (): Adapter => {
+      const all = backend.read(held.values)
+      const { alpha, rank, targetModules } = lora
+      return {
+        rank,
+        alpha,
+        targetModules,
+        head: scalar === undefined ? null : { shape: scalar.shape, data: backend.read(headOf(held.values)!) },
+        pairs: new Map(low.pairs.map((pair) => {
+          const { a, b } = matrices(all, pair)
+          return [pair.module, {
+            a: { shape: [rank, pair.inputs], data: a },
+            b: { shape: [pair.outputs, rank], data: b }
+          }]
+        }))
+      }
+    },
+    optimizer: () => {
+      const { step, tensors } = state.optimizer()
+      // What is trained is not in the weights that the model was opened from, so it goes with the state.
+      return { step, tensors: new Map([...tensors, ...save(backend, own, held.values, "")]) }
+    },
+    restore: (optimizer) => {
+      load(backend, own, held.values, optimizer.tensors, "")
+      state.restore(optimizer)
+    },
+    dispose
+  }
+}

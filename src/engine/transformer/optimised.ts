@@ -1,0 +1,144 @@
+import type { Backend, Tensor } from "../../tensor/backend.ts"
+import type { Optimizer, TensorData, Tensors, Update } from "../engine.ts"
+import type { Place } from "./layout.ts"
+
+/** Writes named tensors to their places in a flat buffer. Throws what is missing (unless it may be absent: then 0) or misshapen. */
+export const load = (
+  backend: Backend,
+  places: ReadonlyArray<Place>,
+  flat: Tensor,
+  tensors: Tensors,
+  prefix: string,
+  absent: (place: Place) => boolean = () => false
+): void => {
+  for (const place of places) {
+    const found = tensors.get(prefix + place.name)
+    if (found === undefined) {
+      if (absent(place)) backend.zero(backend.slice(flat, place.start, place.length))
+      else {throw new Error(
+          `The weights have no tensor "${prefix}${place.name}"; it should be [${place.shape.join(", ")}].`
+        )}
+    } else {
+      if (found.shape.join() !== place.shape.join() || found.data.length !== place.length) {
+        throw new Error(
+          `Tensor "${prefix}${place.name}" is [${found.shape.join(", ")}], its config wants [${
+            place.shape.join(", ")
+          }].`
+        )
+      }
+      backend.write(flat, found.data, place.start)
+    }
+  }
+}
+
+/** Copies of the named tensors of a flat buffer. */
+export const save = (
+  backend: Backend,
+  places: ReadonlyArray<Place>,
+  flat: Tensor,
+  prefix: string
+): ReadonlyArray<readonly [string, TensorData]> =>
+  places.map(({ length, name, shape, start }) => {
+    const data = backend.read(backend.slice(flat, start, length))
+    return [prefix + name, { shape, data }]
+  })
+
+const firstMoment = "exp_avg."
+const secondMoment = "exp_avg_sq."
+
+/**
+ * The gradient and the two moments of AdamW of a flat buffer of parameters, in the same layout, so that the norm and the update
+ * are one kernel each. They exist from the first backward pass or update on: a frozen model holds its parameters alone.
+ */
+export interface Optimised {
+  readonly gradient: () => Tensor
+  readonly step: (update: Update) => number
+  /** Changes whenever the parameters do. */
+  readonly version: () => number
+  readonly optimizer: () => Optimizer
+  readonly restore: (optimizer: Optimizer) => void
+  /** Frees gradient and moments. */
+  readonly free: () => void
+}
+
+export const optimised = (
+  backend: Backend,
+  places: ReadonlyArray<Place>,
+  params: Tensor,
+  /** Before each update: sets the gradient of what is not trained to 0. */
+  mask: (gradient: Tensor) => void = () => {}
+): Optimised => {
+  const { length } = params
+  let gradient: Tensor | null = null
+  let moments: { readonly first: Tensor; readonly second: Tensor } | null = null
+  let steps = 0
+  let version = 0
+
+  const free = (): void => {
+    if (gradient !== null) backend.free(gradient)
+    if (moments !== null) {
+      backend.free(moments.first)
+      backend.free(moments.second)
+    }
+    gradient = null
+    moments = null
+  }
+  const zeros = (): Tensor => {
+    const flat = backend.reals(length)
+    backend.zero(flat)
+    return flat
+  }
+  const ensureGradient = (): Tensor => (gradient ??= zeros())
+  const ensureMoments = () => (moments ??= { first: zeros(), second: zeros() })
+
+  return {
+    gradient: ensureGradient,
+    step: ({ betas: [beta1, beta2], eps, learningRate, maxGradNorm, weightDecay }) => {
+      const flat = ensureGradient()
+      mask(flat)
+      const norm = Math.sqrt(backend.sumSquares(flat))
+      if (!Number.isFinite(norm)) {
+        // The caller sees the norm and stops; the parameters stay those of the last good update.
+        backend.zero(flat)
+        return norm
+      }
+      const { first, second } = ensureMoments()
+      steps++
+      version++
+      const gradScale = norm > maxGradNorm ? maxGradNorm / norm : 1
+      backend.adamw(params, flat, first, second, {
+        learningRate,
+        beta1,
+        beta2,
+        eps,
+        weightDecay,
+        step: steps,
+        gradScale
+      })
+      return norm
+    },
+    version: () => version,
+    optimizer: () => ({
+      step: steps,
+      tensors: new Map(
+        moments === null ? [] : [
+          ...save(backend, places, moments.first, firstMoment),
+          ...save(backend, places, moments.second, secondMoment)
+        ]
+      )
+    }),
+    restore: (optimizer) => {
+      if (optimizer.step > 0 && optimizer.tensors.size === 0) {
+        throw new Error(`The optimiser made ${optimizer.step} updates but has no moments: its file is not whole.`)
+      }
+      free()
+      version++
+      steps = optimizer.step
+      if (optimizer.step === 0) return
+      const { first, second } = ensureMoments()
+      load(backend, places, first, optimizer.tensors, firstMoment)
+      load(backend, places, second, optimizer.tensors, secondMoment)
+    },
+    free
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * LoRA adapters in the layout of PEFT: `adapter_config.json` and `adapter_model.safetensors`, which
+ * `PeftModel.from_pretrained(base, folder)` reads, and adapters that PEFT wrote merged into the weights of their base.
+ */
+import { Effect, FileSystem, type PlatformError, Schema } from "effect"
+import { join } from "node:path"
+import type { Adapter, TensorData, Tensors, Weights } from "../engine/engine.ts"
+import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { load as loadModel } from "./checkpoint.ts"
+import { decode, encode } from "./safetensors.ts"
+
+const configFile = "adapter_config.json"
+const weightsFile = "adapter_model.safetensors"
+const prefix = "base_model.model."
+
+/** The fields that decide what an adapter computes; those of other methods than plain LoRA must be off. */
+const Config = Schema.Struct({
+  peft_type: Schema.Literal("LORA"),
+  r: Schema.Int.check(Schema.isGreaterThan(0)),
+  lora_alpha: Schema.Finite,
+  target_modules: Schema.Array(Schema.String),
+  bias: Schema.optionalKey(Schema.Literal("none")),
+  use_rslora: Schema.optionalKey(Schema.Literal(false)),
+  use_dora: Schema.optionalKey(Schema.Literal(false)),
+  fan_in_fan_out: Schema.optionalKey(Schema.Literal(false))
+})
+
+const configOf = ({ alpha, head, rank, targetModules }: Adapter) => ({
+  base_model_name_or_path: null,
+  bias: "none",
+  fan_in_fan_out: false,
+  inference_mode: true,
+  lora_alpha: alpha,
+  lora_dropout: 0,
+  modules_to_save: head === null ? null : ["score"],
+  peft_type: "LORA",
+  r: rank,
+  target_modules: [...targetModules].sort(),
+  task_type: head === null ? "CAUSAL_LM" : "SEQ_CLS",
+  use_dora: false,
+  use_rslora: false
+})
+
+const tensorsOf = ({ head, pairs }: Adapter): Tensors =>
+  new Map([
+    ...[...pairs].flatMap(([module, { a, b }]): ReadonlyArray<readonly [string, TensorData]> => [
+      [`${prefix}${module}.lora_A.weight`, a],
+      [`${prefix}${module}.lora_B.weight`, b]
+    ]),
+    ...(head === null ? [] : [[`${prefix}score.weight`, head] as const])
+  ])
+
+/** Writes an adapter; `adapter_config.json` last, so that a folder that has it is whole. */
+export const save = (
+  dir: string,
+  adapter: Adapter
+): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.makeDirectory(dir, { recursive: true })
+    yield* fs.writeFile(join(dir, weightsFile), encode(tensorsOf(adapter)))
+    yield* fs.writeFileString(join(dir, configFile), `${JSON.stringify(configOf(adapter), null, 2)}\n`)
+  })
+
+/** Reads an adapter of plain LoRA. */
+export const load = (
+  dir: string
+): Effect.Effect<Adapter, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const path = join(dir, configFile)
+    const bad = (path: string, problem: string) =>
+      new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
+    const config = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Config))(yield* fs.readFileString(path))
+      .pipe(
+        Effect.mapError((error) => bad(path, error.message))
+      )
+    const bytes = yield* fs.readFile(join(dir, weightsFile))
+    const tensors = yield* Effect.try({
+      try: () => decode(bytes, join(dir, weightsFile)),
+      catch: (error) => error instanceof BadCheckpoint ? error : bad(dir, String(error))
+    })
+    const pairs = new Map<string, { a: TensorData; b: TensorData }>()
+    let head: TensorData | null = null
+    for (const [name, tensor] of tensors) {
+      const [, module, side] = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/u.exec(name) ?? []
+      if (name === `${prefix}score.weight`) head = tensor
+      else if (module === undefined) return yield* bad(dir, `${name} is no part of a plain LoRA adapter`)
+      else if (side === "A") {
+        const b = tensors.get(`${prefix}${module}.lora_B.weight`)
+        if (b === undefined) return yield* bad(dir, `${module} has a lora_A and no lora_B`)
+        pairs.set(module, { a: tensor, b })
+      }
+    }
+    return { rank: config.r, alpha: config.lora_alpha, targetModules: config.target_modules, pairs, head }
+  })
+
+/** W + (α/r) B A in double precision, rounded to float32; throws `BadCheckpoint` for an adapter of another model. */
+export const merge = (weights: Weights, { alpha, head, pairs, rank }: Adapter): Weights => {
+  const tensors = new Map(weights.tensors)
+  for (const [module, { a, b }] of pairs) {
+    const name = `${module}.weight`
+    const w = tensors.get(name)
+    const [outputs, inputs] = [b.shape[0]!, a.shape[1]!]
+    if (w?.shape.join() !== [outputs, inputs].join() || a.shape[0] !== rank || b.shape[1] !== rank) {
+      throw new BadCheckpoint({
+        path: name,
+        problem: `the adapter is of a [${outputs}, ${inputs}] matrix, the model has ${
+          w === undefined ? "none" : `[${w.shape}]`
+        }`,
+        remedy: "Take the base model that the adapter was trained on."
+      })
+    }
+    const data = Float32Array.from(w.data)
+    for (let o = 0; o < outputs; o++) {
+      for (let i = 0; i < inputs; i++) {
+        let sum = 0
+        for (let k = 0; k < rank; k++) sum += b.data[o * rank + k]! * a.data[k * inputs + i]!
+        data[o * inputs + i] = w.data[o * inputs + i]! + alpha / rank * sum
+      }
+    }
+    tensors.set(name, { shape: w.shape, data })
+  }
+  if (head !== null) tensors.set("score.weight", head)
+  return { config: weights.config, tensors, tokenizer: weights.tokenizer }
+}
+
+/** A Hugging Face model folder with, if there is one, an adapter merged into it. */
+export const loadWith = (
+  dir: string,
+  adapter: string | undefined
+): Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const weights = yield* loadModel(dir)
+    if (adapter === undefined) return weights
+    const read = yield* load(adapter)
+    return yield* Effect.try({
+      try: () => merge(weights, read),
+      catch: (error) => {
+        // Anything else is a bug.
+        if (!(error instanceof BadCheckpoint)) throw error
+        return new BadCheckpoint({ path: join(adapter, error.path), problem: error.problem, remedy: error.remedy })
+      }
+    })
+  })
