@@ -15,7 +15,7 @@ import {
 } from "../../dsl/index.ts"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { problems } from "../../src/interpreters/check.ts"
-import { groupAdvantages, policyLosses } from "./policyLosses.ts"
+import { groupAdvantages, policyLosses } from "../../src/testing/policyLosses.ts"
 
 const init = Checkpoint.huggingFace("tiny", "models/tiny")
 const prompts = Source.prompts(Source.tales({ count: 4 }))
