@@ -71,6 +71,8 @@ const fromFile = Effect.fnUntraced(function*(role: Role, { fields, limit, offset
       return { role, rows: yield* skip(path, yield* jsonl.unpairedPreferences(path, options), offset) } as const
     case "Rankings":
       return { role, rows: yield* skip(path, yield* jsonl.rankings(path, options), offset) } as const
+    case "UnpairedPreferences":
+      return { role, rows: yield* skip(path, yield* jsonl.unpairedPreferences(path, options), offset) } as const
     case "Stepwise":
       return { role, rows: yield* skip(path, yield* jsonl.stepwise(path, options), offset) } as const
   }

@@ -15,7 +15,6 @@ export const movable = (open: (weights: Weights) => Policy) => (weights: Weights
     context: now.context,
     logprobs: (batch, options) => now.logprobs(batch, options),
     backward: (dLogps) => now.backward(dLogps),
-    divergences: (batch, teacher, divergence, options) => now.divergences(batch, teacher, divergence, options),
     learn: (batch, gradientOf) => now.learn(batch, gradientOf),
     sample: (prompts, sampling, seeds) => now.sample(prompts, sampling, seeds),
     step: (update) => now.step(update),
