@@ -14,6 +14,7 @@ export const movable = (open: (weights: Weights) => Policy) => (weights: Weights
     parameters: now.parameters,
     context: now.context,
     logprobs: (batch, options) => now.logprobs(batch, options),
+    divergences: (batch, teacher, divergence, options) => now.divergences(batch, teacher, divergence, options),
     backward: (dLogps) => now.backward(dLogps),
     learn: (batch, gradientOf) => now.learn(batch, gradientOf),
     sample: (prompts, sampling, seeds) => now.sample(prompts, sampling, seeds),
