@@ -27,7 +27,10 @@ export interface Installed {
 const reasonOf = (error: unknown): string => {
   const { message, stderr } = error as { readonly stderr?: string; readonly message: string }
   const lines = (stderr === undefined || stderr.trim() === "" ? message : stderr).trim().split("\n")
-  return (lines.find((line) => /error|Error|not found|cannot/.test(line)) ?? lines.at(-1)!).trim().slice(0, 300)
+  const said = lines.find((line) =>
+    /^\w*Error: |\berror: |^npm error |undefined reference|cannot find/.test(line.trim())
+  )
+  return (said ?? lines.at(-1)!).trim().slice(0, 300)
 }
 
 const step = async <A>(what: string, remedy: string, work: () => Promise<A>): Promise<A> => {
