@@ -32,9 +32,7 @@ const op = {
   mmWide: operator("aten::mm", "dtype_out"),
   transpose: operator("aten::transpose", "int"),
   pick: operator("aten::select", "int"),
-  reorder: operator("mkldnn::_reorder_linear_weight"),
-  attention: operator("aten::_efficient_attention_forward"),
-  attentionBackward: operator("aten::_efficient_attention_backward")
+  reorder: operator("mkldnn::_reorder_linear_weight")
 }
 
 /** Constants that are kept as tensors without dimensions; they change with the learning rate, so not for ever. */
@@ -97,11 +95,6 @@ export const makeAten = (abi: Abi, memory: Memory) => {
   const signs = new Float64Array([1, -1])
   const factor = [0, 1].map((i) => abi.onHost(signs.subarray(i, i + 1), [1], abi.dtypes.f64, abi.deviceType("cpu")))
 
-  const optionalTensor = (of: Handle | null): void => {
-    if (of === null) return stack.none()
-    stack.tensor(of)
-    stack.optional()
-  }
   const normalised = (of: typeof op.softmax, out: Handle, x: Handle): void => {
     stack.tensor(x)
     stack.int(-1)
@@ -337,60 +330,6 @@ export const makeAten = (abi: Abi, memory: Memory) => {
       stack.int(0)
       stack.int(i)
       return keep(stack.call(op.pick))
-    },
-    /** Memory-efficient attention of [batch, tokens, heads, headDim], causal where there is no bias. */
-    efficient: ([query, key, value]: readonly [Handle, Handle, Handle], bias: Handle | null, scale: number) => {
-      for (const factor of [query, key, value]) stack.tensor(factor)
-      optionalTensor(bias)
-      for (let i = 0; i < 4; i++) stack.none()
-      stack.real(0)
-      stack.int(bias === null ? 1 : 0)
-      stack.int(1)
-      stack.real(scale)
-      stack.optional()
-      stack.none()
-      stack.none()
-      stack.call(op.attention)
-      const [out, lse] = [keep(stack.result(0)), keep(stack.result(1))]
-      keep(stack.result(2))
-      keep(stack.result(3))
-      return { out, lse }
-    },
-    efficientBackward: (
-      [query, key, value]: readonly [Handle, Handle, Handle],
-      of: {
-        readonly bias: Handle | null
-        readonly dOut: Handle
-        readonly out: Handle
-        readonly lse: Handle
-        readonly tokens: number
-        readonly keys: number
-      },
-      scale: number
-    ): ReadonlyArray<Handle> => {
-      const seed = keep(memory.upload(new BigInt64Array(1), []))
-      for (const one of [of.dOut, query, key, value]) stack.tensor(one)
-      optionalTensor(of.bias)
-      stack.tensor(of.out)
-      stack.none()
-      stack.none()
-      stack.int(of.tokens)
-      stack.int(of.keys)
-      stack.tensor(of.lse)
-      stack.real(0)
-      stack.tensor(seed)
-      stack.tensor(seed)
-      stack.int(of.bias === null ? 1 : 0)
-      stack.int(0)
-      stack.real(scale)
-      stack.optional()
-      // One split of the keys: one order of summation.
-      stack.int(1)
-      stack.optional()
-      stack.none()
-      stack.int(0)
-      stack.call(op.attentionBackward)
-      return [0, 1, 2, 3].map((i) => keep(stack.result(i))).slice(0, 3)
     },
     dispose: (): void => {
       for (const handle of [...constants.values(), one, ...factor]) abi.drop(handle)

@@ -1,4 +1,4 @@
-import type { Handle } from "./abi.ts"
+import { type Handle, operator } from "./abi.ts"
 import type { Aten } from "./aten.ts"
 import type { Device } from "./device.ts"
 
@@ -73,15 +73,83 @@ const onCpu = ({ abi, keep }: Aten): Sdpa => {
   }
 }
 
+const efficientForward = operator("aten::_efficient_attention_forward")
+const efficientGradient = operator("aten::_efficient_attention_backward")
+
+/**
+ * Memory-efficient attention of [batch, tokens, heads, headDim], causal where there is no bias. With one split of the keys its backward
+ * pass adds up in one order, so that results are the same every time.
+ */
+const efficientOf = ({ abi: { dtypes }, keep, room, stack }: Aten) => {
+  const optionalTensor = (of: Handle | null): void => {
+    if (of === null) return stack.none()
+    stack.tensor(of)
+    stack.optional()
+  }
+  /** Its result, and the log-sum-exp [batch, heads, tokens rounded up]. */
+  const efficient = ([query, key, value]: readonly [Handle, Handle, Handle], bias: Handle | null, scale: number) => {
+    for (const factor of [query, key, value]) stack.tensor(factor)
+    optionalTensor(bias)
+    for (let i = 0; i < 4; i++) stack.none()
+    stack.real(0)
+    stack.int(bias === null ? 1 : 0)
+    stack.int(1)
+    stack.real(scale)
+    stack.optional()
+    stack.none()
+    stack.none()
+    stack.call(efficientForward)
+    const [out, lse] = [keep(stack.result(0)), keep(stack.result(1))]
+    keep(stack.result(2))
+    keep(stack.result(3))
+    return { out, lse }
+  }
+  const efficientBackward = (
+    [query, key, value]: readonly [Handle, Handle, Handle],
+    of: {
+      readonly bias: Handle | null
+      readonly dOut: Handle
+      readonly out: Handle
+      readonly lse: Handle
+      readonly tokens: number
+      readonly keys: number
+    },
+    scale: number
+  ): ReadonlyArray<Handle> => {
+    const seed = room([], dtypes.i64)
+    for (const one of [of.dOut, query, key, value]) stack.tensor(one)
+    optionalTensor(of.bias)
+    stack.tensor(of.out)
+    stack.none()
+    stack.none()
+    stack.int(of.tokens)
+    stack.int(of.keys)
+    stack.tensor(of.lse)
+    stack.real(0)
+    stack.tensor(seed)
+    stack.tensor(seed)
+    stack.int(of.bias === null ? 1 : 0)
+    stack.int(0)
+    stack.real(scale)
+    stack.optional()
+    // One split of the keys: one order of summation.
+    stack.int(1)
+    stack.optional()
+    stack.none()
+    stack.int(0)
+    stack.call(efficientGradient)
+    return [0, 1, 2, 3].map((i) => keep(stack.result(i))).slice(0, 3)
+  }
+  return { efficient, efficientBackward }
+}
+
 /** The kernels keep the log-sum-exp of every head in rows of a multiple of this. */
 const lseAlignment = 32
 
-/**
- * Memory-efficient attention on a GPU, which takes float32. With one split of the keys its backward pass adds up in one order, so
- * results are the same every time. It wants [batch, tokens, heads, headDim].
- */
+/** On a GPU, where the fused kernel that takes float32 wants [batch, tokens, heads, headDim]. */
 const onCuda = (aten: Aten): Sdpa => {
-  const { as, copy, efficient, efficientBackward, room, transposed } = aten
+  const { as, copy, room, transposed } = aten
+  const { efficient, efficientBackward } = efficientOf(aten)
   const turned = ({ key, query, value }: Problem) => [query, key, value].map(transposed) as [Handle, Handle, Handle]
   const biasOf = ({ keys, mask, sizes: [batch, heads, tokens] }: Problem): Handle | null => {
     if (mask === null) return null
