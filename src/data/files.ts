@@ -67,8 +67,6 @@ const fromFile = Effect.fnUntraced(function*(role: Role, { fields, limit, offset
       return { role, rows: yield* skip(path, yield* jsonl.demonstrations(path, options), offset) } as const
     case "Preferences":
       return { role, rows: yield* skip(path, yield* jsonl.preferences(path, options), offset) } as const
-    case "UnpairedPreferences":
-      return { role, rows: yield* skip(path, yield* jsonl.unpairedPreferences(path, options), offset) } as const
     case "Rankings":
       return { role, rows: yield* skip(path, yield* jsonl.rankings(path, options), offset) } as const
     case "UnpairedPreferences":
