@@ -162,9 +162,7 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
     ),
     copy: need(`int aoti_torch_copy_(${pointer} to, ${pointer} from, int nonBlocking)`),
     zero: need(`int aoti_torch_zero_(${pointer} of)`),
-    undefined: need(`int aoti_torch_new_uninitialized_tensor(${pointer} into)`),
     scalar: need(`int aoti_torch_scalar_to_tensor_float64(double value, ${pointer} into)`),
-    double: need(`int aoti_torch_item_float64(${pointer} of, ${pointer} into)`),
     move: need(`${pointer} memmove(${pointer} to, ${pointer} from, size_t bytes)`),
     allocate: need(`${pointer} malloc(size_t bytes)`),
     gradients: need("void aoti_torch_grad_mode_set_enabled(bool enabled)"),
@@ -301,14 +299,6 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
     },
     scalar: (value: number): Handle => {
       check(c.scalar(value, into) as number, "scalar")
-      return at(spare)
-    },
-    item: (of: Handle): number => {
-      check(c.double(of, into) as number, "item")
-      return reals[spare]!
-    },
-    undefined: (): Handle => {
-      check(c.undefined(into) as number, "undefined")
       return at(spare)
     }
   }
