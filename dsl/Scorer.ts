@@ -1,9 +1,10 @@
 /**
- * Who says how good a completion is: a judge (a gold checker, as the labeler of `Compare` is), a reward model, or any other case of
- * this union. What they say is a number, larger is better; units are theirs. Done by `src/rewards/scorer.ts`.
+ * Who says how good a completion is: a judge (a gold checker, as the labeler of `Compare` is), a reward model, verifiers, or any other
+ * case of this union. What they say is a number, larger is better; units are theirs. Done by `src/rewards/scorer.ts`.
  */
 import { Schema } from "effect"
 import { Gold } from "./Gold.ts"
+import { Verifier } from "./Verifier.ts"
 
 /** The gold reward, without the labeler's tastes and mistakes. */
 export class JudgeScorer extends Schema.TaggedClass<JudgeScorer>()("JudgeScorer", { gold: Gold }) {}
@@ -11,5 +12,10 @@ export class JudgeScorer extends Schema.TaggedClass<JudgeScorer>()("JudgeScorer"
 /** The reward model on the wire `reward`: the value after the last token. */
 export class RewardScorer extends Schema.TaggedClass<RewardScorer>()("RewardScorer", {}) {}
 
-export const Scorer = Schema.Union([JudgeScorer, RewardScorer]).pipe(Schema.toTaggedUnion("_tag"))
+/** The sum of the weights of the verifiers whose checks hold. */
+export class VerifierScorer extends Schema.TaggedClass<VerifierScorer>()("VerifierScorer", {
+  verifiers: Schema.Array(Verifier).check(Schema.isMinLength(1, { message: "needs at least one verifier" }))
+}) {}
+
+export const Scorer = Schema.Union([JudgeScorer, RewardScorer, VerifierScorer]).pipe(Schema.toTaggedUnion("_tag"))
 export type Scorer = typeof Scorer.Type

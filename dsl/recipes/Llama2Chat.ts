@@ -52,7 +52,6 @@ export const ppo = {
   batchSize: 512,
   numMiniBatches: 8,
   numPpoEpochs: 1,
-  cliprange: 0.2,
   /** 0.01 for 7B and 13B, 0.005 for 34B and 70B. */
   beta: 0.01
 } as const

@@ -1,5 +1,5 @@
 /**
- * Scores completions: by a judge, a reward model, or another `Scorer`. The completions are the artefact that they were; several scorers
+ * Scores completions: by a judge, a reward model, verifiers, or another `Scorer`. The completions are the artefact that they were; several scorers
  * can look at the same ones. Done by `src/stages/score.ts`.
  */
 import { Schema } from "effect"
@@ -9,8 +9,9 @@ import type { DataError } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { Gold } from "../Gold.ts"
-import { JudgeScorer, RewardScorer, Scorer } from "../Scorer.ts"
+import { JudgeScorer, RewardScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
+import type { Verifier } from "../Verifier.ts"
 import type { Checked, Connected } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
@@ -54,3 +55,13 @@ export const byJudge = <const W extends Connected>(
   connected: W & Checked<"Score", typeof judged, never, W>,
   { gold, ...options }: Options & { readonly gold: Gold }
 ): Scored<W> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) }) as never
+
+/** By checks that a program can make; prompts need an `answer` for those that compare with one. */
+export const byVerifier = <const W extends Connected>(
+  connected: W & Checked<"Score", typeof judged, never, W>,
+  { verifiers, ...options }: Options & { readonly verifiers: ReadonlyArray<Verifier> }
+): Scored<W> =>
+  build(definition, connected, {
+    ...options,
+    scorer: new VerifierScorer({ verifiers }, { disableChecks: true })
+  }) as never

@@ -15,7 +15,8 @@ import {
   Score,
   Select,
   Sft,
-  Source
+  Source,
+  Verifier
 } from "../../dsl/index.ts"
 import type { CompletionRow, DemonstrationRow, PreferenceRow, ScoredRow } from "../../src/data/rows.ts"
 import { language } from "../../src/engine/tabular/checkpoint.ts"
@@ -34,6 +35,27 @@ const judged = (completions: ReturnType<typeof sampled>) => Score.byJudge({ comp
 
 const steps = (events: ReadonlyArray<Event>, op: string) =>
   events.flatMap((event) => event._tag === "Step" && event.stage.startsWith(`${op}-`) ? [event.step] : [])
+
+describe("scoring by verifiers", () => {
+  const completions = sampled({ completionsPerPrompt: 16 })
+  it("gives the weights of those that hold, to the completions as they are", async () => {
+    const verifiers = [Verifier.format(["a"], { weight: 2 }), Verifier.format(["b"])]
+    const rows = await rowsOf<ScoredRow>(Score.byVerifier({ completions }, { verifiers }))
+    assert.deepStrictEqual(rows.map(({ score: _, ...row }) => row), await rowsOf(completions))
+    assert.deepStrictEqual(
+      rows.map(({ score }) => score),
+      rows.map(({ completion, prompt }) => small.gold(prompt, completion) > 0 ? 3 : 0)
+    )
+    assert.sameMembers([...new Set(rows.map(({ score }) => score))], [0, 3])
+  })
+  it("that compare with an answer refuses prompts without one", async () => {
+    const failed = await Effect.runPromise(
+      Effect.flip(making(Score.byVerifier({ completions }, { verifiers: [Verifier.lastNumber()] })))
+    )
+    assert.strictEqual(failed._tag, "UnusableData")
+    assert.include(failed.message, "row 1 of its prompts has no answer, and LastNumber compares with one")
+  })
+})
 
 describe("candidates", () => {
   it("invariant 12: same seed and description, same candidates; another seed, others", async () => {

@@ -70,7 +70,7 @@ export const making = (root: Artifact.Any, { onEvent, repeated = 1, store, world
       Layer.succeed(Judge, {
         gold: (_, prompt, completion) => world.gold(prompt, completion),
         prefers: (_, prompt, a, b) => world.gold(prompt, a) > world.gold(prompt, b),
-        verifies: () => false
+        verifies: (_, { prompt }, completion) => world.gold(prompt, completion) > 0
       }),
       store === undefined ? MemoryStore.layer : Layer.succeed(Store, store),
       Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),

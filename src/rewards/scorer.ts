@@ -6,6 +6,7 @@ import type { CompletionRow } from "../data/rows.ts"
 import type { Codec, Scorer as RewardModel } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { afterLast } from "../losses/ragged.ts"
+import { answered } from "./answers.ts"
 import type { Judge } from "./judge.ts"
 
 /** What a scorer may need: all but the judge is there only when it is wired. */
@@ -24,6 +25,13 @@ export const scores = (
   Scorer.match(scorer, {
     JudgeScorer: ({ gold }) =>
       Effect.succeed(rows.map(({ completion, prompt }) => judge.gold(gold, prompt, completion))),
+    VerifierScorer: ({ verifiers }) =>
+      Effect.as(
+        answered(stage, verifiers, rows),
+        rows.map((row) =>
+          verifiers.reduce((sum, one) => judge.verifies(one, row, row.completion) ? sum + one.weight : sum, 0)
+        )
+      ),
     RewardScorer: () => {
       if (reward === undefined) throw new Error(`${stage} scores by a reward model and has none`)
       const { codec, model } = reward

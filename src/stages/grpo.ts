@@ -6,9 +6,7 @@
  * in step n has a random stream of its own; (3) `DAPO`'s and `CISPO`'s token mean is over the tokens of one update.
  */
 import { Effect } from "effect"
-import { UnusableData } from "../../dsl/Errors.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
-import { needsAnswer } from "../../dsl/Verifier.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -16,6 +14,7 @@ import type { Policy, Weights } from "../engine/engine.ts"
 import { informative, tokenAdvantages } from "../losses/advantages.ts"
 import { grpoMetrics } from "../losses/grpo.ts"
 import { tokenRewards } from "../losses/rewards.ts"
+import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { RunLog } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
@@ -27,18 +26,6 @@ import { logpGap, openers } from "../training/precision.ts"
 import { follow, type Movable, movable } from "../training/reference.ts"
 import { pick, type Rollout, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
-
-/** A verifier that compares with an answer needs one in every row: said before the first step. */
-const answered = Effect.fnUntraced(function*(stage: Grpo, label: string, prompts: ReadonlyArray<PromptRow>) {
-  const needing = stage.verifiers.find(needsAnswer)
-  const without = prompts.findIndex(({ answer }) => answer === undefined)
-  if (needing === undefined || without < 0) return
-  return yield* new UnusableData({
-    stage: label,
-    problem: `row ${without + 1} of its prompts has no answer, and ${needing._tag} compares with one`,
-    remedy: 'Say which field it is in, as in Source.file("…", { fields: { answer: "final" } }).'
-  })
-})
 
 /** Mean over groups of the standard deviation of their scores (ddof 1), and the share of groups whose scores are all equal. */
 const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, number> => {
@@ -71,7 +58,7 @@ export const grpo = Effect.fn("grpo")(function*(
   scope: Scope
 ) {
   const [engine, judge, log] = [yield* CurrentEngine, yield* Judge, yield* RunLog]
-  yield* answered(stage, scope.label, wires.prompts)
+  yield* answered(scope.label, stage.verifiers, wires.prompts)
   const opens = openers(engine, stage)
   const moves = stage.referencePolicy._tag !== "Frozen" && wires.reference !== undefined
   const { models, ...session } = yield* open<{ policy: Policy; reference?: Movable }>(scope, {
