@@ -111,6 +111,35 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
     )
   })
 
+  it("learn is logprobs and backward, a part of the batch at a time", () => {
+    fc.assert(
+      fc.property(lengths, fc.string(), fc.integer({ min: 1, max: 20 }), (of, seed, microBatchTokens) => {
+        const batch = randomBatch(of, seed)
+        const weights = randomWeights(raw, name)
+        const parted = transformer(reference(), { microBatchTokens }).policy(weights)
+        const whole = policy.logprobs(batch)
+        const by = randomNumbers(whole.logps.length, "g")
+        const parts: Array<number> = []
+        const learnt = parted.learn(batch, (logps, first) => {
+          assert.isAtMost(largestDifference(logps, whole.logps.subarray(first, first + logps.length)), rounding)
+          parts.push(first)
+          return by.slice(first, first + logps.length)
+        })
+        parted.step(revealing)
+        assert.isAtMost(largestDifference(learnt.logps, whole.logps), rounding)
+        assert.isAtMost(largestDifference(learnt.entropies, whole.entropies), rounding)
+        assert.deepStrictEqual(learnt.offsets, whole.offsets)
+        assert.deepStrictEqual(parts, parts.toSorted((a, b) => a - b))
+        assertSame(parted.optimizer().tensors, policyGradients(engine.policy(weights), batch))
+        assert.throws(
+          () => parted.learn(randomBatch([[1, 3]], seed), () => new Float64Array(2)),
+          "2 gradients for 3 logps"
+        )
+      }),
+      { numRuns: 5 }
+    )
+  })
+
   it("gradients of several batches add up, whatever else is computed in between", () => {
     const weights = randomWeights(raw, name)
     const whole = randomBatch([[2, 4], [3, 3], [1, 6]], name)

@@ -128,7 +128,10 @@ export const passes = (
     },
     learn: (batch, head, between) => {
       retained = null
-      const microBatchTokens = Math.min(limits.microBatchTokens, learnTokens(config))
+      // Parts of about equal size: a small rest would pay for reading all weights.
+      const total = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
+      const most = Math.min(limits.microBatchTokens, learnTokens(config))
+      const microBatchTokens = Math.ceil(total / Math.ceil(total / most))
       for (const packed of pack(batch, options.reads, { ...limits, microBatchTokens })) {
         const done = run(backend, packed, true)
         head.forward(done.hidden, packed, training)
