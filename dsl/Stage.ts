@@ -2,26 +2,27 @@
  * The closed set of operations. Adding one here makes every interpreter fail to compile until it says what it does with it.
  */
 import { Schema } from "effect"
+import type { Any, Kind } from "./Artifact.ts"
 import { Caps } from "./Budget.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as BestOfNFile from "./stages/BestOfN.ts"
 import * as CompareFile from "./stages/Compare.ts"
-import * as DistillFile from "./stages/Distill.ts"
-import * as EnsembleFile from "./stages/Ensemble.ts"
-import * as EvaluateFile from "./stages/Evaluate.ts"
-import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
-import * as DpoFile from "./stages/Dpo.ts"
-import * as MergeFile from "./stages/Merge.ts"
-import * as KtoFile from "./stages/Kto.ts"
 import * as DecontaminateFile from "./stages/Decontaminate.ts"
 import * as DeduplicateFile from "./stages/Deduplicate.ts"
+import * as DistillFile from "./stages/Distill.ts"
+import * as DpoFile from "./stages/Dpo.ts"
+import * as EnsembleFile from "./stages/Ensemble.ts"
+import * as EvaluateFile from "./stages/Evaluate.ts"
 import * as FilterFile from "./stages/Filter.ts"
 import * as GateFile from "./stages/Gate.ts"
-import * as MixFile from "./stages/Mix.ts"
-import * as PairFile from "./stages/Pair.ts"
 import * as GrpoFile from "./stages/Grpo.ts"
+import * as KtoFile from "./stages/Kto.ts"
+import * as MergeFile from "./stages/Merge.ts"
+import * as MixFile from "./stages/Mix.ts"
+import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
+import * as PairFile from "./stages/Pair.ts"
 import * as PpoFile from "./stages/Ppo.ts"
 import * as PretrainFile from "./stages/Pretrain.ts"
 import * as RewardModelingFile from "./stages/RewardModeling.ts"
@@ -29,7 +30,6 @@ import * as SampleFile from "./stages/Sample.ts"
 import * as ScoreFile from "./stages/Score.ts"
 import * as SelectFile from "./stages/Select.ts"
 import * as SftFile from "./stages/Sft.ts"
-import type { Any, Kind } from "./Artifact.ts"
 import * as SplitFile from "./stages/Split.ts"
 
 export const Kinds = Schema.Literals([
@@ -72,12 +72,13 @@ export const Stage = Schema.Union([
   RewardModelingFile.RewardModeling,
   EnsembleFile.Ensemble,
   PpoFile.Ppo,
+  GrpoFile.Grpo,
+  DpoFile.Dpo,
+  KtoFile.Kto,
   DistillFile.Distill,
   OnPolicyDistillFile.OnPolicyDistill,
   MergeFile.Merge,
-  DpoFile.Dpo,
-  KtoFile.Kto,
-  EvaluateFile.Evaluate,
+  GateFile.Gate,
   SampleFile.Sample,
   ScoreFile.Score,
   SelectFile.Select,
@@ -88,8 +89,7 @@ export const Stage = Schema.Union([
   SplitFile.Split,
   DeduplicateFile.Deduplicate,
   DecontaminateFile.Decontaminate,
-  GateFile.Gate,
-  GrpoFile.Grpo
+  EvaluateFile.Evaluate
 ]).pipe(Schema.toTaggedUnion("_tag"))
 export type Stage = typeof Stage.Type
 
@@ -131,12 +131,13 @@ export const definitions = {
   RewardModeling: RewardModelingFile.definition,
   Ensemble: EnsembleFile.definition,
   Ppo: PpoFile.definition,
+  Grpo: GrpoFile.definition,
+  Dpo: DpoFile.definition,
+  Kto: KtoFile.definition,
   Distill: DistillFile.definition,
   OnPolicyDistill: OnPolicyDistillFile.definition,
   Merge: MergeFile.definition,
-  Dpo: DpoFile.definition,
-  Kto: KtoFile.definition,
-  Evaluate: EvaluateFile.definition,
+  Gate: GateFile.definition,
   Sample: SampleFile.definition,
   Score: ScoreFile.definition,
   Select: SelectFile.definition,
@@ -147,8 +148,7 @@ export const definitions = {
   Split: SplitFile.definition,
   Deduplicate: DeduplicateFile.definition,
   Decontaminate: DecontaminateFile.definition,
-  Gate: GateFile.definition,
-  Grpo: GrpoFile.definition
+  Evaluate: EvaluateFile.definition
 } as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
 
 export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
@@ -157,6 +157,7 @@ export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
 export const definitionOf = (
   { definition, op }: { readonly op: string; readonly definition?: Definition | undefined }
 ): Definition | undefined => isBuiltIn(op) ? definitions[op as keyof typeof definitions] : definition
+
 /** The artefacts that the weights of an artefact come from; several for a merge. */
 export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {
   const { wires } = node

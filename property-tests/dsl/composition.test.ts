@@ -30,7 +30,7 @@ import { problems } from "../../src/interpreters/check.ts"
 import { klSpenders } from "../../src/interpreters/limits.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { made, rowsOf, store } from "../interpreters/worldly.ts"
-import { pipelines } from "../../src/testing/pipelines.ts"
+import { pipelines } from "../../src/testing/pipelines/pipelines.ts"
 
 const base = Checkpoint.huggingFace("world", "anywhere")
 const demonstrations = Source.demonstrations(Source.tales({ count: 16 }))

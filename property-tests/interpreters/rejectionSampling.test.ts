@@ -41,7 +41,8 @@ describe("scoring by verifiers", () => {
   it("gives the weights of those that hold, to the completions as they are", async () => {
     const verifiers = [Verifier.format(["a"], { weight: 2 }), Verifier.format(["b"])]
     const rows = await rowsOf<ScoredRow>(Score.byVerifier({ completions }, { verifiers }))
-    assert.deepStrictEqual(rows.map(({ score: _, ...row }) => row), await rowsOf(completions))
+    const unscored = await rowsOf<object>(completions)
+    assert.deepStrictEqual(rows, unscored.map((row, i) => ({ ...row, score: rows[i]!.score }) as ScoredRow))
     assert.deepStrictEqual(
       rows.map(({ score }) => score),
       rows.map(({ completion, prompt }) => small.gold(prompt, completion) > 0 ? 3 : 0)

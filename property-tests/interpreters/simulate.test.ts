@@ -6,7 +6,7 @@ import { Advantage, Checkpoint, Kl, Pipeline, Ppo, RewardModeling, Sft, Source }
 import { label } from "../../dsl/Render.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { simulate, type Simulated } from "../../src/interpreters/simulate.ts"
-import { pipelines } from "../../src/testing/pipelines.ts"
+import { pipelines } from "../../src/testing/pipelines/pipelines.ts"
 
 const prompts = Source.prompts(Source.tales({ split: "train", count: 8 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 8 }))

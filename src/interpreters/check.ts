@@ -3,17 +3,17 @@
  */
 import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
+import type { Extension } from "../../dsl/Extension.ts"
+import type { Lora, TargetModule } from "../../dsl/Lora.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { mistakes as lossMistakes } from "../../dsl/PreferenceLoss.ts"
 import { label } from "../../dsl/Render.ts"
-import type { Extension } from "../../dsl/Extension.ts"
-import type { Lora, TargetModule } from "../../dsl/Lora.ts"
 import { definitionOf, isBuiltIn, parentsOf, Stage } from "../../dsl/Stage.ts"
-import type { Shape } from "../../dsl/stages/Pretrain.ts"
-import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
-import * as Grpo from "../../dsl/stages/Grpo.ts"
-import * as Ppo from "../../dsl/stages/Ppo.ts"
 import { mistakes } from "../../dsl/Wires.ts"
+import * as Grpo from "../../dsl/stages/Grpo.ts"
+import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
+import * as Ppo from "../../dsl/stages/Ppo.ts"
+import type { Shape } from "../../dsl/stages/Pretrain.ts"
 import { initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
 /** One mistake. */

@@ -7,7 +7,7 @@ import type { Definition } from "../../../dsl/Definition.ts"
 import * as Pipeline from "../../../dsl/Pipeline.ts"
 import * as Render from "../../../dsl/Render.ts"
 import { problems } from "../../interpreters/check.ts"
-import type { Drawn } from "../pipelines.ts"
+import type { Drawn } from "../pipelines/pipelines.ts"
 
 export interface DescriptionOptions extends fc.Parameters<[Drawn]> {
   /** Of the operations from outside. */

@@ -13,7 +13,7 @@ import { defaultWorld, simulate, type Simulated, type SimulateOptions } from "..
 import * as MemoryStore from "../../store/memory.ts"
 import type { Event } from "../../store/runLog.ts"
 import { Store } from "../../store/store.ts"
-import type { Drawn } from "../pipelines.ts"
+import type { Drawn } from "../pipelines/pipelines.ts"
 
 /** Operations that make nothing of their own. */
 const transparent = new Set(["Cap", "Source", "Checkpoint", "Input", "Ensemble"])

@@ -1,0 +1,62 @@
+/** Policies from preferences without a reward model: DPO and its relatives, KTO. */
+import fc from "fast-check"
+import * as Kl from "../../../dsl/Kl.ts"
+import * as PreferenceLoss from "../../../dsl/PreferenceLoss.ts"
+import * as Dpo from "../../../dsl/stages/Dpo.ts"
+import * as Kto from "../../../dsl/stages/Kto.ts"
+import { capped } from "./capped.ts"
+import { allowance, batchSize, index, maxNewTokens, measureSamples, rate, training } from "./parameters.ts"
+import { family, onShelf, pick, type Step, stocked } from "./shelf.ts"
+
+const namedLosses: ReadonlyArray<() => PreferenceLoss.Loss<boolean>> = [
+  PreferenceLoss.dpo,
+  PreferenceLoss.dpoNorm,
+  PreferenceLoss.ipo,
+  PreferenceLoss.apoZero,
+  PreferenceLoss.mpo,
+  PreferenceLoss.simPo,
+  PreferenceLoss.orpo
+]
+
+export const alignments: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  data: index,
+  held: index,
+  from: index,
+  loss: fc.constantFrom(...namedLosses),
+  kto: fc.boolean(),
+  allowance,
+  training,
+  params: fc.record({
+    learningRate: rate,
+    batchSize,
+    maxNewTokens,
+    measureSamples
+  })
+}).map((drawn) => (shelf) => {
+  const policies = onShelf(shelf.policies, stocked(shelf, drawn.family))
+  const loss = drawn.loss()
+  const wires = {
+    init: pick(policies, drawn.init),
+    reference: pick(policies, drawn.reference),
+    preferences: pick(shelf.preferences, drawn.data),
+    held: pick(shelf.held, drawn.held)
+  }
+  // One measurement, at the end: what is cheap in one PPO step is not in every step of an epoch.
+  const params = {
+    ...drawn.training,
+    ...drawn.params,
+    batchSize: 4 * drawn.params.batchSize,
+    measureEvery: 100,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  }
+  const { reference: _, ...free } = wires
+  const policy = drawn.kto
+    ? Kto.make(wires, params)
+    : loss.reference
+    ? Dpo.make(wires, { ...params, loss: loss as PreferenceLoss.Loss<true> })
+    : Dpo.make(free, { ...params, loss: loss as PreferenceLoss.Loss<false> })
+  policies.push(capped(policy, { index: drawn.from, slack: 0 }))
+})

@@ -1,0 +1,43 @@
+/** Policies that spend KL, capped, so that what is drawn satisfies `check`. */
+import type * as Artifact from "../../../dsl/Artifact.ts"
+import * as Kl from "../../../dsl/Kl.ts"
+import * as Pipeline from "../../../dsl/Pipeline.ts"
+import { definitionOf } from "../../../dsl/Stage.ts"
+import { type Of, pick, type Policy } from "./shelf.ts"
+
+/** KL allotted on the way back from `of`, up to each model it descends from. */
+const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; readonly allotted: number }> => {
+  const found: Array<{ readonly at: Policy; readonly allotted: number }> = []
+  let allotted = 0
+  let at: Artifact.Any | undefined = of
+  while (at !== undefined) {
+    const { params, wires }: Artifact.Node = at.node
+    const definition = definitionOf(at.node)
+    if (definition?.spendsKl === true) {
+      allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
+    }
+    at = wires[definition?.parent ?? ""]
+    if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as Policy, allotted })
+  }
+  return found
+}
+
+/**
+ * A policy that spends KL, capped: from the `index`-th of the models it descends from, with `slack` milli-nats more than is
+ * allotted on the way.
+ */
+export const capped = (
+  policy: Of<"Policy">,
+  { index, limits = {}, slack }: {
+    readonly index: number
+    readonly slack: number
+    readonly limits?: Omit<Pipeline.Limits, "kl" | "from">
+  }
+): Policy => {
+  const { allotted, at } = pick(ancestors(policy), index)
+  return Pipeline.cap(policy, {
+    ...limits,
+    kl: Kl.mnatsPerSequence<number>(allotted + slack),
+    from: at
+  }) as Policy
+}

@@ -1,0 +1,100 @@
+/** Data made of data: sampled, scored, chosen, curated. */
+import fc from "fast-check"
+import * as Decontaminate from "../../../dsl/stages/Decontaminate.ts"
+import * as Deduplicate from "../../../dsl/stages/Deduplicate.ts"
+import * as Filter from "../../../dsl/stages/Filter.ts"
+import * as Mix from "../../../dsl/stages/Mix.ts"
+import * as Pair from "../../../dsl/stages/Pair.ts"
+import * as Sample from "../../../dsl/stages/Sample.ts"
+import * as Score from "../../../dsl/stages/Score.ts"
+import * as Select from "../../../dsl/stages/Select.ts"
+import * as Split from "../../../dsl/stages/Split.ts"
+import { gold, index, maxNewTokens, seed, some } from "./parameters.ts"
+import { family, onShelf, pick, type Step, stocked } from "./shelf.ts"
+
+/** Completions of one policy or of two together, scored by a judge, or by a reward model when there is one. */
+export const scored: fc.Arbitrary<Step> = fc.record({
+  family,
+  policy: index,
+  other: fc.option(index),
+  data: index,
+  reward: fc.option(index),
+  gold,
+  params: fc.record({ completionsPerPrompt: fc.integer({ min: 1, max: 3 }), maxNewTokens, seed }),
+  extra: some({
+    temperature: fc.double({ min: 0, max: 2, noNaN: true }),
+    topK: fc.nat({ max: 3 }),
+    topP: fc.double({ min: 0.5, max: 1, noNaN: true }),
+    batchSize: fc.integer({ min: 1, max: 3 })
+  })
+}).map(({ data, extra, family, gold, other, params, policy, reward }) => (shelf) => {
+  const of = stocked(shelf, family)
+  const by = (n: number) =>
+    Sample.make({ policy: pick(onShelf(shelf.policies, of), n), prompts: pick(shelf.prompts, data) }, {
+      ...extra,
+      ...params
+    })
+  const completions = other === null ? by(policy) : Mix.make({ one: by(policy), two: by(other) })
+  const own = onShelf(shelf.rewards, of)
+  shelf.scored.push(
+    reward === null || own.length === 0
+      ? Score.byJudge({ completions }, { gold })
+      : Score.byReward({ completions, reward: pick(own, reward) })
+  )
+})
+
+const rule: fc.Arbitrary<Select.Rule> = fc.oneof(
+  fc.integer({ min: 1, max: 2 }).map(Select.perPrompt),
+  fc.integer({ min: 1, max: 4 }).map(Select.overall),
+  // Low enough to accept some in any world, mostly.
+  fc.constantFrom(-9, 0).map(Select.accept)
+)
+
+/** What is chosen out of scored completions; nothing while there are none. */
+export const chosen: fc.Arbitrary<Step> = fc.record({
+  of: index,
+  rule,
+  control: fc.boolean(),
+  rejected: fc.constantFrom("random-lower" as const, "worst" as const),
+  pairs: fc.boolean(),
+  seed
+}).map(({ control, of, pairs, rejected, rule, seed }) => (shelf) => {
+  if (shelf.scored.length === 0) return
+  const completions = pick(shelf.scored, of)
+  if (pairs) shelf.preferences.push(Pair.make({ completions }, { rejected, seed }))
+  else shelf.demonstrations.push(Select.make({ completions }, { rule, control, seed }))
+})
+
+/** Operations on data, of prompts and of demonstrations. */
+export const curated: fc.Arbitrary<Step> = fc.record({
+  of: index,
+  other: index,
+  op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate"),
+  n: fc.integer({ min: 1, max: 4 }),
+  fraction: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
+  seed
+}).map(({ fraction, n, of, op, other, seed }) => (shelf) => {
+  const [one, two] = [pick(shelf.demonstrations, of), pick(shelf.demonstrations, other)]
+  const [asked, held] = [pick(shelf.prompts, of), pick(shelf.held, other)]
+  switch (op) {
+    case "mix":
+      // Not the whole of both: mixtures of mixtures would double and double.
+      shelf.demonstrations.push(
+        Mix.make({ one, two }, { take: { weights: { one: fraction, two: 1 }, count: 2 * n }, seed }),
+        Mix.make({ one, two }, { take: { counts: { one: n, two: n } }, seed })
+      )
+      break
+    case "filter":
+      shelf.demonstrations.push(Filter.make({ of: one }, { maxWords: 9, ended: true }))
+      break
+    case "split":
+      shelf.prompts.push(...Split.make({ of: asked }, { fraction, seed }))
+      break
+    case "deduplicate":
+      shelf.demonstrations.push(Deduplicate.make({ of: one }))
+      shelf.prompts.push(Deduplicate.make({ of: asked }, { by: "prompt" }))
+      break
+    case "decontaminate":
+      shelf.prompts.push(Decontaminate.make({ of: asked, against: held }, { ngram: n }))
+  }
+})

@@ -1,0 +1,107 @@
+/**
+ * Random well-typed pipelines. One generator per kind of artefact draws a step; a step picks its inputs from what the steps
+ * before it have made, newest first, so nodes are shared and shrinking goes towards short chains.
+ *
+ * What is drawn satisfies `check`: what spends KL is capped, held-out prompts are never trained on. Sizes are small enough to
+ * simulate (1 step, batches of at most 4, at most 4 new tokens).
+ */
+import fc from "fast-check"
+import type * as Artifact from "../../../dsl/Artifact.ts"
+import * as Render from "../../../dsl/Render.ts"
+import * as Evaluate from "../../../dsl/stages/Evaluate.ts"
+import { alignments } from "./alignment.ts"
+import { gates, merges } from "./composition.ts"
+import { chosen, curated, scored } from "./data.ts"
+import { distillations } from "./distillation.ts"
+import { bases, sfts } from "./fineTuning.ts"
+import { gold, index, maxNewTokens, seed, text } from "./parameters.ts"
+import { preferences, rewards } from "./preferences.ts"
+import { grpos, ppos } from "./reinforcement.ts"
+import { family, onShelf, pick, type Shelf, type Step, stocked } from "./shelf.ts"
+import { demonstrations, helds, prompts, texts } from "./sources.ts"
+
+/** Steps by the kind that they make. */
+export const steps = {
+  Text: texts,
+  Prompts: prompts,
+  Held: helds,
+  Demonstrations: demonstrations,
+  BaseModel: bases,
+  Policy: fc.oneof(
+    { weight: 3, arbitrary: sfts },
+    { weight: 3, arbitrary: ppos },
+    { weight: 2, arbitrary: grpos },
+    { weight: 2, arbitrary: alignments },
+    { weight: 2, arbitrary: distillations },
+    { weight: 1, arbitrary: gates },
+    { weight: 1, arbitrary: merges }
+  ),
+  Preferences: preferences,
+  Scored: scored,
+  Chosen: chosen,
+  Curated: curated,
+  RewardModel: rewards
+} as const
+
+/** One of each, so that every step finds what it needs. */
+const stocking: fc.Arbitrary<ReadonlyArray<Step>> = fc.tuple(texts, prompts, helds, demonstrations, bases, preferences)
+
+/** A pipeline, printed as text when a law fails: a graph of hundreds of shared nodes has no other readable form. */
+export interface Drawn {
+  readonly root: Artifact.Any
+}
+
+const drawn = (root: Artifact.Any): Drawn =>
+  Object.assign({ root }, { [fc.toStringMethod]: () => `\n${Render.text(root)}\n` })
+
+export interface Options {
+  /** Steps of your own operations, drawn as often as Keel's own. */
+  readonly own?: ReadonlyArray<fc.Arbitrary<Step>>
+  /** Steps drawn after the first of each kind; a step makes up to three nodes. */
+  readonly steps?: number
+  readonly atLeast?: number
+}
+
+/** An evaluation of policies of one family: a whole pipeline, hundreds of nodes for `atLeast: 300`. */
+export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Options = {}): fc.Arbitrary<Drawn> =>
+  fc.record({
+    stocking,
+    steps: fc.array(fc.oneof(...Object.values(steps), steps.Policy, steps.Policy, ...extra), {
+      minLength: atLeast,
+      maxLength: size,
+      size: "max"
+    }),
+    family,
+    initial: index,
+    reward: fc.option(index),
+    held: index,
+    models: fc.uniqueArray(text, { minLength: 1, maxLength: 5 }),
+    everything: fc.nat({ max: 3 }).map((n) => n > 0),
+    params: fc.record({ gold, maxNewTokens, seed, shown: fc.nat({ max: 2 }) })
+  }).map((d) => {
+    const shelf: Shelf = {
+      text: [],
+      prompts: [],
+      held: [],
+      demonstrations: [],
+      preferences: [],
+      policies: new Map(),
+      rewards: new Map(),
+      scored: []
+    }
+    for (const step of [...d.stocking, ...d.steps]) step(shelf)
+    const family = stocked(shelf, d.family)
+    const policies = shelf.policies.get(family)!
+    const own = onShelf(shelf.rewards, family)
+    const names = d.everything ? policies.map((_, i) => `${d.models[0]!}${i}`) : d.models
+    const models = Object.fromEntries(names.map((name, i) => [name, pick(policies, i)]))
+    return drawn(Evaluate.make(
+      {
+        initial: pick(policies, d.initial),
+        prompts: pick(shelf.held, d.held),
+        ...(d.reward === null || own.length === 0 ? {} : { reward: pick(own, d.reward) })
+      },
+      models,
+      d.params
+    ))
+  })

@@ -1,0 +1,144 @@
+/** Policies by reinforcement learning: PPO and the group of GRPO. */
+import fc from "fast-check"
+import * as Advantage from "../../../dsl/Advantage.ts"
+import * as Kl from "../../../dsl/Kl.ts"
+import * as Verifier from "../../../dsl/Verifier.ts"
+import * as Ensemble from "../../../dsl/stages/Ensemble.ts"
+import * as Grpo from "../../../dsl/stages/Grpo.ts"
+import * as Ppo from "../../../dsl/stages/Ppo.ts"
+import * as RewardModeling from "../../../dsl/stages/RewardModeling.ts"
+import { groupAdvantages, policyLosses, referencePolicies } from "../policyLosses.ts"
+import { capped } from "./capped.ts"
+import { allowance, batchSize, index, maxNewTokens, measureSamples, rate, some, training } from "./parameters.ts"
+import { family, onShelf, pick, type Policy, type Step, stocked } from "./shelf.ts"
+
+const ensembles = fc.constantFrom(Ensemble.mean, Ensemble.worstCase, Ensemble.uncertaintyWeighted({ lambda: 0.5 }))
+
+export const ppos: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  reward: index,
+  /** The reward model, or an ensemble of it and the one on the wire `value`. */
+  ensemble: fc.option(ensembles),
+  value: index,
+  prompts: index,
+  held: index,
+  ptx: fc.boolean(),
+  from: index,
+  slack: fc.constantFrom(0, 1, 500),
+  limits: some({ tokens: fc.constant(1e9), memory: fc.constant(1e12), seconds: fc.constant(3600) }),
+  allowance,
+  training,
+  params: fc.record({
+    learningRate: rate,
+    beta: fc.double({ min: 0, max: 1, noNaN: true }),
+    batchSize,
+    maxNewTokens,
+    measureSamples
+  }),
+  extra: some({
+    numPpoEpochs: fc.integer({ min: 1, max: 2 }),
+    loss: policyLosses.filter(({ objective }) => objective._tag !== "Contrastive"),
+    advantage: some({
+      gamma: fc.double({ min: 0, max: 1, noNaN: true }),
+      lam: fc.double({ min: 0, max: 1, noNaN: true }),
+      valueLam: fc.double({ min: 0, max: 1, noNaN: true })
+    }).map((gae) => new Advantage.Gae(gae)),
+    referencePolicy: referencePolicies,
+    whitenAdvantages: fc.boolean(),
+    valueLearningRate: rate,
+    measureEvery: fc.integer({ min: 1, max: 2 }),
+    missingEosPenalty: fc.double({ min: 0, max: 1, noNaN: true })
+  })
+}).map((drawn) => (shelf) => {
+  const of = stocked(shelf, drawn.family)
+  const policies = onShelf(shelf.policies, of)
+  const own = onShelf(shelf.rewards, of)
+  if (own.length === 0) {
+    own.push(
+      RewardModeling.make(
+        { init: pick(policies, drawn.init), preferences: pick(shelf.preferences, 0) },
+        { batchSize: 2, learningRate: 1e-4 }
+      )
+    )
+  }
+  const rewarded = pick(own, drawn.reward)
+  const policy = Ppo.make({
+    init: pick(policies, drawn.init),
+    // With β = 0 there is none: the compiler wants one for a β that it does not know.
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
+    reward: drawn.ensemble === null
+      ? rewarded
+      : Ensemble.make([rewarded, pick(own, drawn.value)], { rule: drawn.ensemble }),
+    value: pick(own, drawn.value),
+    prompts: pick(shelf.prompts, drawn.prompts),
+    held: pick(shelf.held, drawn.held),
+    ...(drawn.ptx ? { pretraining: pick(shelf.text, drawn.prompts) } : {})
+  }, {
+    ...(drawn.ptx ? { ptxCoef: 2, ptxRatio: 2 } : {}),
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
+  policies.push(capped(policy, { index: drawn.from, slack: drawn.slack, limits: drawn.limits }))
+})
+
+const verifiers = fc.constantFrom<ReadonlyArray<Verifier.Verifier>>(
+  [Verifier.format(["the end ."])],
+  [Verifier.keywords(), Verifier.lastNumber({ weight: 0.5 })],
+  [Verifier.finalAnswer("####")]
+)
+
+export const grpos: fc.Arbitrary<Step> = fc.record({
+  family,
+  init: index,
+  reference: index,
+  /** Of a reward model; without one the verifiers are the reward. */
+  reward: fc.option(index),
+  verifiers,
+  prompts: index,
+  held: index,
+  from: index,
+  slack: fc.constantFrom(0, 500),
+  allowance,
+  training,
+  params: fc.record({
+    learningRate: rate,
+    beta: fc.oneof(fc.constant(0), fc.double({ min: 1e-3, max: 1, noNaN: true })),
+    batchSize,
+    groupSize: fc.integer({ min: 2, max: 3 }),
+    maxNewTokens,
+    measureSamples
+  }),
+  extra: some({
+    loss: policyLosses,
+    advantage: groupAdvantages,
+    referencePolicy: referencePolicies,
+    numIterations: fc.integer({ min: 1, max: 2 }),
+    dynamicSampling: fc.record({ maxBatches: fc.integer({ min: 1, max: 2 }) }),
+    overlong: fc.record({ share: fc.double({ min: 0.1, max: 1, noNaN: true }) })
+  })
+}).map((drawn) => (shelf) => {
+  const of = stocked(shelf, drawn.family)
+  const policies = onShelf(shelf.policies, of)
+  const own = onShelf(shelf.rewards, of)
+  const reward = drawn.reward === null || own.length === 0 ? undefined : pick(own, drawn.reward)
+  const policy = Grpo.make({
+    init: pick(policies, drawn.init),
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
+    ...(reward === undefined ? {} : { reward }),
+    prompts: pick(shelf.prompts, drawn.prompts),
+    held: pick(shelf.held, drawn.held)
+  }, {
+    ...drawn.training,
+    ...drawn.extra,
+    ...drawn.params,
+    ...(reward === undefined ? { verifiers: drawn.verifiers } : {}),
+    steps: 1,
+    allowance: Kl.mnatsPerSequence(drawn.allowance)
+  })
+  policies.push(capped(policy, { index: drawn.from, slack: drawn.slack }))
+})
