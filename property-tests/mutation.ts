@@ -5,29 +5,34 @@
  *     npm run test:mutation -- all          # every mutant there is
  *     npm run test:mutation -- 30 7 ppo     # 30 of each file whose name has `ppo` in it, by seed 7
  *
- * Prints every survivor as a difference. The exit code is 1 when fewer than 95 % of them are killed.
+ * Prints every mutant that was not killed, as a difference. What timed out was tried once more alone, and counts as neither killed nor
+ * survived. The exit code is 1 when fewer than 95 % of those that are not equivalent are killed, or when `equivalent` names one that
+ * is no longer there.
  */
 import { availableParallelism } from "node:os"
 import { stream } from "../src/sampling/random.ts"
 import { equivalent } from "./mutation/equivalent.ts"
 import { mutantsOf, nameOf } from "./mutation/mutants.ts"
-import { attempt, sourcesOf, testsOf, textOf } from "./mutation/run.ts"
+import { attempt, type Outcome, sourcesOf, testsOf, textOf } from "./mutation/run.ts"
 
 const [size = "15", seed = "0", only = ""] = process.argv.slice(2)
 const perFile = size === "all" ? Infinity : Number(size)
 const files = sourcesOf("src/losses", "src/merging").filter((file) => file.includes(only))
 const tests = testsOf("property-tests/losses", "property-tests/merging")
 
-let [excluded, total] = [0, 0]
-const mutants = files.flatMap((file) => {
+const named = new Set<string>()
+const drawn = files.flatMap((file) => {
   const text = textOf(file)
   const all = mutantsOf(file, text)
-  const fair = all.filter((mutant) => !equivalent.has(nameOf(text, mutant)))
-  excluded += all.length - fair.length
-  total += all.length
-  return stream(`${seed}/${file}`).shuffle([...fair]).slice(0, perFile)
+  for (const mutant of all) named.add(nameOf(text, mutant))
+  return stream(`${seed}/${file}`).shuffle([...all]).slice(0, perFile)
 })
-console.log(`${mutants.length} of ${total} mutants of ${files.length} files; ${excluded} are equivalent and left out`)
+const stale = [...equivalent.keys()].filter((name) =>
+  files.some((file) => name.startsWith(`${file}: `)) && !named.has(name)
+)
+for (const name of stale) console.log(`no mutant has this name any more: ${name}`)
+const mutants = drawn.filter((mutant) => !equivalent.has(nameOf(textOf(mutant.file), mutant)))
+console.log(`${drawn.length} mutants of ${files.length} files, ${drawn.length - mutants.length} of them equivalent`)
 
 let done = 0
 const outcomes = await attempt(mutants, tests, {
@@ -40,12 +45,18 @@ const outcomes = await attempt(mutants, tests, {
   }
 })
 
-const killed = [...outcomes.values()].filter((outcome) => outcome === "killed" || outcome === "timed out").length
+const count = (...these: ReadonlyArray<Outcome>) =>
+  [...outcomes.values()].filter((outcome) => these.includes(outcome)).length
 for (const file of files) {
   const own = [...outcomes].filter(([mutant]) => mutant.file === file)
-  const dead = own.filter(([, outcome]) => outcome === "killed" || outcome === "timed out").length
+  const dead = own.filter(([, outcome]) => outcome === "killed").length
   console.log(`${String(dead).padStart(4)} of ${String(own.length).padStart(4)} killed  ${file}`)
 }
+const killed = count("killed")
 const share = mutants.length === 0 ? 0 : killed / mutants.length
-console.log(`\n${killed} of ${mutants.length} mutants killed: ${(100 * share).toFixed(1)} %`)
-process.exitCode = share >= 0.95 ? 0 : 1
+console.log(
+  `\nseed ${seed}: ${drawn.length} mutants, ${killed} killed (${(100 * share).toFixed(1)} % of those not equivalent), ${
+    count("survived", "no tests")
+  } survived, ${count("timed out")} timed out, ${drawn.length - mutants.length} equivalent`
+)
+process.exitCode = share >= 0.95 && stale.length === 0 ? 0 : 1

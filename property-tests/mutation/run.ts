@@ -93,23 +93,36 @@ const worker = () => {
   }
 }
 
-/** Tries all of them on `workers` processes at a time; `told` hears of each as it is known. */
+/**
+ * Tries all of them on `workers` processes at a time, then once more, alone, those that timed out beside another; `told` hears of
+ * each when it is settled.
+ */
 export const attempt = async (
   mutants: ReadonlyArray<Mutant>,
   tests: (file: string) => ReadonlyArray<string>,
   { told, workers }: { readonly workers: number; readonly told: (mutant: Mutant, outcome: Outcome) => void }
 ): Promise<ReadonlyMap<Mutant, Outcome>> => {
   const outcomes = new Map<Mutant, Outcome>()
+  const late: Array<Mutant> = []
+  const settle = (mutant: Mutant, outcome: Outcome) => {
+    outcomes.set(mutant, outcome)
+    told(mutant, outcome)
+  }
   // One file after the other, so that a worker's cache stays warm.
   const queue = [...mutants]
   await Promise.all(Array.from({ length: Math.min(workers, mutants.length) }, async () => {
     const own = worker()
     for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
       const outcome = await own.attempt(mutant, tests(mutant.file))
-      outcomes.set(mutant, outcome)
-      told(mutant, outcome)
+      if (outcome === "timed out") late.push(mutant)
+      else settle(mutant, outcome)
     }
     await own.close()
   }))
+  if (late.length > 0) {
+    const alone = worker()
+    for (const mutant of late) settle(mutant, await alone.attempt(mutant, tests(mutant.file)))
+    await alone.close()
+  }
   return outcomes
 }
