@@ -63,6 +63,12 @@ describe("by hand", () => {
     assert.deepStrictEqual([...values].sort(), [1, 5])
   })
 
+  it("a linear merge takes its weights as they are, and with normalize over their sum", () => {
+    const [models, weights] = [{ a: vector(3), b: vector(6) }, { a: 2, b: 1 }]
+    assertSame(linear(models, { weights, normalize: false }), vector(12))
+    assertSame(linear(models, { weights, normalize: true }), vector(4))
+  })
+
   it("DARE drops other elements of each tensor and of each model", () => {
     const length = 64
     const like = (value: number): Tensors =>
