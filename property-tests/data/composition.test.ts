@@ -185,6 +185,20 @@ describe("mixing", () => {
       })
     )
   })
+
+  it("by weights: a row that is left goes to the largest remainder, of equals to the earlier name", () => {
+    assert.deepStrictEqual(shares({ y: 1, x: 1 }, 3), { x: 2, y: 1 })
+    assert.deepStrictEqual(shares({ x: 1, y: 2 }, 4), { x: 1, y: 3 })
+  })
+
+  it("parts of equal rows are drawn by their own names, and each pass in another order", () => {
+    const all = Array.from({ length: 12 }, (_, i) => i)
+    const drawn = mix({ x: all, y: all }, { _tag: "Counts", counts: { x: 24, y: 12 } } as never, "k")
+    const [one, two, other] = [drawn.slice(0, 12), drawn.slice(12, 24), drawn.slice(24)]
+    assert.notDeepEqual(one, two)
+    assert.notDeepEqual(one, other)
+    assert.notDeepEqual(one, all)
+  })
 })
 
 describe("filtering, splitting, deduplicating", () => {
@@ -209,6 +223,11 @@ describe("filtering, splitting, deduplicating", () => {
     const pairs: ReadonlyArray<PreferenceRow> = [{ prompt: "p", chosen: "a b", rejected: "a" }]
     assert.lengthOf(filter(pairs, { minWords: 2 }), 0)
     assert.lengthOf(filter(pairs, { minWords: 1 }), 1)
+    // Both texts of a pair must have ended, when it is said of both.
+    for (const [chosen, rejected] of [[true, true], [true, false], [false, true]] as const) {
+      const kept = filter(pairs.map((one) => ({ ...one, ended: { chosen, rejected } })), { ended: true })
+      assert.lengthOf(kept, chosen && rejected ? 1 : 0)
+    }
   })
 
   it("invariant 48: the parts of a split share no prompt, and together are everything", () => {
@@ -226,6 +245,17 @@ describe("filtering, splitting, deduplicating", () => {
         )
       })
     )
+    // A prompt that is the same but for case and white space is not let through to the other part; another seed parts otherwise.
+    const spelled = Array.from({ length: 40 }, (_, i) => [{ prompt: `Say  ${i}` }, { prompt: `say ${i} ` }]).flat()
+    assert.isTrue([1, 2, 3].every((seed) =>
+      split(spelled, { fraction: 0.5, part: "first", seed }).length % 2 === 0 &&
+      split(spelled, { fraction: 0.5, part: "first", seed }).every(({ prompt }, i, kept) =>
+        i % 2 === 0 || prompt.trim() === kept[i - 1]!.prompt.toLowerCase().replace("  ", " ")
+      )
+    ))
+    assert.notDeepEqual(
+      ...[1, 2].map((seed) => split(spelled, { fraction: 0.5, part: "first", seed })) as [unknown, unknown]
+    )
     const all = Array.from({ length: 2000 }, (_, i) => ({ prompt: `${i}` }))
     const share = split(all, { fraction: 0.3, part: "first", seed: 0 }).length / all.length
     assert.closeTo(share, 0.3, 0.04)
@@ -240,6 +270,15 @@ describe("filtering, splitting, deduplicating", () => {
       })
     )
     assert.lengthOf(deduplicate([{ prompt: "Say  hi" }, { prompt: "say hi " }, { prompt: "say ho" }], "prompt"), 2)
+    // Of a row everything counts, and where one text ends and the next begins.
+    const different = [["a b", "c"], ["a", "b c"], ["x", "c"], ["a b", "d"]].map(([prompt, completion]): ScoredRow => ({
+      prompt: prompt!,
+      completion: completion!,
+      ended: true,
+      tokens: 1,
+      score: 0
+    }))
+    assert.deepStrictEqual(deduplicate(different, "row"), different)
   })
 
   it("invariant 48: after decontamination no prompt shares an n-gram with a held-out one", () => {
@@ -260,5 +299,6 @@ describe("filtering, splitting, deduplicating", () => {
     assert.isAbove(removed, 50)
     assert.deepStrictEqual(ngrams("Tell me, please!", 2), ["tell me", "me please"])
     assert.deepStrictEqual(ngrams("Hi.", 8), ["hi"])
+    assert.deepStrictEqual(ngrams("?!", 1), [])
   })
 })

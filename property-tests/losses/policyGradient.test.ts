@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { PolicyGradient, PolicyLoss } from "../../dsl/index.ts"
+import { rowWeights } from "../../src/losses/aggregation.ts"
 import { entropyGradient } from "../../src/losses/entropy.ts"
 import { type PolicyBatch, policyGradient } from "../../src/losses/policyGradient.ts"
 import { ppo } from "../../src/losses/ppo.ts"
@@ -164,6 +165,13 @@ describe("policy gradient losses", () => {
     const unequal = { logps: f64(0, 0, 0), oldLogps: f64(0, 0, 0), advantages: f64(1, 4, 4), offsets: i32(0, 1, 3) }
     assert.closeTo(run(unequal, of(new PolicyLoss.TokenMean())).loss, -3, 1e-15)
     assert.closeTo(run(unequal, of(new PolicyLoss.SequenceMean())).loss, -2.5, 1e-15)
+  })
+
+  it("invariant 19: a row without tokens weighs 0 in a mean over its own tokens, and so does every row of a batch without any", () => {
+    assert.deepStrictEqual([...rowWeights(new PolicyLoss.SequenceMean(), f64(2, 0))], [1 / 4, 0])
+    assert.deepStrictEqual([...rowWeights(new PolicyLoss.TokenMean(), f64(2, 0))], [1 / 2, 1 / 2])
+    assert.deepStrictEqual([...rowWeights(new PolicyLoss.TokenMean(), f64(0, 0))], [0, 0])
+    assert.deepStrictEqual([...rowWeights(new PolicyLoss.TokenMean(), f64(0, 0), { denominator: 4 })], [0, 0])
   })
 
   it("invariants 19, 20: with the batch's denominator micro-batches add up, at every aggregation; means of means do not", () => {

@@ -25,6 +25,12 @@ describe("rewards with the KL penalty", () => {
     assertClose(names.map((name) => metrics[name]!), [1, 3, -0.1, 2.9], 1e-15)
   })
 
+  it("of no rows there are no rewards, and every mean is 0", () => {
+    const { metrics, rewards } = tokenRewards(f64(), f64(), f64(), i32(0), { beta: 0.1 })
+    assert.lengthOf(rewards, 0)
+    assertClose(Object.values(metrics), [0, 0, 0, 0], 0)
+  })
+
   it("a row's rewards add up to score − β log(π / ref)", () => {
     fc.assert(fc.property(samples, ({ beta, logps, offsets, refLogps, scores }) => {
       const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta })

@@ -63,12 +63,32 @@ describe("by hand", () => {
     assert.deepStrictEqual([...values].sort(), [1, 5])
   })
 
+  it("a linear merge takes its weights as they are, and with normalize over their sum", () => {
+    const [models, weights] = [{ a: vector(3), b: vector(6) }, { a: 2, b: 1 }]
+    assertSame(linear(models, { weights, normalize: false }), vector(12))
+    assertSame(linear(models, { weights, normalize: true }), vector(4))
+  })
+
+  it("DARE drops other elements of each tensor and of each model", () => {
+    const length = 64
+    const like = (value: number): Tensors =>
+      new Map(["x", "y"].map((name) => [name, { shape: [length], data: new Float64Array(length).fill(value) }]))
+    const merged = (models: Readonly<Record<string, Tensors>>) =>
+      dare(like(0), models, { dropRate: 0.5, lambda: 1, seed: "apart" })
+    const [a, b] = [merged({ a: like(1) }), merged({ b: like(1) })]
+    assert.notDeepEqual(a.get("x")!.data, a.get("y")!.data)
+    assert.notDeepEqual(a.get("x")!.data, b.get("x")!.data)
+  })
+
   it("a greedy soup takes the best and leaves out what makes it worse", () => {
     // The nearer to 0 the better: 1; then its mean with −3, −1, as good; then with 9, which would be 7/3.
     const score = (of: Tensors) => -Math.abs(flat(of)[0]!)
     const soup = greedySoup({ bad: vector(9), best: vector(1), second: vector(-3) }, score)
     assert.deepStrictEqual([soup.ingredients, soup.score], [["best", "second"], -1])
     assert.deepStrictEqual(soup.scores, { bad: -9, best: -1, second: -3 })
+    // Of the same score: by name, not by place.
+    assert.deepStrictEqual(greedySoup({ b: vector(-1), a: vector(1) }, score).ingredients, ["a", "b"])
+    assert.deepStrictEqual(greedySoup({ a: vector(1), b: vector(-1) }, score).ingredients, ["a", "b"])
   })
 })
 

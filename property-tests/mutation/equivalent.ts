@@ -11,6 +11,5 @@ export const equivalent: ReadonlyMap<string, string> = new Map([
   [
     "src/losses/bradleyTerry.ts: loss += (softplus(-logit) + center * (c + r) ** 2 ⟦+ → -⟧ poison(logit)) * scale",
     signless
-  ],
-  ["src/losses/ppo.ts: loss += weight * scale * (Math.max(plain, cut) ⟦+ → -⟧ poison(logRatio))", signless]
+  ]
 ])
