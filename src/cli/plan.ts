@@ -34,13 +34,14 @@ const machineOf = Effect.fnUntraced(function*(device: Option.Option<DeviceName>,
       remedy: "Write one with keel bench, or name a published device with --device."
     })
   }
-  const [fastest] = Object.entries(found.backends).flatMap(([name, { peak }]) =>
-    peak === undefined ? [] : [{ name, peak }]
-  )
-    .sort((a, b) => b.peak - a.peak)
-  if (fastest === undefined) return null
-  const peak = fastest.peak * 1e9
-  return { title: `${found.cpu}, ${fastest.name}`, peak: { f32: peak, bf16: peak }, memory: found.memory } as Machine
+  const fastest = (precisions: ReadonlyArray<"f32" | "bf16">) =>
+    Object.entries(found.backends).flatMap(([name, { peak }]) =>
+      peak !== undefined && precisions.includes(name.endsWith(" bf16") ? "bf16" : "f32") ? [{ name, peak }] : []
+    ).sort((a, b) => b.peak - a.peak)[0]
+  const [plain, rounded] = [fastest(["f32"]), fastest(["f32", "bf16"])]
+  if (plain === undefined || rounded === undefined) return null
+  const peak = { f32: plain.peak * 1e9, bf16: rounded.peak * 1e9 }
+  return { title: `${found.cpu}, ${plain.name}`, peak, memory: found.memory } satisfies Machine as Machine
 })
 
 /** What holds less than the stage takes, in words; null when it fits. */

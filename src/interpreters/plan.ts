@@ -10,7 +10,7 @@ import { CurrentEngine } from "../engine/current.ts"
 import { type Amounts, metered } from "../engine/transformer/metered.ts"
 import { withoutWeights } from "../engine/transformer/footprint.ts"
 import { describe } from "../model/checkpoint.ts"
-import * as JudgeLayer from "../rewards/judge.ts"
+import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
@@ -41,7 +41,7 @@ export interface Planned {
 }
 
 export interface PlanOptions extends Extensions {
-  /** Most steps of a stage that are made, evenly spread. */
+  /** Most steps of a stage that are made, evenly spread (default 16); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
 }
 
@@ -52,6 +52,14 @@ const spread = (most: number) => (steps: number): ReadonlyArray<number> => {
   const count = Math.min(most, steps)
   return Array.from({ length: count }, (_, i) => Math.floor((i * steps) / count))
 }
+
+/** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
+const even = (text: string): boolean => [...text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 2 === 0
+const judge = Layer.succeed(Judge, {
+  gold: () => 0,
+  prefers: (_, __, ___, ____, u) => u < 0.5,
+  verifies: (_, __, completion) => even(completion)
+})
 
 interface Frame {
   readonly key: string
@@ -67,7 +75,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { rehearsed = 16, rewards = [], stages = [] } = options
+  const { rehearsed = 16, stages = [] } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
@@ -145,7 +153,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     Effect.provide(Layer.mergeAll(
       Layer.succeed(CurrentEngine, meter.engine),
       Files.layer,
-      JudgeLayer.layer(rewards),
+      judge,
       store,
       Layer.succeed(Checkpoints, {
         load: (path) => Effect.map(describe(path), ({ config, tokenizer }) => withoutWeights(config, tokenizer))
@@ -157,7 +165,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
           })
       })
     )),
-    Effect.provideService(CurrentRehearsal, rehearsal),
+    Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
     Effect.as(null),
     Effect.catchCause((cause) =>
       Cause.hasInterruptsOnly(cause)
