@@ -1,9 +1,8 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Effect, Result } from "effect"
+import { Effect, Result, type Schema } from "effect"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
-import type { Schema } from "effect"
 import instruct from "../../examples/01-instruct-gpt.ts"
 import grpo from "../../examples/03-grpo.ts"
 import { plan, type Planned } from "../../src/interpreters/plan.ts"
@@ -19,16 +18,14 @@ const shrunken = (root: Artifact.Any, sets: Readonly<Record<string, Schema.Json>
 
 const examples = {
   "examples/01-instruct-gpt.ts": shrunken(instruct, {
-    "pretrain.steps": 40,
-    "sft.batchSize": 150,
+    "pretrain.steps": 400,
     "rewardmodeling.batchSize": 600,
     "ppo.steps": 20,
     "ppo.batchSize": 8,
     "ppo.measureEvery": 7
   }),
   "examples/03-grpo.ts": shrunken(grpo, {
-    "pretrain.steps": 40,
-    "sft.batchSize": 150,
+    "pretrain.steps": 400,
     "grpo.steps": 20,
     "grpo.batchSize": 2,
     "grpo.measureEvery": 7

@@ -41,7 +41,7 @@ export interface Planned {
 }
 
 export interface PlanOptions extends Extensions {
-  /** Most steps of a stage that are made, evenly spread (default 16); `Infinity` makes every one in the loop of a run. */
+  /** Most steps of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
 }
 
@@ -75,7 +75,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { rehearsed = 16, stages = [] } = options
+  const { rehearsed = 128, stages = [] } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
