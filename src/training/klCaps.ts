@@ -9,6 +9,7 @@ import { measureKl } from "../ledger/measure.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { finite, observer, type Session } from "./loop.ts"
+import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
 /** Opens the initial models of the caps; a model that is open already serves for weights that are the same. */
@@ -25,6 +26,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   readonly start?: string
 }) {
   const [log, store] = [yield* RunLog, yield* Store]
+  const rehearsal = yield* CurrentRehearsal
+  let rehearsed = false
   const { maxNewTokens, measureEvery, measureSamples: samples } = stage.measured
   const caps: Array<{ readonly mnats: number; readonly from: string; readonly initial: Policy }> = []
   for (const { from, initial, mnats } of scope.limits.kl) {
@@ -67,9 +70,13 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   })
   return {
     /** Whether KL is measured after this step. */
-    due: (step: number): boolean => step % measureEvery === 0 || step === stage.steps,
+    due: (step: number): boolean => rehearsal === null ? step % measureEvery === 0 || step === stage.steps : !rehearsed,
     /** Measures KL after step `step`; fails when one is above its cap. */
-    measure,
+    measure: (step: number) => {
+      if (rehearsal === null) return measure(step)
+      rehearsed = true
+      return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step))
+    },
     /** For the checkpoints of the loop. */
     state: () => within
   }

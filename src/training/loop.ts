@@ -15,6 +15,7 @@ import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import type { Trained } from "./precision.ts"
+import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
 /** Something that must be finite is not; the loop turns it into `Diverged`. */
@@ -131,6 +132,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   readonly state?: () => Schema.Json
 }) {
   const [log, store, patience] = [yield* RunLog, yield* Store, yield* CurrentPatience]
+  const rehearsal = yield* CurrentRehearsal
   const { label } = scope
   const { spent } = session
   let done = session.from
@@ -153,6 +155,13 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
     new Diverged({ stage: label, step: done, quantity, value: String(value), kept })
 
   yield* log.emit({ _tag: "Started", stage: label, steps: stage.steps, from: done })
+  if (rehearsal !== null) {
+    const chosen = rehearsal.chosen(stage.steps)
+    // Neither what the numbers are nor what was saved matters: nothing was computed.
+    return yield* Effect.forEach(chosen, (n) => rehearsal.times(stage.steps / chosen.length, stage.step(n)), {
+      discard: true
+    }).pipe(Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite))))
+  }
   yield* Effect.gen(function*() {
     while (done < stage.steps) {
       yield* Effect.uninterruptible(Effect.gen(function*() {

@@ -50,13 +50,14 @@ export interface Footprint {
 /** An array by its length alone: the counting backend reads none of it. */
 const unread = (length: number): Float32Array => Object.create(Float32Array.prototype, { length: { value: length } })
 
-const withoutWeights = (raw: Weights["config"]): Weights => {
+/** A model by its shape alone, for the counting backend. */
+export const withoutWeights = (raw: Weights["config"], tokenizer: Weights["tokenizer"] = new Map()): Weights => {
   const config = modelConfig(raw)
   const tensors = parameters(config, config.head).map(({ name, shape }): readonly [string, TensorData] => [
     name,
     { shape, data: unread(elements(shape)) }
   ])
-  return { config: raw, tensors: new Map(tensors), tokenizer: new Map() }
+  return { config: raw, tensors: new Map(tensors), tokenizer }
 }
 
 const plain = { temperature: 1, topK: 0, topP: 1 } satisfies Partial<Sampling>

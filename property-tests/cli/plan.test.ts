@@ -1,0 +1,54 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "vitest"
+import { toJson } from "../../dsl/Pipeline.ts"
+import { tiny } from "../interpreters/tiny.ts"
+import { folders } from "../store/faultyFileSystem.ts"
+import { golden, keel } from "./keel.ts"
+
+const folder = folders("plan")
+const { root } = tiny()
+
+const workplace = (): string => {
+  const at = folder()
+  mkdirSync(at)
+  writeFileSync(join(at, "tiny.json"), toJson(root))
+  return at
+}
+
+describe("keel plan", () => {
+  it("prints what each stage takes, or the same as JSON", async () => {
+    const at = workplace()
+    const [text, json] = await Promise.all([
+      keel(["plan", "tiny.json", "--device", "h100"], at),
+      keel(["plan", "tiny.json", "--device", "h100", "--json"], at)
+    ])
+    assert.strictEqual(text.code, 0, text.stderr)
+    golden("keel-plan.txt", text.stdout)
+    const { over, stages, total, unplanned } = JSON.parse(json.stdout)
+    assert.deepStrictEqual([over, unplanned], [[], []])
+    assert.strictEqual(
+      total.generated,
+      stages.reduce((sum: number, one: { generated: number }) => sum + one.generated, 0)
+    )
+  }, 30_000)
+
+  it("answers nonsense in one line, and says which stage is over its memory cap", async () => {
+    const at = workplace()
+    const capped = tiny({ limits: { memory: 4096 } }).root
+    writeFileSync(join(at, "capped.json"), toJson(capped))
+    writeFileSync(join(at, "damaged.json"), "no JSON")
+    const [absent, profile, damaged, over] = await Promise.all([
+      keel(["plan", "absent.ts"], at),
+      keel(["plan", "tiny.json", "--profile", "damaged.json"], at),
+      keel(["plan", "damaged.json"], at),
+      keel(["plan", "capped.json", "--device", "4090"], at)
+    ])
+    for (const { code, stderr, stdout } of [absent, profile, damaged]) {
+      assert.deepStrictEqual([code, stdout], [1, ""])
+      assert.lengthOf(stderr.trim().split("\n"), 1, stderr)
+    }
+    assert.strictEqual(over.code, 0, over.stderr)
+    assert.match(over.stdout, /ppo-\S+ does not fit its memory cap: .* too much; most of it is/u)
+  }, 30_000)
+})

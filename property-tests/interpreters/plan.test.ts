@@ -1,0 +1,81 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Effect, Result, type Schema } from "effect"
+import { assert, describe, it } from "vitest"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import * as Pipeline from "../../dsl/Pipeline.ts"
+import instruct from "../../examples/01-instruct-gpt.ts"
+import grpo from "../../examples/03-grpo.ts"
+import { plan, type Planned } from "../../src/interpreters/plan.ts"
+import { tiny } from "./tiny.ts"
+
+const planned = (root: Artifact.Any, rehearsed?: number): Promise<Planned> =>
+  Effect.runPromise(
+    Effect.provide(plan(root, rehearsed === undefined ? {} : { rehearsed }), NodeFileSystem.layer)
+  )
+
+const shrunken = (root: Artifact.Any, sets: Readonly<Record<string, Schema.Json>>): Artifact.Any =>
+  Object.entries(sets).reduce((root, [key, value]) => Result.getOrThrow(Pipeline.set(root, key, value)), root)
+
+const examples = {
+  "examples/01-instruct-gpt.ts": shrunken(instruct, {
+    "pretrain.steps": 400,
+    "rewardmodeling.batchSize": 600,
+    "ppo.steps": 20,
+    "ppo.batchSize": 8,
+    "ppo.measureEvery": 7
+  }),
+  "examples/03-grpo.ts": shrunken(grpo, {
+    "pretrain.steps": 400,
+    "grpo.steps": 20,
+    "grpo.batchSize": 2,
+    "grpo.measureEvery": 7
+  })
+}
+
+describe("a plan", () => {
+  for (const [name, root] of Object.entries(examples)) {
+    it(`of ${name} says what all steps take, from a few of them`, async () => {
+      const [few, all] = [await planned(root), await planned(root, Infinity)]
+      assert.deepStrictEqual([few.unplanned, all.unplanned], [[], []])
+      assert.deepStrictEqual(few.stages.map(({ stage }) => stage), all.stages.map(({ stage }) => stage))
+      for (const [i, { bytes, flops, generated, stage, steps, trained }] of few.stages.entries()) {
+        const of = all.stages[i]!
+        assert.strictEqual(steps, of.steps, stage)
+        // Completions have one length; texts do not, and those of some steps stand for all.
+        assert.strictEqual(generated, of.generated, stage)
+        if (generated > 0) assert.strictEqual(trained, of.trained, stage)
+        else if (of.trained > 0) assert.approximately(trained / of.trained, 1, 0.01, stage)
+        assert.approximately(flops / of.flops, 1, 0.01, stage)
+        assert.isAtMost(bytes, of.bytes, stage)
+      }
+    }, 60_000)
+  }
+
+  it("costs no more for more steps, and grows with them exactly where steps are alike", async () => {
+    const at = (steps: number) => planned(tiny({ steps, measureEvery: steps }).root, 4)
+    const [some, many] = [await at(40), await at(4_000_000)]
+    const ppo = ({ stages }: Planned) => stages.find(({ stage }) => stage.startsWith("ppo"))!
+    assert.strictEqual(ppo(many).steps, 4_000_000)
+    // Measured once in both.
+    const once = 2 * ppo(some).trained
+    assert.strictEqual(ppo(many).trained, 100_000 * (once / 2))
+  })
+
+  it("is the same for a cap or not, but for what measuring it takes", async () => {
+    const { stages } = await planned(tiny().root)
+    const { stages: often } = await planned(tiny({ measureEvery: 1 }).root)
+    const flops = (of: typeof stages) => of.find(({ stage }) => stage.startsWith("ppo"))!
+    assert.isAbove(flops(often).flops, flops(stages).flops)
+    assert.strictEqual(flops(often).trained, flops(stages).trained)
+    // Twice and four times in four steps, 8 samples of 6 tokens each.
+    assert.strictEqual(flops(often).generated - flops(stages).generated, 2 * 8 * 6)
+  })
+
+  it("says what cannot be planned, and what comes after it", async () => {
+    // The longest prompt and completion do not fit this context.
+    const { stages, unplanned } = await planned(tiny({ context: 12 }).root)
+    assert.isAbove(unplanned.length, 0)
+    assert.isFalse(unplanned.some(({ problem }) => problem.includes("\n")))
+    assert.isFalse(stages.some(({ stage }) => unplanned.some((one) => one.stage === stage)))
+  })
+})
