@@ -73,7 +73,12 @@ describe("keel ledger", () => {
   it("of a run without KL says so; where no run is, it says so and exits with 1", async () => {
     const [at, empty] = [await ran(sft, []), folder()]
     mkdirSync(empty)
-    const [without, nowhere] = await Promise.all([keel(["ledger", at], at), keel(["ledger", empty], empty)])
+    const [without, nowhere, file] = await Promise.all([
+      keel(["ledger", at], at),
+      keel(["ledger", empty], empty),
+      keel(["ledger", "compare", join(at, "run.json"), at], at)
+    ])
+    assert.match(file.stderr, /BadPipelineFile: .*run\.json: there is no run there/u)
     assert.strictEqual(without.code, 0, without.stderr)
     assert.match(without.stdout, /Nothing in this description[^]*No KL was measured in this run\./u)
     assert.deepStrictEqual([nowhere.code, nowhere.stdout], [1, ""])

@@ -15,7 +15,9 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
   const wrong = (problem: string, path = folder) =>
     new BadPipelineFile({ path, problem, remedy: "Give the folder of a run, e.g. runs/1a2b3c4d." })
-  if (!(yield* fs.exists(description)) || !(yield* fs.exists(runFile))) return yield* wrong("there is no run there")
+  // What is no folder has no files in it either.
+  const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
+  if (!(yield* there(description)) || !(yield* there(runFile))) return yield* wrong("there is no run there")
   const { module = null } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
     yield* fs.readFileString(runFile)
   ).pipe(Effect.mapError((error) => wrong(error.message, runFile)))
