@@ -9,6 +9,8 @@ import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
 import { doctor } from "./doctor.ts"
 import { generate } from "./generate.ts"
+
+import { ledger } from "./ledger.ts"
 import { plan } from "./plan.ts"
 import { resume, run } from "./run.ts"
 import { simulate } from "./simulate.ts"
@@ -17,7 +19,7 @@ const keel = Command.make("keel").pipe(
   Command.withDescription(
     "LLM post-training as typed, pure descriptions: check, show, plan, simulate, run and resume them"
   ),
-  Command.withSubcommands([check, show, plan, simulate, run, resume, generate, bench, doctor, backend])
+  Command.withSubcommands([check, show, plan, simulate, run, resume, ledger, generate, bench, doctor, backend])
 )
 
 const expected = (error: unknown): error is Error & { readonly _tag: string } =>

@@ -9,6 +9,33 @@ export interface KlMeasured {
   /** The same sum over the number of tokens. */
   readonly perToken: number
   readonly samples: number
+  /** Prompts asked. */
+  readonly prompts: number
+  /**
+   * The 95th percentile (nearest rank) and the largest, over prompts, of the mean of that prompt's samples, nats per sequence. Null
+   * when a prompt had fewer than `samplesPerPrompt` samples. These are percentiles of noisy means: the noise of each prompt spreads
+   * them, so they lie above the percentiles of the true KLs on average.
+   */
+  readonly p95: number | null
+  readonly max: number | null
+}
+
+/** The fewest samples of every prompt from which p95 and max over prompts are told: one signed k1 says nothing about its prompt. */
+export const samplesPerPrompt = 4
+
+/** p95 and max over prompts of the mean of each; sample `i` is of prompt `i % prompts`. */
+export const overPrompts = (
+  sequences: Float64Array,
+  prompts: number
+): { readonly p95: number | null; readonly max: number | null } => {
+  if (prompts === 0 || Math.floor(sequences.length / prompts) < samplesPerPrompt) return { p95: null, max: null }
+  const [sums, counts] = [new Float64Array(prompts), new Float64Array(prompts)]
+  sequences.forEach((x, i) => {
+    sums[i % prompts]! += x
+    counts[i % prompts]! += 1
+  })
+  const means = sums.map((sum, i) => sum / counts[i]!).sort()
+  return { p95: means[Math.ceil(0.95 * prompts) - 1]!, max: means[prompts - 1]! }
 }
 
 /**
@@ -29,10 +56,13 @@ export const measureKl = (policy: Policy, initial: Policy, prompts: ReadonlyArra
   const rows = sampled.map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
   const { logps, offsets } = policy.logprobs(rows)
   const measured = kl(logps, initial.logprobs(rows).logps, offsets, "k1")
+  const own = Math.min(prompts.length, rows.length)
   return {
     mean: measured.mean,
     standardError: measured.standardError,
     perToken: measured.meanPerToken,
-    samples: rows.length
+    samples: rows.length,
+    prompts: own,
+    ...overPrompts(measured.sequences, own)
   }
 }

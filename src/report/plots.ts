@@ -46,6 +46,21 @@ const klPlot = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
   ]
 })
 
+/** Measured KL of all stages of a run, a line for each stage and initial model. */
+export const measuredKl = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
+  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+  title: "Measured KL from the initial model",
+  width: 480,
+  height: 240,
+  data: { values: measured.map((m) => ({ ...m, line: `${m.stage} from ${m.from}` })) },
+  mark: { type: "line", point: true },
+  encoding: {
+    x: step,
+    y: { field: "mean", type: "quantitative", title: "nats per sequence" },
+    color: { field: "line", type: "nominal", title: null }
+  }
+})
+
 const plotted = ["loss", "accuracy", "objective/scores", "objective/kl", "completions/mean_length"] as const
 
 /** The plots of a run as Vega-Lite specifications, by file name. */

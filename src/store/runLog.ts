@@ -22,6 +22,11 @@ export const Measurement = Schema.Struct({
   /** Mean over all tokens, nats per token. */
   perToken: Schema.Number,
   samples: Schema.Natural,
+  /** Prompts asked; this and the two below are absent in logs written before they were measured. */
+  prompts: Schema.optionalKey(Schema.Natural),
+  /** Over prompts, of the mean of each prompt's samples, nats per sequence; null when a prompt had too few (`ledger/measure.ts`). */
+  p95: Schema.optionalKey(Schema.NullOr(Schema.Number)),
+  max: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   /** Nats per sequence; null where no cap is held against it, as for the parents of a merge. */
   cap: Schema.NullOr(Schema.Number)
 })

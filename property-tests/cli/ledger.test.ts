@@ -1,0 +1,106 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect } from "effect"
+import { mkdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import { assert, describe, it } from "vitest"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { BestOfN, Gold, Sample, Score, Select } from "../../dsl/index.ts"
+import { toJson } from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { limitsIn } from "../../src/interpreters/limits.ts"
+import { ledgerOf } from "../../src/report/ledger.ts"
+import { open } from "../../src/store/runDirectory.ts"
+import type { Event } from "../../src/store/runLog.ts"
+import { tiny } from "../interpreters/tiny.ts"
+import { folders } from "../store/faultyFileSystem.ts"
+import { golden, keel } from "./keel.ts"
+
+const folder = folders("ledger")
+const { policy, prompts, reward, rl, root, sft } = tiny()
+
+const measured = (step: number, mean: number): Event => ({
+  _tag: "Measured",
+  measurement: {
+    stage: label(rl),
+    step,
+    from: label(sft),
+    estimator: "k1",
+    direction: "reverse",
+    temperature: 1,
+    mean,
+    standardError: 0.125,
+    perToken: mean / 5,
+    samples: 8,
+    cap: 15,
+    ...(step === 2 ? {} : { prompts: 2, p95: 2 * mean, max: 3 * mean })
+  }
+})
+
+/** The folder of a run of `of` with these events. */
+const ran = async (of: Artifact.Any, events: ReadonlyArray<Event>): Promise<string> => {
+  const at = folder()
+  await Effect.runPromise(
+    Effect.gen(function*() {
+      const append = yield* open(at, toJson(of), { keel: 1, backend: "native", store: at })
+      for (const event of events) yield* append(event)
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+  )
+  return at
+}
+/** Ids change with the language: not what this is about. */
+const anonymous = (text: string): string => text.replaceAll(/-[0-9a-f]{8}/gu, "-00000000")
+
+describe("keel ledger", () => {
+  it("says what was allowed and what was measured, in text, JSON and SVG, and sets two runs side by side", async () => {
+    const [at, other] = [await ran(root, [measured(2, 0.5), measured(4, 1)]), await ran(policy, [])]
+    const [said, json, two] = await Promise.all([
+      keel(["ledger", at, "--svg", join(at, "kl.svg")], at),
+      keel(["ledger", at, "--json"], at),
+      keel(["ledger", "compare", at, other], at)
+    ])
+    assert.strictEqual(said.code, 0, said.stderr)
+    golden("keel-ledger.txt", anonymous(said.stdout))
+    golden("keel-ledger-compare.txt", anonymous(two.stdout))
+    const [entry] = JSON.parse(json.stdout)
+    assert.deepStrictEqual([entry.stage, entry.allowance, entry.caps], [label(rl), 1, [{
+      from: label(sft),
+      mnats: 15_000
+    }]])
+    assert.deepStrictEqual(entry.measured.map(({ mean, max }: any) => [mean, max]), [[0.5, undefined], [1, 3]])
+    assert.match(readFileSync(join(at, "kl.svg"), "utf8"), /^<svg[^]*ppo-[^]*<\/svg>/u)
+  })
+
+  it("of a run without KL says so; where no run is, it says so and exits with 1", async () => {
+    const [at, empty] = [await ran(sft, []), folder()]
+    mkdirSync(empty)
+    const [without, nowhere, file] = await Promise.all([
+      keel(["ledger", at], at),
+      keel(["ledger", empty], empty),
+      keel(["ledger", "compare", join(at, "run.json"), at], at)
+    ])
+    assert.match(file.stderr, /BadPipelineFile: .*run\.json: there is no run there/u)
+    assert.strictEqual(without.code, 0, without.stderr)
+    assert.match(without.stdout, /Nothing in this description[^]*No KL was measured in this run\./u)
+    assert.deepStrictEqual([nowhere.code, nowhere.stdout], [1, ""])
+    assert.match(nowhere.stderr, /BadPipelineFile: .*: there is no run there\. Give the folder of a run/u)
+  })
+
+  it("knows the bound of a choice and says why there is none, and adds nothing up", () => {
+    const scored = Score.byReward({
+      completions: Sample.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4 }),
+      reward
+    })
+    const bounds = (of: Artifact.Any, events: ReadonlyArray<Event> = []) =>
+      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.bounds.map(({ mnats }) => mnats)
+    assert.deepStrictEqual(
+      bounds(BestOfN.make({ completions: scored }, { gold: Gold.tales, sizes: [1, 4] })),
+      [0, Math.ceil(1000 * Math.log(4))]
+    )
+    const best = Select.make({ completions: scored }, { rule: Select.perPrompt(1) })
+    assert.deepStrictEqual(bounds(best), [null])
+    const metrics = { max_divergence: Math.log(4) }
+    const step: Event = { _tag: "Step", stage: label(best), step: 1, steps: 1, tokens: 0, metrics }
+    assert.deepStrictEqual(bounds(best, [step]), [1387])
+    assert.deepStrictEqual(bounds(policy), [null])
+  })
+})

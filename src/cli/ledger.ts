@@ -1,0 +1,66 @@
+import { Console, Effect, FileSystem, Option, Schema } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { join } from "node:path"
+import { limitsIn } from "../interpreters/limits.ts"
+import { comparison, ledgerOf, text } from "../report/ledger.ts"
+import { measuredKl, svg } from "../report/plots.ts"
+import { writeFileAtomic } from "../store/files.ts"
+import { events as eventsOf, RunFile } from "../store/runDirectory.ts"
+import { json } from "./options.ts"
+import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
+
+/** The ledger of the run in `folder`. */
+const ledgerIn = Effect.fnUntraced(function*(folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
+  const wrong = (problem: string, path = folder) =>
+    new BadPipelineFile({ path, problem, remedy: "Give the folder of a run, e.g. runs/1a2b3c4d." })
+  // What is no folder has no files in it either.
+  const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
+  if (!(yield* there(description)) || !(yield* there(runFile))) return yield* wrong("there is no run there")
+  const { module = null } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
+    yield* fs.readFileString(runFile)
+  ).pipe(Effect.mapError((error) => wrong(error.message, runFile)))
+  const { root } = yield* pipelineOf(description, undefined, module)
+  const limits = limitsIn(root)
+  return ledgerOf(root, yield* eventsOf(folder), (artifact) => limits(artifact).kl)
+})
+
+const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
+
+const compare = Command.make(
+  "compare",
+  { first: folder("first"), second: folder("second"), json },
+  Effect.fn(function*({ first, json, second }) {
+    const ledgers = { first: yield* ledgerIn(first), second: yield* ledgerIn(second) }
+    yield* Console.log(json ? JSON.stringify(ledgers) : comparison(ledgers.first, ledgers.second))
+  })
+).pipe(Command.withDescription("The KL of two runs side by side"))
+
+export const ledger = Command.make(
+  "ledger",
+  {
+    run: folder("run"),
+    json,
+    svg: Flag.File("svg").pipe(Flag.withDescription("Also draw the measured KL to this file"), Flag.optional)
+  },
+  Effect.fn(function*({ json, run, svg: file }) {
+    const entries = yield* ledgerIn(run)
+    if (Option.isSome(file)) {
+      const measured = entries.flatMap((entry) => entry.measured)
+      if (measured.length === 0) {
+        return yield* new BadPipelineFile({
+          path: run,
+          problem: "no KL was measured there, so there is nothing to draw",
+          remedy: "Leave --svg out."
+        })
+      }
+      const spec = measuredKl(measured)
+      yield* writeFileAtomic(file.value, yield* Effect.promise(() => svg(spec)))
+    }
+    yield* Console.log(json ? JSON.stringify(entries) : text(entries))
+  })
+).pipe(
+  Command.withDescription("What KL a run was allowed, what is known and what was measured"),
+  Command.withSubcommands([compare])
+)
