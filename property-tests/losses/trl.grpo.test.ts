@@ -1,5 +1,5 @@
 /**
- * Every policy-gradient loss that TRL has, against TRL's own code: values, gradients, advantages. `trl/policyGradient.py` makes the
+ * Every policy-gradient loss that TRL has, against TRL's own code: values, gradients, advantages. `trl/grpo.py` makes the
  * fixture; where TRL is installed it is made again and compared.
  *
  * Deviations: (1) TRL 1.13 has no PPOTrainer any more: its surrogate is `bnpo` without a group. (2) The gradient of the entropy bonus is
@@ -44,9 +44,9 @@ interface Fixture extends Record<"logps" | "old" | "ref" | "sampler" | "entropie
   readonly rloo: ReadonlyArray<Result & { readonly beta: number; readonly advantages: ReadonlyArray<number> }>
 }
 
-const script = fileURLToPath(new URL("trl/policyGradient.py", import.meta.url))
+const script = fileURLToPath(new URL("trl/grpo.py", import.meta.url))
 const fixture = JSON.parse(
-  readFileSync(new URL("../golden/trl-policyGradient.json", import.meta.url), "utf8")
+  readFileSync(new URL("../golden/trl-grpo.json", import.meta.url), "utf8")
 ) as Fixture
 
 const flat = (rows: Rows): Float64Array => Float64Array.from(rows.flat())
