@@ -3,6 +3,14 @@
  * (generalised knowledge distillation), within a KL cap.
  *
  *     npx keel run examples/07-distill.ts
+ *
+ * Ends with (seed 0, native backend; gold reward, KL from the teacher, length, finished):
+ *
+ *     | small   | -0.04 ± 0.11 | 21.51 ± 0.93 | 15.34 | 100 % |
+ *     | student | 1.05 ± 0.11  | 8.01 ± 0.68  | 31.58 | 100 % |
+ *     | online  | 1.56 ± 0.11  | 4.58 ± 0.34  | 31.69 | 100 % |
+ *
+ *     Gold, online − student: +0.51 ± 0.14 on the same 128 prompts (3.7 standard errors).
  */
 import {
   Distill,

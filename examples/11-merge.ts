@@ -5,7 +5,11 @@
  *
  *     npx keel run examples/11-merge.ts
  *
- * The evaluation ends with the gain over each earlier model, the merged policy being the last.
+ * Ends with (seed 0, native backend): the merged policy keeps what both learnt of the proxy, and gains no gold beyond them.
+ *
+ *     Gold, merged − sft: +0.06 ± 0.14 on the same 128 prompts (0.4 standard errors).
+ *     Gold, merged − left: +0.02 ± 0.11 on the same 128 prompts (0.2 standard errors).
+ *     Gold, merged − right: -0.06 ± 0.12 on the same 128 prompts (-0.5 standard errors).
  */
 import {
   Compare,

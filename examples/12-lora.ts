@@ -6,6 +6,11 @@
  *     # <run>/store/ppo-…/model    merged, for transformers and vLLM
  *     # <run>/store/ppo-…/adapter  for PeftModel.from_pretrained(sft, …)
  *
+ * Ends with (seed 0, native backend): PPO of so few steps moves little.
+ *
+ *     Gold, ppo − base: +3.03 ± 0.19 on the same 128 prompts (15.8 standard errors).
+ *     Gold, ppo − sft: -0.02 ± 0.12 on the same 128 prompts (-0.2 standard errors).
+ *
  * The KL reference of PPO is what its wire says, here the SFT model: the policy without its adapter.
  */
 import {
