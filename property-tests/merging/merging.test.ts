@@ -143,6 +143,7 @@ describe("invariant 37", () => {
   it("invariant 37: weights (1, 0) are the identity, and equal models merge into that model", () => {
     property(two, ({ a, b, base }) => {
       assertSame(linear({ a, b }, { weights: { a: 1, b: 0 }, normalize: false }), a)
+      assertSame(linear({ a }, plain), a)
       assertSame(linear({ a, b: a }, plain), a)
       assertSame(slerp({ a, b: a }, { weights: half }), a)
       assertSame(taskSlerp(base, { a, b: a }, { weights: half }), a)
