@@ -58,8 +58,8 @@ const reward = RewardModeling.make({
 }, { batchSize: 32, learningRate: 1e-3 })
 
 const candidates = Mix.make({
-  own: Sample.make({ policy: sft, prompts: answered }, { completionsPerPrompt: 3, maxNewTokens }),
-  others: Sample.make({ policy: longer, prompts: answered }, { completionsPerPrompt: 1, maxNewTokens })
+  own: Sample.make({ policy: sft, prompts: answered }, { completionsPerPrompt: 6, maxNewTokens }),
+  others: Sample.make({ policy: longer, prompts: answered }, { completionsPerPrompt: 4, maxNewTokens })
 })
 const scored = Score.byReward({ completions: candidates, reward })
 
