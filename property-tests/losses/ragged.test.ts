@@ -1,6 +1,14 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { afterLast, afterLastBackward, beforeTokens, beforeTokensBackward, sumRows } from "../../src/losses/ragged.ts"
+import {
+  afterLast,
+  afterLastBackward,
+  afterTokens,
+  afterTokensBackward,
+  beforeTokens,
+  beforeTokensBackward,
+  sumRows
+} from "../../src/losses/ragged.ts"
 import { f64, i32, numbers, rowOffsets, total } from "./gradients.ts"
 
 const inner = (a: Float64Array, b: Float64Array): number => total(a.map((x, i) => x * b[i]!))
@@ -10,6 +18,8 @@ describe("ragged rows", () => {
     // Two rows of 2 and 1 tokens; positions 1 2 3 | 4 5.
     const [offsets, positions] = [i32(0, 2, 3), f64(1, 2, 3, 4, 5)]
     assert.deepStrictEqual(beforeTokens(positions, offsets), f64(1, 2, 4))
+    assert.deepStrictEqual(afterTokens(positions, offsets), f64(2, 3, 5))
+    assert.deepStrictEqual(afterTokensBackward(f64(2, 3, 5), offsets), f64(0, 2, 3, 0, 5))
     assert.deepStrictEqual(afterLast(positions, offsets), f64(3, 5))
     assert.deepStrictEqual(sumRows(f64(1, 2, 4), offsets), f64(3, 4))
     assert.deepStrictEqual(beforeTokensBackward(f64(1, 2, 4), offsets), f64(1, 2, 0, 4, 0))
@@ -31,6 +41,8 @@ describe("ragged rows", () => {
       assert.closeTo(inner(beforeTokens(positions, offsets), tokens), before, 1e-12)
       const after = inner(positions, afterLastBackward(rows, offsets))
       assert.closeTo(inner(afterLast(positions, offsets), rows), after, 1e-12)
+      const behind = inner(positions, afterTokensBackward(tokens, offsets))
+      assert.closeTo(inner(afterTokens(positions, offsets), tokens), behind, 1e-12)
     }))
   })
 })

@@ -79,6 +79,15 @@ describe("Plackett–Luce loss", () => {
     }))
   })
 
+  it("its accuracy is the share of prompts whose best completion has the highest score, alone", () => {
+    const accuracy = (...scores: ReadonlyArray<number>) => plackettLuce(f64(...scores), groups).metrics["accuracy"]
+    assert.strictEqual(accuracy(3, 1, 2, 4, 1, 2, 3), 1)
+    assert.strictEqual(accuracy(3, 1, 2, 2, 1, 4, 3), 1 / 2)
+    assert.strictEqual(accuracy(1, 3, 2, 2, 1, 0, 3), 0)
+    assert.strictEqual(accuracy(3, 1, 3, 4, 1, 2, 3), 1 / 2)
+    assert.deepStrictEqual(plackettLuce(f64(), i32(0)).metrics, {})
+  })
+
   it("stays finite at large scores, and lets what is not finite through", () => {
     assert.strictEqual(plackettLuce(f64(-2000, 2000, 0), i32(0, 3)).loss, 4000)
     assert.isNaN(plackettLuce(f64(1, NaN), i32(0, 2)).loss)
