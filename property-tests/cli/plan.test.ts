@@ -37,14 +37,14 @@ describe("keel plan", () => {
     const at = workplace()
     const capped = tiny({ limits: { memory: 4096 } }).root
     writeFileSync(join(at, "capped.json"), toJson(capped))
-    writeFileSync(join(at, "damaged.json"), "no JSON")
-    const [absent, profile, damaged, over] = await Promise.all([
+    writeFileSync(join(at, "other.ts"), "export default 1")
+    const [absent, profile, other, over] = await Promise.all([
       keel(["plan", "absent.ts"], at),
-      keel(["plan", "tiny.json", "--profile", "damaged.json"], at),
-      keel(["plan", "damaged.json"], at),
+      keel(["plan", "tiny.json", "--profile", "other.ts"], at),
+      keel(["plan", "other.ts"], at),
       keel(["plan", "capped.json", "--device", "4090"], at)
     ])
-    for (const { code, stderr, stdout } of [absent, profile, damaged]) {
+    for (const { code, stderr, stdout } of [absent, profile, other]) {
       assert.deepStrictEqual([code, stdout], [1, ""])
       assert.lengthOf(stderr.trim().split("\n"), 1, stderr)
     }

@@ -175,7 +175,9 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   )
   if (failed === null) return { stages: done, unplanned: [] } satisfies Planned as Planned
   const at = frames.at(-1)?.stage ?? label(root)
-  const problem = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
+  const said = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
+  // There is nothing behind the names of the weights.
+  const problem = failed instanceof TypeError ? `it needs the weights themselves (${said})` : said
   const planned = new Set([at, ...done.map(({ stage }) => stage)])
   return {
     stages: done,

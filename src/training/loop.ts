@@ -109,6 +109,8 @@ export const withinCaps = Effect.fnUntraced(function*(
   /** Saves what there is and says where it is. */
   keep: Effect.Effect<string, StoreError>
 ) {
+  // A rehearsal is to say by how much, not to end there.
+  if ((yield* CurrentRehearsal) !== null) return
   const memory = (yield* CurrentEngine).memory?.().peak ?? 0
   const over = ([
     ["tokens", spent.tokens, limits.tokens],
