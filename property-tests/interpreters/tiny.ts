@@ -5,7 +5,19 @@ import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, relative } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import {
+  Budget,
+  Compare,
+  Evaluate,
+  Gold,
+  Kl,
+  Pipeline,
+  Ppo,
+  Pretrain,
+  RewardModeling,
+  Sft,
+  Source
+} from "../../dsl/index.ts"
 import type { Engine } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import type { ExecuteError } from "../../src/interpreters/execute.ts"
@@ -20,7 +32,8 @@ export interface TinyOptions {
   readonly beta?: number
   readonly learningRate?: number
   readonly cap?: number
-  readonly limits?: Omit<Pipeline.Limits, "kl" | "from">
+  /** `memory` in bytes. */
+  readonly limits?: Omit<Pipeline.Limits, "kl" | "from" | "memory"> & { readonly memory?: number }
   readonly measureEvery?: number
   readonly steps?: number
   readonly context?: number
@@ -61,7 +74,9 @@ export const tiny = (options: TinyOptions = {}) => {
     seed: options.seed ?? 0,
     checkpointEvery: 3
   })
-  const policy = Pipeline.cap(rl, { ...options.limits, kl: Kl.mnatsPerSequence<number>(cap), from: sft })
+  const { memory, ...limits } = options.limits ?? {}
+  const most = memory === undefined ? {} : { memory: Budget.bytes(memory) }
+  const policy = Pipeline.cap(rl, { ...limits, ...most, kl: Kl.mnatsPerSequence<number>(cap), from: sft })
   const root = Evaluate.make({ initial: sft, reward, prompts: held }, { base, sft, ppo: policy }, {
     gold,
     maxNewTokens

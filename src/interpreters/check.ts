@@ -14,7 +14,7 @@ import * as Grpo from "../../dsl/stages/Grpo.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import type { Shape } from "../../dsl/stages/Pretrain.ts"
-import { initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
+import { currenciesIn, initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -118,6 +118,15 @@ const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<stri
     ]
 }
 
+/** Money of two currencies cannot be compared with one price table. */
+const paying = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<string> => {
+  const currencies = currenciesIn(root)
+  return ({ op, params }) =>
+    op !== "Cap" || currencies.length < 2 || !JSON.stringify(params).includes('"currency"') ? [] : [
+      `the money caps of this pipeline are in ${currencies.join(" and ")}: give them all in one currency`
+    ]
+}
+
 const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
   artifact?.node.op === "Source" ? artifact.id : undefined
 
@@ -189,6 +198,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   const limits = limitsIn(root)
   const named = naming(root)
+  const paid = paying(root)
   return Artifact.lineage(root).flatMap((artifact) => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(artifact.node)
@@ -202,6 +212,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
       ...Option.match(decoded, { onNone: () => [], onSome: alone }),
       ...(own.length > 0 ? [] : adapting(artifact)),
       ...named(artifact.node),
+      ...paid(artifact.node),
       ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))
