@@ -14,6 +14,7 @@ export interface Spent {
 
 export interface Counting extends Backend {
   readonly spent: () => Spent
+  readonly flops: () => number
   /** Forgets the peak: what is held now is the most held from here on. */
   readonly restart: () => void
 }
@@ -76,6 +77,7 @@ export const counting = (
     slice: (_, __, length) => ({ dtype: "real", length }),
     memory: () => ({ live, peak }),
     spent: () => ({ flops }),
+    flops: () => flops,
     restart: () => {
       peak = live
     },
