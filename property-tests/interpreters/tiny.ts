@@ -35,6 +35,7 @@ export interface TinyOptions {
   /** `memory` in bytes. */
   readonly limits?: Omit<Pipeline.Limits, "kl" | "from" | "memory"> & { readonly memory?: number }
   readonly measureEvery?: number
+  readonly measureMost?: number
   readonly steps?: number
   readonly context?: number
   /** Of PPO. */
@@ -71,6 +72,7 @@ export const tiny = (options: TinyOptions = {}) => {
     maxNewTokens,
     measureEvery: options.measureEvery ?? 2,
     measureSamples: 8,
+    measureMost: options.measureMost ?? 8,
     seed: options.seed ?? 0,
     checkpointEvery: 3
   })

@@ -85,7 +85,7 @@ export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog 
  */
 export const keyOf = (artifact: Artifact.Any, limits: Limits): string => {
   if (limits.kl.length === 0) return artifact.id
-  const kl = limits.kl.map(({ from, mnats }) => ({ mnats, from: from.id }))
+  const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
   // Three constants, so that keys, and with them seeds and results, stay what they were when caps on resources were part of them.
   const [tokens, memory, seconds] = ["Infinity", "Infinity", "Infinity"]
   return sha256(canonical({ id: artifact.id, caps: { kl, tokens, memory, seconds } }))
@@ -170,7 +170,7 @@ export const execute: (
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
-      for (const { from, mnats } of own.kl) kl.push({ mnats, from: label(from), initial: yield* weightsOf(from) })
+      for (const { from, ...cap } of own.kl) kl.push({ ...cap, from: label(from), initial: yield* weightsOf(from) })
       const { lora } = artifact.node.params as Pick<Scope, "lora">
       return {
         key: keyOf(artifact, own),
@@ -436,6 +436,8 @@ export const execute: (
           return found.value
         }
         const value: Made = yield* meaning(artifact).pipe(
+          // Nothing about it is a failure: the stage made what it had kept.
+          Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights))),
           Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)

@@ -120,6 +120,8 @@ export const grpo = Effect.fn("grpo")(function*(
     policy,
     open: opens.policy,
     opened: frozen === null ? [] : [[wires.reference!, frozen]],
+    reference,
+    init: wires.init,
     held,
     stop: codec.stop,
     measured: stage,

@@ -110,6 +110,8 @@ export const ppo = Effect.fn("ppo")(function*(
     open: opens.policy,
     // The initial model is usually the reference too: one copy serves both.
     opened: frozen === null ? [] : [[wires.reference!, frozen]],
+    reference,
+    init: wires.init,
     held,
     stop: codec.stop,
     measured: stage,
