@@ -7,7 +7,9 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import { type Amounts, metered } from "../engine/transformer/metered.ts"
+import type { Held, Spent } from "../engine/transformer/counting.ts"
+import { metered } from "../engine/transformer/metered.ts"
+import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { withoutWeights } from "../engine/transformer/footprint.ts"
 import { describe } from "../model/checkpoint.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -22,14 +24,36 @@ import type { Extensions } from "./extensions.ts"
 import { lackingExtensions } from "./extensions.ts"
 import { limitsIn } from "./limits.ts"
 
-export interface StagePlan extends Amounts {
+/** One phase of a stage, all of its steps together. */
+export interface PhasePlan {
+  readonly phase: Phase
+  /** The most held at any one time while it lasts, bytes. */
+  readonly bytes: number
+  /** What is held then, largest first; they add up to `bytes`. */
+  readonly terms: ReadonlyArray<{ readonly what: Term; readonly bytes: number }>
+  /** Floating-point operations. */
+  readonly flops: number
+  /** Kernels called. */
+  readonly calls: number
+  /** Bytes that kernels read and write at least: what bounds the time of decoding. */
+  readonly traffic: number
+}
+
+export interface StagePlan {
   readonly stage: string
   readonly precision: "f32" | "bf16"
   readonly steps: number
-  /** The most held at any one time. */
+  /** In the order in which they first come. */
+  readonly phases: ReadonlyArray<PhasePlan>
+  /** Of all phases: see `Spent`. */
+  readonly flops: number
+  /** Tokens of completions sampled. */
+  readonly generated: number
+  /** Completion tokens with a gradient, of any model, each time that they have one. */
+  readonly trained: number
+  /** The most held at any one time, bytes, and what is held then: of its worst phase. */
   readonly bytes: number
-  /** Largest first. */
-  readonly terms: ReadonlyArray<{ readonly what: string; readonly bytes: number }>
+  readonly terms: PhasePlan["terms"]
   /** Cap on memory in the description, bytes. */
   readonly memoryCap: number
 }
@@ -61,15 +85,29 @@ const judge = Layer.succeed(Judge, {
   verifies: (_, __, completion) => even(completion)
 })
 
+/** What a phase of a stage has come to so far. */
+interface PhaseSum {
+  flops: number
+  calls: number
+  traffic: number
+  held: Held
+}
+
 interface Frame {
   readonly key: string
-  readonly stage: string
   readonly artifact: Artifact.Any
   steps: number
-  amounts: { flops: number; generated: number; trained: number }
-  bytes: number
-  terms: StagePlan["terms"]
+  generated: number
+  trained: number
+  readonly phases: Map<Phase, PhaseSum>
 }
+
+const nothing: Spent = { flops: 0, calls: 0, traffic: 0 }
+
+const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
+  [...terms].map(([what, bytes]) => ({ what, bytes })).filter(({ bytes }) => bytes > 0).sort((a, b) =>
+    b.bytes - a.bytes
+  )
 
 export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: PlanOptions = {}) {
   yield* Effect.fromResult(check(root))
@@ -85,31 +123,41 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
   let factor = 1
-  let before = meter.amounts()
+  const read = () => ({ ...meter.amounts(), spent: new Map(meter.spentIn()) })
+  let before = read()
+  /** Gives what was done since to the stage that is being made. */
   const settle = (): void => {
-    const now = meter.amounts()
+    const now = read()
     const frame = frames.at(-1)
     if (frame !== undefined) {
-      for (const key of ["flops", "generated", "trained"] as const) {
-        frame.amounts[key] += factor * (now[key] - before[key])
+      frame.generated += factor * (now.generated - before.generated)
+      frame.trained += factor * (now.trained - before.trained)
+      for (const [phase, held] of meter.peaks()) {
+        const known = frame.phases.get(phase)
+        if (known === undefined) frame.phases.set(phase, { ...nothing, held })
+        else if (held.bytes > known.held.bytes) known.held = held
       }
-      const { bytes, terms } = meter.peak()
-      if (bytes > frame.bytes) Object.assign(frame, { bytes, terms })
+      for (const [phase, sum] of frame.phases) {
+        const [last, first] = [now.spent.get(phase) ?? nothing, before.spent.get(phase) ?? nothing]
+        for (const key of ["flops", "calls", "traffic"] as const) sum[key] += factor * (last[key] - first[key])
+      }
     }
     before = now
   }
   const rehearsal: Rehearsal = {
     chosen: spread(rehearsed),
-    times: (times, once) =>
+    times: (times, once, phase) =>
       Effect.suspend(() => {
         settle()
-        const outer = factor
+        const outer = { factor, phase: meter.entered() }
         factor = times
+        if (phase !== undefined) meter.enter(phase)
         return Effect.ensuring(
           once,
           Effect.sync(() => {
             settle()
-            factor = outer
+            factor = outer.factor
+            meter.enter(outer.phase)
           })
         )
       })
@@ -119,20 +167,37 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     if (artifact === undefined) return
     settle()
     meter.restart()
-    const amounts = { flops: 0, generated: 0, trained: 0 }
-    frames.push({ key, artifact, stage: label(artifact), steps: 0, amounts, bytes: 0, terms: [] })
+    frames.push({ key, artifact, steps: 0, generated: 0, trained: 0, phases: new Map() })
   }
   const end = (key: string): void => {
     if (frames.at(-1)?.key !== key) return
     settle()
-    const { amounts, artifact, bytes, stage, steps, terms } = frames.pop()!
+    const { artifact, generated, phases, steps, trained } = frames.pop()!
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
-    const round = {
-      flops: amounts.flops,
-      generated: Math.round(amounts.generated),
-      trained: Math.round(amounts.trained)
-    }
-    done.push({ stage, steps, precision, bytes, terms, ...round, memoryCap: limits(artifact).memory })
+    const planned = [...phases].map(([phase, { calls, flops, held, traffic }]): PhasePlan => ({
+      phase,
+      bytes: held.bytes,
+      terms: termsOf(held),
+      flops,
+      calls: Math.round(calls),
+      traffic: Math.round(traffic)
+    }))
+    const worst = planned.reduce(
+      (most, one) => one.bytes > most.bytes ? one : most,
+      planned[0] ?? { bytes: 0, terms: [] }
+    )
+    done.push({
+      stage: label(artifact),
+      precision,
+      steps,
+      phases: planned,
+      flops: planned.reduce((sum, { flops }) => sum + flops, 0),
+      generated: Math.round(generated),
+      trained: Math.round(trained),
+      bytes: worst.bytes,
+      terms: worst.terms,
+      memoryCap: limits(artifact).memory
+    })
     meter.restart()
   }
 
@@ -174,7 +239,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     )
   )
   if (failed === null) return { stages: done, unplanned: [] } satisfies Planned as Planned
-  const at = frames.at(-1)?.stage ?? label(root)
+  const at = label(frames.at(-1)?.artifact ?? root)
   const said = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
   // There is nothing behind the names of the weights.
   const problem = failed instanceof TypeError ? `it needs the weights themselves (${said})` : said

@@ -104,8 +104,8 @@ export interface Backend {
   readonly at: (precision: Precision) => Backend
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
-  /** Allocates reals with unspecified contents; they live until `free`. */
-  readonly reals: (length: number) => Tensor
+  /** Allocates reals with unspecified contents; they live until `free`. `what` they are is for those who count alone. */
+  readonly reals: (length: number, what?: string) => Tensor
   /** Allocates integers with unspecified contents; they live until `free`. */
   readonly ints: (length: number) => Ints
   /** Gives back a buffer got from `reals` or `ints` (not a slice of one). Using it or a slice afterwards is a bug. */

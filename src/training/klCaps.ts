@@ -172,7 +172,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     measure: (step: number) => {
       if (rehearsal === null) return measure(step)
       rehearsed = true
-      return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step))
+      return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step), "measure")
     },
     /** For the checkpoints of the loop. */
     state: () => within
