@@ -40,7 +40,7 @@ export interface Rehearsed {
 
 /** A codec that also knows, without asking the tokenizer, the completions that it made up. */
 export const rehearsed = (of: Codec): Rehearsed => {
-  const texts = new WeakMap<object, string>()
+  const texts = new WeakMap<object, () => string>()
   const tokens = new Map<string, Int32Array>()
   const prompts = new Map<string, Int32Array>()
   let words: ReadonlyArray<readonly [id: number, text: string]> | null = null
@@ -58,9 +58,7 @@ export const rehearsed = (of: Codec): Rehearsed => {
         said.push(text)
       }
       if (stop !== undefined && length > 0) made[length - 1] = stop
-      const text = said.join(" ") + ` ${word}`.repeat(body - said.length)
-      texts.set(made, text)
-      tokens.set(text, stop === undefined ? made : made.subarray(0, body))
+      texts.set(made, () => said.join(" ") + ` ${word}`.repeat(body - said.length))
       return made
     },
     codec: {
@@ -73,9 +71,18 @@ export const rehearsed = (of: Codec): Rehearsed => {
       encodeCompletion: (text, options) => {
         const known = tokens.get(text)
         if (known === undefined) return of.encodeCompletion(text, options)
-        return options.end && of.stop.length > 0 ? Int32Array.of(...known, of.stop[0]!) : known
+        const ends = known.at(-1) === of.stop[0]
+        if (ends === options.end) return known
+        return ends
+          ? known.subarray(0, -1)
+          : Int32Array.from({ length: known.length + 1 }, (_, t) => known[t] ?? of.stop[0]!)
       },
-      decode: (ids) => texts.get(ids) ?? of.decode(ids)
+      decode: (ids) => {
+        const text = texts.get(ids)?.()
+        if (text === undefined) return of.decode(ids)
+        tokens.set(text, ids as Int32Array)
+        return text
+      }
     }
   }
 }
