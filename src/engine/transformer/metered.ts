@@ -155,12 +155,18 @@ export const metered = (options: TransformerOptions & { readonly shape?: Shape }
         )
         const { completion } = speaking(weights)
         const lengths = prompts.map(({ length }) => Math.max(0, Math.min(sampling.maxNewTokens, of.context - length)))
-        generated += passes(lengths)
-        return lengths.map((length) => ({
-          completion: completion(++written, length, sampling.stop[0]),
-          logps: new Float64Array(length),
-          finished: true
-        }))
+        const total = passes(lengths)
+        generated += total
+        const [tokens, logps] = [new Int32Array(total), new Float64Array(total)]
+        let at = 0
+        return lengths.map((length) => {
+          const [from, to] = [at, at += length]
+          return {
+            completion: completion(++written, tokens.subarray(from, to), sampling.stop[0]),
+            logps: logps.subarray(from, to),
+            finished: true
+          }
+        })
       }
     }
   }

@@ -34,8 +34,8 @@ const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<numb
 
 export interface Rehearsed {
   readonly codec: Codec
-  /** Completion number `i` of all, `length` tokens long; the last one is a stop token if there is one. No two are alike that are long enough. */
-  readonly completion: (i: number, length: number, stop: number | undefined) => Int32Array
+  /** Completion number `i` of all, in place; the last token is a stop token if there is one. No two are alike that are long enough. */
+  readonly completion: (i: number, into: Int32Array, stop: number | undefined) => Int32Array
 }
 
 /** A codec that also knows, without asking the tokenizer, the completions that it made up. */
@@ -45,11 +45,12 @@ export const rehearsed = (of: Codec): Rehearsed => {
   const prompts = new Map<string, Int32Array>()
   let words: ReadonlyArray<readonly [id: number, text: string]> | null = null
   return {
-    completion: (i, length, stop) => {
+    completion: (i, made, stop) => {
+      const { length } = made
       words ??= wordsOf(of).map((id) => [id, of.decode([id]).trim()] as const)
       const body = stop === undefined ? length : Math.max(0, length - 1)
       const [[filler, word]] = words as [readonly [number, string]]
-      const made = new Int32Array(length).fill(filler)
+      made.fill(filler)
       const said: Array<string> = []
       // Its number in digits that are words.
       for (let t = 0, rest = i; t < body && rest > 0; t++, rest = Math.floor(rest / words.length)) {
