@@ -1,32 +1,176 @@
 /**
- * Budgets: what a pipeline may spend. Amounts are integers in the unit of their name. A stage's type says which dimensions it
- * spends; `Pipeline.cap` closes them. KL must be capped before a pipeline can run; the others may stay open, visibly.
+ * Budgets: what a pipeline may spend. Amounts are integers whose unit is in their type (`Amount.ts`). A stage's type says which dimensions
+ * it spends; `Pipeline.cap` closes them. KL must be capped before a pipeline can run; the others may stay open, visibly.
  */
 import { Schema } from "effect"
+import type { Amount, Money, Unit } from "./Amount.ts"
 import { KlAmount } from "./Kl.ts"
 
-export type Dimension = "kl" | "tokens" | "memory" | "seconds"
+export * from "./Amount.ts"
+
+/** The unit that each resource is counted in. */
+export const units = {
+  tokens: "tokens",
+  generated: "tokens",
+  trained: "tokens",
+  prompts: "prompts",
+  flops: "flops",
+  memory: "bytes",
+  disk: "bytes",
+  seconds: "seconds",
+  money: "money"
+} as const satisfies Readonly<Record<string, Unit>>
+
+export type Resource = keyof typeof units
+
+export const resources = Object.keys(units) as ReadonlyArray<Resource>
+
+export type Dimension = "kl" | Resource
 
 /** What a training or sampling stage spends. */
-export type Compute = "tokens" | "memory" | "seconds"
+export type Compute = Resource
 
-const Amount = Schema.Natural.check(Schema.isGreaterThan(0, { message: "a cap must be above 0" }))
+// ── what is written ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Caps on resources. A bare number is enough where the name is the unit; bytes and money have to say theirs. */
+export interface Resources {
+  /** Tokens generated plus tokens trained on. */
+  readonly tokens?: Amount<"tokens"> | number
+  /** Tokens of completions sampled, those that KL is measured and models are evaluated on included. */
+  readonly generated?: Amount<"tokens"> | number
+  /** Completion tokens with a gradient, of any model, each time that they have one. */
+  readonly trained?: Amount<"tokens"> | number
+  /** Different prompts used. */
+  readonly prompts?: Amount<"prompts"> | number
+  /** Floating-point operations, as `keel plan` counts them. */
+  readonly flops?: Amount<"flops"> | number
+  /** Held by the engine at any one time. */
+  readonly memory?: Amount<"bytes">
+  /** Checkpoints and results written and kept. */
+  readonly disk?: Amount<"bytes">
+  /** Wall-clock. */
+  readonly seconds?: Amount<"seconds"> | number
+  /** Device time at the prices given to `plan` and `run`. */
+  readonly money?: Money
+}
+
+/** Memory is held and not spent: it has no total. */
+export type Totals = Omit<Resources, "memory">
+
+/** The same with any unit anywhere: `Fitting` says what is wrong in words. */
+export type Loose =
+  & {
+    readonly [R in Resource]?: number | Amount<Unit>
+  }
+  & { readonly total?: { readonly [R in Resource]?: number | Amount<Unit> } }
+
+/** How an amount of each unit is written. */
+type Written = {
+  readonly bytes: "Budget.GiB(…), Budget.MiB(…) or Budget.bytes(…)"
+  readonly flops: "Budget.petaflops(…), Budget.teraflops(…) or Budget.flops(…)"
+  readonly tokens: "Budget.tokens(…) or a number"
+  readonly prompts: "Budget.prompts(…) or a number"
+  readonly seconds: "Budget.hours(…), Budget.minutes(…) or a number of seconds"
+  readonly money: 'Budget.dollars(…), Budget.cents(…) or Budget.money("EUR", …)'
+}
+
+/** In place of an amount that does not fit. An object, because a number that is also a text would be `never`, without a word. */
+export interface Advice<out A extends string> {
+  readonly advice: A
+}
+
+type Names =
+  "there is no such budget; there are kl, tokens, generated, trained, prompts, flops, memory, disk, seconds, money and total"
+
+type Advised<R extends Resource, Of extends object, Given> = Given extends NonNullable<Of[R & keyof Of]> ? unknown
+  : Advice<`${R} is counted in ${typeof units[R]}: write ${Written[typeof units[R]]}`>
+
+type Total<L> = {
+  readonly [K in keyof L]: K extends keyof Totals ? Advised<K, Totals, NonNullable<L[K]>>
+    : K extends "memory" ? Advice<"memory is held and not spent, so it has no total: cap it beside total">
+    : Advice<Names>
+}
+
+/** What the caps `L` have to be, with advice in place of what they are not. `Others` are the names that are no resources. */
+export type Fitting<L, Others extends PropertyKey> = {
+  readonly [K in keyof L]: K extends Resource ? Advised<K, Resources, NonNullable<L[K]>>
+    : K extends "total" ? Total<NonNullable<L[K]>>
+    : K extends Others ? unknown
+    : Advice<Names>
+}
+
+type Capped<L> = keyof L | (L extends { readonly total: infer T } ? keyof T : never)
+
+/** The dimensions that the caps `L` close. A cap on all tokens is one on each kind, and caps on both kinds are one on all. */
+export type Closed<L> =
+  | Capped<L>
+  | ("tokens" extends Capped<L> ? "generated" | "trained" : never)
+  | ("generated" extends Capped<L> ? "trained" extends Capped<L> ? "tokens" : never : never)
+
+/** As it stands in a description: plain integers in the unit of each resource. What is of another unit is left, for `check` to report. */
+export const plain = (caps: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    Object.entries(caps).map(([name, given]) => {
+      if (name === "total" && typeof given === "object" && given !== null) return [name, plain({ ...given })]
+      const { amount, currency, unit } = (given ?? {}) as Partial<Money>
+      if (!Object.hasOwn(units, name) || unit !== units[name as Resource]) return [name, given]
+      return [name, unit === "money" ? { currency, micros: amount } : amount]
+    })
+  )
+
+// ── what stands in a description ──────────────────────────────────────────────────────────────────────────────────────
+
+const whole = (unit: string) =>
+  Schema.Finite.check(
+    Schema.makeFilter((n) =>
+      (Number.isInteger(n) && n > 0) || `a cap must be a whole number of ${unit} above 0, not ${n}`
+    )
+  )
+
+const MoneyAmount = Schema.Struct({
+  currency: Schema.String.check(
+    Schema.makeFilter((code) =>
+      /^[A-Z]{3}$/u.test(code) || `a currency is three capital letters, e.g. USD, not ${code}`
+    )
+  ),
+  micros: whole("millionths of its currency")
+})
+
+const spent = {
+  tokens: Schema.optionalKey(whole("tokens")),
+  generated: Schema.optionalKey(whole("tokens")),
+  trained: Schema.optionalKey(whole("tokens")),
+  prompts: Schema.optionalKey(whole("prompts")),
+  flops: Schema.optionalKey(whole("floating-point operations")),
+  disk: Schema.optionalKey(whole("bytes")),
+  seconds: Schema.optionalKey(whole("seconds")),
+  money: Schema.optionalKey(MoneyAmount)
+}
+
+const Distance = KlAmount.check(Schema.makeFilter((kl) => kl.mnats > 0 || "a KL cap must be above 0 mnats"))
+
+/**
+ * What happens when a KL cap is passed. `stop`: the stage ends with `KlBudgetExceeded`. `rollback`: it ends there and makes the last policy that
+ * was measured within its caps. `warn`: it goes on and says so. (To hold KL near a target while training, see `KlControl.ts`.)
+ */
+export const WhenSpent = Schema.Literals(["stop", "rollback", "warn"])
+export type WhenSpent = typeof WhenSpent.Type
 
 /**
  * Caps on the artefacts between the initial model (wire `from`) and the capped artefact.
  *
  * - `kl`: measured KL from the initial model, mean over held prompts, milli-nats per sequence.
- * - `tokens`: tokens generated plus tokens trained on, per stage.
- * - `memory`: bytes held by the engine at any one time.
- * - `seconds`: wall-clock of one stage.
+ * - `klP95`, `klMax`: beside it, the 95th percentile and the largest over held prompts, of the mean of each prompt's samples (4 or more).
+ *   These estimates lie above the truth on average, so these caps err on the safe side.
+ * - `whenSpent`: what happens when one of them is passed (default `stop`).
+ * - resources: of each stage, see `Resources`; under `total`, of all these stages together, whenever they were made.
  */
 export class Caps extends Schema.Class<Caps>("Caps")({
-  kl: Schema.optionalKey(KlAmount.check(Schema.makeFilter((kl) => kl.mnats > 0 || "a KL cap must be above 0 mnats"))),
-  tokens: Schema.optionalKey(Amount),
-  memory: Schema.optionalKey(Amount),
-  seconds: Schema.optionalKey(Amount)
+  kl: Schema.optionalKey(Distance),
+  klP95: Schema.optionalKey(Distance),
+  klMax: Schema.optionalKey(Distance),
+  whenSpent: Schema.optionalKey(WhenSpent),
+  memory: Schema.optionalKey(whole("bytes")),
+  ...spent,
+  total: Schema.optionalKey(Schema.Struct(spent))
 }) {}
-
-export const KiB = (n: number): number => n * 1024
-export const MiB = (n: number): number => n * 1024 ** 2
-export const GiB = (n: number): number => n * 1024 ** 3

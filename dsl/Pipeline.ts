@@ -5,6 +5,7 @@
 import { Function, Result, Schema } from "effect"
 import type { Exceeding } from "./Arithmetic.ts"
 import * as Artifact from "./Artifact.ts"
+import * as Budget from "./Budget.ts"
 import type { Dimension } from "./Budget.ts"
 import { canonical } from "./Canonical.ts"
 import { build, type Definition } from "./Definition.ts"
@@ -77,18 +78,23 @@ export const connect = <
 
 // ── caps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface Limits {
+export interface Limits extends Budget.Resources {
   /** Measured KL from the initial model `from`, mean over held prompts. */
   readonly kl?: Kl<"sequence", number>
+  /** The same, but the 95th percentile over held prompts. */
+  readonly klP95?: Kl<"sequence", number>
+  /** The same, but the largest over held prompts. */
+  readonly klMax?: Kl<"sequence", number>
+  /** What happens when one of the three is passed. */
+  readonly whenSpent?: Budget.WhenSpent
   /** The initial model. Needed with `kl`: a distance without a starting point is none. */
   readonly from?: Artifact.Any
-  /** Tokens generated and trained on, per stage. */
-  readonly tokens?: number
-  /** Bytes held by the engine at any one time. */
-  readonly memory?: number
-  /** Wall-clock seconds of one stage. */
-  readonly seconds?: number
+  /** Of all the stages together that are capped here; beside it stands what each of them may spend. */
+  readonly total?: Budget.Totals
 }
+
+/** Any amount of anything: what fits where is left to `Budget.Fitting`, which gives advice. */
+type Given = Omit<Limits, keyof Budget.Loose> & Budget.Loose
 
 type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
   ? L extends { readonly from: Artifact.Any } ? [Exceeding<A, C>] extends [never] ? unknown
@@ -97,14 +103,23 @@ type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", inf
   : unknown
 
 /**
- * Caps what the stages between `from` and `self` may spend.
+ * Caps what the stages between `from` and `self` may spend: each of them, and under `total` all of them together.
+ *
+ * ```ts
+ * import { Budget, Checkpoint, Pipeline } from "../dsl/index.ts"
+ * const capped = Pipeline.cap(Checkpoint.huggingFace("llama", "models/llama"), {
+ *   seconds: Budget.hours(2),
+ *   total: { generated: 1_000_000, money: Budget.dollars(20) }
+ * })
+ * capped.node.params // => { seconds: 7200, total: { generated: 1e6, money: { currency: "USD", micros: 2e7 } } }
+ * ```
  *
  * The allowances of those stages must fit under the KL cap: that is checked by the compiler when they are literals, and by
  * `check` always. The cap itself is held against the *measured* KL from `from`: allowances are allocations, and their sum
  * bounds nothing (RECIPES: per-stage KLs do not add up).
  */
 export const cap: {
-  <const L extends Limits>(limits: L): <
+  <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits>): <
     K extends Artifact.Kind,
     F extends string,
     I extends string,
@@ -114,7 +129,7 @@ export const cap: {
     X extends string
   >(
     self: Artifact.Artifact<K, F, I, B, A, E, X> & Allotted<A, L>
-  ) => Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E, X>
+  ) => Artifact.Artifact<K, F, I, Exclude<B, Budget.Closed<L>>, A, E, X>
   <
     K extends Artifact.Kind,
     F extends string,
@@ -123,14 +138,14 @@ export const cap: {
     A extends number,
     E,
     X extends string,
-    const L extends Limits
+    const L extends Given
   >(
     self: Artifact.Artifact<K, F, I, B, A, E, X> & Allotted<A, L>,
-    limits: L
-  ): Artifact.Artifact<K, F, I, Exclude<B, keyof L>, A, E, X>
+    limits: L & Budget.Fitting<L, keyof Limits>
+  ): Artifact.Artifact<K, F, I, Exclude<B, Budget.Closed<L>>, A, E, X>
 } = Function.dual(
   2,
-  (self: Artifact.Any, { from, ...limits }: Limits) => build(definitions.Cap, { of: self, from }, limits)
+  (self: Artifact.Any, { from, ...limits }: Given) => build(definitions.Cap, { of: self, from }, Budget.plain(limits))
 )
 
 /**

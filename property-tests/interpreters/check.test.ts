@@ -68,7 +68,11 @@ describe("check", () => {
       /must be above 0 .*learningRate/
     ],
     ["cap of 0", Pipeline.cap(rl, { ...cap, kl: Kl.mnatsPerSequence<number>(0) }), /a KL cap must be above 0 mnats/],
-    ["token cap of 0", Pipeline.cap(rl, { ...cap, tokens: 0 }), /a cap must be above 0 .*tokens/],
+    [
+      "token cap of 0",
+      Pipeline.cap(rl, { ...cap, tokens: 0 }),
+      /a cap must be a whole number of tokens above 0, not 0.*tokens/
+    ],
     [
       "allowance over its cap",
       Pipeline.cap(rl, { ...cap, kl: Kl.mnatsPerSequence<number>(99) }),

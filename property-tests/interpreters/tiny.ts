@@ -5,7 +5,19 @@ import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, relative } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import {
+  Budget,
+  Compare,
+  Evaluate,
+  Gold,
+  Kl,
+  Pipeline,
+  Ppo,
+  Pretrain,
+  RewardModeling,
+  Sft,
+  Source
+} from "../../dsl/index.ts"
 import type { Engine } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import type { ExecuteError } from "../../src/interpreters/execute.ts"
@@ -20,12 +32,16 @@ export interface TinyOptions {
   readonly beta?: number
   readonly learningRate?: number
   readonly cap?: number
-  readonly limits?: Omit<Pipeline.Limits, "kl" | "from">
+  /** `memory` in bytes. */
+  readonly limits?: Omit<Pipeline.Limits, "kl" | "from" | "memory"> & { readonly memory?: number }
   readonly measureEvery?: number
+  readonly measureMost?: number
   readonly steps?: number
   readonly context?: number
   /** Of PPO. */
   readonly seed?: number
+  /** More of PPO's. */
+  readonly ppo?: Partial<Parameters<typeof Ppo.make>[1]>
 }
 
 export const tiny = (options: TinyOptions = {}) => {
@@ -58,10 +74,14 @@ export const tiny = (options: TinyOptions = {}) => {
     maxNewTokens,
     measureEvery: options.measureEvery ?? 2,
     measureSamples: 8,
+    measureMost: options.measureMost ?? 8,
     seed: options.seed ?? 0,
-    checkpointEvery: 3
+    checkpointEvery: 3,
+    ...options.ppo
   })
-  const policy = Pipeline.cap(rl, { ...options.limits, kl: Kl.mnatsPerSequence<number>(cap), from: sft })
+  const { memory, ...limits } = options.limits ?? {}
+  const most = memory === undefined ? {} : { memory: Budget.bytes(memory) }
+  const policy = Pipeline.cap(rl, { ...limits, ...most, kl: Kl.mnatsPerSequence<number>(cap), from: sft })
   const root = Evaluate.make({ initial: sft, reward, prompts: held }, { base, sft, ppo: policy }, {
     gold,
     maxNewTokens

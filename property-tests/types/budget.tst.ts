@@ -1,6 +1,6 @@
 /** Budgets in types: what is spent, what is capped, and what the compiler says when it does not fit. */
 import { describe, expect, test } from "tstyche"
-import { Evaluate, Gold, Kl, Pipeline, Ppo } from "../../dsl/index.ts"
+import { Budget, Evaluate, Gold, Kl, Pipeline, Ppo } from "../../dsl/index.ts"
 import type { Artifact } from "../../dsl/index.ts"
 import type { KlBudgetExceeded, TrainingError } from "../../dsl/Errors.ts"
 import type { Compute } from "../../dsl/Budget.ts"
@@ -71,9 +71,57 @@ describe("caps", () => {
     Kl.overTokens(Kl.mnatsPerSequence(50), 40)
   })
 
-  test("an unknown resource", () => {
-    // @ts-expect-error has no properties in common with type 'Limits'
+  test("an unknown resource, alone and beside others", () => {
+    // @ts-expect-error there is no such budget; there are kl, tokens, generated, trained, prompts, flops, memory, disk, seconds, money and total
+    Pipeline.cap(ppo, { dollars: 3, tokens: 1e6 })
+    // @ts-expect-error 'dollars' does not exist in type
+    Pipeline.cap(ppo, { total: { dollars: 3 } })
+    // @ts-expect-error has no properties in common with type 'Given'
     Pipeline.cap<{ readonly dollars: 3 }>({ dollars: 3 })
+  })
+
+  test("an amount of another dimension", () => {
+    // @ts-expect-error "memory is counted in bytes: write Budget.GiB(…), Budget.MiB(…) or Budget.bytes(…)"
+    Pipeline.cap(ppo, { memory: Budget.hours(2) })
+    // @ts-expect-error "seconds is counted in seconds: write Budget.hours(…), Budget.minutes(…) or a number of seconds"
+    Pipeline.cap(ppo, { seconds: Budget.GiB(2) })
+    // @ts-expect-error "generated is counted in tokens: write Budget.tokens(…) or a number"
+    Pipeline.cap(ppo, { generated: Budget.prompts(2) })
+    // @ts-expect-error "flops is counted in flops: write Budget.petaflops(…), Budget.teraflops(…) or Budget.flops(…)"
+    ppo.pipe(Pipeline.cap({ flops: Budget.tokens(2) }))
+    // @ts-expect-error money is counted in money: write Budget.dollars(…), Budget.cents(…) or Budget.money(
+    Pipeline.cap(ppo, { total: { money: Budget.seconds(2) } })
+  })
+
+  test("a bare number where its unit cannot be guessed", () => {
+    // @ts-expect-error "memory is counted in bytes: write Budget.GiB(…), Budget.MiB(…) or Budget.bytes(…)"
+    Pipeline.cap(ppo, { memory: 40 })
+    // @ts-expect-error "disk is counted in bytes: write Budget.GiB(…), Budget.MiB(…) or Budget.bytes(…)"
+    Pipeline.cap(ppo, { total: { disk: 40 } })
+    // @ts-expect-error money is counted in money: write Budget.dollars(…), Budget.cents(…) or Budget.money(
+    Pipeline.cap(ppo, { money: 5 })
+  })
+
+  test("a total of what is not added up", () => {
+    // @ts-expect-error "memory is held and not spent, so it has no total: cap it beside total"
+    Pipeline.cap(ppo, { total: { memory: Budget.GiB(40) } })
+  })
+
+  test("every resource, each way of writing it, in both orders", () => {
+    const all = {
+      tokens: 3e6,
+      generated: Budget.tokens(1e6),
+      trained: 2e6,
+      prompts: Budget.prompts(4000),
+      flops: Budget.petaflops(3),
+      memory: Budget.GiB(40),
+      disk: Budget.TiB(1),
+      seconds: Budget.hours(2),
+      money: Budget.money("EUR", 12.5)
+    } as const
+    const { memory, ...total } = all
+    expect(Pipeline.cap(ppo, { ...all, total })).type.not.toBe<never>()
+    expect(ppo.pipe(Pipeline.cap({ memory, total }))).type.not.toBe<never>()
   })
 })
 
@@ -86,11 +134,31 @@ describe("what a type tells", () => {
     expect(waiting).type.toBe<Artifact.Artifact<"Policy", "tales", "base: BaseModel", Compute, 0, TrainingError>>()
   })
 
-  test("a cap closes the budgets that it names", () => {
-    expect<Artifact.UncappedOf<typeof ppo>>().type.toBe<"kl" | "tokens" | "memory" | "seconds">()
-    const capped = Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000), from: sft, seconds: 60 })
-    expect<Artifact.UncappedOf<typeof capped>>().type.toBe<"tokens" | "memory">()
+  test("a cap closes the budgets that it names, of each stage or of all", () => {
+    expect<Artifact.UncappedOf<typeof ppo>>().type.toBe<
+      "kl" | "tokens" | "generated" | "trained" | "prompts" | "flops" | "memory" | "disk" | "seconds" | "money"
+    >()
+    const capped = Pipeline.cap(ppo, {
+      kl: Kl.mnatsPerSequence(6000),
+      from: sft,
+      seconds: 60,
+      total: { money: Budget.dollars(5), flops: Budget.exaflops(1) }
+    })
+    expect<Artifact.UncappedOf<typeof capped>>().type.toBe<
+      "tokens" | "generated" | "trained" | "prompts" | "memory" | "disk"
+    >()
     expect<Artifact.AllottedOf<typeof capped>>().type.toBe<6000>()
+    const piped = ppo.pipe(Pipeline.cap({ prompts: 100, disk: Budget.GiB(1) }))
+    expect<Artifact.UncappedOf<typeof piped>>().type.toBe<Exclude<Compute, "prompts" | "disk"> | "kl">()
+  })
+
+  test("all tokens are the generated and the trained", () => {
+    const both = Pipeline.cap(sft, { generated: 1e6, total: { trained: 1e6 } })
+    expect<Artifact.UncappedOf<typeof both>>().type.toBe<Exclude<Compute, "tokens" | "generated" | "trained">>()
+    const all = Pipeline.cap(sft, { tokens: 1e6 })
+    expect<Artifact.UncappedOf<typeof all>>().type.toBe<Exclude<Compute, "tokens" | "generated" | "trained">>()
+    const one = Pipeline.cap(sft, { generated: 1e6 })
+    expect<Artifact.UncappedOf<typeof one>>().type.toBe<Exclude<Compute, "generated">>()
   })
 
   test("connecting closes an input, and opens those of what is connected", () => {

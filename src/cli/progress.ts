@@ -72,6 +72,15 @@ export const progress = (out: Out) => {
             } nats per sequence (k1, n ${samples})${cap === null ? "" : `, cap ${cap}`}`
           )
         }
+        case "OverBudget": {
+          const { cap, from, kept, spent, stage, statistic, step } = event
+          const what = kept === null
+            ? "goes on, as its cap says"
+            : `goes back to step ${kept.step}, the last within its caps`
+          return line(
+            `! ${stage}  step ${step}: ${statistic} KL from ${from} ${spent.toFixed(2)}, cap ${cap}: it ${what}`
+          )
+        }
         case "Sampled":
           return line(`  ${event.stage}  “${event.prompt}” → ${event.completion}  (${event.score.toFixed(2)})`)
         case "Checkpoint":

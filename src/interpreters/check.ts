@@ -14,7 +14,7 @@ import * as Grpo from "../../dsl/stages/Grpo.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
 import type { Shape } from "../../dsl/stages/Pretrain.ts"
-import { initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
+import { currenciesIn, initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -118,6 +118,15 @@ const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<stri
     ]
 }
 
+/** Money of two currencies cannot be compared with one price table. */
+const paying = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<string> => {
+  const currencies = currenciesIn(root)
+  return ({ op, params }) =>
+    op !== "Cap" || currencies.length < 2 || !JSON.stringify(params).includes('"currency"') ? [] : [
+      `the money caps of this pipeline are in ${currencies.join(" and ")}: give them all in one currency`
+    ]
+}
+
 const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
   artifact?.node.op === "Source" ? artifact.id : undefined
 
@@ -155,7 +164,23 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
     if (op === "Evaluate" && judged.length === 0) found.push("it has no model to report on")
   }
   if (op === "Cap") {
-    const params = artifact.node.params as { readonly kl?: { readonly mnats: number; readonly per: string } }
+    type Distance = { readonly mnats: number; readonly per: string }
+    const params = artifact.node.params as Readonly<Partial<Record<"kl" | "klP95" | "klMax", Distance>>>
+    for (const name of ["klP95", "klMax", "whenSpent"] as const) {
+      if (Object.hasOwn(params, name) && params.kl === undefined) {
+        found.push(`${name} stands beside kl, the cap on the mean over prompts: write both`)
+      }
+    }
+    for (const name of ["klP95", "klMax"] as const) {
+      const { mnats, per } = params[name] ?? { mnats: Infinity, per: "sequence" }
+      if (per !== "sequence") {
+        found.push(`${name} must be per sequence: convert it with Kl.overTokens(kl, length)`)
+      } else if (mnats < (params.kl?.mnats ?? 0)) {
+        found.push(
+          `${name} ${mnats} is below kl ${params.kl!.mnats}, and ${name.slice(2)} over prompts is above the mean`
+        )
+      }
+    }
     const from = wires["from"]
     if (params.kl === undefined) return found
     if (params.kl.per !== "sequence") {
@@ -189,6 +214,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   const limits = limitsIn(root)
   const named = naming(root)
+  const paid = paying(root)
   return Artifact.lineage(root).flatMap((artifact) => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(artifact.node)
@@ -202,6 +228,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
       ...Option.match(decoded, { onNone: () => [], onSome: alone }),
       ...(own.length > 0 ? [] : adapting(artifact)),
       ...named(artifact.node),
+      ...paid(artifact.node),
       ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact))
     ].map((problem) => ({ stage: label(artifact), problem }))

@@ -79,18 +79,16 @@ export type ExecuteError =
 export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog | Checkpoints | FileSystem.FileSystem
 
 /**
- * The key of a node under its limits. Limits are part of it because they can end a stage early; a node without any has its
- * own id as key.
+ * The key of a node under its KL caps, which are part of it because they can end it early with what there is. Caps on resources are not:
+ * over them a stage fails, and with a larger cap it goes on from its last checkpoint to the same result. A node without KL
+ * caps has its own id as key.
  */
 export const keyOf = (artifact: Artifact.Any, limits: Limits): string => {
-  const caps = {
-    kl: limits.kl.map(({ from, mnats }) => ({ mnats, from: from.id })),
-    tokens: String(limits.tokens),
-    memory: String(limits.memory),
-    seconds: String(limits.seconds)
-  }
-  const none = limits.kl.length === 0 && [limits.tokens, limits.memory, limits.seconds].every((cap) => cap === Infinity)
-  return none ? artifact.id : sha256(canonical({ id: artifact.id, caps }))
+  if (limits.kl.length === 0) return artifact.id
+  const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
+  // Three constants, so that keys, and with them seeds and results, stay what they were when caps on resources were part of them.
+  const [tokens, memory, seconds] = ["Infinity", "Infinity", "Infinity"]
+  return sha256(canonical({ id: artifact.id, caps: { kl, tokens, memory, seconds } }))
 }
 
 /** The models an evaluation reports on, a model before those made from it: an order that JSON cannot change. */
@@ -172,7 +170,7 @@ export const execute: (
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
-      for (const { from, mnats } of own.kl) kl.push({ mnats, from: label(from), initial: yield* weightsOf(from) })
+      for (const { from, ...cap } of own.kl) kl.push({ ...cap, from: label(from), initial: yield* weightsOf(from) })
       const { lora } = artifact.node.params as Pick<Scope, "lora">
       return {
         key: keyOf(artifact, own),
@@ -438,6 +436,8 @@ export const execute: (
           return found.value
         }
         const value: Made = yield* meaning(artifact).pipe(
+          // Nothing about it is a failure: the stage made what it had kept.
+          Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights))),
           Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)

@@ -3,21 +3,62 @@
  * of these those that descend from it.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
+import { type Resource, resources, units, type WhenSpent } from "../../dsl/Budget.ts"
 import { definitionOf, parentsOf } from "../../dsl/Stage.ts"
 
-/** The caps on one node: the tightest of each resource, every KL cap with its initial model. */
-export interface Limits {
-  readonly kl: ReadonlyArray<{ readonly mnats: number; readonly from: Artifact.Any }>
-  readonly tokens: number
-  readonly memory: number
-  readonly seconds: number
+/** A cap on what several stages spend together. */
+export interface Total {
+  /** The node that the cap is. */
+  readonly id: string
+  /** Ids of the artefacts whose making it governs. */
+  readonly of: ReadonlySet<string>
+  readonly limits: Readonly<Partial<Record<Resource, number>>>
 }
 
-interface CapParams {
+/** A KL cap, milli-nats per sequence: of the mean over held prompts, and where it says so of the 95th percentile and the largest. */
+export interface KlCap {
+  readonly mnats: number
+  readonly p95?: number
+  readonly max?: number
+  readonly whenSpent?: WhenSpent
+  readonly from: Artifact.Any
+}
+
+/** The caps on one node: the tightest of each resource (`Infinity`: none), every KL cap with its initial model. */
+export interface Limits extends Readonly<Record<Resource, number>> {
+  readonly kl: ReadonlyArray<KlCap>
+  readonly totals: ReadonlyArray<Total>
+}
+
+interface Money {
+  readonly currency: string
+  readonly micros: number
+}
+
+/** What a description says of resources; check has not looked at it yet. */
+type Amounts = Readonly<Partial<Record<Exclude<Resource, "money">, number>>> & { readonly money?: Money }
+
+interface CapParams extends Amounts {
   readonly kl?: { readonly mnats: number }
-  readonly tokens?: number
-  readonly memory?: number
-  readonly seconds?: number
+  readonly klP95?: { readonly mnats: number }
+  readonly klMax?: { readonly mnats: number }
+  readonly whenSpent?: WhenSpent
+  readonly total?: Amounts
+}
+
+const inUnits = ({ money, ...amounts }: Amounts): Total["limits"] => ({
+  ...Object.fromEntries(Object.entries(amounts).filter(([name]) => Object.hasOwn(units, name))),
+  ...(money === undefined ? {} : { money: money.micros })
+})
+
+/** The currencies of the money caps in the pipeline `root`. */
+export const currenciesIn = (root: Artifact.Any): ReadonlyArray<string> => {
+  const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map(({ node }) =>
+    node.params as CapParams
+  )
+  return [
+    ...new Set(caps.flatMap(({ money, total }) => [money, total?.money]).flatMap((money) => money?.currency ?? []))
+  ]
 }
 
 /** Caps change nothing about the artefact that they are on: the artefact below them. */
@@ -63,24 +104,36 @@ const descends = (of: Artifact.Any, id: string): boolean => {
 
 /** The limits on each artefact of the pipeline `root`. */
 export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits => {
-  const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap")
-    .map((cap) => ({ params: cap.node.params as CapParams, from: cap.node.wires["from"], ids: governed(cap) }))
+  const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map((cap) => {
+    const { kl, klMax, klP95, total = {}, whenSpent, ...each } = cap.node.params as CapParams
+    const of = governed(cap)
+    return {
+      kl: kl === undefined ? undefined : {
+        mnats: kl.mnats,
+        ...(klP95 === undefined ? {} : { p95: klP95.mnats }),
+        ...(klMax === undefined ? {} : { max: klMax.mnats }),
+        ...(whenSpent === undefined ? {} : { whenSpent })
+      },
+      from: cap.node.wires["from"],
+      of,
+      each: inUnits(each),
+      total: { id: cap.id, of, limits: inUnits(total) }
+    }
+  })
   return (artifact) => {
-    const mine = caps.filter(({ ids }) => ids.has(artifact.id))
-    const least = (dimension: "tokens" | "memory" | "seconds") =>
-      Math.min(Infinity, ...mine.map(({ params }) => params[dimension] ?? Infinity))
+    const mine = caps.filter(({ of }) => of.has(artifact.id))
+    const least = (resource: Resource) => Math.min(Infinity, ...mine.map(({ each }) => each[resource] ?? Infinity))
     return {
       // Measured from what it descends from, so what is made before it: two caps could else wait for each other's stages.
       kl: !measuresKl(artifact) ?
         [] :
-        mine.flatMap(({ from, params }) =>
-          params.kl === undefined || from === undefined || !descends(artifact, initialOf(from).id)
+        mine.flatMap(({ from, kl }) =>
+          kl === undefined || from === undefined || !descends(artifact, initialOf(from).id)
             ? []
-            : [{ mnats: params.kl.mnats, from: initialOf(from) }]
+            : [{ ...kl, from: initialOf(from) }]
         ),
-      tokens: least("tokens"),
-      memory: least("memory"),
-      seconds: least("seconds")
+      ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
+      totals: mine.flatMap(({ total }) => Object.keys(total.limits).length === 0 ? [] : [total])
     }
   }
 }

@@ -48,6 +48,8 @@ export const dpo = Effect.fn("dpo")(function*(
     policy,
     open: opens.policy,
     opened: [],
+    reference: wires.reference?.weights,
+    init: wires.init,
     held,
     stop: codec.stop,
     measured: stage,

@@ -62,6 +62,8 @@ export const kto = Effect.fn("kto")(function*(
     policy,
     open: opens.policy,
     opened: [],
+    reference: wires.reference?.weights,
+    init: wires.init,
     held,
     stop: codec.stop,
     measured: stage,

@@ -58,6 +58,7 @@ export const onPolicyDistill = Effect.fn("onPolicyDistill")(function*(
     policy,
     open: opens.policy,
     opened: [[wires.teacher, teacher]],
+    init: wires.student,
     held,
     stop: codec.stop,
     measured: stage,

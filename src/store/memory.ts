@@ -1,4 +1,5 @@
 import { Effect, Layer, Option } from "effect"
+import type { Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
 import type { Snapshot } from "./store.ts"
 import { Store } from "./store.ts"
@@ -7,6 +8,7 @@ import { Store } from "./store.ts"
 export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   const made = new Map<string, Made>()
   const latest = new Map<string, Snapshot>()
+  const kept = new Map<string, Weights>()
   return {
     find: (key) => Effect.sync(() => Option.fromNullishOr(made.get(key))),
     has: (key) => Effect.sync(() => made.has(key)),
@@ -21,6 +23,11 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
         latest.set(key, snapshot)
         return `memory:${label}/step-${snapshot.step}`
       }),
-    keep: (_, label, name) => Effect.succeed(`memory:${label}/${name}`)
+    keep: (key, label, name, weights) =>
+      Effect.sync(() => {
+        kept.set(`${key}/${name}`, weights)
+        return `memory:${label}/${name}`
+      }),
+    kept: (key, _, name) => Effect.sync(() => Option.fromNullishOr(kept.get(`${key}/${name}`)))
   }
 })

@@ -12,8 +12,10 @@ export type Metrics = typeof Metrics.Type
 export const Measurement = Schema.Struct({
   stage: Schema.String,
   step: Schema.Natural,
-  /** The initial model. */
+  /** The other model: by its label where it is an initial model. */
   from: Schema.String,
+  /** `initial`: the retained model of a cap; `reference`: that of the stage's penalty; `parent`: of a merge. Absent in old logs. */
+  against: Schema.optionalKey(Schema.Literals(["initial", "reference", "parent"])),
   estimator: Schema.Literals(["k1", "exact"]),
   direction: Schema.Literals(["reverse"]),
   temperature: Schema.Number,
@@ -45,6 +47,18 @@ export const Event = Schema.Union([
     metrics: Metrics
   }),
   Schema.TaggedStruct("Measured", { measurement: Measurement }),
+  /** A KL cap was passed, and the stage does not end with an error. */
+  Schema.TaggedStruct("OverBudget", {
+    stage: Schema.String,
+    step: Schema.Natural,
+    from: Schema.String,
+    statistic: Schema.Literals(["mean", "p95", "max"]),
+    /** Nats per sequence. */
+    spent: Schema.Number,
+    cap: Schema.Number,
+    /** `null`: the stage goes on; else the step that it went back to, and where the policy of that step is. */
+    kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural, path: Schema.String }))
+  }),
   Schema.TaggedStruct("Sampled", {
     stage: Schema.String,
     step: Schema.Natural,

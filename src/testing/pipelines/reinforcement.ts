@@ -1,6 +1,7 @@
 /** Policies by reinforcement learning: PPO and the group of GRPO. */
 import fc from "fast-check"
 import * as Advantage from "../../../dsl/Advantage.ts"
+import * as Budget from "../../../dsl/Budget.ts"
 import * as Kl from "../../../dsl/Kl.ts"
 import * as Verifier from "../../../dsl/Verifier.ts"
 import * as Ensemble from "../../../dsl/stages/Ensemble.ts"
@@ -27,7 +28,14 @@ export const ppos: fc.Arbitrary<Step> = fc.record({
   ptx: fc.boolean(),
   from: index,
   slack: fc.constantFrom(0, 1, 500),
-  limits: some({ tokens: fc.constant(1e9), memory: fc.constant(1e12), seconds: fc.constant(3600) }),
+  limits: some({
+    tokens: fc.constant(1e9),
+    flops: fc.constant(Budget.exaflops(1)),
+    memory: fc.constant(Budget.TiB(1)),
+    disk: fc.constant(Budget.TiB(1)),
+    seconds: fc.constant(3600),
+    total: fc.constant({ generated: 1e9, seconds: Budget.hours(2) })
+  }),
   allowance,
   training,
   params: fc.record({
