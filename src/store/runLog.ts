@@ -23,6 +23,8 @@ export const Measurement = Schema.Struct({
   standardError: Schema.Number,
   /** Mean over all tokens, nats per token. */
   perToken: Schema.Number,
+  /** Absent in old logs. */
+  perTokenError: Schema.optionalKey(Schema.Number),
   samples: Schema.Natural,
   /** Prompts asked; this and the two below are absent in logs written before they were measured. */
   prompts: Schema.optionalKey(Schema.Natural),
