@@ -69,7 +69,9 @@ export const plan = Command.make(
       Flag.optional
     ),
     modelConfig: Flag.String("model-config").pipe(
-      Flag.withDescription("Folder with the config.json of the model that every Checkpoint and Pretrain is to have; no weights needed"),
+      Flag.withDescription(
+        "Folder with the config.json of the model that every Checkpoint and Pretrain is to have; no weights needed"
+      ),
       Flag.optional
     ),
     json
