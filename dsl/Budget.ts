@@ -147,14 +147,29 @@ const spent = {
   money: Schema.optionalKey(MoneyAmount)
 }
 
+const Distance = KlAmount.check(Schema.makeFilter((kl) => kl.mnats > 0 || "a KL cap must be above 0 mnats"))
+
+/**
+ * What happens when a KL cap is passed. `stop`: the stage ends with `KlBudgetExceeded`. `rollback`: it ends there and makes the last policy that
+ * was measured within its caps. `warn`: it goes on and says so. (To hold KL near a target while training, see `KlControl.ts`.)
+ */
+export const WhenSpent = Schema.Literals(["stop", "rollback", "warn"])
+export type WhenSpent = typeof WhenSpent.Type
+
 /**
  * Caps on the artefacts between the initial model (wire `from`) and the capped artefact.
  *
  * - `kl`: measured KL from the initial model, mean over held prompts, milli-nats per sequence.
+ * - `klP95`, `klMax`: beside it, the 95th percentile and the largest over held prompts, of the mean of each prompt's samples (4 or more).
+ *   These estimates lie above the truth on average, so these caps err on the safe side.
+ * - `whenSpent`: what happens when one of them is passed (default `stop`).
  * - resources: of each stage, see `Resources`; under `total`, of all these stages together, whenever they were made.
  */
 export class Caps extends Schema.Class<Caps>("Caps")({
-  kl: Schema.optionalKey(KlAmount.check(Schema.makeFilter((kl) => kl.mnats > 0 || "a KL cap must be above 0 mnats"))),
+  kl: Schema.optionalKey(Distance),
+  klP95: Schema.optionalKey(Distance),
+  klMax: Schema.optionalKey(Distance),
+  whenSpent: Schema.optionalKey(WhenSpent),
   memory: Schema.optionalKey(whole("bytes")),
   ...spent,
   total: Schema.optionalKey(Schema.Struct(spent))

@@ -6,8 +6,11 @@ import { type Resource, resources } from "./Budget.ts"
 export class KlBudgetExceeded extends Schema.TaggedError<KlBudgetExceeded>()("KlBudgetExceeded", {
   stage: Schema.String,
   step: Schema.Number,
+  /** Of KL over held prompts. */
+  statistic: Schema.Literals(["mean", "p95", "max"]),
   /** Measured, milli-nats per sequence. */
   spent: Schema.Number,
+  /** Of the mean. */
   standardError: Schema.Number,
   cap: Schema.Number,
   /** Where the last checkpoint within the cap is, and at which step it was taken. */
@@ -15,7 +18,10 @@ export class KlBudgetExceeded extends Schema.TaggedError<KlBudgetExceeded>()("Kl
   keptStep: Schema.Number
 }) {
   override get message() {
-    return `${this.stage} spent ${this.spent} ± ${this.standardError} mnats of KL per sequence at step ${this.step}; the cap is ${this.cap}. ` +
+    const spent = this.statistic === "mean"
+      ? `${this.spent} ± ${this.standardError} mnats of KL per sequence`
+      : `${this.spent} mnats of KL per sequence (${this.statistic} over prompts)`
+    return `${this.stage} spent ${spent} at step ${this.step}; the cap is ${this.cap}. ` +
       `Kept: step ${this.keptStep}, ${this.kept}. Raise the cap, raise beta, lower the learning rate or run fewer steps.`
   }
 }

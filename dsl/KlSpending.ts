@@ -2,7 +2,8 @@
 import { Schema } from "effect"
 import type { Kl } from "./Kl.ts"
 import { KlAmount } from "./Kl.ts"
-import { Count, or } from "./Training.ts"
+import { Observe } from "./Observe.ts"
+import { Count, Fraction, or } from "./Training.ts"
 
 export const klSpending = {
   /** What this stage may move the policy: an allocation out of the pipeline's KL cap. */
@@ -11,11 +12,17 @@ export const klSpending = {
   maxNewTokens: Count,
   /** Steps between measurements of KL from the initial model on held prompts. */
   measureEvery: or(Count, 5),
-  /** Completions sampled for one measurement. */
+  /** Completions sampled for one measurement; as many again, and again, while it is too close to a cap to tell. */
   measureSamples: or(
     Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
     256
-  )
+  ),
+  /** The standard error that is small enough, as a share of the cap. */
+  measureError: or(Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" })), 0.1),
+  /** No more completions than these for one measurement, however close (`measureSamples`, where that is more). */
+  measureMost: or(Count, 2048),
+  /** What else is looked at there, and when that ends the stage. */
+  observe: Schema.optionalKey(Observe)
 }
 
 /** The parameters `P` with an allowance whose size the compiler knows. */

@@ -81,6 +81,12 @@ export const connect = <
 export interface Limits extends Budget.Resources {
   /** Measured KL from the initial model `from`, mean over held prompts. */
   readonly kl?: Kl<"sequence", number>
+  /** The same, but the 95th percentile over held prompts. */
+  readonly klP95?: Kl<"sequence", number>
+  /** The same, but the largest over held prompts. */
+  readonly klMax?: Kl<"sequence", number>
+  /** What happens when one of the three is passed. */
+  readonly whenSpent?: Budget.WhenSpent
   /** The initial model. Needed with `kl`: a distance without a starting point is none. */
   readonly from?: Artifact.Any
   /** Of all the stages together that are capped here; beside it stands what each of them may spend. */

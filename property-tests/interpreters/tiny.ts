@@ -35,10 +35,13 @@ export interface TinyOptions {
   /** `memory` in bytes. */
   readonly limits?: Omit<Pipeline.Limits, "kl" | "from" | "memory"> & { readonly memory?: number }
   readonly measureEvery?: number
+  readonly measureMost?: number
   readonly steps?: number
   readonly context?: number
   /** Of PPO. */
   readonly seed?: number
+  /** More of PPO's. */
+  readonly ppo?: Partial<Parameters<typeof Ppo.make>[1]>
 }
 
 export const tiny = (options: TinyOptions = {}) => {
@@ -71,8 +74,10 @@ export const tiny = (options: TinyOptions = {}) => {
     maxNewTokens,
     measureEvery: options.measureEvery ?? 2,
     measureSamples: 8,
+    measureMost: options.measureMost ?? 8,
     seed: options.seed ?? 0,
-    checkpointEvery: 3
+    checkpointEvery: 3,
+    ...options.ppo
   })
   const { memory, ...limits } = options.limits ?? {}
   const most = memory === undefined ? {} : { memory: Budget.bytes(memory) }

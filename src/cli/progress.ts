@@ -72,6 +72,32 @@ export const progress = (out: Out) => {
             } nats per sequence (k1, n ${samples})${cap === null ? "" : `, cap ${cap}`}`
           )
         }
+        case "OverBudget": {
+          const { cap, from, kept, spent, stage, statistic, step } = event
+          const what = kept === null
+            ? "goes on, as its cap says"
+            : `goes back to step ${kept.step}, the last within its caps`
+          return line(
+            `! ${stage}  step ${step}: ${statistic} KL from ${from} ${spent.toFixed(2)}, cap ${cap}: it ${what}`
+          )
+        }
+        case "Observed": {
+          const { gold, gold_se: error, proxy } = event.observed
+          if (gold === undefined) return
+          return line(
+            `  ${event.stage}  step ${event.step}: gold ${gold.toFixed(2)} ± ${error!.toFixed(2)}${
+              proxy === undefined ? "" : `, proxy ${proxy.toFixed(2)}`
+            } on held prompts`
+          )
+        }
+        case "PeakPassed": {
+          const { decline: { mean, standardError }, kept, stage, step } = event
+          return line(
+            `! ${stage}  step ${step}: gold has fallen by ${mean.toFixed(2)} ± ${
+              standardError.toFixed(2)
+            }: it ends with step ${kept}`
+          )
+        }
         case "Sampled":
           return line(`  ${event.stage}  “${event.prompt}” → ${event.completion}  (${event.score.toFixed(2)})`)
         case "Checkpoint":

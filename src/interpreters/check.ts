@@ -164,7 +164,23 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
     if (op === "Evaluate" && judged.length === 0) found.push("it has no model to report on")
   }
   if (op === "Cap") {
-    const params = artifact.node.params as { readonly kl?: { readonly mnats: number; readonly per: string } }
+    type Distance = { readonly mnats: number; readonly per: string }
+    const params = artifact.node.params as Readonly<Partial<Record<"kl" | "klP95" | "klMax", Distance>>>
+    for (const name of ["klP95", "klMax", "whenSpent"] as const) {
+      if (Object.hasOwn(params, name) && params.kl === undefined) {
+        found.push(`${name} stands beside kl, the cap on the mean over prompts: write both`)
+      }
+    }
+    for (const name of ["klP95", "klMax"] as const) {
+      const { mnats, per } = params[name] ?? { mnats: Infinity, per: "sequence" }
+      if (per !== "sequence") {
+        found.push(`${name} must be per sequence: convert it with Kl.overTokens(kl, length)`)
+      } else if (mnats < (params.kl?.mnats ?? 0)) {
+        found.push(
+          `${name} ${mnats} is below kl ${params.kl!.mnats}, and ${name.slice(2)} over prompts is above the mean`
+        )
+      }
+    }
     const from = wires["from"]
     if (params.kl === undefined) return found
     if (params.kl.per !== "sequence") {

@@ -29,6 +29,7 @@ import type { Chat } from "../data/formats.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { CurrentMicroBatches, inMicroBatches } from "../engine/microBatches.ts"
 import { ensembleOf } from "../engine/ensemble.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -89,7 +90,7 @@ export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog 
  */
 export const keyOf = (artifact: Artifact.Any, limits: Limits): string => {
   if (limits.kl.length === 0) return artifact.id
-  const kl = limits.kl.map(({ from, mnats }) => ({ mnats, from: from.id }))
+  const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
   // Three constants, so that keys, and with them seeds and results, stay what they were when caps on resources were part of them.
   const [tokens, memory, seconds] = ["Infinity", "Infinity", "Infinity"]
   return sha256(canonical({ id: artifact.id, caps: { kl, tokens, memory, seconds } }))
@@ -141,6 +142,7 @@ const making = Effect.fnUntraced(
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
     const [store, log, datasets, checkpoints] = [yield* Store, yield* RunLog, yield* Datasets, yield* Checkpoints]
     const engine = yield* CurrentEngine
+    const microBatches = yield* CurrentMicroBatches
     const lacking = lackingPrecisions(root, engine)
     if (lacking.length > 0) return yield* new Refused({ problems: lacking })
     const limits = limitsIn(root)
@@ -198,7 +200,7 @@ const making = Effect.fnUntraced(
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
-      for (const { from, mnats } of own.kl) kl.push({ mnats, from: label(from), initial: yield* weightsOf(from) })
+      for (const { from, ...cap } of own.kl) kl.push({ ...cap, from: label(from), initial: yield* weightsOf(from) })
       const { lora } = artifact.node.params as Pick<Scope, "lora">
       return {
         key: keyOf(artifact, own),
@@ -464,7 +466,11 @@ const making = Effect.fnUntraced(
           return found.value
         }
         const finished = Effect.tap(
-          meaning(artifact),
+          meaning(artifact).pipe(
+            Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
+            // Nothing about it is a failure: the stage made what it had kept.
+            Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
+          ),
           (value) => own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent)) : Effect.void
         )
         const value: Made = yield* (own ? meter.making(finished) : finished).pipe(

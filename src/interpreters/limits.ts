@@ -3,7 +3,7 @@
  * of these those that descend from it.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
-import { type Resource, resources, units } from "../../dsl/Budget.ts"
+import { type Resource, resources, units, type WhenSpent } from "../../dsl/Budget.ts"
 import { definitionOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on what several stages spend together. */
@@ -15,9 +15,18 @@ export interface Total {
   readonly limits: Readonly<Partial<Record<Resource, number>>>
 }
 
+/** A KL cap, milli-nats per sequence: of the mean over held prompts, and where it says so of the 95th percentile and the largest. */
+export interface KlCap {
+  readonly mnats: number
+  readonly p95?: number
+  readonly max?: number
+  readonly whenSpent?: WhenSpent
+  readonly from: Artifact.Any
+}
+
 /** The caps on one node: the tightest of each resource (`Infinity`: none), every KL cap with its initial model. */
 export interface Limits extends Readonly<Record<Resource, number>> {
-  readonly kl: ReadonlyArray<{ readonly mnats: number; readonly from: Artifact.Any }>
+  readonly kl: ReadonlyArray<KlCap>
   readonly totals: ReadonlyArray<Total>
 }
 
@@ -31,6 +40,9 @@ type Amounts = Readonly<Partial<Record<Exclude<Resource, "money">, number>>> & {
 
 interface CapParams extends Amounts {
   readonly kl?: { readonly mnats: number }
+  readonly klP95?: { readonly mnats: number }
+  readonly klMax?: { readonly mnats: number }
+  readonly whenSpent?: WhenSpent
   readonly total?: Amounts
 }
 
@@ -93,10 +105,15 @@ const descends = (of: Artifact.Any, id: string): boolean => {
 /** The limits on each artefact of the pipeline `root`. */
 export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits => {
   const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map((cap) => {
-    const { kl, total = {}, ...each } = cap.node.params as CapParams
+    const { kl, klMax, klP95, total = {}, whenSpent, ...each } = cap.node.params as CapParams
     const of = governed(cap)
     return {
-      kl,
+      kl: kl === undefined ? undefined : {
+        mnats: kl.mnats,
+        ...(klP95 === undefined ? {} : { p95: klP95.mnats }),
+        ...(klMax === undefined ? {} : { max: klMax.mnats }),
+        ...(whenSpent === undefined ? {} : { whenSpent })
+      },
       from: cap.node.wires["from"],
       of,
       each: inUnits(each),
@@ -113,7 +130,7 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
         mine.flatMap(({ from, kl }) =>
           kl === undefined || from === undefined || !descends(artifact, initialOf(from).id)
             ? []
-            : [{ mnats: kl.mnats, from: initialOf(from) }]
+            : [{ ...kl, from: initialOf(from) }]
         ),
       ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
       totals: mine.flatMap(({ total }) => Object.keys(total.limits).length === 0 ? [] : [total])

@@ -7,29 +7,56 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import { type Amounts, metered } from "../engine/transformer/metered.ts"
+import type { Held } from "../engine/transformer/counting.ts"
+import { metered, type Shape } from "../engine/transformer/metered.ts"
+import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { withoutWeights } from "../engine/transformer/footprint.ts"
 import { describe } from "../model/checkpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
-import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
+import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, keyOf } from "./execute.ts"
 import type { Extensions } from "./extensions.ts"
 import { lackingExtensions } from "./extensions.ts"
 import { limitsIn } from "./limits.ts"
+import { nothing, rehearsing } from "./rehearsing.ts"
 
-export interface StagePlan extends Amounts {
+/** One phase of a stage, all of its steps together. */
+export interface PhasePlan {
+  readonly phase: Phase
+  /** The most held at any one time while it lasts, bytes. */
+  readonly bytes: number
+  /** What is held then, largest first; they add up to `bytes`. */
+  readonly terms: ReadonlyArray<{ readonly what: Term; readonly bytes: number }>
+  /** Floating-point operations. */
+  readonly flops: number
+  /** Kernels called. */
+  readonly calls: number
+  /** Bytes that kernels read and write at least: what bounds the time of decoding. */
+  readonly traffic: number
+}
+
+export interface StagePlan {
   readonly stage: string
   readonly precision: "f32" | "bf16"
   readonly steps: number
-  /** The most held at any one time. */
+  /** In the order in which they first come. */
+  readonly phases: ReadonlyArray<PhasePlan>
+  /** Of all phases: see `Spent`. */
+  readonly flops: number
+  /** Their standard error relative to them, where some steps stand for others whose rows differ in length; else 0. */
+  readonly error: number
+  /** Tokens of completions sampled. */
+  readonly generated: number
+  /** Completion tokens with a gradient, of any model, each time that they have one. */
+  readonly trained: number
+  /** The most held at any one time, bytes, and what is held then: of its worst phase. */
   readonly bytes: number
-  /** Largest first. */
-  readonly terms: ReadonlyArray<{ readonly what: string; readonly bytes: number }>
+  readonly terms: PhasePlan["terms"]
   /** Cap on memory in the description, bytes. */
   readonly memoryCap: number
 }
@@ -41,17 +68,14 @@ export interface Planned {
 }
 
 export interface PlanOptions extends Extensions {
-  /** Most steps of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
+  /** Most steps of one kind of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
+  /** What every model of a `Checkpoint` or `Pretrain` has instead of its own shape and tokenizer. */
+  readonly shape?: Shape
 }
 
 /** Makes nothing of its own: never in the plan. */
 const silent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
-
-const spread = (most: number) => (steps: number): ReadonlyArray<number> => {
-  const count = Math.min(most, steps)
-  return Array.from({ length: count }, (_, i) => Math.floor((i * steps) / count))
-}
 
 /** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
 const even = (text: string): boolean => [...text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 2 === 0
@@ -61,79 +85,71 @@ const judge = Layer.succeed(Judge, {
   verifies: (_, __, completion) => even(completion)
 })
 
+/** A stage that is being made. */
 interface Frame {
   readonly key: string
-  readonly stage: string
   readonly artifact: Artifact.Any
   steps: number
-  amounts: { flops: number; generated: number; trained: number }
-  bytes: number
-  terms: StagePlan["terms"]
 }
+
+const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
+  [...terms].map(([what, bytes]) => ({ what, bytes })).filter(({ bytes }) => bytes > 0).sort((a, b) =>
+    b.bytes - a.bytes
+  )
 
 export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: PlanOptions = {}) {
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { rehearsed = 128, stages = [] } = options
+  const { rehearsed = 128, shape, stages = [] } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
-  const meter = metered()
+  const meter = metered(shape === undefined ? {} : { shape })
 
   // A stage makes its inputs first: theirs are frames on top of its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
-  let factor = 1
-  let before = meter.amounts()
-  const settle = (): void => {
-    const now = meter.amounts()
-    const frame = frames.at(-1)
-    if (frame !== undefined) {
-      for (const key of ["flops", "generated", "trained"] as const) {
-        frame.amounts[key] += factor * (now[key] - before[key])
-      }
-      const { bytes, terms } = meter.peak()
-      if (bytes > frame.bytes) Object.assign(frame, { bytes, terms })
-    }
-    before = now
-  }
-  const rehearsal: Rehearsal = {
-    chosen: spread(rehearsed),
-    times: (times, once) =>
-      Effect.suspend(() => {
-        settle()
-        const outer = factor
-        factor = times
-        return Effect.ensuring(
-          once,
-          Effect.sync(() => {
-            settle()
-            factor = outer
-          })
-        )
-      })
-  }
+  const rehearsal = rehearsing(meter, rehearsed)
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    settle()
-    meter.restart()
-    const amounts = { flops: 0, generated: 0, trained: 0 }
-    frames.push({ key, artifact, stage: label(artifact), steps: 0, amounts, bytes: 0, terms: [] })
+    frames.push({ key, artifact, steps: 0 })
+    rehearsal.begin()
   }
   const end = (key: string): void => {
     if (frames.at(-1)?.key !== key) return
-    settle()
-    const { amounts, artifact, bytes, stage, steps, terms } = frames.pop()!
+    const { artifact, steps } = frames.pop()!
+    const { error, generated, peaks, spent, trained } = rehearsal.end()
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
-    const round = {
-      flops: amounts.flops,
-      generated: Math.round(amounts.generated),
-      trained: Math.round(amounts.trained)
-    }
-    done.push({ stage, steps, precision, bytes, terms, ...round, memoryCap: limits(artifact).memory })
-    meter.restart()
+    const phases = [...peaks].map(([phase, held]): PhasePlan => {
+      const { calls, flops, traffic } = spent.get(phase) ?? nothing
+      return {
+        phase,
+        bytes: held.bytes,
+        terms: termsOf(held),
+        flops,
+        calls: Math.round(calls),
+        traffic: Math.round(traffic)
+      }
+    })
+    const worst = phases.reduce(
+      (most, one) => one.bytes > most.bytes ? one : most,
+      phases[0] ?? { bytes: 0, terms: [] }
+    )
+    done.push({
+      stage: label(artifact),
+      precision,
+      steps,
+      phases,
+      flops: phases.reduce((sum, { flops }) => sum + flops, 0),
+      error,
+      generated: Math.round(generated),
+      trained: Math.round(trained),
+      bytes: worst.bytes,
+      terms: worst.terms,
+      memoryCap: limits(artifact).memory
+    })
   }
 
   const store = Layer.effect(
@@ -156,7 +172,11 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       judge,
       store,
       Layer.succeed(Checkpoints, {
-        load: (path) => Effect.map(describe(path), ({ config, tokenizer }) => withoutWeights(config, tokenizer))
+        load: (path) =>
+          Effect.map(
+            shape === undefined ? describe(path) : Effect.succeed(shape),
+            ({ config, tokenizer }) => withoutWeights(config, tokenizer)
+          )
       }),
       Layer.succeed(RunLog, {
         emit: (event) =>
@@ -174,7 +194,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     )
   )
   if (failed === null) return { stages: done, unplanned: [] } satisfies Planned as Planned
-  const at = frames.at(-1)?.stage ?? label(root)
+  const at = label(frames.at(-1)?.artifact ?? root)
   const said = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
   // There is nothing behind the names of the weights.
   const problem = failed instanceof TypeError ? `it needs the weights themselves (${said})` : said

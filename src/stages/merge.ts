@@ -138,7 +138,7 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
       (parent) => measureKl(policy, parent, held, { samples, maxNewTokens, stop, seed: `${scope.key}/measure/1` })
     ))
     yield* finite({ [`kl from ${label}`]: found.mean })
-    const how = { estimator: "k1", direction: "reverse", temperature: 1, cap: null } as const
+    const how = { against: "parent", estimator: "k1", direction: "reverse", temperature: 1, cap: null } as const
     yield* log.emit({ _tag: "Measured", measurement: { ...found, stage: scope.label, step: 1, from: label, ...how } })
   }
   const opens = { policy, open: engine.policy, opened: [], held, stop, measured, steps: 1, start: kept }

@@ -255,6 +255,12 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         return at
       })
 
+      const kept = Effect.fnUntraced(function*(key: string, label: string, name: string) {
+        const at = join(partial(key, label), name)
+        // The last of its files that is written.
+        return (yield* fs.exists(join(at, "model.safetensors"))) ? Option.some(yield* loadModel(at)) : Option.none()
+      })
+
       return {
         has: (key, label) => within(has(key, label)),
         find: (key, label): Effect.Effect<Option.Option<Made>, StoreError> =>
@@ -270,7 +276,8 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
           Effect.zipWith(bytesIn(done(key, label)), bytesIn(partial(key, label)), (kept, running) => kept + running),
         latest: (key, label) => within(latest(key, label)),
         save: (key, label, snapshot) => within(saveSnapshot(key, label, snapshot)),
-        keep: (key, label, name, weights) => within(keep(key, label, name, weights))
+        keep: (key, label, name, weights) => within(keep(key, label, name, weights)),
+        kept: (key, label, name) => within(kept(key, label, name))
       }
     })
   )

@@ -51,6 +51,7 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
       Effect.sync(() => {
         kept.set(key, (kept.get(key) ?? new Map()).set(name, weights))
         return `memory:${label}/${name}`
-      })
+      }),
+    kept: (key, _, name) => Effect.sync(() => Option.fromNullishOr(kept.get(key)?.get(name)))
   }
 })

@@ -46,4 +46,6 @@ export class Store extends Context.Service<Store, {
   readonly save: (key: string, label: string, snapshot: Snapshot) => Effect.Effect<string, StoreError>
   /** Keeps a model under a name beside the checkpoints; returns where it is. */
   readonly keep: (key: string, label: string, name: string, weights: Weights) => Effect.Effect<string, StoreError>
+  /** What was kept under a name last. */
+  readonly kept: (key: string, label: string, name: string) => Effect.Effect<Option.Option<Weights>, StoreError>
 }>()("keel/Store") {}

@@ -104,8 +104,8 @@ export interface Backend {
   readonly at: (precision: Precision) => Backend
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
-  /** Allocates reals with unspecified contents; they live until `free`. */
-  readonly reals: (length: number) => Tensor
+  /** Allocates reals with unspecified contents; they live until `free`. `what` they are is for those who count alone. */
+  readonly reals: (length: number, what?: string) => Tensor
   /** Allocates integers with unspecified contents; they live until `free`. */
   readonly ints: (length: number) => Ints
   /** Gives back a buffer got from `reals` or `ints` (not a slice of one). Using it or a slice afterwards is a bug. */
@@ -121,6 +121,11 @@ export interface Backend {
   readonly memory: () => { readonly live: number; readonly peak: number }
   /** Releases threads and memory. */
   readonly dispose: () => void
+  /**
+   * Only of a backend that counts instead of computing: `once` is what is done at each of `steps` tokens that follow one another, all
+   * alike but for their positions, and is counted as all of them.
+   */
+  readonly together?: (steps: number, once: () => void) => void
 
   // ── elementwise ───────────────────────────────────────────────────────────────────────────────────────────────────
   /** out[i] += x[i] */

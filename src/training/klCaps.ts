@@ -1,47 +1,131 @@
 /**
- * The KL caps of a stage, held against measurements: KL from each initial model on held prompts, every so many steps. The first
- * measurement above a cap ends the stage, with the last checkpoint within all of them kept.
+ * The KL caps of a stage, held against measurements on held prompts, every so many steps: KL from the initial model of each cap, and from
+ * the reference of its penalty, which no cap is held against. What happens when a cap is passed is the cap's to say (`dsl/Budget.ts`);
+ * the last policy within all that end the stage is kept.
  */
-import { Effect } from "effect"
-import { KlBudgetExceeded } from "../../dsl/Errors.ts"
+import { Effect, Option } from "effect"
+import { Diverged, KlBudgetExceeded } from "../../dsl/Errors.ts"
+import type { Observe } from "../../dsl/Observe.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
-import { measureKl } from "../ledger/measure.ts"
+import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
+import { enough } from "../ledger/sequential.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
+import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
+import { type Observing, observing } from "./observing.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
-import type { Scope } from "./scope.ts"
+import type { KlLimit, Scope } from "./scope.ts"
+
+/** How the policy is called that was last within the caps. */
+const kept = "within-cap"
+
+/** What a cap is passed by: nats per sequence. */
+interface Over {
+  readonly statistic: "mean" | "p95" | "max"
+  readonly spent: number
+  readonly cap: number
+}
+
+const passed = (limit: KlLimit, { max, mean, p95 }: KlMeasured): Over | undefined =>
+  ([
+    ["mean", mean, limit.mnats],
+    ["p95", p95, limit.p95],
+    ["max", max, limit.max]
+  ] as const).flatMap(([statistic, spent, mnats]) =>
+    spent !== null && mnats !== undefined && spent * 1000 > mnats ? [{ statistic, spent, cap: mnats / 1000 }] : []
+  )[0]
 
 /** Opens the initial models of the caps; a model that is open already serves for weights that are the same. */
 export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Session<unknown>, "state">, stage: {
   readonly policy: Policy
   readonly open: (weights: Weights) => Policy
   readonly opened: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
+  /** The model of its KL penalty: weights that stay, or a policy that moves. */
+  readonly reference?: Weights | Policy | null | undefined
   readonly held: ReadonlyArray<Int32Array>
+  /** What there is to look at besides KL; nothing when left out. */
+  readonly observing?: Omit<Observing, "observe">
   readonly stop: ReadonlyArray<number>
   /** Of the description: `dsl/KlSpending.ts`. */
-  readonly measured: { readonly maxNewTokens: number; readonly measureEvery: number; readonly measureSamples: number }
+  readonly measured: {
+    readonly maxNewTokens: number
+    readonly measureEvery: number
+    readonly measureSamples: number
+    readonly measureError?: number
+    readonly measureMost?: number
+    readonly observe?: Observe
+  }
   readonly steps: number
+  /** The weights that the policy starts with, which a stage can go back to; left out where there are none, as for a merge. */
+  readonly init?: Weights
   /** What there is before the first measurement within the caps; the policy that it started from when left out. */
   readonly start?: string
 }) {
   const [log, store] = [yield* RunLog, yield* Store]
   const rehearsal = yield* CurrentRehearsal
   let rehearsed = false
-  const { maxNewTokens, measureEvery, measureSamples: samples } = stage.measured
-  const caps: Array<{ readonly mnats: number; readonly from: string; readonly initial: Policy }> = []
-  for (const { from, initial, mnats } of scope.limits.kl) {
-    const known = stage.opened.find(([weights]) => weights === initial)
-    caps.push({ mnats, from, initial: known?.[1] ?? (yield* observer(stage.open, initial)) })
+  const { maxNewTokens, measureEvery, measureError: error = 0.1, measureMost = 0 } = stage.measured
+  const limits = scope.limits.kl
+  const perPrompt = limits.some(({ max, p95 }) => (max ?? p95) !== undefined)
+  const samples = Math.max(stage.measured.measureSamples, perPrompt ? samplesPerPrompt * stage.held.length : 0)
+  const most = Math.max(samples, measureMost)
+
+  const opened = new Map<Weights, Policy>(stage.opened)
+  const openedAs = Effect.fnUntraced(function*(weights: Weights) {
+    const known = opened.get(weights)
+    if (known !== undefined) return known
+    const policy = yield* observer(stage.open, weights)
+    opened.set(weights, policy)
+    return policy
+  })
+  const others: Array<{ readonly limit: KlLimit | null; readonly from: string; readonly policy: Policy }> = []
+  for (const limit of limits) others.push({ limit, from: limit.from, policy: yield* openedAs(limit.initial) })
+  if (stage.reference !== undefined && stage.reference !== null) {
+    const moves = "logprobs" in stage.reference
+    const policy = moves ? stage.reference as Policy : yield* openedAs(stage.reference as Weights)
+    // Already among the others, when it is the initial model of a cap.
+    if (!others.some((other) => other.policy === policy)) {
+      others.push({ limit: null, from: moves ? "its reference, where it was then" : "its reference", policy })
+    }
   }
-  let within = { path: stage.start ?? `the policy that ${scope.label} started from`, step: 0 }
-  if (session.state !== null) within = session.state as typeof within
+
+  const began = stage.start ?? `the policy that ${scope.label} started from`
+  let within = { path: began, step: 0 }
+  if (session.state !== null) {
+    const { path, step } = session.state as typeof within
+    within = { path, step }
+  }
+  const { init } = stage
+  const rollsBack = rehearsal === null && limits.some(({ whenSpent }) => whenSpent === "rollback")
+
+  const eyes = stage.observing === undefined ? null : yield* observing(
+    scope,
+    stage.policy,
+    { ...stage.observing, ...(stage.measured.observe === undefined ? {} : { observe: stage.measured.observe }) },
+    session.state
+  )
 
   const measure = Effect.fnUntraced(function*(step: number) {
-    const seed = `${scope.key}/measure/${step}`
-    for (const { from, initial, mnats } of caps) {
-      const measured = measureKl(stage.policy, initial, stage.held, { samples, maxNewTokens, stop: stage.stop, seed })
-      yield* finite({ "kl from the initial model": measured.mean })
+    if (others.length === 0 && eyes === null) {
+      within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
+      return
+    }
+    const { first, measured: all } = measureKls(stage.policy, others.map(({ policy }) => policy), stage.held, {
+      samples,
+      maxNewTokens,
+      stop: stage.stop,
+      seed: `${scope.key}/measure/${step}`,
+      enough: (measured) =>
+        measured.every((one, i) => {
+          const { limit } = others[i]!
+          return limit === null || enough(one, limit.mnats / 1000, { error, most })
+        })
+    })
+    const over: Array<{ readonly limit: KlLimit; readonly measured: KlMeasured; readonly by: Over }> = []
+    for (const [i, measured] of all.entries()) {
+      const { from, limit } = others[i]!
+      yield* finite({ [limit === null ? "kl from the reference" : "kl from the initial model"]: measured.mean })
       yield* log.emit({
         _tag: "Measured",
         measurement: {
@@ -49,25 +133,57 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
           stage: scope.label,
           step,
           from,
+          against: limit === null ? "reference" : "initial",
           estimator: "k1",
           direction: "reverse",
           temperature: 1,
-          cap: mnats / 1000
+          cap: limit === null ? null : limit.mnats / 1000
         }
       })
-      if (measured.mean * 1000 <= mnats) continue
-      return yield* new KlBudgetExceeded({
-        stage: scope.label,
-        step,
-        spent: Math.round(measured.mean * 1000),
-        standardError: Math.round(measured.standardError * 1000),
-        cap: mnats,
-        kept: within.path,
-        keptStep: within.step
-      })
+      const by = limit === null ? undefined : passed(limit, measured)
+      if (by !== undefined) over.push({ limit: limit!, measured, by })
     }
-    within = { path: yield* store.keep(scope.key, scope.label, "within-cap", stage.policy.weights()), step }
+    const say = ({ by, limit: { from } }: typeof over[number], kept: typeof within | null) =>
+      log.emit({ _tag: "OverBudget", stage: scope.label, step, from, ...by, kept })
+    const ending = over.filter(({ limit }) => limit.whenSpent !== "warn")
+    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) yield* say(one, null)
+    if (ending.length === 0) {
+      within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
+      if (eyes !== null) yield* eyes.look(step, first)
+      return
+    }
+    const stopping = ending.find(({ limit }) => limit.whenSpent !== "rollback")
+    const back = yield* store.kept(scope.key, scope.label, kept)
+    if (stopping === undefined && Option.isSome(back)) {
+      for (const one of ending) yield* say(one, within)
+      return yield* new EndedEarly({ weights: back.value, step: within.step })
+    }
+    const { by, measured } = stopping ?? ending[0]!
+    return yield* new KlBudgetExceeded({
+      stage: scope.label,
+      step,
+      statistic: by.statistic,
+      spent: Math.round(by.spent * 1000),
+      standardError: Math.round(measured.standardError * 1000),
+      cap: Math.round(by.cap * 1000),
+      kept: within.path,
+      keptStep: within.step
+    })
   })
+
+  // Where it starts is what it may have to go back to, may be beyond a cap already, and is what gold reward is counted from.
+  if (rehearsal === null && session.state === null && (rollsBack || eyes?.fromStart === true) && init !== undefined) {
+    if (eyes?.fromStart === true || limits.some(({ initial }) => initial !== init)) {
+      yield* Effect.catchTag(
+        measure(0),
+        "NotFinite",
+        ({ quantity, value }) =>
+          Effect.fail(
+            new Diverged({ stage: scope.label, step: 0, quantity, value: String(value), kept: "where it starts" })
+          )
+      )
+    } else within = { path: yield* store.keep(scope.key, scope.label, kept, init), step: 0 }
+  }
   return {
     /** Whether KL is measured after this step. */
     due: (step: number): boolean => rehearsal === null ? step % measureEvery === 0 || step === stage.steps : !rehearsed,
@@ -75,9 +191,9 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     measure: (step: number) => {
       if (rehearsal === null) return measure(step)
       rehearsed = true
-      return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step))
+      return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step), "measure")
     },
     /** For the checkpoints of the loop. */
-    state: () => within
+    state: () => ({ ...within, ...eyes?.state() })
   }
 })

@@ -4,8 +4,13 @@ import type { Spent } from "../store/spent.ts"
 
 /** A KL cap that governs a stage, with the initial model that it is measured from. */
 export interface KlLimit {
-  /** Milli-nats per sequence. */
+  /** Of the mean over held prompts, milli-nats per sequence. */
   readonly mnats: number
+  /** Of the 95th percentile and the largest over held prompts. */
+  readonly p95?: number
+  readonly max?: number
+  /** What happens when one is passed; `stop` when left out. */
+  readonly whenSpent?: "stop" | "rollback" | "warn"
   readonly from: string
   readonly initial: Weights
 }

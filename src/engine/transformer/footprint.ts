@@ -5,7 +5,7 @@
 import { modelConfig } from "../../model/config.ts"
 import { elements, parameters } from "../../model/parameters.ts"
 import type { Batch, Computing, Policy, Sampling, Scorer, TensorData, Weights } from "../engine.ts"
-import { counting } from "./counting.ts"
+import { counting, unread } from "./counting.ts"
 import { transformer, type TransformerOptions } from "./transformer.ts"
 
 /** A model that is open while the work is done, all of them together. */
@@ -46,9 +46,6 @@ export interface Footprint {
   /** The most held up to the end of each phase, in order. */
   readonly phases: ReadonlyArray<{ readonly phase: Work["verb"] | "open"; readonly bytes: number }>
 }
-
-/** An array by its length alone: the counting backend reads none of it. */
-const unread = (length: number): Float32Array => Object.create(Float32Array.prototype, { length: { value: length } })
 
 /** A model by its shape alone, for the counting backend. */
 export const withoutWeights = (raw: Weights["config"], tokenizer: Weights["tokenizer"] = new Map()): Weights => {

@@ -24,8 +24,8 @@ export const loraTrainable = (
     : [...low.places, { ...scalar, start: low.length }]
   const count = low.length + (scalar?.length ?? 0)
 
-  const params = backend.reals(length)
-  held.values = backend.reals(count)
+  const params = backend.reals(length, "weights")
+  held.values = backend.reals(count, "weights")
   const state = optimised(backend, own, held.values, low.mask)
   held.gradient = state.gradient
   const headOf = (flat: Tensor): Tensor | null =>
@@ -77,7 +77,7 @@ export const loraTrainable = (
     const exact = backend.at("f32")
     const { inputs, module, outputs } = pair
     const { length, shape, start } = at.get(`${module}.weight`)!
-    const sum = exact.reals(length)
+    const sum = exact.reals(length, "merged")
     const b = exact.reals(outputs * lora.rank)
     exact.copy(sum, exact.slice(params, start, length))
     exact.write(b, matrices(all, pair).b.map((x) => x * lora.alpha / lora.rank))

@@ -3,143 +3,204 @@
  * verb. Completions reach `maxNewTokens`, the last token ends them, and no two of a call are alike.
  */
 import { modelConfig, withHead } from "../../model/config.ts"
-import type { Batch, Codec, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
+import type { Batch, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
-import { counting } from "./counting.ts"
+import { counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
+import type { Phase } from "./terms.ts"
+import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
 import { transformer, type TransformerOptions } from "./transformer.ts"
 
 export interface Amounts {
-  /** Floating-point operations: see `Spent`. */
-  readonly flops: number
   /** Tokens of completions sampled. */
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained: number
+  readonly passed: Passed
+}
+
+/** Rows in any pass, their tokens, prompts too, and the squares of these. */
+export interface Passed {
+  readonly rows: number
+  readonly tokens: number
+  readonly squares: number
 }
 
 export interface Metered {
   readonly engine: Engine
   /** What was done so far. */
   readonly amounts: () => Amounts
-  /** The most held since `restart`, bytes, and what made it grow, largest first. */
-  readonly peak: () => { readonly bytes: number; readonly terms: ReadonlyArray<{ what: string; bytes: number }> }
+  readonly spentIn: () => ReadonlyMap<Phase, Spent>
+  /** The most held in each phase since `restart`. */
+  readonly peaks: () => ReadonlyMap<Phase, Held>
   readonly restart: () => void
+  /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
+  readonly enter: (phase: Phase | null) => void
+  readonly entered: () => Phase | null
 }
 
-type Term =
-  | "weights"
-  | "gradients and AdamW moments"
-  | "activations"
-  | "KV cache and sampling"
-  | "passes without gradient"
+/** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
+const manyTokens = 2 ** 16
+/** The same of prompts that are sampled from, a whole number of times as many as there are slots. */
+const manyPrompts = 256
 
-/** Tokens that are text by themselves: what they make survives being decoded and encoded again. */
-const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<number> => {
-  const found: Array<number> = []
-  for (let id = 0; id < Math.min(vocab, 2000) && found.length < 8; id++) {
-    const twice = [id, id, id]
-    const text = decode(twice)
-    if (text !== "" && String([...encodeCompletion(text, { end: false })]) === String(twice)) found.push(id)
-  }
-  return found.length > 0 ? found : [0]
-}
+/** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
+export type Shape = Pick<Weights, "config" | "tokenizer">
 
-export const metered = (options: TransformerOptions = {}): Metered => {
+/** With a `shape`, every model that is made from nothing has it instead of its own. */
+export const metered = (options: TransformerOptions & { readonly shape?: Shape } = {}): Metered => {
   const backend = counting()
   const engine = transformer(backend, options)
   let [generated, trained] = [0, 0]
-  const terms = new Map<Term, number>()
-  const grow = (term: Term, bytes: number): void => void terms.set(term, (terms.get(term) ?? 0) + bytes)
-
-  /** The verbs that any model has, each with what it makes memory grow by. */
-  const verbs = <M extends Model>(of: M, weights: Weights) => {
-    // Gradients and two moments are there from the first update on.
-    let optimiser = 3 * backend.realBytes * of.parameters
-    const verb = <A>(term: Term, work: () => A): A => {
-      const before = backend.memory().peak
-      const value = work()
-      const grown = backend.memory().peak - before
-      const own = term === "activations" ? Math.min(optimiser, grown) : 0
-      optimiser -= own
-      grow("gradients and AdamW moments", own)
-      grow(term, grown - own)
-      return value
+  let passed: Passed = { rows: 0, tokens: 0, squares: 0 }
+  /** Completions so far. */
+  let written = 0
+  const codecs = new WeakMap<Weights["tokenizer"], Rehearsed>()
+  const speaking = (weights: Weights): Rehearsed => {
+    const known = codecs.get(weights.tokenizer)
+    if (known !== undefined) return known
+    const { vocab } = modelConfig(weights.config)
+    const made = rehearsed(weights.tokenizer.size === 0 ? lengths(vocab) : engine.codec(weights))
+    codecs.set(weights.tokenizer, made)
+    return made
+  }
+  let entered: Phase | null = null
+  const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
+  /** Counts the rows of a pass by their tokens. */
+  const passes = (lengths: ReadonlyArray<number>): number => {
+    let { rows, squares, tokens } = passed
+    for (const length of lengths) {
+      rows++
+      tokens += length
+      squares += length ** 2
     }
-    const passing = (batch: Batch, retain = false): Term => {
-      if (!retain) return "passes without gradient"
-      trained += offsetsOf(batch)[batch.length]!
-      return "activations"
-    }
-    const common = {
-      step: ((update) => verb("activations", () => of.step(update))) satisfies Model["step"],
-      weights: () => weights,
-      backward: (gradient: Float64Array) => verb("activations", () => (of as unknown as Policy).backward(gradient))
-    }
-    return { verb, passing, common }
+    const before = passed.tokens
+    passed = { rows, tokens, squares }
+    return tokens - before
+  }
+  /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
+  const passing = (batch: Batch): { readonly some: Batch; readonly times: number } => {
+    const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
+    const tokens = passes(lengths)
+    const every = Math.ceil(tokens / manyTokens)
+    if (every <= 1) return { some: batch, times: 1 }
+    const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
+    return { some: batch.filter((_, i) => i % every === 0), times: tokens / own }
   }
 
-  const opening = <M>(work: () => M): M => {
-    const before = backend.memory().peak
-    const model = work()
-    grow("weights", backend.memory().peak - before)
-    return model
+  /** The verbs that any model has. */
+  const common = (of: Model, weights: Weights, { lora }: Computing) => {
+    let stepped = false
+    /** Of the batch that waits for its backward pass. */
+    let retained = { numbers: 0, times: 1 }
+    return {
+      /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
+      pass: (batch: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
+        const { some, times } = passing(batch)
+        const numbers = verb(retain === true ? "update" : "logps", () => read(some), times)
+        if (retain !== true) return
+        retained = { numbers, times }
+        trained += offsetsOf(batch)[batch.length]!
+      },
+      verbs: {
+        step: ((update) => {
+          stepped = true
+          return verb("update", () => of.step(update))
+        }) satisfies Model["step"],
+        weights: () =>
+          verb("save", () => {
+            // Adapters are merged for it, and others are read as they are.
+            if (lora !== undefined) of.weights()
+            return weights
+          }),
+        optimizer: () => verb("save", () => stepped ? { step: 1, tensors: new Map() } : of.optimizer()),
+        backward: () => {
+          const { numbers, times } = retained
+          verb("update", () => (of as unknown as Policy).backward(new Float64Array(numbers)), times)
+        }
+      }
+    }
   }
 
-  const policy = (of: Policy, weights: Weights): Policy => {
-    const { common, passing, verb } = verbs(of, withoutWeights(weights.config, weights.tokenizer))
-    let words: ReadonlyArray<number> | null = null
+  const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
+    const { pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
+    const zeros = (batch: Batch) => {
+      const offsets = offsetsOf(batch)
+      const total = offsets[batch.length]!
+      return { offsets, logps: new Float64Array(total), entropies: new Float64Array(total) }
+    }
     return {
       ...of,
-      ...common,
-      logprobs: (batch, how) => verb(passing(batch, how?.retain), () => of.logprobs(batch, how)),
-      divergences: (batch, teacher, divergence, how) =>
-        verb(passing(batch, how?.retain), () => of.divergences(batch, teacher, divergence, how)),
-      learn: (batch, gradientOf) => verb(passing(batch, true), () => of.learn(batch, gradientOf)),
+      ...verbs,
+      logprobs: (batch, how) => {
+        pass(batch, how?.retain, (some) => of.logprobs(some, how).logps.length)
+        return zeros(batch)
+      },
+      divergences: (batch, teacher, divergence, how) => {
+        pass(batch, how?.retain, (some) => of.divergences(some, teacher, divergence, how).values.length)
+        const { logps: values, offsets } = zeros(batch)
+        return { values, offsets }
+      },
+      learn: (batch) => {
+        pass(batch, true, (some) => of.learn(some, ({ length }) => new Float64Array(length)).logps.length)
+        return zeros(batch)
+      },
       sample: (prompts, sampling, seeds) => {
-        const sampled = verb("KV cache and sampling", () => of.sample(prompts, { ...sampling, stop: [] }, seeds))
-        const some = words ??= wordsOf(engine.codec(weights))
-        return sampled.map(({ logps }, i) => {
-          generated += logps.length
-          // The number of the completion in digits that are words.
-          const completion = Int32Array.from(logps, (_, t) => some[Math.floor(i / some.length ** t) % some.length]!)
-          if (completion.length > 0 && sampling.stop.length > 0) completion[completion.length - 1] = sampling.stop[0]!
-          return { completion, logps, finished: true }
+        const some = prompts.length > manyPrompts ? prompts.slice(0, manyPrompts / 2) : prompts
+        verb(
+          "generation",
+          () => of.sample(some, { ...sampling, stop: [] }, seeds.slice(0, some.length)),
+          prompts.length / some.length
+        )
+        const { completion } = speaking(weights)
+        const lengths = prompts.map(({ length }) => Math.max(0, Math.min(sampling.maxNewTokens, of.context - length)))
+        const total = passes(lengths)
+        generated += total
+        const [tokens, logps] = [new Int32Array(total), new Float64Array(total)]
+        let at = 0
+        return lengths.map((length) => {
+          const [from, to] = [at, at += length]
+          return {
+            completion: completion(++written, tokens.subarray(from, to), sampling.stop[0]),
+            logps: logps.subarray(from, to),
+            finished: true
+          }
         })
       }
     }
   }
 
-  const scorer = (of: Scorer, weights: Weights): Scorer => {
-    const { common, passing, verb } = verbs(of, withoutWeights(withHead(weights.config, "score"), weights.tokenizer))
+  const scorer = (of: Scorer, weights: Weights, computing: Computing): Scorer => {
+    const { pass, verbs } = common(of, withoutWeights(withHead(weights.config, "score"), weights.tokenizer), computing)
     return {
       ...of,
-      ...common,
+      ...verbs,
       values: (batch, how) => {
-        const read = verb(passing(batch, how?.retain), () => of.values(batch, how))
+        pass(batch, how?.retain, (some) => of.values(some, how).values.length)
+        const offsets = offsetsOf(batch, 1)
+        const values = new Float64Array(offsets[batch.length]!)
         // Scores that differ: what is all alike may be dropped, and not trained on.
-        for (let row = 1; row <= batch.length; row++) read.values[read.offsets[row]! - 1] = row % 2
-        return read
+        for (let row = 1; row <= batch.length; row++) values[offsets[row]! - 1] = row % 2
+        return { values, offsets }
       }
     }
   }
 
   return {
-    amounts: () => ({ flops: backend.spent().flops, generated, trained }),
-    peak: () => ({
-      bytes: backend.memory().peak,
-      terms: [...terms].map(([what, bytes]) => ({ what, bytes })).filter(({ bytes }) => bytes > 0)
-        .sort((a, b) => b.bytes - a.bytes)
-    }),
-    restart: () => {
-      terms.clear()
-      backend.restart()
-      if (backend.memory().live > 0) grow("weights", backend.memory().live)
+    amounts: () => ({ generated, trained, passed }),
+    spentIn: backend.spentIn,
+    peaks: backend.peaks,
+    restart: backend.restart,
+    enter: (phase) => {
+      entered = phase
     },
+    entered: () => entered,
     engine: {
       ...engine,
+      codec: (weights) => speaking(weights).codec,
       initial: (model) => {
+        if (options.shape !== undefined) return withoutWeights(options.shape.config, options.shape.tokenizer)
         // Narrow, and given its real sizes afterwards: numbers nobody reads are not drawn.
         const { config, tokenizer } = initial({ ...model, layers: 1, dim: 2 * model.heads, ffn: 1 })
         const { dim, ffn, layers } = model
@@ -147,8 +208,10 @@ export const metered = (options: TransformerOptions = {}): Metered => {
         modelConfig(sized)
         return withoutWeights(sized, tokenizer)
       },
-      policy: (weights, computing) => policy(opening(() => engine.policy(weights, computing)), weights),
-      scorer: (weights, computing) => scorer(opening(() => engine.scorer(weights, computing)), weights)
+      policy: (weights, computing = {}) =>
+        policy(verb("load", () => engine.policy(weights, computing)), weights, computing),
+      scorer: (weights, computing = {}) =>
+        scorer(verb("load", () => engine.scorer(weights, computing)), weights, computing)
     }
   }
 }

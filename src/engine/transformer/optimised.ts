@@ -83,13 +83,13 @@ export const optimised = (
     gradient = null
     moments = null
   }
-  const zeros = (): Tensor => {
-    const flat = backend.reals(length)
+  const zeros = (what: "gradients" | "optimizer"): Tensor => {
+    const flat = backend.reals(length, what)
     backend.zero(flat)
     return flat
   }
-  const ensureGradient = (): Tensor => (gradient ??= zeros())
-  const ensureMoments = () => (moments ??= { first: zeros(), second: zeros() })
+  const ensureGradient = (): Tensor => (gradient ??= zeros("gradients"))
+  const ensureMoments = () => (moments ??= { first: zeros("optimizer"), second: zeros("optimizer") })
 
   return {
     gradient: ensureGradient,

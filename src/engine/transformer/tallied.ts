@@ -32,8 +32,8 @@ export const tallied = (backend: Backend): Counts => {
     return buffer
   }
   const shared = {
-    reals: (length: number) => seen(backend.reals(length)),
-    ints: (length: number) => seen(backend.ints(length)),
+    reals: ((length, what) => seen(backend.reals(length, what))) satisfies Backend["reals"],
+    ints: ((length) => seen(backend.ints(length))) satisfies Backend["ints"],
     writeInts: ((to, data, at) => {
       counter.writeInts(to, data, at)
       backend.writeInts(to, data, at)

@@ -34,7 +34,7 @@ export const trainable = (
   fresh: ReadonlySet<string>
 ): Trainable => {
   const { length, places, view } = layout(backend, config, head)
-  const params = backend.reals(length)
+  const params = backend.reals(length, "weights")
   const state = optimised(backend, places, params)
   let gradients: ModelParameters | null = null
   try {

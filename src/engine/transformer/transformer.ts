@@ -25,8 +25,13 @@ export interface TransformerEngine extends Engine {
 /** The Llama family (Llama, Mistral, Qwen2, Qwen3) on any backend. */
 export const transformer = (computes: Backend, options: TransformerOptions = {}): TransformerEngine => {
   const backend = counts(computes) ? computes : tallied(computes)
-  const settings = ({ lora, precision = "f32", recompute = options.recompute ?? false }: Computing = {}) => ({
-    microBatchTokens: options.microBatchTokens ?? 8192,
+  const { microBatchTokens: most = 8192 } = options
+  const settings = (
+    { lora, microBatchTokens = most, precision = "f32", recompute = options.recompute ?? false, slots = 64 }:
+      Computing = {}
+  ) => ({
+    microBatchTokens: Math.min(most, microBatchTokens),
+    slots,
     precision,
     recompute,
     ...(lora === undefined ? {} : { lora })

@@ -43,7 +43,7 @@ export const workspace = (backend: Backend): Workspace => {
         if (now.buffer.length >= length) return (now.view = backend.slice(now.buffer, 0, length))
         backend.free(now.buffer)
       }
-      const buffer = backend.reals(length)
+      const buffer = backend.reals(length, name)
       held.set(name, { buffer, view: buffer })
       return buffer
     },
