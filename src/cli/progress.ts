@@ -77,7 +77,9 @@ export const progress = (out: Out) => {
           const what = kept === null
             ? "goes on, as its cap says"
             : `goes back to step ${kept.step}, the last within its caps`
-          return line(`! ${stage}  step ${step}: ${statistic} KL from ${from} ${spent.toFixed(2)}, cap ${cap}: it ${what}`)
+          return line(
+            `! ${stage}  step ${step}: ${statistic} KL from ${from} ${spent.toFixed(2)}, cap ${cap}: it ${what}`
+          )
         }
         case "Sampled":
           return line(`  ${event.stage}  “${event.prompt}” → ${event.completion}  (${event.score.toFixed(2)})`)

@@ -176,7 +176,9 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
       if (per !== "sequence") {
         found.push(`${name} must be per sequence: convert it with Kl.overTokens(kl, length)`)
       } else if (mnats < (params.kl?.mnats ?? 0)) {
-        found.push(`${name} ${mnats} is below kl ${params.kl!.mnats}, and ${name.slice(2)} over prompts is above the mean`)
+        found.push(
+          `${name} ${mnats} is below kl ${params.kl!.mnats}, and ${name.slice(2)} over prompts is above the mean`
+        )
       }
     }
     const from = wires["from"]

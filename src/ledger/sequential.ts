@@ -22,5 +22,4 @@ export const enough = (
   { mean, samples, standardError }: { readonly mean: number; readonly standardError: number; readonly samples: number },
   cap: number,
   { error, most }: Precision
-): boolean =>
-  samples >= most || standardError <= error * cap || Math.abs(mean - cap) >= clear * standardError
+): boolean => samples >= most || standardError <= error * cap || Math.abs(mean - cap) >= clear * standardError

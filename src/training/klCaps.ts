@@ -162,8 +162,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
             new Diverged({ stage: scope.label, step: 0, quantity, value: String(value), kept: "where it starts" })
           )
       )
-    }
-    else within = { path: yield* store.keep(scope.key, scope.label, kept, init), step: 0 }
+    } else within = { path: yield* store.keep(scope.key, scope.label, kept, init), step: 0 }
   }
   return {
     /** Whether KL is measured after this step. */

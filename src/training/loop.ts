@@ -160,9 +160,18 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   if (rehearsal !== null) {
     const chosen = rehearsal.chosen(stage.steps)
     // Neither what the numbers are nor what was saved matters: nothing was computed.
-    return yield* Effect.forEach(chosen, (n) => rehearsal.times(stage.steps / chosen.length, stage.step(n)), {
+    const told = (n: number) =>
+      Effect.tap(
+        stage.step(n),
+        ({ metrics, tokens }) =>
+          log.emit({ _tag: "Step", stage: label, step: n + 1, steps: stage.steps, tokens, metrics })
+      )
+    yield* Effect.forEach(chosen, (n) => rehearsal.times(stage.steps / chosen.length, told(n)), {
       discard: true
     }).pipe(Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite))))
+    const saves = Math.ceil(stage.steps / stage.checkpointEvery) - 1
+    if (saves > 0) yield* rehearsal.times(saves, save, "save")
+    return
   }
   yield* Effect.gen(function*() {
     while (done < stage.steps) {

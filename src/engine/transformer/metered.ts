@@ -5,7 +5,7 @@
 import { modelConfig, withHead } from "../../model/config.ts"
 import type { Batch, Codec, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
-import { counting, type Held, type Spent } from "./counting.ts"
+import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import type { Phase } from "./terms.ts"
@@ -22,6 +22,7 @@ export interface Metered {
   readonly engine: Engine
   /** What was done so far. */
   readonly amounts: () => Amounts
+  readonly spent: () => Spent
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
@@ -42,8 +43,14 @@ const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<numb
   return found.length > 0 ? found : [0]
 }
 
-export const metered = (options: TransformerOptions = {}): Metered => {
-  const backend = counting()
+export const metered = (
+  options: TransformerOptions & {
+    readonly cost?: Cost
+    /** That every completion has, tokens, where `maxNewTokens` is not less. */
+    readonly completionLength?: number
+  } = {}
+): Metered => {
+  const backend = counting(options)
   const engine = transformer(backend, options)
   let [generated, trained] = [0, 0]
   let entered: Phase | null = null
@@ -77,7 +84,8 @@ export const metered = (options: TransformerOptions = {}): Metered => {
         verb(passing(batch, how?.retain), () => of.divergences(batch, teacher, divergence, how)),
       learn: (batch, gradientOf) => verb(passing(batch, true), () => of.learn(batch, gradientOf)),
       sample: (prompts, sampling, seeds) => {
-        const sampled = verb("generation", () => of.sample(prompts, { ...sampling, stop: [] }, seeds))
+        const maxNewTokens = Math.min(sampling.maxNewTokens, options.completionLength ?? Infinity)
+        const sampled = verb("generation", () => of.sample(prompts, { ...sampling, maxNewTokens, stop: [] }, seeds))
         const some = words ??= wordsOf(engine.codec(weights))
         return sampled.map(({ logps }, i) => {
           generated += logps.length
@@ -103,6 +111,7 @@ export const metered = (options: TransformerOptions = {}): Metered => {
 
   return {
     amounts: () => ({ generated, trained }),
+    spent: backend.spent,
     spentIn: backend.spentIn,
     peaks: backend.peaks,
     restart: backend.restart,
