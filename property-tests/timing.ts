@@ -22,6 +22,7 @@ import rejection from "../examples/09-rejection-sampling.ts"
 import merge from "../examples/11-merge.ts"
 import lora from "../examples/12-lora.ts"
 import { backend as openBackend, type BackendName } from "../src/cli/backend.ts"
+import { measured } from "../src/cost/costs.ts"
 import type { RateTable } from "../src/cost/rates.ts"
 import { transformer } from "../src/engine/transformer/transformer.ts"
 import { calibrate } from "../src/interpreters/calibrate.ts"
@@ -120,7 +121,10 @@ const main = Effect.gen(function*() {
   console.log(`${backend}: planned s, taken s, ratio`)
   for (const name of names) {
     const { completionLength, seconds } = childOf(name) as { seconds: number; completionLength: number }
-    const { stages } = yield* plan(pipelines[name]!, { rates, completionLength: Math.round(completionLength) })
+    const { stages } = yield* plan(pipelines[name]!, {
+      costs: measured(rates),
+      completionLength: Math.round(completionLength)
+    })
     const planned = stages.reduce((sum, { seconds }) => sum + seconds!, 0)
     const ratio = planned / seconds
     if (Math.abs(ratio - 1) <= 0.2) within++

@@ -20,6 +20,7 @@ import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
 import type { Allotting } from "../KlSpending.ts"
+import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
 import { lossMistakes, PolicyLoss } from "../PolicyLoss.ts"
@@ -61,6 +62,7 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   dynamicSampling: Schema.optionalKey(Schema.Struct({ maxBatches: Count })),
   /** DAPO's soft overlong punishment over the last `share` of `maxNewTokens` (eq. 13), added to the score. */
   overlong: Schema.optionalKey(Schema.Struct({ share: Share })),
+  ...klControl,
   ...klSpending,
   ...training
 }) {}
@@ -103,7 +105,8 @@ export const mistakes = (stage: Grpo): ReadonlyArray<string> => {
     ...(groupSize > 1 || advantage._tag === "MonteCarlo"
       ? []
       : [`groupSize 1 leaves ${advantage._tag} nothing to compare: raise it, or take MonteCarlo`]),
-    ...lossMistakes(loss)
+    ...lossMistakes(loss),
+    ...controlMistakes(stage)
   ]
 }
 

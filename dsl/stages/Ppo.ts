@@ -19,6 +19,7 @@ import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
 import type { Allotting } from "../KlSpending.ts"
+import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
 import { lossMistakes, PolicyLoss } from "../PolicyLoss.ts"
@@ -62,6 +63,7 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   temperature: or(Positive, 1),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),
+  ...klControl,
   ...klSpending,
   ...training
 }) {}
@@ -109,7 +111,8 @@ export const mistakes = (stage: Ppo): ReadonlyArray<string> => {
     ...(valueWarmupSteps < steps
       ? []
       : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`]),
-    ...lossMistakes(loss)
+    ...lossMistakes(loss),
+    ...controlMistakes(stage)
   ]
 }
 

@@ -40,6 +40,8 @@ export interface TinyOptions {
   readonly context?: number
   /** Of PPO. */
   readonly seed?: number
+  /** More of PPO's. */
+  readonly ppo?: Partial<Parameters<typeof Ppo.make>[1]>
 }
 
 export const tiny = (options: TinyOptions = {}) => {
@@ -74,7 +76,8 @@ export const tiny = (options: TinyOptions = {}) => {
     measureSamples: 8,
     measureMost: options.measureMost ?? 8,
     seed: options.seed ?? 0,
-    checkpointEvery: 3
+    checkpointEvery: 3,
+    ...options.ppo
   })
   const { memory, ...limits } = options.limits ?? {}
   const most = memory === undefined ? {} : { memory: Budget.bytes(memory) }

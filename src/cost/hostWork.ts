@@ -46,11 +46,19 @@ const bytesOf = ({ tensors }: Pick<Weights, "tensors">): number => {
   return sum
 }
 
-const characters = (rows: ReadonlyArray<unknown>): number =>
-  rows.reduce<number>((sum, row) => {
-    for (const value of Object.values(row as object)) if (typeof value === "string") sum += value.length
-    return sum
-  }, 0)
+const fewRows = 32
+
+/** By a few of them: rows may be made when they are looked at. */
+const characters = (rows: ReadonlyArray<unknown>): number => {
+  const count = Math.min(fewRows, rows.length)
+  let sum = 0
+  for (let i = 0; i < count; i++) {
+    for (const value of Object.values(rows[Math.floor(i * rows.length / count)] as object)) {
+      if (typeof value === "string") sum += value.length
+    }
+  }
+  return count === 0 ? 0 : sum * rows.length / count
+}
 
 const watchedCodec = (codec: Codec, { during }: Watch): Codec => ({
   ...codec,
@@ -145,8 +153,10 @@ export const watchedStore = (store: Store["Service"], { effect }: Watch): Store[
   finish: (key, label, made) => effect("save", store.finish(key, label, made), () => bytesOfMade(made)),
   save: (key, label, snapshot) =>
     effect("save", store.save(key, label, snapshot), () =>
+      // Two moments of every weight, but of adapters, which are small.
       Object.values(snapshot.models).reduce(
-        (sum, { optimizer, weights }) => sum + bytesOf(weights) + bytesOf(optimizer),
+        (sum, { optimizer, weights }) =>
+          sum + bytesOf(weights) * (optimizer.step > 0 && weights.adapter === undefined ? 3 : 1),
         0
       ))
 })

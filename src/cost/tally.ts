@@ -1,11 +1,6 @@
 import { Effect } from "effect"
-import type { Cost } from "../engine/transformer/counting.ts"
 import type { HostWork, Watch } from "./hostWork.ts"
 import { type RateTable, secondsOf } from "./rates.ts"
-
-/** What calls of a backend cost by these rates: those of its precision where there are any. */
-export const costOf = (rates: RateTable): Cost => (what, flops, bytes, precision) =>
-  secondsOf((precision === "f32" ? undefined : rates[`${what} ${precision}`]) ?? rates[what], 1, bytes, flops)
 
 export interface Tally extends Watch {
   /** A stage was made; the first of an operation costs its start, too. */

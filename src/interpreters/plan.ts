@@ -5,14 +5,14 @@
 import { Cause, Effect, Layer } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
-import { costOf, tally } from "../cost/tally.ts"
+import type { Costs } from "../cost/costs.ts"
 import { watchedDatasets, watchedEngine, watchedJudge, watchedLog, watchedStore } from "../cost/hostWork.ts"
-import type { RateTable } from "../cost/rates.ts"
+import { tally } from "../cost/tally.ts"
 import { Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import type { Held, Spent } from "../engine/transformer/counting.ts"
-import { metered } from "../engine/transformer/metered.ts"
+import type { Held } from "../engine/transformer/counting.ts"
+import { metered, type Shape } from "../engine/transformer/metered.ts"
 import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { withoutWeights } from "../engine/transformer/footprint.ts"
 import { describe } from "../model/checkpoint.ts"
@@ -20,13 +20,14 @@ import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
-import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
+import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, keyOf } from "./execute.ts"
 import type { Extensions } from "./extensions.ts"
 import { lackingExtensions } from "./extensions.ts"
 import { limitsIn } from "./limits.ts"
+import { nothing, rehearsing } from "./rehearsing.ts"
 
 /** One phase of a stage, all of its steps together. */
 export interface PhasePlan {
@@ -41,7 +42,7 @@ export interface PhasePlan {
   readonly calls: number
   /** Bytes that kernels read and write at least: what bounds the time of decoding. */
   readonly traffic: number
-  /** That the backend takes for them; null without `rates`. */
+  /** That the backend takes for them; null when nobody says what work costs. */
   readonly seconds: number | null
 }
 
@@ -53,10 +54,12 @@ export interface StagePlan {
   readonly phases: ReadonlyArray<PhasePlan>
   /** Of all phases: see `Spent`. */
   readonly flops: number
-  /** Of all phases and of what the host does besides; null without `rates`. */
+  /** Of all phases and of the host's work; null when nobody says what work costs. */
   readonly seconds: number | null
-  /** Of these, what the host does besides: texts, judging, losses, events, files. */
+  /** Of these, the host's work: texts, judging, losses, events, files. */
   readonly hostSeconds: number | null
+  /** Standard error of the FLOPs relative to them, where some steps stand for others whose rows differ in length; else 0. */
+  readonly error: number
   /** Tokens of completions sampled. */
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
@@ -75,21 +78,18 @@ export interface Planned {
 }
 
 export interface PlanOptions extends Extensions {
-  /** Most steps of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
+  /** Most steps of one kind of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
+  /** What every model of a `Checkpoint` or `Pretrain` has instead of its own shape and tokenizer. */
+  readonly shape?: Shape
   /** What work costs where it is to be done: then there is a time. */
-  readonly rates?: RateTable
+  readonly costs?: Costs
   /** Mean length of a completion, tokens, at most `maxNewTokens`, which is assumed when this is left out. */
   readonly completionLength?: number
 }
 
 /** Makes nothing of its own: never in the plan. */
 const silent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
-
-const spread = (most: number) => (steps: number): ReadonlyArray<number> => {
-  const count = Math.min(most, steps)
-  return Array.from({ length: count }, (_, i) => Math.floor((i * steps) / count))
-}
 
 /** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
 const even = (text: string): boolean => [...text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 2 === 0
@@ -99,28 +99,12 @@ const judge: Judge["Service"] = {
   verifies: (_, __, completion) => even(completion)
 }
 
-/** What a phase of a stage has come to so far. */
-interface PhaseSum {
-  flops: number
-  calls: number
-  traffic: number
-  seconds: number
-  held: Held
-}
-
+/** A stage that is being made. */
 interface Frame {
   readonly key: string
   readonly artifact: Artifact.Any
   steps: number
-  generated: number
-  trained: number
-  /** Seconds of the backend, in phases or out of them, and of the host. */
-  seconds: number
-  host: number
-  readonly phases: Map<Phase, PhaseSum>
 }
-
-const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
 const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
   [...terms].map(([what, bytes]) => ({ what, bytes })).filter(({ bytes }) => bytes > 0).sort((a, b) =>
@@ -131,134 +115,96 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { completionLength, rates, rehearsed = 128, stages = [] } = options
+  const { completionLength, costs, rehearsed = 128, shape, stages = [] } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
   const meter = metered({
-    ...(rates === undefined ? {} : { cost: costOf(rates) }),
+    ...(shape === undefined ? {} : { shape }),
+    ...(costs === undefined ? {} : { cost: costs.backend }),
     ...(completionLength === undefined ? {} : { completionLength })
   })
-  const watch = tally(rates ?? {})
+  const host = tally(costs?.host ?? {})
 
   // A stage makes its inputs first: theirs are frames on top of its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
-  let factor = 1
-  const read = () => ({
-    ...meter.amounts(),
-    seconds: meter.spent().seconds,
-    host: watch.seconds(),
-    spent: new Map(meter.spentIn())
-  })
-  let before = read()
-  /** Gives what was done since to the stage that is being made. */
-  const settle = (): void => {
-    const now = read()
-    const frame = frames.at(-1)
-    if (frame !== undefined) {
-      frame.generated += factor * (now.generated - before.generated)
-      frame.trained += factor * (now.trained - before.trained)
-      frame.seconds += factor * (now.seconds - before.seconds)
-      frame.host += factor * (now.host - before.host)
-      for (const [phase, held] of meter.peaks()) {
-        const known = frame.phases.get(phase)
-        if (known === undefined) frame.phases.set(phase, { ...nothing, held })
-        else if (held.bytes > known.held.bytes) known.held = held
-      }
-      for (const [phase, sum] of frame.phases) {
-        const [last, first] = [now.spent.get(phase) ?? nothing, before.spent.get(phase) ?? nothing]
-        for (const key of ["flops", "calls", "traffic", "seconds"] as const) {
-          sum[key] += factor * (last[key] - first[key])
-        }
-      }
-    }
-    before = now
-  }
-  const rehearsal: Rehearsal = {
-    chosen: spread(rehearsed),
-    times: (times, once, phase) =>
-      Effect.suspend(() => {
-        settle()
-        const outer = { factor, phase: meter.entered() }
-        factor = times
-        if (phase !== undefined) meter.enter(phase)
-        return Effect.ensuring(
-          once,
-          Effect.sync(() => {
-            settle()
-            factor = outer.factor
-            meter.enter(outer.phase)
-          })
-        )
-      })
-  }
+  const rehearsal = rehearsing(meter, rehearsed, host.seconds)
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    settle()
-    meter.restart()
-    frames.push({ key, artifact, steps: 0, generated: 0, trained: 0, seconds: 0, host: 0, phases: new Map() })
+    frames.push({ key, artifact, steps: 0 })
+    rehearsal.begin()
   }
   const end = (key: string): void => {
     if (frames.at(-1)?.key !== key) return
-    watch.stage(byKey.get(key)!.node.op)
-    settle()
-    const { artifact, generated, host, phases, seconds, steps, trained } = frames.pop()!
+    const { artifact, steps } = frames.pop()!
+    host.stage(artifact.node.op)
+    const { error, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
-    const planned = [...phases].map(([phase, { calls, flops, held, seconds, traffic }]): PhasePlan => ({
-      phase,
-      bytes: held.bytes,
-      terms: termsOf(held),
-      flops,
-      calls: Math.round(calls),
-      traffic: Math.round(traffic),
-      seconds: rates === undefined ? null : seconds
-    }))
-    const worst = planned.reduce(
+    const phases = [...peaks].map(([phase, held]): PhasePlan => {
+      const { calls, flops, seconds, traffic } = spent.get(phase) ?? nothing
+      return {
+        phase,
+        bytes: held.bytes,
+        terms: termsOf(held),
+        flops,
+        calls: Math.round(calls),
+        traffic: Math.round(traffic),
+        seconds: costs === undefined ? null : seconds
+      }
+    })
+    const worst = phases.reduce(
       (most, one) => one.bytes > most.bytes ? one : most,
-      planned[0] ?? { bytes: 0, terms: [] }
+      phases[0] ?? { bytes: 0, terms: [] }
     )
     done.push({
       stage: label(artifact),
       precision,
       steps,
-      phases: planned,
-      flops: planned.reduce((sum, { flops }) => sum + flops, 0),
-      seconds: rates === undefined ? null : seconds + host,
-      hostSeconds: rates === undefined ? null : host,
+      phases,
+      flops: phases.reduce((sum, { flops }) => sum + flops, 0),
+      seconds: costs === undefined ? null : phases.reduce((sum, { seconds }) => sum + seconds!, hostSeconds),
+      hostSeconds: costs === undefined ? null : hostSeconds,
+      error,
       generated: Math.round(generated),
       trained: Math.round(trained),
       bytes: worst.bytes,
       terms: worst.terms,
       memoryCap: limits(artifact).memory
     })
-    meter.restart()
   }
 
   const store = Layer.effect(
     Store,
-    Effect.map(Store, (made) => watchedStore(made, watch)).pipe(Effect.map((store) => ({
-      ...store,
-      find: (key, name) =>
-        Effect.tap(
-          store.find(key, name),
-          (found) => found._tag === "None" ? Effect.sync(() => begin(key)) : Effect.void
-        ),
-      finish: (key, name, made) => Effect.tap(store.finish(key, name, made), () => Effect.sync(() => end(key)))
-    } satisfies Store["Service"])))
+    Effect.map(Store, (memory) => {
+      const store = watchedStore(memory, host)
+      return {
+        ...store,
+        find: (key, name) =>
+          Effect.tap(
+            store.find(key, name),
+            (found) => found._tag === "None" ? Effect.sync(() => begin(key)) : Effect.void
+          ),
+        finish: (key, name, made) => Effect.tap(store.finish(key, name, made), () => Effect.sync(() => end(key)))
+      } satisfies Store["Service"]
+    })
   ).pipe(Layer.provide(MemoryStore.layer))
 
   const failed = yield* execute(root, { stages }).pipe(
     Effect.provide(Layer.mergeAll(
-      Layer.succeed(CurrentEngine, watchedEngine(meter.engine, watch)),
-      Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, watch))).pipe(
+      Layer.succeed(CurrentEngine, watchedEngine(meter.engine, host)),
+      Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(
         Layer.provide(Files.layer)
       ),
-      Layer.succeed(Judge, watchedJudge(judge, watch)),
+      Layer.succeed(Judge, watchedJudge(judge, host)),
       store,
       Layer.succeed(Checkpoints, {
-        load: (path) => Effect.map(describe(path), ({ config, tokenizer }) => withoutWeights(config, tokenizer))
+        load: (path) =>
+          Effect.map(
+            shape === undefined ? describe(path) : Effect.succeed(shape),
+            ({ config, tokenizer }) => withoutWeights(config, tokenizer)
+          )
       }),
       Layer.succeed(
         RunLog,
@@ -267,7 +213,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
             Effect.sync(() => {
               if (event._tag === "Started") frames.at(-1)!.steps = event.steps
             })
-        }, watch)
+        }, host)
       )
     )),
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),

@@ -80,19 +80,19 @@ export const measureKls = (
   const sampling: Sampling = { ...options, temperature: 1, topK: 0, topP: 1 }
   const sequences: ReadonlyArray<Array<number>> = others.map(() => [])
   let [drawn, tokens] = [0, 0]
-  const draw = (count: number): void => {
-    const asked = Array.from({ length: count }, (_, i) => prompts[(drawn + i) % prompts.length]!)
+  const draw = (): void => {
+    const asked = Array.from({ length: samples }, (_, i) => prompts[(drawn + i) % prompts.length]!)
     const sampled = policy.sample(asked, sampling, asked.map((_, i) => `${seed}/${drawn + i}`))
     const rows = sampled.map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
     const { logps } = policy.logprobs(rows)
     const offsets = offsetsOf(rows)
     others.forEach((other, k) => sequences[k]!.push(...kl(logps, other.logprobs(rows).logps, offsets, "k1").sequences))
-    drawn += count
+    drawn += samples
     tokens += logps.length
   }
-  for (let goal = samples;; goal = 2 * drawn) {
+  for (let blocks = 1;; blocks *= 2) {
     // In blocks of one size: what a measurement holds in memory does not grow with it.
-    while (drawn < goal) draw(Math.min(samples, goal - drawn))
+    for (let block = drawn / samples; block < blocks; block++) draw()
     const measured = sequences.map((of) => summary(of, tokens, prompts.length))
     if (enough(measured)) return measured
   }

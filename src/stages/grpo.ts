@@ -19,10 +19,11 @@ import { Judge } from "../rewards/judge.ts"
 import { RunLog } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
+import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
 import { average, passes } from "../training/passes.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import { follow, type Movable, movable } from "../training/reference.ts"
 import { pick, type Rollout, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
@@ -86,6 +87,7 @@ export const grpo = Effect.fn("grpo")(function*(
     overlong: stage.overlong
   }
   const maxBatches = dynamicSampling?.maxBatches ?? 1
+  const control = klControl(stage, session.state)
   const inReward = loss.kl._tag === "KlInReward"
 
   /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
@@ -131,7 +133,8 @@ export const grpo = Effect.fn("grpo")(function*(
   yield* train(scope, { ...session, models }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
-    state: caps.state,
+    turns: roundingTurns(stage.precision, stage.steps),
+    state: () => ({ ...caps.state(), ...control.state() }),
     step: Effect.fnUntraced(function*(n) {
       const batches = sampledAt(n)
       const { chosen, episodes: first } = batches[0]!
@@ -142,7 +145,7 @@ export const grpo = Effect.fn("grpo")(function*(
       const { advantages } = tokenAdvantages(
         stage.advantage,
         { ...episodes, refLogps: inReward ? episodes.refLogps : null },
-        { beta: stage.beta, groupSize }
+        { beta: control.beta(), groupSize }
       )
       const updates: Array<Readonly<Record<string, number>>> = []
       const groups = episodes.scores.length / groupSize
@@ -158,18 +161,19 @@ export const grpo = Effect.fn("grpo")(function*(
             logps,
             refLogps: inReward && episodes.refLogps !== null ? pick(episodes.refLogps, episodes.offsets, rows) : null,
             offsets
-          }, { beta: stage.beta, groupSize }).advantages
-        updates.push(
-          yield* policyUpdate(policy, episodes, rows, {
-            loss,
-            beta: stage.beta,
-            maxNewTokens,
-            update,
-            advantages: loss.objective._tag === "Contrastive"
-              ? contrasted
-              : () => pick(advantages, episodes.offsets, rows)
-          }, grpoMetrics)
-        )
+          }, { beta: control.beta(), groupSize }).advantages
+        const metrics = yield* policyUpdate(policy, episodes, rows, {
+          loss,
+          beta: control.beta(),
+          ...movedMost(stage),
+          maxNewTokens,
+          update,
+          advantages: loss.objective._tag === "Contrastive"
+            ? contrasted
+            : () => pick(advantages, episodes.offsets, rows)
+        }, grpoMetrics)
+        if (metrics === null) break
+        updates.push(metrics)
       }
       const step = n + 1
       follow(stage.referencePolicy, models.reference, policy, step)
@@ -185,8 +189,10 @@ export const grpo = Effect.fn("grpo")(function*(
         })
       }
       const { metrics } = tokenRewards(all.logps, all.refLogps, all.scores, all.offsets, {
-        beta: inReward ? stage.beta : 0
+        beta: inReward ? control.beta() : 0
       })
+      const beta = control.beta()
+      control.seen(metrics["objective/kl"], all.scores.length)
       const at = { engine, precision: stage.precision, n, steps: stage.steps }
       return {
         tokens: all.logps.length + episodes.logps.length * stage.numIterations,
@@ -196,6 +202,8 @@ export const grpo = Effect.fn("grpo")(function*(
           ...average(batches.map(({ episodes }) => episodes.metrics)),
           ...groupMetrics(all.scores, groupSize),
           ...average(updates),
+          ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
+          ...(stage.klControl._tag === "FixedBeta" ? {} : { "objective/kl_coef": beta }),
           groups,
           lr: update.learningRate,
           episode: step * batchSize * groupSize

@@ -23,10 +23,11 @@ import { whiten } from "../losses/whiten.ts"
 import { RunLog } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
+import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
 import { average, passes } from "../training/passes.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import { follow, type Movable, movable } from "../training/reference.ts"
 import { pick, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
@@ -68,6 +69,7 @@ export const ppo = Effect.fn("ppo")(function*(
   const { maxNewTokens, temperature } = stage
   const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
   const scoring = { reward, codec, missingEosPenalty: stage.missingEosPenalty, maxNewTokens }
+  const control = klControl(stage, session.state)
   const inReward = stage.loss.kl._tag === "KlInReward"
 
   /** Samples and scores the episodes of step n. */
@@ -81,7 +83,7 @@ export const ppo = Effect.fn("ppo")(function*(
     )
     const { logps, offsets, refLogps, rows, scores } = sampled
     const values = beforeTokens(value.values(rows).values, offsets)
-    const beta = inReward ? stage.beta : 0
+    const beta = inReward ? control.beta() : 0
     const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta })
     const { gamma, lam, valueLam = lam } = stage.advantage
     const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda: lam })
@@ -121,7 +123,8 @@ export const ppo = Effect.fn("ppo")(function*(
   yield* train(scope, { ...session, models }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
-    state: caps.state,
+    turns: [stage.valueWarmupSteps, ...roundingTurns(stage.precision, stage.steps)],
+    state: () => ({ ...caps.state(), ...control.state() }),
     step: Effect.fnUntraced(function*(n) {
       const episodes = episodesAt(n)
       const { advantages, logps, offsets, returns, rows, scores, values } = episodes
@@ -132,19 +135,27 @@ export const ppo = Effect.fn("ppo")(function*(
         valueUpdate.learningRate *= stage.valueLearningRate / stage.learningRate
       }
       const updates: Array<Readonly<Record<string, number>>> = []
+      const valueUpdates: Array<Readonly<Record<string, number>>> = []
+      let moved = false
       const minis = passes(`${scope.key}/${n}`, rows.length, {
         miniBatches: stage.numMiniBatches,
         passes: stage.numPpoEpochs
       })
       for (const [k, mini] of minis.entries()) {
-        const metrics = n < stage.valueWarmupSteps ? {} : yield* policyUpdate(policy, episodes, mini, {
-          loss: stage.loss,
-          beta: stage.beta,
-          maxNewTokens,
-          update,
-          advantages: () => pick(advantages, offsets, mini),
-          ...(texts.length > 0 ? { also: () => pretrain(n * minis.length + k, mini.length) } : {})
-        }, ppoMetrics)
+        if (n >= stage.valueWarmupSteps && !moved) {
+          const metrics: Readonly<Record<string, number>> | null = yield* policyUpdate(policy, episodes, mini, {
+            loss: stage.loss,
+            beta: control.beta(),
+            ...movedMost(stage),
+            maxNewTokens,
+            update,
+            advantages: () => pick(advantages, offsets, mini),
+            ...(texts.length > 0 ? { also: () => pretrain(n * minis.length + k, mini.length) } : {})
+          }, ppoMetrics)
+          // The value model has no sampler to stay close to: it goes on.
+          if (metrics === null) moved = true
+          else updates.push(metrics)
+        }
         const batch = mini.map((i) => rows[i]!)
         const miniOffsets = offsetsOf(batch)
         const values1 = beforeTokens(value.values(batch, { retain: true }).values, miniOffsets)
@@ -154,8 +165,10 @@ export const ppo = Effect.fn("ppo")(function*(
         yield* finite({ "value loss": loss.loss })
         value.backward(beforeTokensBackward(loss.gradient.map((g) => g * stage.vfCoef), miniOffsets))
         yield* finite({ "value gradient norm": value.step(valueUpdate) })
-        updates.push({ ...metrics, ...loss.metrics })
+        valueUpdates.push(loss.metrics)
       }
+      const beta = control.beta()
+      control.seen(episodes.metrics["objective/kl"], rows.length)
       const step = n + 1
       follow(stage.referencePolicy, models.reference, policy, step)
       if (caps.due(step)) {
@@ -171,7 +184,15 @@ export const ppo = Effect.fn("ppo")(function*(
       }
       return {
         tokens: logps.length * (1 + stage.numPpoEpochs),
-        metrics: { ...episodes.metrics, ...average(updates), lr: update.learningRate, episode: step * rows.length }
+        metrics: {
+          ...episodes.metrics,
+          ...average(updates),
+          ...average(valueUpdates),
+          ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
+          ...(stage.klControl._tag === "FixedBeta" ? {} : { "objective/kl_coef": beta }),
+          lr: update.learningRate,
+          episode: step * rows.length
+        }
       }
     })
   })

@@ -1,4 +1,4 @@
-/** One update of a policy on some completions of a rollout, with any loss of `losses/policyGradient.ts`. */
+/** One update of a policy on some completions of a rollout, with any loss of `losses/policyGradient.ts`; null when it moved too far already. */
 import { Effect } from "effect"
 import type { Policy, Update } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -15,6 +15,8 @@ export interface PolicyUpdate {
   readonly update: Update
   /** Per token of the mini-batch, given what the policy says of it now. */
   readonly advantages: (logps: Float64Array, offsets: Int32Array) => Float64Array
+  /** No update is made where the policy has moved from its sampler by more than this (`approx_kl`, nats per token). */
+  readonly movedMost?: number
   /** Adds other gradients before the step. */
   readonly also?: () => Readonly<Record<string, number>>
 }
@@ -45,6 +47,7 @@ export const policyUpdate = Effect.fnUntraced(function*(
     { beta: how.beta, maxLength: how.maxNewTokens }
   )
   yield* finite({ "policy loss": loss.loss })
+  if (loss.metrics["approx_kl"]! > (how.movedMost ?? Infinity)) return null
   policy.backward(loss.gradient)
   const also = how.also?.() ?? {}
   const norm = policy.step(how.update)

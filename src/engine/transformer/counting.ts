@@ -148,8 +148,10 @@ export const counting = (
     return buffer
   }
 
+  /** Steps that are counted at once. */
+  let steps = 1
   const product = (rows: number, inputs: number, outputs: number, times = 1): void => {
-    flops += 2 * times * rows * inputs * outputs
+    flops += 2 * steps * times * rows * inputs * outputs
   }
   /** Scores and weighted values: two products over the pairs of every head. */
   const attend = (seen: number, { headDim, heads }: AttentionShape, times = 1): void => {
@@ -162,10 +164,10 @@ export const counting = (
     for (let b = 1; b < at.length; b++) sum += of(at[b]! - at[b - 1]!)
     return sum
   }
-  /** Of one token more at each of these positions. */
+  /** Of `steps` tokens more, from each of these positions on. */
   const added = (positions: Ints, of: (length: number) => number): number => {
     let sum = 0
-    for (const position of written.get(positions)!) sum += of(position + 1) - of(position)
+    for (const position of written.get(positions)!) sum += of(position + steps) - of(position)
     return sum
   }
   /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
@@ -174,8 +176,8 @@ export const counting = (
     moves: (...args: Parameters<F>) => number = (...args) => elementsOf(args)
   ): F =>
     ((...args: Parameters<F>): void => {
-      calls++
-      traffic += realBytes * moves(...args)
+      calls += steps
+      traffic += steps * realBytes * moves(...args)
       computes(...args)
     }) as unknown as F
 
@@ -222,6 +224,14 @@ export const counting = (
       written.set(to, data.slice())
     },
     dispose: () => {},
+    together: (count, once) => {
+      steps = count
+      try {
+        once()
+      } finally {
+        steps = 1
+      }
+    },
     packedLength: (inputs, outputs) => inputs * outputs,
     sumSquares: ({ length }) => {
       calls++
@@ -256,7 +266,7 @@ export const counting = (
       (_, __, ___, ____, _____, positions, shape) =>
         attend(added(positions, (length) => pairs(length, shape.window)), shape),
       (out, _, __, ___, ____, positions, { headDim, kvHeads, window }) =>
-        2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window))
+        2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window)) / steps
     ),
     swiglu: kernel(),
     swigluBackward: kernel(),
@@ -278,8 +288,8 @@ export const counting = (
       const moved = what === "read" ? args[0] : what === "write" || what === "writeInts" ? args[1] : null
       const bytes = moved === null
         ? traffic - before.traffic
-        : realBytes * (moved as { readonly length: number }).length
-      seconds += cost(what, flops - before.flops, bytes, precision)
+        : steps * realBytes * (moved as { readonly length: number }).length
+      seconds += steps * cost(what, (flops - before.flops) / steps, bytes / steps, precision)
       return value
     }),
     at: (precision) => precisions[precision]

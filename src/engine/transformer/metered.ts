@@ -3,12 +3,13 @@
  * verb. Completions reach `maxNewTokens`, the last token ends them, and no two of a call are alike.
  */
 import { modelConfig, withHead } from "../../model/config.ts"
-import type { Batch, Codec, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
+import type { Batch, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
 import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import type { Phase } from "./terms.ts"
+import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
 import { transformer, type TransformerOptions } from "./transformer.ts"
 
 export interface Amounts {
@@ -16,13 +17,14 @@ export interface Amounts {
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained: number
+  /** Tokens in any pass, prompts too. */
+  readonly passed: number
 }
 
 export interface Metered {
   readonly engine: Engine
   /** What was done so far. */
   readonly amounts: () => Amounts
-  readonly spent: () => Spent
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
@@ -32,50 +34,62 @@ export interface Metered {
   readonly entered: () => Phase | null
 }
 
-/** Tokens that are text by themselves: what they make survives being decoded and encoded again. */
-const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<number> => {
-  const found: Array<number> = []
-  for (let id = 0; id < Math.min(vocab, 2000) && found.length < 8; id++) {
-    const twice = [id, id, id]
-    const text = decode(twice)
-    if (text !== "" && String([...encodeCompletion(text, { end: false })]) === String(twice)) found.push(id)
-  }
-  return found.length > 0 ? found : [0]
+/** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
+export type Shape = Pick<Weights, "config" | "tokenizer">
+
+export interface MeterOptions extends TransformerOptions {
+  /** What every model that is made from nothing has instead of its own. */
+  readonly shape?: Shape
+  /** What calls of the backend cost. */
+  readonly cost?: Cost
+  /** Length of every completion, tokens, where `maxNewTokens` is not less. */
+  readonly completionLength?: number
 }
 
-export const metered = (
-  options: TransformerOptions & {
-    readonly cost?: Cost
-    /** That every completion has, tokens, where `maxNewTokens` is not less. */
-    readonly completionLength?: number
-  } = {}
-): Metered => {
+export const metered = (options: MeterOptions = {}): Metered => {
   const backend = counting(options)
   const engine = transformer(backend, options)
-  let [generated, trained] = [0, 0]
+  let [generated, trained, passed] = [0, 0, 0]
+  /** Completions so far. */
+  let written = 0
+  const codecs = new WeakMap<Weights["tokenizer"], Rehearsed>()
+  const speaking = (weights: Weights): Rehearsed => {
+    const known = codecs.get(weights.tokenizer)
+    if (known !== undefined) return known
+    const { vocab } = modelConfig(weights.config)
+    const made = rehearsed(weights.tokenizer.size === 0 ? lengths(vocab) : engine.codec(weights))
+    codecs.set(weights.tokenizer, made)
+    return made
+  }
   let entered: Phase | null = null
   const verb = <A>(phase: Phase, work: () => A): A => backend.during(entered ?? phase, work)
   const passing = (batch: Batch, retain = false): Phase => {
+    for (const { completion, prompt } of batch) passed += prompt.length + completion.length
     if (!retain) return "logps"
     trained += offsetsOf(batch)[batch.length]!
     return "update"
   }
 
   /** The verbs that any model has. */
-  const common = (of: Model, weights: Weights, { lora }: Computing) => ({
-    step: ((update) => verb("update", () => of.step(update))) satisfies Model["step"],
-    weights: () =>
-      verb("save", () => {
-        // Adapters are merged for it, and others are read as they are.
-        if (lora !== undefined) of.weights()
-        return weights
-      }),
-    optimizer: () => verb("save", () => of.optimizer()),
-    backward: (gradient: Float64Array) => verb("update", () => (of as unknown as Policy).backward(gradient))
-  })
+  const common = (of: Model, weights: Weights, { lora }: Computing) => {
+    let stepped = false
+    return {
+      step: ((update) => {
+        stepped = true
+        return verb("update", () => of.step(update))
+      }) satisfies Model["step"],
+      weights: () =>
+        verb("save", () => {
+          // Adapters are merged for it, and others are read as they are.
+          if (lora !== undefined) of.weights()
+          return weights
+        }),
+      optimizer: () => verb("save", () => stepped ? { step: 1, tensors: new Map() } : of.optimizer()),
+      backward: (gradient: Float64Array) => verb("update", () => (of as unknown as Policy).backward(gradient))
+    }
+  }
 
   const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
-    let words: ReadonlyArray<number> | null = null
     return {
       ...of,
       ...common(of, withoutWeights(weights.config, weights.tokenizer), computing),
@@ -86,13 +100,11 @@ export const metered = (
       sample: (prompts, sampling, seeds) => {
         const maxNewTokens = Math.min(sampling.maxNewTokens, options.completionLength ?? Infinity)
         const sampled = verb("generation", () => of.sample(prompts, { ...sampling, maxNewTokens, stop: [] }, seeds))
-        const some = words ??= wordsOf(engine.codec(weights))
-        return sampled.map(({ logps }, i) => {
+        const { completion } = speaking(weights)
+        return sampled.map(({ logps }) => {
           generated += logps.length
-          // The number of the completion in digits that are words.
-          const completion = Int32Array.from(logps, (_, t) => some[Math.floor(i / some.length ** t) % some.length]!)
-          if (completion.length > 0 && sampling.stop.length > 0) completion[completion.length - 1] = sampling.stop[0]!
-          return { completion, logps, finished: true }
+          passed += logps.length
+          return { completion: completion(++written, logps.length, sampling.stop[0]), logps, finished: true }
         })
       }
     }
@@ -110,8 +122,7 @@ export const metered = (
   })
 
   return {
-    amounts: () => ({ generated, trained }),
-    spent: backend.spent,
+    amounts: () => ({ generated, trained, passed }),
     spentIn: backend.spentIn,
     peaks: backend.peaks,
     restart: backend.restart,
@@ -121,7 +132,9 @@ export const metered = (
     entered: () => entered,
     engine: {
       ...engine,
+      codec: (weights) => speaking(weights).codec,
       initial: (model) => {
+        if (options.shape !== undefined) return withoutWeights(options.shape.config, options.shape.tokenizer)
         // Narrow, and given its real sizes afterwards: numbers nobody reads are not drawn.
         const { config, tokenizer } = initial({ ...model, layers: 1, dim: 2 * model.heads, ffn: 1 })
         const { dim, ffn, layers } = model

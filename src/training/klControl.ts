@@ -1,0 +1,37 @@
+/** β of a stage's KL penalty from step to step (`dsl/KlControl.ts`); its state stands in the checkpoints. */
+import { Schema } from "effect"
+import type { KlControl } from "../../dsl/KlControl.ts"
+import { ppoPenaltyControl, zieglerControl } from "../optim/klControl.ts"
+
+const Saved = Schema.Struct({ beta: Schema.Number, kls: Schema.Array(Schema.Number) })
+
+export const klControl = (
+  { beta, klControl: how }: { readonly beta: number; readonly klControl: KlControl },
+  /** Of the checkpoint; null at the start. */
+  state: Schema.Json
+) => {
+  const saved = state === null ? { beta, kls: [] } : Schema.decodeUnknownSync(Saved)(state)
+  let now = saved.beta
+  /** Seen since β last changed. */
+  let kls = saved.kls
+  return {
+    /** β of the step that is made now. */
+    beta: (): number => now,
+    /** After a step: KL of its samples from the reference, nats per sequence; `undefined` where there is no reference. */
+    seen: (kl: number | undefined, episodes: number): void => {
+      if (kl === undefined || how._tag === "FixedBeta") return
+      const target = how.target.mnats / 1000
+      kls = [...kls, kl]
+      if (how._tag === "PpoPenalty" && kls.length < how.every) return
+      now = how._tag === "Ziegler"
+        ? zieglerControl(now, kl, { target, horizon: how.horizon, episodes })
+        : ppoPenaltyControl(now, kls.reduce((sum, x) => sum + x, 0) / kls.length, { target })
+      kls = []
+    },
+    state: () => ({ beta: now, kls })
+  }
+}
+
+/** The most that a policy may have moved from its sampler before an update, nats per token: 1.5 of `targetKl`. */
+export const movedMost = ({ targetKl }: { readonly targetKl?: { readonly mnats: number } }) =>
+  targetKl === undefined ? {} : { movedMost: 1.5 * targetKl.mnats / 1000 }
