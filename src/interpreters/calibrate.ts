@@ -112,6 +112,11 @@ export const calibrate = Effect.fn("calibrate")(function*(backend: Backend, now:
   const rests = [...yield* run(calibration(sizes.small), engine, times, join(folder, "second"))]
   const start = Math.max(0, first - (now() - again))
   rests.push(...yield* run(calibration(sizes.large), engine, times, join(folder, "large")))
+  if (backend.precisions.includes("bf16")) {
+    for (const size of ["small", "large"] as const) {
+      rests.push(...yield* run(calibration(sizes[size], "bf16"), engine, times, join(folder, `${size} bf16`)))
+    }
+  }
   const table: Record<string, RateTable[string]> = {
     ...ratesOfRests(rests),
     start: { ...free, call: start / operations }

@@ -37,7 +37,7 @@ export const sizes: Readonly<Record<"small" | "large", Size>> = {
   large: { model: { dim: 160, layers: 3, heads: 5, kvHeads: 5, ffn: 432 }, steps: 20, prompts: 48, rlSteps: 2 }
 }
 
-export const calibration = ({ model, prompts: count, rlSteps, steps }: Size) => {
+export const calibration = ({ model, prompts: count, rlSteps, steps }: Size, precision: "f32" | "bf16" = "f32") => {
   const prompts = Source.prompts(Source.tales({ split: "train", count }))
   const held = Source.prompts(Source.tales({ split: "held", count: 32 }))
   const base = Pretrain.make({ text: Source.text(Source.tales({ count: 1000 })) }, {
@@ -45,17 +45,19 @@ export const calibration = ({ model, prompts: count, rlSteps, steps }: Size) => 
     model: { ...model, context: 96 },
     steps,
     batchSize: 16,
+    precision,
     learningRate: 1e-2,
     checkpointEvery: Math.ceil(steps / 3)
   })
   const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 4 * count })) }, {
     batchSize: 32,
+    precision,
     learningRate: 1e-3
   })
   const preferences = Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 3, maxNewTokens })
-  const reward = RewardModeling.make({ init: base, preferences }, { batchSize: 32, learningRate: 1e-3 })
+  const reward = RewardModeling.make({ init: base, preferences }, { batchSize: 32, precision, learningRate: 1e-3 })
   const kl = Kl.mnatsPerSequence(1_000_000)
-  const on = { allowance: kl, learningRate: 1e-4, maxNewTokens, measureEvery: rlSteps }
+  const on = { allowance: kl, precision, learningRate: 1e-4, maxNewTokens, measureEvery: rlSteps }
   const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
     ...on,
     beta: 0.1,
