@@ -86,7 +86,9 @@ export const fitted: (
       for (const [stage, { next }] of asked) tried.set(stage, step(start.get(stage)!, next))
       const fit = fitIn(yield* planned(root, tried, few))
       for (const [stage, bound] of asked) {
-        const { high, low } = fit.has(stage) ? { low: bound.next, high: bound.high } : { low: bound.low, high: bound.next - 1 }
+        const { high, low } = fit.has(stage)
+          ? { low: bound.next, high: bound.high }
+          : { low: bound.low, high: bound.next - 1 }
         bounds.set(stage, { low, high, next: Math.ceil((low + high) / 2) })
         if (fit.has(stage)) found = new Map(found).set(stage, tried.get(stage)!)
       }

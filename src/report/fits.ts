@@ -17,7 +17,9 @@ export const settings = ({ changes }: Verdict): string =>
 const parts = ({ microBatches }: Pick<Verdict, "microBatches">): string =>
   microBatches === undefined
     ? ""
-    : `micro-batches of ${microBatches.microBatchTokens!.toLocaleString("en-US")} tokens, ${microBatches.slots} sampled at a time`
+    : `micro-batches of ${
+      microBatches.microBatchTokens!.toLocaleString("en-US")
+    } tokens, ${microBatches.slots} sampled at a time`
 
 const share = (cost: number): string => {
   const more = Math.round(100 * (cost - 1))
