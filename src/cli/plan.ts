@@ -2,6 +2,7 @@ import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { assumedUtilisation, type DeviceName, devices } from "../bench/devices.ts"
 import { profilePath, readProfile } from "../bench/profile.ts"
+import { describe } from "../model/checkpoint.ts"
 import { plan as interpret, type StagePlan } from "../interpreters/plan.ts"
 import { markdown } from "../report/table.ts"
 import { json, overrides, pipeline } from "./options.ts"
@@ -67,12 +68,19 @@ export const plan = Command.make(
       Flag.withDescription("A device by its published figures instead"),
       Flag.optional
     ),
+    modelConfig: Flag.String("model-config").pipe(
+      Flag.withDescription(
+        "Folder with the config.json of the model that every Checkpoint and Pretrain is to have; no weights needed"
+      ),
+      Flag.optional
+    ),
     json
   },
-  Effect.fn(function*({ device, json, pipeline, profile, ...overridden }) {
+  Effect.fn(function*({ device, json, modelConfig, pipeline, profile, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const machine = yield* machineOf(device, profile)
-    const { stages, unplanned } = yield* interpret(root, extensions)
+    const shape = Option.isSome(modelConfig) ? yield* describe(modelConfig.value) : undefined
+    const { stages, unplanned } = yield* interpret(root, { ...extensions, ...(shape === undefined ? {} : { shape }) })
     const seconds = ({ flops, precision }: Pick<StagePlan, "flops" | "precision">): number | null =>
       machine === null ? null : flops / (machine.peak[precision] * assumedUtilisation)
     const over = stages.flatMap((stage) => overflow(stage, machine) ?? [])

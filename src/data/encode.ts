@@ -2,9 +2,11 @@
  * Rows of text to token ids, held against what the model can take: an empty data set, a row longer than the context and a
  * text the tokenizer cannot encode are errors before a stage begins, never truncations.
  */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
+import { CurrentRehearsal } from "../training/rehearsal.ts"
+import { lazily } from "./lazily.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** What the rows are for: named in errors. */
@@ -41,27 +43,31 @@ export const encodeAll = <A, B>(
   Effect.gen(function*() {
     const unusable = (problem: string, remedy: string) => new UnusableData({ stage, problem, remedy })
     if (rows.length === 0) return yield* unusable("its data set is empty", "Give it at least one row.")
-    const encoded: Array<B> = []
-    for (const [i, row] of rows.entries()) {
-      const one = yield* Effect.try({
-        try: () => encode(row),
-        catch: (error) =>
+    const fitting = (i: number): Result.Result<B, UnusableData> => {
+      let one: B
+      try {
+        one = encode(rows[i]!)
+      } catch (error) {
+        return Result.fail(
           error instanceof Unfit ? unusable(`row ${i + 1}: ${error.message}`, error.remedy) : unusable(
             `row ${i + 1} cannot be encoded: ${error instanceof Error ? error.message : String(error)}`,
             "Use text that the model's tokenizer knows."
           )
-      })
-      const length = tokens(one)
-      if (length + room > context) {
-        return yield* unusable(
-          `row ${i + 1} has ${length} tokens${
-            room > 0 ? ` and needs room for ${room} more` : ""
-          }; the context is ${context}`,
-          "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
         )
       }
-      encoded.push(one)
+      const length = tokens(one)
+      if (length + room <= context) return Result.succeed(one)
+      return Result.fail(unusable(
+        `row ${i + 1} has ${length} tokens${
+          room > 0 ? ` and needs room for ${room} more` : ""
+        }; the context is ${context}`,
+        "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
+      ))
     }
+    // A rehearsal looks at the rows of a few steps alone.
+    if ((yield* CurrentRehearsal) !== null) return lazily(rows.length, (i) => Result.getOrThrow(fitting(i)))
+    const encoded: Array<B> = []
+    for (let i = 0; i < rows.length; i++) encoded.push(yield* Effect.fromResult(fitting(i)))
     return encoded
   })
 

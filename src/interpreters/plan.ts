@@ -7,8 +7,8 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import type { Held, Spent } from "../engine/transformer/counting.ts"
-import { metered } from "../engine/transformer/metered.ts"
+import type { Held } from "../engine/transformer/counting.ts"
+import { metered, type Shape } from "../engine/transformer/metered.ts"
 import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { withoutWeights } from "../engine/transformer/footprint.ts"
 import { describe } from "../model/checkpoint.ts"
@@ -16,13 +16,14 @@ import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
-import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
+import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, keyOf } from "./execute.ts"
 import type { Extensions } from "./extensions.ts"
 import { lackingExtensions } from "./extensions.ts"
 import { limitsIn } from "./limits.ts"
+import { nothing, rehearsing } from "./rehearsing.ts"
 
 /** One phase of a stage, all of its steps together. */
 export interface PhasePlan {
@@ -47,6 +48,8 @@ export interface StagePlan {
   readonly phases: ReadonlyArray<PhasePlan>
   /** Of all phases: see `Spent`. */
   readonly flops: number
+  /** Their standard error relative to them, where some steps stand for others whose rows differ in length; else 0. */
+  readonly error: number
   /** Tokens of completions sampled. */
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
@@ -65,17 +68,14 @@ export interface Planned {
 }
 
 export interface PlanOptions extends Extensions {
-  /** Most steps of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
+  /** Most steps of one kind of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
+  /** What every model of a `Checkpoint` or `Pretrain` has instead of its own shape and tokenizer. */
+  readonly shape?: Shape
 }
 
 /** Makes nothing of its own: never in the plan. */
 const silent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
-
-const spread = (most: number) => (steps: number): ReadonlyArray<number> => {
-  const count = Math.min(most, steps)
-  return Array.from({ length: count }, (_, i) => Math.floor((i * steps) / count))
-}
 
 /** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
 const even = (text: string): boolean => [...text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 2 === 0
@@ -85,24 +85,12 @@ const judge = Layer.succeed(Judge, {
   verifies: (_, __, completion) => even(completion)
 })
 
-/** What a phase of a stage has come to so far. */
-interface PhaseSum {
-  flops: number
-  calls: number
-  traffic: number
-  held: Held
-}
-
+/** A stage that is being made. */
 interface Frame {
   readonly key: string
   readonly artifact: Artifact.Any
   steps: number
-  generated: number
-  trained: number
-  readonly phases: Map<Phase, PhaseSum>
 }
-
-const nothing: Spent = { flops: 0, calls: 0, traffic: 0 }
 
 const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
   [...terms].map(([what, bytes]) => ({ what, bytes })).filter(({ bytes }) => bytes > 0).sort((a, b) =>
@@ -113,92 +101,55 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { rehearsed = 128, stages = [] } = options
+  const { rehearsed = 128, shape, stages = [] } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
-  const meter = metered()
+  const meter = metered(shape === undefined ? {} : { shape })
 
   // A stage makes its inputs first: theirs are frames on top of its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
-  let factor = 1
-  const read = () => ({ ...meter.amounts(), spent: new Map(meter.spentIn()) })
-  let before = read()
-  /** Gives what was done since to the stage that is being made. */
-  const settle = (): void => {
-    const now = read()
-    const frame = frames.at(-1)
-    if (frame !== undefined) {
-      frame.generated += factor * (now.generated - before.generated)
-      frame.trained += factor * (now.trained - before.trained)
-      for (const [phase, held] of meter.peaks()) {
-        const known = frame.phases.get(phase)
-        if (known === undefined) frame.phases.set(phase, { ...nothing, held })
-        else if (held.bytes > known.held.bytes) known.held = held
-      }
-      for (const [phase, sum] of frame.phases) {
-        const [last, first] = [now.spent.get(phase) ?? nothing, before.spent.get(phase) ?? nothing]
-        for (const key of ["flops", "calls", "traffic"] as const) sum[key] += factor * (last[key] - first[key])
-      }
-    }
-    before = now
-  }
-  const rehearsal: Rehearsal = {
-    chosen: spread(rehearsed),
-    times: (times, once, phase) =>
-      Effect.suspend(() => {
-        settle()
-        const outer = { factor, phase: meter.entered() }
-        factor = times
-        if (phase !== undefined) meter.enter(phase)
-        return Effect.ensuring(
-          once,
-          Effect.sync(() => {
-            settle()
-            factor = outer.factor
-            meter.enter(outer.phase)
-          })
-        )
-      })
-  }
+  const rehearsal = rehearsing(meter, rehearsed)
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    settle()
-    meter.restart()
-    frames.push({ key, artifact, steps: 0, generated: 0, trained: 0, phases: new Map() })
+    frames.push({ key, artifact, steps: 0 })
+    rehearsal.begin()
   }
   const end = (key: string): void => {
     if (frames.at(-1)?.key !== key) return
-    settle()
-    const { artifact, generated, phases, steps, trained } = frames.pop()!
+    const { artifact, steps } = frames.pop()!
+    const { error, generated, peaks, spent, trained } = rehearsal.end()
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
-    const planned = [...phases].map(([phase, { calls, flops, held, traffic }]): PhasePlan => ({
-      phase,
-      bytes: held.bytes,
-      terms: termsOf(held),
-      flops,
-      calls: Math.round(calls),
-      traffic: Math.round(traffic)
-    }))
-    const worst = planned.reduce(
+    const phases = [...peaks].map(([phase, held]): PhasePlan => {
+      const { calls, flops, traffic } = spent.get(phase) ?? nothing
+      return {
+        phase,
+        bytes: held.bytes,
+        terms: termsOf(held),
+        flops,
+        calls: Math.round(calls),
+        traffic: Math.round(traffic)
+      }
+    })
+    const worst = phases.reduce(
       (most, one) => one.bytes > most.bytes ? one : most,
-      planned[0] ?? { bytes: 0, terms: [] }
+      phases[0] ?? { bytes: 0, terms: [] }
     )
     done.push({
       stage: label(artifact),
       precision,
       steps,
-      phases: planned,
-      flops: planned.reduce((sum, { flops }) => sum + flops, 0),
+      phases,
+      flops: phases.reduce((sum, { flops }) => sum + flops, 0),
+      error,
       generated: Math.round(generated),
       trained: Math.round(trained),
       bytes: worst.bytes,
       terms: worst.terms,
       memoryCap: limits(artifact).memory
     })
-    meter.restart()
   }
 
   const store = Layer.effect(
@@ -221,7 +172,11 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       judge,
       store,
       Layer.succeed(Checkpoints, {
-        load: (path) => Effect.map(describe(path), ({ config, tokenizer }) => withoutWeights(config, tokenizer))
+        load: (path) =>
+          Effect.map(
+            shape === undefined ? describe(path) : Effect.succeed(shape),
+            ({ config, tokenizer }) => withoutWeights(config, tokenizer)
+          )
       }),
       Layer.succeed(RunLog, {
         emit: (event) =>

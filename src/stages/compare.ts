@@ -8,6 +8,7 @@ import { Judge } from "../rewards/judge.ts"
 import { stream } from "../sampling/random.ts"
 import { RunLog } from "../store/runLog.ts"
 import { observer, withinCaps } from "../training/loop.ts"
+import { each, whole } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Prompts answered at a time: bounds the memory of a call. */
@@ -30,34 +31,37 @@ export const compare = Effect.fn("compare")(function*(
   const preferences: Array<PreferenceRow> = []
   const began = yield* Clock.currentTimeMillis
   let spent = 0
-  for (let batch = 0; batch < batches; batch++) {
-    const rows = prompts.slice(batch * atOnce, (batch + 1) * atOnce)
-    const asked = rows.flatMap((prompt) => Array.from({ length: k }, () => prompt))
-    const seeds = asked.map((_, i) => `${scope.key}/${batch * atOnce + Math.floor(i / k)}/${i % k}`)
-    const answers = policy.sample(asked, sampling, seeds)
-    const tokens = answers.reduce((sum, { completion }) => sum + completion.length, 0)
-    const texts = answers.map(({ completion }) => codec.decode(completion))
-    rows.forEach((_, row) => {
-      const index = batch * atOnce + row
-      const { prompt } = wires.prompts[index]!
-      const random = stream(`${scope.key}/${index}/labeler`)
-      for (let i = 0; i < k; i++) {
-        for (let j = i + 1; j < k; j++) {
-          const pair = [row * k + i, row * k + j] as const
-          const [a, b] = [texts[pair[0]]!, texts[pair[1]]!]
-          const [better, worse] = judge.prefers(stage.gold, prompt, a, b, random.next()) ? pair : [pair[1], pair[0]]
-          // Two equal answers say nothing, whatever the labeler says.
-          if (a === b) continue
-          const ended = { chosen: answers[better]!.finished, rejected: answers[worse]!.finished }
-          preferences.push({ prompt, chosen: texts[better]!, rejected: texts[worse]!, ended })
+  yield* each(
+    batches,
+    Effect.fnUntraced(function*(batch) {
+      const rows = prompts.slice(batch * atOnce, (batch + 1) * atOnce)
+      const asked = rows.flatMap((prompt) => Array.from({ length: k }, () => prompt))
+      const seeds = asked.map((_, i) => `${scope.key}/${batch * atOnce + Math.floor(i / k)}/${i % k}`)
+      const answers = policy.sample(asked, sampling, seeds)
+      const tokens = answers.reduce((sum, { completion }) => sum + completion.length, 0)
+      const texts = answers.map(({ completion }) => codec.decode(completion))
+      rows.forEach((_, row) => {
+        const index = batch * atOnce + row
+        const { prompt } = wires.prompts[index]!
+        const random = stream(`${scope.key}/${index}/labeler`)
+        for (let i = 0; i < k; i++) {
+          for (let j = i + 1; j < k; j++) {
+            const pair = [row * k + i, row * k + j] as const
+            const [a, b] = [texts[pair[0]]!, texts[pair[1]]!]
+            const [better, worse] = judge.prefers(stage.gold, prompt, a, b, random.next()) ? pair : [pair[1], pair[0]]
+            // Two equal answers say nothing, whatever the labeler says.
+            if (a === b) continue
+            const ended = { chosen: answers[better]!.finished, rejected: answers[worse]!.finished }
+            preferences.push({ prompt, chosen: texts[better]!, rejected: texts[worse]!, ended })
+          }
         }
-      }
+      })
+      spent += tokens
+      yield* log.emit({ _tag: "Step", stage: scope.label, step: batch + 1, steps: batches, tokens, metrics: {} })
+      const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
+      yield* withinCaps(scope, { tokens: spent, seconds }, Effect.succeed("the policy; no comparisons"))
     })
-    spent += tokens
-    yield* log.emit({ _tag: "Step", stage: scope.label, step: batch + 1, steps: batches, tokens, metrics: {} })
-    const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
-    yield* withinCaps(scope, { tokens: spent, seconds }, Effect.succeed("the policy; no comparisons"))
-  }
+  )
   yield* log.emit({ _tag: "Finished", stage: scope.label, tokens: spent })
-  return preferences as ReadonlyArray<PreferenceRow>
+  return yield* whole(preferences, prompts.length * k * (k - 1) / 2)
 }, Effect.scoped)

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import type { Distill } from "../../dsl/stages/Distill.ts"
 import { encodeDemonstrations, encodePrompts } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
+import { repeated } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
@@ -34,10 +35,9 @@ export const distill = Effect.fn("distill")(function*(
   const use = { stage: scope.label, codec, context: Math.min(policy.context, teacher.context) }
   // Sampled again after a stop, from the same seeds: the same answers.
   const answered = "prompts" in wires.answers
-    ? answersOf(
+    ? yield* answersOf(
       teacher,
-      (yield* encodePrompts(use, wires.answers.prompts))
-        .flatMap((prompt) => Array.from({ length: stage.completionsPerPrompt }, () => prompt)),
+      repeated(yield* encodePrompts(use, wires.answers.prompts), stage.completionsPerPrompt),
       { maxNewTokens: stage.maxNewTokens!, temperature: stage.samplingTemperature, stop: codec.stop },
       `${scope.key}/teacher`
     )

@@ -3,13 +3,14 @@ import { Effect } from "effect"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
+import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { dpo as dpoLoss } from "../losses/dpo.ts"
 import { batchAt, stepsOf } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import type { Known } from "../training/referenceLogps.ts"
 import { referenceLogps } from "../training/referenceLogps.ts"
 import type { Scope } from "../training/scope.ts"
@@ -40,7 +41,7 @@ export const dpo = Effect.fn("dpo")(function*(
     reference: wires.reference,
     open: opens.policy,
     precision: stage.precision,
-    rows: pairs.flatMap(({ chosen, rejected }) => [chosen, rejected]),
+    groups: lazily(pairs.length, (i) => [pairs[i]!.chosen, pairs[i]!.rejected]),
     batchSize: 2 * stage.batchSize
   })
   const caps = yield* klCaps(scope, session, {
@@ -50,6 +51,7 @@ export const dpo = Effect.fn("dpo")(function*(
     reference: wires.reference?.weights,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: null },
     stop: codec.stop,
     measured: stage,
     steps
@@ -58,6 +60,7 @@ export const dpo = Effect.fn("dpo")(function*(
   yield* train(scope, { ...session, models: { policy } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
+    turns: roundingTurns(stage.precision, steps),
     state: caps.state,
     step: Effect.fnUntraced(function*(n) {
       const batch = batchAt(scope.key, pairs.length, stage.batchSize, n).map((i) => pairs[i]!)

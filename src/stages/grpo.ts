@@ -23,7 +23,7 @@ import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
 import { average, passes } from "../training/passes.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import { follow, type Movable, movable } from "../training/reference.ts"
 import { pick, type Rollout, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
@@ -125,6 +125,7 @@ export const grpo = Effect.fn("grpo")(function*(
     reference,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: scoring.reward },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps
@@ -133,6 +134,7 @@ export const grpo = Effect.fn("grpo")(function*(
   yield* train(scope, { ...session, models }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
+    turns: roundingTurns(stage.precision, stage.steps),
     state: () => ({ ...caps.state(), ...control.state() }),
     step: Effect.fnUntraced(function*(n) {
       const batches = sampledAt(n)

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { Kto } from "../../dsl/stages/Kto.ts"
 import { encodePrompts, encodeUnpaired } from "../data/encode.ts"
 import type { PromptRow, UnpairedPreferenceRow } from "../data/rows.ts"
+import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Row, Weights } from "../engine/engine.ts"
 import { kto as ktoLoss, ktoKl } from "../losses/kto.ts"
@@ -10,7 +11,7 @@ import { sumRows } from "../losses/ragged.ts"
 import { batchAt, stepsOf } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import type { Known } from "../training/referenceLogps.ts"
 import { referenceLogps } from "../training/referenceLogps.ts"
 import type { Scope } from "../training/scope.ts"
@@ -40,7 +41,7 @@ export const kto = Effect.fn("kto")(function*(
   const answers = yield* encodeUnpaired(use, wires.preferences)
   const held = yield* encodePrompts(use, wires.held)
   const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
-  const batches = Array.from({ length: steps }, (_, n) => {
+  const batches = lazily(steps, (n) => {
     const batch = batchAt(scope.key, answers.length, stage.batchSize, n).map((i) => answers[i]!)
     const rows = batch.map(({ row }) => row)
     return {
@@ -54,7 +55,7 @@ export const kto = Effect.fn("kto")(function*(
     reference: wires.reference,
     open: opens.policy,
     precision: stage.precision,
-    rows: batches.flatMap(({ others, rows }) => [...rows, ...others]),
+    groups: lazily(steps, (n) => [...batches[n]!.rows, ...batches[n]!.others]),
     batchSize: stage.batchSize
   })
   const caps = yield* klCaps(scope, session, {
@@ -64,6 +65,7 @@ export const kto = Effect.fn("kto")(function*(
     reference: wires.reference?.weights,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: null },
     stop: codec.stop,
     measured: stage,
     steps
@@ -72,6 +74,7 @@ export const kto = Effect.fn("kto")(function*(
   yield* train(scope, { ...session, models: { policy } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
+    turns: roundingTurns(stage.precision, steps),
     state: caps.state,
     step: Effect.fnUntraced(function*(n) {
       const { desirable, others, rows } = batches[n]!

@@ -44,19 +44,15 @@ export const onPolicyDistill = Effect.fn("onPolicyDistill")(function*(
   const sampling = { maxNewTokens, temperature: stage.samplingTemperature, stop: codec.stop }
 
   /** The rows of step n: the student's, the teacher's, or given ones. */
-  const rowsAt = (
-    n: number
-  ): { readonly rows: ReadonlyArray<Row>; readonly onPolicy: boolean; readonly made: boolean } => {
+  const rowsAt = Effect.fnUntraced(function*(n: number) {
     const onPolicy = stream(`${scope.key}/${n}/lambda`).next() < stage.lambda
     const some = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
       batchAt(scope.key, all.length, stage.batchSize, n).map((i) => all[i]!)
-    if (!onPolicy && given !== null) return { rows: some(given), onPolicy, made: false }
-    return {
-      rows: answersOf(onPolicy ? policy : teacher, some(prompts), sampling, `${scope.key}/${n}`),
-      onPolicy,
-      made: true
-    }
-  }
+    const rows: ReadonlyArray<Row> = !onPolicy && given !== null
+      ? some(given)
+      : yield* answersOf(onPolicy ? policy : teacher, some(prompts), sampling, `${scope.key}/${n}`)
+    return { rows, onPolicy, made: onPolicy || given === null }
+  })
 
   const caps = yield* klCaps(scope, session, {
     policy,
@@ -64,6 +60,7 @@ export const onPolicyDistill = Effect.fn("onPolicyDistill")(function*(
     opened: [[wires.teacher, teacher]],
     init: wires.student,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: null },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps
@@ -74,7 +71,7 @@ export const onPolicyDistill = Effect.fn("onPolicyDistill")(function*(
     checkpointEvery: stage.checkpointEvery,
     state: caps.state,
     step: Effect.fnUntraced(function*(n) {
-      const { made, onPolicy, rows } = rowsAt(n)
+      const { made, onPolicy, rows } = yield* rowsAt(n)
       const tokens = rows.reduce((sum, { completion }) => sum + completion.length, 0)
       let metrics: Readonly<Record<string, number>>
       let gradient: Float64Array

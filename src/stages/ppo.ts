@@ -27,7 +27,7 @@ import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
 import { average, passes } from "../training/passes.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import { follow, type Movable, movable } from "../training/reference.ts"
 import { pick, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
@@ -115,6 +115,7 @@ export const ppo = Effect.fn("ppo")(function*(
     reference,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: reward },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps
@@ -123,6 +124,7 @@ export const ppo = Effect.fn("ppo")(function*(
   yield* train(scope, { ...session, models }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
+    turns: [stage.valueWarmupSteps, ...roundingTurns(stage.precision, stage.steps)],
     state: () => ({ ...caps.state(), ...control.state() }),
     step: Effect.fnUntraced(function*(n) {
       const episodes = episodesAt(n)

@@ -8,7 +8,7 @@ import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchAt } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Trains a base model from nothing; see `dsl/stages/Pretrain.ts`. */
@@ -33,6 +33,7 @@ export const pretrain = Effect.fn("pretrain")(function*(
   yield* train(scope, { ...session, models: { policy } }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
+    turns: roundingTurns(stage.precision, stage.steps),
     step: Effect.fnUntraced(function*(n) {
       const batch = batchAt(scope.key, documents.length, stage.batchSize, n).map((i) => documents[i]!)
       const denominator = offsetsOf(batch)[batch.length]!

@@ -9,7 +9,7 @@ import { processRead } from "../rewards/processRead.ts"
 import { rewardObjective } from "../rewards/objective.ts"
 import { batchAt, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
-import { openers, valueGap } from "../training/precision.ts"
+import { openers, roundingTurns, valueGap } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Trains a reward model on judged answers; see `dsl/stages/RewardModeling.ts`. What its loss reads is in `rewards/objective.ts`. */
@@ -38,6 +38,7 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
   yield* train(scope, { ...session, models: { reward } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
+    turns: roundingTurns(stage.precision, steps),
     step: Effect.fnUntraced(function*(n) {
       const { loss: score, rows } = objective.batch(batchAt(scope.key, objective.count, stage.batchSize, n))
       const offsets = offsetsOf(rows)

@@ -2,9 +2,11 @@ import { Effect } from "effect"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { CompletionRow, PromptRow } from "../data/rows.ts"
+import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { observer, open, train } from "../training/loop.ts"
+import { whole } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Samples a batch of prompts a step; see `dsl/stages/Sample.ts`. The checkpoint is the completions so far. */
@@ -22,8 +24,11 @@ export const sample = Effect.fn("sample")(function*(
   const sampling = { maxNewTokens, temperature, topK, topP, stop: codec.stop }
   const rows: Array<CompletionRow> = session.state === null ? [] : [...session.state as unknown as Array<CompletionRow>]
 
+  const steps = Math.ceil(prompts.length / batchSize)
+
   yield* train(scope, session, {
-    steps: Math.ceil(prompts.length / batchSize),
+    steps,
+    turns: [steps - 1],
     checkpointEvery,
     state: () => [...rows] as never,
     step: (n) =>
@@ -53,5 +58,9 @@ export const sample = Effect.fn("sample")(function*(
         }
       })
   })
-  return rows as ReadonlyArray<CompletionRow>
+  const all = yield* whole(rows, k * prompts.length)
+  // What stands for a completion that a rehearsal did not make answers that prompt.
+  return all === rows
+    ? rows
+    : lazily(all.length, (i): CompletionRow => ({ ...all[i]!, ...wires.prompts[Math.floor(i / k)] }))
 }, Effect.scoped)

@@ -1,11 +1,13 @@
 import { Effect } from "effect"
 import type { Score } from "../../dsl/stages/Score.ts"
 import type { CompletionRow, ScoredRow } from "../data/rows.ts"
+import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { Judge } from "../rewards/judge.ts"
 import { scores } from "../rewards/scorer.ts"
 import { observer, open, train } from "../training/loop.ts"
+import { whole } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Scores a batch of completions a step; see `dsl/stages/Score.ts`. */
@@ -22,8 +24,11 @@ export const score = Effect.fn("score")(function*(
     : { model: yield* observer(engine.scorer, wires.reward), codec: engine.codec(wires.reward) }
   const scored: Array<ScoredRow> = session.state === null ? [] : [...session.state as unknown as Array<ScoredRow>]
 
+  const steps = Math.ceil(completions.length / stage.batchSize)
+
   yield* train(scope, session, {
-    steps: Math.ceil(completions.length / stage.batchSize),
+    steps,
+    turns: [steps - 1],
     checkpointEvery: 10,
     state: () => [...scored] as never,
     step: Effect.fnUntraced(function*(n) {
@@ -34,5 +39,8 @@ export const score = Effect.fn("score")(function*(
       return { tokens, metrics: { "scores/mean": given.reduce((sum, x) => sum + x, 0) / rows.length } }
     })
   })
-  return scored as ReadonlyArray<ScoredRow>
+  const all = yield* whole(scored, completions.length)
+  return all === scored
+    ? scored
+    : lazily(all.length, (i): ScoredRow => ({ ...completions[i]!, score: all[i]!.score }))
 }, Effect.scoped)

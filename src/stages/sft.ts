@@ -8,7 +8,7 @@ import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchAt, batchesWithin, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
-import { logpGap, openers } from "../training/precision.ts"
+import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Fine-tunes on demonstrations; see `dsl/stages/Sft.ts`. */
@@ -27,8 +27,10 @@ export const sft = Effect.fn("sft")(function*(
     stage
   )
   const { batchSize, batchTokens } = stage
-  const lengths = rows.map(({ completion, prompt }) => prompt.length + completion.length)
-  const tooLong = lengths.findIndex((length) => length > (batchTokens ?? Infinity))
+  const lengths = batchTokens === undefined
+    ? []
+    : rows.map(({ completion, prompt }) => prompt.length + completion.length)
+  const tooLong = lengths.findIndex((length) => length > batchTokens!)
   if (tooLong >= 0) {
     return yield* new UnusableData({
       stage: scope.label,
@@ -44,6 +46,7 @@ export const sft = Effect.fn("sft")(function*(
   yield* train(scope, { ...session, models: { policy } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
+    turns: roundingTurns(stage.precision, steps),
     step: Effect.fnUntraced(function*(n) {
       const chosen = packed?.[n] ?? batchAt(scope.key, rows.length, batchSize, n)
       const batch = chosen.map((i) => rows[i]!)

@@ -1,5 +1,7 @@
 /** What the distilling stages share: the two models, and answers of either as rows. */
+import { Effect } from "effect"
 import type { Policy, Row, Sampling } from "../engine/engine.ts"
+import { each, whole } from "./rehearsal.ts"
 
 /** Prompts answered at a time: bounds the memory of a call. */
 const atOnce = 256
@@ -10,14 +12,17 @@ export const answersOf = (
   prompts: ReadonlyArray<Int32Array>,
   sampling: Pick<Sampling, "maxNewTokens" | "temperature" | "stop">,
   seed: string
-): ReadonlyArray<Row> => {
+): Effect.Effect<ReadonlyArray<Row>> => {
   const rows: Array<Row> = []
-  for (let at = 0; at < prompts.length; at += atOnce) {
-    const asked = prompts.slice(at, at + atOnce)
-    const seeds = asked.map((_, i) => `${seed}/${at + i}`)
+  const answer = (n: number): void => {
+    const asked = prompts.slice(n * atOnce, (n + 1) * atOnce)
+    const seeds = asked.map((_, i) => `${seed}/${n * atOnce + i}`)
     policy.sample(asked, { ...sampling, topK: 0, topP: 1 }, seeds).forEach(({ completion }, i) => {
       rows.push({ prompt: asked[i]!, completion })
     })
   }
-  return rows
+  return Effect.andThen(
+    each(Math.ceil(prompts.length / atOnce), (n) => Effect.sync(() => answer(n))),
+    Effect.suspend(() => whole(rows, prompts.length))
+  )
 }

@@ -132,6 +132,8 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   readonly step: (n: number) => Effect.Effect<Step, E | NotFinite, R>
   /** What else to put into a checkpoint. */
   readonly state?: () => Schema.Json
+  /** Steps at which another kind of step begins: see `Rehearsal`. */
+  readonly turns?: ReadonlyArray<number>
 }) {
   const [log, store, patience] = [yield* RunLog, yield* Store, yield* CurrentPatience]
   const rehearsal = yield* CurrentRehearsal
@@ -158,11 +160,12 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
 
   yield* log.emit({ _tag: "Started", stage: label, steps: stage.steps, from: done })
   if (rehearsal !== null) {
-    const chosen = rehearsal.chosen(stage.steps)
-    // Neither what the numbers are nor what was saved matters: nothing was computed.
-    return yield* Effect.forEach(chosen, (n) => rehearsal.times(stage.steps / chosen.length, stage.step(n)), {
-      discard: true
-    }).pipe(Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite))))
+    // What the numbers are does not matter: nothing was computed.
+    yield* rehearsal.steps(stage.steps, stage.step, stage.turns ?? []).pipe(
+      Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
+    )
+    const saves = Math.ceil(stage.steps / stage.checkpointEvery) - 1
+    return saves > 0 ? yield* Effect.asVoid(rehearsal.times(saves, save)) : undefined
   }
   yield* Effect.gen(function*() {
     while (done < stage.steps) {

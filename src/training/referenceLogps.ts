@@ -10,6 +10,7 @@ import type { Policy, Precision, Row, Weights } from "../engine/engine.ts"
 import { sumRows } from "../losses/ragged.ts"
 import { Store } from "../store/store.ts"
 import { observer } from "./loop.ts"
+import { CurrentRehearsal, each } from "./rehearsal.ts"
 
 /** Weights with the identity of what made them. */
 export interface Known {
@@ -17,11 +18,14 @@ export interface Known {
   readonly weights: Weights
 }
 
+/** Rows of a rehearsal that stand for all: as many of them as of all are alike. */
+const rehearsedRows = 1024
+
 /** Content hash of a row. */
 export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.join(" ")}/${completion.join(" ")}`)
 
 /**
- * log π_ref of whole completions, nats, as a function of a row; a row that was not among `rows` throws. The reference is
+ * log π_ref of whole completions, nats, as a function of a row; a row that was not among the groups throws. The reference is
  * open only while this runs.
  */
 export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
@@ -30,12 +34,17 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   readonly reference: Known
   readonly open: (weights: Weights) => Policy
   readonly precision: Precision | undefined
-  readonly rows: ReadonlyArray<Row>
+  /** Rows that stand together: pairs, or batches. */
+  readonly groups: ReadonlyArray<ReadonlyArray<Row>>
   /** Rows in one forward pass. */
   readonly batchSize: number
 }) {
   const store = yield* Store
-  const ids = new Map(of.rows.map((row) => [row, rowId(row)]))
+  const rehearsal = yield* CurrentRehearsal
+  const some = rehearsal === null
+    ? of.groups
+    : of.groups.slice(0, Math.ceil(rehearsedRows / Math.max(1, of.groups[0]?.length ?? 1)))
+  const ids = new Map(some.flat().map((row) => [row, rowId(row)]))
   const byId = new Map([...ids].map(([row, id]) => [id, row]))
   const wanted = [...byId.keys()].sort()
   const key = sha256(["logps", of.reference.key, of.precision ?? "f32", ...wanted].join("\n"))
@@ -46,27 +55,31 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   else {
     const fresh = new Map<string, number>()
     const reference = yield* observer(of.open, of.reference.weights)
-    for (let at = 0; at < wanted.length; at += of.batchSize) {
-      const part = wanted.slice(at, at + of.batchSize)
-      const { logps, offsets } = reference.logprobs(part.map((id) => byId.get(id)!))
-      const sums = sumRows(logps, offsets)
-      part.forEach((id, i) => fresh.set(id, sums[i]!))
-      const bad = sums.find((sum) => !Number.isFinite(sum))
-      if (bad === undefined) continue
-      return yield* new Diverged({
-        stage: of.stage,
-        step: 0,
-        quantity: "log-probability under the reference",
-        value: String(bad),
-        kept: "nothing was trained"
+    const asked = each(
+      Math.ceil(wanted.length / of.batchSize),
+      Effect.fnUntraced(function*(n) {
+        const part = wanted.slice(n * of.batchSize, (n + 1) * of.batchSize)
+        const { logps, offsets } = reference.logprobs(part.map((id) => byId.get(id)!))
+        const sums = sumRows(logps, offsets)
+        part.forEach((id, i) => fresh.set(id, sums[i]!))
+        const bad = sums.find((sum) => !Number.isFinite(sum))
+        if (bad === undefined) return
+        return yield* new Diverged({
+          stage: of.stage,
+          step: 0,
+          quantity: "log-probability under the reference",
+          value: String(bad),
+          kept: "nothing was trained"
+        })
       })
-    }
+    )
+    yield* rehearsal === null ? asked : rehearsal.times(of.groups.length / some.length, asked)
     logps = fresh
     yield* store.finish(key, label, { _tag: "Logps", logps })
   }
   return (row: Row): number => {
-    const logp = logps.get(ids.get(row) ?? rowId(row))
-    if (logp === undefined) throw new Error("the reference was not asked about this row")
-    return logp
+    const logp = logps.get(ids.get(row) ?? (rehearsal === null ? rowId(row) : ""))
+    if (logp === undefined && rehearsal === null) throw new Error("the reference was not asked about this row")
+    return logp ?? 0
   }
 }, Effect.scoped)

@@ -28,8 +28,8 @@ export interface Counting extends Backend {
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase that there was since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
-  /** What `work` asks for belongs to this phase. */
-  readonly during: <A>(phase: Phase, work: () => A) => A
+  /** What `work` asks for belongs to this phase, `times` over; in `spent` it is counted once. */
+  readonly during: <A>(phase: Phase, work: () => A, times?: number) => A
   /** Forgets the peaks: what is held now is the most held from here on. */
   readonly restart: () => void
 }
@@ -52,13 +52,15 @@ const mostRead = 2 ** 24
 export const unread = (length: number): Float32Array =>
   Object.create(Float32Array.prototype, { length: { value: length } })
 
-/** Elements of the buffers among the arguments of a kernel, and in the objects among them. */
+/** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
 const elementsOf = (args: ReadonlyArray<unknown>): number => {
   let sum = 0
-  for (const arg of args) {
-    if (typeof arg !== "object" || arg === null) continue
-    if ("dtype" in arg) sum += (arg as Tensor | Ints).length
-    else for (const one of Object.values(arg)) sum += (one as { readonly length?: number } | null)?.length ?? 0
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] as Partial<Tensor> | null | undefined
+    if (arg?.dtype !== undefined) sum += arg.length!
+    else if (i === 0) {
+      for (const one of Object.values(arg as object)) sum += (one as Partial<Tensor> | null)?.length ?? 0
+    }
   }
   return sum
 }
@@ -79,7 +81,7 @@ export const counting = (
   const spentIn = new Map<Phase, Spent>()
   let [live, peak] = [0, 0]
   let [flops, calls, traffic] = [0, 0, 0]
-  let phase: Phase | null = null
+  let [phase, share]: [Phase | null, number] = [null, 1]
   let settled: Spent = { flops, calls, traffic }
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
@@ -94,9 +96,9 @@ export const counting = (
     if (phase !== null) {
       const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0 }
       spentIn.set(phase, {
-        flops: sum.flops + flops - settled.flops,
-        calls: sum.calls + calls - settled.calls,
-        traffic: sum.traffic + traffic - settled.traffic
+        flops: sum.flops + share * (flops - settled.flops),
+        calls: sum.calls + share * (calls - settled.calls),
+        traffic: sum.traffic + share * (traffic - settled.traffic)
       })
     }
     settled = { flops, calls, traffic }
@@ -111,8 +113,10 @@ export const counting = (
     return buffer
   }
 
+  /** Steps that are counted at once. */
+  let steps = 1
   const product = (rows: number, inputs: number, outputs: number, times = 1): void => {
-    flops += 2 * times * rows * inputs * outputs
+    flops += 2 * steps * times * rows * inputs * outputs
   }
   /** Scores and weighted values: two products over the pairs of every head. */
   const attend = (seen: number, { headDim, heads }: AttentionShape, times = 1): void => {
@@ -125,10 +129,10 @@ export const counting = (
     for (let b = 1; b < at.length; b++) sum += of(at[b]! - at[b - 1]!)
     return sum
   }
-  /** Of one token more at each of these positions. */
+  /** Of `steps` tokens more, from each of these positions on. */
   const added = (positions: Ints, of: (length: number) => number): number => {
     let sum = 0
-    for (const position of written.get(positions)!) sum += of(position + 1) - of(position)
+    for (const position of written.get(positions)!) sum += of(position + steps) - of(position)
     return sum
   }
   /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
@@ -137,8 +141,8 @@ export const counting = (
     moves: (...args: Parameters<F>) => number = (...args) => elementsOf(args)
   ): F =>
     ((...args: Parameters<F>): void => {
-      calls++
-      traffic += realBytes * moves(...args)
+      calls += steps
+      traffic += steps * realBytes * moves(...args)
       computes(...args)
     }) as unknown as F
 
@@ -163,16 +167,16 @@ export const counting = (
       return spentIn
     },
     peaks: () => peaks,
-    during: (of, work) => {
+    during: (of, work, times = 1) => {
       settle()
-      const outer = phase
-      phase = of
+      const outer = [phase, share] as const
+      ;[phase, share] = [of, times]
       mark()
       try {
         return work()
       } finally {
         settle()
-        phase = outer
+        ;[phase, share] = outer
       }
     },
     restart: () => {
@@ -182,9 +186,18 @@ export const counting = (
     read: ({ length }) => length < mostRead ? new Float32Array(length) : unread(length),
     write: () => {},
     writeInts: (to, data) => {
-      written.set(to, data.slice())
+      // Not a copy: it is asked about before the next tokens are written over it.
+      written.set(to, data)
     },
     dispose: () => {},
+    together: (count, once) => {
+      steps = count
+      try {
+        once()
+      } finally {
+        steps = 1
+      }
+    },
     packedLength: (inputs, outputs) => inputs * outputs,
     sumSquares: ({ length }) => {
       calls++
@@ -219,7 +232,7 @@ export const counting = (
       (_, __, ___, ____, _____, positions, shape) =>
         attend(added(positions, (length) => pairs(length, shape.window)), shape),
       (out, _, __, ___, ____, positions, { headDim, kvHeads, window }) =>
-        2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window))
+        2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window)) / steps
     ),
     swiglu: kernel(),
     swigluBackward: kernel(),

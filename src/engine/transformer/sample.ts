@@ -9,9 +9,6 @@ import type { Opened } from "./opened.ts"
 import { fewRows, packedParameters } from "./packed.ts"
 import { checkRow, pack } from "./packing.ts"
 
-/** Sequences continued at the same time; further prompts wait until enough of them have ended. */
-const mostSlots = 64
-
 /** A sequence being continued. */
 interface Going {
   readonly index: number
@@ -45,7 +42,7 @@ const groupsOf = (
  * (the samples of a group) are computed once: their keys and values are copied into each slot, their logits read for each.
  */
 export const sampler = (
-  { backend, config, limits, rotary, space, trainable }: Omit<Opened, "passes" | "model">
+  { backend, config, limits, rotary, slots: mostSlots, space, trainable }: Omit<Opened, "passes" | "model">
 ): { readonly sample: Policy["sample"]; readonly logits: (ids: Int32Array) => Float64Array } => {
   const { dim, vocab } = config
   const plain = { parameters: trainable.parameters, multiply: backend.linear }
@@ -183,13 +180,14 @@ export const sampler = (
     let active: Array<Going> = []
     let next = 0
 
-    /** Adds the tokens chosen from the logits; those that go on. */
-    const extend = (rows: ReadonlyArray<Going>, logits: Tensor): ReadonlyArray<Going> => {
+    /** Adds the tokens chosen from the logits; those that go on. Where nothing is computed, as many tokens as are counted at once. */
+    const extend = (rows: ReadonlyArray<Going>, logits: Tensor, steps = 1): ReadonlyArray<Going> => {
       const chosen = choose(logits, rows)
       rows.forEach((row, n) => {
         const token = chosen.tokens[n]!
         row.tokens[row.count] = token
-        row.logps[row.count++] = chosen.logps[n]!
+        row.logps[row.count] = chosen.logps[n]!
+        row.count += steps
         const finished = sampling.stop.includes(token)
         if (!finished && row.count < row.tokens.length) return
         const { count, logps, tokens } = row
@@ -270,9 +268,18 @@ export const sampler = (
         positions[j] = row.prompt.length + row.count - 1
         slots[j] = row.slot
       }
-      const logits = decode.next(ids.subarray(0, rows), positions.subarray(0, rows), slots.subarray(0, rows))
-      const goOn = extend(active, logits)
-      if (goOn.length < rows) active = [...goOn]
+      const step = (steps: number): void => {
+        const logits = decode.next(ids.subarray(0, rows), positions.subarray(0, rows), slots.subarray(0, rows))
+        const goOn = extend(active, logits, steps)
+        if (goOn.length < rows) active = [...goOn]
+      }
+      if (backend.together === undefined || sampling.stop.length > 0) step(1)
+      else {
+        // Packed once, not at every token.
+        weightsFor(rows)
+        const alike = Math.min(...active.map(({ count, tokens }) => tokens.length - count))
+        backend.together(alike, () => step(alike))
+      }
     }
   }
 

@@ -1,0 +1,89 @@
+/**
+ * Text and tokens of a rehearsal. Completions that nobody sampled have texts without a tokenizer: what a stage decodes and another
+ * encodes again is looked up. A model without a tokenizer gets one that knows nothing but lengths.
+ */
+import type { Codec } from "../engine.ts"
+
+/** Characters of English text for one token of a large vocabulary, as a rule of thumb. */
+const charactersPerToken = 4
+
+/** A tokenizer by the size of its vocabulary alone: every four characters are one token, and its first id ends a sequence. */
+export const lengths = (vocab: number): Codec => {
+  const ids = (text: string): ReadonlyArray<number> =>
+    Array.from({ length: Math.ceil(text.length / charactersPerToken) }, (_, i) => 1 + text.charCodeAt(i) % (vocab - 1))
+  return {
+    encodePrompt: (text) => Int32Array.of(1, ...ids(text)),
+    encodeCompletion: (text, { end }) => Int32Array.from(end ? [...ids(text), 0] : ids(text)),
+    decode: (tokens) => "text".repeat(tokens.length),
+    chat: (messages) => messages.map(({ content, role }) => `${role}: ${content}\n`).join(""),
+    stop: [0],
+    vocab
+  }
+}
+
+/** Tokens that are text by themselves: what they make survives being decoded and encoded again. */
+const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<number> => {
+  const found: Array<number> = []
+  for (let id = 0; id < Math.min(vocab, 2000) && found.length < 8; id++) {
+    const twice = [id, id, id]
+    const text = decode(twice)
+    if (text !== "" && String([...encodeCompletion(text, { end: false })]) === String(twice)) found.push(id)
+  }
+  return found.length > 0 ? found : [0]
+}
+
+export interface Rehearsed {
+  readonly codec: Codec
+  /** Completion number `i` of all, in place; the last token is a stop token if there is one. No two are alike that are long enough. */
+  readonly completion: (i: number, into: Int32Array, stop: number | undefined) => Int32Array
+}
+
+/** A codec that also knows, without asking the tokenizer, the completions that it made up. */
+export const rehearsed = (of: Codec): Rehearsed => {
+  const texts = new WeakMap<object, () => string>()
+  const tokens = new Map<string, Int32Array>()
+  const prompts = new Map<string, Int32Array>()
+  let words: ReadonlyArray<readonly [id: number, text: string]> | null = null
+  return {
+    completion: (i, made, stop) => {
+      const { length } = made
+      words ??= wordsOf(of).map((id) => [id, of.decode([id]).trim()] as const)
+      const body = stop === undefined ? length : Math.max(0, length - 1)
+      const [[filler, word]] = words as [readonly [number, string]]
+      made.fill(filler)
+      const said: Array<string> = []
+      // Its number in digits that are words.
+      for (let t = 0, rest = i; t < body && rest > 0; t++, rest = Math.floor(rest / words.length)) {
+        const [id, text] = words[rest % words.length]!
+        made[t] = id
+        said.push(text)
+      }
+      if (stop !== undefined && length > 0) made[length - 1] = stop
+      texts.set(made, () => said.join(" ") + ` ${word}`.repeat(body - said.length))
+      return made
+    },
+    codec: {
+      ...of,
+      encodePrompt: (text) => {
+        let known = prompts.get(text)
+        if (known === undefined) prompts.set(text, known = of.encodePrompt(text))
+        return known
+      },
+      encodeCompletion: (text, options) => {
+        const known = tokens.get(text)
+        if (known === undefined) return of.encodeCompletion(text, options)
+        const ends = known.at(-1) === of.stop[0]
+        if (ends === options.end) return known
+        return ends
+          ? known.subarray(0, -1)
+          : Int32Array.from({ length: known.length + 1 }, (_, t) => known[t] ?? of.stop[0]!)
+      },
+      decode: (ids) => {
+        const text = texts.get(ids)?.()
+        if (text === undefined) return of.decode(ids)
+        tokens.set(text, ids as Int32Array)
+        return text
+      }
+    }
+  }
+}

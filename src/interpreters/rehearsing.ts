@@ -1,0 +1,181 @@
+/**
+ * A few steps of a stage for all of them, on an engine that counts: which ones are made, what they stand for, and how far that may be
+ * from all of them.
+ */
+import { Effect } from "effect"
+import type { Held, Spent } from "../engine/transformer/counting.ts"
+import type { Metered, Passed } from "../engine/transformer/metered.ts"
+import type { Phase } from "../engine/transformer/terms.ts"
+import type { Rehearsal } from "../training/rehearsal.ts"
+
+/** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
+const enoughTokens = 2 ** 16
+
+export const nothing: Spent = { flops: 0, calls: 0, traffic: 0 }
+
+/** What was counted. */
+interface Amounts {
+  generated: number
+  trained: number
+  readonly spent: Map<Phase, Spent>
+}
+
+/** What a stage has come to. */
+export interface Tally extends Amounts {
+  /** The most held in each phase, in the order in which they first came. */
+  readonly peaks: ReadonlyMap<Phase, Held>
+  /** Standard error of the FLOPs relative to them: steps whose rows differ in length stand for others. 0 where all were made or are alike. */
+  readonly error: number
+}
+
+/** What is being counted: for its share of steps, and whatever is known in all already. */
+interface Sheet {
+  readonly own: Amounts
+  readonly fixed: Amounts
+}
+
+const empty = (): Amounts => ({ generated: 0, trained: 0, spent: new Map() })
+const sheet = (): Sheet => ({ own: empty(), fixed: empty() })
+
+const add = (to: Amounts, from: Amounts, times: number): void => {
+  to.generated += times * from.generated
+  to.trained += times * from.trained
+  for (const [phase, { calls, flops, traffic }] of from.spent) {
+    const sum = to.spent.get(phase) ?? nothing
+    to.spent.set(phase, {
+      flops: sum.flops + times * flops,
+      calls: sum.calls + times * calls,
+      traffic: sum.traffic + times * traffic
+    })
+  }
+}
+
+const since = (before: Passed, now: Passed): Passed => ({
+  rows: now.rows - before.rows,
+  tokens: now.tokens - before.tokens,
+  squares: now.squares - before.squares
+})
+
+/** Variance of the tokens of as many rows, relative to the square of their sum. */
+const spreadOf = ({ rows, squares, tokens }: Passed): number =>
+  tokens === 0 ? 0 : Math.max(0, squares / tokens ** 2 - 1 / rows)
+
+const flopsOf = ({ spent }: Amounts): number => [...spent.values()].reduce((sum, { flops }) => sum + flops, 0)
+
+interface Frame {
+  readonly sheets: Array<Sheet>
+  readonly peaks: Map<Phase, Held>
+  /** Variance of the FLOPs. */
+  variance: number
+}
+
+export interface Rehearsing extends Rehearsal {
+  /** A stage begins; another that has begun waits for it. */
+  readonly begin: () => void
+  readonly end: () => Tally
+}
+
+/** At most `most` steps of each kind are made. */
+export const rehearsing = (meter: Metered, most: number): Rehearsing => {
+  const frames: Array<Frame> = []
+  const read = () => ({ ...meter.amounts(), spent: new Map(meter.spentIn()) })
+  let before = read()
+  /** Gives what was done since to what is being counted. */
+  const settle = (): void => {
+    const now = read()
+    const frame = frames.at(-1)
+    if (frame !== undefined) {
+      for (const [phase, held] of meter.peaks()) {
+        const known = frame.peaks.get(phase)
+        if (known === undefined || held.bytes > known.bytes) frame.peaks.set(phase, held)
+      }
+      const { own } = frame.sheets.at(-1)!
+      add(own, now, 1)
+      add(own, before, -1)
+    }
+    before = now
+  }
+  /** Counts what `once` does by itself. */
+  const apart = <A, E, R>(once: Effect.Effect<A, E, R>, then: (done: Sheet, into: Sheet) => void) =>
+    Effect.suspend(() => {
+      settle()
+      const { sheets } = frames.at(-1)!
+      const into = sheets.at(-1)!
+      sheets.push(sheet())
+      return Effect.ensuring(
+        once,
+        Effect.sync(() => {
+          settle()
+          then(sheets.pop()!, into)
+        })
+      )
+    })
+
+  /** Steps `from` … `to` − 1, which are of one kind. */
+  const stratum = Effect.fnUntraced(function*<E, R>(
+    from: number,
+    to: number,
+    once: (n: number) => Effect.Effect<unknown, E, R>
+  ) {
+    const size = to - from
+    const made: Array<Sheet> = []
+    let into: Sheet | null = null
+    const make = (n: number) =>
+      apart(once(n), (done, outer) => {
+        into = outer
+        made.push(done)
+      })
+    const { passed } = meter.amounts()
+    yield* make(from)
+    const step = since(passed, meter.amounts().passed)
+    const count = Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, step.tokens))))
+    for (let i = 1; i < count; i++) yield* make(from + Math.floor((i * size) / count))
+    for (const { fixed, own } of made) {
+      add(into!.own, own, size / count)
+      add(into!.fixed, fixed, 1)
+    }
+    if (count === size) return
+    const flops = made.map(({ own }) => flopsOf(own))
+    const mean = flops.reduce((sum, x) => sum + x, 0) / count
+    // Of one step, as its rows say that others would differ from it.
+    const variance = count > 1
+      ? flops.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1)
+      : mean ** 2 * spreadOf(step)
+    frames.at(-1)!.variance += size ** 2 * (variance / count) * (1 - count / size)
+  })
+
+  return {
+    begin: () => {
+      settle()
+      meter.restart()
+      frames.push({ sheets: [sheet()], peaks: new Map(), variance: 0 })
+    },
+    end: () => {
+      settle()
+      meter.restart()
+      const { peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & { readonly sheets: [Sheet] }
+      add(own, fixed, 1)
+      const flops = flopsOf(own)
+      return { ...own, peaks, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
+    },
+    times: (times, once, phase) =>
+      Effect.suspend(() => {
+        const outer = meter.entered()
+        const counted = apart(once, ({ fixed, own }, into) => {
+          add(into.fixed, own, times)
+          add(into.fixed, fixed, 1)
+          meter.enter(outer)
+        })
+        return Effect.andThen(
+          Effect.sync(() => {
+            if (phase !== undefined) meter.enter(phase)
+          }),
+          counted
+        )
+      }),
+    steps: Effect.fnUntraced(function*(count, once, turns) {
+      const borders = [...new Set([0, ...turns, count])].filter((n) => n >= 0 && n <= count).sort((a, b) => a - b)
+      for (let b = 1; b < borders.length; b++) yield* stratum(borders[b - 1]!, borders[b]!, once)
+    })
+  }
+}
