@@ -3,11 +3,14 @@ import { Command, Flag } from "effect/cli"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../cost/costs.ts"
 import { describe } from "../model/checkpoint.ts"
+import { Refused } from "../interpreters/check.ts"
+import { lackingPrices } from "../interpreters/prices.ts"
 import { plan as interpret, type StagePlan } from "../interpreters/plan.ts"
 import { markdown } from "../report/table.ts"
 import { backends } from "./backend.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
+import { priceIn, prices } from "./prices.ts"
 import { type Machine, machineOf } from "./planMachine.ts"
 
 const count = (x: number): string => Math.round(x).toLocaleString("en-US")
@@ -88,10 +91,25 @@ export const plan = Command.make(
       ),
       Flag.optional
     ),
+    prices,
     json
   },
-  Effect.fn(function*({ backend, completionLength, device, json, modelConfig, pipeline, profile, ...overridden }) {
+  Effect.fn(function*(
+    { backend, completionLength, device, json, modelConfig, pipeline, prices, profile, ...overridden }
+  ) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
+    const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
+    const unpriced = lackingPrices(root, price)
+    if (unpriced.length > 0) return yield* new Refused({ problems: unpriced })
+    /** Millionths of the currency. */
+    const costs = (seconds: number | null): number | null =>
+      price === null || seconds === null ? null : Math.ceil((price.microsPerHour * seconds) / 3600)
+    const money = (seconds: number | null): ReadonlyArray<string> => {
+      const micros = costs(seconds)
+      return price === null
+        ? []
+        : [micros === null ? "–" : `${(micros / 1e6).toFixed(micros < 1e5 ? 6 : 2)} ${price.currency}`]
+    }
     const machine = yield* machineOf(device, profile, backend)
     const shape = Option.isSome(modelConfig) ? yield* describe(modelConfig.value) : undefined
     const { stages, unplanned } = yield* interpret(root, {
@@ -122,12 +140,23 @@ export const plan = Command.make(
           stages: rows,
           unplanned,
           total,
+          ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } }),
           over
         })
       )
     }
     yield* Console.log(markdown([
-      ["stage", "steps", "peak memory", "largest terms", "FLOPs", "tokens trained", "tokens generated", "time"],
+      [
+        "stage",
+        "steps",
+        "peak memory",
+        "largest terms",
+        "FLOPs",
+        "tokens trained",
+        "tokens generated",
+        "time",
+        ...(price === null ? [] : ["money"])
+      ],
       ...stages.map((stage) => [
         stage.stage,
         stage.steps === 0 ? "–" : count(stage.steps),
@@ -136,9 +165,12 @@ export const plan = Command.make(
         flops(stage.flops),
         count(stage.trained),
         count(stage.generated),
-        time(stage.seconds)
+        time(stage.seconds),
+        ...money(stage.seconds)
       ]),
-      ...unplanned.map(({ problem, stage }) => [stage, "–", "–", `not planned: ${problem}`, "–", "–", "–", "–"]),
+      ...unplanned.map((
+        { problem, stage }
+      ) => [stage, "–", "–", `not planned: ${problem}`, "–", "–", "–", "–", ...(price === null ? [] : ["–"])]),
       [
         "total",
         "",
@@ -147,7 +179,8 @@ export const plan = Command.make(
         flops(total.flops),
         count(total.trained),
         count(total.generated),
-        time(total.seconds)
+        time(total.seconds),
+        ...money(total.seconds)
       ]
     ]))
     const phases = times(stages)
