@@ -54,8 +54,10 @@ describe("keel run", () => {
       "ledger.json",
       "metrics.jsonl",
       "samples.jsonl",
+      "planned.json",
       "plots",
-      "report.md"
+      "report.md",
+      "spending.json"
     ])
     assert.strictEqual(readFileSync(join(at, "runs/tiny/description.json"), "utf8"), `${toJson(root)}\n`)
     assert.match(first.stdout, /\| model *\| gold reward.*\n.*\n\| base .*\n\| sft .*\n\| ppo /)
@@ -65,6 +67,7 @@ describe("keel run", () => {
     )
     assert.deepStrictEqual(ledger.map(({ cap, step }) => [step, cap]), [2, 4, 6, 8, 10, 12].map((step) => [step, 15]))
     const report = readFileSync(join(at, "runs/tiny/report.md"), "utf8")
+    assert.match(report, /## Spending\n\nPlanned \/ spent:\n\n\| stage .*\n.*\n\| pretrain-/u)
     for (const [, plot] of report.matchAll(/\]\((plots\/.*)\)/gu)) {
       assert.isTrue(existsSync(join(at, "runs/tiny", plot!)), plot)
     }
