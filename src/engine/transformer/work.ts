@@ -48,8 +48,11 @@ export const workOf = (written: (ints: Ints) => Int32Array, steps: () => number 
     attend(summed(written(starts), shape.window), shape, 2),
   attentionDecode: (_, __, ___, ____, _____, positions, shape) => {
     const more = steps()
+    const all = written(positions)
     let seen = 0
-    for (const at of written(positions)) seen += pairs(at + more, shape.window) - pairs(at, shape.window)
+    // Of one token more without a window: (n + 1)² / 2 − n² / 2, for each sequence of every step, so not by way of squares.
+    if (shape.window === 0 && more === 1) { for (let i = 0; i < all.length; i++) seen += all[i]! + 0.5 }
+    else for (const at of all) seen += pairs(at + more, shape.window) - pairs(at, shape.window)
     return attend(seen, shape)
   },
   head: (_, __, ___, ____, { dim, rows, vocab }: HeadShape) => product(rows, dim, vocab, steps()),
