@@ -126,6 +126,7 @@ export const grpo = Effect.fn("grpo")(function*(
     reference: models.reference ?? wires.reference,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: scoring.reward },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps

@@ -116,6 +116,7 @@ export const ppo = Effect.fn("ppo")(function*(
     reference: models.reference ?? wires.reference,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: reward },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps
