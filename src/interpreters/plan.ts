@@ -5,6 +5,7 @@
 import { Cause, Effect, Layer } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
+import { type Dataset, Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Held } from "../engine/transformer/counting.ts"
@@ -16,7 +17,9 @@ import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
+import type { Made } from "../store/made.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
+import { likenesses } from "./alike.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, keyOf } from "./execute.ts"
@@ -70,6 +73,8 @@ export interface Planned {
 export interface PlanOptions extends Extensions {
   /** Most steps of one kind of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
+  /** Tokens of completions, where there is room: `maxNewTokens` (default), or one. */
+  readonly completions?: "longest" | "shortest"
   /** What every model of a `Checkpoint` or `Pretrain` has instead of its own shape and tokenizer. */
   readonly shape?: Shape
 }
@@ -77,19 +82,36 @@ export interface PlanOptions extends Extensions {
 /** Makes nothing of its own: never in the plan. */
 const silent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
 
+/** Half of all texts, by their first letters: where completions that nobody sampled differ. */
+const even = (text: string): boolean => {
+  let sum = 0
+  for (let i = 0; i < Math.min(text.length, 64); i++) sum += text.charCodeAt(i)
+  return sum % 2 === 0
+}
 /** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
-const even = (text: string): boolean => [...text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 2 === 0
-const judge = Layer.succeed(Judge, {
-  gold: () => 0,
-  prefers: (_, __, ___, ____, u) => u < 0.5,
-  verifies: (_, __, completion) => even(completion)
-})
+const judging = (completions: "longest" | "shortest") => {
+  let asked = 0
+  return Layer.succeed(Judge, {
+    gold: () => 0,
+    prefers: (_, __, ___, ____, u) => u < 0.5,
+    // Where the least is asked for, one group alone is not all alike.
+    verifies: (_, __, completion) => completions === "longest" ? even(completion) : asked++ === 0
+  })
+}
 
 /** A stage that is being made. */
 interface Frame {
   readonly key: string
   readonly artifact: Artifact.Any
   steps: number
+  /** Of one like it. */
+  plan: StagePlan | null
+}
+
+/** What was planned by estimates, for others like it. */
+interface Template {
+  readonly plan: StagePlan
+  readonly made: Made
 }
 
 const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
@@ -101,26 +123,32 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { rehearsed = 128, shape, stages = [] } = options
+  const { completions = "longest", rehearsed = 128, shape, stages = [] } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
-  const meter = metered(shape === undefined ? {} : { shape })
+  const meter = metered({ ...(shape === undefined ? {} : { shape }), whole: rehearsed === Infinity, completions })
 
   // A stage makes its inputs first: theirs are frames on top of its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
   const rehearsal = rehearsing(meter, rehearsed)
+  const likeness = likenesses(limits)
+  const templates = new Map<string, Template>()
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    frames.push({ key, artifact, steps: 0 })
+    frames.push({ key, artifact, steps: 0, plan: null })
     rehearsal.begin()
   }
-  const end = (key: string): void => {
+  const end = (key: string, made: Made): void => {
     if (frames.at(-1)?.key !== key) return
-    const { artifact, steps } = frames.pop()!
-    const { error, generated, peaks, spent, trained } = rehearsal.end()
+    const { artifact, plan, steps } = frames.pop()!
+    const { error, estimated, generated, peaks, spent, trained } = rehearsal.end()
+    if (plan !== null) {
+      done.push({ ...plan, stage: label(artifact) })
+      return
+    }
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
       const { calls, flops, traffic } = spent.get(phase) ?? nothing
@@ -137,7 +165,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       (most, one) => one.bytes > most.bytes ? one : most,
       phases[0] ?? { bytes: 0, terms: [] }
     )
-    done.push({
+    const own: StagePlan = {
       stage: label(artifact),
       precision,
       steps,
@@ -149,9 +177,37 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       bytes: worst.bytes,
       terms: worst.terms,
       memoryCap: limits(artifact).memory
-    })
+    }
+    done.push(own)
+    if (estimated) templates.set(likeness(artifact), { plan: own, made })
+  }
+  const twinOf = (artifact: Artifact.Any): Made | undefined => {
+    const found = templates.get(likeness(artifact))
+    if (found === undefined || frames.at(-1)?.artifact.id !== artifact.id) return undefined
+    frames.at(-1)!.plan = found.plan
+    return found.made
   }
 
+  // Read once, whatever stages read it; a conversation is rendered by the template of whoever does.
+  const loaded = new Map<string, Dataset>()
+  const datasets = Layer.effect(
+    Datasets,
+    Effect.map(Datasets, ({ load }) => ({
+      load: (role, origin, chat) => {
+        const key = JSON.stringify([role, origin])
+        const known = loaded.get(key)
+        if (known !== undefined) return Effect.succeed(known)
+        let rendered = false
+        return Effect.tap(
+          load(role, origin, (messages) => {
+            rendered = true
+            return chat(messages)
+          }),
+          (dataset) => Effect.sync(() => rendered || loaded.set(key, dataset))
+        )
+      }
+    } satisfies Datasets["Service"]))
+  ).pipe(Layer.provide(Files.layer))
   const store = Layer.effect(
     Store,
     Effect.map(Store, (store) => ({
@@ -161,15 +217,15 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
           store.find(key, name),
           (found) => found._tag === "None" ? Effect.sync(() => begin(key)) : Effect.void
         ),
-      finish: (key, name, made) => Effect.andThen(Effect.sync(() => end(key)), store.finish(key, name, made))
+      finish: (key, name, made) => Effect.andThen(Effect.sync(() => end(key, made)), store.finish(key, name, made))
     } satisfies Store["Service"]))
   ).pipe(Layer.provide(MemoryStore.layer))
 
-  const failed = yield* execute(root, { stages }).pipe(
+  const failed = yield* execute(root, { stages, twinOf }).pipe(
     Effect.provide(Layer.mergeAll(
       Layer.succeed(CurrentEngine, meter.engine),
-      Files.layer,
-      judge,
+      datasets,
+      judging(completions),
       store,
       Layer.succeed(Checkpoints, {
         load: (path) =>
