@@ -2,7 +2,8 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
-import { comparison, ledgerOf, text } from "../report/ledger.ts"
+import { ledgerOf } from "../report/ledger.ts"
+import { comparison, text } from "../report/ledgerText.ts"
 import { measuredKl, svg } from "../report/plots.ts"
 import { writeFileAtomic } from "../store/files.ts"
 import { events as eventsOf, RunFile } from "../store/runDirectory.ts"
@@ -47,15 +48,14 @@ export const ledger = Command.make(
   Effect.fn(function*({ json, run, svg: file }) {
     const entries = yield* ledgerIn(run)
     if (Option.isSome(file)) {
-      const measured = entries.flatMap((entry) => entry.measured)
-      if (measured.length === 0) {
+      if (entries.every(({ measured }) => measured.length === 0)) {
         return yield* new BadPipelineFile({
           path: run,
           problem: "no KL was measured there, so there is nothing to draw",
           remedy: "Leave --svg out."
         })
       }
-      const spec = measuredKl(measured)
+      const spec = measuredKl(entries)
       yield* writeFileAtomic(file.value, yield* Effect.promise(() => svg(spec)))
     }
     yield* Console.log(json ? JSON.stringify(entries) : text(entries))
