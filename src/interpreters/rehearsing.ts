@@ -4,19 +4,21 @@
  */
 import { Effect } from "effect"
 import type { Held, Spent } from "../engine/transformer/counting.ts"
-import type { Metered } from "../engine/transformer/metered.ts"
+import type { Metered, Passed } from "../engine/transformer/metered.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 import type { Rehearsal } from "../training/rehearsal.ts"
 
-/** Tokens in any pass that the steps of one kind may have together beyond the first two: more would only say the same again. */
+/** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
 
-export const nothing: Spent = { flops: 0, calls: 0, traffic: 0 }
+export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
 /** What was counted. */
 interface Amounts {
   generated: number
   trained: number
+  /** Seconds of the host. */
+  host: number
   readonly spent: Map<Phase, Spent>
 }
 
@@ -34,21 +36,33 @@ interface Sheet {
   readonly fixed: Amounts
 }
 
-const empty = (): Amounts => ({ generated: 0, trained: 0, spent: new Map() })
+const empty = (): Amounts => ({ generated: 0, trained: 0, host: 0, spent: new Map() })
 const sheet = (): Sheet => ({ own: empty(), fixed: empty() })
 
 const add = (to: Amounts, from: Amounts, times: number): void => {
   to.generated += times * from.generated
   to.trained += times * from.trained
-  for (const [phase, { calls, flops, traffic }] of from.spent) {
+  to.host += times * from.host
+  for (const [phase, { calls, flops, seconds, traffic }] of from.spent) {
     const sum = to.spent.get(phase) ?? nothing
     to.spent.set(phase, {
       flops: sum.flops + times * flops,
       calls: sum.calls + times * calls,
-      traffic: sum.traffic + times * traffic
+      traffic: sum.traffic + times * traffic,
+      seconds: sum.seconds + times * seconds
     })
   }
 }
+
+const since = (before: Passed, now: Passed): Passed => ({
+  rows: now.rows - before.rows,
+  tokens: now.tokens - before.tokens,
+  squares: now.squares - before.squares
+})
+
+/** Variance of the tokens of as many rows, relative to the square of their sum. */
+const spreadOf = ({ rows, squares, tokens }: Passed): number =>
+  tokens === 0 ? 0 : Math.max(0, squares / tokens ** 2 - 1 / rows)
 
 const flopsOf = ({ spent }: Amounts): number => [...spent.values()].reduce((sum, { flops }) => sum + flops, 0)
 
@@ -65,10 +79,10 @@ export interface Rehearsing extends Rehearsal {
   readonly end: () => Tally
 }
 
-/** At most `most` steps of each kind are made. */
-export const rehearsing = (meter: Metered, most: number): Rehearsing => {
+/** At most `most` steps of each kind are made; `host` says how many seconds the host's work so far would take. */
+export const rehearsing = (meter: Metered, most: number, host: () => number): Rehearsing => {
   const frames: Array<Frame> = []
-  const read = () => ({ ...meter.amounts(), spent: new Map(meter.spentIn()) })
+  const read = () => ({ ...meter.amounts(), host: host(), spent: new Map(meter.spentIn()) })
   let before = read()
   /** Gives what was done since to what is being counted. */
   const settle = (): void => {
@@ -115,19 +129,22 @@ export const rehearsing = (meter: Metered, most: number): Rehearsing => {
         into = outer
         made.push(done)
       })
-    const passed = meter.amounts().passed
+    const { passed } = meter.amounts()
     yield* make(from)
-    const tokens = Math.max(1, meter.amounts().passed - passed)
-    const count = Math.min(size, most, Math.max(2, Math.floor(enoughTokens / tokens)))
+    const step = since(passed, meter.amounts().passed)
+    const count = Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, step.tokens))))
     for (let i = 1; i < count; i++) yield* make(from + Math.floor((i * size) / count))
     for (const { fixed, own } of made) {
       add(into!.own, own, size / count)
       add(into!.fixed, fixed, 1)
     }
-    if (count === size || count < 2) return
+    if (count === size) return
     const flops = made.map(({ own }) => flopsOf(own))
     const mean = flops.reduce((sum, x) => sum + x, 0) / count
-    const variance = flops.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1)
+    // Of one step, as its rows say that others would differ from it.
+    const variance = count > 1
+      ? flops.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1)
+      : mean ** 2 * spreadOf(step)
     frames.at(-1)!.variance += size ** 2 * (variance / count) * (1 - count / size)
   })
 

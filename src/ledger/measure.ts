@@ -52,6 +52,15 @@ export interface Measuring {
   readonly enough?: (measured: ReadonlyArray<KlMeasured>) => boolean
 }
 
+/** A block of samples. */
+export interface Block {
+  readonly rows: ReadonlyArray<Row>
+  /** Which ended by themselves. */
+  readonly finished: ReadonlyArray<boolean>
+  /** Of the next-token distributions, nats, one a token. */
+  readonly entropies: Float64Array
+}
+
 const summary = (sequences: ReadonlyArray<number>, lengths: ReadonlyArray<number>, prompts: number): KlMeasured => {
   const n = sequences.length
   const total = sequences.reduce((sum, x) => sum + x, 0)
@@ -82,16 +91,18 @@ export const measureKls = (
   others: ReadonlyArray<Policy>,
   prompts: ReadonlyArray<Int32Array>,
   { enough = () => true, samples, seed, ...options }: Measuring
-): ReadonlyArray<KlMeasured> => {
+): { readonly measured: ReadonlyArray<KlMeasured>; readonly first: Block } => {
   const sampling: Sampling = { ...options, temperature: 1, topK: 0, topP: 1 }
   const sequences: ReadonlyArray<Array<number>> = others.map(() => [])
   const lengths: Array<number> = []
   let drawn = 0
+  let first: Block | undefined
   const draw = (): void => {
     const asked = Array.from({ length: samples }, (_, i) => prompts[(drawn + i) % prompts.length]!)
     const sampled = policy.sample(asked, sampling, asked.map((_, i) => `${seed}/${drawn + i}`))
     const rows = sampled.map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
-    const { logps } = policy.logprobs(rows)
+    const { entropies, logps } = policy.logprobs(rows)
+    first ??= { rows, entropies, finished: sampled.map(({ finished }) => finished) }
     const offsets = offsetsOf(rows)
     others.forEach((other, k) => sequences[k]!.push(...kl(logps, other.logprobs(rows).logps, offsets, "k1").sequences))
     drawn += samples
@@ -101,7 +112,7 @@ export const measureKls = (
     // In blocks of one size: what a measurement holds in memory does not grow with it.
     for (let block = drawn / samples; block < blocks; block++) draw()
     const measured = sequences.map((of) => summary(of, lengths, prompts.length))
-    if (enough(measured)) return measured
+    if (enough(measured)) return { measured, first: first! }
   }
 }
 
@@ -111,4 +122,4 @@ export const measureKl = (
   other: Policy,
   prompts: ReadonlyArray<Int32Array>,
   options: Measuring
-): KlMeasured => measureKls(policy, [other], prompts, options)[0]!
+): KlMeasured => measureKls(policy, [other], prompts, options).measured[0]!

@@ -128,9 +128,13 @@ export const ledgerOf = (
       readonly allowance?: { readonly mnats: number }
       readonly sizes?: ReadonlyArray<number>
     }
-    const measured = events.flatMap((event) =>
-      event._tag === "Measured" && event.measurement.stage === stage ? [measuredOf(artifact, event.measurement)] : []
-    )
+    // A step that was done again after a crash was measured again, to the same numbers.
+    const once = new Map(events.flatMap((event) => {
+      if (event._tag !== "Measured" || event.measurement.stage !== stage) return []
+      const m = measuredOf(artifact, event.measurement)
+      return [[`${m.step} ${m.against} ${m.from}`, m] as const]
+    }))
+    const measured = [...once.values()]
     const chain = chainOf(artifact)
     const parents = parentsOf(artifact).map(uncapped)
     const startsFrom = parents.map(label)
