@@ -3,8 +3,12 @@ import { Command, Flag } from "effect/cli"
 import { assumedUtilisation, type DeviceName, devices } from "../bench/devices.ts"
 import { profilePath, readProfile } from "../bench/profile.ts"
 import { describe } from "../model/checkpoint.ts"
-import { plan as interpret, type StagePlan } from "../interpreters/plan.ts"
+import { smaller } from "../interpreters/advice.ts"
+import { fits } from "../interpreters/fits.ts"
+import { planWith, roomWithin } from "../interpreters/microBatches.ts"
+import type { StagePlan } from "../interpreters/plan.ts"
 import { markdown } from "../report/table.ts"
+import { misfit } from "./fits.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
 
@@ -45,16 +49,6 @@ const machineOf = Effect.fnUntraced(function*(device: Option.Option<DeviceName>,
   return { title: `${found.cpu}, ${plain.name}`, peak, memory: found.memory } satisfies Machine as Machine
 })
 
-/** What holds less than the stage takes, in words; null when it fits. */
-const overflow = ({ bytes: needed, memoryCap, stage, terms }: StagePlan, machine: Machine | null): string | null => {
-  const [cap, whose] = memoryCap <= (machine?.memory ?? Infinity)
-    ? [memoryCap, "its memory cap"]
-    : [machine!.memory, machine!.title]
-  if (needed <= cap) return null
-  const largest = terms[0]?.what ?? "everything"
-  return `${stage} does not fit ${whose}: ${bytes(needed)} is ${bytes(needed - cap)} too much; most of it is ${largest}`
-}
-
 export const plan = Command.make(
   "plan",
   {
@@ -80,10 +74,17 @@ export const plan = Command.make(
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const machine = yield* machineOf(device, profile)
     const shape = Option.isSome(modelConfig) ? yield* describe(modelConfig.value) : undefined
-    const { stages, unplanned } = yield* interpret(root, { ...extensions, ...(shape === undefined ? {} : { shape }) })
+    const available = machine?.memory ?? Infinity
+    const fit = yield* fits(root, {
+      plan: planWith({ ...extensions, ...(shape === undefined ? {} : { shape }) }),
+      room: roomWithin(available)
+    })
+    const { planned: { stages, unplanned } } = fit
+    const over = fit.misfits.filter(({ verdicts }) =>
+      verdicts.every(({ changes, fits }) => !fits || changes.length > 0)
+    )
     const seconds = ({ flops, precision }: Pick<StagePlan, "flops" | "precision">): number | null =>
       machine === null ? null : flops / (machine.peak[precision] * assumedUtilisation)
-    const over = stages.flatMap((stage) => overflow(stage, machine) ?? [])
     const total = {
       bytes: Math.max(0, ...stages.map(({ bytes }) => bytes)),
       flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
@@ -99,7 +100,16 @@ export const plan = Command.make(
       }))
       const assumed = { utilisation: assumedUtilisation, completions: "maxNewTokens" }
       return yield* Console.log(
-        JSON.stringify({ machine: machine?.title ?? null, assumed, stages: rows, unplanned, total, over })
+        JSON.stringify({
+          machine: machine?.title ?? null,
+          assumed,
+          stages: rows,
+          unplanned,
+          total,
+          microBatches: Object.fromEntries(fit.microBatches),
+          misfits: fit.misfits,
+          over: over.map(({ stage }) => stage)
+        })
       )
     }
     yield* Console.log(markdown([
@@ -132,7 +142,9 @@ export const plan = Command.make(
         ? "No time: this machine was not measured. Run keel bench, or name a device with --device."
         : `Time on ${machine.title} at ${100 * assumedUtilisation} % of its peak, which is an assumption.`,
       "Completions are assumed to reach maxNewTokens; a few steps of each stage stand for all of them.",
-      ...(over.length > 0 ? over : [unplanned.length > 0 ? "What was planned fits." : "It fits."])
+      ...smaller(fit),
+      ...(over.length > 0 ? [] : [unplanned.length > 0 ? "What was planned fits." : "It fits."]),
+      ...fit.misfits.flatMap((of) => ["", misfit(of, of.room < available ? "its memory cap" : machine!.title)])
     ]
     yield* Console.log(notes.join("\n"))
   })
