@@ -122,7 +122,8 @@ export const grpo = Effect.fn("grpo")(function*(
     policy,
     open: opens.policy,
     opened: frozen === null ? [] : [[wires.reference!, frozen]],
-    reference,
+    // Weights where it stays, the policy itself where it moves: the ledger says which.
+    reference: models.reference ?? wires.reference,
     init: wires.init,
     held,
     observing: { rows: wires.held, decode: codec.decode, proxy: scoring.reward },

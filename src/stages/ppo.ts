@@ -112,7 +112,8 @@ export const ppo = Effect.fn("ppo")(function*(
     open: opens.policy,
     // The initial model is usually the reference too: one copy serves both.
     opened: frozen === null ? [] : [[wires.reference!, frozen]],
-    reference,
+    // Weights where it stays, the policy itself where it moves: the ledger says which.
+    reference: models.reference ?? wires.reference,
     init: wires.init,
     held,
     observing: { rows: wires.held, decode: codec.decode, proxy: reward },
