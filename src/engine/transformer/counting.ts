@@ -29,6 +29,7 @@ export interface Held {
 
 export interface Counting extends Backend {
   readonly spent: () => Spent
+  readonly flops: () => number
   /** The same by phase; what is asked for outside of any is in none. */
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase that there was since `restart`. */
@@ -199,6 +200,7 @@ export const counting = (
     slice: (_, __, length) => ({ dtype: "real", length }),
     memory: () => ({ live, peak }),
     spent: () => ({ flops, calls, traffic, seconds }),
+    flops: () => flops,
     spentIn: () => {
       settle()
       return spentIn
