@@ -61,7 +61,7 @@ describe("keel ledger", () => {
     assert.strictEqual(said.code, 0, said.stderr)
     golden("keel-ledger.txt", anonymous(said.stdout))
     golden("keel-ledger-compare.txt", anonymous(two.stdout))
-    const [entry] = JSON.parse(json.stdout)
+    const { stages: [entry] } = JSON.parse(json.stdout)
     assert.deepStrictEqual([entry.stage, entry.allowance, entry.caps], [label(rl), 1, [{
       from: label(sft),
       mnats: 15_000
@@ -91,7 +91,7 @@ describe("keel ledger", () => {
       reward
     })
     const bounds = (of: Artifact.Any, events: ReadonlyArray<Event> = []) =>
-      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.bounds.map(({ mnats }) => mnats)
+      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.known.map(({ known }) => known.bound.mnats)
     assert.deepStrictEqual(
       bounds(BestOfN.make({ completions: scored }, { gold: Gold.tales, sizes: [1, 4] })),
       [0, Math.ceil(1000 * Math.log(4))]
