@@ -11,7 +11,7 @@ import { definitionOf } from "../../dsl/Stage.ts"
 import type { MicroBatches, Precision } from "../engine/engine.ts"
 import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { check, type Refused } from "./check.ts"
-import { type Fitted, fitted, type Plan, type Room } from "./microBatches.ts"
+import { type Fitted, fitted, leastOf, type Plan, type Room } from "./microBatches.ts"
 import type { Planned, StagePlan } from "./plan.ts"
 
 /** What a change does to what the stage makes: nothing but the order of sums; other numbers for the same; another thing. */
@@ -116,12 +116,13 @@ const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: Reado
       : []),
     ...(has("lora") && params.lora === undefined ? [change("lora", { ...(lora ?? adapters) }, "about the same")] : [])
   ]
-  const halved = (field: "maxNewTokens" | "batchSize"): ReadonlyArray<Change> => {
+  /** The smallest first: where that does not fit, no larger one does. */
+  const less = (field: "maxNewTokens" | "batchSize"): ReadonlyArray<Change> => {
     const now = params[field]
     if (now === undefined) return []
-    return [2, 4, 8].map((by) => Math.floor(now / by)).filter((n) => n >= 1).map((n) => change(field, n, "another"))
+    return [8, 4, 2].map((by) => Math.floor(now / by)).filter((n) => n >= 1).map((n) => change(field, n, "another"))
   }
-  return { gentle, harsh: [...halved("maxNewTokens"), ...halved("batchSize")] }
+  return { gentle, harsh: [less("maxNewTokens"), less("batchSize")] }
 }
 
 /** All subsets with two members or more, the small ones first. */
@@ -160,8 +161,11 @@ export const fits: (
       const tried = Effect.fnUntraced(function*(changes: ReadonlyArray<Change>) {
         const changed = setOf(root, changes)
         if (changed === null) return null
-        const own: Room = (one) => one.stage === label(Artifact.lineage(changed)[at]!) ? allowed(one) : Infinity
-        return judged(changes, changed, yield* fitted(changed, own, plan))
+        const name = label(Artifact.lineage(changed)[at]!)
+        const own: Room = (one) => one.stage === name ? allowed(one) : Infinity
+        const smallest = yield* leastOf(changed, name, plan)
+        const hopeless = smallest.planned.stages.some((one) => one.bytes > own(one))
+        return judged(changes, changed, hopeless ? smallest : yield* fitted(changed, own, plan))
       })
       const alone = judged([], root, found)!
       const verdicts = [alone]
@@ -179,11 +183,16 @@ export const fits: (
       if (!verdicts.some(({ fits }) => fits)) {
         // What takes nothing off by itself takes nothing off beside others.
         const useful = singles.filter(({ bytes }) => bytes < alone.bytes).flatMap(({ changes }) => changes)
-        yield* all(together(useful))
-        if (!verdicts.some(({ fits }) => fits)) {
-          for (const change of harsh) {
-            if (verdicts.some(({ changes, fits }) => fits && changes.some(({ path }) => path === change.path))) continue
-            yield* all([[...useful, change]])
+        // More together never take more: where all of them are not enough, no fewer are.
+        const [most, ...fewer] = together(useful).toReversed()
+        const [best] = most === undefined ? [] : yield* all([most])
+        if (best?.fits === true) yield* all(fewer)
+        else {
+          for (const field of harsh) {
+            for (const change of field) {
+              const [verdict] = yield* all([[...useful, change]])
+              if (verdict?.fits !== true) break
+            }
           }
         }
         // What takes next to nothing off is no advice.

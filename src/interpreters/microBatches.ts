@@ -52,6 +52,16 @@ export interface Fitted {
 /** Steps of a kind that are made while looking for sizes: every part of a batch is full in any of them. */
 const few = 2
 
+/** The plan of `root` with the smallest micro-batches that there are in `stage`. */
+export const leastOf = (root: Artifact.Any, stage: string, planned: Plan): Effect.Effect<
+  Fitted,
+  Refused,
+  FileSystem.FileSystem
+> => {
+  const microBatches = new Map([[stage, least]])
+  return Effect.map(planned(root, microBatches, few), (made) => ({ plain: made, planned: made, microBatches }))
+}
+
 /**
  * The plan of `root` in which the stages that do not fit have the largest micro-batches that do; the least there are when none do. Half as
  * many tokens go with half as many sequences, then either is raised as long as it fits: sequences first, which sampling is slow without.
@@ -69,7 +79,9 @@ export const fitted: (
   let found = new Map<string, MicroBatches>([...over].map((stage) => [stage, least]))
   const fitIn = ({ stages }: Planned) =>
     new Set(stages.filter((stage) => over.has(stage.stage) && stage.bytes <= room(stage)).map(({ stage }) => stage))
-  const able = fitIn(yield* planned(root, found, few))
+  const smallest = yield* planned(root, found, few)
+  const able = fitIn(smallest)
+  if (able.size === 0) return { plain, planned: smallest, microBatches: found }
 
   /** The last of `count` steps up that fits, of every stage at once: more never takes less memory. Begins with step `first`. */
   const raise = Effect.fnUntraced(function*(
