@@ -2,17 +2,19 @@ import { Effect, FileSystem, Layer } from "effect"
 import type { File, Openings, Tales } from "../../dsl/Source.ts"
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"
+import { CurrentRehearsal } from "../training/rehearsal.ts"
 import type { Chat } from "./formats.ts"
 import * as jsonl from "./jsonl.ts"
+import { lazily } from "./lazily.ts"
 import { cut } from "./openings.ts"
 import * as judged from "./tales/judged.ts"
 import * as tales from "./tales/tales.ts"
 
-const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dataset, BadData> => {
+const fromTales = (role: Role, { count, seed, split }: Tales, of?: typeof lazily): Effect.Effect<Dataset, BadData> => {
   const key = `${role}/${split}/${seed}`
   switch (role) {
     case "Text":
-      return Effect.succeed({ role, rows: tales.text(key, count), vocabulary: tales.words() })
+      return Effect.succeed({ role, rows: tales.text(key, count, of), vocabulary: tales.words() })
     case "Prompts": {
       const rows = tales.prompts(split, key, count)
       return rows.length === count ? Effect.succeed({ role, rows }) : Effect.fail(
@@ -25,7 +27,7 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
       )
     }
     case "Demonstrations":
-      return Effect.succeed({ role, rows: tales.demonstrations(key, count) })
+      return Effect.succeed({ role, rows: tales.demonstrations(key, count, undefined, of) })
     case "Rankings":
       return Effect.succeed({ role, rows: judged.rankings(key, count) })
     case "UnpairedPreferences":
@@ -115,7 +117,10 @@ export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.
     load: (role: Role, origin: File | Tales | Openings, chat: Chat): Effect.Effect<Dataset, BadData> => {
       switch (origin._tag) {
         case "Tales":
-          return fromTales(role, origin)
+          return Effect.flatMap(
+            CurrentRehearsal,
+            (rehearsal) => fromTales(role, origin, rehearsal === null ? undefined : lazily)
+          )
         case "File":
           return Effect.provideService(fromFile(role, origin, chat), FileSystem.FileSystem, fs)
         case "Openings":

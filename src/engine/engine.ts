@@ -14,8 +14,19 @@ import type { Ensemble } from "./ensemble.ts"
  */
 export type Precision = "f32" | "bf16"
 
+/** How much a model does at once: memory against speed. The result is the same but for the rounding of sums in another order. */
+export interface MicroBatches {
+  /**
+   * Most tokens in one forward or backward pass. A larger batch is done in parts of whole sequences whose gradients add up; all of
+   * them but the last are computed a second time for it. A sequence longer than this is a part by itself.
+   */
+  readonly microBatchTokens?: number
+  /** Most sequences continued at the same time: each has its keys and values in the cache. 64 when left out. */
+  readonly slots?: number
+}
+
 /** How a model computes: no part of what it is, so no part of its weights. */
-export interface Computing {
+export interface Computing extends MicroBatches {
   /** "f32" when left out. Throws when the engine does not offer it: see `Engine.precisions`. */
   readonly precision?: Precision
   /**

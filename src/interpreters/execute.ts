@@ -29,6 +29,7 @@ import type { Chat } from "../data/formats.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { CurrentMicroBatches, inMicroBatches } from "../engine/microBatches.ts"
 import { ensembleOf } from "../engine/ensemble.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -131,6 +132,7 @@ export const execute: (
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
     const [store, log, datasets, checkpoints] = [yield* Store, yield* RunLog, yield* Datasets, yield* Checkpoints]
     const engine = yield* CurrentEngine
+    const microBatches = yield* CurrentMicroBatches
     const lacking = lackingPrecisions(root, engine)
     if (lacking.length > 0) return yield* new Refused({ problems: lacking })
     const limits = limitsIn(root)
@@ -436,6 +438,7 @@ export const execute: (
           return found.value
         }
         const value: Made = yield* meaning(artifact).pipe(
+          Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
           // Nothing about it is a failure: the stage made what it had kept.
           Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights))),
           Effect.catchDefect(fullDevice(name)),

@@ -4,11 +4,11 @@
  */
 import { Effect } from "effect"
 import type { Held, Spent } from "../engine/transformer/counting.ts"
-import type { Metered } from "../engine/transformer/metered.ts"
+import type { Metered, Passed } from "../engine/transformer/metered.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 import type { Rehearsal } from "../training/rehearsal.ts"
 
-/** Tokens in any pass that the steps of one kind may have together beyond the first two: more would only say the same again. */
+/** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
 
 export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
@@ -53,6 +53,16 @@ const add = (to: Amounts, from: Amounts, times: number): void => {
     })
   }
 }
+
+const since = (before: Passed, now: Passed): Passed => ({
+  rows: now.rows - before.rows,
+  tokens: now.tokens - before.tokens,
+  squares: now.squares - before.squares
+})
+
+/** Variance of the tokens of as many rows, relative to the square of their sum. */
+const spreadOf = ({ rows, squares, tokens }: Passed): number =>
+  tokens === 0 ? 0 : Math.max(0, squares / tokens ** 2 - 1 / rows)
 
 const flopsOf = ({ spent }: Amounts): number => [...spent.values()].reduce((sum, { flops }) => sum + flops, 0)
 
@@ -119,19 +129,22 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         into = outer
         made.push(done)
       })
-    const passed = meter.amounts().passed
+    const { passed } = meter.amounts()
     yield* make(from)
-    const tokens = Math.max(1, meter.amounts().passed - passed)
-    const count = Math.min(size, most, Math.max(2, Math.floor(enoughTokens / tokens)))
+    const step = since(passed, meter.amounts().passed)
+    const count = Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, step.tokens))))
     for (let i = 1; i < count; i++) yield* make(from + Math.floor((i * size) / count))
     for (const { fixed, own } of made) {
       add(into!.own, own, size / count)
       add(into!.fixed, fixed, 1)
     }
-    if (count === size || count < 2) return
+    if (count === size) return
     const flops = made.map(({ own }) => flopsOf(own))
     const mean = flops.reduce((sum, x) => sum + x, 0) / count
-    const variance = flops.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1)
+    // Of one step, as its rows say that others would differ from it.
+    const variance = count > 1
+      ? flops.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1)
+      : mean ** 2 * spreadOf(step)
     frames.at(-1)!.variance += size ** 2 * (variance / count) * (1 - count / size)
   })
 

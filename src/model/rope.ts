@@ -60,11 +60,19 @@ const powers = (theta: number, headDim: number): Float64Array =>
     return Math.fround(1 / power)
   })
 
+export interface Tables {
+  readonly cos: Float64Array
+  readonly sin: Float64Array
+}
+
 /** cos and sin of every position below `positions`, each [positions, headDim / 2] row-major, times the attention scaling. */
 export const tables = (
   config: Pick<ModelConfig, "headDim" | "context" | "rope">,
   positions: number
-): { readonly cos: Float64Array; readonly sin: Float64Array } => {
+): Tables => {
+  const { context, headDim, rope } = config
+  const key = JSON.stringify([context, headDim, rope, positions])
+  if (last?.key === key) return last
   const { inverse, scaling } = inverseFrequencies(config, positions)
   const half = inverse.length
   const cos = new Float64Array(positions * half)
@@ -76,5 +84,10 @@ export const tables = (
       sin[p * half + i] = Math.sin(angle) * scaling
     }
   }
-  return { cos, sin }
+  const made = { key, cos, sin }
+  // The models of a stage have the same; a long context's are too large to keep.
+  if (cos.length <= 2 ** 19) last = made
+  return made
 }
+
+let last: ({ readonly key: string } & Tables) | null = null

@@ -6,7 +6,7 @@
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import { parentsOf } from "../../dsl/Stage.ts"
-import { bestOfN, type Bound, boundOf } from "../ledger/bounds.ts"
+import { bestOfN, boundOf } from "../ledger/bounds.ts"
 import type { Event, Measurement } from "../store/runLog.ts"
 import { markdown } from "./table.ts"
 
@@ -20,7 +20,7 @@ export interface Entry {
   /** Declared, milli-nats per sequence, each from its initial model. */
   readonly caps: ReadonlyArray<{ readonly from: string; readonly mnats: number }>
   /** D∞ known without measuring, milli-nats per sequence; null where nothing is known, and `because` says why. */
-  readonly bounds: ReadonlyArray<{ readonly mnats: Bound; readonly because: string }>
+  readonly bounds: ReadonlyArray<{ readonly mnats: number | null; readonly because: string }>
   readonly measured: ReadonlyArray<Measurement>
 }
 
@@ -31,10 +31,10 @@ const uncapped = (artifact: Artifact.Any): Artifact.Any => {
   return of
 }
 
-const fromMetrics = (stage: string, events: ReadonlyArray<Event>): Bound => {
+const fromMetrics = (stage: string, events: ReadonlyArray<Event>): number | null => {
   const step = events.findLast((event) => event._tag === "Step" && event.stage === stage)
   const nats = step?._tag === "Step" ? step.metrics["max_divergence"] : undefined
-  return nats === undefined ? null : boundOf(nats)
+  return nats === undefined ? null : boundOf(nats).mnats
 }
 
 const boundsOf = (artifact: Artifact.Any, events: ReadonlyArray<Event>): Entry["bounds"] => {
@@ -46,7 +46,7 @@ const boundsOf = (artifact: Artifact.Any, events: ReadonlyArray<Event>): Entry["
     readonly allowance?: unknown
   }
   if (op === "BestOfN") {
-    return params.sizes!.map((n) => ({ mnats: bestOfN(n), because: `best of ${n}, from the law it drew from` }))
+    return params.sizes!.map((n) => ({ mnats: bestOfN(n).mnats, because: `best of ${n}, from the law it drew from` }))
   }
   if (op === "Merge") return [{ mnats: null, because: "weights averaged: unknown until measured" }]
   if (op !== "Select") return [{ mnats: null, because: "trained: none beforehand" }]

@@ -125,6 +125,7 @@ export const grpo = Effect.fn("grpo")(function*(
     reference,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: scoring.reward },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps

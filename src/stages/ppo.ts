@@ -115,6 +115,7 @@ export const ppo = Effect.fn("ppo")(function*(
     reference,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: reward },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps

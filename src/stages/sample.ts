@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { CompletionRow, PromptRow } from "../data/rows.ts"
+import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { observer, open, train } from "../training/loop.ts"
@@ -59,5 +60,7 @@ export const sample = Effect.fn("sample")(function*(
   })
   const all = yield* whole(rows, k * prompts.length)
   // What stands for a completion that a rehearsal did not make answers that prompt.
-  return all === rows ? rows : all.map((row, i): CompletionRow => ({ ...row, ...wires.prompts[Math.floor(i / k)] }))
+  return all === rows
+    ? rows
+    : lazily(all.length, (i): CompletionRow => ({ ...all[i]!, ...wires.prompts[Math.floor(i / k)] }))
 }, Effect.scoped)

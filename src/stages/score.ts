@@ -1,6 +1,7 @@
 import { Effect } from "effect"
 import type { Score } from "../../dsl/stages/Score.ts"
 import type { CompletionRow, ScoredRow } from "../data/rows.ts"
+import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -39,5 +40,7 @@ export const score = Effect.fn("score")(function*(
     })
   })
   const all = yield* whole(scored, completions.length)
-  return all === scored ? scored : completions.map((row, i): ScoredRow => ({ ...row, score: all[i]!.score }))
+  return all === scored
+    ? scored
+    : lazily(all.length, (i): ScoredRow => ({ ...completions[i]!, score: all[i]!.score }))
 }, Effect.scoped)

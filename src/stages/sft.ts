@@ -27,8 +27,10 @@ export const sft = Effect.fn("sft")(function*(
     stage
   )
   const { batchSize, batchTokens } = stage
-  const lengths = rows.map(({ completion, prompt }) => prompt.length + completion.length)
-  const tooLong = lengths.findIndex((length) => length > (batchTokens ?? Infinity))
+  const lengths = batchTokens === undefined
+    ? []
+    : rows.map(({ completion, prompt }) => prompt.length + completion.length)
+  const tooLong = lengths.findIndex((length) => length > batchTokens!)
   if (tooLong >= 0) {
     return yield* new UnusableData({
       stage: scope.label,

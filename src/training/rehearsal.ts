@@ -3,6 +3,7 @@
  * every step is made.
  */
 import { Context, Effect } from "effect"
+import { lazily } from "../data/lazily.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 
 export interface Rehearsal {
@@ -39,4 +40,4 @@ export const whole = <A>(rows: ReadonlyArray<A>, count: number): Effect.Effect<R
   Effect.map(CurrentRehearsal, (rehearsal) =>
     rehearsal === null || rows.length === 0 || rows.length >= count
       ? rows
-      : Array.from({ length: count }, (_, i) => rows[i % rows.length]!))
+      : lazily(count, (i) => rows[i % rows.length]!))

@@ -39,7 +39,7 @@ export const rollout = (
     rows,
     offsets: offsetsOf(rows),
     logps,
-    samplerLogps: Float64Array.from(sampled.flatMap(({ logps }) => Array.from(logps))),
+    samplerLogps: joinedTokens(sampled.map(({ logps }) => logps)),
     refLogps: reference === null ? null : reference.logprobs(rows).logps,
     scores,
     metrics: {
@@ -53,4 +53,15 @@ export const rollout = (
 
 /** The numbers of some rows out of ragged per-token numbers, one row after the other. */
 export const pick = (tokens: Float64Array, offsets: Int32Array, rows: ReadonlyArray<number>): Float64Array =>
-  Float64Array.from(rows.flatMap((row) => Array.from(tokens.subarray(offsets[row]!, offsets[row + 1]!))))
+  joinedTokens(rows.map((row) => tokens.subarray(offsets[row]!, offsets[row + 1]!)))
+
+/** Numbers of rows, one after the other. */
+const joinedTokens = (rows: ReadonlyArray<Float64Array>): Float64Array => {
+  const all = new Float64Array(rows.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const row of rows) {
+    all.set(row, at)
+    at += row.length
+  }
+  return all
+}

@@ -16,6 +16,10 @@ import { mediocre, perfect, type Skill, wish, write } from "./story.ts"
 
 export type Split = "train" | "held"
 
+/** How rows are made, each by its number: all at once, or when they are looked at. */
+type Rows = <A>(count: number, row: (i: number) => A) => ReadonlyArray<A>
+const all: Rows = (count, row) => Array.from({ length: count }, (_, i) => row(i))
+
 /**
  * About one in six pairs of a subject and an object is held out, in every mood, place, length and phrasing. In every mood: were
  * a pair held out in one mood only, the other could be guessed from the pair in training, and the guess be wrong on held prompts.
@@ -48,8 +52,8 @@ export const prompts = (split: Split, seed = "prompts", count = Infinity): Reado
  * Short stories to pretrain on, each under a title that it keeps to (`a sad story about a dog and a ball : …`): what an
  * instruction names, a title names in the same order, so that a model learns to copy it before it sees an instruction.
  */
-export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
-  Array.from({ length: count }, (_, i) => {
+export const text = (seed: string, count: number, of: Rows = all): ReadonlyArray<TextRow> =>
+  of(count, (i) => {
     const key = `tales/text/${seed}/${i}`
     const random = stream(key)
     const request = { ...wish(`${key}/wish`), sentences: 2 + random.int(3) }
@@ -62,18 +66,21 @@ export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
 export const demonstrations = (
   seed: string,
   count: number,
-  skill: Skill = mediocre
+  skill: Skill = mediocre,
+  of: Rows = all
 ): ReadonlyArray<DemonstrationRow> => {
-  const rows: Array<DemonstrationRow> = []
-  for (let i = 0; rows.length < count; i++) {
+  const asked: Array<readonly [key: string, request: Request]> = []
+  for (let i = 0; asked.length < count; i++) {
     const key = `tales/demonstrations/${seed}/${i}`
     const request = wish(`${key}/wish`)
-    if (isHeld(request.subject, request.object)) continue
+    if (!isHeld(request.subject, request.object)) asked.push([key, request])
+  }
+  return of(count, (i) => {
+    const [key, request] = asked[i]!
     const random = stream(key)
     const ways = phrase(request)
-    rows.push({ prompt: ways[random.int(ways.length)]!, completion: write(random, request, skill) })
-  }
-  return rows
+    return { prompt: ways[random.int(ways.length)]!, completion: write(random, request, skill) }
+  })
 }
 
 /** Every word of the task, for a word-level tokenizer: stories, titles and instructions. Sorted. */

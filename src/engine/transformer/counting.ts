@@ -33,8 +33,8 @@ export interface Counting extends Backend {
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase that there was since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
-  /** What `work` asks for belongs to this phase. */
-  readonly during: <A>(phase: Phase, work: () => A) => A
+  /** What `work` asks for belongs to this phase, `times` over; in `spent` it is counted once. */
+  readonly during: <A>(phase: Phase, work: () => A, times?: number) => A
   /** Forgets the peaks: what is held now is the most held from here on. */
   readonly restart: () => void
 }
@@ -84,13 +84,15 @@ export const unread = (length: number): Float32Array =>
     ? new Float32Array(zeros, 0, length)
     : Object.create(Float32Array.prototype, { length: { value: length } })
 
-/** Elements of the buffers among the arguments of a kernel, and in the objects among them. */
+/** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
 const elementsOf = (args: ReadonlyArray<unknown>): number => {
   let sum = 0
-  for (const arg of args) {
-    if (typeof arg !== "object" || arg === null) continue
-    if ("dtype" in arg) sum += (arg as Tensor | Ints).length
-    else for (const one of Object.values(arg)) sum += (one as { readonly length?: number } | null)?.length ?? 0
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] as Partial<Tensor> | null | undefined
+    if (arg?.dtype !== undefined) sum += arg.length!
+    else if (i === 0) {
+      for (const one of Object.values(arg as object)) sum += (one as Partial<Tensor> | null)?.length ?? 0
+    }
   }
   return sum
 }
@@ -115,7 +117,7 @@ export const counting = (
   const spentIn = new Map<Phase, Spent>()
   let [live, peak] = [0, 0]
   let [flops, calls, traffic, seconds] = [0, 0, 0, 0]
-  let phase: Phase | null = null
+  let [phase, share]: [Phase | null, number] = [null, 1]
   let settled: Spent = { flops, calls, traffic, seconds }
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
@@ -130,10 +132,10 @@ export const counting = (
     if (phase !== null) {
       const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0, seconds: 0 }
       spentIn.set(phase, {
-        flops: sum.flops + flops - settled.flops,
-        calls: sum.calls + calls - settled.calls,
-        traffic: sum.traffic + traffic - settled.traffic,
-        seconds: sum.seconds + seconds - settled.seconds
+        flops: sum.flops + share * (flops - settled.flops),
+        calls: sum.calls + share * (calls - settled.calls),
+        traffic: sum.traffic + share * (traffic - settled.traffic),
+        seconds: sum.seconds + share * (seconds - settled.seconds)
       })
     }
     settled = { flops, calls, traffic, seconds }
@@ -202,16 +204,16 @@ export const counting = (
       return spentIn
     },
     peaks: () => peaks,
-    during: (of, work) => {
+    during: (of, work, times = 1) => {
       settle()
-      const outer = phase
-      phase = of
+      const outer = [phase, share] as const
+      ;[phase, share] = [of, times]
       mark()
       try {
         return work()
       } finally {
         settle()
-        phase = outer
+        ;[phase, share] = outer
       }
     },
     restart: () => {
@@ -221,7 +223,8 @@ export const counting = (
     read: ({ length }) => length < mostRead ? new Float32Array(length) : unread(length),
     write: () => {},
     writeInts: (to, data) => {
-      written.set(to, data.slice())
+      // Not a copy: it is asked about before the next tokens are written over it.
+      written.set(to, data)
     },
     dispose: () => {},
     together: (count, once) => {

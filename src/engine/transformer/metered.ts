@@ -17,8 +17,14 @@ export interface Amounts {
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained: number
-  /** Tokens in any pass, prompts too. */
-  readonly passed: number
+  readonly passed: Passed
+}
+
+/** Rows in any pass, their tokens, prompts too, and the squares of these. */
+export interface Passed {
+  readonly rows: number
+  readonly tokens: number
+  readonly squares: number
 }
 
 export interface Metered {
@@ -33,6 +39,11 @@ export interface Metered {
   readonly enter: (phase: Phase | null) => void
   readonly entered: () => Phase | null
 }
+
+/** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
+const manyTokens = 2 ** 16
+/** The same of prompts that are sampled from, a whole number of times as many as there are slots. */
+const manyPrompts = 256
 
 /** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
 export type Shape = Pick<Weights, "config" | "tokenizer">
@@ -49,7 +60,8 @@ export interface MeterOptions extends TransformerOptions {
 export const metered = (options: MeterOptions = {}): Metered => {
   const backend = counting(options)
   const engine = transformer(backend, options)
-  let [generated, trained, passed] = [0, 0, 0]
+  let [generated, trained] = [0, 0]
+  let passed: Passed = { rows: 0, tokens: 0, squares: 0 }
   /** Completions so far. */
   let written = 0
   const codecs = new WeakMap<Weights["tokenizer"], Rehearsed>()
@@ -62,64 +74,127 @@ export const metered = (options: MeterOptions = {}): Metered => {
     return made
   }
   let entered: Phase | null = null
-  const verb = <A>(phase: Phase, work: () => A): A => backend.during(entered ?? phase, work)
-  const passing = (batch: Batch, retain = false): Phase => {
-    for (const { completion, prompt } of batch) passed += prompt.length + completion.length
-    if (!retain) return "logps"
-    trained += offsetsOf(batch)[batch.length]!
-    return "update"
+  const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
+  /** Counts the rows of a pass by their tokens. */
+  const passes = (lengths: ReadonlyArray<number>): number => {
+    let { rows, squares, tokens } = passed
+    for (const length of lengths) {
+      rows++
+      tokens += length
+      squares += length ** 2
+    }
+    const before = passed.tokens
+    passed = { rows, tokens, squares }
+    return tokens - before
+  }
+  /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
+  const passing = (batch: Batch): { readonly some: Batch; readonly times: number } => {
+    const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
+    const tokens = passes(lengths)
+    const every = Math.ceil(tokens / manyTokens)
+    if (every <= 1) return { some: batch, times: 1 }
+    const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
+    return { some: batch.filter((_, i) => i % every === 0), times: tokens / own }
   }
 
   /** The verbs that any model has. */
   const common = (of: Model, weights: Weights, { lora }: Computing) => {
     let stepped = false
+    /** Of the batch that waits for its backward pass. */
+    let retained = { numbers: 0, times: 1 }
     return {
-      step: ((update) => {
-        stepped = true
-        return verb("update", () => of.step(update))
-      }) satisfies Model["step"],
-      weights: () =>
-        verb("save", () => {
-          // Adapters are merged for it, and others are read as they are.
-          if (lora !== undefined) of.weights()
-          return weights
-        }),
-      optimizer: () => verb("save", () => stepped ? { step: 1, tensors: new Map() } : of.optimizer()),
-      backward: (gradient: Float64Array) => verb("update", () => (of as unknown as Policy).backward(gradient))
+      /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
+      pass: (batch: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
+        const { some, times } = passing(batch)
+        const numbers = verb(retain === true ? "update" : "logps", () => read(some), times)
+        if (retain !== true) return
+        retained = { numbers, times }
+        trained += offsetsOf(batch)[batch.length]!
+      },
+      verbs: {
+        step: ((update) => {
+          stepped = true
+          return verb("update", () => of.step(update))
+        }) satisfies Model["step"],
+        weights: () =>
+          verb("save", () => {
+            // Adapters are merged for it, and others are read as they are.
+            if (lora !== undefined) of.weights()
+            return weights
+          }),
+        optimizer: () => verb("save", () => stepped ? { step: 1, tensors: new Map() } : of.optimizer()),
+        backward: () => {
+          const { numbers, times } = retained
+          verb("update", () => (of as unknown as Policy).backward(new Float64Array(numbers)), times)
+        }
+      }
     }
   }
 
   const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
+    const { pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
+    const zeros = (batch: Batch) => {
+      const offsets = offsetsOf(batch)
+      const total = offsets[batch.length]!
+      return { offsets, logps: new Float64Array(total), entropies: new Float64Array(total) }
+    }
     return {
       ...of,
-      ...common(of, withoutWeights(weights.config, weights.tokenizer), computing),
-      logprobs: (batch, how) => verb(passing(batch, how?.retain), () => of.logprobs(batch, how)),
-      divergences: (batch, teacher, divergence, how) =>
-        verb(passing(batch, how?.retain), () => of.divergences(batch, teacher, divergence, how)),
-      learn: (batch, gradientOf) => verb(passing(batch, true), () => of.learn(batch, gradientOf)),
+      ...verbs,
+      logprobs: (batch, how) => {
+        pass(batch, how?.retain, (some) => of.logprobs(some, how).logps.length)
+        return zeros(batch)
+      },
+      divergences: (batch, teacher, divergence, how) => {
+        pass(batch, how?.retain, (some) => of.divergences(some, teacher, divergence, how).values.length)
+        const { logps: values, offsets } = zeros(batch)
+        return { values, offsets }
+      },
+      learn: (batch) => {
+        pass(batch, true, (some) => of.learn(some, ({ length }) => new Float64Array(length)).logps.length)
+        return zeros(batch)
+      },
       sample: (prompts, sampling, seeds) => {
         const maxNewTokens = Math.min(sampling.maxNewTokens, options.completionLength ?? Infinity)
-        const sampled = verb("generation", () => of.sample(prompts, { ...sampling, maxNewTokens, stop: [] }, seeds))
+        const some = prompts.length > manyPrompts ? prompts.slice(0, manyPrompts / 2) : prompts
+        verb(
+          "generation",
+          () => of.sample(some, { ...sampling, maxNewTokens, stop: [] }, seeds.slice(0, some.length)),
+          prompts.length / some.length
+        )
         const { completion } = speaking(weights)
-        return sampled.map(({ logps }) => {
-          generated += logps.length
-          passed += logps.length
-          return { completion: completion(++written, logps.length, sampling.stop[0]), logps, finished: true }
+        const lengths = prompts.map(({ length }) => Math.max(0, Math.min(maxNewTokens, of.context - length)))
+        const total = passes(lengths)
+        generated += total
+        const [tokens, logps] = [new Int32Array(total), new Float64Array(total)]
+        let at = 0
+        return lengths.map((length) => {
+          const [from, to] = [at, at += length]
+          return {
+            completion: completion(++written, tokens.subarray(from, to), sampling.stop[0]),
+            logps: logps.subarray(from, to),
+            finished: true
+          }
         })
       }
     }
   }
 
-  const scorer = (of: Scorer, weights: Weights, computing: Computing): Scorer => ({
-    ...of,
-    ...common(of, withoutWeights(withHead(weights.config, "score"), weights.tokenizer), computing),
-    values: (batch, how) => {
-      const read = verb(passing(batch, how?.retain), () => of.values(batch, how))
-      // Scores that differ: what is all alike may be dropped, and not trained on.
-      for (let row = 1; row <= batch.length; row++) read.values[read.offsets[row]! - 1] = row % 2
-      return read
+  const scorer = (of: Scorer, weights: Weights, computing: Computing): Scorer => {
+    const { pass, verbs } = common(of, withoutWeights(withHead(weights.config, "score"), weights.tokenizer), computing)
+    return {
+      ...of,
+      ...verbs,
+      values: (batch, how) => {
+        pass(batch, how?.retain, (some) => of.values(some, how).values.length)
+        const offsets = offsetsOf(batch, 1)
+        const values = new Float64Array(offsets[batch.length]!)
+        // Scores that differ: what is all alike may be dropped, and not trained on.
+        for (let row = 1; row <= batch.length; row++) values[offsets[row]! - 1] = row % 2
+        return { values, offsets }
+      }
     }
-  })
+  }
 
   return {
     amounts: () => ({ generated, trained, passed }),

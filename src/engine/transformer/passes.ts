@@ -57,8 +57,8 @@ export const passes = (
   // the batch and accumulated gradients are those of the whole batch.
   let retained: { readonly batch: ReadonlyArray<Packed>; readonly last: Done | null } | null = null
 
-  const longest = (packed: Packed): number =>
-    packed.positions.reduce((most, position) => Math.max(most, position), 0) + 1
+  const longest = ({ starts }: Packed): number =>
+    starts.reduce((most, start, b) => Math.max(most, start - (starts[b - 1] ?? 0)), 1)
 
   const run = (on: Backend, packed: Packed, retain: boolean): Done => {
     const space = retain ? training : inference

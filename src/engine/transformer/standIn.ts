@@ -34,22 +34,23 @@ const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<numb
 
 export interface Rehearsed {
   readonly codec: Codec
-  /** Completion number `i` of all, `length` tokens long; the last one is a stop token if there is one. No two are alike that are long enough. */
-  readonly completion: (i: number, length: number, stop: number | undefined) => Int32Array
+  /** Completion number `i` of all, in place; the last token is a stop token if there is one. No two are alike that are long enough. */
+  readonly completion: (i: number, into: Int32Array, stop: number | undefined) => Int32Array
 }
 
 /** A codec that also knows, without asking the tokenizer, the completions that it made up. */
 export const rehearsed = (of: Codec): Rehearsed => {
-  const texts = new WeakMap<object, string>()
+  const texts = new WeakMap<object, () => string>()
   const tokens = new Map<string, Int32Array>()
   const prompts = new Map<string, Int32Array>()
   let words: ReadonlyArray<readonly [id: number, text: string]> | null = null
   return {
-    completion: (i, length, stop) => {
+    completion: (i, made, stop) => {
+      const { length } = made
       words ??= wordsOf(of).map((id) => [id, of.decode([id]).trim()] as const)
       const body = stop === undefined ? length : Math.max(0, length - 1)
       const [[filler, word]] = words as [readonly [number, string]]
-      const made = new Int32Array(length).fill(filler)
+      made.fill(filler)
       const said: Array<string> = []
       // Its number in digits that are words.
       for (let t = 0, rest = i; t < body && rest > 0; t++, rest = Math.floor(rest / words.length)) {
@@ -58,9 +59,7 @@ export const rehearsed = (of: Codec): Rehearsed => {
         said.push(text)
       }
       if (stop !== undefined && length > 0) made[length - 1] = stop
-      const text = said.join(" ") + ` ${word}`.repeat(body - said.length)
-      texts.set(made, text)
-      tokens.set(text, stop === undefined ? made : made.subarray(0, body))
+      texts.set(made, () => said.join(" ") + ` ${word}`.repeat(body - said.length))
       return made
     },
     codec: {
@@ -73,9 +72,18 @@ export const rehearsed = (of: Codec): Rehearsed => {
       encodeCompletion: (text, options) => {
         const known = tokens.get(text)
         if (known === undefined) return of.encodeCompletion(text, options)
-        return options.end && of.stop.length > 0 ? Int32Array.of(...known, of.stop[0]!) : known
+        const ends = known.at(-1) === of.stop[0]
+        if (ends === options.end) return known
+        return ends
+          ? known.subarray(0, -1)
+          : Int32Array.from({ length: known.length + 1 }, (_, t) => known[t] ?? of.stop[0]!)
       },
-      decode: (ids) => texts.get(ids) ?? of.decode(ids)
+      decode: (ids) => {
+        const text = texts.get(ids)?.()
+        if (text === undefined) return of.decode(ids)
+        tokens.set(text, ids as Int32Array)
+        return text
+      }
     }
   }
 }

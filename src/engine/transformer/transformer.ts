@@ -23,8 +23,13 @@ export interface TransformerEngine extends Engine {
 
 /** The Llama family (Llama, Mistral, Qwen2, Qwen3) on any backend. */
 export const transformer = (backend: Backend, options: TransformerOptions = {}): TransformerEngine => {
-  const settings = ({ lora, precision = "f32", recompute = options.recompute ?? false }: Computing = {}) => ({
-    microBatchTokens: options.microBatchTokens ?? 8192,
+  const { microBatchTokens: most = 8192 } = options
+  const settings = (
+    { lora, microBatchTokens = most, precision = "f32", recompute = options.recompute ?? false, slots = 64 }:
+      Computing = {}
+  ) => ({
+    microBatchTokens: Math.min(most, microBatchTokens),
+    slots,
     precision,
     recompute,
     ...(lora === undefined ? {} : { lora })
