@@ -330,7 +330,10 @@ describe("invariant 44: what check says of a wrong composition", () => {
     const line = (wire: string) => `its ${wire} are prompts that a model was trained on (sft-`
     says(Evaluate.make({ initial: base, prompts }, { tuned }, { gold: Gold.tales, maxNewTokens: 2 }), line("prompts"))
     const gate = { gold: Gold.tales, maxNewTokens: 2, otherwise: "fail" } as const
-    says(Gate.make({ candidate: tuned, previous: base, held: prompts }, { ...gate, tolerance: { gold: 0 } }), line("held"))
+    says(
+      Gate.make({ candidate: tuned, previous: base, held: prompts }, { ...gate, tolerance: { gold: 0 } }),
+      line("held")
+    )
     says(Gate.make({ candidate: tuned, previous: base, held }, { ...gate, tolerance: {} }), "it guards nothing")
     says(
       Gate.make({ candidate: tuned, previous: base, held }, { ...gate, tolerance: { kl: 1, proxy: 1 } }),

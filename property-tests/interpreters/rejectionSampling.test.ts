@@ -97,8 +97,7 @@ describe("candidates", () => {
   })
 
   it("greedy ones are all the same, the most likely", async () => {
-    const greedy = (seed: number) =>
-      rowsOf<CompletionRow>(sampled({ temperature: 0, completionsPerPrompt: 1, seed }))
+    const greedy = (seed: number) => rowsOf<CompletionRow>(sampled({ temperature: 0, completionsPerPrompt: 1, seed }))
     const rows = await greedy(0)
     assert.lengthOf(rows, small.prompts.length)
     assert.deepStrictEqual(await greedy(1), rows)

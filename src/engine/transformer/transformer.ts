@@ -25,7 +25,8 @@ export interface TransformerEngine extends Engine {
 export const transformer = (backend: Backend, options: TransformerOptions = {}): TransformerEngine => {
   const { microBatchTokens: most = 8192 } = options
   const settings = (
-    { lora, microBatchTokens = most, precision = "f32", recompute = options.recompute ?? false, slots = 64 }: Computing = {}
+    { lora, microBatchTokens = most, precision = "f32", recompute = options.recompute ?? false, slots = 64 }:
+      Computing = {}
   ) => ({
     microBatchTokens: Math.min(most, microBatchTokens),
     slots,
