@@ -61,7 +61,7 @@ describe("keel ledger", () => {
     assert.strictEqual(said.code, 0, said.stderr)
     golden("keel-ledger.txt", anonymous(said.stdout))
     golden("keel-ledger-compare.txt", anonymous(two.stdout))
-    const [entry] = JSON.parse(json.stdout)
+    const { stages: [entry] } = JSON.parse(json.stdout)
     assert.deepStrictEqual([entry.stage, entry.allowance, entry.caps], [label(rl), 1, [{
       from: label(sft),
       mnats: 15_000

@@ -3,7 +3,8 @@ import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
 import { comparison, ledgerOf, text } from "../report/ledger.ts"
-import { measuredKl, svg } from "../report/plots.ts"
+import { text as overOptimisationText, trajectories } from "../report/overOptimisation.ts"
+import { measuredKl, overOptimised, stacked, svg } from "../report/plots.ts"
 import { writeFileAtomic } from "../store/files.ts"
 import { events as eventsOf, RunFile } from "../store/runDirectory.ts"
 import { json } from "./options.ts"
@@ -23,7 +24,9 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   ).pipe(Effect.mapError((error) => wrong(error.message, runFile)))
   const { root } = yield* pipelineOf(description, undefined, module)
   const limits = limitsIn(root)
-  return ledgerOf(root, yield* eventsOf(folder), (artifact) => limits(artifact).kl)
+  const events = yield* eventsOf(folder)
+  const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl)
+  return { stages, overOptimisation: trajectories(events) }
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
@@ -33,7 +36,7 @@ const compare = Command.make(
   { first: folder("first"), second: folder("second"), json },
   Effect.fn(function*({ first, json, second }) {
     const ledgers = { first: yield* ledgerIn(first), second: yield* ledgerIn(second) }
-    yield* Console.log(json ? JSON.stringify(ledgers) : comparison(ledgers.first, ledgers.second))
+    yield* Console.log(json ? JSON.stringify(ledgers) : comparison(ledgers.first.stages, ledgers.second.stages))
   })
 ).pipe(Command.withDescription("The KL of two runs side by side"))
 
@@ -45,9 +48,10 @@ export const ledger = Command.make(
     svg: Flag.File("svg").pipe(Flag.withDescription("Also draw the measured KL to this file"), Flag.optional)
   },
   Effect.fn(function*({ json, run, svg: file }) {
-    const entries = yield* ledgerIn(run)
+    const found = yield* ledgerIn(run)
+    const { overOptimisation, stages } = found
     if (Option.isSome(file)) {
-      const measured = entries.flatMap((entry) => entry.measured)
+      const measured = stages.flatMap((entry) => entry.measured)
       if (measured.length === 0) {
         return yield* new BadPipelineFile({
           path: run,
@@ -55,10 +59,14 @@ export const ledger = Command.make(
           remedy: "Leave --svg out."
         })
       }
-      const spec = measuredKl(measured)
+      const spec = overOptimisation.length === 0
+        ? measuredKl(measured)
+        : stacked([measuredKl(measured), ...overOptimisation.map(overOptimised)])
       yield* writeFileAtomic(file.value, yield* Effect.promise(() => svg(spec)))
     }
-    yield* Console.log(json ? JSON.stringify(entries) : text(entries))
+    yield* Console.log(
+      json ? JSON.stringify(found) : [text(stages), overOptimisationText(overOptimisation)].filter(Boolean).join("\n\n")
+    )
   })
 ).pipe(
   Command.withDescription("What KL a run was allowed, what is known and what was measured"),

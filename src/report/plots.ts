@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from "vega-lite"
+import { trajectories, type Trajectory } from "./overOptimisation.ts"
 import type { Event, Measurement } from "../store/runLog.ts"
 
 /** One number over the steps of a stage. */
@@ -61,6 +62,30 @@ export const measuredKl = (measured: ReadonlyArray<Measurement>): TopLevelSpec =
   }
 })
 
+/** Gold and proxy of a stage against √KL: over-optimisation is where they part. */
+export const overOptimised = ({ from, points, stage }: Trajectory): TopLevelSpec & { readonly title: string } => ({
+  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+  title: `${stage}: rewards against √KL from ${from}`,
+  width: 480,
+  height: 240,
+  data: {
+    values: points.flatMap(({ d, gold, proxy }) => [
+      { d, reward: "gold", value: gold },
+      ...(proxy === null ? [] : [{ d, reward: "proxy", value: proxy }])
+    ])
+  },
+  mark: { type: "line", point: true },
+  encoding: {
+    x: { field: "d", type: "quantitative", title: "√KL, KL in nats per sequence" },
+    y: { field: "value", type: "quantitative", title: "reward", scale: { zero: false } },
+    color: { field: "reward", type: "nominal", title: null }
+  }
+})
+
+/** One under the other. */
+export const stacked = (plots: ReadonlyArray<TopLevelSpec>): TopLevelSpec =>
+  ({ vconcat: plots, resolve: { scale: { color: "independent" } } }) as TopLevelSpec
+
 const plotted = ["loss", "accuracy", "objective/scores", "objective/kl", "completions/mean_length"] as const
 
 /** The plots of a run as Vega-Lite specifications, by file name. */
@@ -86,6 +111,7 @@ export const specs = (events: ReadonlyArray<Event>): ReadonlyMap<string, TopLeve
     )
     if (measured.length > 0) plots.set(`${stage}.measured-kl.svg`, klPlot(measured))
   }
+  for (const one of trajectories(events)) plots.set(`${one.stage}.over-optimisation.svg`, overOptimised(one))
   return plots
 }
 

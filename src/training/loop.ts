@@ -161,7 +161,13 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   yield* log.emit({ _tag: "Started", stage: label, steps: stage.steps, from: done })
   if (rehearsal !== null) {
     // What the numbers are does not matter: nothing was computed.
-    yield* rehearsal.steps(stage.steps, stage.step, stage.turns ?? []).pipe(
+    const told = (n: number) =>
+      Effect.tap(
+        stage.step(n),
+        ({ metrics, tokens }) =>
+          log.emit({ _tag: "Step", stage: label, step: n + 1, steps: stage.steps, tokens, metrics })
+      )
+    yield* rehearsal.steps(stage.steps, told, stage.turns ?? []).pipe(
       Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
     )
     const saves = Math.ceil(stage.steps / stage.checkpointEvery) - 1

@@ -1,5 +1,8 @@
-import type { AttentionShape, Backend, HeadShape, Ints, Tensor } from "../../tensor/backend.ts"
+import type { AttentionShape, Backend, HeadShape, Ints, Precision, Tensor } from "../../tensor/backend.ts"
 import { type Phase, type Term, termOf } from "./terms.ts"
+
+/** Seconds that a call of the backend takes, by its name in `Backend`, floating-point operations and bytes moved. */
+export type Cost = (what: string, flops: number, bytes: number, precision: Precision) => number
 
 /** What some calls would have cost. */
 export interface Spent {
@@ -13,6 +16,8 @@ export interface Spent {
   readonly calls: number
   /** Bytes that they read and write at least: each buffer once for each kernel that gets it, of tables and caches what is used. */
   readonly traffic: number
+  /** By the `cost` of the backend; 0 without one. */
+  readonly seconds: number
 }
 
 /** What was held at one time. */
@@ -45,12 +50,39 @@ const pairs = (length: number, window: number): number =>
 const keysRead = (length: number, window: number): number =>
   pairs(length, window) + Math.min(length, window === 0 ? length : window) / 2
 
+/** The calls of a backend that take time, in the order of `Backend`. */
+const timed = [
+  ..."read write writeInts zero add copy embed embedBackward linear packWeight linearPacked linearBackward rmsNorm rmsNormBackward"
+    .split(" "),
+  ..."rope attention attentionBackward cacheWrite attentionDecode swiglu swigluBackward head headBackward sample".split(
+    " "
+  ),
+  ..."gatherRows scatterRows adamw sumSquares".split(" ")
+] as ReadonlyArray<Exclude<keyof Backend, "name" | "realBytes" | "addressable" | "precisions">>
+
+/** `backend` with `around` every call that takes time; `around` calls `work`. */
+export const eachCall = <B extends Backend>(
+  backend: B,
+  around: (what: string, args: ReadonlyArray<unknown>, work: () => unknown) => unknown
+): B => ({
+  ...backend,
+  ...Object.fromEntries(timed.map((what) => {
+    const call = backend[what] as (...args: ReadonlyArray<unknown>) => unknown
+    return [what, (...args: ReadonlyArray<unknown>) => around(what, args, () => call(...args))]
+  }))
+})
+
 /** Nobody looks into what is longer: it is parameters or moments on their way to a file. */
 const mostRead = 2 ** 24
 
-/** An array by its length alone. */
+/** The same zeros for everybody: memory that nobody touches is none. */
+const zeros = new ArrayBuffer(4 * mostRead)
+
+/** An array that is nowhere: zeros that are not written to, and by its length alone when it is long. */
 export const unread = (length: number): Float32Array =>
-  Object.create(Float32Array.prototype, { length: { value: length } })
+  length < mostRead
+    ? new Float32Array(zeros, 0, length)
+    : Object.create(Float32Array.prototype, { length: { value: length } })
 
 /** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
 const elementsOf = (args: ReadonlyArray<unknown>): number => {
@@ -73,16 +105,20 @@ const elementsOf = (args: ReadonlyArray<unknown>): number => {
  * needs besides (its code, scratch of its threads, gaps between buffers) is not counted.
  */
 export const counting = (
-  { alignment = 64, realBytes = 4 }: { readonly alignment?: number; readonly realBytes?: number } = {}
+  { alignment = 64, cost, realBytes = 4 }: {
+    readonly alignment?: number
+    readonly realBytes?: number
+    readonly cost?: Cost
+  } = {}
 ): Counting => {
   const sizes = new WeakMap<Tensor | Ints, { readonly bytes: number; readonly term: Term }>()
   const held = new Map<Term, number>()
   const peaks = new Map<Phase, Held>()
   const spentIn = new Map<Phase, Spent>()
   let [live, peak] = [0, 0]
-  let [flops, calls, traffic] = [0, 0, 0]
+  let [flops, calls, traffic, seconds] = [0, 0, 0, 0]
   let [phase, share]: [Phase | null, number] = [null, 1]
-  let settled: Spent = { flops, calls, traffic }
+  let settled: Spent = { flops, calls, traffic, seconds }
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 
@@ -94,14 +130,15 @@ export const counting = (
   /** What was spent since goes to the phase that is going on. */
   const settle = (): void => {
     if (phase !== null) {
-      const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0 }
+      const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0, seconds: 0 }
       spentIn.set(phase, {
         flops: sum.flops + share * (flops - settled.flops),
         calls: sum.calls + share * (calls - settled.calls),
-        traffic: sum.traffic + share * (traffic - settled.traffic)
+        traffic: sum.traffic + share * (traffic - settled.traffic),
+        seconds: sum.seconds + share * (seconds - settled.seconds)
       })
     }
-    settled = { flops, calls, traffic }
+    settled = { flops, calls, traffic, seconds }
   }
   const allocate = <B extends Tensor | Ints>(buffer: B, size: number, term: Term): B => {
     // An empty buffer has an address too.
@@ -161,7 +198,7 @@ export const counting = (
     },
     slice: (_, __, length) => ({ dtype: "real", length }),
     memory: () => ({ live, peak }),
-    spent: () => ({ flops, calls, traffic }),
+    spent: () => ({ flops, calls, traffic, seconds }),
     spentIn: () => {
       settle()
       return spentIn
@@ -245,5 +282,21 @@ export const counting = (
     scatterRows: kernel(),
     adamw: kernel()
   }
-  return backend
+  if (cost === undefined) return backend
+  const priced = (precision: Precision): Counting => ({
+    ...eachCall(backend, (what, args, work) => {
+      const before = { flops, traffic }
+      const value = work()
+      // What goes to the device and what comes back is no kernel's.
+      const moved = what === "read" ? args[0] : what === "write" || what === "writeInts" ? args[1] : null
+      const bytes = moved === null
+        ? traffic - before.traffic
+        : steps * realBytes * (moved as { readonly length: number }).length
+      seconds += steps * cost(what, (flops - before.flops) / steps, bytes / steps, precision)
+      return value
+    }),
+    at: (precision) => precisions[precision]
+  })
+  const precisions = { f32: priced("f32"), bf16: priced("bf16") }
+  return precisions.f32
 }
