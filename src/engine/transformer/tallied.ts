@@ -1,8 +1,7 @@
-import type { Backend, Precision } from "../../tensor/backend.ts"
-import { counting } from "./counting.ts"
+import type { Backend, Ints, Precision } from "../../tensor/backend.ts"
+import { type Working, workOf } from "./work.ts"
 
-/** The kernels that are work: each is counted by what `counting` says of the same call. */
-const work = [
+const working: ReadonlyArray<Working> = [
   "linear",
   "linearPacked",
   "linearBackward",
@@ -11,11 +10,11 @@ const work = [
   "attentionDecode",
   "head",
   "headBackward"
-] as const
+]
 
 /** A backend that counts. */
 export interface Counts extends Backend {
-  /** Useful floating-point operations so far, by the formulas of the counting backend: what `plan` says and what was done are one number. */
+  /** Useful floating-point operations so far, as `workOf` says: what is planned and what was done are one number. */
   readonly flops: () => number
   /** The most bytes held since it was told to `restart`. */
   readonly recently?: { readonly peak: () => number; readonly restart: () => void }
@@ -25,7 +24,9 @@ export const counts = (backend: Backend): backend is Counts => "flops" in backen
 
 /** A backend that computes as before and counts what it computes; an addition or two a kernel. */
 export const tallied = (backend: Backend): Counts => {
-  const counter = counting({ realBytes: backend.realBytes })
+  let flops = 0
+  const written = new WeakMap<Ints, Int32Array>()
+  const work = workOf((ints) => written.get(ints)!)
   let peak = backend.memory().peak
   const seen = <B>(buffer: B): B => {
     peak = Math.max(peak, backend.memory().live)
@@ -35,10 +36,11 @@ export const tallied = (backend: Backend): Counts => {
     reals: ((length, what) => seen(backend.reals(length, what))) satisfies Backend["reals"],
     ints: ((length) => seen(backend.ints(length))) satisfies Backend["ints"],
     writeInts: ((to, data, at) => {
-      counter.writeInts(to, data, at)
+      // Not a copy: it is asked about before the next tokens are written over it.
+      written.set(to, data)
       backend.writeInts(to, data, at)
     }) satisfies Backend["writeInts"],
-    flops: () => counter.flops(),
+    flops: () => flops,
     recently: {
       peak: () => peak,
       restart: () => {
@@ -50,14 +52,12 @@ export const tallied = (backend: Backend): Counts => {
     ...of,
     ...shared,
     at: (precision) => others.get(precision) ?? remember(precision, around(backend.at(precision))),
-    ...Object.fromEntries(work.map((name) => {
-      const [count, compute] = [counter[name], of[name]] as [
-        (...args: Array<unknown>) => void,
-        (...args: Array<unknown>) => void
-      ]
-      return [name, (...args: Array<unknown>) => {
-        count(...args)
-        compute(...args)
+    ...Object.fromEntries(working.map((name) => {
+      type Kernel<A> = (...args: ReadonlyArray<unknown>) => A
+      const [counts, computes] = [work[name] as unknown as Kernel<number>, of[name] as unknown as Kernel<void>]
+      return [name, (...args: ReadonlyArray<unknown>): void => {
+        flops += counts(...args)
+        computes(...args)
       }]
     }))
   })
