@@ -91,7 +91,7 @@ describe("keel ledger", () => {
       reward
     })
     const bounds = (of: Artifact.Any, events: ReadonlyArray<Event> = []) =>
-      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.bounds.map(({ mnats }) => mnats)
+      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.known.map(({ known }) => known.bound.mnats)
     assert.deepStrictEqual(
       bounds(BestOfN.make({ completions: scored }, { gold: Gold.tales, sizes: [1, 4] })),
       [0, Math.ceil(1000 * Math.log(4))]

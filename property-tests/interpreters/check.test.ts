@@ -124,12 +124,12 @@ describe("check", () => {
     [
       "KL measured on the prompts of training",
       Pipeline.cap(Ppo.make({ ...wires, held: prompts }, ppo), cap),
-      "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
+      /^prompts and held share prompts, of source-[0-9a-f]{8}: KL would be measured on the prompts it trains on; use other rows /
     ],
     [
       "evaluation on the prompts of training",
       Evaluate.make({ initial: sft, prompts }, { ppo: Pipeline.cap(rl, cap) }, { gold, maxNewTokens: 4 }),
-      "its prompts are prompts that a model was trained on; use held-out ones"
+      /^its prompts are prompts that a model was trained on \(sft-[0-9a-f]{8} was trained on the same prompts, of the train split of tales\): use other rows /
     ],
     [
       "evaluation of nothing",

@@ -62,6 +62,11 @@ import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { initialOf, type Limits, limitsIn } from "./limits.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
+export interface ExecuteOptions extends Pick<Extensions, "stages"> {
+  /** What serves for a node, once its inputs are there, without making it: a plan has made another like it. */
+  readonly twinOf?: (artifact: Artifact.Any) => Made | undefined
+}
+
 /** All that making a pipeline can end with. */
 export type ExecuteError =
   | Refused
@@ -124,9 +129,9 @@ const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, Ou
  */
 export const execute: (
   root: Artifact.Any,
-  extensions?: Pick<Extensions, "stages">
+  options?: ExecuteOptions
 ) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
-  function*(root, { stages = [] }: Pick<Extensions, "stages"> = {}) {
+  function*(root, { stages = [], twinOf = () => undefined }: ExecuteOptions = {}) {
     yield* Effect.fromResult(check(root))
     const unknown = lackingExtensions(root, { stages }, { rewards: false })
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
@@ -437,7 +442,11 @@ export const execute: (
           made.set(artifact.id, found.value)
           return found.value
         }
-        const value: Made = yield* meaning(artifact).pipe(
+        const twin = own ? twinOf(artifact) : undefined
+        if (twin !== undefined) {
+          for (const wire of Object.values(artifact.node.wires)) if (wire.node.op !== "Source") yield* make(wire)
+        }
+        const value: Made = yield* (twin === undefined ? meaning(artifact) : Effect.succeed(twin)).pipe(
           Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
           // Nothing about it is a failure: the stage made what it had kept.
           Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights))),

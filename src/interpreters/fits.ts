@@ -4,7 +4,7 @@
  */
 import { Effect, type FileSystem, Result } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { allLinear, type Lora } from "../../dsl/Lora.ts"
+import type { Lora } from "../../dsl/Lora.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
@@ -76,7 +76,8 @@ export const before = (a: Verdict, b: Verdict): number =>
   (a.fits ? effects.indexOf(a.result) - effects.indexOf(b.result) || a.cost - b.cost : a.bytes - b.bytes) ||
   a.changes.length - b.changes.length
 
-const adapters: Lora = { rank: 16, alpha: 32, targetModules: allLinear }
+/** Where no stage of the description has any: the projections that Hu et al. adapt. */
+const adapters: Lora = { rank: 16, alpha: 32, targetModules: ["q_proj", "v_proj"] }
 
 const setOf = (root: Artifact.Any, changes: ReadonlyArray<Change>): Artifact.Any | null => {
   let changed = root
@@ -131,9 +132,12 @@ const together = (changes: ReadonlyArray<Change>): ReadonlyArray<ReadonlyArray<C
 
 export const fits: (
   root: Artifact.Any,
-  options: FitOptions
+  options: FitOptions,
+  /** The label of the only stage that is asked about; every one that does not fit when left out. */
+  only?: string
 ) => Effect.Effect<Fit, Refused, FileSystem.FileSystem> = Effect.fn("fits")(
-  function*(root, { cost = flops, plan, precisions = both, room }: FitOptions) {
+  function*(root, { cost = flops, plan, precisions = both, room: allowed }: FitOptions, only) {
+    const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
     const found = yield* fitted(root, room, plan)
     const lineage = Artifact.lineage(root)
     const misfits: Array<Misfit> = []
@@ -147,7 +151,7 @@ export const fits: (
           changes,
           result: effects[Math.max(0, ...changes.map(({ result }) => effects.indexOf(result)))]!,
           microBatches: fit.microBatches.get(planned.stage),
-          fits: planned.bytes <= room(planned),
+          fits: planned.bytes <= allowed(planned),
           bytes: planned.bytes,
           cost: cost(planned) / cost(stage)
         }
@@ -156,7 +160,7 @@ export const fits: (
       const tried = Effect.fnUntraced(function*(changes: ReadonlyArray<Change>) {
         const changed = setOf(root, changes)
         if (changed === null) return null
-        const own: Room = (one) => one.stage === label(Artifact.lineage(changed)[at]!) ? room(one) : Infinity
+        const own: Room = (one) => one.stage === label(Artifact.lineage(changed)[at]!) ? allowed(one) : Infinity
         return judged(changes, changed, yield* fitted(changed, own, plan))
       })
       const alone = judged([], root, found)!
@@ -182,6 +186,10 @@ export const fits: (
             yield* all([[...useful, change]])
           }
         }
+        // What takes next to nothing off is no advice.
+        const smallest = Math.min(...verdicts.filter(({ result }) => result !== "another").map(({ bytes }) => bytes))
+        const idle = ({ bytes, fits, result }: Verdict) => !fits && result === "another" && bytes > 0.99 * smallest
+        verdicts.splice(0, Infinity, ...verdicts.filter((verdict) => !idle(verdict)))
       }
       const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
       misfits.push({
