@@ -144,6 +144,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   for (const [i, { id, node: { wires } }] of all.entries()) {
     if (wrong[i]!.length === 0 && Object.values(wires).every((of) => sound.has(of.id))) sound.add(id)
   }
+  const memory = all.some(({ node }) => node.op === "Cap" && Object.hasOwn(node.params as object, "memory"))
   const shares = sharing(all.filter(({ id }) => sound.has(id)))
   return all.flatMap((artifact, i) => {
     const { op, params, wires } = artifact.node
@@ -164,7 +165,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
         ...shares(artifact),
         ...lengths(artifact, described),
         ...divisions(artifact),
-        ...fitting(artifact, limits(artifact).memory)
+        ...(memory ? fitting(artifact, limits(artifact).memory) : [])
       ])
     ].map((problem) => ({ stage: label(artifact), problem }))
   })
