@@ -11,12 +11,14 @@ import type { Rehearsal } from "../training/rehearsal.ts"
 /** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
 
-export const nothing: Spent = { flops: 0, calls: 0, traffic: 0 }
+export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
 /** What was counted. */
 interface Amounts {
   generated: number
   trained: number
+  /** Seconds of the host. */
+  host: number
   readonly spent: Map<Phase, Spent>
 }
 
@@ -26,6 +28,8 @@ export interface Tally extends Amounts {
   readonly peaks: ReadonlyMap<Phase, Held>
   /** Standard error of the FLOPs relative to them: steps whose rows differ in length stand for others. 0 where all were made or are alike. */
   readonly error: number
+  /** Whether some of what was done stood for more. */
+  readonly estimated: boolean
 }
 
 /** What is being counted: for its share of steps, and whatever is known in all already. */
@@ -34,18 +38,20 @@ interface Sheet {
   readonly fixed: Amounts
 }
 
-const empty = (): Amounts => ({ generated: 0, trained: 0, spent: new Map() })
+const empty = (): Amounts => ({ generated: 0, trained: 0, host: 0, spent: new Map() })
 const sheet = (): Sheet => ({ own: empty(), fixed: empty() })
 
 const add = (to: Amounts, from: Amounts, times: number): void => {
   to.generated += times * from.generated
   to.trained += times * from.trained
-  for (const [phase, { calls, flops, traffic }] of from.spent) {
+  to.host += times * from.host
+  for (const [phase, { calls, flops, seconds, traffic }] of from.spent) {
     const sum = to.spent.get(phase) ?? nothing
     to.spent.set(phase, {
       flops: sum.flops + times * flops,
       calls: sum.calls + times * calls,
-      traffic: sum.traffic + times * traffic
+      traffic: sum.traffic + times * traffic,
+      seconds: sum.seconds + times * seconds
     })
   }
 }
@@ -67,6 +73,7 @@ interface Frame {
   readonly peaks: Map<Phase, Held>
   /** Variance of the FLOPs. */
   variance: number
+  estimated: boolean
 }
 
 export interface Rehearsing extends Rehearsal {
@@ -75,10 +82,10 @@ export interface Rehearsing extends Rehearsal {
   readonly end: () => Tally
 }
 
-/** At most `most` steps of each kind are made. */
-export const rehearsing = (meter: Metered, most: number): Rehearsing => {
+/** At most `most` steps of each kind are made; `host` says how many seconds the host's work so far would take. */
+export const rehearsing = (meter: Metered, most: number, host: () => number): Rehearsing => {
   const frames: Array<Frame> = []
-  const read = () => ({ ...meter.amounts(), spent: new Map(meter.spentIn()) })
+  const read = () => ({ ...meter.amounts(), host: host(), spent: new Map(meter.spentIn()) })
   let before = read()
   /** Gives what was done since to what is being counted. */
   const settle = (): void => {
@@ -135,6 +142,7 @@ export const rehearsing = (meter: Metered, most: number): Rehearsing => {
       add(into!.fixed, fixed, 1)
     }
     if (count === size) return
+    frames.at(-1)!.estimated = true
     const flops = made.map(({ own }) => flopsOf(own))
     const mean = flops.reduce((sum, x) => sum + x, 0) / count
     // Of one step, as its rows say that others would differ from it.
@@ -148,15 +156,17 @@ export const rehearsing = (meter: Metered, most: number): Rehearsing => {
     begin: () => {
       settle()
       meter.restart()
-      frames.push({ sheets: [sheet()], peaks: new Map(), variance: 0 })
+      frames.push({ sheets: [sheet()], peaks: new Map(), variance: 0, estimated: false })
     },
     end: () => {
       settle()
       meter.restart()
-      const { peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & { readonly sheets: [Sheet] }
+      const { estimated, peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & {
+        readonly sheets: [Sheet]
+      }
       add(own, fixed, 1)
       const flops = flopsOf(own)
-      return { ...own, peaks, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
+      return { ...own, peaks, estimated, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
     },
     times: (times, once, phase) =>
       Effect.suspend(() => {

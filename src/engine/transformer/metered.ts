@@ -5,12 +5,13 @@
 import { modelConfig, withHead } from "../../model/config.ts"
 import type { Batch, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
-import { counting, type Held, type Spent } from "./counting.ts"
+import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
+import { cut } from "./packing.ts"
 import type { Phase } from "./terms.ts"
 import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
-import { transformer, type TransformerOptions } from "./transformer.ts"
+import { microBatchTokens, transformer, type TransformerOptions } from "./transformer.ts"
 
 export interface Amounts {
   /** Tokens of completions sampled. */
@@ -48,9 +49,19 @@ const manyPrompts = 256
 /** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
 export type Shape = Pick<Weights, "config" | "tokenizer">
 
-/** With a `shape`, every model that is made from nothing has it instead of its own. */
-export const metered = (options: TransformerOptions & { readonly shape?: Shape } = {}): Metered => {
-  const backend = counting()
+export interface MeterOptions extends TransformerOptions {
+  /** What every model that is made from nothing has instead of its own. */
+  readonly shape?: Shape
+  /** What calls of the backend cost. */
+  readonly cost?: Cost
+  /** Length of every completion, tokens, where `maxNewTokens` is not less. */
+  readonly completionLength?: number
+  /** Whether every row of a large batch is passed. */
+  readonly whole?: boolean
+}
+
+export const metered = (options: MeterOptions = {}): Metered => {
+  const backend = counting(options)
   const engine = transformer(backend, options)
   let [generated, trained] = [0, 0]
   let passed: Passed = { rows: 0, tokens: 0, squares: 0 }
@@ -65,6 +76,7 @@ export const metered = (options: TransformerOptions & { readonly shape?: Shape }
     codecs.set(weights.tokenizer, made)
     return made
   }
+  const limits = { microBatchTokens: options.microBatchTokens ?? microBatchTokens }
   let entered: Phase | null = null
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
   /** Counts the rows of a pass by their tokens. */
@@ -80,13 +92,24 @@ export const metered = (options: TransformerOptions & { readonly shape?: Shape }
     return tokens - before
   }
   /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
-  const passing = (batch: Batch): { readonly some: Batch; readonly times: number } => {
+  const passing = (batch: Batch): { readonly some: Batch; readonly times: number; readonly again: number } => {
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
     const tokens = passes(lengths)
-    const every = Math.ceil(tokens / manyTokens)
-    if (every <= 1) return { some: batch, times: 1 }
+    const every = options.whole === true ? 1 : Math.ceil(tokens / manyTokens)
+    if (every <= 1) return { some: batch, times: 1, again: 0 }
     const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
-    return { some: batch.filter((_, i) => i % every === 0), times: tokens / own }
+    const some = batch.filter((_, i) => i % every === 0)
+    const times = tokens / own
+    // All micro-batches but the last are computed again before they go backward.
+    const last = (rows: Batch): number => cut(rows, "tokens", limits).at(-1)?.tokens ?? 0
+    return { some, times, again: (times * last(some) - last(batch)) / own }
+  }
+
+  /** Zeros, good until the next call: what a scorer reads is used at once. */
+  let scratch = new Float64Array(0)
+  const valuesOf = (length: number): Float64Array => {
+    if (scratch.length < length) scratch = new Float64Array(length)
+    return scratch.subarray(0, length).fill(0)
   }
 
   /** The verbs that any model has. */
@@ -97,8 +120,12 @@ export const metered = (options: TransformerOptions & { readonly shape?: Shape }
     return {
       /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
       pass: (batch: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
-        const { some, times } = passing(batch)
-        const numbers = verb(retain === true ? "update" : "logps", () => read(some), times)
+        const { again, some, times } = passing(batch)
+        const numbers = verb(
+          retain === true ? "update" : "logps",
+          () => read(some),
+          retain === true ? times + again : times
+        )
         if (retain !== true) return
         retained = { numbers, times }
         trained += offsetsOf(batch)[batch.length]!
@@ -143,18 +170,23 @@ export const metered = (options: TransformerOptions & { readonly shape?: Shape }
         return { values, offsets }
       },
       learn: (batch) => {
-        pass(batch, true, (some) => of.learn(some, ({ length }) => new Float64Array(length)).logps.length)
+        const { some, times } = passing(batch)
+        verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
+        trained += offsetsOf(batch)[batch.length]!
         return zeros(batch)
       },
       sample: (prompts, sampling, seeds) => {
-        const some = prompts.length > manyPrompts ? prompts.slice(0, manyPrompts / 2) : prompts
+        const maxNewTokens = Math.min(sampling.maxNewTokens, options.completionLength ?? Infinity)
+        const some = prompts.length > manyPrompts && options.whole !== true
+          ? prompts.slice(0, manyPrompts / 2)
+          : prompts
         verb(
           "generation",
-          () => of.sample(some, { ...sampling, stop: [] }, seeds.slice(0, some.length)),
+          () => of.sample(some, { ...sampling, maxNewTokens, stop: [] }, seeds.slice(0, some.length)),
           prompts.length / some.length
         )
         const { completion } = speaking(weights)
-        const lengths = prompts.map(({ length }) => Math.max(0, Math.min(sampling.maxNewTokens, of.context - length)))
+        const lengths = prompts.map(({ length }) => Math.max(0, Math.min(maxNewTokens, of.context - length)))
         const total = passes(lengths)
         generated += total
         const [tokens, logps] = [new Int32Array(total), new Float64Array(total)]
@@ -179,7 +211,7 @@ export const metered = (options: TransformerOptions & { readonly shape?: Shape }
       values: (batch, how) => {
         pass(batch, how?.retain, (some) => of.values(some, how).values.length)
         const offsets = offsetsOf(batch, 1)
-        const values = new Float64Array(offsets[batch.length]!)
+        const values = valuesOf(offsets[batch.length]!)
         // Scores that differ: what is all alike may be dropped, and not trained on.
         for (let row = 1; row <= batch.length; row++) values[offsets[row]! - 1] = row % 2
         return { values, offsets }
