@@ -253,6 +253,10 @@ export interface Engine {
   readonly initial: (model: NewModel) => Weights
   /** Bytes held now and the most held at any one time; a tabular world does not count. */
   readonly memory?: () => { readonly live: number; readonly peak: number }
+  /** The most bytes held since it was told to `restart`. */
+  readonly recently?: { readonly peak: () => number; readonly restart: () => void }
+  /** Useful floating-point operations so far, of matrix products and attention; a tabular world does not count. */
+  readonly flops?: () => number
   /** Most bytes it can ever hold, whatever the machine has; a tabular world does not count. */
   readonly addressable?: number
   /** The precisions it offers, "f32" always; a tabular world has none, it is exact. */

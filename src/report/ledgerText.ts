@@ -104,7 +104,7 @@ const measurements = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   return [
     "Measured: KL(policy‖model), mean ± standard error [95 % interval, Student's t] over sampled completions of the held prompts. p95, max: over",
     "prompts, of the mean of each prompt's samples (noise makes max too high on average). TV ≤: by Pinsker from the interval's upper end.",
-    `How: ${how.join("; ")}.`,
+    `How: ${how.join("; ")}.${measured.some(({ mean }) => mean < 0) ? " What is below 0 is noise: KL never is." : ""}`,
     "",
     markdown([
       ["stage", "step", "against", "KL", "cap", "p95", "max", "nats/token", "TV ≤", "samples", "prompts"],

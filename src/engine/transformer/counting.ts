@@ -1,5 +1,6 @@
-import type { AttentionShape, Backend, HeadShape, Ints, Precision, Tensor } from "../../tensor/backend.ts"
+import type { Backend, Ints, Precision, Tensor } from "../../tensor/backend.ts"
 import { type Phase, type Term, termOf } from "./terms.ts"
+import { pairs, workOf } from "./work.ts"
 
 /** Seconds that a call of the backend takes, by its name in `Backend`, floating-point operations and bytes moved. */
 export type Cost = (what: string, flops: number, bytes: number, precision: Precision) => number
@@ -29,6 +30,7 @@ export interface Held {
 
 export interface Counting extends Backend {
   readonly spent: () => Spent
+  readonly flops: () => number
   /** The same by phase; what is asked for outside of any is in none. */
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase that there was since `restart`. */
@@ -38,13 +40,6 @@ export interface Counting extends Backend {
   /** Forgets the peaks: what is held now is the most held from here on. */
   readonly restart: () => void
 }
-
-/**
- * Query–key pairs that a causal sequence of `length` tokens needs, half of the square; with a window, the band below the
- * diagonal. The pairs of one token more are the difference, so that decoding costs what one pass over the whole does.
- */
-const pairs = (length: number, window: number): number =>
-  window === 0 || length <= window ? length ** 2 / 2 : window ** 2 / 2 + window * (length - window)
 
 /** Keys that the queries of a causal sequence read, each its own too. */
 const keysRead = (length: number, window: number): number =>
@@ -152,20 +147,7 @@ export const counting = (
 
   /** Steps that are counted at once. */
   let steps = 1
-  const product = (rows: number, inputs: number, outputs: number, times = 1): void => {
-    flops += 2 * steps * times * rows * inputs * outputs
-  }
-  /** Scores and weighted values: two products over the pairs of every head. */
-  const attend = (seen: number, { headDim, heads }: AttentionShape, times = 1): void => {
-    flops += 4 * times * seen * heads * headDim
-  }
-  /** Of sequences. */
-  const summed = (starts: Ints, of: (length: number) => number): number => {
-    const at = written.get(starts)!
-    let sum = 0
-    for (let b = 1; b < at.length; b++) sum += of(at[b]! - at[b - 1]!)
-    return sum
-  }
+  const work = workOf((ints) => written.get(ints)!, () => steps)
   /** Of `steps` tokens more, from each of these positions on. */
   const added = (positions: Ints, of: (length: number) => number): number => {
     let sum = 0
@@ -174,13 +156,13 @@ export const counting = (
   }
   /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
   const kernel = <F extends (...args: never) => void>(
-    computes: (...args: Parameters<F>) => void = () => {},
+    computes: (...args: Parameters<F>) => number = () => 0,
     moves: (...args: Parameters<F>) => number = (...args) => elementsOf(args)
   ): F =>
     ((...args: Parameters<F>): void => {
       calls += steps
       traffic += steps * realBytes * moves(...args)
-      computes(...args)
+      flops += computes(...args)
     }) as unknown as F
 
   const backend: Counting = {
@@ -199,6 +181,7 @@ export const counting = (
     slice: (_, __, length) => ({ dtype: "real", length }),
     memory: () => ({ live, peak }),
     spent: () => ({ flops, calls, traffic, seconds }),
+    flops: () => flops,
     spentIn: () => {
       settle()
       return spentIn
@@ -246,37 +229,28 @@ export const counting = (
     copy: kernel(),
     embed: kernel(undefined, (out) => 2 * out.length),
     embedBackward: kernel(undefined, (_, dOut) => 3 * dOut.length),
-    linear: kernel((_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs)),
+    linear: kernel(work.linear),
     packWeight: kernel(),
-    linearPacked: kernel((_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs)),
-    linearBackward: kernel(({ dW, dX }, _, __, ___, rows, inputs, outputs) =>
-      product(rows, inputs, outputs, (dX === null ? 0 : 1) + (dW === null ? 0 : 1))
-    ),
+    linearPacked: kernel(work.linearPacked),
+    linearBackward: kernel(work.linearBackward),
     rmsNorm: kernel(),
     rmsNormBackward: kernel(),
     rope: kernel(),
-    attention: kernel((_, __, ___, starts, shape) =>
-      attend(summed(starts, (length) => pairs(length, shape.window)), shape)
-    ),
-    attentionBackward: kernel((_, __, ___, ____, _____, starts, shape) =>
-      attend(summed(starts, (length) => pairs(length, shape.window)), shape, 2)
-    ),
+    attention: kernel(work.attention),
+    attentionBackward: kernel(work.attentionBackward),
     cacheWrite: kernel(
       undefined,
       (_, __, ___, slots, ____, { headDim, kvHeads }) => 4 * slots.length * kvHeads * headDim
     ),
     attentionDecode: kernel(
-      (_, __, ___, ____, _____, positions, shape) =>
-        attend(added(positions, (length) => pairs(length, shape.window)), shape),
+      work.attentionDecode,
       (out, _, __, ___, ____, positions, { headDim, kvHeads, window }) =>
         2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window)) / steps
     ),
     swiglu: kernel(),
     swigluBackward: kernel(),
-    head: kernel((_, __, ___, ____, { dim, rows, vocab }: HeadShape) => product(rows, dim, vocab)),
-    headBackward: kernel(({ dW }, _, __, ___, ____, _____, { dim, rows, vocab }) =>
-      product(rows, dim, vocab, dW === null ? 1 : 2)
-    ),
+    head: kernel(work.head),
+    headBackward: kernel(work.headBackward),
     sample: kernel(),
     gatherRows: kernel(undefined, (out) => 2 * out.length),
     scatterRows: kernel(),
