@@ -149,7 +149,7 @@ describe("keel run", () => {
     assert.strictEqual(code, 1, stderr)
     assert.match(
       stderr,
-      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients, \d+ MiB activations(, [^)]*)?\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model\.$/mu
+      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model\.$/mu
     )
   })
 

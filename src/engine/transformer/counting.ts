@@ -48,9 +48,14 @@ const keysRead = (length: number, window: number): number =>
 /** Nobody looks into what is longer: it is parameters or moments on their way to a file. */
 const mostRead = 2 ** 24
 
-/** An array by its length alone. */
-export const unread = (length: number): Float32Array =>
-  Object.create(Float32Array.prototype, { length: { value: length } })
+/** An array by its length alone; what is computed of it, number by number, is as long. */
+export const unread = (length: number): Float32Array => {
+  const array: Float32Array = Object.create(Float32Array.prototype, {
+    length: { value: length },
+    map: { value: () => array }
+  })
+  return array
+}
 
 /** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
 const elementsOf = (args: ReadonlyArray<unknown>): number => {
