@@ -5,7 +5,7 @@
  * A constructor never throws: parameters keep whatever was written, defaults filled in, and `check` reports every mistake of
  * the whole pipeline at once.
  */
-import type { Schema } from "effect"
+import { Schema } from "effect"
 import * as Artifact from "./Artifact.ts"
 import type { Connected, Wires } from "./Wires.ts"
 
@@ -56,12 +56,22 @@ const filled = (written: unknown, made: unknown): unknown =>
     }
     : made
 
-/** Nothing for parameters of a wrong type: they stay as they were written, for `check` to report. */
+/** Parameters of a wrong type stay as they were written, for `check` to report; the others have their defaults all the same. */
 const defaulted = (schema: Params, params: Readonly<Record<string, unknown>>): object => {
   try {
     return new schema(params, { disableChecks: true })
   } catch {
-    return {}
+    return Object.assign(
+      {},
+      ...Object.entries(schema.fields).map(([name, field]) => {
+        const one = Schema.Struct({ [name]: field as Schema.Codec<any> & Schema.Top })
+        try {
+          return one.make(Object.hasOwn(params, name) ? { [name]: params[name] } : {}, { disableChecks: true })
+        } catch {
+          return {}
+        }
+      })
+    )
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a stage of a pipeline can end with. An artefact's type lists the ones of everything it depends on. */
 import { Schema } from "effect"
+import { type Resource, resources } from "./Budget.ts"
 
 /** The measured KL from the initial model passed its cap; the last checkpoint within it was kept. */
 export class KlBudgetExceeded extends Schema.TaggedError<KlBudgetExceeded>()("KlBudgetExceeded", {
@@ -39,22 +40,51 @@ export class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
   }
 }
 
-/** A resource other than KL passed its cap. */
-export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("BudgetExceeded", {
-  stage: Schema.String,
-  dimension: Schema.String,
-  spent: Schema.Number,
-  cap: Schema.Number,
-  kept: Schema.String
-}) {
-  override get message() {
-    return `${this.stage} has used ${this.spent} ${this.dimension}; the cap is ${this.cap}. Kept: ${this.kept}. ` +
-      `Raise the cap or shorten the stage.`
+const size = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
+
+/** An amount with its unit, for people. */
+const shown = (resource: Resource, n: number, currency = "of the currency"): string => {
+  const count = n.toLocaleString("en-US")
+  switch (resource) {
+    case "generated":
+    case "trained":
+      return `${count} tokens ${resource}`
+    case "flops":
+      return `${n.toPrecision(4)} FLOPs`
+    case "memory":
+      return `${size(n)} of memory`
+    case "disk":
+      return `${size(n)} on disk`
+    case "money":
+      return `${(n / 1e6).toFixed(n < 1e5 ? 6 : 2)} ${currency}`
+    default:
+      return `${count} ${resource}`
   }
 }
 
-const size = (bytes: number): string =>
-  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
+/** A resource other than KL passed its cap. */
+export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("BudgetExceeded", {
+  stage: Schema.String,
+  dimension: Schema.Literals(resources),
+  /** In the unit of `Budget.units`, as the cap. */
+  spent: Schema.Number,
+  cap: Schema.Number,
+  /** How many stages share the cap; 1 when it is the stage's own. */
+  stages: Schema.Natural,
+  /** Of money. */
+  currency: Schema.optionalKey(Schema.String),
+  kept: Schema.String
+}) {
+  override get message() {
+    const amount = (n: number): string => shown(this.dimension, n, this.currency)
+    const said = this.stages === 1
+      ? `${this.stage} has used ${amount(this.spent)}; its cap is ${amount(this.cap)}`
+      : `${this.stage}: the ${this.stages} stages under one cap have used ${amount(this.spent)} together; ` +
+        `their total is capped at ${amount(this.cap)}`
+    return `${said}. Kept: ${this.kept}. Raise the cap and run it again, which goes on from there, or shorten the stage.`
+  }
+}
 
 /** A stage needs more memory than its backend can address, seen before anything is trained, or than its device had left. */
 export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
@@ -65,7 +95,9 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
   needed: Schema.Number,
   available: Schema.Number,
   /** What they are for, largest first; nothing where a kernel asked. */
-  terms: Schema.Array(Schema.Struct({ what: Schema.String, bytes: Schema.Number }))
+  terms: Schema.Array(Schema.Struct({ what: Schema.String, bytes: Schema.Number })),
+  /** What would fit, as it was planned; where nobody planned it, what usually helps. */
+  remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
     if (this.terms.length === 0) {
@@ -76,7 +108,7 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
     const largest = this.terms.slice(0, 3).map(({ bytes, what }) => `${size(bytes)} ${what}`).join(", ")
     return `${this.stage} needs at least ${size(this.needed)} (${largest}); this backend can address ` +
       `${size(this.available)}, and ${this.phase} would be the end of it. ` +
-      `Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model.`
+      (this.remedy ?? `Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model.`)
   }
 }
 

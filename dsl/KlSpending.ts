@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import type { Kl } from "./Kl.ts"
 import { KlAmount } from "./Kl.ts"
+import { Observe } from "./Observe.ts"
 import { Count, Fraction, or } from "./Training.ts"
 
 export const klSpending = {
@@ -19,7 +20,9 @@ export const klSpending = {
   /** The standard error that is small enough, as a share of the cap. */
   measureError: or(Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" })), 0.1),
   /** No more completions than these for one measurement, however close (`measureSamples`, where that is more). */
-  measureMost: or(Count, 2048)
+  measureMost: or(Count, 2048),
+  /** What else is looked at there, and when that ends the stage. */
+  observe: Schema.optionalKey(Observe)
 }
 
 /** The parameters `P` with an allowance whose size the compiler knows. */

@@ -10,12 +10,13 @@
  * Formulas of the forms with their sources and slopes: `src/losses/preferenceForms.ts`; the whole: `src/losses/dpo.ts`.
  */
 import { Schema } from "effect"
-import { Fraction, NonNegative, or, Positive } from "./Training.ts"
+import { NonNegative, or, Positive } from "./Training.ts"
 
-const labelSmoothing = or(Fraction, 0)
 const HalfOpen = Schema.Finite.check(
   Schema.makeFilter((e: number) => e >= 0 && e < 0.5 || "must be 0 or more and below 1/2")
 )
+/** From ½ on nothing would be learnt, or the opposite. */
+const labelSmoothing = or(HalfOpen, 0)
 const Inside = Schema.Finite.check(
   Schema.makeFilter((e: number) => e > 0 && e < 1 || "must be between 0 and 1, neither of them")
 )

@@ -9,6 +9,11 @@ export const Fraction = Schema.Finite.check(
 )
 export const Count = Schema.Int.check(Schema.isGreaterThan(0, { message: "must be a whole number above 0" }))
 
+/** Of AdamW's averages: 1 would divide by 0. */
+const Decay = Schema.Finite.check(
+  Schema.makeFilter((beta: number) => beta >= 0 && beta < 1 || "must be 0 or more and below 1")
+)
+
 /** A field with a default. */
 export const or = <S extends Schema.Codec<any, any> & Schema.WithoutConstructorDefault>(
   schema: S,
@@ -23,8 +28,8 @@ export const training = {
   /** After `warmupSteps` of linear warm-up: `constant`, `linear` to 0, or `cosine` to 10 % (InstructGPT, App. C). */
   schedule: or(Schema.Literals(["constant", "linear", "cosine"]), "constant"),
   warmupSteps: or(Schema.Natural, 0),
-  adamBeta1: or(Fraction, 0.9),
-  adamBeta2: or(Fraction, 0.95),
+  adamBeta1: or(Decay, 0.9),
+  adamBeta2: or(Decay, 0.95),
   adamEpsilon: or(Positive, 1e-8),
   /** Decoupled weight decay. */
   weightDecay: or(NonNegative, 0),

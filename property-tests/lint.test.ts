@@ -285,7 +285,7 @@ const fences: ReadonlyArray<
     may: ["../dsl/index.ts", "../src/interpreters/simulate.ts", "effect"],
     never: ["../src/losses/kl.ts", "../src/tensor/reference.ts"]
   },
-  ...["data", "doctor", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
+  ...["cost", "data", "doctor", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
     from: `src/${folder}/case.ts`,
     may: [
       "effect",

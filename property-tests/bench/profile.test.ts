@@ -13,7 +13,7 @@ const run = <A, E>(effect: Effect.Effect<A, E, NodeServices.NodeServices>): Prom
 
 const backend = { gemm: {}, train: {}, logprobs: {}, generate: {} }
 const profile = (backends: MachineProfile["backends"]): MachineProfile => ({
-  version: 1,
+  version: 2,
   cpu: "a CPU",
   cores: 2,
   memory: 2 ** 34,
@@ -57,17 +57,47 @@ describe("the machine profile", () => {
     }
   })
 
-  it("that is absent, damaged or of another version is as good as none", async () => {
+  it("that is absent is null, and one that cannot be read says in a line what is wrong and what to do", async () => {
     const at = folder()
     mkdirSync(at)
     const path = join(at, "machine.json")
     assert.isNull(await run(readProfile(path)))
-    for (const text of ["{", "{}", JSON.stringify({ ...first, version: 2 })]) {
+    const cases: ReadonlyArray<readonly [text: string, problem: string]> = [
+      ["{", "there is no profile of a machine in it"],
+      ["{}", "there is no profile of a machine in it"],
+      ["export default 1", "there is no profile of a machine in it"],
+      [JSON.stringify({ ...first, version: 3 }), "it is a profile of version 3, written by a newer Keel"],
+      [JSON.stringify({ ...first, cores: "two" }), "it is a profile of version 2, and damaged"],
+      [
+        JSON.stringify({ ...first, backends: { wasm: { ...backend, rates: { linear: { call: 1 } } } } }),
+        "it is a profile of version 2, and damaged"
+      ]
+    ]
+    for (const [text, problem] of cases) {
       writeFileSync(path, text)
-      assert.isNull(await run(readProfile(path)), text)
+      const error = await run(Effect.flip(readProfile(path)))
+      assert.strictEqual(error.problem, problem, text)
+      assert.lengthOf(error.message.split("\n"), 1)
+      assert.include(error.message, "keel bench --calibrate")
     }
     await run(writeProfile(path, first))
     assert.deepStrictEqual(await run(readProfile(path)), first)
     assert.isTrue(existsSync(path))
+  })
+
+  it("of the first version is read, without rates, and kept with what is measured now", async () => {
+    const path = join(folder(), "machine.json")
+    const rates = { linear: { call: 1e-6, byte: 0, flop: 1e-11 } }
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, JSON.stringify({ ...first, version: 1 }))
+    assert.deepStrictEqual(await run(readProfile(path)), { ...first, version: 1 })
+    await run(writeProfile(path, profile({ wasm: { ...backend, rates } })))
+    assert.deepStrictEqual(
+      await run(readProfile(path)),
+      profile({ wasm: { ...first.backends["wasm"]!, rates } })
+    )
+    // Measured again without rates: they stay.
+    await run(writeProfile(path, profile({ wasm: { ...backend, peak: 101 } })))
+    assert.deepStrictEqual((await run(readProfile(path)))?.backends["wasm"]?.rates, rates)
   })
 })

@@ -225,7 +225,14 @@ describe("rounds", () => {
 })
 
 describe("Llama 2 Chat", () => {
-  const chat = Llama2Chat.llama2Chat({ base, demonstrations, prompts, held }, {
+  // As many rows as its batches have.
+  const rows = { demonstrations: Source.tales({ count: 64 }), prompts: Source.tales({ count: 1024 }) }
+  const chat = Llama2Chat.llama2Chat({
+    base,
+    demonstrations: Source.demonstrations(rows.demonstrations),
+    prompts: Source.prompts(rows.prompts),
+    held
+  }, {
     gold: Gold.tales,
     completionsPerPrompt: 4,
     maxNewTokens: 2,
@@ -320,10 +327,13 @@ describe("invariant 44: what check says of a wrong composition", () => {
       rule: Select.perPrompt()
     })
     const tuned = Sft.make({ base, demonstrations: selected }, params)
-    const line = "its prompts are prompts that a model was trained on; use held-out ones"
-    says(Evaluate.make({ initial: base, prompts }, { tuned }, { gold: Gold.tales, maxNewTokens: 2 }), line)
+    const line = (wire: string) => `its ${wire} are prompts that a model was trained on (sft-`
+    says(Evaluate.make({ initial: base, prompts }, { tuned }, { gold: Gold.tales, maxNewTokens: 2 }), line("prompts"))
     const gate = { gold: Gold.tales, maxNewTokens: 2, otherwise: "fail" } as const
-    says(Gate.make({ candidate: tuned, previous: base, held: prompts }, { ...gate, tolerance: { gold: 0 } }), line)
+    says(
+      Gate.make({ candidate: tuned, previous: base, held: prompts }, { ...gate, tolerance: { gold: 0 } }),
+      line("held")
+    )
     says(Gate.make({ candidate: tuned, previous: base, held }, { ...gate, tolerance: {} }), "it guards nothing")
     says(
       Gate.make({ candidate: tuned, previous: base, held }, { ...gate, tolerance: { kl: 1, proxy: 1 } }),

@@ -4,11 +4,12 @@ import { assert, describe, it } from "vitest"
 import * as Exact from "../../src/engine/tabular/exact.ts"
 import type { Table } from "../../src/engine/tabular/exact.ts"
 import type { World } from "../../src/engine/tabular/world.ts"
-import * as MaxDivergence from "../../src/ledger/maxDivergence.ts"
+import * as Bounds from "../../src/ledger/bounds.ts"
 import { bestOfNWeights } from "../../src/sampling/bestOfN.ts"
 import { stream } from "../../src/sampling/random.ts"
 import { randomPolicy, worlds } from "./tabularWorlds.ts"
 
+const nats = ({ mnats }: Bounds.Bound): number => mnats! / 1000
 const sizes = fc.integer({ min: 1, max: 40 })
 const few = { numRuns: 60 }
 
@@ -76,13 +77,13 @@ describe("best-of-n on the tabular engine", () => {
       fc.property(cases, sizes, ({ logps, reward }, n) => {
         const law = Exact.bestOfN(logps, reward, n)
         const kl = Exact.kl(law, logps)
-        assert.isAtMost(kl.max, MaxDivergence.klOfBestOfN(n) + 1e-9)
-        assert.isAtMost(Exact.maxDivergence(law, logps).max, MaxDivergence.bestOfN(n) + 1e-9)
+        assert.isAtMost(kl.max, Bounds.klOfBestOfN(n) + 1e-9)
+        assert.isAtMost(Exact.maxDivergence(law, logps).max, nats(Bounds.bestOfN(n)) + 1e-9)
         kl.prompts.forEach((nats, p) => {
           const best = Math.max(...reward[p]!)
           const argmax = logps[p]!.reduce((sum, x, i) => reward[p]![i] === best ? sum + Math.exp(x) : sum, 0)
           assert.isAtMost(nats, -Math.log(argmax) + 1e-9)
-          if (n === 2 && nats > 0.9 * MaxDivergence.klOfBestOfN(n)) tight++
+          if (n === 2 && nats > 0.9 * Bounds.klOfBestOfN(n)) tight++
         })
       }),
       { numRuns: 200, seed: 3 }
@@ -126,7 +127,7 @@ describe("best-of-n on the tabular engine", () => {
 
   it("the published values of log n − (n − 1)/n", () => {
     for (const [n, nats] of [[2, 0.1931], [4, 0.6363], [16, 1.8351], [64, 3.1745], [1024, 5.9324]] as const) {
-      assert.strictEqual(MaxDivergence.klOfBestOfN(n).toFixed(4), nats.toFixed(4))
+      assert.strictEqual(Bounds.klOfBestOfN(n).toFixed(4), nats.toFixed(4))
     }
   })
 })
@@ -183,9 +184,11 @@ describe("an accept filter", () => {
         law.forEach((of, p) => {
           if (logAccept[p] === -Infinity) return
           kept++
-          const cap = MaxDivergence.accepted(Math.exp(logAccept[p]!))
-          close(Exact.kl([of], [logps[p]!]).mean, cap, 1e-9)
-          close(Exact.maxDivergence([of], [logps[p]!]).max, cap, 1e-9)
+          close(Exact.kl([of], [logps[p]!]).mean, -logAccept[p]!, 1e-9)
+          close(Exact.maxDivergence([of], [logps[p]!]).max, -logAccept[p]!, 1e-9)
+          // The bound is the next whole number of milli-nats.
+          const above = nats(Bounds.acceptFilter(Math.exp(logAccept[p]!))) + logAccept[p]!
+          assert.isTrue(above > -1e-9 && above < 1e-3 + 1e-9, `${above}`)
         })
       }),
       few
@@ -220,7 +223,7 @@ describe("composition over stages", () => {
         const links = chain.slice(1).map((of, i) => Exact.maxDivergence(of, chain[i]!))
         const whole = Exact.maxDivergence(chain.at(-1)!, chain[0]!)
         whole.prompts.forEach((d, p) => {
-          const sum = MaxDivergence.andThen(...links.map(({ prompts }) => prompts[p]!))
+          const sum = nats(Bounds.chain(...links.map(({ prompts }) => Bounds.boundOf(prompts[p]!))))
           assert.isAtMost(d, sum + 1e-9)
           assert.isAtMost(Exact.kl(chain.at(-1)!, chain[0]!).prompts[p]!, sum + 1e-9)
         })
@@ -239,12 +242,12 @@ describe("composition over stages", () => {
         const whole = Exact.maxDivergence(tilted, logps)
         whole.prompts.forEach((d, p) => {
           const span = Math.max(...reward[p]!) - Math.min(...reward[p]!)
-          const caps = [
-            MaxDivergence.bestOfN(n),
-            MaxDivergence.accepted(Math.exp(logAccept[p]!)),
-            MaxDivergence.tilted(span, beta)
+          const bounds = [
+            Bounds.bestOfN(n),
+            Bounds.acceptFilter(Math.exp(logAccept[p]!)),
+            Bounds.tilt(span, beta)
           ]
-          assert.isAtMost(d, MaxDivergence.andThen(...caps) + 1e-9)
+          assert.isAtMost(d, nats(Bounds.chain(...bounds)) + 1e-9)
         })
       }),
       few
@@ -253,15 +256,19 @@ describe("composition over stages", () => {
 })
 
 describe("caps as a budget", () => {
-  const amounts = fc.array(fc.integer({ min: 0, max: 1000 }), { maxLength: 5 })
+  const amounts = fc.array(fc.integer({ min: 0, max: 1000 }).map((mnats) => Bounds.boundOf(mnats / 1000)), {
+    maxLength: 5
+  })
 
   it("invariant 43: andThen adds, nothing costs nothing, and in parallel the furthest part counts", () => {
     fc.assert(
       fc.property(amounts, amounts, (a, b) => {
-        const { andThen, either } = MaxDivergence
-        assert.strictEqual(andThen(...a, ...b), andThen(...a) + andThen(...b))
-        assert.strictEqual(andThen(), 0)
-        assert.strictEqual(either(0, ...a, ...b), Math.max(either(0, ...a), either(0, ...b)))
+        const { chain, either, still } = Bounds
+        assert.deepStrictEqual(chain(...a, ...b), chain(chain(...a), chain(...b)))
+        assert.strictEqual(chain(...a).mnats, a.reduce((sum, { mnats }) => sum + mnats!, 0))
+        assert.deepStrictEqual(chain(), still)
+        assert.deepStrictEqual(either(...a, ...b), either(either(...a), either(...b)))
+        assert.strictEqual(either(...a).mnats, a.reduce((most, { mnats }) => Math.max(most, mnats!), 0))
       })
     )
   })
@@ -277,7 +284,7 @@ describe("caps as a budget", () => {
         const kl = (table: Table) => Exact.kl(table, reference).mean
         assert.isAtMost(kl(mixture), w * kl(a) + (1 - w) * kl(b) + 1e-9)
         const far = (table: Table) => Exact.maxDivergence(table, reference).max
-        assert.isAtMost(far(mixture), MaxDivergence.either(far(a), far(b)) + 1e-9)
+        assert.isAtMost(far(mixture), nats(Bounds.either(Bounds.boundOf(far(a)), Bounds.boundOf(far(b)))) + 1e-9)
       }),
       few
     )

@@ -14,6 +14,7 @@ import { CurrentEngine } from "../../src/engine/current.ts"
 import type { Weights } from "../../src/engine/engine.ts"
 import { distill } from "../../src/stages/distill.ts"
 import { onPolicyDistill } from "../../src/stages/onPolicyDistill.ts"
+import * as Judge from "../../src/rewards/judge.ts"
 import * as MemoryStore from "../../src/store/memory.ts"
 import { type Event, RunLog } from "../../src/store/runLog.ts"
 import type { Store } from "../../src/store/store.ts"
@@ -155,6 +156,7 @@ describe("distillation", () => {
     const services = Layer.mergeAll(
       Layer.succeed(CurrentEngine, engine),
       Layer.succeed(RunLog, { emit: () => Effect.void }),
+      Judge.layer(),
       MemoryStore.layer
     )
     const scope = {
@@ -162,7 +164,8 @@ describe("distillation", () => {
       label: "distill",
       limits: { kl: [], tokens: Infinity, memory: Infinity, seconds: Infinity }
     }
-    const distance = async (trained: Effect.Effect<Weights, unknown, CurrentEngine | RunLog | Store>) =>
+    type Services = CurrentEngine | Judge.Judge | RunLog | Store
+    const distance = async (trained: Effect.Effect<Weights, unknown, Services>) =>
       kl(
         logDistribution(world, await Effect.runPromise(Effect.provide(trained, services, { local: true }))),
         logDistribution(world, to)

@@ -142,8 +142,8 @@ describe("a cap on", () => {
     }
     const seconds = await exceeded({ seconds: 1 }, lazy)
     assert.deepStrictEqual([seconds.stage.split("-")[0], seconds.dimension, seconds.cap], ["ppo", "seconds", 1])
-    const memory = await exceeded({ memory: 1000 })
-    assert.deepStrictEqual([memory.dimension, memory.cap], ["bytes of memory", 1000])
+    const memory = await exceeded({ memory: 100_000 })
+    assert.deepStrictEqual([memory.dimension, memory.cap], ["memory", 100_000])
   })
 })
 

@@ -97,8 +97,10 @@ describe("candidates", () => {
   })
 
   it("greedy ones are all the same, the most likely", async () => {
-    const rows = await rowsOf<CompletionRow>(sampled({ temperature: 0 }))
-    assert.strictEqual(new Set(rows.map((row) => JSON.stringify(row))).size, small.prompts.length)
+    const greedy = (seed: number) => rowsOf<CompletionRow>(sampled({ temperature: 0, completionsPerPrompt: 1, seed }))
+    const rows = await greedy(0)
+    assert.lengthOf(rows, small.prompts.length)
+    assert.deepStrictEqual(await greedy(1), rows)
   })
 
   it("invariant 10: the best of n, selected, follow the exact law of best-of-n", async () => {
@@ -148,11 +150,14 @@ describe("candidates", () => {
   })
 
   it("fewer than are to be chosen from are a typed error", async () => {
+    const { Mix } = await import("../../dsl/index.ts")
+    // All of the two prompts' four completions but one.
+    const most = Mix.make({ all: judged(sampled()) }, { take: { counts: { all: 7 } } })
     const exit = await Effect.runPromiseExit(
-      making(BestOfN.make({ completions: judged(sampled()) }, { gold, sizes: [8] }))
+      making(BestOfN.make({ completions: most }, { gold, sizes: [4] }))
     )
     assert(Exit.isFailure(exit))
-    assert.include(String(exit.cause), "best of 8 needs 8 completions of every prompt, and one has 4")
+    assert.include(String(exit.cause), "best of 4 needs 4 completions of every prompt, and one has 3")
     const none = await Effect.runPromiseExit(
       making(Select.make({ completions: judged(sampled()) }, { rule: Select.accept(99) }))
     )

@@ -129,12 +129,12 @@ export const succeeded = (ran: Ran): Ran => {
   throw new Error(Cause.pretty(ran.exit.cause))
 }
 
-/** Path and digest of everything that a store has made; half-made things are left out. */
+/** Path and digest of everything that a store has made; half-made things are left out, and how long it took. */
 export const contents = (store: string): ReadonlyMap<string, string> =>
   new Map(
     existsSync(store)
       ? readdirSync(store, { recursive: true, withFileTypes: true })
-        .filter((file) => file.isFile() && !file.parentPath.includes(".partial"))
+        .filter((file) => file.isFile() && !file.parentPath.includes(".partial") && file.name !== "spent.json")
         .map((file) => join(file.parentPath, file.name)).sort()
         .map((path) => [relative(store, path), createHash("sha256").update(readFileSync(path)).digest("hex")])
       : []

@@ -52,6 +52,7 @@ describe("measured KL", () => {
       mean: 0,
       standardError: 0,
       perToken: 0,
+      perTokenError: 0,
       samples: 8,
       prompts: 2,
       p95: 0,

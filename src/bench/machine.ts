@@ -1,11 +1,12 @@
 import { cpus, platform, totalmem } from "node:os"
+import type { RateTable } from "../cost/rates.ts"
 import type { Result } from "./bench.ts"
 import type { BackendProfile, MachineProfile } from "./profile.ts"
 import { spread } from "./statistics.ts"
 
 const round = (x: number): number => Number(x.toPrecision(4))
 
-const profileOf = (name: string, { measured, peaks }: Result): BackendProfile => {
+const profileOf = (name: string, { measured, peaks }: Result, costs: RateTable | undefined): BackendProfile => {
   const rates = (prefix: string) =>
     measured.flatMap(({ one, seconds }) => {
       const of = seconds.get(name)
@@ -23,15 +24,21 @@ const profileOf = (name: string, { measured, peaks }: Result): BackendProfile =>
     train: byModel("train"),
     logprobs: byModel("logprobs"),
     generate: byModel("generate"),
-    ...(copy === undefined ? {} : { copy: round(copy.rate / 1e9) })
+    ...(copy === undefined ? {} : { copy: round(copy.rate / 1e9) }),
+    ...(costs === undefined ? {} : { rates: costs })
   }
 }
 
-/** What a run says of this machine. */
-export const machineProfile = (backends: ReadonlyArray<string>, threads: number, result: Result): MachineProfile => {
+/** What a run says of this machine; `rates` by backend, where they were measured. */
+export const machineProfile = (
+  backends: ReadonlyArray<string>,
+  threads: number,
+  result: Result,
+  rates: ReadonlyMap<string, RateTable> = new Map()
+): MachineProfile => {
   const cores = cpus()
   return {
-    version: 1,
+    version: 2,
     cpu: cores[0]?.model ?? "unknown",
     cores: cores.length,
     memory: totalmem(),
@@ -39,6 +46,6 @@ export const machineProfile = (backends: ReadonlyArray<string>, threads: number,
     node: process.version,
     threads,
     busy: round(result.busy),
-    backends: Object.fromEntries(backends.map((name) => [name, profileOf(name, result)]))
+    backends: Object.fromEntries(backends.map((name) => [name, profileOf(name, result, rates.get(name))]))
   }
 }

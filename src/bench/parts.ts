@@ -1,5 +1,6 @@
-/** What can be asked for by name: the cases, the memory of training, and whether the results agree with PyTorch's. */
+/** What can be asked for by name: what work costs (`rates`, which plan estimates time by), the cases, the memory of training, and whether the results agree with PyTorch's. */
 export const parts: ReadonlyArray<string> = [
+  "rates",
   "train-tiny",
   "logprobs-tiny",
   "generate-tiny",

@@ -5,6 +5,7 @@
 import { Effect, FileSystem, Schema } from "effect"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
+import { RateTable } from "../cost/rates.ts"
 
 /** Medians of one backend on this machine. Absent: not measured. */
 export const BackendProfile = Schema.Struct({
@@ -19,13 +20,15 @@ export const BackendProfile = Schema.Struct({
   /** Model → new tokens a second, 16 sequences at a time. */
   generate: Schema.Record(Schema.String, Schema.Finite),
   /** Memory bandwidth of a large copy (reads and writes counted), 10⁹ bytes a second. */
-  copy: Schema.optionalKey(Schema.Finite)
+  copy: Schema.optionalKey(Schema.Finite),
+  /** What its calls cost, and the host's work beside them: what `plan` estimates time by. */
+  rates: Schema.optionalKey(RateTable)
 })
 export type BackendProfile = typeof BackendProfile.Type
 
 export const MachineProfile = Schema.Struct({
-  /** Version of this format. */
-  version: Schema.Literal(1),
+  /** Version of this format; the first had no rates, and is read. */
+  version: Schema.Literals([1, 2]),
   cpu: Schema.String,
   cores: Schema.Int,
   /** Bytes. */
@@ -49,14 +52,48 @@ export const profilePath = (environment: Readonly<Record<string, string | undefi
   return join(folder, "machine.json")
 }
 
-/** The profile in a file; null when there is none, or it is of another version or damaged: it is measured again then. */
+/** A file that should be a profile and is none that can be read. */
+export class BadProfile extends Schema.TaggedError<BadProfile>()("BadProfile", {
+  path: Schema.String,
+  problem: Schema.String
+}) {
+  override get message() {
+    return `${this.path}: ${this.problem}. Write one with keel bench --calibrate, or name a published device with --device.`
+  }
+}
+
+const Versioned = Schema.fromJsonString(Schema.Struct({ version: Schema.Int }))
+
+/** What is wrong with the text of a profile, in one line. */
+const problemOf = (text: string): Effect.Effect<string> =>
+  Schema.decodeUnknownEffect(Versioned)(text).pipe(
+    Effect.match({
+      onFailure: () => "there is no profile of a machine in it",
+      onSuccess: ({ version }) =>
+        version > 2
+          ? `it is a profile of version ${version}, written by a newer Keel`
+          : `it is a profile of version ${version}, and damaged`
+    })
+  )
+
+/** The profile in a file; null when there is no such file. */
 export const readProfile = (
   path: string
-): Effect.Effect<MachineProfile | null, never, FileSystem.FileSystem> =>
+): Effect.Effect<MachineProfile | null, BadProfile, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    return yield* Schema.decodeUnknownEffect(Json)(yield* fs.readFileString(path))
-  }).pipe(Effect.orElseSucceed(() => null))
+    const text = yield* fs.readFileString(path).pipe(
+      Effect.catch((error) =>
+        error.reason._tag === "NotFound"
+          ? Effect.succeed(null)
+          : Effect.fail(new BadProfile({ path, problem: "it cannot be read" }))
+      )
+    )
+    if (text === null) return null
+    return yield* Schema.decodeUnknownEffect(Json)(text).pipe(
+      Effect.catch(() => Effect.flatMap(problemOf(text), (problem) => Effect.fail(new BadProfile({ path, problem }))))
+    )
+  })
 
 /** What two measurements of the same machine say together: the newer of each figure. */
 export const merge = (older: MachineProfile | null, newer: MachineProfile): MachineProfile => {
@@ -85,7 +122,8 @@ export const writeProfile = (path: string, profile: MachineProfile) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     yield* fs.makeDirectory(dirname(path), { recursive: true })
-    const merged = merge(yield* readProfile(path), profile)
+    // One that cannot be read is measured again.
+    const merged = merge(yield* Effect.orElseSucceed(readProfile(path), () => null), profile)
     const text = JSON.stringify(yield* Schema.encodeEffect(MachineProfile)(merged), null, 2)
     // Another process reads the old file or the new one, never a part.
     const partial = `${path}.${process.pid}.partial`

@@ -9,12 +9,16 @@ import { machineProfile } from "../bench/machine.ts"
 import type { Progress } from "../bench/measure.ts"
 import { type Resident, trainAlone } from "../bench/memory.ts"
 import { storiesShape, wordTokens, workloads } from "../bench/models.ts"
-import { parts, unknownParts } from "../bench/parts.ts"
+import { parts, selected, unknownParts } from "../bench/parts.ts"
 import { numberOf, startPeer } from "../bench/peer.ts"
 import { importable, missing, peerNames } from "../bench/peers.ts"
+import { devices } from "../bench/devices.ts"
 import { type MachineProfile, profilePath, writeProfile } from "../bench/profile.ts"
 import { agreementRows, memoryRows, timings } from "../bench/rows.ts"
+import { publishedNote, publishedRows } from "../cost/published.ts"
+import { RateTable } from "../cost/rates.ts"
 import { transformer } from "../engine/transformer/transformer.ts"
+import { calibrate } from "../interpreters/calibrate.ts"
 import { load } from "../model/checkpoint.ts"
 import { markdown } from "../report/table.ts"
 import { backend as openBackend, type BackendName, type BackendOptions, backends } from "./backend.ts"
@@ -90,6 +94,21 @@ const flags = {
     Flag.withHidden,
     Flag.optional
   ),
+  calibrate: Flag.Boolean("calibrate").pipe(
+    Flag.withDescription("Measure what plan estimates time by, and nothing else: --only rates --peer none"),
+    Flag.withDefault(false)
+  ),
+  published: Flag.Boolean("published").pipe(
+    Flag.withDescription(
+      "Show what plan says of steps whose speed and memory others published, and its error; nothing is measured"
+    ),
+    Flag.withDefault(false)
+  ),
+  ratesOf: Flag.String("rates-of").pipe(
+    Flag.withDescription("Print what work costs with this backend"),
+    Flag.withHidden,
+    Flag.optional
+  ),
   recompute: Flag.Boolean("recompute").pipe(Flag.withHidden, Flag.withDefault(false))
 }
 
@@ -154,21 +173,41 @@ const progress = () => {
   }
 }
 
-/** This program again, training mid alone. */
-const inOwnProcess = ({ device, threads }: BackendOptions) => (name: string, recompute: boolean) =>
-  Effect.gen(function*() {
-    const child = yield* startPeer(`memory of ${name}`, process.execPath, [
+/** This program again, with these arguments: what it prints. */
+const inOwnProcess = ({ device, threads }: BackendOptions, what: string, args: ReadonlyArray<string>) =>
+  Effect.flatMap(
+    startPeer(what, process.execPath, [
       ...process.execArgv,
       process.argv[1]!,
       "bench",
-      "--memory-of",
-      ofColumn(name),
-      ...(recompute ? ["--recompute"] : []),
+      ...args,
       "--threads",
       String(threads),
       ...(device === undefined ? [] : ["--device", device])
-    ])
-    const answer = yield* child.request({})
+    ]),
+    (child) => child.request({})
+  )
+
+/** What work costs with each of these backends, where a run would do it: in a process of its own. */
+const ratesOf = (opened: ReadonlyArray<Opened>, options: BackendOptions, say: (text: string) => Effect.Effect<void>) =>
+  Effect.gen(function*() {
+    const found = new Map<string, RateTable>()
+    for (const { backend, exact, name } of opened) {
+      if (!exact || backend.realBytes !== 4) continue
+      yield* say(`what work costs: ${name}`)
+      const { rates } = yield* Effect.scoped(
+        inOwnProcess(options, `costs of ${name}`, ["--rates-of", ofColumn(name)])
+      )
+      found.set(name, yield* Effect.orDie(Schema.decodeUnknownEffect(RateTable)(rates)))
+    }
+    return found as ReadonlyMap<string, RateTable>
+  })
+
+/** Training mid alone. */
+const trainingAlone = (options: BackendOptions) => (name: string, recompute: boolean) =>
+  Effect.gen(function*() {
+    const args = ["--memory-of", ofColumn(name), ...(recompute ? ["--recompute"] : [])]
+    const answer = yield* inOwnProcess(options, `memory of ${name}`, args)
     const resident: Resident = {
       baseline: yield* numberOf(name, answer, "baseline"),
       peak: yield* numberOf(name, answer, "peak")
@@ -195,16 +234,42 @@ const asJson = (profile: MachineProfile, { agreement, busy, measured, memory, ve
 export const bench = Command.make(
   "bench",
   flags,
-  Effect.fn(function*({ base, backend, device, json, memoryOf, only, out, peer, recompute, rounds, threads }) {
+  Effect.fn(function*(
+    {
+      base,
+      backend,
+      calibrate: rates,
+      device,
+      json,
+      memoryOf,
+      only,
+      out,
+      peer,
+      published,
+      ratesOf: costsOf,
+      recompute,
+      rounds,
+      threads
+    }
+  ) {
+    if (published) {
+      const rows = publishedRows((name) => devices[name])
+      return yield* Console.log(`${markdown(rows)}\n\n${publishedNote}`)
+    }
     const options = { threads, ...deviceOption(device) }
     if (Option.isSome(memoryOf)) {
       const [name] = yield* Effect.fromResult(oneOf("--memory-of", [memoryOf.value], backends))
       const engine = transformer(yield* openBackend(name!, options))
       return yield* Console.log(JSON.stringify(trainAlone(engine, workloads.mid, recompute)))
     }
+    if (Option.isSome(costsOf)) {
+      const [name] = yield* Effect.fromResult(oneOf("--rates-of", [costsOf.value], backends))
+      const opened = yield* openBackend(name!, options)
+      return yield* Console.log(JSON.stringify({ rates: yield* calibrate(opened, () => performance.now() / 1000) }))
+    }
     const names = yield* Effect.fromResult(oneOf("--backend", backend, backends))
-    const asked = yield* Effect.fromResult(oneOf("--peer", peer, [...peerNames, "none"]))
-    const wanted = listed(only)
+    const asked = yield* Effect.fromResult(oneOf("--peer", rates ? ["none"] : peer, [...peerNames, "none"]))
+    const wanted = rates ? ["rates"] : listed(only)
     const unknown = unknownParts(wanted)[0]
     if (unknown !== undefined) {
       return yield* new BadBenchOption({
@@ -217,6 +282,9 @@ export const bench = Command.make(
     const peers = yield* peersHere(asked)
     const opened = yield* openAll(names, options)
     const { clear, note, onProgress, say } = progress()
+    const costs = selected(wanted).includes("rates")
+      ? yield* Effect.ensuring(ratesOf(opened, options, say), clear)
+      : new Map<string, RateTable>()
     const result = yield* measure({
       backends: opened,
       peers,
@@ -224,14 +292,14 @@ export const bench = Command.make(
       rounds,
       threads,
       base: weights,
-      trainAlone: inOwnProcess(options),
+      trainAlone: trainingAlone(options),
       say,
       note,
       onProgress
     }).pipe(Effect.ensuring(clear))
     const columns = opened.map(({ name }) => name)
     const path = profilePath()
-    const profile = machineProfile(columns, threads, result)
+    const profile = machineProfile(columns, threads, result, costs)
     yield* writeProfile(path, profile)
     const record = JSON.stringify(asJson(profile, result))
     if (Option.isSome(out)) yield* (yield* FileSystem.FileSystem).writeFileString(out.value, `${record}\n`)

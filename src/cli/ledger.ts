@@ -2,8 +2,10 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
-import { comparison, ledgerOf, text } from "../report/ledger.ts"
-import { measuredKl, svg } from "../report/plots.ts"
+import { ledgerOf } from "../report/ledger.ts"
+import { comparison, text } from "../report/ledgerText.ts"
+import { text as overOptimisationText, trajectories } from "../report/overOptimisation.ts"
+import { measuredKl, overOptimised, stacked, svg } from "../report/plots.ts"
 import { writeFileAtomic } from "../store/files.ts"
 import { events as eventsOf, RunFile } from "../store/runDirectory.ts"
 import { json } from "./options.ts"
@@ -23,7 +25,9 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   ).pipe(Effect.mapError((error) => wrong(error.message, runFile)))
   const { root } = yield* pipelineOf(description, undefined, module)
   const limits = limitsIn(root)
-  return ledgerOf(root, yield* eventsOf(folder), (artifact) => limits(artifact).kl)
+  const events = yield* eventsOf(folder)
+  const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl)
+  return { stages, overOptimisation: trajectories(events) }
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
@@ -33,7 +37,7 @@ const compare = Command.make(
   { first: folder("first"), second: folder("second"), json },
   Effect.fn(function*({ first, json, second }) {
     const ledgers = { first: yield* ledgerIn(first), second: yield* ledgerIn(second) }
-    yield* Console.log(json ? JSON.stringify(ledgers) : comparison(ledgers.first, ledgers.second))
+    yield* Console.log(json ? JSON.stringify(ledgers) : comparison(ledgers.first.stages, ledgers.second.stages))
   })
 ).pipe(Command.withDescription("The KL of two runs side by side"))
 
@@ -45,20 +49,25 @@ export const ledger = Command.make(
     svg: Flag.File("svg").pipe(Flag.withDescription("Also draw the measured KL to this file"), Flag.optional)
   },
   Effect.fn(function*({ json, run, svg: file }) {
-    const entries = yield* ledgerIn(run)
+    const found = yield* ledgerIn(run)
+    const { overOptimisation, stages } = found
     if (Option.isSome(file)) {
-      const measured = entries.flatMap((entry) => entry.measured)
-      if (measured.length === 0) {
+      if (stages.every(({ measured }) => measured.length === 0)) {
         return yield* new BadPipelineFile({
           path: run,
           problem: "no KL was measured there, so there is nothing to draw",
           remedy: "Leave --svg out."
         })
       }
-      const spec = measuredKl(measured)
+      const measured = measuredKl(stages)
+      const spec = overOptimisation.length === 0
+        ? measured
+        : stacked([measured, ...overOptimisation.map(overOptimised)])
       yield* writeFileAtomic(file.value, yield* Effect.promise(() => svg(spec)))
     }
-    yield* Console.log(json ? JSON.stringify(entries) : text(entries))
+    yield* Console.log(
+      json ? JSON.stringify(found) : [text(stages), overOptimisationText(overOptimisation)].filter(Boolean).join("\n\n")
+    )
   })
 ).pipe(
   Command.withDescription("What KL a run was allowed, what is known and what was measured"),

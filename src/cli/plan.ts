@@ -1,58 +1,55 @@
 import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { assumedUtilisation, type DeviceName, devices } from "../bench/devices.ts"
-import { profilePath, readProfile } from "../bench/profile.ts"
+import { type DeviceName, devices } from "../bench/devices.ts"
+import { assumed as utilisation } from "../cost/costs.ts"
 import { describe } from "../model/checkpoint.ts"
-import { plan as interpret, type StagePlan } from "../interpreters/plan.ts"
+import { smaller } from "../interpreters/advice.ts"
+import { fits } from "../interpreters/fits.ts"
+import { planWith, roomWithin } from "../interpreters/microBatches.ts"
+import type { StagePlan } from "../interpreters/plan.ts"
 import { markdown } from "../report/table.ts"
+import { backends } from "./backend.ts"
+import { misfit } from "./fits.ts"
 import { json, overrides, pipeline } from "./options.ts"
-import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
-
-/** What a stage is held against: operations a second in each precision, and bytes where there is a limit. */
-interface Machine {
-  readonly title: string
-  readonly peak: { readonly f32: number; readonly bf16: number }
-  readonly memory: number
-}
+import { pipelineOf } from "./pipelineFile.ts"
+import { machineOf } from "./planMachine.ts"
 
 const count = (x: number): string => Math.round(x).toLocaleString("en-US")
 const flops = (x: number): string => x === 0 ? "–" : x.toExponential(2)
 const bytes = (x: number): string => x < 2 ** 30 ? `${(x / 2 ** 20).toFixed(1)} MiB` : `${(x / 2 ** 30).toFixed(1)} GiB`
 const time = (seconds: number | null): string =>
-  seconds === null ? "–" : seconds < 60 ? `${seconds.toPrecision(2)} s` : seconds < 3600
+  seconds === null || seconds === 0 ?
+    "–" :
+    seconds < 0.01 ?
+    `${(1000 * seconds).toPrecision(2)} ms` :
+    seconds < 60 ?
+    `${seconds.toPrecision(2)} s` :
+    seconds < 3600
     ? `${(seconds / 60).toFixed(1)} min`
     : `${(seconds / 3600).toFixed(1)} h`
 
-const machineOf = Effect.fnUntraced(function*(device: Option.Option<DeviceName>, profile: Option.Option<string>) {
-  if (Option.isSome(device)) return devices[device.value] satisfies Machine as Machine
-  const path = Option.getOrElse(profile, () => profilePath())
-  const found = yield* readProfile(path)
-  if (found === null) {
-    if (Option.isNone(profile)) return null
-    return yield* new BadPipelineFile({
-      path,
-      problem: "there is no profile of a machine in it",
-      remedy: "Write one with keel bench, or name a published device with --device."
-    })
-  }
-  const fastest = (precisions: ReadonlyArray<"f32" | "bf16">) =>
-    Object.entries(found.backends).flatMap(([name, { peak }]) =>
-      peak !== undefined && precisions.includes(name.endsWith(" bf16") ? "bf16" : "f32") ? [{ name, peak }] : []
-    ).sort((a, b) => b.peak - a.peak)[0]
-  const [plain, rounded] = [fastest(["f32"]), fastest(["f32", "bf16"])]
-  if (plain === undefined || rounded === undefined) return null
-  const peak = { f32: plain.peak * 1e9, bf16: rounded.peak * 1e9 }
-  return { title: `${found.cpu}, ${plain.name}`, peak, memory: found.memory } satisfies Machine as Machine
-})
-
-/** What holds less than the stage takes, in words; null when it fits. */
-const overflow = ({ bytes: needed, memoryCap, stage, terms }: StagePlan, machine: Machine | null): string | null => {
-  const [cap, whose] = memoryCap <= (machine?.memory ?? Infinity)
-    ? [memoryCap, "its memory cap"]
-    : [machine!.memory, machine!.title]
-  if (needed <= cap) return null
-  const largest = terms[0]?.what ?? "everything"
-  return `${stage} does not fit ${whose}: ${bytes(needed)} is ${bytes(needed - cap)} too much; most of it is ${largest}`
+/** Seconds of each phase that there is, of the host, and of all; nothing when nobody says what work costs. */
+const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<string>> => {
+  if (stages.every(({ seconds }) => seconds === null)) return []
+  const all = [...new Set(stages.flatMap(({ phases }) => phases.map(({ phase }) => phase)))]
+  const in_ = (phases: StagePlan["phases"], name: string) => phases.find(({ phase }) => phase === name)?.seconds ?? 0
+  const sum = (of: (stage: StagePlan) => number) => stages.reduce((sum, stage) => sum + of(stage), 0)
+  const host = sum(({ hostSeconds }) => hostSeconds!) > 0
+  return [
+    ["time", ...all, ...(host ? ["host"] : []), "all"],
+    ...stages.map(({ hostSeconds, phases, seconds, stage }) => [
+      stage,
+      ...all.map((phase) => time(in_(phases, phase))),
+      ...(host ? [time(hostSeconds)] : []),
+      time(seconds)
+    ]),
+    [
+      "total",
+      ...all.map((phase) => time(sum(({ phases }) => in_(phases, phase)))),
+      ...(host ? [time(sum(({ hostSeconds }) => hostSeconds!))] : []),
+      time(sum(({ seconds }) => seconds!))
+    ]
+  ]
 }
 
 export const plan = Command.make(
@@ -62,6 +59,17 @@ export const plan = Command.make(
     ...overrides,
     profile: Flag.String("profile").pipe(
       Flag.withDescription("A machine as keel bench measured it; default: this one, when it was measured"),
+      Flag.optional
+    ),
+    backend: Flag.Literals("backend", backends).pipe(
+      Flag.withDescription(
+        "What is to compute, of those that keel bench measured: auto is the one that run would choose"
+      ),
+      Flag.withDefault("auto")
+    ),
+    completionLength: Flag.Int("completion-length").pipe(
+      Flag.withDescription("Mean length of a completion, tokens; default: maxNewTokens"),
+      Flag.filter((n) => n >= 1, (n) => `Expected at least 1, got ${n}`),
       Flag.optional
     ),
     device: Flag.Literals("device", Object.keys(devices) as ReadonlyArray<DeviceName>).pipe(
@@ -76,30 +84,48 @@ export const plan = Command.make(
     ),
     json
   },
-  Effect.fn(function*({ device, json, modelConfig, pipeline, profile, ...overridden }) {
+  Effect.fn(function*({ backend, completionLength, device, json, modelConfig, pipeline, profile, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
-    const machine = yield* machineOf(device, profile)
+    const machine = yield* machineOf(device, profile, backend)
     const shape = Option.isSome(modelConfig) ? yield* describe(modelConfig.value) : undefined
-    const { stages, unplanned } = yield* interpret(root, { ...extensions, ...(shape === undefined ? {} : { shape }) })
-    const seconds = ({ flops, precision }: Pick<StagePlan, "flops" | "precision">): number | null =>
-      machine === null ? null : flops / (machine.peak[precision] * assumedUtilisation)
-    const over = stages.flatMap((stage) => overflow(stage, machine) ?? [])
+    const fit = yield* fits(root, {
+      plan: planWith({
+        ...extensions,
+        ...(shape === undefined ? {} : { shape }),
+        ...(machine.costs === null ? {} : { costs: machine.costs }),
+        ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
+      }),
+      room: roomWithin(machine.memory)
+    })
+    const { planned: { stages, unplanned } } = fit
+    const over = fit.misfits.filter(({ verdicts }) =>
+      verdicts.every(({ changes, fits }) => !fits || changes.length > 0)
+    )
     const total = {
       bytes: Math.max(0, ...stages.map(({ bytes }) => bytes)),
       flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
       generated: stages.reduce((sum, stage) => sum + stage.generated, 0),
       trained: stages.reduce((sum, stage) => sum + stage.trained, 0),
-      seconds: machine === null ? null : stages.reduce((sum, stage) => sum + seconds(stage)!, 0)
+      seconds: machine.costs === null ? null : stages.reduce((sum, { seconds }) => sum + seconds!, 0)
     }
     if (json) {
       const rows = stages.map(({ memoryCap, ...stage }) => ({
         ...stage,
-        ...(memoryCap === Infinity ? {} : { memoryCap }),
-        seconds: seconds(stage)
+        ...(memoryCap === Infinity ? {} : { memoryCap })
       }))
-      const assumed = { utilisation: assumedUtilisation, completions: "maxNewTokens" }
+      const completions = Option.getOrElse(completionLength, () => "maxNewTokens" as const)
+      const assumed = { ...(Option.isSome(device) ? { utilisation } : {}), completions }
       return yield* Console.log(
-        JSON.stringify({ machine: machine?.title ?? null, assumed, stages: rows, unplanned, total, over })
+        JSON.stringify({
+          machine: machine.costs === null ? null : machine.title,
+          assumed,
+          stages: rows,
+          unplanned,
+          total,
+          microBatches: Object.fromEntries(fit.microBatches),
+          misfits: fit.misfits,
+          over: over.map(({ stage }) => stage)
+        })
       )
     }
     yield* Console.log(markdown([
@@ -112,7 +138,7 @@ export const plan = Command.make(
         flops(stage.flops),
         count(stage.trained),
         count(stage.generated),
-        time(seconds(stage))
+        time(stage.seconds)
       ]),
       ...unplanned.map(({ problem, stage }) => [stage, "–", "–", `not planned: ${problem}`, "–", "–", "–", "–"]),
       [
@@ -126,13 +152,18 @@ export const plan = Command.make(
         time(total.seconds)
       ]
     ]))
+    const phases = times(stages)
+    if (phases.length > 0) yield* Console.log(`\n${markdown(phases)}`)
     const notes = [
       "",
-      machine === null
-        ? "No time: this machine was not measured. Run keel bench, or name a device with --device."
-        : `Time on ${machine.title} at ${100 * assumedUtilisation} % of its peak, which is an assumption.`,
-      "Completions are assumed to reach maxNewTokens; a few steps of each stage stand for all of them.",
-      ...(over.length > 0 ? over : [unplanned.length > 0 ? "What was planned fits." : "It fits."])
+      machine.note,
+      Option.isSome(completionLength)
+        ? `Completions are assumed to be ${completionLength.value} tokens long.`
+        : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
+      "A few steps of each stage stand for all of them.",
+      ...smaller(fit),
+      ...(over.length > 0 ? [] : [unplanned.length > 0 ? "What was planned fits." : "It fits."]),
+      ...fit.misfits.flatMap((of) => ["", misfit(of, of.room < machine.memory ? "its memory cap" : machine.title)])
     ]
     yield* Console.log(notes.join("\n"))
   })

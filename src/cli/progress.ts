@@ -81,6 +81,23 @@ export const progress = (out: Out) => {
             `! ${stage}  step ${step}: ${statistic} KL from ${from} ${spent.toFixed(2)}, cap ${cap}: it ${what}`
           )
         }
+        case "Observed": {
+          const { gold, gold_se: error, proxy } = event.observed
+          if (gold === undefined) return
+          return line(
+            `  ${event.stage}  step ${event.step}: gold ${gold.toFixed(2)} ± ${error!.toFixed(2)}${
+              proxy === undefined ? "" : `, proxy ${proxy.toFixed(2)}`
+            } on held prompts`
+          )
+        }
+        case "PeakPassed": {
+          const { decline: { mean, standardError }, kept, stage, step } = event
+          return line(
+            `! ${stage}  step ${step}: gold has fallen by ${mean.toFixed(2)} ± ${
+              standardError.toFixed(2)
+            }: it ends with step ${kept}`
+          )
+        }
         case "Sampled":
           return line(`  ${event.stage}  “${event.prompt}” → ${event.completion}  (${event.score.toFixed(2)})`)
         case "Checkpoint":

@@ -14,8 +14,19 @@ import type { Ensemble } from "./ensemble.ts"
  */
 export type Precision = "f32" | "bf16"
 
+/** How much a model does at once: memory against speed. The result is the same but for the rounding of sums in another order. */
+export interface MicroBatches {
+  /**
+   * Most tokens in one forward or backward pass. A larger batch is done in parts of whole sequences whose gradients add up; all of
+   * them but the last are computed a second time for it. A sequence longer than this is a part by itself.
+   */
+  readonly microBatchTokens?: number
+  /** Most sequences continued at the same time: each has its keys and values in the cache. 64 when left out. */
+  readonly slots?: number
+}
+
 /** How a model computes: no part of what it is, so no part of its weights. */
-export interface Computing {
+export interface Computing extends MicroBatches {
   /** "f32" when left out. Throws when the engine does not offer it: see `Engine.precisions`. */
   readonly precision?: Precision
   /**
@@ -242,6 +253,10 @@ export interface Engine {
   readonly initial: (model: NewModel) => Weights
   /** Bytes held now and the most held at any one time; a tabular world does not count. */
   readonly memory?: () => { readonly live: number; readonly peak: number }
+  /** The most bytes held since it was told to `restart`. */
+  readonly recently?: { readonly peak: () => number; readonly restart: () => void }
+  /** Useful floating-point operations so far, of matrix products and attention; a tabular world does not count. */
+  readonly flops?: () => number
   /** Most bytes it can ever hold, whatever the machine has; a tabular world does not count. */
   readonly addressable?: number
   /** The precisions it offers, "f32" always; a tabular world has none, it is exact. */

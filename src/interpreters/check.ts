@@ -3,17 +3,18 @@
  */
 import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
+import type { Definition } from "../../dsl/Definition.ts"
 import type { Extension } from "../../dsl/Extension.ts"
-import type { Lora, TargetModule } from "../../dsl/Lora.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
-import { mistakes as lossMistakes } from "../../dsl/PreferenceLoss.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, isBuiltIn, parentsOf, Stage } from "../../dsl/Stage.ts"
+import { definitionOf, isBuiltIn, type Stage } from "../../dsl/Stage.ts"
 import { mistakes } from "../../dsl/Wires.ts"
-import * as Grpo from "../../dsl/stages/Grpo.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
-import * as Ppo from "../../dsl/stages/Ppo.ts"
-import type { Shape } from "../../dsl/stages/Pretrain.ts"
+import { alone } from "./checks/alone.ts"
+import { described, lengths } from "./checks/context.ts"
+import { fitting } from "./checks/memory.ts"
+import { sharing } from "./checks/prompts.ts"
+import { divisions } from "./checks/rows.ts"
 import { currenciesIn, initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
 /** One mistake. */
@@ -34,81 +35,6 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", {
   }
 }
 
-/** What is wrong with one node by itself, its parameters being valid. */
-const within = (stage: Stage): ReadonlyArray<string> =>
-  Stage.match(stage, {
-    Input: ({ kind, name }) => [`the input ${name}: ${kind} is open: connect it with Pipeline.connect`],
-    Cap: () => [],
-    Source: () => [],
-    Checkpoint: () => [],
-    Pretrain: ({ model: { dim, heads, kvHeads }, steps, warmupSteps }) => [
-      ...(dim % heads === 0 ? [] : [`model.dim ${dim} is not a multiple of model.heads ${heads}`]),
-      ...(dim % heads !== 0 || (dim / heads) % 2 === 0
-        ? []
-        : [`a head has ${dim / heads} dimensions; it must be even for RoPE`]),
-      ...(heads % kvHeads === 0 ? [] : [`model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`]),
-      ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`])
-    ],
-    Sft: () => [],
-    Compare: () => [],
-    RewardModeling: () => [],
-    Ensemble: () => [],
-    Distill: () => [],
-    OnPolicyDistill: ({ steps, warmupSteps }) =>
-      warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`],
-    Ppo: Ppo.mistakes,
-    Grpo: Grpo.mistakes,
-    // What its parameters may be depends on its wires: `between`.
-    Merge: () => [],
-    Dpo: ({ loss }) => lossMistakes(loss),
-    Kto: () => [],
-    Evaluate: () => [],
-    Sample: () => [],
-    Score: () => [],
-    Select: () => [],
-    Pair: () => [],
-    BestOfN: () => [],
-    Mix: () => [],
-    Filter: () => [],
-    Split: () => [],
-    Deduplicate: () => [],
-    Decontaminate: () => [],
-    Gate: () => []
-  })
-
-/** What adapters can have wrong with the model that they are for, where the description itself says how large it is. */
-const adapting = (artifact: Artifact.Any): ReadonlyArray<string> => {
-  const { lora } = artifact.node.params as { readonly lora?: Lora }
-  if (lora === undefined) return []
-  if (artifact.node.op === "Pretrain") return ["lora adapts a model that exists; pretraining starts from nothing"]
-  let at = artifact
-  for (let parent = parentsOf(at)[0]; parent !== undefined; parent = parentsOf(at)[0]) at = parent
-  if (at.node.op !== "Pretrain") return []
-  const { dim, ffn, heads, kvHeads } = (at.node.params as unknown as { readonly model: Shape }).model
-  const smaller: Readonly<Record<TargetModule, number>> = {
-    q_proj: dim,
-    k_proj: Math.min(dim, kvHeads * dim / heads),
-    v_proj: Math.min(dim, kvHeads * dim / heads),
-    o_proj: dim,
-    gate_proj: Math.min(dim, ffn),
-    up_proj: Math.min(dim, ffn),
-    down_proj: Math.min(dim, ffn)
-  }
-  return lora.targetModules.filter((name) => lora.rank > smaller[name]).map((name) =>
-    `lora.rank ${lora.rank} is larger than the smaller dimension of ${name}, ${smaller[name]}`
-  )
-}
-
-/** What every stage that spends KL can have wrong. */
-const spending = (params: object): ReadonlyArray<string> =>
-  "allowance" in params && (params as { readonly allowance: { readonly per?: string } }).allowance.per !== "sequence"
-    ? ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]
-    : []
-
-/** What is wrong with one node by itself, its parameters being valid, whoever declared its operation. */
-const alone = (stage: Stage | Extension): ReadonlyArray<string> =>
-  stage._tag === "Extension" ? spending(stage.params) : [...spending(stage), ...within(stage)]
-
 /** One name, one operation. */
 const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<string> => {
   const known = new Map(Artifact.lineage(root).map(({ node }) => [node.op, definitionOf(node)]))
@@ -127,9 +53,6 @@ const paying = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<stri
     ]
 }
 
-const sourceOf = (artifact: Artifact.Any | undefined): string | undefined =>
-  artifact?.node.op === "Source" ? artifact.id : undefined
-
 /** What is wrong between nodes. */
 const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.Any): ReadonlyArray<string> => {
   const { node: { op, wires } } = artifact
@@ -140,28 +63,14 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
         "Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
     )
   }
-  if (sourceOf(wires["held"]) !== undefined && sourceOf(wires["prompts"]) === sourceOf(wires["held"])) {
-    found.push(
-      "prompts and held are the same data: KL would be measured on the prompts it trains on; use another split"
-    )
-  }
   for (const [wire, of] of Object.entries(wires)) {
     if (initialOf(of).node.op === "Ensemble" && !/^(?:reward|of|members\.\d+)$/u.test(wire)) {
       found.push(`${wire} is an ensemble, which has no weights to start from: connect one of its members`)
     }
   }
   if (op === "Merge") found.push(...mergeMistakes(Pipeline.stageOf(artifact) as Merge, wires))
-  if (op === "Evaluate" || op === "Gate") {
-    const judged = Object.entries(wires).filter(([name]) => name.startsWith("models.") || name === "candidate")
-    const trained = new Set(
-      Artifact.lineage(...judged.map(([, of]) => of))
-        .filter((of) => spendsKl(of) || of.node.op === "Sample").map(({ node }) => sourceOf(node.wires["prompts"]))
-    )
-    const own = sourceOf(wires[op === "Gate" ? "held" : "prompts"])
-    if (own !== undefined && trained.has(own)) {
-      found.push("its prompts are prompts that a model was trained on; use held-out ones")
-    }
-    if (op === "Evaluate" && judged.length === 0) found.push("it has no model to report on")
+  if (op === "Evaluate" && !Object.keys(wires).some((wire) => wire.startsWith("models."))) {
+    found.push("it has no model to report on")
   }
   if (op === "Cap") {
     type Distance = { readonly mnats: number; readonly per: string }
@@ -207,6 +116,14 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
   return found
 }
 
+/** A key that there is not, with the one that was meant, if it looks like one. */
+const spelled = (definition: Definition) => (problem: string): string => {
+  const [, key] = /^Expected no excess property at \["([^"]+)"\]$/u.exec(problem) ?? []
+  if (key === undefined) return problem
+  const meant = Object.keys(definition.schema.fields).find((name) => name.toLowerCase() === key.toLowerCase())
+  return `${problem}: ${meant === undefined ? "leave it out" : `${meant} was meant?`}`
+}
+
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
@@ -215,22 +132,41 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   const limits = limitsIn(root)
   const named = naming(root)
   const paid = paying(root)
-  return Artifact.lineage(root).flatMap((artifact) => {
+  const all = Artifact.lineage(root)
+  const wrong = all.map(({ node }) => {
+    const definition = definitionOf(node)
+    return definition === undefined
+      ? ["no such operation"]
+      : Pipeline.paramMistakes(definition, node.params).map(spelled(definition))
+  })
+  // What follows data and models back needs parameters that mean something all the way.
+  const sound = new Set<string>()
+  for (const [i, { id, node: { wires } }] of all.entries()) {
+    if (wrong[i]!.length === 0 && Object.values(wires).every((of) => sound.has(of.id))) sound.add(id)
+  }
+  const memory = all.some(({ node }) => node.op === "Cap" && Object.hasOwn(node.params as object, "memory"))
+  const shares = sharing(all.filter(({ id }) => sound.has(id)))
+  return all.flatMap((artifact, i) => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(artifact.node)
-    if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
+    if (definition === undefined) return wrong[i]!.map((problem) => ({ stage: op, problem }))
     const spec = definition.wiresOf?.(wires, isRecord(params) ? params : {}) ?? definition.wires
-    const own = Pipeline.paramMistakes(definition, params)
+    const own = wrong[i]!
     const decoded = own.length > 0 ? Option.none<Stage | Extension>() : Option.some(Pipeline.stageOf(artifact))
     return [
       ...own,
       ...mistakes(op, spec, definition.main, wires),
-      ...Option.match(decoded, { onNone: () => [], onSome: alone }),
-      ...(own.length > 0 ? [] : adapting(artifact)),
+      ...Option.match(decoded, { onNone: () => [], onSome: (stage) => alone(stage, artifact) }),
       ...named(artifact.node),
       ...paid(artifact.node),
       ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
-      ...(own.length > 0 ? [] : between(limits, artifact))
+      ...(own.length > 0 ? [] : between(limits, artifact)),
+      ...(!sound.has(artifact.id) ? [] : [
+        ...shares(artifact),
+        ...lengths(artifact, described),
+        ...divisions(artifact),
+        ...(memory ? fitting(artifact, limits(artifact).memory) : [])
+      ])
     ].map((problem) => ({ stage: label(artifact), problem }))
   })
 }

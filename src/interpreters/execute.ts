@@ -29,6 +29,7 @@ import type { Chat } from "../data/formats.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { CurrentMicroBatches, inMicroBatches } from "../engine/microBatches.ts"
 import { ensembleOf } from "../engine/ensemble.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -53,10 +54,14 @@ import { select } from "../stages/select.ts"
 import { sft } from "../stages/sft.ts"
 import type { Made } from "../store/made.ts"
 import { RunLog } from "../store/runLog.ts"
+import type { Spent } from "../store/spent.ts"
 import { Store, type StoreError } from "../store/store.ts"
+import { hold } from "../training/budgets.ts"
+import type { Metered } from "../training/meter.ts"
 import type { Scope } from "../training/scope.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
+import { counted } from "./counted.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { initialOf, type Limits, limitsIn } from "./limits.ts"
 import { lackingPrecisions } from "./precisions.ts"
@@ -116,30 +121,55 @@ export const finishedIn = (root: Artifact.Any) => {
       : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
 }
 
+/** What making each artefact of the pipeline `root` took, where the store knows. */
+export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
+  const store = yield* Store
+  const limits = limitsIn(root)
+  const found = new Map<string, Spent>()
+  for (const artifact of Artifact.lineage(root)) {
+    if (transparent.has(artifact.node.op)) continue
+    const spent = yield* store.spent(keyOf(artifact, limits(artifact)), label(artifact))
+    if (Option.isSome(spent)) found.set(artifact.id, spent.value)
+  }
+  return found
+})
+
 /** What a backend throws when its device is full, as the error that it is for whoever runs the pipeline. */
 const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory> => {
   const { shortage } = defect as { readonly shortage?: Pick<OutOfMemory, "phase" | "needed" | "available"> }
   return shortage === undefined ? Effect.die(defect) : Effect.fail(new OutOfMemory({ stage, ...shortage, terms: [] }))
 }
 
-/**
- * Makes `root`. Refuses it first when `check` finds anything wrong, or when a stage from outside is not among `stages`; what
- * those fail with comes through as it is.
- */
-export const execute: (
-  root: Artifact.Any,
-  options?: ExecuteOptions
-) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
-  function*(root, { stages = [], twinOf = () => undefined }: ExecuteOptions = {}) {
+const making = Effect.fnUntraced(
+  function*(root: Artifact.Any, { stages = [], twinOf = () => undefined }: ExecuteOptions, meter: Metered) {
     yield* Effect.fromResult(check(root))
     const unknown = lackingExtensions(root, { stages }, { rewards: false })
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
     const [store, log, datasets, checkpoints] = [yield* Store, yield* RunLog, yield* Datasets, yield* Checkpoints]
     const engine = yield* CurrentEngine
+    const microBatches = yield* CurrentMicroBatches
     const lacking = lackingPrecisions(root, engine)
     if (lacking.length > 0) return yield* new Refused({ problems: lacking })
     const limits = limitsIn(root)
     const made = new Map<string, Made>()
+    // Of finished artefacts only: what an unfinished one has spent is in the meter as soon as it goes on.
+    const spent = new Map<string, Spent>()
+
+    /** The caps on resources that hold for an artefact. */
+    const held = (artifact: Artifact.Any) => {
+      const { kl: _, totals, ...own } = limits(artifact)
+      return {
+        label: label(artifact),
+        limits: {
+          ...own,
+          totals: totals.map(({ limits, of }) => ({
+            limits,
+            others: () => [...spent].flatMap(([id, one]) => id !== artifact.id && of.has(id) ? [one] : [])
+          }))
+        }
+      }
+    }
+    const kept = Effect.succeed("what it made, in the store")
 
     const weightsOf = (artifact: Artifact.Any): Effect.Effect<Weights, ExecuteError, ExecuteServices> =>
       Effect.map(make(artifact), (value) => {
@@ -180,7 +210,7 @@ export const execute: (
       return {
         key: keyOf(artifact, own),
         label: label(artifact),
-        limits: { ...own, kl },
+        limits: { ...held(artifact).limits, kl },
         ...(lora === undefined ? {} : { lora })
       } satisfies Scope
     })
@@ -444,9 +474,15 @@ export const execute: (
         if (twin !== undefined) {
           for (const wire of Object.values(artifact.node.wires)) if (wire.node.op !== "Source") yield* make(wire)
         }
-        const value: Made = yield* (twin === undefined ? meaning(artifact) : Effect.succeed(twin)).pipe(
-          // Nothing about it is a failure: the stage made what it had kept.
-          Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights))),
+        const finished = Effect.tap(
+          (twin === undefined ? meaning(artifact) : Effect.succeed(twin)).pipe(
+            Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
+            // Nothing about it is a failure: the stage made what it had kept.
+            Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
+          ),
+          (value) => own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent)) : Effect.void
+        )
+        const value: Made = yield* (own ? meter.making(finished) : finished).pipe(
           Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)
@@ -459,12 +495,39 @@ export const execute: (
           )
         )
         made.set(artifact.id, value)
-        if (own) yield* store.finish(key, name, value)
+        if (own) {
+          const took = yield* store.spent(key, name)
+          if (Option.isSome(took)) yield* settle(artifact, took.value)
+        }
         return value
       }
     )
     const alreadyTold = new WeakSet<object>()
 
+    /** What a finished artefact took counts from now on, against its own caps and every total. */
+    const settle = (artifact: Artifact.Any, took: Spent) => {
+      spent.set(artifact.id, took)
+      return hold(held(artifact), took, kept)
+    }
+    // What was made earlier for this pipeline was spent on it, whether it is looked at again or not.
+    const before = yield* spentIn(root)
+    for (const artifact of Artifact.lineage(root)) {
+      const took = before.get(artifact.id)
+      if (took !== undefined && (yield* finishedIn(root)(artifact))) yield* settle(artifact, took)
+    }
     return yield* make(root)
+  }
+)
+
+/**
+ * Makes `root`. Refuses it first when `check` finds anything wrong, or when a stage from outside is not among `stages`; what
+ * those fail with comes through as it is. What it takes is counted, and held against the caps on resources.
+ */
+export const execute: (
+  root: Artifact.Any,
+  options?: ExecuteOptions
+) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
+  function*(root: Artifact.Any, options: ExecuteOptions = {}) {
+    return yield* counted((meter) => making(root, options, meter))
   }
 )

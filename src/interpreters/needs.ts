@@ -35,6 +35,6 @@ export const needs = Effect.fn("needs")(function*<E, R>(
   extensions: Extensions = {}
 ) {
   const wanted = yield* unfinished(root, finished)
-  const { stages } = yield* plan(root, { ...extensions, rehearsed: 1, completions: "shortest" })
+  const { stages } = yield* plan(root, { ...extensions, rehearsed: 1, completionLength: 1 })
   return stages.filter(({ bytes, stage }) => bytes > 0 && wanted.has(stage))
 })

@@ -5,6 +5,9 @@
 import { Cause, Effect, Layer } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
+import type { Costs } from "../cost/costs.ts"
+import { watchedDatasets, watchedEngine, watchedJudge, watchedLog, watchedStore } from "../cost/hostWork.ts"
+import { tally } from "../cost/tally.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -41,6 +44,8 @@ export interface PhasePlan {
   readonly calls: number
   /** Bytes that kernels read and write at least: what bounds the time of decoding. */
   readonly traffic: number
+  /** That the backend takes for them; null when nobody says what work costs. */
+  readonly seconds: number | null
 }
 
 export interface StagePlan {
@@ -51,7 +56,11 @@ export interface StagePlan {
   readonly phases: ReadonlyArray<PhasePlan>
   /** Of all phases: see `Spent`. */
   readonly flops: number
-  /** Their standard error relative to them, where some steps stand for others whose rows differ in length; else 0. */
+  /** Of all phases and of the host's work; null when nobody says what work costs. */
+  readonly seconds: number | null
+  /** Of these, the host's work: texts, judging, losses, events, files. */
+  readonly hostSeconds: number | null
+  /** Standard error of the FLOPs relative to them, where some steps stand for others whose rows differ in length; else 0. */
   readonly error: number
   /** Tokens of completions sampled. */
   readonly generated: number
@@ -73,10 +82,12 @@ export interface Planned {
 export interface PlanOptions extends Extensions {
   /** Most steps of one kind of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
-  /** Tokens of completions, where there is room: `maxNewTokens` (default), or one. */
-  readonly completions?: "longest" | "shortest"
   /** What every model of a `Checkpoint` or `Pretrain` has instead of its own shape and tokenizer. */
   readonly shape?: Shape
+  /** What work costs where it is to be done: then there is a time. */
+  readonly costs?: Costs
+  /** Mean length of a completion, tokens, at most `maxNewTokens`, which is assumed when this is left out. */
+  readonly completionLength?: number
 }
 
 /** Makes nothing of its own: never in the plan. */
@@ -89,14 +100,14 @@ const even = (text: string): boolean => {
   return sum % 2 === 0
 }
 /** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
-const judging = (completions: "longest" | "shortest") => {
+const judging = (shortest: boolean): Judge["Service"] => {
   let asked = 0
-  return Layer.succeed(Judge, {
+  return {
     gold: () => 0,
     prefers: (_, __, ___, ____, u) => u < 0.5,
     // Where the least is asked for, one group alone is not all alike.
-    verifies: (_, __, completion) => completions === "longest" ? even(completion) : asked++ === 0
-  })
+    verifies: (_, __, completion) => shortest ? asked++ === 0 : even(completion)
+  }
 }
 
 /** A stage that is being made. */
@@ -123,16 +134,22 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { completions = "longest", rehearsed = 128, shape, stages = [] } = options
+  const { completionLength, costs, rehearsed = 128, shape, stages = [] } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
-  const meter = metered({ ...(shape === undefined ? {} : { shape }), whole: rehearsed === Infinity, completions })
+  const meter = metered({
+    ...(shape === undefined ? {} : { shape }),
+    ...(costs === undefined ? {} : { cost: costs.backend }),
+    ...(completionLength === undefined ? {} : { completionLength }),
+    whole: rehearsed === Infinity
+  })
+  const host = tally(costs?.host ?? {})
 
   // A stage makes its inputs first: theirs are frames on top of its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
-  const rehearsal = rehearsing(meter, rehearsed)
+  const rehearsal = rehearsing(meter, rehearsed, host.seconds)
   const likeness = likenesses(limits)
   const templates = new Map<string, Template>()
   const begin = (key: string): void => {
@@ -144,21 +161,23 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const end = (key: string, made: Made): void => {
     if (frames.at(-1)?.key !== key) return
     const { artifact, plan, steps } = frames.pop()!
-    const { error, estimated, generated, peaks, spent, trained } = rehearsal.end()
+    host.stage(artifact.node.op)
+    const { error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
     if (plan !== null) {
       done.push({ ...plan, stage: label(artifact) })
       return
     }
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
-      const { calls, flops, traffic } = spent.get(phase) ?? nothing
+      const { calls, flops, seconds, traffic } = spent.get(phase) ?? nothing
       return {
         phase,
         bytes: held.bytes,
         terms: termsOf(held),
         flops,
         calls: Math.round(calls),
-        traffic: Math.round(traffic)
+        traffic: Math.round(traffic),
+        seconds: costs === undefined ? null : seconds
       }
     })
     const worst = phases.reduce(
@@ -171,6 +190,8 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       steps,
       phases,
       flops: phases.reduce((sum, { flops }) => sum + flops, 0),
+      seconds: costs === undefined ? null : phases.reduce((sum, { seconds }) => sum + seconds!, hostSeconds),
+      hostSeconds: costs === undefined ? null : hostSeconds,
       error,
       generated: Math.round(generated),
       trained: Math.round(trained),
@@ -210,22 +231,27 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   ).pipe(Layer.provide(Files.layer))
   const store = Layer.effect(
     Store,
-    Effect.map(Store, (store) => ({
-      ...store,
-      find: (key, name) =>
-        Effect.tap(
-          store.find(key, name),
-          (found) => found._tag === "None" ? Effect.sync(() => begin(key)) : Effect.void
-        ),
-      finish: (key, name, made) => Effect.andThen(Effect.sync(() => end(key, made)), store.finish(key, name, made))
-    } satisfies Store["Service"]))
+    Effect.map(Store, (memory) => {
+      const store = watchedStore(memory, host)
+      return {
+        ...store,
+        find: (key, name) =>
+          Effect.tap(
+            store.find(key, name),
+            (found) => found._tag === "None" ? Effect.sync(() => begin(key)) : Effect.void
+          ),
+        finish: (key, name, made) => Effect.tap(store.finish(key, name, made), () => Effect.sync(() => end(key, made)))
+      } satisfies Store["Service"]
+    })
   ).pipe(Layer.provide(MemoryStore.layer))
 
   const failed = yield* execute(root, { stages, twinOf }).pipe(
     Effect.provide(Layer.mergeAll(
-      Layer.succeed(CurrentEngine, meter.engine),
-      datasets,
-      judging(completions),
+      Layer.succeed(CurrentEngine, watchedEngine(meter.engine, host)),
+      Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(
+        Layer.provide(datasets)
+      ),
+      Layer.succeed(Judge, watchedJudge(judging(completionLength === 1), host)),
       store,
       Layer.succeed(Checkpoints, {
         load: (path) =>
@@ -234,12 +260,15 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
             ({ config, tokenizer }) => withoutWeights(config, tokenizer)
           )
       }),
-      Layer.succeed(RunLog, {
-        emit: (event) =>
-          Effect.sync(() => {
-            if (event._tag === "Started") frames.at(-1)!.steps = event.steps
-          })
-      })
+      Layer.succeed(
+        RunLog,
+        watchedLog({
+          emit: (event) =>
+            Effect.sync(() => {
+              if (event._tag === "Started") frames.at(-1)!.steps = event.steps
+            })
+        }, host)
+      )
     )),
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
     Effect.as(null),

@@ -22,6 +22,9 @@ import { codec } from "../model/tokenizer.ts"
 import { codecOf } from "./checkpoints.ts"
 import { check, type Problem, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
+import { remedy } from "./advice.ts"
+import { fits } from "./fits.ts"
+import { planWith, roomWithin } from "./microBatches.ts"
 import { needs } from "./needs.ts"
 import type { StagePlan } from "./plan.ts"
 import { lackingPrecisions } from "./precisions.ts"
@@ -45,11 +48,40 @@ const doing = {
 
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
-const withinReach = Effect.fnUntraced(function*(all: ReadonlyArray<StagePlan>, available: number) {
+/** What would fit where a stage does not; null when it does with smaller micro-batches, which a run makes by itself. */
+const remedied = Effect.fnUntraced(function*(
+  root: Artifact.Any,
+  stage: string,
+  available: number,
+  { engine: { precisions }, extensions }: Asked
+) {
+  const { misfits } = yield* fits(root, {
+    plan: planWith(extensions),
+    room: roomWithin(available),
+    ...(precisions === undefined ? {} : { precisions })
+  }, stage)
+  const misfit = misfits.find((one) => one.stage === stage)
+  if (misfit === undefined) return otherwise
+  return misfit.verdicts.some(({ changes, fits }) => fits && changes.length === 0)
+    ? null
+    : `${remedy(misfit)} ${otherwise}`
+})
+
+const otherwise = "The native backend has no such limit."
+
+interface Asked {
+  readonly engine: Pick<Engine, "precisions" | "addressable">
+  readonly extensions: Extensions
+}
+
+const withinReach = Effect.fnUntraced(function*(root: Artifact.Any, all: ReadonlyArray<StagePlan>, asked: Asked) {
+  const { addressable: available = Infinity } = asked.engine
   for (const { bytes, phases, stage, terms } of all) {
     const over = phases.find(({ bytes }) => bytes > available)
     if (over === undefined) continue
-    return yield* new OutOfMemory({ stage, phase: doing[over.phase], needed: bytes, available, terms })
+    const remedy = yield* remedied(root, stage, available, asked)
+    if (remedy === null) continue
+    return yield* new OutOfMemory({ stage, phase: doing[over.phase], needed: bytes, available, terms, remedy })
   }
   const most = Math.max(0, ...all.map(({ bytes }) => bytes))
   // The system may swap, or have more than it says: no reason to refuse.
@@ -75,7 +107,7 @@ export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
   const lacking = [...lackingExtensions(root, extensions), ...lackingPrecisions(root, engine)]
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
   const memory = yield* needs(root, finished, extensions)
-  yield* withinReach(memory, engine.addressable ?? Infinity)
+  yield* withinReach(root, memory, { engine, extensions })
   const datasets = yield* Datasets
   const problems: Array<Problem> = []
   for (const artifact of Artifact.lineage(root)) {

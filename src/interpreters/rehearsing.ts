@@ -11,12 +11,14 @@ import type { Rehearsal } from "../training/rehearsal.ts"
 /** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
 
-export const nothing: Spent = { flops: 0, calls: 0, traffic: 0 }
+export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
 /** What was counted. */
 interface Amounts {
   generated: number
   trained: number
+  /** Seconds of the host. */
+  host: number
   readonly spent: Map<Phase, Spent>
 }
 
@@ -36,18 +38,20 @@ interface Sheet {
   readonly fixed: Amounts
 }
 
-const empty = (): Amounts => ({ generated: 0, trained: 0, spent: new Map() })
+const empty = (): Amounts => ({ generated: 0, trained: 0, host: 0, spent: new Map() })
 const sheet = (): Sheet => ({ own: empty(), fixed: empty() })
 
 const add = (to: Amounts, from: Amounts, times: number): void => {
   to.generated += times * from.generated
   to.trained += times * from.trained
-  for (const [phase, { calls, flops, traffic }] of from.spent) {
+  to.host += times * from.host
+  for (const [phase, { calls, flops, seconds, traffic }] of from.spent) {
     const sum = to.spent.get(phase) ?? nothing
     to.spent.set(phase, {
       flops: sum.flops + times * flops,
       calls: sum.calls + times * calls,
-      traffic: sum.traffic + times * traffic
+      traffic: sum.traffic + times * traffic,
+      seconds: sum.seconds + times * seconds
     })
   }
 }
@@ -78,10 +82,10 @@ export interface Rehearsing extends Rehearsal {
   readonly end: () => Tally
 }
 
-/** At most `most` steps of each kind are made. */
-export const rehearsing = (meter: Metered, most: number): Rehearsing => {
+/** At most `most` steps of each kind are made; `host` says how many seconds the host's work so far would take. */
+export const rehearsing = (meter: Metered, most: number, host: () => number): Rehearsing => {
   const frames: Array<Frame> = []
-  const read = () => ({ ...meter.amounts(), spent: new Map(meter.spentIn()) })
+  const read = () => ({ ...meter.amounts(), host: host(), spent: new Map(meter.spentIn()) })
   let before = read()
   /** Gives what was done since to what is being counted. */
   const settle = (): void => {

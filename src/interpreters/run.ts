@@ -8,6 +8,7 @@ import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented } from "../../dsl/Extension.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
+import { CurrentMicroBatches } from "../engine/microBatches.ts"
 import type { Engine } from "../engine/engine.ts"
 import { loadWith } from "../model/adapter.ts"
 import * as JudgeLayer from "../rewards/judge.ts"
@@ -18,6 +19,7 @@ import type { Made } from "../store/made.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, type ExecuteError } from "./execute.ts"
+import { chosen } from "./microBatches.ts"
 import { type Extensions, type FailureOf, lackingExtensions, type Met } from "./extensions.ts"
 
 export interface RunOptions extends Extensions {
@@ -31,7 +33,9 @@ const make = Effect.fn("run")(function*(root: Artifact.Any, { engine, onEvent, r
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, { rewards: rewards ?? [], stages: stages ?? [] })
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
+  const microBatches = yield* chosen(root, engine, { stages: stages ?? [] })
   return yield* execute(root, { stages: stages ?? [] }).pipe(
+    Effect.provideService(CurrentMicroBatches, microBatches),
     Effect.provide(
       Layer.mergeAll(
         Layer.succeed(CurrentEngine, engine),

@@ -1,28 +1,52 @@
 /**
- * What is known about a distance before anything is measured. Three things are kept apart, because none of them is another:
+ * What is known about a distance before anything is measured. Four things are kept apart, and none of them adds to another (the types
+ * differ, and only `chain` adds):
  *
  * - a **bound** on the max-divergence D∞(P‖R) = max log P/R. It adds along a chain, D∞(P‖R) ≤ D∞(P‖Q) + D∞(Q‖R), and KL ≤ D∞, so a
- *   sum of bounds is a bound on KL from the initial model;
+ *   sum of bounds is a bound on KL from the initial model. Rényi divergences (`renyi.ts`) say more where they are known;
+ * - a bound on **total variation** (`variation.ts`), which adds too, and says less;
  * - a **measurement** of KL. Those of the stages of a chain do *not* add up: Bernoulli(.5) → (.1) → (.01) moves .51 and .14 nats, and
- *   1.61 in all. Total variation does add, through Pinsker: TV ≤ Σ √(KL_i / 2). And the last stage alone may be charged in KL:
- *   KL(P‖R) ≤ KL(P‖Q) + D∞(Q‖R);
+ *   1.61 in all;
  * - a **cap**, which is what somebody wants (`dsl/Budget.ts`).
  *
  * A bound is a whole number of milli-nats per sequence, rounded up, or null where nothing is known: whole numbers add in any
- * order to the same sum. It is about the *distribution* that a step describes, not about a network trained to imitate it.
+ * order to the same sum. It holds for each prompt, and is about the *distribution* that a step describes, from the one that it drew
+ * from, not about a network trained to imitate it.
  */
+export interface Bound {
+  readonly _tag: "Bound"
+  /** D∞ is at most this, milli-nats per sequence; null: nothing is known. */
+  readonly mnats: number | null
+}
 
-/** Milli-nats per sequence; null: nothing is known. */
-export type Bound = number | null
+/** The smallest whole number of milli-nats that is not below `nats`, whatever rounding did on the way. */
+export const mnatsUp = (nats: number): number => Math.max(0, Math.ceil(nats * 1000 - 1e-9))
 
-/** The smallest whole number of milli-nats that is not below `nats`. */
-export const boundOf = (nats: number): Bound => Number.isFinite(nats) ? Math.max(0, Math.ceil(nats * 1000)) : null
+/** From nats; infinity and NaN are no bound. */
+export const boundOf = (nats: number): Bound => ({
+  _tag: "Bound",
+  mnats: Number.isFinite(nats) ? mnatsUp(nats) : null
+})
 
-/** Along a chain: what is unknown about one link is unknown about the whole. */
-export const chain = (...links: ReadonlyArray<Bound>): Bound =>
-  links.reduce<Bound>((sum, link) => sum === null || link === null ? null : sum + link, 0)
+/** Nothing is known: weights that were trained or averaged. */
+export const unknown: Bound = boundOf(Infinity)
 
-/** The best of `n` by any score: at most n times as likely as before, for every completion. */
+/** Nothing moves. */
+export const still: Bound = boundOf(0)
+
+/** One step after another: what is unknown about one link is unknown about the whole. */
+export const chain = (...links: ReadonlyArray<Bound>): Bound => ({
+  _tag: "Bound",
+  mnats: links.reduce<number | null>((sum, { mnats }) => sum === null || mnats === null ? null : sum + mnats, 0)
+})
+
+/** Alternatives, whichever is taken, by the prompt or by chance: no further than the furthest of them. */
+export const either = (...parts: ReadonlyArray<Bound>): Bound => ({
+  _tag: "Bound",
+  mnats: parts.some(({ mnats }) => mnats === null) ? null : Math.max(0, ...parts.map(({ mnats }) => mnats!))
+})
+
+/** The best of `n` by any score, or any choice that looks only at the n: at most n times as likely as before, each completion. */
 export const bestOfN = (n: number): Bound => boundOf(Math.log(n))
 
 /** The better `kept` of `of` samples, one of them at random: N/k times as likely at most. */
@@ -32,11 +56,16 @@ export const topOf = (kept: number, of: number): Bound => boundOf(Math.log(of / 
 export const acceptFilter = (accepted: number): Bound => boundOf(-Math.log(accepted))
 
 /**
- * The optimum π* ∝ π_ref exp(r / β) of a reward within [min, max]: log π* − log π_ref = r / β − log Z, and Z is a mean of exp(r / β), so at most
- * (max − min) / β. A policy still on its way there may be further off for some completions.
+ * The optimum π* ∝ π_ref exp(r / β) of a reward with max − min = `span`: log π* − log π_ref = r / β − log Z, and Z is a mean of exp(r / β), so at
+ * most span / β. A policy still on its way there may be further off for some completions.
  */
-export const tilt = (min: number, max: number, beta: number): Bound =>
-  beta === 0 ? (min === max ? 0 : null) : boundOf((max - min) / beta)
+export const tilt = (span: number, beta: number): Bound => span === 0 ? still : boundOf(span / beta)
+
+/**
+ * The tilt again and again, the reference being moved to each optimum: exactly a tilt with β over the number of times, *if every one is
+ * reached*. A reference that is moved `resets` times over a stage is a β that much smaller, and bounds steps, not the drift.
+ */
+export const resetTilt = (span: number, beta: number, resets: number): Bound => tilt(span, beta / (resets + 1))
 
 /**
  * A mixture Σ w_i P_i of outputs (one of several models answers): log Σ w_i exp(D∞_i). Averaging weights instead of outputs has no
@@ -44,15 +73,15 @@ export const tilt = (min: number, max: number, beta: number): Bound =>
  */
 export const mixture = (parts: ReadonlyArray<{ readonly weight: number; readonly bound: Bound }>): Bound => {
   const known = parts.filter(({ weight }) => weight > 0)
-  if (known.some(({ bound }) => bound === null)) return null
-  const most = Math.max(...known.map(({ bound }) => bound!))
+  const { mnats: most } = either(...known.map(({ bound }) => bound))
+  if (most === null) return unknown
   const total = known.reduce((sum, { weight }) => sum + weight, 0)
-  const sum = known.reduce((sum, { bound, weight }) => sum + weight / total * Math.exp((bound! - most) / 1000), 0)
-  return Math.min(most, Math.ceil(most + 1000 * Math.log(sum)))
+  const sum = known.reduce((sum, { bound, weight }) => sum + weight / total * Math.exp((bound.mnats! - most) / 1000), 0)
+  return boundOf(most / 1000 + Math.min(0, Math.log(sum)))
 }
 
-/** Weights averaged: nothing is known. */
-export const merge: Bound = null
+/** Only tokens with at least `topP` of the probability between them: each becomes 1 / topP times as likely at most, at every token. */
+export const nucleus = (topP: number, tokens: number): Bound => boundOf(-Math.log(topP) * tokens)
 
 /**
  * Another temperature or a truncation (top-k, top-p), computed: D∞ of next-token distributions, which add along a completion of
@@ -67,12 +96,5 @@ export const perToken = (before: ReadonlyArray<number>, after: ReadonlyArray<num
   return boundOf(most * tokens)
 }
 
-/**
- * The most that total variation from the initial model can be, from KL of each stage to the one before (nats): Pinsker and, where it
- * is sharper, Bretagnolle–Huber for each, and the triangle inequality. |E f − E₀ f| ≤ TV · (max f − min f).
- */
-export const totalVariation = (stageKls: ReadonlyArray<number>): number =>
-  Math.min(1, stageKls.reduce((sum, kl) => sum + Math.min(Math.sqrt(kl / 2), Math.sqrt(-Math.expm1(-kl))), 0))
-
-/** KL of a last stage that was measured, nats, on top of a bound on all before it: nats, or null. */
-export const lastInKl = (last: number, before: Bound): number | null => before === null ? null : last + before / 1000
+/** KL(best of n‖policy) ≤ log n − (n − 1)/n nats, with equality when no two scores are equal (Beirami et al. 2024, arXiv 2401.01879). */
+export const klOfBestOfN = (n: number): number => Math.log(n) - (n - 1) / n

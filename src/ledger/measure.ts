@@ -7,15 +7,17 @@ export interface KlMeasured {
   /** Mean of KL(policy‖other) over sequences. */
   readonly mean: number
   readonly standardError: number
-  /** The same sum over the number of tokens. */
+  /** The same sum over the number of tokens: a ratio of means. */
   readonly perToken: number
+  /** Its standard error, by the delta method. */
+  readonly perTokenError: number
   readonly samples: number
   /** Prompts asked. */
   readonly prompts: number
   /**
    * The 95th percentile (nearest rank) and the largest, over prompts, of the mean of that prompt's samples, nats per sequence. Null
-   * when a prompt had fewer than `samplesPerPrompt` samples. These are percentiles of noisy means: the noise of each prompt spreads
-   * them, so they lie above the percentiles of the true KLs on average.
+   * when a prompt had fewer than `samplesPerPrompt` samples. These are percentiles of noisy means. The largest of them lies above the largest
+   * true KL on average, always, and the more the noisier they are; the 95th percentile mostly does. Of fewer than 20 prompts both are one.
    */
   readonly p95: number | null
   readonly max: number | null
@@ -50,16 +52,28 @@ export interface Measuring {
   readonly enough?: (measured: ReadonlyArray<KlMeasured>) => boolean
 }
 
-const summary = (sequences: ReadonlyArray<number>, tokens: number, prompts: number): KlMeasured => {
+/** A block of samples. */
+export interface Block {
+  readonly rows: ReadonlyArray<Row>
+  /** Which ended by themselves. */
+  readonly finished: ReadonlyArray<boolean>
+  /** Of the next-token distributions, nats, one a token. */
+  readonly entropies: Float64Array
+}
+
+const summary = (sequences: ReadonlyArray<number>, lengths: ReadonlyArray<number>, prompts: number): KlMeasured => {
   const n = sequences.length
   const total = sequences.reduce((sum, x) => sum + x, 0)
-  const mean = total / n
+  const tokens = lengths.reduce((sum, x) => sum + x, 0)
+  const [mean, perToken] = [total / n, tokens === 0 ? 0 : total / tokens]
   const variance = sequences.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (n - 1)
+  const residual = sequences.reduce((sum, x, i) => sum + (x - perToken * lengths[i]!) ** 2, 0) / (n - 1)
   const asked = Math.min(prompts, n)
   return {
     mean,
     standardError: n < 2 ? NaN : Math.sqrt(variance / n),
-    perToken: tokens === 0 ? 0 : total / tokens,
+    perToken,
+    perTokenError: n < 2 ? NaN : tokens === 0 ? 0 : Math.sqrt(residual * n) / tokens,
     samples: n,
     prompts: asked,
     ...overPrompts(sequences, asked)
@@ -68,33 +82,37 @@ const summary = (sequences: ReadonlyArray<number>, tokens: number, prompts: numb
 
 /**
  * Measures KL(policy‖other) from each of `others` by k1, on the same fresh completions of the policy at temperature 1, one a prompt, cycling
- * through `prompts`; with the standard error across sequences. Completions are cut at `maxNewTokens`, so this is the KL of
- * completions up to that length. Blocks of samples are drawn until `enough`, twice as many each time.
+ * through `prompts`; with the standard error across sequences, as if each were of a prompt drawn anew: of a mean over these very prompts
+ * it is no less. Completions are cut at `maxNewTokens`, so this is the KL of completions up to that length. Blocks of samples are
+ * drawn until `enough`, twice as many each time. k3 is as unbiased and less noisy, but its intervals cover less often (`interval.ts`).
  */
 export const measureKls = (
   policy: Policy,
   others: ReadonlyArray<Policy>,
   prompts: ReadonlyArray<Int32Array>,
   { enough = () => true, samples, seed, ...options }: Measuring
-): ReadonlyArray<KlMeasured> => {
+): { readonly measured: ReadonlyArray<KlMeasured>; readonly first: Block } => {
   const sampling: Sampling = { ...options, temperature: 1, topK: 0, topP: 1 }
   const sequences: ReadonlyArray<Array<number>> = others.map(() => [])
-  let [drawn, tokens] = [0, 0]
+  const lengths: Array<number> = []
+  let drawn = 0
+  let first: Block | undefined
   const draw = (): void => {
     const asked = Array.from({ length: samples }, (_, i) => prompts[(drawn + i) % prompts.length]!)
     const sampled = policy.sample(asked, sampling, asked.map((_, i) => `${seed}/${drawn + i}`))
     const rows = sampled.map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
-    const { logps } = policy.logprobs(rows)
+    const { entropies, logps } = policy.logprobs(rows)
+    first ??= { rows, entropies, finished: sampled.map(({ finished }) => finished) }
     const offsets = offsetsOf(rows)
     others.forEach((other, k) => sequences[k]!.push(...kl(logps, other.logprobs(rows).logps, offsets, "k1").sequences))
     drawn += samples
-    tokens += logps.length
+    lengths.push(...rows.map(({ completion }) => completion.length))
   }
   for (let blocks = 1;; blocks *= 2) {
     // In blocks of one size: what a measurement holds in memory does not grow with it.
     for (let block = drawn / samples; block < blocks; block++) draw()
-    const measured = sequences.map((of) => summary(of, tokens, prompts.length))
-    if (enough(measured)) return measured
+    const measured = sequences.map((of) => summary(of, lengths, prompts.length))
+    if (enough(measured)) return { measured, first: first! }
   }
 }
 
@@ -104,4 +122,4 @@ export const measureKl = (
   other: Policy,
   prompts: ReadonlyArray<Int32Array>,
   options: Measuring
-): KlMeasured => measureKls(policy, [other], prompts, options)[0]!
+): KlMeasured => measureKls(policy, [other], prompts, options).measured[0]!

@@ -32,6 +32,8 @@ export interface Fit {
   readonly law: Law
   /** Standard errors of the coefficients; NaN when there are no more points than coefficients. */
   readonly standardError: { readonly a: number; readonly b: number }
+  /** Of the two coefficients with each other. */
+  readonly covariance: number
   /** Root of the mean squared residual, unit of the reward. */
   readonly residual: number
 }
@@ -61,6 +63,21 @@ export const fitGold = (
   return {
     law,
     standardError: { a: Math.sqrt(variance * yy / determinant), b: Math.sqrt(variance * xx / determinant) },
+    covariance: -variance * xy / determinant,
     residual: Math.sqrt(squares / points.length)
   }
+}
+
+/**
+ * The standard error of the gold reward of one more measurement at distance `d`, as a fit foresees it: what is not known of the coefficients, and
+ * the scatter of measurements around the law.
+ */
+export const foreseenError = (
+  { covariance, law: { form }, standardError: { a, b } }: Fit,
+  d: number,
+  /** Standard deviation of a measurement around the law. */
+  scatter: number
+): number => {
+  const [x, y] = [d, -second(form, d)]
+  return Math.sqrt(Math.max(0, x * x * a * a + y * y * b * b + 2 * x * y * covariance) + scatter ** 2)
 }

@@ -49,7 +49,8 @@ export {
 /** The training loop: `open` the models, `train` them, with batches and randomness that depend on (key, step, sample) alone. */
 export { batchAt, stepsOf } from "../training/batches.ts"
 export { klCaps } from "../training/klCaps.ts"
-export { finite, observer, open, type Step, train, updateOf, withinCaps } from "../training/loop.ts"
+export { finite, observer, open, type Step, train, updateOf } from "../training/loop.ts"
+export { withinCaps } from "../training/budgets.ts"
 export { logpGap, openers, valueGap } from "../training/precision.ts"
 export { type Random, stream } from "../sampling/random.ts"
 

@@ -1,4 +1,4 @@
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import type { Compare } from "../../dsl/stages/Compare.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
@@ -7,7 +7,8 @@ import type { Weights } from "../engine/engine.ts"
 import { Judge } from "../rewards/judge.ts"
 import { stream } from "../sampling/random.ts"
 import { RunLog } from "../store/runLog.ts"
-import { observer, withinCaps } from "../training/loop.ts"
+import { withinCaps } from "../training/budgets.ts"
+import { observer } from "../training/loop.ts"
 import { each, whole } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -29,7 +30,6 @@ export const compare = Effect.fn("compare")(function*(
   const batches = Math.ceil(prompts.length / atOnce)
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: batches, from: 0 })
   const preferences: Array<PreferenceRow> = []
-  const began = yield* Clock.currentTimeMillis
   let spent = 0
   yield* each(
     batches,
@@ -58,8 +58,7 @@ export const compare = Effect.fn("compare")(function*(
       })
       spent += tokens
       yield* log.emit({ _tag: "Step", stage: scope.label, step: batch + 1, steps: batches, tokens, metrics: {} })
-      const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
-      yield* withinCaps(scope, { tokens: spent, seconds }, Effect.succeed("the policy; no comparisons"))
+      yield* withinCaps(scope, Effect.succeed("the policy; no comparisons"))
     })
   )
   yield* log.emit({ _tag: "Finished", stage: scope.label, tokens: spent })

@@ -51,6 +51,7 @@ export const dpo = Effect.fn("dpo")(function*(
     reference: wires.reference?.weights,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: null },
     stop: codec.stop,
     measured: stage,
     steps

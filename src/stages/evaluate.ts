@@ -1,4 +1,4 @@
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { Diverged } from "../../dsl/Errors.ts"
 import type { Evaluate } from "../../dsl/stages/Evaluate.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
@@ -11,7 +11,8 @@ import { afterLast } from "../losses/ragged.ts"
 import { Judge } from "../rewards/judge.ts"
 import { estimate, type ModelReport, type Report } from "../store/report.ts"
 import { RunLog } from "../store/runLog.ts"
-import { observer, withinCaps } from "../training/loop.ts"
+import { withinCaps } from "../training/budgets.ts"
+import { observer } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Reports on models side by side; see `dsl/stages/Evaluate.ts`. Each model answers each prompt once, with the same seeds. */
@@ -37,7 +38,6 @@ export const evaluate = Effect.fn("evaluate")(function*(
 
   const models: Array<ModelReport> = []
   const golds: Array<Float64Array> = []
-  const began = yield* Clock.currentTimeMillis
   let spent = 0
   for (const [i, [name, weights]] of Object.entries(wires.models).entries()) {
     const { gold, report, tokens } = yield* Effect.scoped(Effect.gen(function*() {
@@ -85,8 +85,7 @@ export const evaluate = Effect.fn("evaluate")(function*(
       tokens,
       metrics: { gold: report.gold.mean, ...(report.proxy === null ? {} : { proxy: report.proxy.mean }) }
     })
-    const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
-    yield* withinCaps(scope, { tokens: spent, seconds }, Effect.succeed("every model it reports on"))
+    yield* withinCaps(scope, Effect.succeed("every model it reports on"))
   }
   let rewardAccuracy: Report["rewardAccuracy"] = null
   if (reward !== undefined && wires.preferences !== undefined) {

@@ -1,4 +1,4 @@
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { Diverged, GateFailed } from "../../dsl/Errors.ts"
 import type { Gate } from "../../dsl/stages/Gate.ts"
 import { encodePrompts } from "../data/encode.ts"
@@ -9,7 +9,8 @@ import { observe, type Observed } from "../ledger/observe.ts"
 import { Judge } from "../rewards/judge.ts"
 import { estimate } from "../store/report.ts"
 import { RunLog } from "../store/runLog.ts"
-import { observer, withinCaps } from "../training/loop.ts"
+import { withinCaps } from "../training/budgets.ts"
+import { observer } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** +1 where more is better, −1 where less is. */
@@ -33,7 +34,6 @@ export const gate = Effect.fn("gate")(function*(
   const reward = wires.reward === undefined ? undefined : yield* observer(engine.scorer, wires.reward)
   const codec = engine.codec(wires.candidate)
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })
-  const began = yield* Clock.currentTimeMillis
   const look = (weights: Weights) =>
     Effect.scoped(Effect.gen(function*() {
       const policy = yield* observer(engine.policy, weights)
@@ -80,8 +80,7 @@ export const gate = Effect.fn("gate")(function*(
       ...Object.fromEntries(guards.map(({ loss, metric }) => [`gate/${metric}_loss`, loss]))
     }
   })
-  const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
-  yield* withinCaps(scope, { tokens, seconds }, Effect.succeed("both models"))
+  yield* withinCaps(scope, Effect.succeed("both models"))
   if (failed.length > 0 && stage.otherwise === "fail") {
     return yield* new GateFailed({ stage: scope.label, guards: failed })
   }

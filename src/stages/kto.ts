@@ -65,6 +65,7 @@ export const kto = Effect.fn("kto")(function*(
     reference: wires.reference?.weights,
     init: wires.init,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: null },
     stop: codec.stop,
     measured: stage,
     steps

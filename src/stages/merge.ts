@@ -2,7 +2,7 @@
  * Merges the weights of several models; see `dsl/stages/Merge.ts` and, for the formulas, `src/merging`. A merge of policies is
  * then measured on held prompts: KL from every parent, which no cap is held against, and from the initial model of each cap.
  */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { Diverged, Unmergeable, type UnusableData } from "../../dsl/Errors.ts"
 import type { Merge } from "../../dsl/stages/Merge.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
@@ -20,8 +20,9 @@ import { slerp, taskSlerp } from "../merging/slerp.ts"
 import { taskArithmetic } from "../merging/taskArithmetic.ts"
 import { ties } from "../merging/ties.ts"
 import { RunLog } from "../store/runLog.ts"
+import { withinCaps } from "../training/budgets.ts"
 import { klCaps } from "../training/klCaps.ts"
-import { finite, observer, withinCaps } from "../training/loop.ts"
+import { finite, observer } from "../training/loop.ts"
 import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -163,7 +164,6 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
 
 export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, scope: Scope) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
-  const began = yield* Clock.currentTimeMillis
   const weights = Object.fromEntries(Object.entries(wires.models).map(([name, { weights }]) => [name, weights]))
   yield* sameNetwork(scope.label, wires.base === undefined ? weights : { base: wires.base, ...weights })
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })
@@ -198,8 +198,7 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
     )
   }
   yield* log.emit({ _tag: "Step", stage: scope.label, step: 1, steps: 1, tokens: 0, metrics })
-  const seconds = ((yield* Clock.currentTimeMillis) - began) / 1000
-  yield* withinCaps(scope, { tokens: 0, seconds }, Effect.succeed(kept))
+  yield* withinCaps(scope, Effect.succeed(kept))
   yield* log.emit({ _tag: "Finished", stage: scope.label, tokens: 0 })
   return merged
 }, Effect.scoped)

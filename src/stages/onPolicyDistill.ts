@@ -60,6 +60,7 @@ export const onPolicyDistill = Effect.fn("onPolicyDistill")(function*(
     opened: [[wires.teacher, teacher]],
     init: wires.student,
     held,
+    observing: { rows: wires.held, decode: codec.decode, proxy: null },
     stop: codec.stop,
     measured: stage,
     steps: stage.steps

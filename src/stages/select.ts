@@ -2,7 +2,6 @@ import { Effect } from "effect"
 import type { Select } from "../../dsl/stages/Select.ts"
 import { byPrompt, type DemonstrationRow, type ScoredRow } from "../data/rows.ts"
 import { control, select as selected } from "../data/select.ts"
-import { accepted, bestOf } from "../ledger/maxDivergence.ts"
 import { atOnce } from "../training/atOnce.ts"
 import { CurrentRehearsal, whole } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
@@ -17,8 +16,9 @@ const firstPrompts = (rows: ReadonlyArray<ScoredRow>): ReadonlyArray<ScoredRow> 
 }
 
 /**
- * Chooses; see `dsl/stages/Select.ts`. `max_divergence` is the bound on D∞ from the law that the candidates were drawn from to the law
- * of the kept ones, where there is one: log(n / k) for the k best of n, −log p for an accepted share of p.
+ * Chooses; see `dsl/stages/Select.ts`. `max_divergence` is D∞ from the law that the candidates were drawn from to the law of the kept
+ * ones, where something is known of it: at most log(n / k) for the k best of n, for the prompt with most candidates; −log p for an
+ * accepted share p of all, which is an estimate (`rows/out` of `rows/in`).
  */
 export const select = Effect.fn("select")(function*(
   stage: Select,
@@ -30,13 +30,14 @@ export const select = Effect.fn("select")(function*(
   const few = (yield* CurrentRehearsal) !== null && rule._tag === "PerPrompt"
   const completions = few ? firstPrompts(wires.completions) : wires.completions
   const kept = stage.control ? control(completions, rule, `${scope.key}/control`) : selected(completions, rule)
-  const fewest = Math.min(...byPrompt(completions).map(({ length }) => length))
+  const furthest = (keep: number): number =>
+    byPrompt(completions).reduce((most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))), 0)
   const bound = stage.control || kept.length === 0
     ? undefined
     : rule._tag === "PerPrompt"
-    ? bestOf(Math.min(rule.keep, fewest), fewest)
+    ? furthest(rule.keep)
     : rule._tag === "Accept"
-    ? accepted(kept.length / completions.length)
+    ? -Math.log(kept.length / completions.length)
     : undefined
   yield* atOnce(scope, kept, {
     problem: `none of ${completions.length} candidates is accepted; the best scores ${
@@ -47,6 +48,8 @@ export const select = Effect.fn("select")(function*(
     "scores/mean": mean(completions),
     "scores/kept_mean": mean(kept),
     "kept": kept.length / completions.length,
+    "rows/in": completions.length,
+    "rows/out": kept.length,
     ...(bound === undefined ? {} : { "max_divergence": bound })
   })
   return yield* whole(

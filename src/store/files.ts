@@ -2,7 +2,8 @@
  * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
  * layout, `adapter/` beside it in PEFT's when it was trained as one, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
  * one is `<label>-<key>.partial`, with its last checkpoint in
- * `step-N/` (`next/` while it is written). `node.json` is written last, so a folder that has it is whole.
+ * `step-N/` (`next/` while it is written). `spent.json` is what making it took. `node.json` is written last, so a folder that has it is
+ * whole.
  */
 import { Effect, FileSystem, Layer, Option, type PlatformError, Schema } from "effect"
 import { join } from "node:path"
@@ -13,6 +14,7 @@ import { load, save } from "../model/checkpoint.ts"
 import { decode, encode } from "../model/safetensors.ts"
 import type { Made } from "./made.ts"
 import { ReportJson } from "./report.ts"
+import { fromJson, type Spent, toJson } from "./spent.ts"
 import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
 
 const NodeFile = Schema.Struct({
@@ -143,11 +145,41 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         }
       })
 
-      const finish = Effect.fnUntraced(function*(key: string, label: string, made: Made) {
+      const bytesIn: (folder: string) => Effect.Effect<number, PlatformError.PlatformError> = Effect.fnUntraced(
+        function*(folder) {
+          if (!(yield* fs.exists(folder))) return 0
+          let bytes = 0
+          for (const name of yield* fs.readDirectory(folder, { recursive: true })) {
+            const { size, type } = yield* fs.stat(join(folder, name))
+            if (type === "File") bytes += Number(size)
+          }
+          return bytes
+        }
+      )
+
+      const spent = Effect.fnUntraced(function*(key: string, label: string) {
+        const folder = done(key, label)
+        if (yield* fs.exists(join(folder, "node.json"))) {
+          const path = join(folder, "spent.json")
+          // What an earlier version made has none.
+          if (!(yield* fs.exists(path))) return Option.none<Spent>()
+          return fromJson(yield* readJson(Schema.Json, path))
+        }
+        const [step] = yield* steps(partial(key, label))
+        if (step === undefined) return Option.none<Spent>()
+        const { state } = yield* readJson(StateFile, join(partial(key, label), `step-${step}`, "state.json"))
+        return fromJson((state as { readonly spent?: unknown } | null)?.spent)
+      })
+
+      const finish = Effect.fnUntraced(function*(key: string, label: string, made: Made, took?: Spent) {
         const folder = done(key, label)
         // Without node.json the folder was left by a crash between these lines.
         yield* fs.makeDirectory(folder, { recursive: true })
         const kind = yield* write(folder, made)
+        if (took !== undefined) {
+          const all = { ...took, disk: yield* bytesIn(folder) }
+          yield* writeFileAtomic(join(folder, "spent.json"), `${JSON.stringify(toJson(all))}\n`)
+        }
         yield* writeFileAtomic(join(folder, "node.json"), `${JSON.stringify({ keel: 1, key, made: kind })}\n`)
         yield* fs.remove(partial(key, label), { recursive: true, force: true })
       })
@@ -238,7 +270,10 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
                 ? Effect.map(read(key, label), (made) => Option.some<Made>(made))
                 : Effect.succeed(Option.none<Made>()))
           ),
-        finish: (key, label, made) => within(finish(key, label, made)),
+        finish: (key, label, made, took) => within(finish(key, label, made, took)),
+        spent: (key, label) => within(spent(key, label)),
+        size: (key, label) =>
+          Effect.zipWith(bytesIn(done(key, label)), bytesIn(partial(key, label)), (kept, running) => kept + running),
         latest: (key, label) => within(latest(key, label)),
         save: (key, label, snapshot) => within(saveSnapshot(key, label, snapshot)),
         keep: (key, label, name, weights) => within(keep(key, label, name, weights)),

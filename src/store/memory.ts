@@ -1,22 +1,46 @@
 import { Effect, Layer, Option } from "effect"
-import type { Weights } from "../engine/engine.ts"
+import type { Tensors, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
+import { fromJson, type Spent } from "./spent.ts"
 import type { Snapshot } from "./store.ts"
 import { Store } from "./store.ts"
+
+/** As safetensors holds them. A plan has tensors without numbers: their lengths are all that is known. */
+const bytesOf = (tensors: Tensors): number => [...tensors.values()].reduce((sum, { data }) => sum + 4 * data.length, 0)
+const sizeOf = (made: Made): number => made._tag === "Model" ? bytesOf(made.weights.tensors) : 0
+const ofSnapshot = ({ models }: Snapshot): number =>
+  Object.values(models).reduce(
+    (sum, { optimizer, weights }) => sum + bytesOf(weights.tensors) + bytesOf(optimizer.tensors),
+    0
+  )
 
 /** A store that lives as long as the process: for `simulate` and tests. */
 export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   const made = new Map<string, Made>()
   const latest = new Map<string, Snapshot>()
-  const kept = new Map<string, Weights>()
+  const kept = new Map<string, Map<string, Weights>>()
+  const spent = new Map<string, Spent>()
+  const size = (key: string): number => {
+    const [done, last] = [made.get(key), latest.get(key)]
+    return (done === undefined ? 0 : sizeOf(done)) + (last === undefined ? 0 : ofSnapshot(last)) +
+      [...kept.get(key)?.values() ?? []].reduce((sum, { tensors }) => sum + bytesOf(tensors), 0)
+  }
   return {
     find: (key) => Effect.sync(() => Option.fromNullishOr(made.get(key))),
     has: (key) => Effect.sync(() => made.has(key)),
-    finish: (key, _, value) =>
+    finish: (key, _, value, took) =>
       Effect.sync(() => {
         made.set(key, value)
         latest.delete(key)
+        kept.delete(key)
+        if (took !== undefined) spent.set(key, { ...took, disk: sizeOf(value) })
       }),
+    spent: (key) =>
+      Effect.sync(() => {
+        const state = latest.get(key)?.state as { readonly spent?: unknown } | undefined
+        return spent.has(key) ? Option.some(spent.get(key)!) : fromJson(state?.spent)
+      }),
+    size: (key) => Effect.sync(() => size(key)),
     latest: (key) => Effect.sync(() => Option.fromNullishOr(latest.get(key))),
     save: (key, label, snapshot) =>
       Effect.sync(() => {
@@ -25,9 +49,9 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
       }),
     keep: (key, label, name, weights) =>
       Effect.sync(() => {
-        kept.set(`${key}/${name}`, weights)
+        kept.set(key, (kept.get(key) ?? new Map()).set(name, weights))
         return `memory:${label}/${name}`
       }),
-    kept: (key, _, name) => Effect.sync(() => Option.fromNullishOr(kept.get(`${key}/${name}`)))
+    kept: (key, _, name) => Effect.sync(() => Option.fromNullishOr(kept.get(key)?.get(name)))
   }
 })

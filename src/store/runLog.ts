@@ -23,6 +23,8 @@ export const Measurement = Schema.Struct({
   standardError: Schema.Number,
   /** Mean over all tokens, nats per token. */
   perToken: Schema.Number,
+  /** Absent in old logs. */
+  perTokenError: Schema.optionalKey(Schema.Number),
   samples: Schema.Natural,
   /** Prompts asked; this and the two below are absent in logs written before they were measured. */
   prompts: Schema.optionalKey(Schema.Natural),
@@ -58,6 +60,23 @@ export const Event = Schema.Union([
     cap: Schema.Number,
     /** `null`: the stage goes on; else the step that it went back to, and where the policy of that step is. */
     kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural, path: Schema.String }))
+  }),
+  /**
+   * What was seen of a policy on held prompts besides its KL: `entropy` (nats per token), `length` (tokens), `finished`, `distinct_1`,
+   * `distinct_2`, and where there is one `proxy`, `gold` (each with its standard error `_se`).
+   */
+  Schema.TaggedStruct("Observed", {
+    stage: Schema.String,
+    step: Schema.Natural,
+    samples: Schema.Natural,
+    observed: Metrics
+  }),
+  /** Gold reward has fallen from its best: the stage ends, and makes the policy of step `kept`. */
+  Schema.TaggedStruct("PeakPassed", {
+    stage: Schema.String,
+    step: Schema.Natural,
+    decline: Schema.Struct({ mean: Schema.Number, standardError: Schema.Number }),
+    kept: Schema.Natural
   }),
   Schema.TaggedStruct("Sampled", {
     stage: Schema.String,

@@ -2,6 +2,7 @@ import type { Effect, Option, PlatformError } from "effect"
 import { Context, Schema } from "effect"
 import type { Optimizer, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
+import type { Spent } from "./spent.ts"
 
 /** A checkpoint inside a stage: all that going on from `step` needs. */
 export interface Snapshot {
@@ -33,7 +34,12 @@ export class Store extends Context.Service<Store, {
   readonly find: (key: string, label: string) => Effect.Effect<Option.Option<Made>, StoreError>
   /** Whether it is finished, without reading it. */
   readonly has: (key: string, label: string) => Effect.Effect<boolean, StoreError>
-  readonly finish: (key: string, label: string, made: Made) => Effect.Effect<void, StoreError>
+  /** `spent` is what making it took but for the disk, which is counted here; unknown when left out. */
+  readonly finish: (key: string, label: string, made: Made, spent?: Spent) => Effect.Effect<void, StoreError>
+  /** What making it took, of an unfinished stage until its last checkpoint; none where nobody counted. */
+  readonly spent: (key: string, label: string) => Effect.Effect<Option.Option<Spent>, StoreError>
+  /** Bytes kept under this key. */
+  readonly size: (key: string, label: string) => Effect.Effect<number, StoreError>
   /** The last checkpoint of an unfinished stage. */
   readonly latest: (key: string, label: string) => Effect.Effect<Option.Option<Snapshot>, StoreError>
   /** Replaces the last checkpoint; returns where it is. */

@@ -59,9 +59,11 @@ export const groupAdvantages: fc.Arbitrary<Advantage.GroupAdvantage> = fc.consta
   new Advantage.MaxNormalised()
 )
 
-export const referencePolicies: fc.Arbitrary<Reference.ReferencePolicy> = fc.oneof(
-  fc.constant(new Reference.Frozen()),
-  fc.integer({ min: 1, max: 2 }).map((steps) => new Reference.ResetEvery({ steps })),
-  fc.record({ rate: fc.double({ min: 0, max: 1, noNaN: true }), every: fc.integer({ min: 1, max: 2 }) })
-    .map((fields) => new Reference.MovingAverage(fields))
-)
+/** For stages of `steps` steps: those that move before the end. */
+export const referencePolicies = (steps: number): fc.Arbitrary<Reference.ReferencePolicy> =>
+  fc.oneof(
+    fc.constant(new Reference.Frozen()),
+    fc.integer({ min: 1, max: steps }).map((steps) => new Reference.ResetEvery({ steps })),
+    fc.record({ rate: fc.double({ min: 0.01, max: 1, noNaN: true }), every: fc.integer({ min: 1, max: steps }) })
+      .map((fields) => new Reference.MovingAverage(fields))
+  )

@@ -5,6 +5,7 @@
  */
 import { Effect, Option } from "effect"
 import { Diverged, KlBudgetExceeded } from "../../dsl/Errors.ts"
+import type { Observe } from "../../dsl/Observe.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
 import { enough } from "../ledger/sequential.ts"
@@ -12,6 +13,7 @@ import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
+import { type Observing, observing } from "./observing.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { KlLimit, Scope } from "./scope.ts"
 
@@ -42,6 +44,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   /** The model of its KL penalty: weights that stay, or a policy that moves. */
   readonly reference?: Weights | Policy | null | undefined
   readonly held: ReadonlyArray<Int32Array>
+  /** What there is to look at besides KL; nothing when left out. */
+  readonly observing?: Omit<Observing, "observe">
   readonly stop: ReadonlyArray<number>
   /** Of the description: `dsl/KlSpending.ts`. */
   readonly measured: {
@@ -50,6 +54,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     readonly measureSamples: number
     readonly measureError?: number
     readonly measureMost?: number
+    readonly observe?: Observe
   }
   readonly steps: number
   /** The weights that the policy starts with, which a stage can go back to; left out where there are none, as for a merge. */
@@ -87,12 +92,26 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
 
   const began = stage.start ?? `the policy that ${scope.label} started from`
   let within = { path: began, step: 0 }
-  if (session.state !== null) within = session.state as typeof within
+  if (session.state !== null) {
+    const { path, step } = session.state as typeof within
+    within = { path, step }
+  }
   const { init } = stage
   const rollsBack = rehearsal === null && limits.some(({ whenSpent }) => whenSpent === "rollback")
 
+  const eyes = stage.observing === undefined ? null : yield* observing(
+    scope,
+    stage.policy,
+    { ...stage.observing, ...(stage.measured.observe === undefined ? {} : { observe: stage.measured.observe }) },
+    session.state
+  )
+
   const measure = Effect.fnUntraced(function*(step: number) {
-    const all = others.length === 0 ? [] : measureKls(stage.policy, others.map(({ policy }) => policy), stage.held, {
+    if (others.length === 0 && eyes === null) {
+      within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
+      return
+    }
+    const { first, measured: all } = measureKls(stage.policy, others.map(({ policy }) => policy), stage.held, {
       samples,
       maxNewTokens,
       stop: stage.stop,
@@ -130,6 +149,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) yield* say(one, null)
     if (ending.length === 0) {
       within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
+      if (eyes !== null) yield* eyes.look(step, first)
       return
     }
     const stopping = ending.find(({ limit }) => limit.whenSpent !== "rollback")
@@ -151,9 +171,9 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     })
   })
 
-  if (rollsBack && init !== undefined && session.state === null) {
-    // Where it starts is what it may have to go back to, and may be beyond a cap already.
-    if (limits.some(({ initial }) => initial !== init)) {
+  // Where it starts is what it may have to go back to, may be beyond a cap already, and is what gold reward is counted from.
+  if (rehearsal === null && session.state === null && (rollsBack || eyes?.fromStart === true) && init !== undefined) {
+    if (eyes?.fromStart === true || limits.some(({ initial }) => initial !== init)) {
       yield* Effect.catchTag(
         measure(0),
         "NotFinite",
@@ -174,6 +194,6 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step), "measure")
     },
     /** For the checkpoints of the loop. */
-    state: () => within
+    state: () => ({ ...within, ...eyes?.state() })
   }
 })

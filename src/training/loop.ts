@@ -6,14 +6,17 @@
  * and the step's number, so going on from a checkpoint reaches the same weights bit for bit.
  */
 import { Clock, Data, Effect, Option, Schema } from "effect"
-import { BudgetExceeded, Diverged } from "../../dsl/Errors.ts"
+import { Diverged } from "../../dsl/Errors.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Model, Update, Weights } from "../engine/engine.ts"
 import { CurrentPatience } from "../engine/interruptible.ts"
 import { scheduled } from "../optim/schedule.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
-import { Store, type StoreError } from "../store/store.ts"
+import { fromJson, type Spent, toJson } from "../store/spent.ts"
+import { Store } from "../store/store.ts"
+import { withinCaps } from "./budgets.ts"
+import { CurrentMeter } from "./meter.ts"
 import type { Trained } from "./precision.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
@@ -38,10 +41,11 @@ export interface Session<M> {
   readonly from: number
   /** What the stage had in `state` at that point; null at the start. */
   readonly state: Schema.Json
-  readonly spent: { tokens: number; seconds: number }
+  /** What had been spent by then; null at the start. */
+  readonly spent: Spent | null
 }
 
-const Saved = Schema.Struct({ tokens: Schema.Number, seconds: Schema.Number, stage: Schema.Json })
+const Saved = Schema.Struct({ spent: Schema.optionalKey(Schema.Json), stage: Schema.Json })
 
 const isAdapter = (name: string): boolean => name.startsWith("lora.")
 
@@ -80,14 +84,12 @@ export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>
       (model) => Effect.sync(() => model.dispose())
     )
   }
-  const state = saved === undefined
-    ? { tokens: 0, seconds: 0, stage: null }
-    : Schema.decodeUnknownSync(Saved)(saved.state)
+  const state: typeof Saved.Type = saved === undefined ? { stage: null } : Schema.decodeUnknownSync(Saved)(saved.state)
   const session: Session<M> = {
     models: models as M,
     from: saved?.step ?? 0,
     state: state.stage,
-    spent: { tokens: state.tokens, seconds: state.seconds }
+    spent: Option.getOrNull(fromJson(state.spent))
   }
   return session
 })
@@ -101,26 +103,6 @@ export interface Step {
   /** Tokens generated and trained on. */
   readonly tokens: number
 }
-
-/** Fails when a stage has spent more than its caps allow. */
-export const withinCaps = Effect.fnUntraced(function*(
-  { label, limits }: Scope,
-  spent: { readonly tokens: number; readonly seconds: number },
-  /** Saves what there is and says where it is. */
-  keep: Effect.Effect<string, StoreError>
-) {
-  // A rehearsal is to say by how much, not to end there.
-  if ((yield* CurrentRehearsal) !== null) return
-  const memory = (yield* CurrentEngine).memory?.().peak ?? 0
-  const over = ([
-    ["tokens", spent.tokens, limits.tokens],
-    ["bytes of memory", memory, limits.memory],
-    ["seconds", spent.seconds, limits.seconds]
-  ] as const).find(([, used, cap]) => used > cap)
-  if (over === undefined) return
-  const [dimension, used, cap] = over
-  return yield* new BudgetExceeded({ stage: label, dimension, spent: Math.ceil(used), cap, kept: yield* keep })
-})
 
 /** A step that takes fewer seconds than this is finished when the run is stopped. */
 const shortStep = 2
@@ -138,7 +120,8 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   const [log, store, patience] = [yield* RunLog, yield* Store, yield* CurrentPatience]
   const rehearsal = yield* CurrentRehearsal
   const { label } = scope
-  const { spent } = session
+  const meter = yield* CurrentMeter
+  if (session.spent !== null) yield* meter.resume(session.spent)
   let done = session.from
   // How long the first step will take nobody knows.
   let took = Infinity
@@ -150,7 +133,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
         { weights: model.weights(), optimizer: model.optimizer() }
       ])
     )
-    const state = { tokens: spent.tokens, seconds: spent.seconds, stage: stage.state?.() ?? null }
+    const state = { spent: toJson(yield* meter.spent), stage: stage.state?.() ?? null }
     kept = yield* store.save(scope.key, label, { step: done, models, state })
     yield* log.emit({ _tag: "Checkpoint", stage: label, step: done, path: kept })
     return kept
@@ -161,7 +144,13 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   yield* log.emit({ _tag: "Started", stage: label, steps: stage.steps, from: done })
   if (rehearsal !== null) {
     // What the numbers are does not matter: nothing was computed.
-    yield* rehearsal.steps(stage.steps, stage.step, stage.turns ?? []).pipe(
+    const told = (n: number) =>
+      Effect.tap(
+        stage.step(n),
+        ({ metrics, tokens }) =>
+          log.emit({ _tag: "Step", stage: label, step: n + 1, steps: stage.steps, tokens, metrics })
+      )
+    yield* rehearsal.steps(stage.steps, told, stage.turns ?? []).pipe(
       Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
     )
     const saves = Math.ceil(stage.steps / stage.checkpointEvery) - 1
@@ -176,10 +165,8 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
         yield* finite(metrics)
         done++
         took = ((yield* Clock.currentTimeMillis) - began) / 1000
-        spent.tokens += tokens
-        spent.seconds += took
         yield* log.emit({ _tag: "Step", stage: label, step: done, steps: stage.steps, tokens, metrics })
-        yield* withinCaps(scope, spent, save)
+        yield* withinCaps(scope, save)
         if (done % stage.checkpointEvery === 0 && done < stage.steps) yield* save
       }))
       yield* breathe
@@ -189,7 +176,8 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
     Effect.onInterrupt(() => Effect.orDie(save)),
     Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
   )
-  yield* log.emit({ _tag: "Finished", stage: label, tokens: spent.tokens })
+  const { generated, trained } = yield* meter.spent
+  yield* log.emit({ _tag: "Finished", stage: label, tokens: generated + trained })
 })
 
 /** The AdamW update of step `n` of a stage with the fields of `dsl/Training.ts`. */

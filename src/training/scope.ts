@@ -1,4 +1,6 @@
+import type { Resource } from "../../dsl/Budget.ts"
 import type { Lora, Weights } from "../engine/engine.ts"
+import type { Spent } from "../store/spent.ts"
 
 /** A KL cap that governs a stage, with the initial model that it is measured from. */
 export interface KlLimit {
@@ -13,6 +15,13 @@ export interface KlLimit {
   readonly initial: Weights
 }
 
+/** A cap on what several stages spend together. */
+export interface TotalLimit {
+  readonly limits: Readonly<Partial<Record<Resource, number>>>
+  /** What was spent on the others so far, whenever that was. */
+  readonly others: () => ReadonlyArray<Spent>
+}
+
 /** Under which name and limits a stage runs. */
 export interface Scope {
   /** Content hash of the stage and its limits: cache key, and the seed of all its randomness. */
@@ -21,12 +30,9 @@ export interface Scope {
   readonly label: string
   /** What the models that it trains are trained as: adapters, or all of their weights when left out. */
   readonly lora?: Omit<Lora, "seed">
-  readonly limits: {
+  /** In the units of `dsl/Budget.ts`; a resource without a cap is left out, or `Infinity`. */
+  readonly limits: Readonly<Partial<Record<Resource, number>>> & {
     readonly kl: ReadonlyArray<KlLimit>
-    /** Tokens generated and trained on; `Infinity` when nobody capped them. */
-    readonly tokens: number
-    /** Bytes. */
-    readonly memory: number
-    readonly seconds: number
+    readonly totals?: ReadonlyArray<TotalLimit>
   }
 }

@@ -1,5 +1,9 @@
-import type { AttentionShape, Backend, HeadShape, Ints, Tensor } from "../../tensor/backend.ts"
+import type { Backend, Ints, Precision, Tensor } from "../../tensor/backend.ts"
 import { type Phase, type Term, termOf } from "./terms.ts"
+import { pairs, workOf } from "./work.ts"
+
+/** Seconds that a call of the backend takes, by its name in `Backend`, floating-point operations and bytes moved. */
+export type Cost = (what: string, flops: number, bytes: number, precision: Precision) => number
 
 /** What some calls would have cost. */
 export interface Spent {
@@ -13,6 +17,8 @@ export interface Spent {
   readonly calls: number
   /** Bytes that they read and write at least: each buffer once for each kernel that gets it, of tables and caches what is used. */
   readonly traffic: number
+  /** By the `cost` of the backend; 0 without one. */
+  readonly seconds: number
 }
 
 /** What was held at one time. */
@@ -24,6 +30,7 @@ export interface Held {
 
 export interface Counting extends Backend {
   readonly spent: () => Spent
+  readonly flops: () => number
   /** The same by phase; what is asked for outside of any is in none. */
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase that there was since `restart`. */
@@ -34,22 +41,44 @@ export interface Counting extends Backend {
   readonly restart: () => void
 }
 
-/**
- * Query–key pairs that a causal sequence of `length` tokens needs, half of the square; with a window, the band below the
- * diagonal. The pairs of one token more are the difference, so that decoding costs what one pass over the whole does.
- */
-const pairs = (length: number, window: number): number =>
-  window === 0 || length <= window ? length ** 2 / 2 : window ** 2 / 2 + window * (length - window)
-
 /** Keys that the queries of a causal sequence read, each its own too. */
 const keysRead = (length: number, window: number): number =>
   pairs(length, window) + Math.min(length, window === 0 ? length : window) / 2
 
+/** The calls of a backend that take time, in the order of `Backend`. */
+const timed = [
+  ..."read write writeInts zero add copy embed embedBackward linear packWeight linearPacked linearBackward rmsNorm rmsNormBackward"
+    .split(" "),
+  ..."rope attention attentionBackward cacheWrite attentionDecode swiglu swigluBackward head headBackward sample".split(
+    " "
+  ),
+  ..."gatherRows scatterRows adamw sumSquares".split(" ")
+] as ReadonlyArray<Exclude<keyof Backend, "name" | "realBytes" | "addressable" | "precisions">>
+
+/** `backend` with `around` every call that takes time; `around` calls `work`. */
+export const eachCall = <B extends Backend>(
+  backend: B,
+  around: (what: string, args: ReadonlyArray<unknown>, work: () => unknown) => unknown
+): B => ({
+  ...backend,
+  ...Object.fromEntries(timed.map((what) => {
+    const call = backend[what] as (...args: ReadonlyArray<unknown>) => unknown
+    return [what, (...args: ReadonlyArray<unknown>) => around(what, args, () => call(...args))]
+  }))
+})
+
 /** Nobody looks into what is longer: it is parameters or moments on their way to a file. */
 const mostRead = 2 ** 24
 
-/** An array by its length alone; what is computed of it, number by number, is as long. */
+/** The same zeros for everybody: memory that nobody touches is none. */
+const zeros = new ArrayBuffer(4 * mostRead)
+
+/**
+ * An array that is nowhere: zeros that are not written to, and by its length alone when it is long; what is computed of that, number by
+ * number, is as long.
+ */
 export const unread = (length: number): Float32Array => {
+  if (length < mostRead) return new Float32Array(zeros, 0, length)
   const array: Float32Array = Object.create(Float32Array.prototype, {
     length: { value: length },
     map: { value: () => array }
@@ -78,16 +107,20 @@ const elementsOf = (args: ReadonlyArray<unknown>): number => {
  * needs besides (its code, scratch of its threads, gaps between buffers) is not counted.
  */
 export const counting = (
-  { alignment = 64, realBytes = 4 }: { readonly alignment?: number; readonly realBytes?: number } = {}
+  { alignment = 64, cost, realBytes = 4 }: {
+    readonly alignment?: number
+    readonly realBytes?: number
+    readonly cost?: Cost
+  } = {}
 ): Counting => {
   const sizes = new WeakMap<Tensor | Ints, { readonly bytes: number; readonly term: Term }>()
   const held = new Map<Term, number>()
   const peaks = new Map<Phase, Held>()
   const spentIn = new Map<Phase, Spent>()
   let [live, peak] = [0, 0]
-  let [flops, calls, traffic] = [0, 0, 0]
+  let [flops, calls, traffic, seconds] = [0, 0, 0, 0]
   let [phase, share]: [Phase | null, number] = [null, 1]
-  let settled: Spent = { flops, calls, traffic }
+  let settled: Spent = { flops, calls, traffic, seconds }
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 
@@ -99,14 +132,15 @@ export const counting = (
   /** What was spent since goes to the phase that is going on. */
   const settle = (): void => {
     if (phase !== null) {
-      const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0 }
+      const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0, seconds: 0 }
       spentIn.set(phase, {
         flops: sum.flops + share * (flops - settled.flops),
         calls: sum.calls + share * (calls - settled.calls),
-        traffic: sum.traffic + share * (traffic - settled.traffic)
+        traffic: sum.traffic + share * (traffic - settled.traffic),
+        seconds: sum.seconds + share * (seconds - settled.seconds)
       })
     }
-    settled = { flops, calls, traffic }
+    settled = { flops, calls, traffic, seconds }
   }
   const allocate = <B extends Tensor | Ints>(buffer: B, size: number, term: Term): B => {
     // An empty buffer has an address too.
@@ -120,20 +154,7 @@ export const counting = (
 
   /** Steps that are counted at once. */
   let steps = 1
-  const product = (rows: number, inputs: number, outputs: number, times = 1): void => {
-    flops += 2 * steps * times * rows * inputs * outputs
-  }
-  /** Scores and weighted values: two products over the pairs of every head. */
-  const attend = (seen: number, { headDim, heads }: AttentionShape, times = 1): void => {
-    flops += 4 * times * seen * heads * headDim
-  }
-  /** Of sequences. */
-  const summed = (starts: Ints, of: (length: number) => number): number => {
-    const at = written.get(starts)!
-    let sum = 0
-    for (let b = 1; b < at.length; b++) sum += of(at[b]! - at[b - 1]!)
-    return sum
-  }
+  const work = workOf((ints) => written.get(ints)!, () => steps)
   /** Of `steps` tokens more, from each of these positions on. */
   const added = (positions: Ints, of: (length: number) => number): number => {
     let sum = 0
@@ -142,13 +163,13 @@ export const counting = (
   }
   /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
   const kernel = <F extends (...args: never) => void>(
-    computes: (...args: Parameters<F>) => void = () => {},
+    computes: (...args: Parameters<F>) => number = () => 0,
     moves: (...args: Parameters<F>) => number = (...args) => elementsOf(args)
   ): F =>
     ((...args: Parameters<F>): void => {
       calls += steps
       traffic += steps * realBytes * moves(...args)
-      computes(...args)
+      flops += computes(...args)
     }) as unknown as F
 
   const backend: Counting = {
@@ -166,7 +187,8 @@ export const counting = (
     },
     slice: (_, __, length) => ({ dtype: "real", length }),
     memory: () => ({ live, peak }),
-    spent: () => ({ flops, calls, traffic }),
+    spent: () => ({ flops, calls, traffic, seconds }),
+    flops: () => flops,
     spentIn: () => {
       settle()
       return spentIn
@@ -214,41 +236,48 @@ export const counting = (
     copy: kernel(),
     embed: kernel(undefined, (out) => 2 * out.length),
     embedBackward: kernel(undefined, (_, dOut) => 3 * dOut.length),
-    linear: kernel((_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs)),
+    linear: kernel(work.linear),
     packWeight: kernel(),
-    linearPacked: kernel((_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs)),
-    linearBackward: kernel(({ dW, dX }, _, __, ___, rows, inputs, outputs) =>
-      product(rows, inputs, outputs, (dX === null ? 0 : 1) + (dW === null ? 0 : 1))
-    ),
+    linearPacked: kernel(work.linearPacked),
+    linearBackward: kernel(work.linearBackward),
     rmsNorm: kernel(),
     rmsNormBackward: kernel(),
     rope: kernel(),
-    attention: kernel((_, __, ___, starts, shape) =>
-      attend(summed(starts, (length) => pairs(length, shape.window)), shape)
-    ),
-    attentionBackward: kernel((_, __, ___, ____, _____, starts, shape) =>
-      attend(summed(starts, (length) => pairs(length, shape.window)), shape, 2)
-    ),
+    attention: kernel(work.attention),
+    attentionBackward: kernel(work.attentionBackward),
     cacheWrite: kernel(
       undefined,
       (_, __, ___, slots, ____, { headDim, kvHeads }) => 4 * slots.length * kvHeads * headDim
     ),
     attentionDecode: kernel(
-      (_, __, ___, ____, _____, positions, shape) =>
-        attend(added(positions, (length) => pairs(length, shape.window)), shape),
+      work.attentionDecode,
       (out, _, __, ___, ____, positions, { headDim, kvHeads, window }) =>
         2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window)) / steps
     ),
     swiglu: kernel(),
     swigluBackward: kernel(),
-    head: kernel((_, __, ___, ____, { dim, rows, vocab }: HeadShape) => product(rows, dim, vocab)),
-    headBackward: kernel(({ dW }, _, __, ___, ____, _____, { dim, rows, vocab }) =>
-      product(rows, dim, vocab, dW === null ? 1 : 2)
-    ),
+    head: kernel(work.head),
+    headBackward: kernel(work.headBackward),
     sample: kernel(),
     gatherRows: kernel(undefined, (out) => 2 * out.length),
     scatterRows: kernel(),
     adamw: kernel()
   }
-  return backend
+  if (cost === undefined) return backend
+  const priced = (precision: Precision): Counting => ({
+    ...eachCall(backend, (what, args, work) => {
+      const before = { flops, traffic }
+      const value = work()
+      // What goes to the device and what comes back is no kernel's.
+      const moved = what === "read" ? args[0] : what === "write" || what === "writeInts" ? args[1] : null
+      const bytes = moved === null
+        ? traffic - before.traffic
+        : steps * realBytes * (moved as { readonly length: number }).length
+      seconds += steps * cost(what, (flops - before.flops) / steps, bytes / steps, precision)
+      return value
+    }),
+    at: (precision) => precisions[precision]
+  })
+  const precisions = { f32: priced("f32"), bf16: priced("bf16") }
+  return precisions.f32
 }

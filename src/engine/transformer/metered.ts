@@ -5,7 +5,7 @@
 import { modelConfig, withHead } from "../../model/config.ts"
 import type { Batch, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
-import { counting, type Held, type Spent } from "./counting.ts"
+import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import { cut } from "./packing.ts"
@@ -51,17 +51,19 @@ const manyPrompts = 256
 /** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
 export type Shape = Pick<Weights, "config" | "tokenizer">
 
-export interface MeteredOptions extends TransformerOptions {
+export interface MeterOptions extends TransformerOptions {
   /** What every model that is made from nothing has instead of its own. */
   readonly shape?: Shape
+  /** What calls of the backend cost. */
+  readonly cost?: Cost
+  /** Length of every completion, tokens, where `maxNewTokens` is not less. */
+  readonly completionLength?: number
   /** Whether every row of a large batch is passed. */
   readonly whole?: boolean
-  /** Tokens of a completion, where there is room: as many as it may have, or the fewest that it can have. */
-  readonly completions?: "longest" | "shortest"
 }
 
-export const metered = (options: MeteredOptions = {}): Metered => {
-  const backend = counting()
+export const metered = (options: MeterOptions = {}): Metered => {
+  const backend = counting(options)
   const engine = transformer(backend, options)
   let [generated, trained] = [0, 0]
   let passed: Passed = { rows: 0, tokens: 0, squares: 0 }
@@ -177,17 +179,17 @@ export const metered = (options: MeteredOptions = {}): Metered => {
         return zeros(batch)
       },
       sample: (prompts, sampling, seeds) => {
+        const maxNewTokens = Math.min(sampling.maxNewTokens, options.completionLength ?? Infinity)
         const some = prompts.length > manyPrompts && options.whole !== true
           ? prompts.slice(0, manyPrompts / 2)
           : prompts
         verb(
           "generation",
-          () => of.sample(some, { ...sampling, stop: [] }, seeds.slice(0, some.length)),
+          () => of.sample(some, { ...sampling, maxNewTokens, stop: [] }, seeds.slice(0, some.length)),
           prompts.length / some.length
         )
         const { completion } = speaking(weights)
-        const most = options.completions === "shortest" ? Math.min(1, sampling.maxNewTokens) : sampling.maxNewTokens
-        const lengths = prompts.map(({ length }) => Math.max(0, Math.min(most, of.context - length)))
+        const lengths = prompts.map(({ length }) => Math.max(0, Math.min(maxNewTokens, of.context - length)))
         const total = passes(lengths)
         generated += total
         const [tokens, logps] = [new Int32Array(total), new Float64Array(total)]

@@ -16,6 +16,8 @@ export interface Opened {
   readonly at: (precision: Precision) => Backend
   readonly config: ModelConfig
   readonly limits: Limits
+  /** Sequences continued at the same time; further prompts wait until enough of them have ended. */
+  readonly slots: number
   readonly trainable: Trainable
   readonly rotary: RotaryTables
   readonly space: Workspace
@@ -26,6 +28,7 @@ export interface Opened {
 /** What the engine decides (`microBatchTokens`) and what a description does. */
 export interface Options extends Computing {
   readonly microBatchTokens: number
+  readonly slots: number
 }
 
 export const open = (
@@ -71,5 +74,5 @@ export const open = (
       held.dispose()
     }
   }
-  return { backend, at, config, limits, trainable: held, rotary, space, passes: run, model }
+  return { backend, at, config, limits, slots: options.slots, trainable: held, rotary, space, passes: run, model }
 }

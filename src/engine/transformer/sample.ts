@@ -9,9 +9,6 @@ import type { Opened } from "./opened.ts"
 import { fewRows, packedParameters } from "./packed.ts"
 import { checkRow, pack } from "./packing.ts"
 
-/** Sequences continued at the same time; further prompts wait until enough of them have ended. */
-const mostSlots = 64
-
 /** A sequence being continued. */
 interface Going {
   readonly index: number
@@ -45,7 +42,7 @@ const groupsOf = (
  * (the samples of a group) are computed once: their keys and values are copied into each slot, their logits read for each.
  */
 export const sampler = (
-  { backend, config, limits, rotary, space, trainable }: Omit<Opened, "passes" | "model">
+  { backend, config, limits, rotary, slots: mostSlots, space, trainable }: Omit<Opened, "passes" | "model">
 ): { readonly sample: Policy["sample"]; readonly logits: (ids: Int32Array) => Float64Array } => {
   const { dim, vocab } = config
   const plain = { parameters: trainable.parameters, multiply: backend.linear }

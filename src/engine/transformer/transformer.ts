@@ -6,6 +6,7 @@ import { read } from "../processReward.ts"
 import { initial } from "./initial.ts"
 import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
+import { counts, tallied } from "./tallied.ts"
 
 /** Most tokens in one pass when nothing else is said. */
 export const microBatchTokens = 8192
@@ -25,9 +26,15 @@ export interface TransformerEngine extends Engine {
 }
 
 /** The Llama family (Llama, Mistral, Qwen2, Qwen3) on any backend. */
-export const transformer = (backend: Backend, options: TransformerOptions = {}): TransformerEngine => {
-  const settings = ({ lora, precision = "f32", recompute = options.recompute ?? false }: Computing = {}) => ({
-    microBatchTokens: options.microBatchTokens ?? microBatchTokens,
+export const transformer = (computes: Backend, options: TransformerOptions = {}): TransformerEngine => {
+  const backend = counts(computes) ? computes : tallied(computes)
+  const { microBatchTokens: most = microBatchTokens } = options
+  const settings = (
+    { lora, microBatchTokens = most, precision = "f32", recompute = options.recompute ?? false, slots = 64 }:
+      Computing = {}
+  ) => ({
+    microBatchTokens: Math.min(most, microBatchTokens),
+    slots,
     precision,
     recompute,
     ...(lora === undefined ? {} : { lora })
@@ -36,6 +43,8 @@ export const transformer = (backend: Backend, options: TransformerOptions = {}):
     kind: "transformer",
     initial,
     memory: backend.memory,
+    flops: backend.flops,
+    ...(backend.recently === undefined ? {} : { recently: backend.recently }),
     addressable: backend.addressable,
     precisions: backend.precisions,
     codec: (weights) => codec(weights.tokenizer, modelConfig(weights.config)),

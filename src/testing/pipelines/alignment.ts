@@ -5,7 +5,7 @@ import * as PreferenceLoss from "../../../dsl/PreferenceLoss.ts"
 import * as Dpo from "../../../dsl/stages/Dpo.ts"
 import * as Kto from "../../../dsl/stages/Kto.ts"
 import { capped } from "./capped.ts"
-import { allowance, batchSize, index, maxNewTokens, measureSamples, rate, training } from "./parameters.ts"
+import { allowance, index, maxNewTokens, measureSamples, rate, training } from "./parameters.ts"
 import { family, onShelf, pick, type Step, stocked } from "./shelf.ts"
 
 const namedLosses: ReadonlyArray<() => PreferenceLoss.Loss<boolean>> = [
@@ -31,7 +31,6 @@ export const alignments: fc.Arbitrary<Step> = fc.record({
   training,
   params: fc.record({
     learningRate: rate,
-    batchSize,
     maxNewTokens,
     measureSamples
   })
@@ -48,7 +47,7 @@ export const alignments: fc.Arbitrary<Step> = fc.record({
   const params = {
     ...drawn.training,
     ...drawn.params,
-    batchSize: 4 * drawn.params.batchSize,
+    batchSize: 4,
     measureEvery: 100,
     allowance: Kl.mnatsPerSequence(drawn.allowance)
   }

@@ -20,10 +20,10 @@ export const scored: fc.Arbitrary<Step> = fc.record({
   data: index,
   reward: fc.option(index),
   gold,
-  params: fc.record({ completionsPerPrompt: fc.integer({ min: 1, max: 3 }), maxNewTokens, seed }),
+  params: fc.record({ completionsPerPrompt: fc.integer({ min: 2, max: 3 }), maxNewTokens, seed }),
   extra: some({
-    temperature: fc.double({ min: 0, max: 2, noNaN: true }),
-    topK: fc.nat({ max: 3 }),
+    temperature: fc.double({ min: 0.1, max: 2, noNaN: true }),
+    topK: fc.constantFrom(0, 2, 3),
     topP: fc.double({ min: 0.5, max: 1, noNaN: true }),
     batchSize: fc.integer({ min: 1, max: 3 })
   })
@@ -45,7 +45,7 @@ export const scored: fc.Arbitrary<Step> = fc.record({
 
 const rule: fc.Arbitrary<Select.Rule> = fc.oneof(
   fc.integer({ min: 1, max: 2 }).map(Select.perPrompt),
-  fc.integer({ min: 1, max: 4 }).map(Select.overall),
+  fc.integer({ min: 4, max: 8 }).map(Select.overall),
   // Low enough to accept some in any world, mostly.
   fc.constantFrom(-9, 0).map(Select.accept)
 )
@@ -70,7 +70,7 @@ export const curated: fc.Arbitrary<Step> = fc.record({
   of: index,
   other: index,
   op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate"),
-  n: fc.integer({ min: 1, max: 4 }),
+  n: fc.integer({ min: 2, max: 4 }),
   fraction: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
   seed
 }).map(({ fraction, n, of, op, other, seed }) => (shelf) => {

@@ -7,7 +7,7 @@ import { batchSize, index, pretraining, rate, some, text, training } from "./par
 import { family, onShelf, pick, type Shelf, type Step, stocked } from "./shelf.ts"
 
 const shape = fc.constantFrom(
-  { dim: 4, layers: 1, heads: 1, kvHeads: 1, ffn: 4, context: 16 },
+  { dim: 4, layers: 1, heads: 1, kvHeads: 1, ffn: 4, context: 24 },
   { dim: 8, layers: 2, heads: 2, kvHeads: 1, ffn: 8, context: 32 }
 )
 

@@ -3,6 +3,7 @@ import fc from "fast-check"
 import * as Advantage from "../../../dsl/Advantage.ts"
 import * as Budget from "../../../dsl/Budget.ts"
 import * as Kl from "../../../dsl/Kl.ts"
+import * as Reference from "../../../dsl/Reference.ts"
 import * as Verifier from "../../../dsl/Verifier.ts"
 import * as Ensemble from "../../../dsl/stages/Ensemble.ts"
 import * as Grpo from "../../../dsl/stages/Grpo.ts"
@@ -53,7 +54,7 @@ export const ppos: fc.Arbitrary<Step> = fc.record({
       lam: fc.double({ min: 0, max: 1, noNaN: true }),
       valueLam: fc.double({ min: 0, max: 1, noNaN: true })
     }).map((gae) => new Advantage.Gae(gae)),
-    referencePolicy: referencePolicies,
+    referencePolicy: referencePolicies(1),
     whitenAdvantages: fc.boolean(),
     valueLearningRate: rate,
     measureEvery: fc.integer({ min: 1, max: 2 }),
@@ -87,6 +88,7 @@ export const ppos: fc.Arbitrary<Step> = fc.record({
     ...(drawn.ptx ? { ptxCoef: 2, ptxRatio: 2 } : {}),
     ...drawn.training,
     ...drawn.extra,
+    ...(drawn.params.beta > 0 ? {} : { referencePolicy: new Reference.Frozen() }),
     ...drawn.params,
     steps: 1,
     allowance: Kl.mnatsPerSequence(drawn.allowance)
@@ -124,7 +126,7 @@ export const grpos: fc.Arbitrary<Step> = fc.record({
   extra: some({
     loss: policyLosses,
     advantage: groupAdvantages,
-    referencePolicy: referencePolicies,
+    referencePolicy: referencePolicies(1),
     numIterations: fc.integer({ min: 1, max: 2 }),
     dynamicSampling: fc.record({ maxBatches: fc.integer({ min: 1, max: 2 }) }),
     overlong: fc.record({ share: fc.double({ min: 0.1, max: 1, noNaN: true }) })
@@ -143,6 +145,7 @@ export const grpos: fc.Arbitrary<Step> = fc.record({
   }, {
     ...drawn.training,
     ...drawn.extra,
+    ...(drawn.params.beta > 0 ? {} : { referencePolicy: new Reference.Frozen() }),
     ...drawn.params,
     ...(reward === undefined ? { verifiers: drawn.verifiers } : {}),
     steps: 1,

@@ -1,0 +1,81 @@
+/** Where the work of a plan is to be done: this machine as it was measured, or a device by its published figures. */
+import { Effect, Option } from "effect"
+import { type DeviceName, devices } from "../bench/devices.ts"
+import { BadProfile, type MachineProfile, profilePath, readProfile } from "../bench/profile.ts"
+import { assumed, type Costs, measured, roofline } from "../cost/costs.ts"
+import type { BackendName } from "./backend.ts"
+
+export interface Machine {
+  readonly title: string
+  /** Bytes; infinite when nobody says. */
+  readonly memory: number
+  /** Null when nobody measured it. */
+  readonly costs: Costs | null
+  /** What its times are worth, or why there are none. */
+  readonly note: string
+}
+
+const percent = (share: number): string => `${100 * share} %`
+
+const published = (name: DeviceName): Machine => {
+  const device = devices[name]
+  const { attention, bandwidth, launch, products } = assumed
+  return {
+    title: device.title,
+    memory: device.memory,
+    costs: roofline(device),
+    note:
+      `Time on ${device.title} by its published peaks, at shares that are assumptions: products ${
+        percent(products)
+      } and attention `
+      + `${percent(attention)} of ${device.peak.bf16 / 1e12} TF/s in bf16 (${
+        device.peak.f32 / 1e12
+      } in f32), whatever memory bounds ${percent(bandwidth)} of ${device.bandwidth / 1e12} TB/s, ${
+        1e6 * launch
+      } µs a kernel. Without the host's work.`
+  }
+}
+
+/** The backends that `run` would try, best first, by their names in a profile. */
+const columnsOf = (backend: BackendName): ReadonlyArray<string> =>
+  backend === "auto" ? ["native", "wasm"] : [backend === "torch" ? "libtorch" : backend]
+
+const unmeasured = (why: string, memory = Infinity): Machine => ({
+  title: "this machine",
+  memory,
+  costs: null,
+  note: `No time: ${why}. Run keel bench --calibrate, or name a device with --device.`
+})
+
+const ofProfile = ({ backends, busy, cpu, memory }: MachineProfile, backend: BackendName): Machine => {
+  const columns = columnsOf(backend)
+  const column = columns.find((name) => backends[name]?.rates !== undefined)
+  const rates = column === undefined ? undefined : backends[column]?.rates
+  if (rates === undefined) return unmeasured(`what work costs was not measured with ${columns.join(" or ")}`, memory)
+  return {
+    title: `${cpu}, ${column}`,
+    memory,
+    costs: measured(rates),
+    note: `Time on ${cpu}, ${column}, as keel bench measured it${
+      busy > 0.1 ? ` while others used ${percent(Math.round(100 * busy) / 100)} of it` : ""
+    }.`
+  }
+}
+
+export const machineOf = Effect.fnUntraced(function*(
+  device: Option.Option<DeviceName>,
+  profile: Option.Option<string>,
+  backend: BackendName
+) {
+  if (Option.isSome(device)) return published(device.value)
+  if (Option.isNone(profile)) {
+    return yield* readProfile(profilePath()).pipe(
+      Effect.map((found) => found === null ? unmeasured("this machine was not measured") : ofProfile(found, backend)),
+      Effect.catchTag("BadProfile", ({ path, problem }) => Effect.succeed(unmeasured(`${path}: ${problem}`)))
+    )
+  }
+  const path = profile.value
+  const found = yield* readProfile(path)
+  if (found === null) return yield* new BadProfile({ path, problem: "there is no such file" })
+  return ofProfile(found, backend)
+})

@@ -1,0 +1,162 @@
+/**
+ * The work of the host, where it is done: verbs of the engine besides their kernels, texts to ids and back, judging, data, events and
+ * files. Whoever watches it may count it (`plan`) or time it (`calibrate`).
+ */
+import { Effect } from "effect"
+import type { Dataset, Datasets } from "../data/dataset.ts"
+import type { Codec, Engine, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import type { Judge } from "../rewards/judge.ts"
+import type { Made } from "../store/made.ts"
+import type { RunLog } from "../store/runLog.ts"
+import type { Store } from "../store/store.ts"
+
+/**
+ * In tokens: `learn` (passes with a gradient), `pass` (without), `sample`, `decode`. In probabilities: `diverge` (passes that compare whole
+ * distributions, with a gradient or without). In characters: `encode`, `judge`, `data`. In
+ * bytes: `open` (a model from weights), `save`, `find` (weights read back). `event`: one line of the log.
+ */
+export type HostWork =
+  | "learn"
+  | "pass"
+  | "sample"
+  | "diverge"
+  | "encode"
+  | "decode"
+  | "judge"
+  | "data"
+  | "open"
+  | "save"
+  | "find"
+  | "event"
+
+export interface Watch {
+  /** `work` is so many units of `what`. */
+  readonly during: <A>(what: HostWork, work: () => A, amount: (value: A) => number) => A
+  readonly effect: <A, E, R>(
+    what: HostWork,
+    work: Effect.Effect<A, E, R>,
+    amount: (value: A) => number
+  ) => Effect.Effect<A, E, R>
+}
+
+const bytesOf = ({ tensors }: Pick<Weights, "tensors">): number => {
+  let sum = 0
+  for (const { data } of tensors.values()) sum += 4 * data.length
+  return sum
+}
+
+const fewRows = 32
+
+/** By a few of them: rows may be made when they are looked at. */
+const characters = (rows: ReadonlyArray<unknown>): number => {
+  const count = Math.min(fewRows, rows.length)
+  let sum = 0
+  for (let i = 0; i < count; i++) {
+    for (const value of Object.values(rows[Math.floor(i * rows.length / count)] as object)) {
+      if (typeof value === "string") sum += value.length
+    }
+  }
+  return count === 0 ? 0 : sum * rows.length / count
+}
+
+const watchedCodec = (codec: Codec, { during }: Watch): Codec => ({
+  ...codec,
+  encodePrompt: (text) => during("encode", () => codec.encodePrompt(text), () => text.length),
+  encodeCompletion: (text, how) => during("encode", () => codec.encodeCompletion(text, how), () => text.length),
+  decode: (ids) => during("decode", () => codec.decode(ids), () => ids.length)
+})
+
+/** An engine whose verbs are watched. */
+export const watchedEngine = (engine: Engine, watch: Watch): Engine => {
+  const { during } = watch
+  const passing = <A extends { readonly offsets: Int32Array }>(retain: boolean | undefined, work: () => A): A =>
+    during(retain === true ? "learn" : "pass", work, ({ offsets }) => offsets.at(-1)!)
+  const model = <M extends Model>(of: M): M => ({
+    ...of,
+    // Part of learning: tokens are counted by the passes.
+    step: (update) => during("learn", () => of.step(update), () => 0)
+  })
+  const policy = (of: Policy): Policy => {
+    let compared = 0
+    let retains: "learn" | "diverge" = "learn"
+    const diverging = <A>(work: () => A): A => {
+      const before = compared
+      return during("diverge", work, () => compared - before)
+    }
+    return {
+      ...model(of),
+      logprobs: (batch, how) => {
+        if (how?.retain === true) retains = "learn"
+        return passing(how?.retain, () => of.logprobs(batch, how))
+      },
+      divergences: (batch, teacher, divergence, how) => {
+        if (how?.retain === true) retains = "diverge"
+        const counted: typeof divergence = (student, other, gradient) => {
+          compared += student.length
+          return divergence(student, other, gradient)
+        }
+        return diverging(() => of.divergences(batch, teacher, counted, how))
+      },
+      learn: (batch, gradientOf) =>
+        during("learn", () => of.learn(batch, gradientOf), () => offsetsOf(batch)[batch.length]!),
+      backward: (gradient) =>
+        retains === "diverge"
+          ? diverging(() => of.backward(gradient))
+          : during("learn", () => of.backward(gradient), () => 0),
+      sample: (prompts, sampling, seeds) =>
+        during(
+          "sample",
+          () => of.sample(prompts, sampling, seeds),
+          (sampled) => sampled.reduce((sum, { completion }) => sum + completion.length, 0)
+        )
+    }
+  }
+  const scorer = (of: Scorer): Scorer => ({
+    ...model(of),
+    values: (batch, how) => passing(how?.retain, () => of.values(batch, how)),
+    backward: (gradient) => during("learn", () => of.backward(gradient), () => 0)
+  })
+  return {
+    ...engine,
+    codec: (weights) => watchedCodec(engine.codec(weights), watch),
+    policy: (weights, how) => policy(during("open", () => engine.policy(weights, how), () => bytesOf(weights))),
+    scorer: (weights, how) => scorer(during("open", () => engine.scorer(weights, how), () => bytesOf(weights)))
+  }
+}
+
+export const watchedJudge = (judge: Judge["Service"], { during }: Watch): Judge["Service"] => ({
+  gold: (gold, prompt, completion) =>
+    during("judge", () => judge.gold(gold, prompt, completion), () => completion.length),
+  prefers: (gold, prompt, a, b, u) =>
+    during("judge", () => judge.prefers(gold, prompt, a, b, u), () => a.length + b.length),
+  verifies: (verifier, prompt, completion) =>
+    during("judge", () => judge.verifies(verifier, prompt, completion), () => completion.length)
+})
+
+export const watchedDatasets = (datasets: Datasets["Service"], { effect }: Watch): Datasets["Service"] => ({
+  load: (role, origin, chat) =>
+    effect("data", Effect.suspend(() => datasets.load(role, origin, chat)), ({ rows }: Dataset) => characters(rows))
+})
+
+export const watchedLog = (log: RunLog["Service"], { effect }: Watch): RunLog["Service"] => ({
+  emit: (event) => effect("event", log.emit(event), () => 1)
+})
+
+const bytesOfMade = (made: Made): number =>
+  made._tag === "Model" ? bytesOf(made.weights) : made._tag === "Data" ? characters(made.dataset.rows) : 0
+
+export const watchedStore = (store: Store["Service"], { effect }: Watch): Store["Service"] => ({
+  ...store,
+  find: (key, label) =>
+    effect("find", store.find(key, label), (found) => found._tag === "None" ? 0 : bytesOfMade(found.value)),
+  finish: (key, label, made) => effect("save", store.finish(key, label, made), () => bytesOfMade(made)),
+  save: (key, label, snapshot) =>
+    effect("save", store.save(key, label, snapshot), () =>
+      // Two moments of every weight, but of adapters, which are small.
+      Object.values(snapshot.models).reduce(
+        (sum, { optimizer, weights }) =>
+          sum + bytesOf(weights) * (optimizer.step > 0 && weights.adapter === undefined ? 3 : 1),
+        0
+      ))
+})

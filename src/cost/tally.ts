@@ -1,0 +1,33 @@
+import { Effect } from "effect"
+import type { HostWork, Watch } from "./hostWork.ts"
+import { type RateTable, secondsOf } from "./rates.ts"
+
+export interface Tally extends Watch {
+  /** A stage was made; the first of an operation costs its start, too. */
+  readonly stage: (op: string) => void
+  /** That the host's work so far would take. */
+  readonly seconds: () => number
+}
+
+/** Adds up what the work of the host would cost by these rates, and does it meanwhile. */
+export const tally = (rates: RateTable): Tally => {
+  let seconds = 0
+  const seen = new Set<string>()
+  const charge = (what: HostWork, amount: number): void => {
+    seconds += secondsOf(rates[what], 1, amount, 0) + secondsOf(rates[`stage.${what}`], 0, amount, 0)
+  }
+  return {
+    stage: (op) => {
+      seconds += secondsOf(rates["stage"], 1, 0, 0)
+      if (!seen.has(op)) seconds += secondsOf(rates["start"], 1, 0, 0)
+      seen.add(op)
+    },
+    seconds: () => seconds,
+    during: (what, work, amount) => {
+      const value = work()
+      charge(what, amount(value))
+      return value
+    },
+    effect: (what, work, amount) => Effect.tap(work, (value) => Effect.sync(() => charge(what, amount(value))))
+  }
+}

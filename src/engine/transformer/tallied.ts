@@ -1,0 +1,70 @@
+import type { Backend, Ints, Precision } from "../../tensor/backend.ts"
+import { type Working, workOf } from "./work.ts"
+
+const working: ReadonlyArray<Working> = [
+  "linear",
+  "linearPacked",
+  "linearBackward",
+  "attention",
+  "attentionBackward",
+  "attentionDecode",
+  "head",
+  "headBackward"
+]
+
+/** A backend that counts. */
+export interface Counts extends Backend {
+  /** Useful floating-point operations so far, as `workOf` says: what is planned and what was done are one number. */
+  readonly flops: () => number
+  /** The most bytes held since it was told to `restart`. */
+  readonly recently?: { readonly peak: () => number; readonly restart: () => void }
+}
+
+export const counts = (backend: Backend): backend is Counts => "flops" in backend
+
+/** A backend that computes as before and counts what it computes; an addition or two a kernel. */
+export const tallied = (backend: Backend): Counts => {
+  let flops = 0
+  const written = new WeakMap<Ints, Int32Array>()
+  const work = workOf((ints) => written.get(ints)!)
+  let peak = backend.memory().peak
+  const seen = <B>(buffer: B): B => {
+    peak = Math.max(peak, backend.memory().live)
+    return buffer
+  }
+  const shared = {
+    reals: ((length, what) => seen(backend.reals(length, what))) satisfies Backend["reals"],
+    ints: ((length) => seen(backend.ints(length))) satisfies Backend["ints"],
+    writeInts: ((to, data, at) => {
+      // Not a copy: it is asked about before the next tokens are written over it.
+      written.set(to, data)
+      backend.writeInts(to, data, at)
+    }) satisfies Backend["writeInts"],
+    flops: () => flops,
+    recently: {
+      peak: () => peak,
+      restart: () => {
+        peak = backend.memory().live
+      }
+    }
+  }
+  const around = (of: Backend): Counts => ({
+    ...of,
+    ...shared,
+    at: (precision) => others.get(precision) ?? remember(precision, around(backend.at(precision))),
+    ...Object.fromEntries(working.map((name) => {
+      type Kernel<A> = (...args: ReadonlyArray<unknown>) => A
+      const [counts, computes] = [work[name] as unknown as Kernel<number>, of[name] as unknown as Kernel<void>]
+      return [name, (...args: ReadonlyArray<unknown>): void => {
+        flops += counts(...args)
+        computes(...args)
+      }]
+    }))
+  })
+  const others = new Map<Precision, Counts>()
+  const remember = (precision: Precision, made: Counts): Counts => {
+    others.set(precision, made)
+    return made
+  }
+  return around(backend)
+}

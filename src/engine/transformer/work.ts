@@ -1,0 +1,58 @@
+import type { AttentionShape, Backend, HeadShape, Ints } from "../../tensor/backend.ts"
+
+/**
+ * Query–key pairs that a causal sequence of `length` tokens needs, half of the square; with a window, the band below the
+ * diagonal. The pairs of one token more are the difference, so that decoding costs what one pass over the whole does.
+ */
+export const pairs = (length: number, window: number): number =>
+  window === 0 || length <= window ? length ** 2 / 2 : window ** 2 / 2 + window * (length - window)
+
+const product = (rows: number, inputs: number, outputs: number, times = 1): number =>
+  2 * times * rows * inputs * outputs
+
+/** Scores and weighted values: two products over the pairs of every head. */
+const attend = (seen: number, { headDim, heads }: AttentionShape, times = 1): number =>
+  4 * times * seen * heads * headDim
+
+/** Of sequences that begin there. */
+const summed = (at: Int32Array, window: number): number => {
+  let sum = 0
+  for (let b = 1; b < at.length; b++) sum += pairs(at[b]! - at[b - 1]!, window)
+  return sum
+}
+
+/** The kernels that are work. */
+export type Working =
+  | "linear"
+  | "linearPacked"
+  | "linearBackward"
+  | "attention"
+  | "attentionBackward"
+  | "attentionDecode"
+  | "head"
+  | "headBackward"
+
+type Work = { readonly [K in Working]: (...args: Parameters<Backend[K]>) => number }
+
+/**
+ * Useful floating-point operations of a call of each kernel, from its arguments: the one place that says so, for a plan and for a
+ * run. `written` is what integers were written last; `steps` is how many steps of decoding the call stands for.
+ */
+export const workOf = (written: (ints: Ints) => Int32Array, steps: () => number = () => 1): Work => ({
+  linear: (_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs, steps()),
+  linearPacked: (_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs, steps()),
+  linearBackward: ({ dW, dX }, _, __, ___, rows, inputs, outputs) =>
+    product(rows, inputs, outputs, steps() * ((dX === null ? 0 : 1) + (dW === null ? 0 : 1))),
+  attention: (_, __, ___, starts, shape) => attend(summed(written(starts), shape.window), shape),
+  attentionBackward: (_, __, ___, ____, _____, starts, shape) =>
+    attend(summed(written(starts), shape.window), shape, 2),
+  attentionDecode: (_, __, ___, ____, _____, positions, shape) => {
+    const more = steps()
+    let seen = 0
+    for (const at of written(positions)) seen += pairs(at + more, shape.window) - pairs(at, shape.window)
+    return attend(seen, shape)
+  },
+  head: (_, __, ___, ____, { dim, rows, vocab }: HeadShape) => product(rows, dim, vocab, steps()),
+  headBackward: ({ dW }, _, __, ___, ____, _____, { dim, rows, vocab }) =>
+    product(rows, dim, vocab, steps() * (dW === null ? 1 : 2))
+})

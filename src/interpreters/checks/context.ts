@@ -1,0 +1,68 @@
+/** Whether prompts and completions fit into what the models of a stage take. */
+import * as Artifact from "../../../dsl/Artifact.ts"
+import { label } from "../../../dsl/Render.ts"
+import { parentsOf } from "../../../dsl/Stage.ts"
+
+/** Where the shape of a model was decided. */
+export const shapedBy = (artifact: Artifact.Any): Artifact.Any => {
+  let at = artifact
+  for (let parent = parentsOf(at)[0]; parent !== undefined; parent = parentsOf(at)[0]) at = parent
+  return at
+}
+
+/** Tokens that a model takes, by the node that decided it; undefined where the description does not say. */
+export type Contexts = (shapedBy: Artifact.Any) => number | undefined
+
+/** Of what is pretrained here. */
+export const described: Contexts = ({ node }) =>
+  node.op === "Pretrain"
+    ? (node.params as { readonly model?: { readonly context?: number } }).model?.context
+    : undefined
+
+/** Words in the shortest instruction of the task `tales`. */
+export const shortestTale = 11
+
+/** A number of tokens that each prompt has at least: words, each at least a token of the word-level tokenizer of `Pretrain`. */
+const wordsAtLeast = (prompts: Artifact.Any): number => {
+  const { op, params, wires } = prompts.node
+  if (op === "Source") {
+    const { origin } = params as { readonly origin?: { readonly _tag?: string; readonly words?: number } }
+    return origin?._tag === "Tales" ? shortestTale : origin?._tag === "Openings" ? origin.words ?? 0 : 0
+  }
+  const from = Object.entries(wires).filter(([wire]) => wire !== "against").map(([, of]) => wordsAtLeast(of))
+  return from.length === 0 ? 0 : Math.min(...from)
+}
+
+/** One sentence for each model of a stage whose context is too short for what the stage samples. */
+export const lengths = (artifact: Artifact.Any, contexts: Contexts): ReadonlyArray<string> => {
+  const { params, wires } = artifact.node
+  const { maxLength, maxNewTokens } = params as { readonly maxNewTokens?: number; readonly maxLength?: number }
+  const models = Object.entries(wires).flatMap(([wire, of]) => {
+    if (!Artifact.modelKinds.includes(of.node.kind)) return []
+    const from = shapedBy(of)
+    const context = contexts(from)
+    return context === undefined ? [] : [{ wire, context, from, words: from.node.op === "Pretrain" }]
+  })
+  const asked = Object.entries(wires).filter(([, of]) => of.node.kind === "Prompts")
+    .map(([wire, of]) => ({ wire, words: wordsAtLeast(of) }))
+    .reduce((most, one) => one.words > most.words ? one : most, { wire: "", words: 0 })
+  return [
+    ...models.flatMap(({ context, from, wire, words }) => {
+      if (maxNewTokens === undefined) return []
+      // The beginning of the sequence is a token, too.
+      const prompt = 1 + (words ? asked.words : 0)
+      if (prompt + maxNewTokens <= context) return []
+      const why = prompt > 1 ? `after ${asked.wire} of ${prompt} tokens or more` : "after a prompt"
+      return [
+        `maxNewTokens ${maxNewTokens} ${why} is longer than the context ${context} of ${wire}, of ${label(from)}: ${
+          context > prompt ? `take ${context - prompt} or fewer, or ` : ""
+        }a model with a longer context`
+      ]
+    }),
+    ...models.flatMap(({ context, from }) =>
+      maxLength === undefined || maxLength <= context ? [] : [
+        `maxLength ${maxLength} is more than the context ${context} of ${label(from)}: take ${context}, or leave it out`
+      ]
+    )
+  ]
+}

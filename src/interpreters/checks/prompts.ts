@@ -1,0 +1,181 @@
+/**
+ * Which rows of which data an artefact holds, or a model was trained on, as boxes: a range of a file's rows or a split of a task, cut
+ * again by each `Split` on the way. Two boxes that do not meet share no prompt; two that meet are taken to share some.
+ */
+import * as Artifact from "../../../dsl/Artifact.ts"
+import { label } from "../../../dsl/Render.ts"
+import { isBuiltIn } from "../../../dsl/Stage.ts"
+import { spendsKl } from "../limits.ts"
+
+/** Half open. */
+type Range = readonly [from: number, to: number]
+
+/** Rows that have one origin: those that lie within all of the ranges. */
+interface Box {
+  /** For people: a file, or a task. */
+  readonly origin: string
+  /** What of a row its prompt is: a split goes by it. */
+  readonly prompt: string
+  readonly ranges: ReadonlyMap<string, Range>
+}
+
+/** At most the rows in the boxes. */
+interface Rows {
+  readonly boxes: ReadonlyMap<string, Box>
+  /** Ids of data that hold the prompts of all of these rows. */
+  readonly within: ReadonlySet<string>
+  /** Ids of data whose prompts were taken out. */
+  readonly without: ReadonlySet<string>
+}
+
+const nothing: Rows = { boxes: new Map(), within: new Set(), without: new Set() }
+const everything: Range = [-Infinity, Infinity]
+
+const boxed = (boxes: ReadonlyArray<Box>): Rows["boxes"] =>
+  new Map(boxes.map((box) => [JSON.stringify([box.origin, box.prompt, [...box.ranges].sort()]), box]))
+
+const meet = ([a, b]: Range, [c, d]: Range): boolean => Math.max(a, c) < Math.min(b, d)
+
+const boxesMeet = (one: Box, two: Box): boolean =>
+  one.origin === two.origin &&
+  [...one.ranges].every(([key, range]) => meet(range, two.ranges.get(key) ?? everything))
+
+const overlap = <A>(one: ReadonlySet<A>, two: ReadonlySet<A>): boolean => [...one].some((a) => two.has(a))
+
+/** The origin of a prompt that both may have. */
+const shared = (one: Rows, two: Rows): string | undefined => {
+  if (overlap(one.without, two.within) || overlap(two.without, one.within)) return undefined
+  for (const box of one.boxes.values()) {
+    for (const other of two.boxes.values()) if (boxesMeet(box, other)) return box.origin
+  }
+  return undefined
+}
+
+interface Origin {
+  readonly _tag: "File" | "Tales" | "Openings"
+  readonly path: string
+  readonly split: string
+  readonly words?: number
+  readonly fields?: Readonly<Record<string, string>>
+  readonly offset?: number
+  readonly limit?: number
+}
+
+/** `./a//b` is `a/b`. */
+const plainPath = (path: string): string =>
+  path.split("/").filter((part, i) => part !== "." && (part !== "" || i === 0)).join("/")
+
+/**
+ * Tales: every list of prompts is drawn from all of its split, so two of one split may share some whatever their counts and seeds;
+ * demonstrations and judged answers are of the split `train`, and text has no prompts.
+ */
+const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
+  if (origin._tag === "Tales") {
+    if (role === "Text") return []
+    const split = role === "Prompts" || role === "Preferences" ? origin.split : "train"
+    return [{ origin: `the ${split} split of tales`, prompt: "", ranges: new Map() }]
+  }
+  const from = origin.offset ?? 0
+  const prompt = role === "Text" ? "text" : origin.words ?? origin.fields?.["prompt"] ?? "prompt"
+  return [{
+    origin: plainPath(origin.path),
+    prompt: String(prompt),
+    ranges: new Map([["rows", [from, from + (origin.limit ?? Infinity)] as const]])
+  }]
+}
+
+/** A split goes by the prompt and its seed alone, so two splits of the same seed cut alike, whatever they cut. */
+const cut = (boxes: Rows["boxes"], { fraction, part, seed }: Readonly<Record<string, any>>): Rows["boxes"] =>
+  boxed([...boxes.values()].map((box) => {
+    const key = `split ${seed} by ${box.prompt}`
+    const [from, to] = box.ranges.get(key) ?? everything
+    const side: Range = part === "first" ? [from, Math.min(to, fraction)] : [Math.max(from, fraction), to]
+    return { ...box, ranges: new Map([...box.ranges, [key, side]]) }
+  }))
+
+/** What all of the sets have. */
+const common = (sets: ReadonlyArray<ReadonlySet<string>>): ReadonlyArray<string> =>
+  [...sets[0] ?? []].filter((id) => sets.every((set) => set.has(id)))
+
+/** Wires with rows that models are judged on, not trained on. */
+const judging = new Set(["held", "against"])
+
+/** Stages that only look at the rows that they get. */
+const observing = new Set(["Evaluate", "Gate", "Merge", "BestOfN"])
+
+/** The rows that each artefact holds, if it is data; inputs come first. */
+const holdings = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) => Rows => {
+  const held = new Map<string, Rows>()
+  for (const { id, node: { kind, op, wires, ...node } } of all) {
+    if (Artifact.modelKinds.includes(kind)) continue
+    const params = node.params as Readonly<Record<string, any>>
+    const from = Object.entries(wires).flatMap(([wire, of]) => wire === "against" ? [] : held.get(of.id) ?? [])
+    const boxes = op === "Source"
+      ? boxed(ofSource(params["role"], params["origin"]))
+      : new Map(from.flatMap(({ boxes }) => [...boxes]))
+    const against = op === "Decontaminate" && wires["against"] !== undefined ? [wires["against"].id] : []
+    held.set(id, {
+      boxes: op === "Split" ? cut(boxes, params) : boxes,
+      within: new Set([id, ...common(from.map(({ within }) => within))]),
+      without: new Set([...against, ...common(from.map(({ without }) => without))])
+    })
+  }
+  return ({ id }) => held.get(id) ?? nothing
+}
+
+/** The data on the wires of a stage that its policy is trained on. */
+const dataOf = ({ node: { op, wires } }: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+  observing.has(op) ?
+    [] :
+    Object.entries(wires).filter(([wire, of]) => !judging.has(wire) && !Artifact.modelKinds.includes(of.node.kind)).map(
+      ([, of]) => of
+    )
+
+const remedy = "use other rows (offset and limit, or the other split), one side of Split.make, or Decontaminate.make"
+
+/** What each of the artefacts `all` shares that should not be shared, one sentence each; inputs come first in `all`. */
+export const sharing = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) => ReadonlyArray<string> => {
+  const rows = holdings(all)
+
+  /** A stage that trained on rows of `own` on the way to the models, and where the rows are from. */
+  const trainedOn = (models: ReadonlyArray<Artifact.Any>, own: Rows): string | undefined => {
+    for (const stage of Artifact.lineage(...models)) {
+      if (!Artifact.modelKinds.includes(stage.node.kind)) continue
+      for (const data of dataOf(stage)) {
+        const origin = shared(rows(data), own)
+        if (origin !== undefined) return `${label(stage)} was trained on the same prompts, of ${origin}`
+      }
+    }
+    return undefined
+  }
+
+  return (artifact) => {
+    const { op, wires } = artifact.node
+    const found: Array<string> = []
+    const judge = (wire: string, models: ReadonlyArray<Artifact.Any>): void => {
+      if (wires[wire] === undefined) return
+      const trained = trainedOn(models, rows(wires[wire]))
+      if (trained !== undefined) {
+        found.push(`its ${wire} are prompts that a model was trained on (${trained}): ${remedy}`)
+      }
+    }
+    const named = (...names: ReadonlyArray<string>) =>
+      Object.entries(wires).filter(([wire]) => wire.startsWith("models.") || names.includes(wire)).map(([, of]) => of)
+    if (op === "Evaluate") {
+      judge("prompts", named())
+      judge("preferences", named("reward").filter(({ node }) => node.kind === "RewardModel"))
+    }
+    if (op === "Gate") judge("held", named("candidate"))
+    if (wires["held"] !== undefined && (spendsKl(artifact) || !isBuiltIn(op))) {
+      for (const [wire, of] of Object.entries(wires)) {
+        if (judging.has(wire) || Artifact.modelKinds.includes(of.node.kind)) continue
+        const origin = of.id === wires["held"].id ? label(of) : shared(rows(of), rows(wires["held"]))
+        if (origin === undefined) continue
+        found.push(
+          `${wire} and held share prompts, of ${origin}: KL would be measured on the prompts it trains on; ${remedy}`
+        )
+      }
+    }
+    return found
+  }
+}

@@ -1,0 +1,40 @@
+/** Everything that can be spent goes through a meter: the engine's verbs, what is read by a judge, what is written to the store. */
+import { Effect } from "effect"
+import { CurrentEngine } from "../engine/current.ts"
+import { Judge } from "../rewards/judge.ts"
+import { Store } from "../store/store.ts"
+import { CurrentMeter, type Metered, metered } from "../training/meter.ts"
+
+/** A store that tells the meter how much it keeps for what is being made. */
+const weighed = (store: Store["Service"], meter: Metered): Store["Service"] => {
+  const weigh = (key: string, name: string) => Effect.map(store.size(key, name), meter.keeps)
+  return {
+    ...store,
+    save: (key, name, snapshot) => Effect.tap(store.save(key, name, snapshot), weigh(key, name)),
+    keep: (key, name, as, weights) => Effect.tap(store.keep(key, name, as, weights), weigh(key, name))
+  }
+}
+
+/** A judge whose reading is counted. */
+const heard = (judge: Judge["Service"], { judged }: Metered): Judge["Service"] => ({
+  ...judge,
+  gold: (gold, prompt, completion) => {
+    judged(prompt, completion)
+    return judge.gold(gold, prompt, completion)
+  },
+  prefers: (gold, prompt, a, b, u) => {
+    judged(prompt, a, b)
+    return judge.prefers(gold, prompt, a, b, u)
+  }
+})
+
+/** What `effect` does is counted by the meter that it gets. */
+export const counted = Effect.fnUntraced(function*<A, E, R>(effect: (meter: Metered) => Effect.Effect<A, E, R>) {
+  const meter = metered(yield* CurrentEngine)
+  return yield* effect(meter).pipe(
+    Effect.provideService(CurrentEngine, meter.engine),
+    Effect.provideService(CurrentMeter, meter),
+    Effect.provideService(Judge, heard(yield* Judge, meter)),
+    Effect.provideService(Store, weighed(yield* Store, meter))
+  )
+})

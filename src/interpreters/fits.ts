@@ -1,0 +1,215 @@
+/**
+ * What would fit where a description does not: every change is made and planned, on top of the micro-batches that a run chooses for itself, and
+ * those that fit are compared by what they cost. Nothing here knows how much memory anything takes.
+ */
+import { Effect, type FileSystem, Result } from "effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import type { Lora } from "../../dsl/Lora.ts"
+import * as Pipeline from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { definitionOf } from "../../dsl/Stage.ts"
+import type { MicroBatches, Precision } from "../engine/engine.ts"
+import type { Phase, Term } from "../engine/transformer/terms.ts"
+import { check, type Refused } from "./check.ts"
+import { type Fitted, fitted, leastOf, type Plan, type Room } from "./microBatches.ts"
+import type { Planned, StagePlan } from "./plan.ts"
+
+/** What a change does to what the stage makes: nothing but the order of sums; other numbers for the same; another thing. */
+export const effects = ["the same", "about the same", "another"] as const
+export type Effects = typeof effects[number]
+
+/** One parameter, as `--set` takes it: `ppo.recompute=true`. */
+export interface Change {
+  readonly path: string
+  readonly value: Parameters<typeof Pipeline.set>[2]
+  readonly result: Effects
+}
+
+/** Changes together, planned. */
+export interface Verdict {
+  /** Empty: with micro-batches alone. */
+  readonly changes: ReadonlyArray<Change>
+  readonly result: Effects
+  /** What a run chooses by itself then; undefined where none are needed. */
+  readonly microBatches: MicroBatches | undefined
+  readonly fits: boolean
+  /** What the stage takes then; of what does not fit the least, with the smallest micro-batches. */
+  readonly bytes: number
+  /** Of the stage, what it would be without a limit being 1. */
+  readonly cost: number
+}
+
+export interface Misfit {
+  readonly stage: string
+  /** Bytes that there are, and that it would take. */
+  readonly room: number
+  readonly bytes: number
+  readonly phase: Phase
+  /** The largest of what is held then. */
+  readonly term: { readonly what: Term; readonly bytes: number }
+  /** Those that fit first: by what they do to the result, then by cost; then the others, the smallest first. */
+  readonly verdicts: ReadonlyArray<Verdict>
+}
+
+export interface Fit extends Fitted {
+  /** Stages that do not fit as they are. */
+  readonly misfits: ReadonlyArray<Misfit>
+}
+
+/** What a stage costs, in any unit: floating-point operations unless a machine says how long. */
+export type Cost = (stage: StagePlan) => number
+
+export interface FitOptions {
+  readonly room: Room
+  readonly plan: Plan
+  readonly cost?: Cost
+  /** That there are: bf16 is no change where the backend does not have it. */
+  readonly precisions?: ReadonlyArray<Precision>
+}
+
+const flops: Cost = (stage) => stage.flops
+const both: ReadonlyArray<Precision> = ["f32", "bf16"]
+
+/** The order in which advice is given. */
+export const before = (a: Verdict, b: Verdict): number =>
+  Number(b.fits) - Number(a.fits) ||
+  (a.fits ? effects.indexOf(a.result) - effects.indexOf(b.result) || a.cost - b.cost : a.bytes - b.bytes) ||
+  a.changes.length - b.changes.length
+
+/** Where no stage of the description has any: the projections that Hu et al. adapt. */
+const adapters: Lora = { rank: 16, alpha: 32, targetModules: ["q_proj", "v_proj"] }
+
+const setOf = (root: Artifact.Any, changes: ReadonlyArray<Change>): Artifact.Any | null => {
+  let changed = root
+  for (const { path, value } of changes) {
+    const set = Pipeline.set(changed, path, value)
+    if (Result.isFailure(set)) return null
+    changed = set.success
+  }
+  return Result.isSuccess(check(changed)) ? changed : null
+}
+
+/** What can be changed of a stage without changing what it is for. */
+const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: ReadonlyArray<Precision>) => {
+  const all = Artifact.lineage(root)
+  // By its operation where that is one stage; an id is no longer the same after the first change.
+  const name = artifact.node.op.toLowerCase()
+  const params = artifact.node.params as {
+    readonly lora?: Lora
+    readonly recompute?: boolean
+    readonly precision?: Precision
+    readonly maxNewTokens?: number
+    readonly batchSize?: number
+  }
+  const lora = all.map(({ node }) => (node.params as { readonly lora?: Lora }).lora).find((one) => one !== undefined)
+  const { fields } = definitionOf(artifact.node)!.schema as { readonly fields?: Readonly<Record<string, unknown>> }
+  const has = (field: string): boolean => fields !== undefined && Object.hasOwn(fields, field)
+  const change = (field: string, value: Change["value"], result: Effects): Change => ({
+    path: `${name}.${field}`,
+    value,
+    result
+  })
+  const gentle = [
+    ...(has("recompute") && params.recompute !== true ? [change("recompute", true, "the same")] : []),
+    ...(has("precision") && params.precision !== "bf16" && precisions.includes("bf16")
+      ? [change("precision", "bf16", "about the same")]
+      : []),
+    ...(has("lora") && params.lora === undefined ? [change("lora", { ...(lora ?? adapters) }, "about the same")] : [])
+  ]
+  /** The smallest first: where that does not fit, no larger one does. */
+  const less = (field: "maxNewTokens" | "batchSize"): ReadonlyArray<Change> => {
+    const now = params[field]
+    if (now === undefined) return []
+    return [8, 4, 2].map((by) => Math.floor(now / by)).filter((n) => n >= 1).map((n) => change(field, n, "another"))
+  }
+  return { gentle, harsh: [less("maxNewTokens"), less("batchSize")] }
+}
+
+/** All subsets with two members or more, the small ones first. */
+const together = (changes: ReadonlyArray<Change>): ReadonlyArray<ReadonlyArray<Change>> =>
+  Array.from({ length: 2 ** changes.length }, (_, bits) => changes.filter((_, i) => (bits >> i) % 2 === 1))
+    .filter(({ length }) => length > 1)
+    .sort((a, b) => a.length - b.length)
+
+export const fits: (
+  root: Artifact.Any,
+  options: FitOptions,
+  /** The label of the only stage that is asked about; every one that does not fit when left out. */
+  only?: string
+) => Effect.Effect<Fit, Refused, FileSystem.FileSystem> = Effect.fn("fits")(
+  function*(root, { cost = flops, plan, precisions = both, room: allowed }: FitOptions, only) {
+    const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
+    const found = yield* fitted(root, room, plan)
+    const lineage = Artifact.lineage(root)
+    const misfits: Array<Misfit> = []
+    for (const stage of found.plain.stages.filter((stage) => stage.bytes > room(stage))) {
+      const at = lineage.findIndex((artifact) => label(artifact) === stage.stage)
+      const of = ({ stages }: Planned, changed: Artifact.Any): StagePlan | undefined =>
+        stages.find((one) => one.stage === label(Artifact.lineage(changed)[at]!))
+      const judged = (changes: ReadonlyArray<Change>, changed: Artifact.Any, fit: Fitted): Verdict | null => {
+        const planned = of(fit.planned, changed)
+        return planned === undefined ? null : {
+          changes,
+          result: effects[Math.max(0, ...changes.map(({ result }) => effects.indexOf(result)))]!,
+          microBatches: fit.microBatches.get(planned.stage),
+          fits: planned.bytes <= allowed(planned),
+          bytes: planned.bytes,
+          cost: cost(planned) / cost(stage)
+        }
+      }
+      /** Changed, and with micro-batches if it then needs any; null when that is no description or cannot be planned. */
+      const tried = Effect.fnUntraced(function*(changes: ReadonlyArray<Change>) {
+        const changed = setOf(root, changes)
+        if (changed === null) return null
+        const name = label(Artifact.lineage(changed)[at]!)
+        const own: Room = (one) => one.stage === name ? allowed(one) : Infinity
+        const smallest = yield* leastOf(changed, name, plan)
+        const hopeless = smallest.planned.stages.some((one) => one.bytes > own(one))
+        return judged(changes, changed, hopeless ? smallest : yield* fitted(changed, own, plan))
+      })
+      const alone = judged([], root, found)!
+      const verdicts = [alone]
+      const all = Effect.fnUntraced(function*(candidates: ReadonlyArray<ReadonlyArray<Change>>) {
+        const more: Array<Verdict> = []
+        for (const changes of candidates) {
+          const verdict = yield* tried(changes)
+          if (verdict !== null) more.push(verdict)
+        }
+        verdicts.push(...more)
+        return more
+      })
+      const { gentle, harsh } = changesOf(root, lineage[at]!, precisions)
+      const singles = yield* all(gentle.map((change) => [change]))
+      if (!verdicts.some(({ fits }) => fits)) {
+        // What takes nothing off by itself takes nothing off beside others.
+        const useful = singles.filter(({ bytes }) => bytes < alone.bytes).flatMap(({ changes }) => changes)
+        // More together never take more: where all of them are not enough, no fewer are.
+        const [most, ...fewer] = together(useful).toReversed()
+        const [best] = most === undefined ? [] : yield* all([most])
+        if (best?.fits === true) yield* all(fewer)
+        else {
+          for (const field of harsh) {
+            for (const change of field) {
+              const [verdict] = yield* all([[...useful, change]])
+              if (verdict?.fits !== true) break
+            }
+          }
+        }
+        // What takes next to nothing off is no advice.
+        const smallest = Math.min(...verdicts.filter(({ result }) => result !== "another").map(({ bytes }) => bytes))
+        const idle = ({ bytes, fits, result }: Verdict) => !fits && result === "another" && bytes > 0.99 * smallest
+        verdicts.splice(0, Infinity, ...verdicts.filter((verdict) => !idle(verdict)))
+      }
+      const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
+      misfits.push({
+        stage: stage.stage,
+        room: room(stage),
+        bytes: stage.bytes,
+        phase: worst.phase,
+        term: worst.terms[0]!,
+        verdicts: verdicts.sort(before)
+      })
+    }
+    return { ...found, misfits }
+  }
+)

@@ -1,0 +1,108 @@
+/**
+ * Over-optimisation in a run: proxy and gold reward of a stage's policies against √KL from the initial model, as they were measured while it
+ * trained; Gao et al.'s two laws fitted to gold; and what the first half would have foretold of the second.
+ */
+import { type Fit, fitGold, type Form, peakOf } from "../ledger/overoptimization.ts"
+import { type Forecast, forecast } from "../ledger/forecast.ts"
+import type { Event } from "../store/runLog.ts"
+import { markdown } from "./table.ts"
+
+export interface Point {
+  readonly step: number
+  /** √KL, KL in nats per sequence; k1 may lie below 0, which is 0 here. */
+  readonly d: number
+  readonly gold: number
+  readonly proxy: number | null
+}
+
+export interface Trajectory {
+  readonly stage: string
+  /** The initial model that KL is measured from. */
+  readonly from: string
+  readonly points: ReadonlyArray<Point>
+  /** Gold above that of the first point. Null with too few points to say with what error. */
+  readonly laws: Readonly<Record<Form, Fit | null>>
+  readonly forecast: Forecast | null
+}
+
+/** The stages whose gold reward was observed. */
+export const trajectories = (events: ReadonlyArray<Event>): ReadonlyArray<Trajectory> => {
+  const stages = new Map<string, { from: string; points: Array<Point> }>()
+  for (const event of events) {
+    if (event._tag !== "Observed" || event.observed["gold"] === undefined) continue
+    const kl = events.find((one) =>
+      one._tag === "Measured" && one.measurement.stage === event.stage && one.measurement.step === event.step &&
+      (one.measurement.against ?? "initial") === "initial"
+    )
+    if (kl?._tag !== "Measured") continue
+    const { from, mean } = kl.measurement
+    const known = stages.get(event.stage) ?? { from, points: [] }
+    stages.set(event.stage, known)
+    // A step that was done again after a crash was measured again, to the same numbers.
+    if (known.points.some(({ step }) => step === event.step)) continue
+    const { gold, proxy = null } = event.observed
+    known.points.push({ step: event.step, d: Math.sqrt(Math.max(0, mean)), gold, proxy })
+  }
+  return [...stages].map(([stage, { from, points }]) => {
+    const gains = points.map(({ d, gold }) => ({ d, gold: gold - points[0]!.gold }))
+    const moved = gains.filter(({ d }) => d > 0)
+    const fit = (form: Form) => moved.length < 3 ? null : fitGold(form, moved)
+    return { stage, from, points, laws: { rl: fit("rl"), bestOfN: fit("bestOfN") }, forecast: forecast(gains) }
+  })
+}
+
+const signed = (x: number): string => `${x >= 0 ? "+" : ""}${x.toFixed(3)}`
+
+const formulas = { rl: "d (a − b log d)", bestOfN: "d (a − b d)" } as const
+
+const lawOf = (form: Form, fit: Fit | null, points: ReadonlyArray<Point>): string => {
+  if (fit === null) return `${formulas[form]}: not fitted, it needs 3 measurements at different distances`
+  const { law, residual, standardError } = fit
+  const peak = peakOf(law)
+  const furthest = Math.max(...points.map(({ d }) => d))
+  const where = peak === null
+    ? "no peak"
+    : `peak ${signed(peak.gold)} at √KL ${peak.d.toFixed(2)}${
+      peak.d > furthest ? " (beyond what was measured: an extrapolation)" : ""
+    }`
+  const interval = (name: "a" | "b") => `${name} ${law[name].toFixed(3)} ± ${(2 * standardError[name]).toFixed(3)}`
+  return `${formulas[form]}: ${interval("a")}, ${interval("b")} (± 2 standard errors), residual ${
+    residual.toFixed(3)
+  }; ${where}`
+}
+
+/** At most `most` of them, evenly, the last among them. */
+const some = <A>(all: ReadonlyArray<A>, most: number): ReadonlyArray<A> =>
+  all.length <= most ? all : Array.from({ length: most }, (_, i) => all[Math.round(i * (all.length - 1) / (most - 1))]!)
+
+/** For people; empty when no gold was observed. */
+export const text = (all: ReadonlyArray<Trajectory>): string =>
+  all.map(({ forecast, from, laws, points, stage }) =>
+    [
+      `Over-optimisation of ${stage}: rewards on held prompts against √KL from ${from} (KL in nats per sequence)\n`,
+      markdown([
+        ["step", "√KL", "proxy", "gold"],
+        ...some(points, 12).map(({ d, gold, proxy, step }) => [
+          String(step),
+          d.toFixed(3),
+          proxy === null ? "–" : proxy.toFixed(3),
+          gold.toFixed(3)
+        ])
+      ]),
+      "",
+      "Gold above the first row, by the laws of Gao et al. 2023, d = √KL:",
+      `  RL         ${lawOf("rl", laws.rl, points)}`,
+      `  best of n  ${lawOf("bestOfN", laws.bestOfN, points)}`,
+      forecast === null
+        ? "No forecast: its first half has fewer than 4 measurements at a distance."
+        : `Forecast from the first ${forecast.seen} measurements${
+          forecast.peak === null
+            ? " (no peak)"
+            : ` (peak ${signed(forecast.peak.gold)} at √KL ${forecast.peak.d.toFixed(2)})`
+        }, held against the other ${forecast.rest.length}: off by ${
+          forecast.error.toFixed(3)
+        }, where “nothing changes” is off by ${
+          forecast.naive.toFixed(3)
+        }; ${forecast.within} of ${forecast.rest.length} within two standard errors.`
+    ].join("\n")
+  ).join("\n\n")

@@ -1,0 +1,100 @@
+/** What making an artefact took: whole numbers, so that the sum of stages is the total in whatever order they are added. */
+import { Option, Schema } from "effect"
+import type { Resource } from "../../dsl/Budget.ts"
+
+export interface Spent {
+  /** Tokens of completions sampled. */
+  readonly generated: number
+  /** Completion tokens with a gradient. */
+  readonly trained: number
+  /** Tokens read by a judge: four characters of prompt and completion are taken for one. */
+  readonly judged: number
+  /** Floating-point operations. */
+  readonly flops: number
+  /** Most bytes held by the engine at any one time. */
+  readonly memory: number
+  /** Bytes kept in the store. */
+  readonly disk: number
+  /** Wall-clock. */
+  readonly milliseconds: number
+  /** The different prompts used, as 53-bit hashes of their token ids. */
+  readonly prompts: ReadonlySet<number>
+}
+
+export const nothing: Spent = {
+  generated: 0,
+  trained: 0,
+  judged: 0,
+  flops: 0,
+  memory: 0,
+  disk: 0,
+  milliseconds: 0,
+  prompts: new Set()
+}
+
+/** Both: what is spent is added, of memory the larger, of prompts those of either. Associative, commutative, `nothing` is neutral. */
+export const plus = (a: Spent, b: Spent): Spent => ({
+  generated: a.generated + b.generated,
+  trained: a.trained + b.trained,
+  judged: a.judged + b.judged,
+  flops: a.flops + b.flops,
+  memory: Math.max(a.memory, b.memory),
+  disk: a.disk + b.disk,
+  milliseconds: a.milliseconds + b.milliseconds,
+  prompts: new Set([...a.prompts, ...b.prompts])
+})
+
+/** Millionths of a currency unit. */
+export interface Price {
+  readonly currency: string
+  readonly microsPerHour: number
+  readonly microsPerMillionJudged: number
+}
+
+/** What it cost, millionths of the currency, rounded up. */
+export const moneyOf = ({ judged, milliseconds }: Spent, { microsPerHour, microsPerMillionJudged }: Price): number =>
+  Math.ceil((microsPerHour * milliseconds) / 3.6e6) + Math.ceil((microsPerMillionJudged * judged) / 1e6)
+
+/** How much of a resource several stages spent together; money without a price is 0. */
+export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price: Price | null): number => {
+  const sum = (of: (one: Spent) => number): number => spent.reduce((total, one) => total + of(one), 0)
+  switch (resource) {
+    case "tokens":
+      return sum(({ generated, trained }) => generated + trained)
+    case "seconds":
+      return sum(({ milliseconds }) => milliseconds) / 1000
+    case "prompts":
+      return spent.length === 1 ? spent[0]!.prompts.size : new Set(spent.flatMap(({ prompts }) => [...prompts])).size
+    case "memory":
+      return Math.max(0, ...spent.map(({ memory }) => memory))
+    case "money":
+      return price === null ? 0 : sum((one) => moneyOf(one, price))
+    default:
+      return sum((one) => one[resource])
+  }
+}
+
+const Amount = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+
+const SpentFile = Schema.Struct({
+  generated: Schema.Natural,
+  trained: Schema.Natural,
+  judged: Schema.Natural,
+  flops: Amount,
+  memory: Schema.Natural,
+  disk: Schema.Natural,
+  milliseconds: Schema.Natural,
+  prompts: Schema.Array(Schema.Natural)
+})
+
+export const toJson = ({ prompts, ...numbers }: Spent): Schema.Json => ({
+  ...numbers,
+  prompts: [...prompts].sort((a, b) => a - b)
+})
+
+/** None for what no version of Keel wrote. */
+export const fromJson = (json: unknown): Option.Option<Spent> =>
+  Option.map(
+    Schema.decodeUnknownOption(SpentFile)(json),
+    ({ prompts, ...numbers }) => ({ ...numbers, prompts: new Set(prompts) })
+  )

@@ -1,0 +1,72 @@
+/** Caps on resources, held against what the meter says. */
+import { Context, Effect } from "effect"
+import { type Resource, resources } from "../../dsl/Budget.ts"
+import { BudgetExceeded } from "../../dsl/Errors.ts"
+import { amountOf, type Price, type Spent } from "../store/spent.ts"
+import type { StoreError } from "../store/store.ts"
+import { CurrentMeter } from "./meter.ts"
+import { CurrentRehearsal } from "./rehearsal.ts"
+import type { Scope } from "./scope.ts"
+
+/** What an hour of what computes costs; null where nobody said, and money is not counted. */
+export const CurrentPrice = Context.Reference<Price | null>("keel/Price", { defaultValue: () => null })
+
+interface Over {
+  readonly resource: Resource
+  readonly used: number
+  readonly cap: number
+  /** How many artefacts share the cap. */
+  readonly stages: number
+}
+
+/** The first cap that was passed: of the stage itself, then of the totals that it is part of. */
+export const exceeded = (
+  { totals = [], ...own }: Omit<Scope["limits"], "kl">,
+  spent: Spent,
+  price: Price | null
+): Over | undefined => {
+  const held = [
+    { limits: own, all: [spent] },
+    ...totals.map(({ limits, others }) => ({ limits, all: [...others(), spent] }))
+  ]
+  for (const { all, limits } of held) {
+    for (const resource of resources) {
+      const cap = limits[resource] ?? Infinity
+      if (cap === Infinity) continue
+      const used = amountOf(resource, all, price)
+      if (used > cap) return { resource, used: Math.ceil(used), cap, stages: all.length }
+    }
+  }
+  return undefined
+}
+
+/** Fails when `spent` is more than the caps allow. `keep` saves what there is and says where it is. */
+export const hold = Effect.fnUntraced(function*<E>(
+  { label, limits }: { readonly label: string; readonly limits: Omit<Scope["limits"], "kl"> },
+  spent: Spent,
+  keep: Effect.Effect<string, E>
+) {
+  // A rehearsal is to say by how much, not to end there.
+  if ((yield* CurrentRehearsal) !== null) return
+  const price = yield* CurrentPrice
+  const over = exceeded(limits, spent, price)
+  if (over === undefined) return
+  const { cap, resource, stages, used } = over
+  return yield* new BudgetExceeded({
+    stage: label,
+    dimension: resource,
+    spent: used,
+    cap,
+    stages,
+    ...(resource === "money" && price !== null ? { currency: price.currency } : {}),
+    kept: yield* keep
+  })
+})
+
+/** Fails when the stage that is being made has spent more than its caps allow. */
+export const withinCaps = Effect.fnUntraced(function*(
+  scope: Pick<Scope, "label" | "limits">,
+  keep: Effect.Effect<string, StoreError>
+) {
+  yield* hold(scope, yield* (yield* CurrentMeter).spent, keep)
+})

@@ -1,0 +1,103 @@
+/**
+ * What making each artefact takes, counted while it is made. A stage makes its inputs first: what they take is theirs. What a crash
+ * lost is not counted: a stage that goes on from a checkpoint has spent what the checkpoint says, so that caps on what
+ * can be counted (tokens, prompts, FLOPs) end it at the same step as if nothing had happened.
+ */
+import { Clock, Context, Effect } from "effect"
+import type { Engine } from "../engine/engine.ts"
+import { metering } from "../engine/metering.ts"
+import { nothing, type Spent } from "../store/spent.ts"
+
+export interface Meter {
+  /** Of the artefact that is being made, so far. */
+  readonly spent: Effect.Effect<Spent>
+  /** It goes on from where so much was spent. */
+  readonly resume: (from: Spent) => Effect.Effect<void>
+}
+
+/** Where nobody counts. */
+export const CurrentMeter = Context.Reference<Meter>("keel/Meter", {
+  defaultValue: () => ({ spent: Effect.succeed(nothing), resume: () => Effect.void })
+})
+
+/** 53 bits of token ids: two rounds of FNV-1a from different starts. */
+const hashOf = (ids: Int32Array): number => {
+  let [high, low] = [0x811c9dc5, 0x9dc5811c]
+  for (const id of ids) {
+    high = Math.imul(high ^ id, 0x01000193)
+    low = Math.imul(low ^ (id + 0x9e3779b9), 0x01000193)
+    low ^= low >>> 15
+  }
+  return (high >>> 11) * 2 ** 32 + (low >>> 0)
+}
+
+type Frame = { -readonly [K in keyof Spent]: Spent[K] extends ReadonlySet<number> ? Set<number> : Spent[K] }
+
+const copied = (spent: Spent): Frame => ({ ...spent, prompts: new Set(spent.prompts) })
+
+export interface Metered extends Meter {
+  readonly engine: Engine
+  /** Tokens of text that a judge reads. */
+  readonly judged: (...texts: ReadonlyArray<string>) => void
+  /** So many bytes are kept for the artefact that is being made. */
+  readonly keeps: (bytes: number) => void
+  /** Makes an artefact; `make` gets what was spent on it so far. */
+  readonly making: <A, E, R>(make: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+export const metered = (of: Engine): Metered => {
+  const frames: Array<Frame> = []
+  const hashes = new WeakMap<Int32Array, number>()
+  const used = (ids: Int32Array): void => {
+    // A document has no prompt but what every text begins with.
+    if (ids.length < 2) return
+    let hash = hashes.get(ids)
+    if (hash === undefined) hashes.set(ids, hash = hashOf(ids))
+    frames.at(-1)?.prompts.add(hash)
+  }
+  const { counts, engine } = metering(of, used)
+  let before = { ...counts(), at: 0 }
+  /** What happened since the last time belongs to the frame on top. */
+  const settle = Effect.map(Clock.currentTimeMillis, (at) => {
+    const now = { ...counts(), at: Math.round(at) }
+    const frame = frames.at(-1)
+    if (frame !== undefined) {
+      for (const key of ["generated", "trained", "flops"] as const) frame[key] += now[key] - before[key]
+      frame.milliseconds += Math.max(0, now.at - before.at)
+      frame.memory = Math.max(frame.memory, of.recently?.peak() ?? of.memory?.().peak ?? 0)
+    }
+    before = now
+    return frame
+  })
+  const spent = Effect.map(settle, (frame): Spent => frame ?? nothing)
+  return {
+    engine,
+    spent,
+    resume: (from) =>
+      Effect.map(settle, (frame) => {
+        // What opening it again took was counted before.
+        if (frame !== undefined) Object.assign(frame, copied(from), { memory: Math.max(frame.memory, from.memory) })
+      }),
+    judged: (...texts) => {
+      const frame = frames.at(-1)
+      if (frame !== undefined) frame.judged += Math.ceil(texts.reduce((sum, { length }) => sum + length, 0) / 4)
+    },
+    keeps: (bytes) => {
+      const frame = frames.at(-1)
+      if (frame !== undefined) frame.disk = bytes
+    },
+    making: (make) =>
+      Effect.acquireUseRelease(
+        Effect.map(settle, () => {
+          of.recently?.restart()
+          frames.push(copied(nothing))
+        }),
+        () => make,
+        () =>
+          Effect.map(settle, () => {
+            frames.pop()
+            of.recently?.restart()
+          })
+      )
+  }
+}

@@ -1,0 +1,96 @@
+/** Looks at the samples that KL is measured on, and stops the stage at the peak of gold reward when its description says so. */
+import { Effect, Option, Schema } from "effect"
+import type { Observe } from "../../dsl/Observe.ts"
+import type { PromptRow } from "../data/rows.ts"
+import { offsetsOf, type Scorer } from "../engine/engine.ts"
+import type { Policy } from "../engine/engine.ts"
+import { distinct } from "../ledger/distinct.ts"
+import type { Block } from "../ledger/measure.ts"
+import { after, type Peak } from "../ledger/peak.ts"
+import { afterLast } from "../losses/ragged.ts"
+import { Judge } from "../rewards/judge.ts"
+import { RunLog } from "../store/runLog.ts"
+import { Store } from "../store/store.ts"
+import { EndedEarly } from "./endedEarly.ts"
+import { finite } from "./loop.ts"
+import type { Scope } from "./scope.ts"
+
+/** How the policy is called that had the highest gold reward. */
+const kept = "best-gold"
+
+const Saved = Schema.Struct({
+  peak: Schema.NullOr(Schema.Struct({
+    best: Schema.Struct({ step: Schema.Number, gold: Schema.Array(Schema.Number) }),
+    declines: Schema.Number
+  }))
+})
+
+/** What a stage has that can be looked at. */
+export interface Observing {
+  /** Of the description. */
+  readonly observe?: Observe
+  /** The held prompts, in the order in which they are asked. */
+  readonly rows: ReadonlyArray<PromptRow>
+  readonly decode: (ids: Int32Array) => string
+  /** What it is trained on. */
+  readonly proxy: Scorer | null
+}
+
+const estimate = (xs: ArrayLike<number>): readonly [mean: number, standardError: number] => {
+  const all = Array.from(xs)
+  const mean = all.reduce((sum, x) => sum + x, 0) / all.length
+  return [mean, Math.sqrt(all.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (all.length - 1) / all.length)]
+}
+
+export const observing = Effect.fnUntraced(function*(
+  scope: Scope,
+  policy: Policy,
+  { decode, observe, proxy, rows }: Observing,
+  state: Schema.Json
+) {
+  const [judge, log, store] = [yield* Judge, yield* RunLog, yield* Store]
+  const gold = observe?.gold
+  let peak: Peak | null = state === null || !("peak" in (state as object))
+    ? null
+    : Schema.decodeUnknownSync(Saved)(state).peak
+  return {
+    /** Whether the policy that it starts from is looked at too: gold reward is counted from there. */
+    fromStart: gold !== undefined,
+    look: Effect.fnUntraced(function*(step: number, { entropies, finished, rows: sampled }: Block) {
+      const completions = sampled.map(({ completion }) => completion)
+      const tokens = completions.reduce((sum, { length }) => sum + length, 0)
+      const golds = gold === undefined
+        ? []
+        : completions.map((completion, i) => judge.gold(gold, rows[i % rows.length]!.prompt, decode(completion)))
+      const observed: Record<string, number> = {
+        entropy: entropies.reduce((sum, x) => sum + x, 0) / tokens,
+        length: tokens / completions.length,
+        finished: finished.filter(Boolean).length / completions.length
+      }
+      for (const n of [1, 2]) {
+        const share = distinct(completions, n)
+        if (Number.isFinite(share)) observed[`distinct_${n}`] = share
+      }
+      if (proxy !== null) {
+        ;[observed["proxy"], observed["proxy_se"]] = estimate(
+          afterLast(proxy.values(sampled).values, offsetsOf(sampled))
+        )
+      }
+      if (gold !== undefined) [observed["gold"], observed["gold_se"]] = estimate(golds) as [number, number]
+      yield* finite(observed)
+      yield* log.emit({ _tag: "Observed", stage: scope.label, step, samples: completions.length, observed })
+      const rule = observe?.stopAtPeak
+      if (rule === undefined) return
+      const seen = after(peak, step, golds, rule)
+      peak = seen.peak
+      if (seen.decline === null) yield* store.keep(scope.key, scope.label, kept, policy.weights())
+      if (!seen.passed) return
+      const best = yield* store.kept(scope.key, scope.label, kept)
+      if (Option.isNone(best)) return
+      const { decline, peak: { best: { step: to } } } = seen
+      yield* log.emit({ _tag: "PeakPassed", stage: scope.label, step, decline: decline!, kept: to })
+      return yield* new EndedEarly({ weights: best.value, step: to })
+    }),
+    state: () => ({ peak: peak as Schema.Json })
+  }
+})
