@@ -150,7 +150,7 @@ describe("keel run", () => {
     assert.strictEqual(code, 1, stderr)
     assert.match(
       stderr,
-      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients, \d+ MiB activations(, [^)]*)?\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Nothing tried fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
+      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients(, [^)]*)?\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Nothing tried fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
     )
   })
 

@@ -155,6 +155,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
   return {
     begin: () => {
       settle()
+      meter.stepping(false)
       meter.restart()
       frames.push({ sheets: [sheet()], peaks: new Map(), variance: 0, estimated: false })
     },
@@ -184,8 +185,10 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         )
       }),
     steps: Effect.fnUntraced(function*(count, once, turns) {
+      meter.stepping(true)
       const borders = [...new Set([0, ...turns, count])].filter((n) => n >= 0 && n <= count).sort((a, b) => a - b)
       for (let b = 1; b < borders.length; b++) yield* stratum(borders[b - 1]!, borders[b]!, once)
+      meter.stepping(false)
     })
   }
 }

@@ -39,6 +39,8 @@ export interface Metered {
   /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
   readonly enter: (phase: Phase | null) => void
   readonly entered: () => Phase | null
+  /** Whether steps are being made: a model that is opened then takes the place of another. */
+  readonly stepping: (yes: boolean) => void
 }
 
 /** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
@@ -78,6 +80,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
   }
   const limits = { microBatchTokens: options.microBatchTokens ?? microBatchTokens }
   let entered: Phase | null = null
+  let opening: Phase = "load"
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
   /** Counts the rows of a pass by their tokens. */
   const passes = (lengths: ReadonlyArray<number>): number => {
@@ -228,6 +231,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
       entered = phase
     },
     entered: () => entered,
+    stepping: (yes) => {
+      opening = yes ? "copy" : "load"
+    },
     engine: {
       ...engine,
       codec: (weights) => speaking(weights).codec,
@@ -241,9 +247,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return withoutWeights(sized, tokenizer)
       },
       policy: (weights, computing = {}) =>
-        policy(verb("load", () => engine.policy(weights, computing)), weights, computing),
+        policy(verb(opening, () => engine.policy(weights, computing)), weights, computing),
       scorer: (weights, computing = {}) =>
-        scorer(verb("load", () => engine.scorer(weights, computing)), weights, computing)
+        scorer(verb(opening, () => engine.scorer(weights, computing)), weights, computing)
     }
   }
 }
