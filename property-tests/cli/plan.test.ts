@@ -35,7 +35,7 @@ describe("keel plan", () => {
 
   it("answers nonsense in one line, and says which stage is over its memory cap", async () => {
     const at = workplace()
-    const capped = tiny({ limits: { memory: 4096 } }).root
+    const capped = tiny({ limits: { memory: 400_000 } }).root
     writeFileSync(join(at, "capped.json"), toJson(capped))
     writeFileSync(join(at, "other.ts"), "export default 1")
     const [absent, profile, other, over] = await Promise.all([
