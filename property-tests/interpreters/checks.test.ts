@@ -556,13 +556,14 @@ const elsewhere = new Set(["an allowance over every cap"])
 it("every generated pipeline with one rule broken is refused, by a line at the stage that names the field and the remedy", () => {
   const seen = new Set<string>()
   fc.assert(
-    fc.property(pipelines({ steps: 70, atLeast: 50 }), fc.nat(), ({ root }, n) => {
+    fc.property(pipelines({ steps: 60, atLeast: 40 }), fc.nat(), ({ root }, n) => {
       const all = Artifact.lineage(root)
       for (const [i, { name, of, params, says, wires }] of breakages.entries()) {
         const nodes = all.filter((artifact) =>
           artifact.node.op !== "Cap" && of(artifact, artifact.node.params as Readonly<Record<string, any>>)
         )
-        if (nodes.length === 0) continue
+        // Each once, and every third time again.
+        if (nodes.length === 0 || (seen.has(name) && (n + i) % 3 > 0)) continue
         const { id } = nodes[(n + i) % nodes.length]!
         const broken = changed(root, id, (node) => ({
           ...node,

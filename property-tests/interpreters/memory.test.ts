@@ -101,7 +101,8 @@ describe("the memory that a run needs", () => {
       1000
     ])
     assert.strictEqual(opening.needed, first!.bytes)
-    assert.strictEqual((await failure(first!.bytes - 1)).phase, "training")
+    // A little less is made up for by smaller micro-batches.
+    assert.notStrictEqual((await failure(first!.bytes - 1)).stage, first!.stage)
     const later = await failure(first!.bytes)
     assert.notStrictEqual(later.stage, first!.stage)
     assert.isTrue(
@@ -149,7 +150,7 @@ describe("keel run", () => {
     assert.strictEqual(code, 1, stderr)
     assert.match(
       stderr,
-      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model\.$/mu
+      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients(, [^)]*)?\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Nothing tried fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
     )
   })
 

@@ -35,13 +35,13 @@ describe("what the ledger holds", () => {
 
   test("by no operator", () => {
     // @ts-expect-error Operator '+' cannot be applied to types 'Bound' and 'Cap'
-    bound + cap
+    void (bound + cap)
     // @ts-expect-error Operator '+' cannot be applied to types 'Bound' and 'Measured'
-    bound + measured
+    void (bound + measured)
     // @ts-expect-error Operator '+' cannot be applied to types 'Cap' and 'Measured'
-    cap + measured
+    void (cap + measured)
     // @ts-expect-error Operator '+' cannot be applied to types 'RenyiBound' and 'VariationBound'
-    renyi + variation
+    void (renyi + variation)
   })
 
   test("and none stands where another is wanted", () => {

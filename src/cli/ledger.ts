@@ -2,6 +2,7 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
+import { capsPassed } from "../report/capsPassed.ts"
 import { ledgerOf } from "../report/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
 import { text as overOptimisationText, trajectories } from "../report/overOptimisation.ts"
@@ -66,7 +67,10 @@ export const ledger = Command.make(
       yield* writeFileAtomic(file.value, yield* Effect.promise(() => svg(spec)))
     }
     yield* Console.log(
-      json ? JSON.stringify(found) : [text(stages), overOptimisationText(overOptimisation)].filter(Boolean).join("\n\n")
+      json
+        ? JSON.stringify(found)
+        : [text(stages), ...capsPassed(yield* eventsOf(run)), overOptimisationText(overOptimisation)].filter(Boolean)
+          .join("\n\n")
     )
   })
 ).pipe(

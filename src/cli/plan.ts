@@ -4,15 +4,18 @@ import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../cost/costs.ts"
 import { describe } from "../model/checkpoint.ts"
 import { smaller } from "../interpreters/advice.ts"
+import { Refused } from "../interpreters/check.ts"
 import { fits } from "../interpreters/fits.ts"
 import { planWith, roomWithin } from "../interpreters/microBatches.ts"
 import type { StagePlan } from "../interpreters/plan.ts"
+import { lackingPrices } from "../interpreters/prices.ts"
 import { markdown } from "../report/table.ts"
 import { backends } from "./backend.ts"
 import { misfit } from "./fits.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 import { machineOf } from "./planMachine.ts"
+import { priceIn, prices } from "./prices.ts"
 
 const count = (x: number): string => Math.round(x).toLocaleString("en-US")
 const flops = (x: number): string => x === 0 ? "–" : x.toExponential(2)
@@ -82,10 +85,25 @@ export const plan = Command.make(
       ),
       Flag.optional
     ),
+    prices,
     json
   },
-  Effect.fn(function*({ backend, completionLength, device, json, modelConfig, pipeline, profile, ...overridden }) {
+  Effect.fn(function*(
+    { backend, completionLength, device, json, modelConfig, pipeline, prices, profile, ...overridden }
+  ) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
+    const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
+    const unpriced = lackingPrices(root, price)
+    if (unpriced.length > 0) return yield* new Refused({ problems: unpriced })
+    /** Millionths of the currency. */
+    const costs = (seconds: number | null): number | null =>
+      price === null || seconds === null ? null : Math.ceil((price.microsPerHour * seconds) / 3600)
+    const money = (seconds: number | null): ReadonlyArray<string> => {
+      const micros = costs(seconds)
+      return price === null
+        ? []
+        : [micros === null ? "–" : `${(micros / 1e6).toFixed(micros < 1e5 ? 6 : 2)} ${price.currency}`]
+    }
     const machine = yield* machineOf(device, profile, backend)
     const shape = Option.isSome(modelConfig) ? yield* describe(modelConfig.value) : undefined
     const fit = yield* fits(root, {
@@ -124,12 +142,23 @@ export const plan = Command.make(
           total,
           microBatches: Object.fromEntries(fit.microBatches),
           misfits: fit.misfits,
-          over: over.map(({ stage }) => stage)
+          over: over.map(({ stage }) => stage),
+          ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } })
         })
       )
     }
     yield* Console.log(markdown([
-      ["stage", "steps", "peak memory", "largest terms", "FLOPs", "tokens trained", "tokens generated", "time"],
+      [
+        "stage",
+        "steps",
+        "peak memory",
+        "largest terms",
+        "FLOPs",
+        "tokens trained",
+        "tokens generated",
+        "time",
+        ...(price === null ? [] : ["money"])
+      ],
       ...stages.map((stage) => [
         stage.stage,
         stage.steps === 0 ? "–" : count(stage.steps),
@@ -138,9 +167,12 @@ export const plan = Command.make(
         flops(stage.flops),
         count(stage.trained),
         count(stage.generated),
-        time(stage.seconds)
+        time(stage.seconds),
+        ...money(stage.seconds)
       ]),
-      ...unplanned.map(({ problem, stage }) => [stage, "–", "–", `not planned: ${problem}`, "–", "–", "–", "–"]),
+      ...unplanned.map((
+        { problem, stage }
+      ) => [stage, "–", "–", `not planned: ${problem}`, "–", "–", "–", "–", ...(price === null ? [] : ["–"])]),
       [
         "total",
         "",
@@ -149,7 +181,8 @@ export const plan = Command.make(
         flops(total.flops),
         count(total.trained),
         count(total.generated),
-        time(total.seconds)
+        time(total.seconds),
+        ...money(total.seconds)
       ]
     ]))
     const phases = times(stages)

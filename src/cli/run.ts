@@ -5,16 +5,22 @@ import { dirname, join, resolve } from "node:path"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
 import { finishedIn } from "../interpreters/execute.ts"
+import { Refused } from "../interpreters/check.ts"
+import { lackingPrices } from "../interpreters/prices.ts"
 import { preflight } from "../interpreters/preflight.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { capsPassed } from "../report/capsPassed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
+import type { Report } from "../store/report.ts"
+import type { Price } from "../store/spent.ts"
 import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
 import { type BackendName, backends, engine as openEngine } from "./backend.ts"
 import { BadPipelineFile, type PipelineFile, pipelineOf } from "./pipelineFile.ts"
+import { priceIn, prices } from "./prices.ts"
 import { progress } from "./progress.ts"
+import { planned, spent } from "./spending.ts"
 import { device, deviceOption, json, overrides, pipeline } from "./options.ts"
 import { goesOn } from "./stopped.ts"
 
@@ -35,14 +41,17 @@ interface Options extends PipelineFile {
   readonly store: string
   readonly backend: BackendName
   readonly device?: string
+  readonly price: Price | null
   readonly json: boolean
 }
 
 const execute = Effect.fn("cli.run")(function*(
-  { backend, device, extensions, folder, json, module, root, store }: Options
+  { backend, device, extensions, folder, json, module, price, root, store }: Options
 ) {
   const where = device === undefined ? {} : { device }
   const { backend: name, engine: opened } = yield* openEngine(backend, where)
+  const unpriced = lackingPrices(root, price)
+  if (unpriced.length > 0) return yield* new Refused({ problems: unpriced })
   yield* Effect.provide(preflight(root, opened, finishedIn(root), extensions), FileStore.layer(store))
   const fs = yield* FileSystem.FileSystem
   const description = join(folder, "description.json")
@@ -59,6 +68,7 @@ const execute = Effect.fn("cli.run")(function*(
     backend,
     ...where,
     store,
+    ...(price === null ? {} : { price }),
     ...(module === null ? {} : { module })
   })
   const tell = progress({
@@ -67,25 +77,30 @@ const execute = Effect.fn("cli.run")(function*(
     columns: process.stderr.columns ?? 100
   })
   yield* Console.error(`run ${folder} on ${name}`)
+  const expected = yield* planned(folder, root, extensions, backend)
+  const spending = Effect.provide(spent(folder, root, expected, price), FileStore.layer(store))
+  const write = (report: Report | null) =>
+    Effect.flatMap(spending, (spending) => Effect.as(writeReport(folder, root, report, spending), spending))
   const exit = yield* interpret(root, {
     ...extensions,
     engine,
     store,
+    price,
     onEvent: (event) => Effect.andThen(append(event), tell(event))
   }).pipe(
     Effect.provideService(CurrentPatience, patience),
     abandonedIsInterrupted,
     Effect.onInterrupt(Effect.fnUntraced(function*() {
-      yield* Effect.ignore(writeReport(folder, root, null))
+      yield* Effect.ignore(write(null))
       const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)
       yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: keel resume ${folder}`)
     })),
     Effect.exit
   )
   const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null
-  const written = writeReport(folder, root, report)
+  const written = write(report)
   // The error of the run comes first: on a full disk the report cannot be written either.
-  yield* Exit.isSuccess(exit) ? written : Effect.ignore(written)
+  const took = yield* Exit.isSuccess(exit) ? written : Effect.orElseSucceed(written, () => "")
   const made = yield* exit
   if (json) {
     yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))
@@ -95,6 +110,7 @@ const execute = Effect.fn("cli.run")(function*(
   if (report !== null) {
     yield* Console.log(["", table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)].join("\n"))
   }
+  yield* Console.log(`\n${took}`)
   // Last, where it is seen: the run succeeded, and what it made is not what it would have been.
   const passed = capsPassed(events)
   if (passed.length > 0) yield* Console.log(`\n${passed.join("\n")}`)
@@ -103,12 +119,13 @@ const execute = Effect.fn("cli.run")(function*(
 
 export const run = Command.make(
   "run",
-  { pipeline, ...overrides, out, backend, device, json },
-  Effect.fn(function*({ backend, device, json, out, pipeline, ...overridden }) {
+  { pipeline, ...overrides, out, backend, device, prices, json },
+  Effect.fn(function*({ backend, device, json, out, pipeline, prices, ...overridden }) {
     const file = yield* pipelineOf(pipeline, overridden)
     const folder = Option.getOrElse(out, () => join("runs", file.root.id.slice(0, 8)))
     const store = join(dirname(resolve(folder)), "store")
-    yield* execute({ ...file, folder, store, backend, ...deviceOption(device), json })
+    const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
+    yield* execute({ ...file, folder, store, backend, ...deviceOption(device), price, json })
   })
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
@@ -134,7 +151,7 @@ export const resume = Command.make(
         remedy: "Start one with keel run, or give its folder."
       })
     }
-    const { backend, module = null, store, ...where } = yield* Schema.decodeUnknownEffect(
+    const { backend, module = null, price = null, store, ...where } = yield* Schema.decodeUnknownEffect(
       Schema.fromJsonString(RunFile)
     )(
       yield* fs.readFileString(runFile)
@@ -145,6 +162,6 @@ export const resume = Command.make(
     )
     const file = yield* pipelineOf(description, undefined, module)
     const device = where.device === undefined ? {} : { device: where.device }
-    yield* execute({ ...file, folder, store, backend: backend as BackendName, ...device, json })
+    yield* execute({ ...file, folder, store, backend: backend as BackendName, ...device, price, json })
   })
 ).pipe(Command.withDescription("Go on with a run that was stopped or killed"))

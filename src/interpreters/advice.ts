@@ -3,7 +3,11 @@ import type { MicroBatches } from "../engine/engine.ts"
 import type { Fit, Misfit, Verdict } from "./fits.ts"
 
 export const bytes = (x: number): string =>
-  x < 2 ** 30 ? `${(x / 2 ** 20).toFixed(1)} MiB` : `${(x / 2 ** 30).toFixed(1)} GiB`
+  x < 2 ** 20
+    ? `${(x / 2 ** 10).toFixed(1)} KiB`
+    : x < 2 ** 30
+    ? `${(x / 2 ** 20).toFixed(1)} MiB`
+    : `${(x / 2 ** 30).toFixed(1)} GiB`
 
 const written = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 

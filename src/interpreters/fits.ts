@@ -56,7 +56,7 @@ export interface Fit extends Fitted {
   readonly misfits: ReadonlyArray<Misfit>
 }
 
-/** What a stage costs, in any unit: floating-point operations unless a machine says how long. */
+/** What a stage costs, in any unit: seconds where somebody says what work costs, else floating-point operations. */
 export type Cost = (stage: StagePlan) => number
 
 export interface FitOptions {
@@ -67,7 +67,7 @@ export interface FitOptions {
   readonly precisions?: ReadonlyArray<Precision>
 }
 
-const flops: Cost = (stage) => stage.flops
+const work: Cost = ({ flops, seconds }) => seconds ?? flops
 const both: ReadonlyArray<Precision> = ["f32", "bf16"]
 
 /** The order in which advice is given. */
@@ -137,7 +137,7 @@ export const fits: (
   /** The label of the only stage that is asked about; every one that does not fit when left out. */
   only?: string
 ) => Effect.Effect<Fit, Refused, FileSystem.FileSystem> = Effect.fn("fits")(
-  function*(root, { cost = flops, plan, precisions = both, room: allowed }: FitOptions, only) {
+  function*(root, { cost = work, plan, precisions = both, room: allowed }: FitOptions, only) {
     const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
     const found = yield* fitted(root, room, plan)
     const lineage = Artifact.lineage(root)

@@ -24,7 +24,7 @@ import { check, type Problem, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { remedy } from "./advice.ts"
 import { fits } from "./fits.ts"
-import { planWith, roomWithin } from "./microBatches.ts"
+import { fitted, planWith, roomWithin } from "./microBatches.ts"
 import { needs } from "./needs.ts"
 import type { StagePlan } from "./plan.ts"
 import { lackingPrecisions } from "./precisions.ts"
@@ -55,16 +55,20 @@ const remedied = Effect.fnUntraced(function*(
   available: number,
   { engine: { precisions }, extensions }: Asked
 ) {
+  // Nobody is refused who might have fitted.
+  const { planned } = yield* fitted(
+    root,
+    (one) => one.stage === stage ? available : Infinity,
+    planWith({ ...extensions, rehearsed: 1, completionLength: 1 })
+  )
+  if (planned.stages.some((one) => one.stage === stage && one.bytes <= available)) return null
   const { misfits } = yield* fits(root, {
     plan: planWith(extensions),
     room: roomWithin(available),
     ...(precisions === undefined ? {} : { precisions })
   }, stage)
   const misfit = misfits.find((one) => one.stage === stage)
-  if (misfit === undefined) return otherwise
-  return misfit.verdicts.some(({ changes, fits }) => fits && changes.length === 0)
-    ? null
-    : `${remedy(misfit)} ${otherwise}`
+  return misfit === undefined ? otherwise : `${remedy(misfit)} ${otherwise}`
 })
 
 const otherwise = "The native backend has no such limit."

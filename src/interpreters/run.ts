@@ -18,6 +18,9 @@ import { RunLog } from "../store/runLog.ts"
 import type { Made } from "../store/made.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
+import { CurrentPrice } from "../training/budgets.ts"
+import type { Price } from "../store/spent.ts"
+import { lackingPrices } from "./prices.ts"
 import { execute, type ExecuteError } from "./execute.ts"
 import { chosen } from "./microBatches.ts"
 import { type Extensions, type FailureOf, lackingExtensions, type Met } from "./extensions.ts"
@@ -26,12 +29,20 @@ export interface RunOptions extends Extensions {
   readonly engine: Engine
   /** Folder of the store; shared by runs that should find each other's finished nodes. */
   readonly store: string
+  /** What an hour of `engine` costs; needed where money is capped. */
+  readonly price?: Price | null
   readonly onEvent: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>
 }
 
-const make = Effect.fn("run")(function*(root: Artifact.Any, { engine, onEvent, rewards, stages, store }: RunOptions) {
+const make = Effect.fn("run")(function*(
+  root: Artifact.Any,
+  { engine, onEvent, price = null, rewards, stages, store }: RunOptions
+) {
   yield* Effect.fromResult(check(root))
-  const lacking = lackingExtensions(root, { rewards: rewards ?? [], stages: stages ?? [] })
+  const lacking = [
+    ...lackingExtensions(root, { rewards: rewards ?? [], stages: stages ?? [] }),
+    ...lackingPrices(root, price)
+  ]
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
   const microBatches = yield* chosen(root, engine, { stages: stages ?? [] })
   return yield* execute(root, { stages: stages ?? [] }).pipe(
@@ -45,7 +56,8 @@ const make = Effect.fn("run")(function*(root: Artifact.Any, { engine, onEvent, r
         Layer.succeed(Checkpoints, { load: loadWith }),
         Layer.succeed(RunLog, { emit: onEvent })
       )
-    )
+    ),
+    Effect.provideService(CurrentPrice, price)
   )
 })
 

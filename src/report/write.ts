@@ -69,7 +69,9 @@ const outcome = (events: ReadonlyArray<Event>, report: Report | null): string =>
 export const writeReport = Effect.fn("writeReport")(function*(
   folder: string,
   root: Artifact.Any,
-  report: Report | null
+  report: Report | null,
+  /** Planned against spent. */
+  spending: string | null = null
 ) {
   const fs = yield* FileSystem.FileSystem
   const events = yield* eventsOf(folder)
@@ -97,6 +99,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
         : `A cap and a measurement stand side by side; neither bounds the other.\n\n${ledgerTable(events)}`,
       "",
       ...capsPassed(events).flatMap((line) => [line, ""]),
+      ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),
       "## Curves",
       "",

@@ -14,6 +14,10 @@ export const RunFile = Schema.Struct({
   /** As it was asked for; absent when it was not. */
   device: Schema.optionalKey(Schema.String),
   store: Schema.String,
+  /** What an hour of it costs, and a million tokens judged, when somebody said so. */
+  price: Schema.optionalKey(
+    Schema.Struct({ currency: Schema.String, microsPerHour: Schema.Natural, microsPerMillionJudged: Schema.Natural })
+  ),
   /** The module that says what the operations and rewards from outside Keel mean, when there are any. */
   module: Schema.optionalKey(Schema.String)
 })

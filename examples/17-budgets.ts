@@ -1,0 +1,79 @@
+/**
+ * Budgets of every kind: what one stage may take, and what all of them may take together. Amounts are whole numbers with their unit in
+ * the type: `memory: Budget.hours(2)` does not compile. Money needs to know what an hour costs:
+ *
+ *     echo '{ "currency": "USD", "devices": { "cpu": 0.10 } }' > prices.json
+ *     npx keel plan examples/17-budgets.ts --prices prices.json
+ *     npx keel run examples/17-budgets.ts --prices prices.json
+ *
+ * Ends with what was planned and what was spent (seed 0, native backend, two cores; time and money are the machine's):
+ *
+ *     | total | 98,560 / 53,310 | 458,213 / 436,589 | 3.96e+11 / 3.52e+11 | 118.2 MiB / 103.3 MiB | – / 23.4 s | – / 0.000652 USD | 1,150 | 1.4 MiB |
+ *
+ * With `total: { trained: 400_000 }` DPO does not come to its end: the stages before it have used that up.
+ */
+import {
+  Budget,
+  Compare,
+  Dpo,
+  Evaluate,
+  Gold,
+  Kl,
+  Pipeline,
+  PreferenceLoss,
+  Pretrain,
+  Sft,
+  Source
+} from "../dsl/index.ts"
+
+const gold = Gold.tales
+const maxNewTokens = 56
+const prompts = Source.prompts(Source.tales({ split: "train", count: 400 }))
+const held = Source.prompts(Source.tales({ split: "held", count: 64 }))
+
+const base = Pretrain.make({ text: Source.text(Source.tales({ count: 3000 })) }, {
+  family: "tales",
+  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
+  steps: 600,
+  batchSize: 16,
+  learningRate: 2e-2,
+  schedule: "cosine",
+  warmupSteps: 30
+})
+
+const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 1000 })) }, {
+  batchSize: 32,
+  learningRate: 3e-3,
+  schedule: "cosine"
+})
+
+const dpo = Dpo.make({
+  init: sft,
+  reference: sft,
+  preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 2, maxNewTokens }),
+  held
+}, {
+  allowance: Kl.mnatsPerSequence(15_000),
+  batchSize: 32,
+  learningRate: 3e-4,
+  loss: PreferenceLoss.dpo({ beta: 0.1 }),
+  maxNewTokens
+})
+
+// Between `from` and the policy lie the comparisons and DPO: what each of them may take, and both.
+const policy = Pipeline.cap(dpo, {
+  kl: Kl.mnatsPerSequence(20_000),
+  from: sft,
+  memory: Budget.MiB(128),
+  flops: Budget.gigaflops(100),
+  prompts: 500,
+  total: { generated: 100_000, disk: Budget.MiB(4) }
+})
+
+const report = Evaluate.make({ initial: sft, prompts: held }, { base, sft, dpo: policy }, { gold, maxNewTokens })
+
+// And all there is, from nothing to the report.
+export default Pipeline.cap(report, {
+  seconds: Budget.minutes(10),
+  total: { trained: 500_000, money: Budget.cents(1) }
+})

@@ -1,0 +1,57 @@
+/** The price table that a user gives: what an hour of each device costs, and what a judge charges. */
+import { Effect, FileSystem, Option, Schema } from "effect"
+import { Flag } from "effect/cli"
+import type { Price } from "../store/spent.ts"
+import { BadPipelineFile } from "./pipelineFile.ts"
+
+const Amount = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0, { message: "must be 0 or more" }))
+
+const PriceTable = Schema.Struct({
+  currency: Schema.String.check(
+    Schema.makeFilter((code) => /^[A-Z]{3}$/u.test(code) || "must be three capital letters, e.g. USD")
+  ),
+  /** Per hour, by the names that `--device` takes: `cpu`, `cuda` (or `cuda:0`), `h100`, … */
+  devices: Schema.Record(Schema.String, Amount),
+  /** Per million tokens that a judge reads. */
+  judge: Schema.optionalKey(Schema.Struct({ perMillionTokens: Amount }))
+})
+
+export const prices = Flag.String("prices").pipe(
+  Flag.withDescription(
+    'Price table, e.g. {"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}} per hour, with "judge": {"perMillionTokens": 3} if one is paid'
+  ),
+  Flag.optional
+)
+
+const micros = (amount: number): number => Math.round(1e6 * amount)
+
+/** What the table at `path` says of a device. */
+export const priceOf = Effect.fn("priceOf")(function*(path: string, device: string) {
+  const fs = yield* FileSystem.FileSystem
+  const bad = (problem: string, remedy: string) => new BadPipelineFile({ path, problem, remedy })
+  const example = `Write it like {"currency": "USD", "devices": {"${device}": 2.49}}, per hour.`
+  if (!(yield* fs.exists(path))) return yield* bad("there is no such price table", example)
+  const table = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(PriceTable), {
+    errors: "all",
+    onExcessProperty: "error"
+  })(yield* fs.readFileString(path)).pipe(
+    Effect.mapError((error) => bad(`not a price table: ${error.message.replace(/\s*\n\s*/gu, " ")}`, example))
+  )
+  const perHour = table.devices[device] ?? table.devices[device.replace(/:.*$/u, "")]
+  if (perHour === undefined) {
+    const known = Object.keys(table.devices).join(", ") || "none"
+    return yield* bad(`it has no price for ${device} (it has ${known})`, `Add "${device}" to its devices.`)
+  }
+  return {
+    currency: table.currency,
+    microsPerHour: micros(perHour),
+    microsPerMillionJudged: micros(table.judge?.perMillionTokens ?? 0)
+  } satisfies Price as Price
+})
+
+/** The price of `device`, where a table was given. */
+export const priceIn = (path: Option.Option<string>, device: string) =>
+  Option.match(path, {
+    onNone: () => Effect.succeed(null),
+    onSome: (path) => priceOf(path, device)
+  })

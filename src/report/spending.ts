@@ -1,0 +1,121 @@
+/** Planned against spent, stage by stage. */
+import { amountOf, moneyOf, type Price, type Spent } from "../store/spent.ts"
+import { markdown } from "./table.ts"
+
+/** What a plan says of a stage; null where nobody says how long work takes. */
+export interface Expected {
+  readonly generated: number
+  readonly trained: number
+  readonly flops: number
+  readonly memory: number
+  readonly seconds: number | null
+}
+
+export interface Row {
+  readonly stage: string
+  /** Made by an earlier run: it costs nothing now, and was spent on this pipeline all the same. */
+  readonly earlier: boolean
+  readonly expected: Expected | null
+  /** Null when nobody counted, or nothing was made. */
+  readonly spent: Spent | null
+  /** Prompts that a stage above used too. */
+  readonly reused: number
+}
+
+/** Rows in the order in which things are made, with the prompts that were used before. */
+export const rowsOf = (stages: ReadonlyArray<Omit<Row, "reused">>): ReadonlyArray<Row> => {
+  const used = new Set<number>()
+  return stages.map((row) => {
+    const prompts = [...row.spent?.prompts ?? []]
+    const reused = prompts.filter((prompt) => used.has(prompt)).length
+    for (const prompt of prompts) used.add(prompt)
+    return { ...row, reused }
+  })
+}
+
+const none = "–"
+const count = (n: number): string => Math.round(n).toLocaleString("en-US")
+const flops = (n: number): string => n === 0 ? "0" : n.toExponential(2)
+const bytes = (n: number): string => n < 2 ** 30 ? `${(n / 2 ** 20).toFixed(1)} MiB` : `${(n / 2 ** 30).toFixed(2)} GiB`
+const seconds = (n: number): string => n < 60 ? `${n.toFixed(1)} s` : `${(n / 60).toFixed(1)} min`
+const money = (micros: number, { currency }: Price): string =>
+  `${(micros / 1e6).toFixed(micros < 1e5 ? 6 : 2)} ${currency}`
+
+/** Planned / spent. */
+const both = (planned: number | null | undefined, spent: number | null | undefined, shown: (n: number) => string) =>
+  `${planned === null || planned === undefined ? none : shown(planned)} / ${
+    spent === null || spent === undefined ? none : shown(spent)
+  }`
+
+const cells = (
+  expected: Expected | null,
+  spent: ReadonlyArray<Spent> | null,
+  price: Price | null
+): ReadonlyArray<string> => {
+  const of = (resource: Parameters<typeof amountOf>[0]) => spent === null ? null : amountOf(resource, spent, price)
+  const planned = expected?.seconds ?? null
+  return [
+    both(expected?.generated, of("generated"), count),
+    both(expected?.trained, of("trained"), count),
+    both(expected?.flops, of("flops"), flops),
+    both(expected?.memory, of("memory"), bytes),
+    both(planned, of("seconds"), seconds),
+    ...(price === null ? [] : [
+      both(
+        planned === null ? null : Math.ceil((price.microsPerHour * planned) / 3600),
+        spent === null ? null : spent.reduce((sum, one) => sum + moneyOf(one, price), 0),
+        (micros) => money(micros, price)
+      )
+    ])
+  ]
+}
+
+const total = (rows: ReadonlyArray<Row>): Expected | null => {
+  const all = rows.flatMap(({ expected }) => expected ?? [])
+  if (all.length < rows.length) return null
+  const sum = (of: (one: Expected) => number): number => all.reduce((total, one) => total + of(one), 0)
+  return {
+    generated: sum(({ generated }) => generated),
+    trained: sum(({ trained }) => trained),
+    flops: sum(({ flops }) => flops),
+    memory: Math.max(0, ...all.map(({ memory }) => memory)),
+    seconds: all.some(({ seconds }) => seconds === null) ? null : sum(({ seconds }) => seconds!)
+  }
+}
+
+/** `problem` is why there is no plan, in one line. */
+export const spending = (rows: ReadonlyArray<Row>, price: Price | null, problem: string | null): string => {
+  const spent = rows.flatMap(({ spent }) => spent ?? [])
+  return [
+    "Planned / spent:",
+    "",
+    markdown([
+      [
+        "stage",
+        "tokens generated",
+        "tokens trained",
+        "FLOPs",
+        "peak memory",
+        "time",
+        ...(price === null ? [] : ["money"]),
+        "prompts (used before)",
+        "on disk"
+      ],
+      ...rows.map(({ earlier, expected, reused, spent, stage }) => [
+        `${stage}${earlier ? " (made before)" : ""}`,
+        ...cells(expected, spent === null ? null : [spent], price),
+        spent === null ? none : `${count(spent.prompts.size)} (${count(reused)})`,
+        spent === null ? none : bytes(spent.disk)
+      ]),
+      [
+        "total",
+        ...cells(total(rows), spent, price),
+        count(amountOf("prompts", spent, price)),
+        bytes(amountOf("disk", spent, price))
+      ]
+    ]),
+    "",
+    "What a plan says of completions is for `maxNewTokens` of them each, and what it says of memory leaves out a backend's own needs.",
+    ...(problem === null ? [] : [`Not planned: ${problem}`])
+  ].join("\n")
+}
