@@ -95,7 +95,9 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
   needed: Schema.Number,
   available: Schema.Number,
   /** What they are for, largest first; nothing where a kernel asked. */
-  terms: Schema.Array(Schema.Struct({ what: Schema.String, bytes: Schema.Number }))
+  terms: Schema.Array(Schema.Struct({ what: Schema.String, bytes: Schema.Number })),
+  /** What would fit, as it was planned; where nobody planned it, what usually helps. */
+  remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
     if (this.terms.length === 0) {
@@ -106,7 +108,7 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
     const largest = this.terms.slice(0, 3).map(({ bytes, what }) => `${size(bytes)} ${what}`).join(", ")
     return `${this.stage} needs at least ${size(this.needed)} (${largest}); this backend can address ` +
       `${size(this.available)}, and ${this.phase} would be the end of it. ` +
-      `Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model.`
+      (this.remedy ?? `Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model.`)
   }
 }
 

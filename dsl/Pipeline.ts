@@ -96,10 +96,15 @@ export interface Limits extends Budget.Resources {
 /** Any amount of anything: what fits where is left to `Budget.Fitting`, which gives advice. */
 type Given = Omit<Limits, keyof Budget.Loose> & Budget.Loose
 
+/** What means nothing without a cap on the mean. Not by `keyof`: where inference failed, `L` is all that could be given. */
+type Beside = { readonly klP95: unknown } | { readonly klMax: unknown } | { readonly whenSpent: unknown }
+
 type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
   ? L extends { readonly from: Artifact.Any } ? [Exceeding<A, C>] extends [never] ? unknown
     : `KL over budget: ${Exceeding<A, C>} mnats allotted, cap is ${C}`
   : "Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
+  : L extends Beside
+    ? "Pipeline.cap: klP95, klMax and whenSpent stand beside kl, the cap on the mean over prompts: write both"
   : unknown
 
 /**

@@ -4,19 +4,31 @@ import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { BestOfN, Gold, Sample, Score, Select } from "../../dsl/index.ts"
+import {
+  BestOfN,
+  Evaluate,
+  Gold,
+  Kl,
+  Merge,
+  MergeMethod,
+  Pipeline,
+  Sample,
+  Score,
+  Select,
+  Sft
+} from "../../dsl/index.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { limitsIn } from "../../src/interpreters/limits.ts"
 import { ledgerOf } from "../../src/report/ledger.ts"
 import { open } from "../../src/store/runDirectory.ts"
 import type { Event } from "../../src/store/runLog.ts"
-import { tiny } from "../interpreters/tiny.ts"
+import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { golden, keel } from "./keel.ts"
 
 const folder = folders("ledger")
-const { policy, prompts, reward, rl, root, sft } = tiny()
+const { base, held, policy, prompts, reward, rl, root, sft } = tiny()
 
 const measured = (step: number, mean: number): Event => ({
   _tag: "Measured",
@@ -63,11 +75,41 @@ describe("keel ledger", () => {
     golden("keel-ledger-compare.txt", anonymous(two.stdout))
     const { stages: [entry] } = JSON.parse(json.stdout)
     assert.deepStrictEqual([entry.stage, entry.allowance, entry.caps], [label(rl), 1, [{
+      _tag: "Cap",
       from: label(sft),
-      mnats: 15_000
+      mnats: 15_000,
+      whenSpent: "stop"
     }]])
     assert.deepStrictEqual(entry.measured.map(({ mean, max }: any) => [mean, max]), [[0.5, undefined], [1, 3]])
     assert.match(readFileSync(join(at, "kl.svg"), "utf8"), /^<svg[^]*ppo-[^]*<\/svg>/u)
+  })
+
+  it("of a real run: what is handed on, learned and merged, from where each counts, and every measurement", async () => {
+    const completions = Sample.make({ policy, prompts }, { completionsPerPrompt: 8, topP: 0.9, maxNewTokens: 6 })
+    const scored = Score.byReward({ completions, reward })
+    const [best, good] = [Select.perPrompt(1), Select.accept(0)].map((rule) =>
+      Select.make({ completions: scored }, { rule })
+    )
+    const again = Sft.make({ base, demonstrations: best! }, { batchSize: 4, learningRate: 1e-3 })
+    const on = Sft.make({ base: policy, demonstrations: good! }, { batchSize: 4, learningRate: 1e-3 })
+    const merged = Merge.make({ held }, { again, on }, {
+      method: MergeMethod.linear({ again: 0.5, on: 0.5 }),
+      maxNewTokens: 6,
+      measureSamples: 16
+    })
+    const capped = Pipeline.cap(merged, { kl: Kl.mnatsPerSequence(20_000), from: base, whenSpent: "warn" })
+    const whole = Evaluate.make({ initial: sft, prompts: held }, { merged: capped }, {
+      gold: Gold.tales,
+      maxNewTokens: 6
+    })
+    const { events } = succeeded(await runs(whole, folder()))
+    const at = await ran(whole, events)
+    const said = await keel(["ledger", at, "--svg", join(at, "kl.svg")], at)
+    assert.strictEqual(said.code, 0, said.stderr)
+    golden("keel-ledger-run.txt", anonymous(said.stdout))
+    // A panel for each stage that was measured, an interval and its middle for each measurement.
+    const drawn = readFileSync(join(at, "kl.svg"), "utf8")
+    for (const  of of[rl, merged]) assert.include(drawn, label(of))
   })
 
   it("of a run without KL says so; where no run is, it says so and exits with 1", async () => {
@@ -91,16 +133,17 @@ describe("keel ledger", () => {
       reward
     })
     const bounds = (of: Artifact.Any, events: ReadonlyArray<Event> = []) =>
-      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.bounds.map(({ mnats }) => mnats)
+      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.known.map(({ known }) => known.bound.mnats)
     assert.deepStrictEqual(
       bounds(BestOfN.make({ completions: scored }, { gold: Gold.tales, sizes: [1, 4] })),
       [0, Math.ceil(1000 * Math.log(4))]
     )
     const best = Select.make({ completions: scored }, { rule: Select.perPrompt(1) })
-    assert.deepStrictEqual(bounds(best), [null])
-    const metrics = { max_divergence: Math.log(4) }
+    assert.deepStrictEqual(bounds(best), [1387])
+    // Two of its prompts are equal: one with eight candidates.
+    const metrics = { max_divergence: Math.log(8) }
     const step: Event = { _tag: "Step", stage: label(best), step: 1, steps: 1, tokens: 0, metrics }
-    assert.deepStrictEqual(bounds(best, [step]), [1387])
+    assert.deepStrictEqual(bounds(best, [step]), [2080])
     assert.deepStrictEqual(bounds(policy), [null])
   })
 })

@@ -9,7 +9,7 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import { preflight } from "../../src/interpreters/preflight.ts"
-import type { Need } from "../../src/interpreters/memory.ts"
+import type { StagePlan } from "../../src/interpreters/plan.ts"
 import { wasm } from "../../src/tensor/wasm/wasm.ts"
 import { keel } from "../cli/keel.ts"
 import { folders } from "../store/faultyFileSystem.ts"
@@ -24,7 +24,7 @@ const inspect = (root: Artifact.Any, addressable = Infinity, finished: ReadonlyA
       Effect.exit
     )
   )
-const needsOf = async (root: Artifact.Any): Promise<ReadonlyArray<Need>> => {
+const needsOf = async (root: Artifact.Any): Promise<ReadonlyArray<StagePlan>> => {
   const exit = await inspect(root)
   if (Exit.isSuccess(exit)) return exit.value
   throw new Error(String(exit))
@@ -57,7 +57,7 @@ describe("the memory that a run needs", () => {
       const need = (await needsOf(artifact)).at(-1)!
       assert.strictEqual(need.stage, label(artifact))
       const really = await taken(artifact, at)
-      assert.isAtMost(Math.abs(need.footprint.bytes - really) / really, 0.01, `${need.footprint.bytes} ${really}`)
+      assert.isAtMost(Math.abs(need.bytes - really) / really, 0.01, `${need.bytes} ${really}`)
     }
   })
 
@@ -66,7 +66,7 @@ describe("the memory that a run needs", () => {
     for (const artifact of [tinyBase, tinySft, compared, reward, policy, root]) {
       const stage = label(artifact === policy ? rl : artifact)
       const all = (await needsOf(artifact)).filter((need) => need.stage === stage)
-      const need = Math.max(...all.map(({ footprint }) => footprint.bytes))
+      const need = Math.max(...all.map(({ bytes }) => bytes))
       const really = await taken(artifact, at)
       assert.isAtMost(need, really, stage)
       assert.isAbove(need, 0.4 * really, stage)
@@ -100,12 +100,13 @@ describe("the memory that a run needs", () => {
       "opening its models",
       1000
     ])
-    assert.strictEqual(opening.needed, first!.footprint.bytes)
-    assert.strictEqual((await failure(first!.footprint.bytes - 1)).phase, "training")
-    const later = await failure(first!.footprint.bytes)
+    assert.strictEqual(opening.needed, first!.bytes)
+    // A little less is made up for by smaller micro-batches.
+    assert.notStrictEqual((await failure(first!.bytes - 1)).stage, first!.stage)
+    const later = await failure(first!.bytes)
     assert.notStrictEqual(later.stage, first!.stage)
     assert.isTrue(
-      Exit.isSuccess(await inspect(root, Math.max(...(await needsOf(root)).map((one) => one.footprint.bytes))))
+      Exit.isSuccess(await inspect(root, Math.max(...(await needsOf(root)).map((one) => one.bytes))))
     )
   })
 })
@@ -149,7 +150,7 @@ describe("keel run", () => {
     assert.strictEqual(code, 1, stderr)
     assert.match(
       stderr,
-      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB gradients and AdamW moments, \d\.\d\d GiB weights of the policy, \d+ MiB activations and their gradients\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model\.$/mu
+      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients(, [^)]*)?\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Nothing tried fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
     )
   })
 

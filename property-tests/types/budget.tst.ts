@@ -58,6 +58,25 @@ describe("caps", () => {
     Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000) })
   })
 
+  test("p95, max and what happens then, beside the cap on the mean and not without", () => {
+    // @ts-expect-error '"Pipeline.cap: klP95, klMax and whenSpent stand beside kl, the cap on the mean over prompts: write both"'
+    Pipeline.cap(ppo, { klP95: Kl.mnatsPerSequence(9000), from: sft })
+    // @ts-expect-error '"Pipeline.cap: klP95, klMax and whenSpent stand beside kl, the cap on the mean over prompts: write both"'
+    ppo.pipe(Pipeline.cap({ klMax: Kl.mnatsPerSequence(9000), from: sft }))
+    // @ts-expect-error '"Pipeline.cap: klP95, klMax and whenSpent stand beside kl, the cap on the mean over prompts: write both"'
+    Pipeline.cap(ppo, { whenSpent: "rollback", tokens: 1e6 })
+    // @ts-expect-error Type '"adapt"' is not assignable to type
+    Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000), from: sft, whenSpent: "adapt" })
+    // @ts-expect-error Type '"token"' is not assignable to type '"sequence"'
+    Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000), klMax: Kl.mnatsPerToken(50), from: sft })
+    const all = { klP95: Kl.mnatsPerSequence(8000), klMax: Kl.mnatsPerSequence(9000), whenSpent: "rollback" } as const
+    expect(Pipeline.runnable).type.toBeCallableWith(
+      Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000), from: sft, ...all })
+    )
+    // @ts-expect-error '"KL over budget: 6000 mnats allotted, cap is 5999"'
+    Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(5999), from: sft, ...all })
+  })
+
   test("KL per token where per sequence is wanted", () => {
     // @ts-expect-error Type '"token"' is not assignable to type '"sequence"'
     Pipeline.cap(ppo, { kl: Kl.mnatsPerToken(50), from: sft })

@@ -12,8 +12,10 @@ import { storiesShape, wordTokens, workloads } from "../bench/models.ts"
 import { parts, selected, unknownParts } from "../bench/parts.ts"
 import { numberOf, startPeer } from "../bench/peer.ts"
 import { importable, missing, peerNames } from "../bench/peers.ts"
+import { devices } from "../bench/devices.ts"
 import { type MachineProfile, profilePath, writeProfile } from "../bench/profile.ts"
 import { agreementRows, memoryRows, timings } from "../bench/rows.ts"
+import { publishedNote, publishedRows } from "../cost/published.ts"
 import { RateTable } from "../cost/rates.ts"
 import { transformer } from "../engine/transformer/transformer.ts"
 import { calibrate } from "../interpreters/calibrate.ts"
@@ -94,6 +96,12 @@ const flags = {
   ),
   calibrate: Flag.Boolean("calibrate").pipe(
     Flag.withDescription("Measure what plan estimates time by, and nothing else: --only rates --peer none"),
+    Flag.withDefault(false)
+  ),
+  published: Flag.Boolean("published").pipe(
+    Flag.withDescription(
+      "Show what plan says of steps whose speed and memory others published, and its error; nothing is measured"
+    ),
     Flag.withDefault(false)
   ),
   ratesOf: Flag.String("rates-of").pipe(
@@ -237,12 +245,17 @@ export const bench = Command.make(
       only,
       out,
       peer,
+      published,
       ratesOf: costsOf,
       recompute,
       rounds,
       threads
     }
   ) {
+    if (published) {
+      const rows = publishedRows((name) => devices[name])
+      return yield* Console.log(`${markdown(rows)}\n\n${publishedNote}`)
+    }
     const options = { threads, ...deviceOption(device) }
     if (Option.isSome(memoryOf)) {
       const [name] = yield* Effect.fromResult(oneOf("--memory-of", [memoryOf.value], backends))

@@ -2,7 +2,9 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
-import { comparison, ledgerOf, text } from "../report/ledger.ts"
+import { capsPassed } from "../report/capsPassed.ts"
+import { ledgerOf } from "../report/ledger.ts"
+import { comparison, text } from "../report/ledgerText.ts"
 import { text as overOptimisationText, trajectories } from "../report/overOptimisation.ts"
 import { measuredKl, overOptimised, stacked, svg } from "../report/plots.ts"
 import { writeFileAtomic } from "../store/files.ts"
@@ -51,21 +53,24 @@ export const ledger = Command.make(
     const found = yield* ledgerIn(run)
     const { overOptimisation, stages } = found
     if (Option.isSome(file)) {
-      const measured = stages.flatMap((entry) => entry.measured)
-      if (measured.length === 0) {
+      if (stages.every(({ measured }) => measured.length === 0)) {
         return yield* new BadPipelineFile({
           path: run,
           problem: "no KL was measured there, so there is nothing to draw",
           remedy: "Leave --svg out."
         })
       }
+      const measured = measuredKl(stages)
       const spec = overOptimisation.length === 0
-        ? measuredKl(measured)
-        : stacked([measuredKl(measured), ...overOptimisation.map(overOptimised)])
+        ? measured
+        : stacked([measured, ...overOptimisation.map(overOptimised)])
       yield* writeFileAtomic(file.value, yield* Effect.promise(() => svg(spec)))
     }
     yield* Console.log(
-      json ? JSON.stringify(found) : [text(stages), overOptimisationText(overOptimisation)].filter(Boolean).join("\n\n")
+      json
+        ? JSON.stringify(found)
+        : [text(stages), ...capsPassed(yield* eventsOf(run)), overOptimisationText(overOptimisation)].filter(Boolean)
+          .join("\n\n")
     )
   })
 ).pipe(

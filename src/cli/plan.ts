@@ -3,15 +3,19 @@ import { Command, Flag } from "effect/cli"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../cost/costs.ts"
 import { describe } from "../model/checkpoint.ts"
+import { smaller } from "../interpreters/advice.ts"
 import { Refused } from "../interpreters/check.ts"
+import { fits } from "../interpreters/fits.ts"
+import { planWith, roomWithin } from "../interpreters/microBatches.ts"
+import type { StagePlan } from "../interpreters/plan.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
-import { plan as interpret, type StagePlan } from "../interpreters/plan.ts"
 import { markdown } from "../report/table.ts"
 import { backends } from "./backend.ts"
+import { misfit } from "./fits.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
+import { machineOf } from "./planMachine.ts"
 import { priceIn, prices } from "./prices.ts"
-import { type Machine, machineOf } from "./planMachine.ts"
 
 const count = (x: number): string => Math.round(x).toLocaleString("en-US")
 const flops = (x: number): string => x === 0 ? "–" : x.toExponential(2)
@@ -49,16 +53,6 @@ const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<st
       time(sum(({ seconds }) => seconds!))
     ]
   ]
-}
-
-/** What holds less than the stage takes, in words; null when it fits. */
-const overflow = ({ bytes: needed, memoryCap, stage, terms }: StagePlan, machine: Machine): string | null => {
-  const [cap, whose] = memoryCap <= machine.memory
-    ? [memoryCap, "its memory cap"]
-    : [machine.memory, machine.title]
-  if (needed <= cap) return null
-  const largest = terms[0]?.what ?? "everything"
-  return `${stage} does not fit ${whose}: ${bytes(needed)} is ${bytes(needed - cap)} too much; most of it is ${largest}`
 }
 
 export const plan = Command.make(
@@ -112,13 +106,19 @@ export const plan = Command.make(
     }
     const machine = yield* machineOf(device, profile, backend)
     const shape = Option.isSome(modelConfig) ? yield* describe(modelConfig.value) : undefined
-    const { stages, unplanned } = yield* interpret(root, {
-      ...extensions,
-      ...(shape === undefined ? {} : { shape }),
-      ...(machine.costs === null ? {} : { costs: machine.costs }),
-      ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
+    const fit = yield* fits(root, {
+      plan: planWith({
+        ...extensions,
+        ...(shape === undefined ? {} : { shape }),
+        ...(machine.costs === null ? {} : { costs: machine.costs }),
+        ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
+      }),
+      room: roomWithin(machine.memory)
     })
-    const over = stages.flatMap((stage) => overflow(stage, machine) ?? [])
+    const { planned: { stages, unplanned } } = fit
+    const over = fit.misfits.filter(({ verdicts }) =>
+      verdicts.every(({ changes, fits }) => !fits || changes.length > 0)
+    )
     const total = {
       bytes: Math.max(0, ...stages.map(({ bytes }) => bytes)),
       flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
@@ -140,8 +140,10 @@ export const plan = Command.make(
           stages: rows,
           unplanned,
           total,
-          ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } }),
-          over
+          microBatches: Object.fromEntries(fit.microBatches),
+          misfits: fit.misfits,
+          over: over.map(({ stage }) => stage),
+          ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } })
         })
       )
     }
@@ -192,7 +194,9 @@ export const plan = Command.make(
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
       "A few steps of each stage stand for all of them.",
-      ...(over.length > 0 ? over : [unplanned.length > 0 ? "What was planned fits." : "It fits."])
+      ...smaller(fit),
+      ...(over.length > 0 ? [] : [unplanned.length > 0 ? "What was planned fits." : "It fits."]),
+      ...fit.misfits.flatMap((of) => ["", misfit(of, of.room < machine.memory ? "its memory cap" : machine.title)])
     ]
     yield* Console.log(notes.join("\n"))
   })

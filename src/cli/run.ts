@@ -9,6 +9,7 @@ import { Refused } from "../interpreters/check.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
 import { preflight } from "../interpreters/preflight.ts"
 import { run as interpret } from "../interpreters/run.ts"
+import { capsPassed } from "../report/capsPassed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
@@ -105,17 +106,14 @@ const execute = Effect.fn("cli.run")(function*(
     yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))
     return
   }
+  const events = yield* eventsOf(folder)
   if (report !== null) {
-    yield* Console.log([
-      "",
-      table(report, capOf(yield* eventsOf(folder))),
-      "",
-      ...notes(report),
-      "",
-      sideBySide(report)
-    ].join("\n"))
+    yield* Console.log(["", table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)].join("\n"))
   }
   yield* Console.log(`\n${took}`)
+  // Last, where it is seen: the run succeeded, and what it made is not what it would have been.
+  const passed = capsPassed(events)
+  if (passed.length > 0) yield* Console.log(`\n${passed.join("\n")}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
 }, Effect.scoped)
 

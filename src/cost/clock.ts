@@ -48,7 +48,7 @@ export const clock = (now: () => number): Clock => {
     add(what, 0, amount, seconds)
   }
 
-  const backend = (real: Backend, precision = "f32"): Backend => {
+  const backend = (real: Backend): Backend => {
     let size = { flops: 0, bytes: 0 }
     // It looks at lengths alone, so it counts buffers of any backend.
     const counted = counting({
@@ -57,17 +57,20 @@ export const clock = (now: () => number): Clock => {
         return 0
       }
     }) as unknown as Record<string, (...args: ReadonlyArray<unknown>) => unknown>
-    const timed = eachCall(real, (what, args, work) => {
-      const start = now()
-      const value = work()
-      const seconds = now() - start
-      counted[what]!(...args)
-      add(precision === "f32" ? what : `${what} ${precision}`, size.flops, size.bytes, seconds)
-      // With what counting takes: it is nobody's work.
-      inside[inside.length - 1]! += now() - start
-      return value
+    const timed = (real: Backend, suffix: string): Backend => ({
+      ...eachCall(real, (what, args, work) => {
+        const start = now()
+        const value = work()
+        const seconds = now() - start
+        counted[what]!(...args)
+        add(`${what}${suffix}`, size.flops, size.bytes, seconds)
+        // With what counting takes: it is nobody's work.
+        inside[inside.length - 1]! += now() - start
+        return value
+      }),
+      at: (precision) => timed(real.at(precision), precision === "f32" ? "" : ` ${precision}`)
     })
-    return { ...timed, at: (precision) => backend(real.at(precision), precision) }
+    return timed(real, "")
   }
 
   return {

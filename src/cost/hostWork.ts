@@ -13,7 +13,7 @@ import type { Store } from "../store/store.ts"
 
 /**
  * In tokens: `learn` (passes with a gradient), `pass` (without), `sample`, `decode`. In probabilities: `diverge` (passes that compare whole
- * distributions, with a gradient or without). In characters: `encode`, `judge`, `data`. In
+ * distributions, with a gradient or without). In characters: `encode`, `judge`, `data`, `judgedData` (rows that a checker graded as they were made). In
  * bytes: `open` (a model from weights), `save`, `find` (weights read back). `event`: one line of the log.
  */
 export type HostWork =
@@ -25,6 +25,7 @@ export type HostWork =
   | "decode"
   | "judge"
   | "data"
+  | "judgedData"
   | "open"
   | "save"
   | "find"
@@ -134,9 +135,15 @@ export const watchedJudge = (judge: Judge["Service"], { during }: Watch): Judge[
     during("judge", () => judge.verifies(verifier, prompt, completion), () => completion.length)
 })
 
+const judged: ReadonlySet<string> = new Set(["Rankings", "Stepwise", "UnpairedPreferences"])
+
 export const watchedDatasets = (datasets: Datasets["Service"], { effect }: Watch): Datasets["Service"] => ({
   load: (role, origin, chat) =>
-    effect("data", Effect.suspend(() => datasets.load(role, origin, chat)), ({ rows }: Dataset) => characters(rows))
+    effect(
+      judged.has(role) ? "judgedData" : "data",
+      Effect.suspend(() => datasets.load(role, origin, chat)),
+      ({ rows }: Dataset) => characters(rows)
+    )
 })
 
 export const watchedLog = (log: RunLog["Service"], { effect }: Watch): RunLog["Service"] => ({

@@ -20,3 +20,14 @@ export const lazily = <A>(length: number, at: (i: number) => A): ReadonlyArray<A
 /** Each element `times` times. */
 export const repeated = <A>(all: ReadonlyArray<A>, times: number): ReadonlyArray<A> =>
   lazily(times * all.length, (i) => all[Math.floor(i / times)]!)
+
+/** The elements of one array after the other. */
+export const inTurn = <A>(parts: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> =>
+  lazily(parts.reduce((sum, { length }) => sum + length, 0), (i) => {
+    let at = i
+    for (const part of parts) {
+      if (at < part.length) return part[at]!
+      at -= part.length
+    }
+    throw new RangeError(`there is no row ${i}`)
+  })

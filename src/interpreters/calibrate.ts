@@ -2,6 +2,7 @@
  * What work costs on this machine, as it happens: small pipelines run for real, and every call of the backend and every piece of the
  * host's work is timed where it stands, beside what `counting` says of it.
  */
+import { tales } from "../../dsl/Source.ts"
 import { Effect, FileSystem, Layer } from "effect"
 import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -111,6 +112,12 @@ export const calibrate = Effect.fn("calibrate")(function*(backend: Backend, now:
   const again = now()
   const rests = [...yield* run(calibration(sizes.small), engine, times, join(folder, "second"))]
   const start = Math.max(0, first - (now() - again))
+  for (const role of ["Rankings", "Stepwise", "UnpairedPreferences"] as const) {
+    yield* Effect.flatMap(
+      Datasets,
+      (datasets) => watchedDatasets(datasets, times).load(role, tales({ count: 100 }), () => "")
+    ).pipe(Effect.provide(Files.layer))
+  }
   rests.push(...yield* run(calibration(sizes.large), engine, times, join(folder, "large")))
   if (backend.precisions.includes("bf16")) {
     for (const size of ["small", "large"] as const) {

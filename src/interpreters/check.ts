@@ -3,6 +3,7 @@
  */
 import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
+import type { Definition } from "../../dsl/Definition.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
@@ -115,6 +116,14 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
   return found
 }
 
+/** A key that there is not, with the one that was meant, if it looks like one. */
+const spelled = (definition: Definition) => (problem: string): string => {
+  const [, key] = /^Expected no excess property at \["([^"]+)"\]$/u.exec(problem) ?? []
+  if (key === undefined) return problem
+  const meant = Object.keys(definition.schema.fields).find((name) => name.toLowerCase() === key.toLowerCase())
+  return `${problem}: ${meant === undefined ? "leave it out" : `${meant} was meant?`}`
+}
+
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
@@ -126,13 +135,16 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
   const all = Artifact.lineage(root)
   const wrong = all.map(({ node }) => {
     const definition = definitionOf(node)
-    return definition === undefined ? ["no such operation"] : Pipeline.paramMistakes(definition, node.params)
+    return definition === undefined
+      ? ["no such operation"]
+      : Pipeline.paramMistakes(definition, node.params).map(spelled(definition))
   })
   // What follows data and models back needs parameters that mean something all the way.
   const sound = new Set<string>()
   for (const [i, { id, node: { wires } }] of all.entries()) {
     if (wrong[i]!.length === 0 && Object.values(wires).every((of) => sound.has(of.id))) sound.add(id)
   }
+  const memory = all.some(({ node }) => node.op === "Cap" && Object.hasOwn(node.params as object, "memory"))
   const shares = sharing(all.filter(({ id }) => sound.has(id)))
   return all.flatMap((artifact, i) => {
     const { op, params, wires } = artifact.node
@@ -153,7 +165,7 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
         ...shares(artifact),
         ...lengths(artifact, described),
         ...divisions(artifact),
-        ...fitting(artifact, limits(artifact).memory)
+        ...(memory ? fitting(artifact, limits(artifact).memory) : [])
       ])
     ].map((problem) => ({ stage: label(artifact), problem }))
   })

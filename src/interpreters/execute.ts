@@ -66,6 +66,11 @@ import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { initialOf, type Limits, limitsIn } from "./limits.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
+export interface ExecuteOptions extends Pick<Extensions, "stages"> {
+  /** What serves for a node, once its inputs are there, without making it: a plan has made another like it. */
+  readonly twinOf?: (artifact: Artifact.Any) => Made | undefined
+}
+
 /** All that making a pipeline can end with. */
 export type ExecuteError =
   | Refused
@@ -136,7 +141,7 @@ const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, Ou
 }
 
 const making = Effect.fnUntraced(
-  function*(root: Artifact.Any, { stages = [] }: Pick<Extensions, "stages">, meter: Metered) {
+  function*(root: Artifact.Any, { stages = [], twinOf = () => undefined }: ExecuteOptions, meter: Metered) {
     yield* Effect.fromResult(check(root))
     const unknown = lackingExtensions(root, { stages }, { rewards: false })
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
@@ -465,8 +470,12 @@ const making = Effect.fnUntraced(
           made.set(artifact.id, found.value)
           return found.value
         }
+        const twin = own ? twinOf(artifact) : undefined
+        if (twin !== undefined) {
+          for (const wire of Object.values(artifact.node.wires)) if (wire.node.op !== "Source") yield* make(wire)
+        }
         const finished = Effect.tap(
-          meaning(artifact).pipe(
+          (twin === undefined ? meaning(artifact) : Effect.succeed(twin)).pipe(
             Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
             // Nothing about it is a failure: the stage made what it had kept.
             Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
@@ -516,9 +525,9 @@ const making = Effect.fnUntraced(
  */
 export const execute: (
   root: Artifact.Any,
-  extensions?: Pick<Extensions, "stages">
+  options?: ExecuteOptions
 ) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
-  function*(root: Artifact.Any, extensions: Pick<Extensions, "stages"> = {}) {
-    return yield* counted((meter) => making(root, extensions, meter))
+  function*(root: Artifact.Any, options: ExecuteOptions = {}) {
+    return yield* counted((meter) => making(root, options, meter))
   }
 )

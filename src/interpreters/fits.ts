@@ -4,14 +4,14 @@
  */
 import { Effect, type FileSystem, Result } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { allLinear, type Lora } from "../../dsl/Lora.ts"
+import type { Lora } from "../../dsl/Lora.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitionOf } from "../../dsl/Stage.ts"
 import type { MicroBatches, Precision } from "../engine/engine.ts"
 import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { check, type Refused } from "./check.ts"
-import { type Fitted, fitted, type Plan, type Room } from "./microBatches.ts"
+import { type Fitted, fitted, leastOf, type Plan, type Room } from "./microBatches.ts"
 import type { Planned, StagePlan } from "./plan.ts"
 
 /** What a change does to what the stage makes: nothing but the order of sums; other numbers for the same; another thing. */
@@ -56,7 +56,7 @@ export interface Fit extends Fitted {
   readonly misfits: ReadonlyArray<Misfit>
 }
 
-/** What a stage costs, in any unit: floating-point operations unless a machine says how long. */
+/** What a stage costs, in any unit: seconds where somebody says what work costs, else floating-point operations. */
 export type Cost = (stage: StagePlan) => number
 
 export interface FitOptions {
@@ -67,7 +67,7 @@ export interface FitOptions {
   readonly precisions?: ReadonlyArray<Precision>
 }
 
-const flops: Cost = (stage) => stage.flops
+const work: Cost = ({ flops, seconds }) => seconds ?? flops
 const both: ReadonlyArray<Precision> = ["f32", "bf16"]
 
 /** The order in which advice is given. */
@@ -76,7 +76,8 @@ export const before = (a: Verdict, b: Verdict): number =>
   (a.fits ? effects.indexOf(a.result) - effects.indexOf(b.result) || a.cost - b.cost : a.bytes - b.bytes) ||
   a.changes.length - b.changes.length
 
-const adapters: Lora = { rank: 16, alpha: 32, targetModules: allLinear }
+/** Where no stage of the description has any: the projections that Hu et al. adapt. */
+const adapters: Lora = { rank: 16, alpha: 32, targetModules: ["q_proj", "v_proj"] }
 
 const setOf = (root: Artifact.Any, changes: ReadonlyArray<Change>): Artifact.Any | null => {
   let changed = root
@@ -115,12 +116,13 @@ const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: Reado
       : []),
     ...(has("lora") && params.lora === undefined ? [change("lora", { ...(lora ?? adapters) }, "about the same")] : [])
   ]
-  const halved = (field: "maxNewTokens" | "batchSize"): ReadonlyArray<Change> => {
+  /** The smallest first: where that does not fit, no larger one does. */
+  const less = (field: "maxNewTokens" | "batchSize"): ReadonlyArray<Change> => {
     const now = params[field]
     if (now === undefined) return []
-    return [2, 4, 8].map((by) => Math.floor(now / by)).filter((n) => n >= 1).map((n) => change(field, n, "another"))
+    return [8, 4, 2].map((by) => Math.floor(now / by)).filter((n) => n >= 1).map((n) => change(field, n, "another"))
   }
-  return { gentle, harsh: [...halved("maxNewTokens"), ...halved("batchSize")] }
+  return { gentle, harsh: [less("maxNewTokens"), less("batchSize")] }
 }
 
 /** All subsets with two members or more, the small ones first. */
@@ -131,9 +133,12 @@ const together = (changes: ReadonlyArray<Change>): ReadonlyArray<ReadonlyArray<C
 
 export const fits: (
   root: Artifact.Any,
-  options: FitOptions
+  options: FitOptions,
+  /** The label of the only stage that is asked about; every one that does not fit when left out. */
+  only?: string
 ) => Effect.Effect<Fit, Refused, FileSystem.FileSystem> = Effect.fn("fits")(
-  function*(root, { cost = flops, plan, precisions = both, room }: FitOptions) {
+  function*(root, { cost = work, plan, precisions = both, room: allowed }: FitOptions, only) {
+    const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
     const found = yield* fitted(root, room, plan)
     const lineage = Artifact.lineage(root)
     const misfits: Array<Misfit> = []
@@ -147,7 +152,7 @@ export const fits: (
           changes,
           result: effects[Math.max(0, ...changes.map(({ result }) => effects.indexOf(result)))]!,
           microBatches: fit.microBatches.get(planned.stage),
-          fits: planned.bytes <= room(planned),
+          fits: planned.bytes <= allowed(planned),
           bytes: planned.bytes,
           cost: cost(planned) / cost(stage)
         }
@@ -156,8 +161,11 @@ export const fits: (
       const tried = Effect.fnUntraced(function*(changes: ReadonlyArray<Change>) {
         const changed = setOf(root, changes)
         if (changed === null) return null
-        const own: Room = (one) => one.stage === label(Artifact.lineage(changed)[at]!) ? room(one) : Infinity
-        return judged(changes, changed, yield* fitted(changed, own, plan))
+        const name = label(Artifact.lineage(changed)[at]!)
+        const own: Room = (one) => one.stage === name ? allowed(one) : Infinity
+        const smallest = yield* leastOf(changed, name, plan)
+        const hopeless = smallest.planned.stages.some((one) => one.bytes > own(one))
+        return judged(changes, changed, hopeless ? smallest : yield* fitted(changed, own, plan))
       })
       const alone = judged([], root, found)!
       const verdicts = [alone]
@@ -175,13 +183,22 @@ export const fits: (
       if (!verdicts.some(({ fits }) => fits)) {
         // What takes nothing off by itself takes nothing off beside others.
         const useful = singles.filter(({ bytes }) => bytes < alone.bytes).flatMap(({ changes }) => changes)
-        yield* all(together(useful))
-        if (!verdicts.some(({ fits }) => fits)) {
-          for (const change of harsh) {
-            if (verdicts.some(({ changes, fits }) => fits && changes.some(({ path }) => path === change.path))) continue
-            yield* all([[...useful, change]])
+        // More together never take more: where all of them are not enough, no fewer are.
+        const [most, ...fewer] = together(useful).toReversed()
+        const [best] = most === undefined ? [] : yield* all([most])
+        if (best?.fits === true) yield* all(fewer)
+        else {
+          for (const field of harsh) {
+            for (const change of field) {
+              const [verdict] = yield* all([[...useful, change]])
+              if (verdict?.fits !== true) break
+            }
           }
         }
+        // What takes next to nothing off is no advice.
+        const smallest = Math.min(...verdicts.filter(({ result }) => result !== "another").map(({ bytes }) => bytes))
+        const idle = ({ bytes, fits, result }: Verdict) => !fits && result === "another" && bytes > 0.99 * smallest
+        verdicts.splice(0, Infinity, ...verdicts.filter((verdict) => !idle(verdict)))
       }
       const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
       misfits.push({

@@ -2,11 +2,13 @@
  * Micro-batches that a description fits its memory with: the largest that do, by its plan. They depend on the description, its data and
  * the memory alone, so a run that is resumed has the same; they change no id, because they change no result.
  */
-import { Effect, type FileSystem } from "effect"
-import type * as Artifact from "../../dsl/Artifact.ts"
-import type { MicroBatches } from "../engine/engine.ts"
+import { Console, Effect, type FileSystem } from "effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import type { Engine, MicroBatches } from "../engine/engine.ts"
 import { CurrentMicroBatches } from "../engine/microBatches.ts"
+import { bytes, smaller } from "./advice.ts"
 import type { Refused } from "./check.ts"
+import { limitsIn } from "./limits.ts"
 import { plan, type Planned, type PlanOptions, type StagePlan } from "./plan.ts"
 
 /** From as little as there is to what is next to the most that an engine does by itself, by factors of about 1.4. */
@@ -50,6 +52,16 @@ export interface Fitted {
 /** Steps of a kind that are made while looking for sizes: every part of a batch is full in any of them. */
 const few = 2
 
+/** The plan of `root` with the smallest micro-batches that there are in `stage`. */
+export const leastOf = (root: Artifact.Any, stage: string, planned: Plan): Effect.Effect<
+  Fitted,
+  Refused,
+  FileSystem.FileSystem
+> => {
+  const microBatches = new Map([[stage, least]])
+  return Effect.map(planned(root, microBatches, few), (made) => ({ plain: made, planned: made, microBatches }))
+}
+
 /**
  * The plan of `root` in which the stages that do not fit have the largest micro-batches that do; the least there are when none do. Half as
  * many tokens go with half as many sequences, then either is raised as long as it fits: sequences first, which sampling is slow without.
@@ -67,7 +79,9 @@ export const fitted: (
   let found = new Map<string, MicroBatches>([...over].map((stage) => [stage, least]))
   const fitIn = ({ stages }: Planned) =>
     new Set(stages.filter((stage) => over.has(stage.stage) && stage.bytes <= room(stage)).map(({ stage }) => stage))
-  const able = fitIn(yield* planned(root, found, few))
+  const smallest = yield* planned(root, found, few)
+  const able = fitIn(smallest)
+  if (able.size === 0) return { plain, planned: smallest, microBatches: found }
 
   /** The last of `count` steps up that fits, of every stage at once: more never takes less memory. Begins with step `first`. */
   const raise = Effect.fnUntraced(function*(
@@ -113,4 +127,29 @@ export const fitted: (
       found.set(stage, { microBatchTokens: tokens[tokens.indexOf(microBatchTokens!) - 1]!, slots: slots! })
     }
   }
+})
+
+/**
+ * The micro-batches of a run: none where neither the description nor the engine has a limit, or all fits. Says which, and what will not fit
+ * whatever they are; it is run nevertheless, because completions may end before `maxNewTokens`.
+ */
+export const chosen = Effect.fn("microBatches")(function*(
+  root: Artifact.Any,
+  { addressable = Infinity, kind }: Pick<Engine, "addressable" | "kind">,
+  options: PlanOptions
+) {
+  const limits = limitsIn(root)
+  const capped = Artifact.lineage(root).some((artifact) => limits(artifact).memory < Infinity)
+  if (kind === "tabular" || (!capped && addressable === Infinity)) return new Map<string, MicroBatches>()
+  const room = roomWithin(addressable)
+  const fit = yield* fitted(root, room, planWith(options))
+  for (const line of smaller(fit)) yield* Console.error(line)
+  for (const stage of fit.planned.stages.filter((stage) => stage.bytes > room(stage))) {
+    yield* Console.error(
+      `${stage.stage} may take ${bytes(stage.bytes)} even so, and has ${
+        bytes(room(stage))
+      }: keel plan says what would fit.`
+    )
+  }
+  return fit.microBatches
 })

@@ -8,7 +8,7 @@ import { label } from "../../dsl/Render.ts"
 import type { Costs } from "../cost/costs.ts"
 import { watchedDatasets, watchedEngine, watchedJudge, watchedLog, watchedStore } from "../cost/hostWork.ts"
 import { tally } from "../cost/tally.ts"
-import { Datasets } from "../data/dataset.ts"
+import { type Dataset, Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Held } from "../engine/transformer/counting.ts"
@@ -20,7 +20,9 @@ import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
+import type { Made } from "../store/made.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
+import { likenesses } from "./alike.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, keyOf } from "./execute.ts"
@@ -91,12 +93,21 @@ export interface PlanOptions extends Extensions {
 /** Makes nothing of its own: never in the plan. */
 const silent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
 
+/** Half of all texts, by their first letters: where completions that nobody sampled differ. */
+const even = (text: string): boolean => {
+  let sum = 0
+  for (let i = 0; i < Math.min(text.length, 64); i++) sum += text.charCodeAt(i)
+  return sum % 2 === 0
+}
 /** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
-const even = (text: string): boolean => [...text].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 2 === 0
-const judge: Judge["Service"] = {
-  gold: () => 0,
-  prefers: (_, __, ___, ____, u) => u < 0.5,
-  verifies: (_, __, completion) => even(completion)
+const judging = (shortest: boolean): Judge["Service"] => {
+  let asked = 0
+  return {
+    gold: () => 0,
+    prefers: (_, __, ___, ____, u) => u < 0.5,
+    // Where the least is asked for, one group alone is not all alike.
+    verifies: (_, __, completion) => shortest ? asked++ === 0 : even(completion)
+  }
 }
 
 /** A stage that is being made. */
@@ -104,6 +115,14 @@ interface Frame {
   readonly key: string
   readonly artifact: Artifact.Any
   steps: number
+  /** Of one like it. */
+  plan: StagePlan | null
+}
+
+/** What was planned by estimates, for others like it. */
+interface Template {
+  readonly plan: StagePlan
+  readonly made: Made
 }
 
 const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
@@ -122,7 +141,8 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const meter = metered({
     ...(shape === undefined ? {} : { shape }),
     ...(costs === undefined ? {} : { cost: costs.backend }),
-    ...(completionLength === undefined ? {} : { completionLength })
+    ...(completionLength === undefined ? {} : { completionLength }),
+    whole: rehearsed === Infinity
   })
   const host = tally(costs?.host ?? {})
 
@@ -130,17 +150,23 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
   const rehearsal = rehearsing(meter, rehearsed, host.seconds)
+  const likeness = likenesses(limits)
+  const templates = new Map<string, Template>()
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    frames.push({ key, artifact, steps: 0 })
+    frames.push({ key, artifact, steps: 0, plan: null })
     rehearsal.begin()
   }
-  const end = (key: string): void => {
+  const end = (key: string, made: Made): void => {
     if (frames.at(-1)?.key !== key) return
-    const { artifact, steps } = frames.pop()!
+    const { artifact, plan, steps } = frames.pop()!
     host.stage(artifact.node.op)
-    const { error, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
+    const { error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
+    if (plan !== null) {
+      done.push({ ...plan, stage: label(artifact) })
+      return
+    }
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
       const { calls, flops, seconds, traffic } = spent.get(phase) ?? nothing
@@ -158,7 +184,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       (most, one) => one.bytes > most.bytes ? one : most,
       phases[0] ?? { bytes: 0, terms: [] }
     )
-    done.push({
+    const own: StagePlan = {
       stage: label(artifact),
       precision,
       steps,
@@ -172,9 +198,37 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       bytes: worst.bytes,
       terms: worst.terms,
       memoryCap: limits(artifact).memory
-    })
+    }
+    done.push(own)
+    if (estimated) templates.set(likeness(artifact), { plan: own, made })
+  }
+  const twinOf = (artifact: Artifact.Any): Made | undefined => {
+    const found = templates.get(likeness(artifact))
+    if (found === undefined || frames.at(-1)?.artifact.id !== artifact.id) return undefined
+    frames.at(-1)!.plan = found.plan
+    return found.made
   }
 
+  // Read once, whatever stages read it; a conversation is rendered by the template of whoever does.
+  const loaded = new Map<string, Dataset>()
+  const datasets = Layer.effect(
+    Datasets,
+    Effect.map(Datasets, ({ load }) => ({
+      load: (role, origin, chat) => {
+        const key = JSON.stringify([role, origin])
+        const known = loaded.get(key)
+        if (known !== undefined) return Effect.succeed(known)
+        let rendered = false
+        return Effect.tap(
+          load(role, origin, (messages) => {
+            rendered = true
+            return chat(messages)
+          }),
+          (dataset) => Effect.sync(() => rendered || loaded.set(key, dataset))
+        )
+      }
+    } satisfies Datasets["Service"]))
+  ).pipe(Layer.provide(Files.layer))
   const store = Layer.effect(
     Store,
     Effect.map(Store, (memory) => {
@@ -186,18 +240,18 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
             store.find(key, name),
             (found) => found._tag === "None" ? Effect.sync(() => begin(key)) : Effect.void
           ),
-        finish: (key, name, made) => Effect.tap(store.finish(key, name, made), () => Effect.sync(() => end(key)))
+        finish: (key, name, made) => Effect.tap(store.finish(key, name, made), () => Effect.sync(() => end(key, made)))
       } satisfies Store["Service"]
     })
   ).pipe(Layer.provide(MemoryStore.layer))
 
-  const failed = yield* execute(root, { stages }).pipe(
+  const failed = yield* execute(root, { stages, twinOf }).pipe(
     Effect.provide(Layer.mergeAll(
       Layer.succeed(CurrentEngine, watchedEngine(meter.engine, host)),
       Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(
-        Layer.provide(Files.layer)
+        Layer.provide(datasets)
       ),
-      Layer.succeed(Judge, watchedJudge(judge, host)),
+      Layer.succeed(Judge, watchedJudge(judging(completionLength === 1), host)),
       store,
       Layer.succeed(Checkpoints, {
         load: (path) =>

@@ -15,13 +15,18 @@ import { Datasets } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import type { Engine, Weights } from "../engine/engine.ts"
+import type { Phase } from "../engine/transformer/terms.ts"
 import { loadWith } from "../model/adapter.ts"
 import { modelConfig } from "../model/config.ts"
 import { codec } from "../model/tokenizer.ts"
 import { codecOf } from "./checkpoints.ts"
 import { check, type Problem, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
-import { type Need, needs } from "./memory.ts"
+import { remedy } from "./advice.ts"
+import { fits } from "./fits.ts"
+import { fitted, planWith, roomWithin } from "./microBatches.ts"
+import { needs } from "./needs.ts"
+import type { StagePlan } from "./plan.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
 /** Which template will render a conversation does not matter to whether its rows can be read. */
@@ -32,22 +37,57 @@ const tokenizerOf = (weights: Weights, path: string) =>
   Effect.asVoid(codecOf({ codec: ({ config, tokenizer }) => codec(tokenizer, modelConfig(config)) }, weights, path))
 
 const doing = {
-  open: "opening its models",
-  sample: "sampling",
-  score: "computing log-probabilities",
-  train: "training",
-  learn: "training"
-} as const
+  load: "opening its models",
+  generation: "sampling",
+  logps: "computing log-probabilities",
+  update: "training",
+  copy: "replacing weights",
+  save: "saving",
+  measure: "measuring KL"
+} as const satisfies Record<Phase, string>
 
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
-const withinReach = Effect.fnUntraced(function*(all: ReadonlyArray<Need>, available: number) {
-  for (const { footprint: { bytes, phases, terms }, stage } of all) {
+/** What would fit where a stage does not; null when it does with smaller micro-batches, which a run makes by itself. */
+const remedied = Effect.fnUntraced(function*(
+  root: Artifact.Any,
+  stage: string,
+  available: number,
+  { engine: { precisions }, extensions }: Asked
+) {
+  // Nobody is refused who might have fitted.
+  const { planned } = yield* fitted(
+    root,
+    (one) => one.stage === stage ? available : Infinity,
+    planWith({ ...extensions, rehearsed: 1, completionLength: 1 })
+  )
+  if (planned.stages.some((one) => one.stage === stage && one.bytes <= available)) return null
+  const { misfits } = yield* fits(root, {
+    plan: planWith(extensions),
+    room: roomWithin(available),
+    ...(precisions === undefined ? {} : { precisions })
+  }, stage)
+  const misfit = misfits.find((one) => one.stage === stage)
+  return misfit === undefined ? otherwise : `${remedy(misfit)} ${otherwise}`
+})
+
+const otherwise = "The native backend has no such limit."
+
+interface Asked {
+  readonly engine: Pick<Engine, "precisions" | "addressable">
+  readonly extensions: Extensions
+}
+
+const withinReach = Effect.fnUntraced(function*(root: Artifact.Any, all: ReadonlyArray<StagePlan>, asked: Asked) {
+  const { addressable: available = Infinity } = asked.engine
+  for (const { bytes, phases, stage, terms } of all) {
     const over = phases.find(({ bytes }) => bytes > available)
     if (over === undefined) continue
-    return yield* new OutOfMemory({ stage, phase: doing[over.phase], needed: bytes, available, terms })
+    const remedy = yield* remedied(root, stage, available, asked)
+    if (remedy === null) continue
+    return yield* new OutOfMemory({ stage, phase: doing[over.phase], needed: bytes, available, terms, remedy })
   }
-  const most = Math.max(0, ...all.map(({ footprint }) => footprint.bytes))
+  const most = Math.max(0, ...all.map(({ bytes }) => bytes))
   // The system may swap, or have more than it says: no reason to refuse.
   if (most > totalmem()) {
     yield* Console.error(
@@ -70,8 +110,8 @@ export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
   yield* Effect.fromResult(check(root))
   const lacking = [...lackingExtensions(root, extensions), ...lackingPrecisions(root, engine)]
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const memory = yield* needs(root, finished)
-  yield* withinReach(memory, engine.addressable ?? Infinity)
+  const memory = yield* needs(root, finished, extensions)
+  yield* withinReach(root, memory, { engine, extensions })
   const datasets = yield* Datasets
   const problems: Array<Problem> = []
   for (const artifact of Artifact.lineage(root)) {

@@ -28,6 +28,8 @@ export interface Tally extends Amounts {
   readonly peaks: ReadonlyMap<Phase, Held>
   /** Standard error of the FLOPs relative to them: steps whose rows differ in length stand for others. 0 where all were made or are alike. */
   readonly error: number
+  /** Whether some of what was done stood for more. */
+  readonly estimated: boolean
 }
 
 /** What is being counted: for its share of steps, and whatever is known in all already. */
@@ -71,6 +73,7 @@ interface Frame {
   readonly peaks: Map<Phase, Held>
   /** Variance of the FLOPs. */
   variance: number
+  estimated: boolean
 }
 
 export interface Rehearsing extends Rehearsal {
@@ -139,6 +142,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
       add(into!.fixed, fixed, 1)
     }
     if (count === size) return
+    frames.at(-1)!.estimated = true
     const flops = made.map(({ own }) => flopsOf(own))
     const mean = flops.reduce((sum, x) => sum + x, 0) / count
     // Of one step, as its rows say that others would differ from it.
@@ -151,16 +155,19 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
   return {
     begin: () => {
       settle()
+      meter.stepping(false)
       meter.restart()
-      frames.push({ sheets: [sheet()], peaks: new Map(), variance: 0 })
+      frames.push({ sheets: [sheet()], peaks: new Map(), variance: 0, estimated: false })
     },
     end: () => {
       settle()
       meter.restart()
-      const { peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & { readonly sheets: [Sheet] }
+      const { estimated, peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & {
+        readonly sheets: [Sheet]
+      }
       add(own, fixed, 1)
       const flops = flopsOf(own)
-      return { ...own, peaks, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
+      return { ...own, peaks, estimated, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
     },
     times: (times, once, phase) =>
       Effect.suspend(() => {
@@ -178,8 +185,10 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         )
       }),
     steps: Effect.fnUntraced(function*(count, once, turns) {
+      meter.stepping(true)
       const borders = [...new Set([0, ...turns, count])].filter((n) => n >= 0 && n <= count).sort((a, b) => a - b)
       for (let b = 1; b < borders.length; b++) yield* stratum(borders[b - 1]!, borders[b]!, once)
+      meter.stepping(false)
     })
   }
 }

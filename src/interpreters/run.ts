@@ -8,6 +8,7 @@ import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented } from "../../dsl/Extension.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
+import { CurrentMicroBatches } from "../engine/microBatches.ts"
 import type { Engine } from "../engine/engine.ts"
 import { loadWith } from "../model/adapter.ts"
 import * as JudgeLayer from "../rewards/judge.ts"
@@ -21,6 +22,7 @@ import { CurrentPrice } from "../training/budgets.ts"
 import type { Price } from "../store/spent.ts"
 import { lackingPrices } from "./prices.ts"
 import { execute, type ExecuteError } from "./execute.ts"
+import { chosen } from "./microBatches.ts"
 import { type Extensions, type FailureOf, lackingExtensions, type Met } from "./extensions.ts"
 
 export interface RunOptions extends Extensions {
@@ -42,7 +44,9 @@ const make = Effect.fn("run")(function*(
     ...lackingPrices(root, price)
   ]
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
+  const microBatches = yield* chosen(root, engine, { stages: stages ?? [] })
   return yield* execute(root, { stages: stages ?? [] }).pipe(
+    Effect.provideService(CurrentMicroBatches, microBatches),
     Effect.provide(
       Layer.mergeAll(
         Layer.succeed(CurrentEngine, engine),

@@ -1,6 +1,7 @@
 import type { TopLevelSpec } from "vega-lite"
 import { trajectories, type Trajectory } from "./overOptimisation.ts"
 import type { Event, Measurement } from "../store/runLog.ts"
+import type { Entry } from "./ledger.ts"
 
 /** One number over the steps of a stage. */
 export interface Point {
@@ -47,19 +48,72 @@ const klPlot = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
   ]
 })
 
-/** Measured KL of all stages of a run, a line for each stage and initial model. */
-export const measuredKl = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
-  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-  title: "Measured KL from the initial model",
-  width: 480,
-  height: 240,
-  data: { values: measured.map((m) => ({ ...m, line: `${m.stage} from ${m.from}` })) },
-  mark: { type: "line", point: true },
-  encoding: {
-    x: step,
-    y: { field: "mean", type: "quantitative", title: "nats per sequence" },
-    color: { field: "line", type: "nominal", title: null }
+/** A cap further away than this many times what was measured is told and not drawn: it would flatten everything else. */
+const drawn = 2
+
+const color = {
+  field: "against",
+  type: "nominal",
+  title: null,
+  legend: { orient: "bottom", direction: "vertical", labelLimit: 0 }
+}
+
+/** One stage of `measuredKl`. */
+const stagePlot = ({ caps, measured, stage }: Entry) => {
+  const points = measured.map((m) => ({
+    step: m.step,
+    mean: m.mean,
+    low: m.interval?.low ?? m.mean,
+    high: m.interval?.high ?? m.mean,
+    against: `${m.against} ${m.from}`
+  }))
+  const most = Math.max(...points.map(({ high }) => high))
+  const told = caps.map(({ from, mnats }) => ({ cap: mnats / 1000, label: `cap ${mnats / 1000} from ${from}` }))
+  const shown = told.filter(({ cap }) => cap <= drawn * most)
+  return {
+    title: {
+      text: stage,
+      subtitle: [...new Set(told.filter((cap) => !shown.includes(cap)).map(({ label }) => `${label}: far above`))],
+      anchor: "start"
+    },
+    width: 300,
+    height: 180,
+    layer: [
+      {
+        data: { values: shown },
+        mark: { type: "rule", strokeDash: [4, 4], color: "#b00" },
+        encoding: { y: { field: "cap", type: "quantitative" } }
+      },
+      {
+        data: { values: points },
+        mark: { type: "rule" },
+        encoding: {
+          x: step,
+          y: { field: "low", type: "quantitative", title: "nats per sequence" },
+          y2: { field: "high" },
+          color
+        }
+      },
+      {
+        data: { values: points },
+        mark: { type: "line", point: true },
+        encoding: {
+          x: { ...step, axis: { tickMinStep: 1, format: "d" } },
+          y: { field: "mean", type: "quantitative" },
+          color
+        }
+      }
+    ]
   }
+}
+
+/** The measured KL of a run with its intervals, a panel for each stage, a line for each model that it was measured against. */
+export const measuredKl = (ledger: ReadonlyArray<Entry>): TopLevelSpec => ({
+  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+  title: "Measured KL(policy‖model), with 95 % intervals",
+  columns: 2,
+  concat: ledger.filter(({ measured }) => measured.length > 0).map(stagePlot) as never,
+  resolve: { scale: { color: "independent" } }
 })
 
 /** Gold and proxy of a stage against √KL: over-optimisation is where they part. */

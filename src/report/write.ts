@@ -6,19 +6,22 @@ import { writeFileAtomic } from "../store/files.ts"
 import type { Report } from "../store/report.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
+import { capsPassed } from "./capsPassed.ts"
 import { specs, svg } from "./plots.ts"
 import { markdown, notes, sideBySide, table } from "./table.ts"
 
 const ledgerTable = (events: ReadonlyArray<Event>): string =>
   markdown([
-    ["stage", "step", "KL(policy‖initial), nats/seq", "nats/token", "cap", "initial model", "estimator", "n"],
+    ["stage", "step", "KL(policy‖other), nats/seq", "nats/token", "cap", "against", "other model", "estimator", "n"],
     ...events.flatMap((event) => {
       if (event._tag !== "Measured") return []
-      const { cap, estimator, from, mean, perToken, samples, stage, standardError, step } = event.measurement
+      const { against = "initial", cap, estimator, from, mean, perToken, samples, stage, standardError, step } =
+        event.measurement
       const cells = [
         `${mean.toFixed(3)} ± ${standardError.toFixed(3)}`,
         perToken.toFixed(4),
         cap ?? "none",
+        against,
         from,
         estimator,
         samples
@@ -95,6 +98,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
         ? "Nothing was measured."
         : `A cap and a measurement stand side by side; neither bounds the other.\n\n${ledgerTable(events)}`,
       "",
+      ...capsPassed(events).flatMap((line) => [line, ""]),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),
       "## Curves",

@@ -122,7 +122,8 @@ export const grpo = Effect.fn("grpo")(function*(
     policy,
     open: opens.policy,
     opened: frozen === null ? [] : [[wires.reference!, frozen]],
-    reference,
+    // Weights where it stays, the policy itself where it moves: the ledger says which.
+    reference: models.reference ?? wires.reference,
     init: wires.init,
     held,
     observing: { rows: wires.held, decode: codec.decode, proxy: scoring.reward },
@@ -177,7 +178,6 @@ export const grpo = Effect.fn("grpo")(function*(
         updates.push(metrics)
       }
       const step = n + 1
-      follow(stage.referencePolicy, models.reference, policy, step)
       if (caps.due(step)) {
         yield* caps.measure(step)
         yield* log.emit({
@@ -189,6 +189,8 @@ export const grpo = Effect.fn("grpo")(function*(
           score: first.scores[0]!
         })
       }
+      // After KL from it was measured.
+      follow(stage.referencePolicy, models.reference, policy, step)
       const { metrics } = tokenRewards(all.logps, all.refLogps, all.scores, all.offsets, {
         beta: inReward ? control.beta() : 0
       })

@@ -23,6 +23,7 @@ import { RunLog } from "../store/runLog.ts"
 import { withinCaps } from "../training/budgets.ts"
 import { klCaps } from "../training/klCaps.ts"
 import { finite, observer } from "../training/loop.ts"
+import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** A model on a wire, and how the ledger calls it. */
@@ -119,6 +120,22 @@ const combine = (
   }
 }
 
+/** What a merge has a model do, given shapes alone: a greedy soup scores every model, and every soup with one more. */
+const rehearse = Effect.fnUntraced(function*(
+  { method }: Merge,
+  scorer: ReturnType<typeof judge>,
+  tensors: Tensors,
+  count: number,
+  rehearsal: Rehearsal
+) {
+  if (method._tag === "GreedySoup") {
+    const score = Effect.map(scorer, (score) => score(tensors)).pipe(Effect.scoped)
+    yield* rehearsal.times(2 * count - 1, score)
+  }
+  const merged: { readonly tensors: Tensors; readonly soup?: Soup } = { tensors }
+  return merged
+})
+
 /** KL from each parent and from the initial model of each cap; fails when one of these is above its cap. */
 const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: Policy, merged: Weights, scope: Scope) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
@@ -152,13 +169,17 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })
   const like = Object.values(weights)[0]!
   const models = Object.fromEntries(Object.entries(weights).map(([name, { tensors }]) => [name, tensors]))
-  const { soup, tensors } = yield* combine(
-    stage,
-    models,
-    wires.base?.tensors,
-    scope,
-    () => Effect.map(judge(engine, stage, wires, like, scope), (score) => greedySoup(models, score)).pipe(Effect.scoped)
-  )
+  const scorer = judge(engine, stage, wires, like, scope)
+  const rehearsal = yield* CurrentRehearsal
+  const { soup, tensors } = rehearsal === null
+    ? yield* combine(
+      stage,
+      models,
+      wires.base?.tensors,
+      scope,
+      () => Effect.map(scorer, (score) => greedySoup(models, score)).pipe(Effect.scoped)
+    )
+    : yield* rehearse(stage, scorer, like.tensors, Object.keys(models).length, rehearsal)
   const merged: Weights = { config: like.config, tensors, tokenizer: like.tokenizer }
   if (wires.held !== undefined) {
     const policy = yield* observer(engine.policy, merged)

@@ -112,7 +112,8 @@ export const ppo = Effect.fn("ppo")(function*(
     open: opens.policy,
     // The initial model is usually the reference too: one copy serves both.
     opened: frozen === null ? [] : [[wires.reference!, frozen]],
-    reference,
+    // Weights where it stays, the policy itself where it moves: the ledger says which.
+    reference: models.reference ?? wires.reference,
     init: wires.init,
     held,
     observing: { rows: wires.held, decode: codec.decode, proxy: reward },
@@ -171,7 +172,6 @@ export const ppo = Effect.fn("ppo")(function*(
       const beta = control.beta()
       control.seen(episodes.metrics["objective/kl"], rows.length)
       const step = n + 1
-      follow(stage.referencePolicy, models.reference, policy, step)
       if (caps.due(step)) {
         yield* caps.measure(step)
         yield* log.emit({
@@ -183,6 +183,8 @@ export const ppo = Effect.fn("ppo")(function*(
           score: scores[0]!
         })
       }
+      // After KL from it was measured.
+      follow(stage.referencePolicy, models.reference, policy, step)
       return {
         tokens: logps.length * (1 + stage.numPpoEpochs),
         metrics: {

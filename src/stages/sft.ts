@@ -8,6 +8,7 @@ import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchAt, batchesWithin, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
+import { joinedTokens } from "../training/rollout.ts"
 import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -50,7 +51,7 @@ export const sft = Effect.fn("sft")(function*(
     step: Effect.fnUntraced(function*(n) {
       const chosen = packed?.[n] ?? batchAt(scope.key, rows.length, batchSize, n)
       const batch = chosen.map((i) => rows[i]!)
-      const mask = Float64Array.from(batch.flatMap((row) => [...row.mask]))
+      const mask = joinedTokens(batch.map((row) => row.mask))
       const denominator = mask.reduce((sum, weight) => sum + weight, 0)
       const reduction = stage.reduction === "sum" ? "sum" : "mean"
       const { entropies, logps } = policy.learn(

@@ -56,7 +56,7 @@ export const pick = (tokens: Float64Array, offsets: Int32Array, rows: ReadonlyAr
   joinedTokens(rows.map((row) => tokens.subarray(offsets[row]!, offsets[row + 1]!)))
 
 /** Numbers of rows, one after the other. */
-const joinedTokens = (rows: ReadonlyArray<Float64Array>): Float64Array => {
+export const joinedTokens = (rows: ReadonlyArray<Float64Array>): Float64Array => {
   const all = new Float64Array(rows.reduce((sum, { length }) => sum + length, 0))
   let at = 0
   for (const row of rows) {

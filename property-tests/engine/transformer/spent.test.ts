@@ -73,6 +73,28 @@ describe("counted floating-point operations", () => {
     )
   })
 
+  it("of tokens that are decoded at once are those of the loop, and so are kernels, bytes moved and memory", () => {
+    const lengths = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 70 })
+    fc.assert(
+      fc.property(configs, lengths, fc.integer({ min: 1, max: 12 }), (config, prompts, maxNewTokens) => {
+        const sampled = (atOnce: boolean) => {
+          const { together, ...others } = counting()
+          const backend = { ...others, ...(atOnce ? { together } : {}) } as typeof others
+          const policy = transformer({ ...backend, at: () => backend }).policy(withoutWeights(config))
+          const batch = randomBatch(prompts.map((length) => [length, 1] as const), "together")
+          policy.sample(
+            batch.map(({ prompt }) => prompt),
+            { ...plainSampling, stop: [], maxNewTokens },
+            prompts.map(String)
+          )
+          return { ...backend.spent(), ...backend.memory() }
+        }
+        assert.deepStrictEqual(sampled(true), sampled(false))
+      }),
+      { numRuns: 30 }
+    )
+  })
+
   it("of decoding token by token are those of one pass over the whole, prompts' other logits aside", () => {
     fc.assert(
       fc.property(configs, fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 7 }), (config, prompt, more) => {

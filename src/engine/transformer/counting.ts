@@ -73,11 +73,18 @@ const mostRead = 2 ** 24
 /** The same zeros for everybody: memory that nobody touches is none. */
 const zeros = new ArrayBuffer(4 * mostRead)
 
-/** An array that is nowhere: zeros that are not written to, and by its length alone when it is long. */
-export const unread = (length: number): Float32Array =>
-  length < mostRead
-    ? new Float32Array(zeros, 0, length)
-    : Object.create(Float32Array.prototype, { length: { value: length } })
+/**
+ * An array that is nowhere: zeros that are not written to, and by its length alone when it is long; what is computed of that, number by
+ * number, is as long.
+ */
+export const unread = (length: number): Float32Array => {
+  if (length < mostRead) return new Float32Array(zeros, 0, length)
+  const array: Float32Array = Object.create(Float32Array.prototype, {
+    length: { value: length },
+    map: { value: () => array }
+  })
+  return array
+}
 
 /** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
 const elementsOf = (args: ReadonlyArray<unknown>): number => {

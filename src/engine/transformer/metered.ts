@@ -8,9 +8,10 @@ import { offsetsOf } from "../engine.ts"
 import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
+import { cut } from "./packing.ts"
 import type { Phase } from "./terms.ts"
 import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
-import { transformer, type TransformerOptions } from "./transformer.ts"
+import { microBatchTokens, transformer, type TransformerOptions } from "./transformer.ts"
 
 export interface Amounts {
   /** Tokens of completions sampled. */
@@ -38,6 +39,8 @@ export interface Metered {
   /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
   readonly enter: (phase: Phase | null) => void
   readonly entered: () => Phase | null
+  /** Whether steps are being made: a model that is opened then takes the place of another. */
+  readonly stepping: (yes: boolean) => void
 }
 
 /** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
@@ -55,6 +58,8 @@ export interface MeterOptions extends TransformerOptions {
   readonly cost?: Cost
   /** Length of every completion, tokens, where `maxNewTokens` is not less. */
   readonly completionLength?: number
+  /** Whether every row of a large batch is passed. */
+  readonly whole?: boolean
 }
 
 export const metered = (options: MeterOptions = {}): Metered => {
@@ -73,7 +78,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
     codecs.set(weights.tokenizer, made)
     return made
   }
+  const limits = { microBatchTokens: options.microBatchTokens ?? microBatchTokens }
   let entered: Phase | null = null
+  let opening: Phase = "load"
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
   /** Counts the rows of a pass by their tokens. */
   const passes = (lengths: ReadonlyArray<number>): number => {
@@ -88,13 +95,24 @@ export const metered = (options: MeterOptions = {}): Metered => {
     return tokens - before
   }
   /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
-  const passing = (batch: Batch): { readonly some: Batch; readonly times: number } => {
+  const passing = (batch: Batch): { readonly some: Batch; readonly times: number; readonly again: number } => {
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
     const tokens = passes(lengths)
-    const every = Math.ceil(tokens / manyTokens)
-    if (every <= 1) return { some: batch, times: 1 }
+    const every = options.whole === true ? 1 : Math.ceil(tokens / manyTokens)
+    if (every <= 1) return { some: batch, times: 1, again: 0 }
     const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
-    return { some: batch.filter((_, i) => i % every === 0), times: tokens / own }
+    const some = batch.filter((_, i) => i % every === 0)
+    const times = tokens / own
+    // All micro-batches but the last are computed again before they go backward.
+    const last = (rows: Batch): number => cut(rows, "tokens", limits).at(-1)?.tokens ?? 0
+    return { some, times, again: (times * last(some) - last(batch)) / own }
+  }
+
+  /** Zeros, good until the next call: what a scorer reads is used at once. */
+  let scratch = new Float64Array(0)
+  const valuesOf = (length: number): Float64Array => {
+    if (scratch.length < length) scratch = new Float64Array(length)
+    return scratch.subarray(0, length).fill(0)
   }
 
   /** The verbs that any model has. */
@@ -105,8 +123,12 @@ export const metered = (options: MeterOptions = {}): Metered => {
     return {
       /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
       pass: (batch: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
-        const { some, times } = passing(batch)
-        const numbers = verb(retain === true ? "update" : "logps", () => read(some), times)
+        const { again, some, times } = passing(batch)
+        const numbers = verb(
+          retain === true ? "update" : "logps",
+          () => read(some),
+          retain === true ? times + again : times
+        )
         if (retain !== true) return
         retained = { numbers, times }
         trained += offsetsOf(batch)[batch.length]!
@@ -151,12 +173,16 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return { values, offsets }
       },
       learn: (batch) => {
-        pass(batch, true, (some) => of.learn(some, ({ length }) => new Float64Array(length)).logps.length)
+        const { some, times } = passing(batch)
+        verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
+        trained += offsetsOf(batch)[batch.length]!
         return zeros(batch)
       },
       sample: (prompts, sampling, seeds) => {
         const maxNewTokens = Math.min(sampling.maxNewTokens, options.completionLength ?? Infinity)
-        const some = prompts.length > manyPrompts ? prompts.slice(0, manyPrompts / 2) : prompts
+        const some = prompts.length > manyPrompts && options.whole !== true
+          ? prompts.slice(0, manyPrompts / 2)
+          : prompts
         verb(
           "generation",
           () => of.sample(some, { ...sampling, maxNewTokens, stop: [] }, seeds.slice(0, some.length)),
@@ -188,7 +214,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
       values: (batch, how) => {
         pass(batch, how?.retain, (some) => of.values(some, how).values.length)
         const offsets = offsetsOf(batch, 1)
-        const values = new Float64Array(offsets[batch.length]!)
+        const values = valuesOf(offsets[batch.length]!)
         // Scores that differ: what is all alike may be dropped, and not trained on.
         for (let row = 1; row <= batch.length; row++) values[offsets[row]! - 1] = row % 2
         return { values, offsets }
@@ -205,6 +231,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
       entered = phase
     },
     entered: () => entered,
+    stepping: (yes) => {
+      opening = yes ? "copy" : "load"
+    },
     engine: {
       ...engine,
       codec: (weights) => speaking(weights).codec,
@@ -218,9 +247,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return withoutWeights(sized, tokenizer)
       },
       policy: (weights, computing = {}) =>
-        policy(verb("load", () => engine.policy(weights, computing)), weights, computing),
+        policy(verb(opening, () => engine.policy(weights, computing)), weights, computing),
       scorer: (weights, computing = {}) =>
-        scorer(verb("load", () => engine.scorer(weights, computing)), weights, computing)
+        scorer(verb(opening, () => engine.scorer(weights, computing)), weights, computing)
     }
   }
 }

@@ -49,16 +49,12 @@ export const checkRow = ({ completion, prompt }: Row, i: number, { context, voca
   checkIds(completion, i, vocab)
 }
 
-/**
- * Cuts a batch into micro-batches of whole sequences. `head` "tokens" reads the states that predict completion tokens (the
- * last token of a sequence is then not computed at all), "values" also the state after the last token.
- */
-export const pack = (batch: Batch, head: "tokens" | "values", limits: Limits): ReadonlyArray<Packed> => {
+/** Which rows of a batch go into one micro-batch, with the number of its token rows. */
+export const cut = (batch: Batch, head: "tokens" | "values", limits: Pick<Limits, "microBatchTokens">) => {
   const groups: Array<{ rows: Array<number>; tokens: number; outputs: number; first: number }> = []
   const extra = head === "values" ? 1 : 0
   let first = 0
   batch.forEach((row, i) => {
-    checkRow(row, i, limits)
     const length = row.prompt.length + row.completion.length
     const outputs = row.completion.length + extra
     if (outputs === 0) return
@@ -72,7 +68,17 @@ export const pack = (batch: Batch, head: "tokens" | "values", limits: Limits): R
     group.outputs += outputs
     first += outputs
   })
-  return groups.map((group) => {
+  return groups
+}
+
+/**
+ * Cuts a batch into micro-batches of whole sequences. `head` "tokens" reads the states that predict completion tokens (the
+ * last token of a sequence is then not computed at all), "values" also the state after the last token.
+ */
+export const pack = (batch: Batch, head: "tokens" | "values", limits: Limits): ReadonlyArray<Packed> => {
+  batch.forEach((row, i) => checkRow(row, i, limits))
+  const extra = head === "values" ? 1 : 0
+  return cut(batch, head, limits).map((group) => {
     const ids = new Int32Array(group.tokens)
     const positions = new Int32Array(group.tokens)
     const starts = new Int32Array(group.rows.length + 1)

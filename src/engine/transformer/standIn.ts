@@ -34,7 +34,7 @@ const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<numb
 
 export interface Rehearsed {
   readonly codec: Codec
-  /** Completion number `i` of all, in place; the last token is a stop token if there is one. No two are alike that are long enough. */
+  /** Completion number `i` of all, in place; the last token is a stop token if there is one. No two have one text. */
   readonly completion: (i: number, into: Int32Array, stop: number | undefined) => Int32Array
 }
 
@@ -53,13 +53,13 @@ export const rehearsed = (of: Codec): Rehearsed => {
       made.fill(filler)
       const said: Array<string> = []
       // Its number in digits that are words.
-      for (let t = 0, rest = i; t < body && rest > 0; t++, rest = Math.floor(rest / words.length)) {
+      for (let t = 0, rest = i; rest > 0; t++, rest = Math.floor(rest / words.length)) {
         const [id, text] = words[rest % words.length]!
-        made[t] = id
+        if (t < body) made[t] = id
         said.push(text)
       }
       if (stop !== undefined && length > 0) made[length - 1] = stop
-      texts.set(made, () => said.join(" ") + ` ${word}`.repeat(body - said.length))
+      texts.set(made, () => said.join(" ") + ` ${word}`.repeat(Math.max(0, body - said.length)))
       return made
     },
     codec: {

@@ -8,6 +8,9 @@ import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
 import { counts, tallied } from "./tallied.ts"
 
+/** Most tokens in one pass when nothing else is said. */
+export const microBatchTokens = 8192
+
 export interface TransformerOptions {
   /**
    * Most tokens in one forward or backward pass; a larger batch is cut into several (whole sequences each) with the same
@@ -25,7 +28,7 @@ export interface TransformerEngine extends Engine {
 /** The Llama family (Llama, Mistral, Qwen2, Qwen3) on any backend. */
 export const transformer = (computes: Backend, options: TransformerOptions = {}): TransformerEngine => {
   const backend = counts(computes) ? computes : tallied(computes)
-  const { microBatchTokens: most = 8192 } = options
+  const { microBatchTokens: most = microBatchTokens } = options
   const settings = (
     { lora, microBatchTokens = most, precision = "f32", recompute = options.recompute ?? false, slots = 64 }:
       Computing = {}

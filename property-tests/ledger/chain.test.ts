@@ -1,0 +1,173 @@
+/** What a description lets one know of distances: of every stage what it does to a chain, and where a chain begins. */
+import { assert, describe, it } from "vitest"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import {
+  Deduplicate,
+  Filter,
+  Gold,
+  Grpo,
+  Kl,
+  Merge,
+  MergeMethod,
+  Mix,
+  Pipeline,
+  PolicyGradient,
+  Sample,
+  Score,
+  Select,
+  Sft,
+  Source,
+  Split,
+  Verifier
+} from "../../dsl/index.ts"
+import { MovingAverage, ResetEvery } from "../../dsl/Reference.ts"
+import { label } from "../../dsl/Render.ts"
+import * as Bounds from "../../src/ledger/bounds.ts"
+import { chainsIn, knownOf } from "../../src/ledger/chain.ts"
+import { aimsOf } from "../../src/ledger/trained.ts"
+import type { Metrics } from "../../src/store/runLog.ts"
+import { tiny } from "../interpreters/tiny.ts"
+
+const { base, held, policy, prompts, rl, sft } = tiny()
+
+const sample = (options: Partial<Parameters<typeof Sample.make>[1]> = {}, of: Artifact.Any = sft) =>
+  Sample.make({ policy: of as typeof sft, prompts }, { completionsPerPrompt: 8, maxNewTokens: 6, ...options })
+const scored = (of = sample()) => Score.byJudge({ completions: of }, { gold: Gold.tales })
+const best = (keep = 1, of = sample()) => Select.make({ completions: scored(of) }, { rule: Select.perPrompt(keep) })
+
+const chainOf = (of: Artifact.Any, metrics?: Metrics) =>
+  chainsIn(of, (stage) => stage === label(of) ? metrics : undefined)(of)
+const mnats = (of: Artifact.Any, metrics?: Metrics) => knownOf(chainOf(of, metrics)).bound.mnats
+
+describe("the chain of a law", () => {
+  it("begins with the model that wrote, and ends where one is trained", () => {
+    assert.deepStrictEqual(chainOf(sample()), { from: label(sft), links: [] })
+    assert.strictEqual(chainOf(sample({}, policy)).from, label(rl))
+    // Trained on what another wrote: its own law, whatever that was from.
+    const again = Sft.make({ base, demonstrations: best(1, sample({}, policy)) }, { batchSize: 2, learningRate: 1e-3 })
+    assert.deepStrictEqual(chainOf(again), { from: label(again), links: [] })
+    assert.deepStrictEqual(chainOf(Source.demonstrations(Source.tales({ count: 4 }))), { from: null, links: [] })
+  })
+
+  it("knows the best of n and the k best of n, by the run's own count where it has one", () => {
+    assert.strictEqual(mnats(best()), Bounds.bestOfN(8).mnats)
+    assert.strictEqual(mnats(best(2)), Bounds.topOf(2, 8).mnats)
+    // Two equal prompts were one with 16 candidates.
+    assert.strictEqual(mnats(best(), { max_divergence: Math.log(16) }), Bounds.bestOfN(16).mnats)
+    assert.strictEqual(mnats(best(2), { max_divergence: Math.log(8) }), Bounds.topOf(2, 16).mnats)
+    const { kl } = knownOf(chainOf(best()))
+    assert.strictEqual(kl, Math.ceil(1000 * Bounds.klOfBestOfN(8)))
+    const control = Select.make({ completions: scored() }, { rule: Select.perPrompt(1), control: true })
+    assert.strictEqual(mnats(control), 0)
+    assert.isNull(mnats(Select.make({ completions: scored() }, { rule: Select.overall(3) })))
+  })
+
+  it("takes a filter by what the run let through, as evidence with its interval, and knows nothing without", () => {
+    for (
+      const  of of[
+        Select.make({ completions: scored() }, { rule: Select.accept(0) }),
+          Filter.make({ of: scored() }, { minScore: 0 })
+      ]
+    ) {
+      assert.isNull(mnats(of))
+      assert.isNull(mnats(of, { "rows/in": 64, "rows/out": 0 }))
+      const chain = chainOf(of, { "rows/in": 64, "rows/out": 16 })
+      assert.strictEqual(knownOf(chain).bound.mnats, Bounds.acceptFilter(0.25).mnats)
+      const { interval, share } = chain.links[0]!.accepted!
+      assert.isTrue(share === 0.25 && interval.low < 0.16 && interval.high > 0.36)
+    }
+  })
+
+  it("bounds a nucleus by its share at every token, and leaves what depends on distributions unknown", () => {
+    assert.strictEqual(mnats(sample({ topP: 0.9 })), Bounds.nucleus(0.9, 6).mnats)
+    assert.isNull(mnats(sample({ temperature: 0.7 })))
+    assert.isNull(mnats(sample({ topK: 4 })))
+    assert.strictEqual(
+      mnats(best(1, sample({ topP: 0.9 }))),
+      Bounds.chain(Bounds.nucleus(0.9, 6), Bounds.bestOfN(8)).mnats
+    )
+    assert.isNull(mnats(best(1, sample({ temperature: 0.7 }))))
+  })
+
+  it("takes the furthest part of a mixture, if all are from one model", () => {
+    assert.strictEqual(
+      mnats(Mix.make({ a: best(), b: best(1, sample({ completionsPerPrompt: 2 })) })),
+      Bounds.bestOfN(8).mnats
+    )
+    const mixed = Mix.make({ a: best(), b: best(1, sample({}, policy)) })
+    assert.deepStrictEqual(chainOf(mixed), { from: null, links: [] })
+  })
+
+  it("is not moved by what looks at prompts alone, and is lost where duplicates go", () => {
+    const [first] = Split.make({ of: best() }, { fraction: 0.5 })
+    assert.strictEqual(mnats(first), Bounds.bestOfN(8).mnats)
+    assert.strictEqual(mnats(Deduplicate.make({ of: best() }, { by: "prompt" })), Bounds.bestOfN(8).mnats)
+    assert.isNull(mnats(Deduplicate.make({ of: best() }, {})))
+  })
+})
+
+describe("what a training aims at", () => {
+  const aims = (of: Artifact.Any) =>
+    aimsOf(of, chainsIn(of, () => undefined)).map(({ chain, of }) => ({
+      of,
+      from: chain.from,
+      mnats: knownOf(chain).bound.mnats,
+      because: chain.links.at(-1)!.because
+    }))
+
+  it("says what a network learns to write like, that it is not bounded, and where it starts again", () => {
+    const demonstrations = best(1, sample({}, policy))
+    const training = { batchSize: 2, learningRate: 1e-3 }
+    const [learns, model] = aims(Sft.make({ base: policy, demonstrations }, training))
+    assert.deepInclude(learns, { of: "imitates", from: label(rl), mnats: Bounds.bestOfN(8).mnats })
+    assert.deepInclude(model, { of: "moves", from: label(rl), mnats: null })
+    const [, again] = aims(Sft.make({ base, demonstrations }, training))
+    assert.deepInclude(again, { of: "moves", from: label(base), mnats: null })
+    assert.include(
+      again!.because,
+      `starts again from ${label(base)}: its distance counts from there, not from ${label(rl)}`
+    )
+    assert.deepStrictEqual(aims(sft), [])
+  })
+
+  it("leaves a merge unknown, from any of its parents", () => {
+    const merged = Merge.make({ held }, { sft, policy }, {
+      method: MergeMethod.linear({ sft: 0.5, policy: 0.5 }),
+      maxNewTokens: 6
+    })
+    assert.deepInclude(aims(merged)[0], { of: "moves", from: null, mnats: null })
+  })
+
+  const grpo = (options: object) =>
+    Grpo.make({ init: sft, reference: sft, prompts, held }, {
+      allowance: Kl.mnatsPerSequence(100),
+      ...PolicyGradient.rloo,
+      beta: 0.5,
+      steps: 40,
+      batchSize: 2,
+      groupSize: 4,
+      learningRate: 1e-3,
+      maxNewTokens: 6,
+      verifiers: [Verifier.keywords(), Verifier.lastNumber({ weight: 2 })],
+      ...options
+    })
+
+  it("bounds the optimum of verifiable rewards by span / β, and says what a moving reference makes of β", () => {
+    const frozen = aims(grpo({}))
+    assert.deepInclude(frozen[0], { of: "optimum", from: label(sft), mnats: 6000 })
+    assert.deepInclude(frozen[1], { of: "moves", mnats: null })
+    // Moved after steps 10, 20 and 30, and after the last, where nothing follows.
+    const moved = aims(grpo({ referencePolicy: new ResetEvery({ steps: 10 }) }))
+    assert.deepInclude(moved[0], { of: "optimum", mnats: 24_000 })
+    assert.match(moved[1]!.because, /moved to it 3 times: β bounds each stretch, not the drift .*β \/ 4 = 0\.125/u)
+    const averaged = aims(grpo({ referencePolicy: new MovingAverage({ rate: 0.5, every: 1 }) }))
+    assert.deepStrictEqual(averaged.map(({ of }) => of), ["moves"])
+    assert.match(averaged[0]!.because, /β bounds a step, not the drift/u)
+  })
+
+  it("knows no optimum where advantages are divided by their spread, or rewards come from a model", () => {
+    assert.deepStrictEqual(aims(grpo(PolicyGradient.grpo)).map(({ of }) => of), ["moves"])
+    assert.deepStrictEqual(aims(rl).map(({ of }) => of), ["moves"])
+    assert.deepStrictEqual(aims(Pipeline.cap(grpo({}), { kl: Kl.mnatsPerSequence(100), from: sft })), [])
+  })
+})

@@ -1,0 +1,22 @@
+/** The lines of `keel plan` about what does not fit, and what would. */
+import { bytes, change, more, remedy, why } from "../interpreters/advice.ts"
+import type { Misfit } from "../interpreters/fits.ts"
+import { markdown } from "../report/table.ts"
+
+/** Why, what to do about it, and everything that was tried. */
+export const misfit = (of: Misfit, whose: string): string =>
+  [
+    why(of, whose),
+    remedy(of),
+    "",
+    markdown([
+      ["change", "result", "needs", "cost", ""],
+      ...of.verdicts.map((verdict) => [
+        change(verdict),
+        verdict.result === "another" ? "another: last resort" : verdict.result,
+        bytes(verdict.bytes),
+        more(verdict.cost),
+        verdict.fits ? "fits" : `${bytes(verdict.bytes - of.room)} too much`
+      ])
+    ])
+  ].join("\n")

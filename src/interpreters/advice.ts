@@ -1,0 +1,67 @@
+/** What does not fit and what would, in words. */
+import type { MicroBatches } from "../engine/engine.ts"
+import type { Fit, Misfit, Verdict } from "./fits.ts"
+
+export const bytes = (x: number): string =>
+  x < 2 ** 20
+    ? `${(x / 2 ** 10).toFixed(1)} KiB`
+    : x < 2 ** 30
+    ? `${(x / 2 ** 20).toFixed(1)} MiB`
+    : `${(x / 2 ** 30).toFixed(1)} GiB`
+
+const written = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
+
+/** As on a command line. */
+const settings = ({ changes }: Verdict): string =>
+  changes.map(({ path, value }) => {
+    const set = `${path}=${written(value)}`
+    return `--set ${/["{ ]/u.test(set) ? `'${set}'` : set}`
+  }).join(" ")
+
+/** The most slots that there are say nothing. */
+const parts = ({ microBatchTokens, slots }: MicroBatches): string =>
+  `micro-batches of ${microBatchTokens!.toLocaleString("en-US")} tokens${
+    slots === 64 ? "" : `, ${slots} sampled at a time`
+  }`
+
+/** Against what it would be without a limit. */
+export const more = (cost: number): string => {
+  const share = Math.round(100 * (cost - 1))
+  return share === 0 ? "as before" : `${share > 0 ? "+" : "−"}${Math.abs(share)} %`
+}
+
+/** What is changed, by the user and by the run itself. */
+export const change = (verdict: Verdict): string => {
+  const own = verdict.microBatches === undefined ? [] : [parts(verdict.microBatches)]
+  return [...(verdict.changes.length === 0 ? [] : [settings(verdict)]), ...own].join(", with ")
+}
+
+/** Why it does not fit. `whose` is what has no more room: a device, a cap. */
+export const why = ({ bytes: needed, phase, room, stage, term }: Misfit, whose: string): string =>
+  `${stage} does not fit ${whose}: it takes ${bytes(needed)}, ${bytes(needed - room)} too much, in its phase ${phase}; `
+  + `most of it is ${term.what}, ${bytes(term.bytes)}.`
+
+/** What to do about it. */
+export const remedy = ({ verdicts }: Misfit): string => {
+  const best = verdicts[0]!
+  if (!best.fits) {
+    return `Nothing tried fits: the smallest needs ${bytes(best.bytes)} (${change(best)}). Take a smaller model.`
+  }
+  const alone = verdicts.find(({ changes, fits }) => fits && changes.length === 0)
+  if (alone === undefined) {
+    const instead = best.result === "another" ? ", which makes something else: nothing gentler fits" : ""
+    return `The least that helps: ${settings(best)} (${bytes(best.bytes)})${instead}.`
+  }
+  const itself = `It is run in ${parts(alone.microBatches!)}, with the same result.`
+  return best === alone ? itself : `${itself} Cheaper, with the same result: ${settings(best)}.`
+}
+
+/** A line for each stage that is done in smaller parts than the engine makes by itself. */
+export const smaller = ({ microBatches, plain, planned }: Omit<Fit, "misfits">): ReadonlyArray<string> =>
+  planned.stages.flatMap((stage) => {
+    const by = microBatches.get(stage.stage)
+    const before = plain.stages.find((one) => one.stage === stage.stage)
+    if (by === undefined || before === undefined) return []
+    const flops = stage.flops === before.flops ? "" : `, FLOPs ${more(stage.flops / before.flops)}`
+    return [`${stage.stage}: ${parts(by)}: ${bytes(stage.bytes)} instead of ${bytes(before.bytes)}${flops}.`]
+  })

@@ -1,0 +1,57 @@
+/**
+ * Which stages of a pipeline take the same: those that differ in what the weights and rows are, and not in how many and how large. In
+ * rounds of a recipe most stages have others like them.
+ */
+import type { Schema } from "effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { canonical } from "../../dsl/Canonical.ts"
+import { parentsOf } from "../../dsl/Stage.ts"
+import { initialOf, type Limits } from "./limits.ts"
+
+/** Operations whose models have weights of their own shape, not that of a parent. */
+const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble"])
+
+/** What stages that take the same have in common, as text. */
+export const likenesses = (limits: (artifact: Artifact.Any) => Limits): (artifact: Artifact.Any) => string => {
+  const known = new Map<string, string>()
+  const numbers = new Map<string, string>()
+  /** Short for a text. */
+  const number = (text: string): string => {
+    const found = numbers.get(text)
+    if (found !== undefined) return found
+    const made = String(numbers.size)
+    numbers.set(text, made)
+    return made
+  }
+  const wiresOf = ({ node }: Artifact.Any, of: (artifact: Artifact.Any) => string) =>
+    Object.entries(node.wires).map(([name, wire]) => [name, of(wire)] as const).sort(([a], [b]) => a < b ? -1 : 1)
+
+  /** What is known of an artefact as an input: of weights their shape, of rows how they are made. */
+  const input = (given: Artifact.Any): string => {
+    const artifact = initialOf(given)
+    const found = known.get(artifact.id)
+    if (found !== undefined) return found
+    const { kind, op } = artifact.node
+    const params = artifact.node.params as Readonly<Record<string, Schema.Json>>
+    const parent = parentsOf(artifact)[0]
+    const text = op === "Source"
+      ? artifact.id
+      : !Artifact.modelKinds.includes(kind)
+      ? stage(artifact)
+      : origins.has(op) || parent === undefined
+      ? canonical([op, artifact.id])
+      // A reward model may be read in its own way.
+      : canonical([kind, input(parent), kind === "RewardModel" ? params["loss"] ?? null : null])
+    const made = number(text)
+    known.set(artifact.id, made)
+    return made
+  }
+  const stage = (artifact: Artifact.Any): string => {
+    const { op } = artifact.node
+    const { seed: _, ...params } = artifact.node.params as Readonly<Record<string, Schema.Json>>
+    const { kl, memory, seconds, tokens } = limits(artifact)
+    const caps = [kl.map(({ from }) => input(from)), String(tokens), String(memory), String(seconds)]
+    return canonical([op, params, wiresOf(artifact, input), caps] as never)
+  }
+  return stage
+}

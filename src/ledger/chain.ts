@@ -1,0 +1,212 @@
+/**
+ * What a description lets one know of distances before anything is measured: for every artefact the *law* of the completions it stands for, as
+ * a chain of steps from the model that wrote them. Training ends a chain: a policy is where the law of its samples begins, whatever it was
+ * trained from, so starting again from the base model starts again here. Pure; exhaustive over the stages.
+ */
+import * as Artifact from "../../dsl/Artifact.ts"
+import { stageOf } from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import type { Sample } from "../../dsl/stages/Sample.ts"
+import type { Metrics } from "../store/runLog.ts"
+import * as Bounds from "./bounds.ts"
+import { type Interval, ofShare } from "./interval.ts"
+import * as Renyi from "./renyi.ts"
+import * as Variation from "./variation.ts"
+
+/** One step, and what is known of how far it moves the law, for each prompt. */
+export interface Link {
+  /** What does it, in words. */
+  readonly because: string
+  readonly bound: Bounds.Bound
+  readonly renyi: Renyi.RenyiBound | null
+  /** The share that a filter let through, where the bound rests on it: then it is evidence, of this interval, and no bound. */
+  readonly accepted?: { readonly share: number; readonly interval: Interval }
+}
+
+export interface Chain {
+  /** The model whose law it begins with; null: rows that no model here wrote. */
+  readonly from: string | null
+  readonly links: ReadonlyArray<Link>
+}
+
+/** What is known of a whole chain. */
+export interface Known {
+  readonly bound: Bounds.Bound
+  /** Bound on KL, milli-nats per sequence; it may say more than the bound on D∞. */
+  readonly kl: number | null
+  readonly variation: Variation.VariationBound
+}
+
+export const knownOf = ({ links }: Chain): Known => {
+  const renyi = Renyi.chain(...links.map(({ renyi }) => renyi))
+  const stepwise = Variation.chain(...links.map(({ renyi }) => Variation.fromRenyi(renyi)))
+  const whole = Variation.fromRenyi(renyi)
+  return {
+    bound: Bounds.chain(...links.map(({ bound }) => bound)),
+    kl: renyi === null ? null : Renyi.klOf(renyi),
+    variation: whole.millionths < stepwise.millionths ? whole : stepwise
+  }
+}
+
+/** A step known by its D∞ alone, unless more is said. */
+export const ofLink = (because: string, bound: Bounds.Bound, renyi = Renyi.ofBound(bound)): Link => ({
+  because,
+  bound,
+  renyi
+})
+
+const foreign: Chain = { from: null, links: [] }
+
+const sampling = ({ maxNewTokens, temperature, topK, topP }: Sample): ReadonlyArray<Link> => {
+  const how = [
+    ...temperature === 1 ? [] : [temperature === 0 ? "greedy" : `temperature ${temperature}`],
+    ...topK === 0 ? [] : [`top-k ${topK}`],
+    ...topP === 1 ? [] : [`top-p ${topP}`]
+  ].join(", ")
+  if (how === "") return []
+  return temperature === 1 && topK === 0
+    ? [ofLink(`${how}, for ${maxNewTokens} tokens at most`, Bounds.nucleus(topP, maxNewTokens))]
+    : [ofLink(`${how}: depends on its distributions`, Bounds.unknown)]
+}
+
+/** An accept filter by what came out of it in this run. */
+const filtered = (what: string, metrics: Metrics | undefined): Link => {
+  const [of, passed] = [metrics?.["rows/in"], metrics?.["rows/out"]]
+  if (of === undefined || passed === undefined || passed === 0) {
+    return ofLink(`${what}: −log of a share that this run did not count`, Bounds.unknown)
+  }
+  const share = passed / of
+  const counted = ofLink(
+    `${what}: let ${passed} of ${of} through`,
+    Bounds.acceptFilter(share),
+    Renyi.acceptFilter(share)
+  )
+  return { ...counted, accepted: { share, interval: ofShare(passed, of) } }
+}
+
+/** Completions of a prompt, where the description says how many. */
+const candidatesOf = (artifact: Artifact.Any): number | undefined => {
+  const { node } = artifact
+  if (node.op === "Sample") return (node.params as { readonly completionsPerPrompt?: number }).completionsPerPrompt
+  const below = node.op === "Score"
+    ? node.wires["completions"]
+    : node.op === "Cap" || node.op === "Split"
+    ? node.wires["of"]
+    : undefined
+  return below === undefined ? undefined : candidatesOf(below)
+}
+
+/** The laws of the artefacts that the pipeline `root` is made of; `metricsOf` a stage: its last, as the run that is looked at told. */
+export const chainsIn = (
+  root: Artifact.Any,
+  metricsOf: (stage: string) => Metrics | undefined
+): (artifact: Artifact.Any) => Chain => {
+  const chains = new Map<string, Chain>()
+  const chainOf = (artifact: Artifact.Any): Chain => {
+    const { wires } = artifact.node
+    const on = (wire: string): Chain => chains.get(wires[wire]?.id ?? "") ?? foreign
+    const after = (chain: Chain, ...links: ReadonlyArray<Link>): Chain =>
+      chain.from === null ? foreign : { from: chain.from, links: [...chain.links, ...links] }
+    const itself: Chain = { from: label(artifact), links: [] }
+    const stage = stageOf(artifact)
+    const { _tag } = stage
+    switch (_tag) {
+      case "Cap":
+      case "Split":
+        return on("of")
+      case "Decontaminate":
+        // Whether a row stays depends on its prompt alone.
+        return on("of")
+      case "Deduplicate":
+        return stage.by === "prompt"
+          ? on("of")
+          : after(on("of"), ofLink("duplicates removed: what was likely counts less", Bounds.unknown))
+      case "Filter":
+        return after(on("of"), filtered("filter", metricsOf(label(artifact))))
+      case "Mix": {
+        const parts = Object.keys(wires).map(on)
+        const [first = foreign] = parts
+        if (parts.some(({ from }) => from !== first.from)) return foreign
+        const bounds = parts.map((part) => knownOf(part).bound)
+        // Shares differ from prompt to prompt.
+        return first.from === null
+          ? foreign
+          : { from: first.from, links: [ofLink("a mixture: its furthest part", Bounds.either(...bounds))] }
+      }
+      case "Sample":
+        return { from: on("policy").from, links: [...on("policy").links, ...sampling(stage)] }
+      case "Score":
+        return on("completions")
+      case "Select": {
+        const completions = on("completions")
+        if (stage.control) return after(completions)
+        switch (stage.rule._tag) {
+          case "PerPrompt": {
+            const { keep } = stage.rule
+            const n = wires["completions"] === undefined ? undefined : candidatesOf(wires["completions"])
+            const said = metricsOf(label(artifact))?.["max_divergence"]
+            const what = keep === 1 ? "best" : `${keep} best`
+            // Equal prompts are one prompt, which only the run can tell: then the candidates are more.
+            if (said !== undefined) {
+              const of = Math.round(keep * Math.exp(said))
+              return after(
+                completions,
+                keep === 1
+                  ? ofLink(`best of ${of}`, Bounds.bestOfN(of), Renyi.bestOfN(of))
+                  : ofLink(`${what} of ${of}`, Bounds.boundOf(said))
+              )
+            }
+            return after(
+              completions,
+              n === undefined
+                ? ofLink(`${what} of a number of candidates that this run did not count`, Bounds.unknown)
+                : keep === 1
+                ? ofLink(`best of ${n}, if no two prompts are equal`, Bounds.bestOfN(n), Renyi.bestOfN(n))
+                : ofLink(`${what} of ${n}, if no two prompts are equal`, Bounds.topOf(Math.min(keep, n), n))
+            )
+          }
+          case "Overall":
+            return after(completions, ofLink("the best of all prompts together: none for one prompt", Bounds.unknown))
+          case "Accept":
+            return after(completions, filtered(`score at least ${stage.rule.atLeast}`, metricsOf(label(artifact))))
+        }
+      }
+      // Models: the law of their samples begins with them.
+      case "Checkpoint":
+      case "Pretrain":
+      case "Sft":
+      case "Ppo":
+      case "Grpo":
+      case "Dpo":
+      case "Kto":
+      case "Distill":
+      case "OnPolicyDistill":
+      case "Merge":
+      case "Gate":
+        return itself
+      case "Input":
+        return artifact.node.kind === "Policy" || artifact.node.kind === "BaseModel" ? itself : foreign
+      // Data from elsewhere, and what is not about the law of one model's completions.
+      case "Source":
+      case "Compare":
+      case "Pair":
+      case "RewardModeling":
+      case "Ensemble":
+      case "BestOfN":
+      case "Evaluate":
+        return foreign
+      case "Extension":
+        return ["Policy", "BaseModel"].includes(artifact.node.kind) ? itself : foreign
+      default:
+        return _tag satisfies never
+    }
+  }
+  for (const artifact of Artifact.lineage(root)) chains.set(artifact.id, chainOf(artifact))
+  return (artifact) => chains.get(artifact.id) ?? foreign
+}
+
+/** The chain of reporting the best of n of these candidates. */
+export const bestOf = (chain: Chain, n: number): Chain => ({
+  from: chain.from,
+  links: [...chain.links, ofLink(`best of ${n}`, Bounds.bestOfN(n), Renyi.bestOfN(n))]
+})

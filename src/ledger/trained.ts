@@ -1,0 +1,118 @@
+/**
+ * What can be said beforehand of a policy that was trained. How far training moves is never bounded; what it aims at sometimes is, and what
+ * looks like a bound is named for what it bounds.
+ */
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { stageOf } from "../../dsl/Pipeline.ts"
+import type { ReferencePolicy } from "../../dsl/Reference.ts"
+import { label } from "../../dsl/Render.ts"
+import type { Grpo } from "../../dsl/stages/Grpo.ts"
+import { parentsOf } from "../../dsl/Stage.ts"
+import * as Bounds from "./bounds.ts"
+import { type Chain, type Link, ofLink } from "./chain.ts"
+import * as Renyi from "./renyi.ts"
+
+export interface Aim {
+  /** `imitates` a law; the `optimum` of its objective; `moves` by training, or merging, itself. */
+  readonly of: "imitates" | "optimum" | "moves"
+  /** In words, where the steps of the chain are said elsewhere. */
+  readonly because?: string
+  readonly chain: Chain
+}
+
+const unmoved = (artifact: Artifact.Any): Artifact.Any => {
+  let of = artifact
+  while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
+  return of
+}
+
+/** The label of the model on a wire, a cap on it left aside. */
+export const modelOn = ({ node }: Artifact.Any, wire: string): string | null =>
+  node.wires[wire] === undefined ? null : label(unmoved(node.wires[wire]))
+
+/** Times that the reference is moved before the last step. */
+const resetsOf = (how: ReferencePolicy, steps: number): number =>
+  how._tag === "ResetEvery" ? Math.ceil(steps / how.steps) - 1 : 0
+
+/** What a moving reference bounds. */
+const drift = (how: ReferencePolicy, beta: number, steps: number): string => {
+  if (beta === 0) return "β is 0: nothing keeps it"
+  if (how._tag === "Frozen") return "its penalty keeps it near its reference, by no bound"
+  if (how._tag === "MovingAverage") return "its reference follows it: β bounds a step, not the drift"
+  const resets = resetsOf(how, steps)
+  return resets === 0
+    ? "its reference is not moved in these steps"
+    : `its reference is moved to it ${
+      resets === 1 ? "once" : `${resets} times`
+    }: β bounds each stretch, not the drift (each converged, it is β / ${resets + 1} = ${
+      Number((beta / (resets + 1)).toPrecision(3))
+    } in all)`
+}
+
+/** max − min of the rewards that verifiers give, or null where a model scores, or the optimum is not that of a mean reward under reverse KL. */
+const spanOf = (stage: Grpo, artifact: Artifact.Any): number | null => {
+  const { advantage, loss: { entropyCoef, kl }, missingEosPenalty, overlong, temperature, verifiers } = stage
+  const tilts = (kl._tag === "KlInReward" || kl.estimator === "k3-corrected") && entropyCoef === 0 && temperature === 1
+  if (artifact.node.wires["reward"] !== undefined || !tilts) return null
+  if (!["MonteCarlo", "LeaveOneOut", "GroupMean"].includes(advantage._tag)) return null
+  return verifiers.reduce((sum, { weight }) => sum + weight, 0) + missingEosPenalty + (overlong === undefined ? 0 : 1)
+}
+
+const optimum = (stage: Grpo, artifact: Artifact.Any): ReadonlyArray<Aim> => {
+  const [span, from] = [spanOf(stage, artifact), modelOn(artifact, "reference")]
+  if (span === null || from === null || stage.referencePolicy._tag === "MovingAverage") return []
+  const resets = resetsOf(stage.referencePolicy, stage.steps)
+  const beta = stage.beta / (resets + 1)
+  const because = `the optimum of rewards within ${span} of each other, ${
+    resets === 0 ? `span / β = ${span} / ${stage.beta}` : `at β / ${resets + 1} if each stretch converges`
+  }; on its way it may be further for some completions`
+  const tilt: Link = { because, bound: Bounds.tilt(span, beta), renyi: Renyi.tilt(span, beta) }
+  return [{ of: "optimum", chain: { from, links: [tilt] } }]
+}
+
+const moves = (from: string | null, because: string): Aim => ({
+  of: "moves",
+  chain: { from, links: [ofLink(because, Bounds.unknown)] }
+})
+
+/** What is known of the policy `artifact`; `chainOf` as `chain.ts` says. Nothing of what is no policy. */
+export const aimsOf = (artifact: Artifact.Any, chainOf: (of: Artifact.Any) => Chain): ReadonlyArray<Aim> => {
+  const stage = stageOf(artifact)
+  const [parent] = parentsOf(artifact)
+  const start = parent === undefined ? null : label(unmoved(parent))
+  const rows = artifact.node.wires["demonstrations"]
+  /** The law that it learns to write by, where a model wrote. */
+  const written = rows === undefined ? null : chainOf(rows)
+  const imitates: ReadonlyArray<Aim> = written === null || written.from === null
+    ? []
+    : [{ of: "imitates", chain: written, because: `the rows of ${label(rows!)}` }]
+  const learned = written === null || written.from === null || written.from === start
+    ? "a network that imitates is not bounded"
+    : `starts again from ${start}: its distance counts from there, not from ${written.from}, whose answers it learns`
+  switch (stage._tag) {
+    case "Sft":
+      return imitates.length === 0 ? [] : [...imitates, moves(start, `trained: ${learned}`)]
+    case "Distill":
+      return [...imitates, moves(start, `trained: ${imitates.length === 0 ? "none beforehand" : learned}`)]
+    case "Ppo":
+      return [moves(start, `trained: ${drift(stage.referencePolicy, stage.beta, stage.steps)}`)]
+    case "Grpo":
+      return [
+        ...optimum(stage, artifact),
+        moves(start, `trained: ${drift(stage.referencePolicy, stage.beta, stage.steps)}`)
+      ]
+    case "Dpo":
+    case "Kto":
+      return [moves(start, "trained on answers that it did not write: none beforehand")]
+    case "OnPolicyDistill":
+      return [moves(start, "trained: none beforehand")]
+    case "Merge":
+      return artifact.node.kind === "RewardModel"
+        ? []
+        : [moves(null, "weights averaged: unknown until measured, from each parent and from the initial model")]
+    case "Extension":
+      return stage.definition.spendsKl === true ? [moves(start, "trained outside Keel: none beforehand")] : []
+    default:
+      return []
+  }
+}
