@@ -170,8 +170,9 @@ describe("what is not finite", () => {
   it("invariant 46: ends PPO with the quantity's name and the last checkpoint; without the cause the run reaches the same bytes", async () => {
     const [at, other] = [folder(), folder()]
     const { rl, root } = tiny()
-    // Two questions a step, reward and value: the seventh is the reward of the fourth step; a checkpoint is made after the third.
-    const ran = await runs(root, at, { engine: poisoned(7) })
+    // Two questions a step, reward and value, and the proxy of the measurement after the second: the eighth is the reward of the fourth step; a
+    // checkpoint is made after the third.
+    const ran = await runs(root, at, { engine: poisoned(8) })
     const error = failed(ran)
     if (error._tag !== "Diverged") throw error
     assert.deepStrictEqual([error.stage, error.step, error.quantity, error.value], [label(rl), 3, "reward", "NaN"])
