@@ -7,6 +7,7 @@ import { markdown } from "../report/table.ts"
 export const misfit = (of: Misfit, whose: string): string =>
   [
     why(of, whose),
+    ...(of.alike.length === 0 ? [] : [`The same holds of ${of.alike.join(", ")}.`]),
     remedy(of),
     "",
     markdown([

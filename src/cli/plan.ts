@@ -3,9 +3,9 @@ import { Command, Flag } from "effect/cli"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../cost/costs.ts"
 import { describe } from "../model/checkpoint.ts"
-import { smaller } from "../interpreters/advice.ts"
+import { smaller, why } from "../interpreters/advice.ts"
 import { Refused } from "../interpreters/check.ts"
-import { fits } from "../interpreters/fits.ts"
+import { fits, overflow } from "../interpreters/fits.ts"
 import { planWith, roomWithin } from "../interpreters/microBatches.ts"
 import type { StagePlan } from "../interpreters/plan.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
@@ -86,10 +86,14 @@ export const plan = Command.make(
       Flag.optional
     ),
     prices,
+    noAdvice: Flag.Boolean("no-advice").pipe(
+      Flag.withDescription("Say what does not fit, but do not look for what would: that is many plans"),
+      Flag.withDefault(false)
+    ),
     json
   },
   Effect.fn(function*(
-    { backend, completionLength, device, json, modelConfig, pipeline, prices, profile, ...overridden }
+    { backend, completionLength, device, json, modelConfig, noAdvice, pipeline, prices, profile, ...overridden }
   ) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
@@ -106,18 +110,30 @@ export const plan = Command.make(
     }
     const machine = yield* machineOf(device, profile, backend)
     const shape = Option.isSome(modelConfig) ? yield* describe(modelConfig.value) : undefined
-    const fit = yield* fits(root, {
-      plan: planWith({
-        ...extensions,
-        ...(shape === undefined ? {} : { shape }),
-        ...(machine.costs === null ? {} : { costs: machine.costs }),
-        ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
-      }),
-      room: roomWithin(machine.memory)
+    const planned = planWith({
+      ...extensions,
+      ...(shape === undefined ? {} : { shape }),
+      ...(machine.costs === null ? {} : { costs: machine.costs }),
+      ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
     })
-    const { planned: { stages, unplanned } } = fit
-    const over = fit.misfits.filter(({ verdicts }) =>
-      verdicts.every(({ changes, fits }) => !fits || changes.length > 0)
+    const room = roomWithin(machine.memory)
+    const known = yield* planned(root, new Map())
+    const { stages, unplanned } = known
+    const large = stages.filter((stage) => stage.bytes > room(stage))
+    /** Many plans, for a large description a matter of minutes. */
+    const advised = Effect.map(
+      large.length === 0 || noAdvice
+        ? Effect.succeed({ plain: known, planned: known, microBatches: new Map(), misfits: [] })
+        : fits(root, { plan: planned, room, known }),
+      (fit) => {
+        const helpless = fit.misfits.filter(({ verdicts }) =>
+          verdicts.every(({ changes, fits }) => !fits || changes.length > 0)
+        )
+        const over = noAdvice
+          ? large.map(({ stage }) => stage)
+          : helpless.flatMap(({ alike, stage }) => [stage, ...alike])
+        return { fit, over }
+      }
     )
     const total = {
       bytes: Math.max(0, ...stages.map(({ bytes }) => bytes)),
@@ -132,6 +148,7 @@ export const plan = Command.make(
         ...(memoryCap === Infinity ? {} : { memoryCap })
       }))
       const completions = Option.getOrElse(completionLength, () => "maxNewTokens" as const)
+      const { fit, over } = yield* advised
       const assumed = { ...(Option.isSome(device) ? { utilisation } : {}), completions }
       return yield* Console.log(
         JSON.stringify({
@@ -142,7 +159,7 @@ export const plan = Command.make(
           total,
           microBatches: Object.fromEntries(fit.microBatches),
           misfits: fit.misfits,
-          over: over.map(({ stage }) => stage),
+          over,
           ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } })
         })
       )
@@ -193,12 +210,23 @@ export const plan = Command.make(
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
-      "A few steps of each stage stand for all of them.",
-      ...smaller(fit),
-      ...(over.length > 0 ? [] : [unplanned.length > 0 ? "What was planned fits." : "It fits."]),
-      ...fit.misfits.flatMap((of) => ["", misfit(of, of.room < machine.memory ? "its memory cap" : machine.title)])
+      "A few steps of each stage stand for all of them."
     ]
     yield* Console.log(notes.join("\n"))
+    const whose = ({ room }: { readonly room: number }): string =>
+      room < machine.memory ? "its memory cap" : machine.title
+    if (noAdvice) {
+      for (const one of large.map((stage) => overflow(stage, room))) yield* Console.log(why(one, whose(one)))
+    } else if (large.length > 0) {
+      yield* Console.error("Looking for what would fit; Ctrl-C leaves it at that (--no-advice does not look).")
+    }
+    const { fit, over } = yield* advised
+    const said = [
+      ...smaller(fit),
+      ...(over.length > 0 ? [] : [unplanned.length > 0 ? "What was planned fits." : "It fits."]),
+      ...fit.misfits.flatMap((of) => ["", misfit(of, whose(of))])
+    ]
+    if (said.length > 0) yield* Console.log(said.join("\n"))
   })
 ).pipe(
   Command.withDescription(

@@ -37,7 +37,10 @@ export const change = (verdict: Verdict): string => {
 }
 
 /** Why it does not fit. `whose` is what has no more room: a device, a cap. */
-export const why = ({ bytes: needed, phase, room, stage, term }: Misfit, whose: string): string =>
+export const why = (
+  { bytes: needed, phase, room, stage, term }: Pick<Misfit, "bytes" | "phase" | "room" | "stage" | "term">,
+  whose: string
+): string =>
   `${stage} does not fit ${whose}: it takes ${bytes(needed)}, ${bytes(needed - room)} too much, in its phase ${phase}; `
   + `most of it is ${term.what}, ${bytes(term.bytes)}.`
 

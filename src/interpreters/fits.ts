@@ -41,6 +41,8 @@ export interface Verdict {
 
 export interface Misfit {
   readonly stage: string
+  /** Other stages of the same operation that take the same: what is said of one holds of all. */
+  readonly alike: ReadonlyArray<string>
   /** Bytes that there are, and that it would take. */
   readonly room: number
   readonly bytes: number
@@ -62,6 +64,8 @@ export type Cost = (stage: StagePlan) => number
 export interface FitOptions {
   readonly room: Room
   readonly plan: Plan
+  /** The plan of the description as it is, where there is one already. */
+  readonly known?: Planned
   readonly cost?: Cost
   /** That there are: bf16 is no change where the backend does not have it. */
   readonly precisions?: ReadonlyArray<Precision>
@@ -131,18 +135,33 @@ const together = (changes: ReadonlyArray<Change>): ReadonlyArray<ReadonlyArray<C
     .filter(({ length }) => length > 1)
     .sort((a, b) => a.length - b.length)
 
+/** What does not fit about a stage: the phase that holds most, and what it holds most of. */
+export const overflow = (stage: StagePlan, room: Room): Pick<Misfit, "stage" | "room" | "bytes" | "phase" | "term"> => {
+  const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
+  return { stage: stage.stage, room: room(stage), bytes: stage.bytes, phase: worst.phase, term: worst.terms[0]! }
+}
+
 export const fits: (
   root: Artifact.Any,
   options: FitOptions,
   /** The label of the only stage that is asked about; every one that does not fit when left out. */
   only?: string
 ) => Effect.Effect<Fit, Refused, FileSystem.FileSystem> = Effect.fn("fits")(
-  function*(root, { cost = work, plan, precisions = both, room: allowed }: FitOptions, only) {
+  function*(root, { cost = work, known, plan, precisions = both, room: allowed }: FitOptions, only) {
     const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
-    const found = yield* fitted(root, room, plan)
+    const found = yield* fitted(root, room, plan, known)
     const lineage = Artifact.lineage(root)
     const misfits: Array<Misfit> = []
+    // The rounds of a recipe take the same, and looking for what would fit is many plans.
+    const groups = new Map<string, [StagePlan, ...Array<StagePlan>]>()
     for (const stage of found.plain.stages.filter((stage) => stage.bytes > room(stage))) {
+      const operation = stage.stage.slice(0, stage.stage.lastIndexOf("-"))
+      const key = JSON.stringify([operation, room(stage), stage.bytes, stage.terms])
+      const group = groups.get(key)
+      if (group === undefined) groups.set(key, [stage])
+      else group.push(stage)
+    }
+    for (const [stage, ...alike] of groups.values()) {
       const at = lineage.findIndex((artifact) => label(artifact) === stage.stage)
       const of = ({ stages }: Planned, changed: Artifact.Any): StagePlan | undefined =>
         stages.find((one) => one.stage === label(Artifact.lineage(changed)[at]!))
@@ -200,13 +219,9 @@ export const fits: (
         const idle = ({ bytes, fits, result }: Verdict) => !fits && result === "another" && bytes > 0.99 * smallest
         verdicts.splice(0, Infinity, ...verdicts.filter((verdict) => !idle(verdict)))
       }
-      const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
       misfits.push({
-        stage: stage.stage,
-        room: room(stage),
-        bytes: stage.bytes,
-        phase: worst.phase,
-        term: worst.terms[0]!,
+        ...overflow(stage, room),
+        alike: alike.map((one) => one.stage),
         verdicts: verdicts.sort(before)
       })
     }
