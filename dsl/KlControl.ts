@@ -43,7 +43,8 @@ export type KlControl = typeof KlControl.Type
 
 /** The fields of a stage that makes several updates on its own samples with a KL penalty. */
 export const klControl = {
-  klControl: or(KlControl, new FixedBeta()),
+  /** β stays what it is when left out. */
+  klControl: Schema.optionalKey(KlControl),
   /**
    * The passes over a step's samples end before the update at which the policy has moved from its sampler by more than 1.5 of this
    * (Spinning Up, Stable-Baselines3 `target_kl`), milli-nats per token, by the mean of k2 over the update's tokens (`approx_kl`).
@@ -57,7 +58,7 @@ export const klControl = {
 }
 
 /** What is wrong with it beside the stage's other parameters. */
-export const controlMistakes = ({ beta, klControl }: { readonly beta: number; readonly klControl: KlControl }) =>
-  klControl._tag !== "FixedBeta" && beta === 0
+export const controlMistakes = ({ beta, klControl }: { readonly beta: number; readonly klControl?: KlControl }) =>
+  klControl !== undefined && klControl._tag !== "FixedBeta" && beta === 0
     ? [`klControl ${klControl._tag} multiplies beta, which is 0: start from a beta above 0`]
     : []

@@ -17,10 +17,12 @@ export const klSpending = {
     Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
     256
   ),
-  /** The standard error that is small enough, as a share of the cap. */
-  measureError: or(Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" })), 0.1),
-  /** No more completions than these for one measurement, however close (`measureSamples`, where that is more). */
-  measureMost: or(Count, 2048),
+  /** The standard error that is small enough, as a share of the cap: 0.1 when left out. */
+  measureError: Schema.optionalKey(
+    Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" }))
+  ),
+  /** No more completions than these for one measurement, however close (`measureSamples`, where that is more): 2048 when left out. */
+  measureMost: Schema.optionalKey(Count),
   /** What else is looked at there, and when that ends the stage. */
   observe: Schema.optionalKey(Observe)
 }

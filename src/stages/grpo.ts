@@ -206,7 +206,7 @@ export const grpo = Effect.fn("grpo")(function*(
           ...groupMetrics(all.scores, groupSize),
           ...average(updates),
           ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
-          ...(stage.klControl._tag === "FixedBeta" ? {} : { "objective/kl_coef": beta }),
+          ...((stage.klControl?._tag ?? "FixedBeta") === "FixedBeta" ? {} : { "objective/kl_coef": beta }),
           groups,
           lr: update.learningRate,
           episode: step * batchSize * groupSize

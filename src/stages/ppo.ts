@@ -192,7 +192,7 @@ export const ppo = Effect.fn("ppo")(function*(
           ...average(updates),
           ...average(valueUpdates),
           ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
-          ...(stage.klControl._tag === "FixedBeta" ? {} : { "objective/kl_coef": beta }),
+          ...((stage.klControl?._tag ?? "FixedBeta") === "FixedBeta" ? {} : { "objective/kl_coef": beta }),
           lr: update.learningRate,
           episode: step * rows.length
         }

@@ -65,7 +65,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   const [log, store] = [yield* RunLog, yield* Store]
   const rehearsal = yield* CurrentRehearsal
   let rehearsed = false
-  const { maxNewTokens, measureEvery, measureError: error = 0.1, measureMost = 0 } = stage.measured
+  const { maxNewTokens, measureEvery, measureError: error = 0.1, measureMost = 2048 } = stage.measured
   const limits = scope.limits.kl
   const perPrompt = limits.some(({ max, p95 }) => (max ?? p95) !== undefined)
   const samples = Math.max(stage.measured.measureSamples, perPrompt ? samplesPerPrompt * stage.held.length : 0)
