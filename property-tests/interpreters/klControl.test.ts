@@ -99,7 +99,7 @@ describe("klControl", () => {
     const { root } = tiny({ steps: 6, learningRate: 0.01, ppo })
     const [whole, at] = [folder(), folder()]
     const first = metrics(succeeded(await runs(root, whole)).events, "ppo")
-    assert.isAbove(new Set(first.map((one) => one["objective/kl_coef"])).size, 2)
+    assert.isAbove(new Set(first.map((one) => one["objective/kl_coef"])).size, 1)
     for (const n of [1, 4]) {
       await runs(root, at, {
         stopAt: (event) => event._tag === "Step" && event.stage.startsWith("ppo-") && event.step === n
