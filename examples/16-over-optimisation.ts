@@ -6,22 +6,23 @@
  *     npx keel run examples/16-over-optimisation.ts
  *     npx keel ledger runs/ID        # proxy and gold against √KL, the laws of Gao et al., the forecast
  *
- * It stopped at step 48 of 100 and went back to step 36. On the native backend it said, at last,
+ * It stopped at step 44 of 100 and went back to step 20. On the native backend it said, at last,
  *
- *     step 36: gold 3.75 ± 0.06, proxy 1.51 on held prompts
- *     step 40: gold 3.54 ± 0.07, proxy 1.63 on held prompts
- *     step 44: gold 3.22 ± 0.09, proxy 1.74 on held prompts
- *     step 48: gold 3.29 ± 0.07, proxy 1.91 on held prompts
- *     step 48: gold has fallen by 0.46 ± 0.09: it ends with step 36
+ *     step 20: gold 3.55 ± 0.08, proxy 0.98 on held prompts
+ *     step 24: gold 3.53 ± 0.07, proxy 1.09 on held prompts
+ *     step 36: gold 3.40 ± 0.08, proxy 1.52 on held prompts
+ *     step 40: gold 3.05 ± 0.08, proxy 1.65 on held prompts
+ *     step 44: gold 2.94 ± 0.08, proxy 1.86 on held prompts
+ *     step 44: gold has fallen by 0.61 ± 0.10: it ends with step 20
  *
- *     | sft   | 2.31 ± 0.11 | -0.14 ± 0.08 | 0.00 ± 0.00                         | 35.01  | 94 %     |
- *     | ppo   | 3.67 ± 0.07 | 1.49 ± 0.06  | 6.30 ± 0.26                         | 37.80  | 98 %     |
+ *     | sft   | 2.44 ± 0.11 | -0.07 ± 0.08 | 0.00 ± 0.00                         | 34.03  | 97 %     |
+ *     | ppo   | 3.45 ± 0.07 | 0.93 ± 0.06  | 2.49 ± 0.17                         | 34.63  | 100 %    |
  *
- *     Gold, ppo − sft: +1.35 ± 0.12 on the same 256 prompts (11.4 standard errors).
+ *     Gold, ppo − sft: +1.01 ± 0.11 on the same 256 prompts (9.2 standard errors).
  *
  * The same prompts chose the policy and judge it (with new samples), which flatters it a little. Without `stopAtPeak`, another run of
  * 100 steps ended at gold 1.77 ± 0.09 and proxy 3.10. The forecast from the first half was worse than “nothing changes” here (off by
- * 1.12 against 0.20): gold had not turned yet.
+ * 1.86 against 0.34): gold had not turned yet.
  */
 import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../dsl/index.ts"
 

@@ -226,7 +226,7 @@ describe("rounds", () => {
 
 describe("Llama 2 Chat", () => {
   // As many rows as its batches have.
-  const rows = { demonstrations: Source.tales({ count: 64 }), prompts: Source.tales({ count: 1024 }) }
+  const rows = { demonstrations: Source.tales({ count: 64 }), prompts: Source.tales({ count: 3000 }) }
   const chat = Llama2Chat.llama2Chat({
     base,
     demonstrations: Source.demonstrations(rows.demonstrations),
