@@ -49,6 +49,9 @@ export interface Fitted {
   readonly microBatches: ReadonlyMap<string, MicroBatches>
 }
 
+/** The share of its room that a stage in micro-batches is to fill by its plan, which sees some steps only: others may have longer rows. */
+const filled = 0.95
+
 /** Steps of a kind that are made while looking for sizes: every part of a batch is full in any of them. */
 const few = 2
 
@@ -78,7 +81,9 @@ export const fitted: (
   if (over.size === 0) return { plain, planned: plain, microBatches: new Map() }
   let found = new Map<string, MicroBatches>([...over].map((stage) => [stage, least]))
   const fitIn = ({ stages }: Planned) =>
-    new Set(stages.filter((stage) => over.has(stage.stage) && stage.bytes <= room(stage)).map(({ stage }) => stage))
+    new Set(
+      stages.filter((stage) => over.has(stage.stage) && stage.bytes <= filled * room(stage)).map(({ stage }) => stage)
+    )
   const smallest = yield* planned(root, found, few)
   const able = fitIn(smallest)
   if (able.size === 0) return { plain, planned: smallest, microBatches: found }
