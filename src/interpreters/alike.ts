@@ -50,7 +50,9 @@ export const likenesses = (limits: (artifact: Artifact.Any) => Limits): (artifac
     const { op } = artifact.node
     const { seed: _, ...params } = artifact.node.params as Readonly<Record<string, Schema.Json>>
     const { kl, memory, seconds, tokens } = limits(artifact)
-    const caps = [kl.map(({ from }) => input(from)), String(tokens), String(memory), String(seconds)]
+    // A cap per prompt asks for more samples.
+    const distances = kl.map(({ from, max, p95 }) => [input(from), (max ?? p95) !== undefined])
+    const caps = [distances, String(tokens), String(memory), String(seconds)]
     return canonical([op, params, wiresOf(artifact, input), caps] as never)
   }
   return stage

@@ -2,13 +2,13 @@
 import { Effect, Option, Schema } from "effect"
 import type { Observe } from "../../dsl/Observe.ts"
 import type { PromptRow } from "../data/rows.ts"
-import { offsetsOf, type Scorer } from "../engine/engine.ts"
-import type { Policy } from "../engine/engine.ts"
+import { offsetsOf, type Policy, type Scorer } from "../engine/engine.ts"
 import { distinct } from "../ledger/distinct.ts"
 import type { Block } from "../ledger/measure.ts"
 import { after, type Peak } from "../ledger/peak.ts"
 import { afterLast } from "../losses/ragged.ts"
 import { Judge } from "../rewards/judge.ts"
+import { estimate } from "../store/report.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
@@ -34,12 +34,6 @@ export interface Observing {
   readonly decode: (ids: Int32Array) => string
   /** What it is trained on. */
   readonly proxy: Scorer | null
-}
-
-const estimate = (xs: ArrayLike<number>): readonly [mean: number, standardError: number] => {
-  const all = Array.from(xs)
-  const mean = all.reduce((sum, x) => sum + x, 0) / all.length
-  return [mean, Math.sqrt(all.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (all.length - 1) / all.length)]
 }
 
 export const observing = Effect.fnUntraced(function*(
@@ -72,11 +66,13 @@ export const observing = Effect.fnUntraced(function*(
         if (Number.isFinite(share)) observed[`distinct_${n}`] = share
       }
       if (proxy !== null) {
-        ;[observed["proxy"], observed["proxy_se"]] = estimate(
-          afterLast(proxy.values(sampled).values, offsetsOf(sampled))
-        )
+        const { mean, standardError } = estimate(afterLast(proxy.values(sampled).values, offsetsOf(sampled)))
+        Object.assign(observed, { proxy: mean, proxy_se: standardError })
       }
-      if (gold !== undefined) [observed["gold"], observed["gold_se"]] = estimate(golds) as [number, number]
+      if (gold !== undefined) {
+        const { mean, standardError } = estimate(Float64Array.from(golds))
+        Object.assign(observed, { gold: mean, gold_se: standardError })
+      }
       yield* finite(observed)
       yield* log.emit({ _tag: "Observed", stage: scope.label, step, samples: completions.length, observed })
       const rule = observe?.stopAtPeak
