@@ -165,3 +165,10 @@ export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {
   const names = definition?.parents?.(wires) ?? (definition?.parent === undefined ? [] : [definition.parent])
   return names.flatMap((wire) => wires[wire] ?? [])
 }
+
+/** Caps change nothing about the artefact that they are on: the artefact below them. */
+export const initialOf = (artifact: Any): Any => {
+  let of = artifact
+  while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
+  return of
+}

@@ -10,6 +10,7 @@ import { planWith, roomWithin } from "../interpreters/microBatches.ts"
 import type { StagePlan } from "../interpreters/plan.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
 import { markdown } from "../report/table.ts"
+import { deviceMoney } from "../store/spent.ts"
 import { backends } from "./backend.ts"
 import { misfit } from "./fits.ts"
 import { json, overrides, pipeline } from "./options.ts"
@@ -101,7 +102,7 @@ export const plan = Command.make(
     if (unpriced.length > 0) return yield* new Refused({ problems: unpriced })
     /** Millionths of the currency. */
     const costs = (seconds: number | null): number | null =>
-      price === null || seconds === null ? null : Math.ceil((price.microsPerHour * seconds) / 3600)
+      price === null || seconds === null ? null : deviceMoney(1000 * seconds, price)
     const money = (seconds: number | null): ReadonlyArray<string> => {
       const micros = costs(seconds)
       return price === null

@@ -5,8 +5,8 @@
 import type { Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
-import { parentsOf } from "../../dsl/Stage.ts"
-import { initialOf, type Limits } from "./limits.ts"
+import { initialOf, parentsOf } from "../../dsl/Stage.ts"
+import { type Limits } from "./limits.ts"
 
 /** Operations whose models have weights of their own shape, not that of a parent. */
 const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble"])

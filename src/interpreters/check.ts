@@ -7,7 +7,7 @@ import type { Definition } from "../../dsl/Definition.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, isBuiltIn, type Stage } from "../../dsl/Stage.ts"
+import { definitionOf, initialOf, isBuiltIn, type Stage } from "../../dsl/Stage.ts"
 import { mistakes } from "../../dsl/Wires.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
 import { alone } from "./checks/alone.ts"
@@ -15,7 +15,7 @@ import { described, lengths } from "./checks/context.ts"
 import { fitting } from "./checks/memory.ts"
 import { sharing } from "./checks/prompts.ts"
 import { divisions } from "./checks/rows.ts"
-import { currenciesIn, initialOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
+import { currenciesIn, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
 /** One mistake. */
 export interface Problem {

@@ -21,7 +21,7 @@ import {
 import type { Extension } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { Stage } from "../../dsl/Stage.ts"
+import { initialOf, Stage } from "../../dsl/Stage.ts"
 import { modelsOf as mergedBy } from "../../dsl/stages/Merge.ts"
 import type { BadData } from "../data/badData.ts"
 import { type Dataset, Datasets, type RowsOf } from "../data/dataset.ts"
@@ -63,7 +63,7 @@ import { check, Refused } from "./check.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import { counted } from "./counted.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
-import { initialOf, type Limits, limitsIn } from "./limits.ts"
+import { type Limits, limitsIn } from "./limits.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
 export interface ExecuteOptions extends Pick<Extensions, "stages"> {

@@ -4,7 +4,7 @@
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { type Resource, resources, units, type WhenSpent } from "../../dsl/Budget.ts"
-import { definitionOf, parentsOf } from "../../dsl/Stage.ts"
+import { definitionOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on what several stages spend together. */
 export interface Total {
@@ -59,13 +59,6 @@ export const currenciesIn = (root: Artifact.Any): ReadonlyArray<string> => {
   return [
     ...new Set(caps.flatMap(({ money, total }) => [money, total?.money]).flatMap((money) => money?.currency ?? []))
   ]
-}
-
-/** Caps change nothing about the artefact that they are on: the artefact below them. */
-export const initialOf = (artifact: Artifact.Any): Artifact.Any => {
-  let of = artifact
-  while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
-  return of
 }
 
 /** Whether it moves a policy by an allowance. */

@@ -11,6 +11,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented, Reward } from "../../dsl/Extension.ts"
 import { label } from "../../dsl/Render.ts"
+import { initialOf } from "../../dsl/Stage.ts"
 import { Datasets } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -31,7 +32,7 @@ import { Store, type StoreError } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, type ExecuteError, keyOf } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
-import { initialOf, limitsIn, spendsKl } from "./limits.ts"
+import { limitsIn, spendsKl } from "./limits.ts"
 
 export interface SimulateOptions extends Pick<Extensions, "stages"> {
   readonly world?: World

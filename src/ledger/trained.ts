@@ -7,7 +7,7 @@ import { stageOf } from "../../dsl/Pipeline.ts"
 import type { ReferencePolicy } from "../../dsl/Reference.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
-import { parentsOf } from "../../dsl/Stage.ts"
+import { initialOf, parentsOf } from "../../dsl/Stage.ts"
 import * as Bounds from "./bounds.ts"
 import { type Chain, type Link, ofLink } from "./chain.ts"
 import * as Renyi from "./renyi.ts"
@@ -20,15 +20,9 @@ export interface Aim {
   readonly chain: Chain
 }
 
-const unmoved = (artifact: Artifact.Any): Artifact.Any => {
-  let of = artifact
-  while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
-  return of
-}
-
 /** The label of the model on a wire, a cap on it left aside. */
 export const modelOn = ({ node }: Artifact.Any, wire: string): string | null =>
-  node.wires[wire] === undefined ? null : label(unmoved(node.wires[wire]))
+  node.wires[wire] === undefined ? null : label(initialOf(node.wires[wire]))
 
 /** Times that the reference is moved before the last step. */
 const resetsOf = (how: ReferencePolicy, steps: number): number =>
@@ -79,7 +73,7 @@ const moves = (from: string | null, because: string): Aim => ({
 export const aimsOf = (artifact: Artifact.Any, chainOf: (of: Artifact.Any) => Chain): ReadonlyArray<Aim> => {
   const stage = stageOf(artifact)
   const [parent] = parentsOf(artifact)
-  const start = parent === undefined ? null : label(unmoved(parent))
+  const start = parent === undefined ? null : label(initialOf(parent))
   const rows = artifact.node.wires["demonstrations"]
   /** The law that it learns to write by, where a model wrote. */
   const written = rows === undefined ? null : chainOf(rows)

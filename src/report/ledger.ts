@@ -5,7 +5,7 @@
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
-import { parentsOf } from "../../dsl/Stage.ts"
+import { initialOf, parentsOf } from "../../dsl/Stage.ts"
 import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link } from "../ledger/chain.ts"
 import { type Interval, ofMean } from "../ledger/interval.ts"
 import { type Aim, aimsOf, modelOn } from "../ledger/trained.ts"
@@ -74,12 +74,6 @@ export interface CapOn {
   readonly from: Artifact.Any
 }
 
-const uncapped = (artifact: Artifact.Any): Artifact.Any => {
-  let of = artifact
-  while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
-  return of
-}
-
 const statement = (of: Statement["of"], chain: Chain, because?: string): Statement => ({
   of,
   from: chain.from,
@@ -136,7 +130,7 @@ export const ledgerOf = (
     }))
     const measured = [...once.values()]
     const chain = chainOf(artifact)
-    const parents = parentsOf(artifact).map(uncapped)
+    const parents = parentsOf(artifact).map(initialOf)
     const startsFrom = parents.map(label)
     const own = measured.findLast(({ from }) => startsFrom.length === 1 && from === startsFrom[0])
     const before = parents.length === 1 ? ways.get(parents[0]!.id) : undefined

@@ -1,5 +1,5 @@
 /** Planned against spent, stage by stage. */
-import { amountOf, moneyOf, type Price, type Spent } from "../store/spent.ts"
+import { amountOf, deviceMoney, moneyOf, type Price, type Spent } from "../store/spent.ts"
 import { markdown } from "./table.ts"
 
 /** What a plan says of a stage; null where nobody says how long work takes. */
@@ -62,7 +62,7 @@ const cells = (
     both(planned, of("seconds"), seconds),
     ...(price === null ? [] : [
       both(
-        planned === null ? null : Math.ceil((price.microsPerHour * planned) / 3600),
+        planned === null ? null : deviceMoney(1000 * planned, price),
         spent === null ? null : spent.reduce((sum, one) => sum + moneyOf(one, price), 0),
         (micros) => money(micros, price)
       )

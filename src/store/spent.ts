@@ -51,9 +51,13 @@ export interface Price {
   readonly microsPerMillionJudged: number
 }
 
+/** What a device costs for so long, millionths of the currency, rounded up. */
+export const deviceMoney = (milliseconds: number, { microsPerHour }: Price): number =>
+  Math.ceil((microsPerHour * milliseconds) / 3.6e6)
+
 /** What it cost, millionths of the currency, rounded up. */
-export const moneyOf = ({ judged, milliseconds }: Spent, { microsPerHour, microsPerMillionJudged }: Price): number =>
-  Math.ceil((microsPerHour * milliseconds) / 3.6e6) + Math.ceil((microsPerMillionJudged * judged) / 1e6)
+export const moneyOf = ({ judged, milliseconds }: Spent, price: Price): number =>
+  deviceMoney(milliseconds, price) + Math.ceil((price.microsPerMillionJudged * judged) / 1e6)
 
 /** How much of a resource several stages spent together; money without a price is 0. */
 export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price: Price | null): number => {
