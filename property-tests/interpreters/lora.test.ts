@@ -9,7 +9,7 @@ import { Checkpoint, Kl, Lora, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Sou
 import { Compare, Gold } from "../../dsl/index.ts"
 import { label } from "../../dsl/Render.ts"
 import { problems } from "../../src/interpreters/check.ts"
-import { keyOf } from "../../src/interpreters/execute.ts"
+import { keyOf } from "../../src/interpreters/keys.ts"
 import { limitsIn } from "../../src/interpreters/limits.ts"
 import { simulate } from "../../src/interpreters/simulate.ts"
 import * as adapters from "../../src/model/adapter.ts"

@@ -7,8 +7,6 @@
  */
 import { Effect, FileSystem, Option, type PlatformError } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { canonical } from "../../dsl/Canonical.ts"
-import { sha256 } from "../../dsl/Digest.ts"
 import {
   type BudgetExceeded,
   type Diverged,
@@ -63,7 +61,8 @@ import { check, Refused } from "./check.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import { counted } from "./counted.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
-import { type Limits, limitsIn } from "./limits.ts"
+import { finishedIn, keyOf, spentIn, transparent } from "./keys.ts"
+import { limitsIn } from "./limits.ts"
 import { lackingPrecisions } from "./precisions.ts"
 
 export interface ExecuteOptions extends Pick<Extensions, "stages"> {
@@ -88,19 +87,6 @@ export type ExecuteError =
 
 export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog | Checkpoints | FileSystem.FileSystem
 
-/**
- * The key of a node under its KL caps, which are part of it because they can end it early with what there is. Caps on resources are not:
- * over them a stage fails, and with a larger cap it goes on from its last checkpoint to the same result. A node without KL
- * caps has its own id as key.
- */
-export const keyOf = (artifact: Artifact.Any, limits: Limits): string => {
-  if (limits.kl.length === 0) return artifact.id
-  const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
-  // Three constants, so that keys, and with them seeds and results, stay what they were when caps on resources were part of them.
-  const [tokens, memory, seconds] = ["Infinity", "Infinity", "Infinity"]
-  return sha256(canonical({ id: artifact.id, caps: { kl, tokens, memory, seconds } }))
-}
-
 /** The models an evaluation reports on, a model before those made from it: an order that JSON cannot change. */
 const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: string, of: Artifact.Any]> =>
   Object.entries(evaluation.node.wires)
@@ -108,31 +94,6 @@ const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: strin
     .map(([wire, of]) => ({ name: wire.slice("models.".length), of, depth: Artifact.lineage(of).length }))
     .sort((a, b) => a.depth - b.depth || (a.name < b.name ? -1 : 1))
     .map(({ name, of }) => [name, of])
-
-/** Operations that make nothing of their own. */
-const transparent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
-
-/** Whether the store has what a node of the pipeline `root` makes. */
-export const finishedIn = (root: Artifact.Any) => {
-  const limits = limitsIn(root)
-  return (artifact: Artifact.Any) =>
-    transparent.has(artifact.node.op)
-      ? Effect.succeed(false)
-      : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
-}
-
-/** What making each artefact of the pipeline `root` took, where the store knows. */
-export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
-  const store = yield* Store
-  const limits = limitsIn(root)
-  const found = new Map<string, Spent>()
-  for (const artifact of Artifact.lineage(root)) {
-    if (transparent.has(artifact.node.op)) continue
-    const spent = yield* store.spent(keyOf(artifact, limits(artifact)), label(artifact))
-    if (Option.isSome(spent)) found.set(artifact.id, spent.value)
-  }
-  return found
-})
 
 /** What a backend throws when its device is full, as the error that it is for whoever runs the pipeline. */
 const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory> => {

@@ -25,9 +25,10 @@ import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { likenesses } from "./alike.ts"
 import { check, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
-import { execute, keyOf } from "./execute.ts"
+import { execute } from "./execute.ts"
 import type { Extensions } from "./extensions.ts"
 import { lackingExtensions } from "./extensions.ts"
+import { keyOf, transparent } from "./keys.ts"
 import { limitsIn } from "./limits.ts"
 import { nothing, rehearsing } from "./rehearsing.ts"
 
@@ -90,9 +91,6 @@ export interface PlanOptions extends Extensions {
   readonly completionLength?: number
 }
 
-/** Makes nothing of its own: never in the plan. */
-const silent = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
-
 /** Half of all texts, by their first letters: where completions that nobody sampled differ. */
 const even = (text: string): boolean => {
   let sum = 0
@@ -136,7 +134,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
   const { completionLength, costs, rehearsed = 128, shape, stages = [] } = options
   const limits = limitsIn(root)
-  const lineage = Artifact.lineage(root).filter(({ node }) => !silent.has(node.op))
+  const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
   const meter = metered({
     ...(shape === undefined ? {} : { shape }),

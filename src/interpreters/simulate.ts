@@ -30,8 +30,9 @@ import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
-import { execute, type ExecuteError, keyOf } from "./execute.ts"
+import { execute, type ExecuteError } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
+import { keyOf } from "./keys.ts"
 import { limitsIn, spendsKl } from "./limits.ts"
 
 export interface SimulateOptions extends Pick<Extensions, "stages"> {

@@ -1,0 +1,47 @@
+/** Under which key the store has what a node makes, and what of a pipeline it has. */
+import { Effect, Option } from "effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { canonical } from "../../dsl/Canonical.ts"
+import { sha256 } from "../../dsl/Digest.ts"
+import { label } from "../../dsl/Render.ts"
+import type { Spent } from "../store/spent.ts"
+import { Store } from "../store/store.ts"
+import { type Limits, limitsIn } from "./limits.ts"
+
+/**
+ * The key of a node under its KL caps, which are part of it because they can end it early with what there is. Caps on resources are not:
+ * over them a stage fails, and with a larger cap it goes on from its last checkpoint to the same result. A node without KL
+ * caps has its own id as key.
+ */
+export const keyOf = (artifact: Artifact.Any, limits: Limits): string => {
+  if (limits.kl.length === 0) return artifact.id
+  const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
+  // Three constants, so that keys, and with them seeds and results, stay what they were when caps on resources were part of them.
+  const [tokens, memory, seconds] = ["Infinity", "Infinity", "Infinity"]
+  return sha256(canonical({ id: artifact.id, caps: { kl, tokens, memory, seconds } }))
+}
+
+/** Operations that make nothing of their own. */
+export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
+
+/** Whether the store has what a node of the pipeline `root` makes. */
+export const finishedIn = (root: Artifact.Any) => {
+  const limits = limitsIn(root)
+  return (artifact: Artifact.Any) =>
+    transparent.has(artifact.node.op)
+      ? Effect.succeed(false)
+      : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
+}
+
+/** What making each artefact of the pipeline `root` took, where the store knows. */
+export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
+  const store = yield* Store
+  const limits = limitsIn(root)
+  const found = new Map<string, Spent>()
+  for (const artifact of Artifact.lineage(root)) {
+    if (transparent.has(artifact.node.op)) continue
+    const spent = yield* store.spent(keyOf(artifact, limits(artifact)), label(artifact))
+    if (Option.isSome(spent)) found.set(artifact.id, spent.value)
+  }
+  return found
+})
