@@ -61,10 +61,17 @@ describe("a gate", () => {
     await made(gate(base, good, all, "roll-back"), { ...many, onEvent: (event) => events.push(event) })
     const losses = lossesOf(events)
     assert.lengthOf(Object.keys(losses), 6)
+    // A gate that the store has tells nothing a second time.
+    const asked = new Map<string, boolean>()
     const passes = async (tolerance: Tolerance) => {
+      const key = JSON.stringify(tolerance)
+      const before = asked.get(key)
+      if (before !== undefined) return before
       const seen: Array<Event> = []
       await made(gate(base, good, tolerance, "roll-back"), { ...many, onEvent: (event) => seen.push(event) })
-      return lossesOf(seen)["gate/passed"] === 1
+      const passed = lossesOf(seen)["gate/passed"] === 1
+      asked.set(key, passed)
+      return passed
     }
     // Exactly at what was measured it still passes; just below it does not.
     for (const metric of Object.keys(all)) {
