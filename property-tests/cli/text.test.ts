@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
+import { Budget, Checkpoint, Distillation, Kl, OnPolicyDistill, Pipeline, Sft, Source } from "../../dsl/index.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { golden, keel } from "./keel.ts"
@@ -51,6 +52,50 @@ describe("keel says", () => {
     assert.strictEqual(nodes, 10)
     assert.lengthOf(problems, 1)
     assert.include(problems[0].problem, "betta")
+  })
+
+  it("what is wrong with checkpoints, and the same when it is run, with all the others, before anything is loaded", async () => {
+    const at = folder()
+    mkdirSync(join(at, "small"), { recursive: true })
+    mkdirSync(join(at, "broken"))
+    const config = {
+      model_type: "llama",
+      vocab_size: 300,
+      hidden_size: 16,
+      intermediate_size: 24,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      max_position_embeddings: 64
+    }
+    writeFileSync(join(at, "small/config.json"), JSON.stringify(config))
+    writeFileSync(join(at, "broken/config.json"), JSON.stringify(config, null, 2).replace("300,", "300"))
+    const demonstrations = Source.demonstrations(Source.tales({ count: 4 }))
+    const fit = { batchSize: 2, learningRate: 1e-3 }
+    const sft = Sft.make({ base: Checkpoint.huggingFace("tales", "small"), demonstrations }, { ...fit, maxLength: 65 })
+    const root = Pipeline.cap(
+      OnPolicyDistill.make({
+        student: sft,
+        teacher: Checkpoint.huggingFace("tales", "broken"),
+        prompts: Source.prompts(Source.tales({ count: 4 })),
+        held: Source.prompts(Source.tales({ split: "held", count: 4 }))
+      }, {
+        ...fit,
+        objective: Distillation.reverseKl(),
+        allowance: Kl.mnatsPerSequence<number>(2000),
+        steps: 2,
+        maxNewTokens: 70
+      }),
+      { kl: Kl.mnatsPerSequence(1000), from: Checkpoint.huggingFace("tales", "none"), memory: Budget.KiB(8) }
+    )
+    writeFileSync(join(at, "it.json"), toJson(root))
+    const [checked, run] = await Promise.all([
+      keel(["check", "it.json"], at),
+      keel(["run", "it.json", "--backend", "reference"], at)
+    ])
+    assert.deepStrictEqual([checked.code, checked.stdout, run.code], [1, "", 1])
+    golden("keel-check-checkpoints.txt", checked.stderr.replaceAll(at, "HERE"))
+    assert.strictEqual(run.stderr, checked.stderr)
+    assert.sameMembers(readdirSync(at), ["broken", "it.json", "small"])
   })
 
   it("what --set and --seed make of a pipeline", async () => {

@@ -1,9 +1,11 @@
-import { Console, Effect, Result } from "effect"
+import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { mermaid, text } from "../../dsl/Render.ts"
-import { check as judge } from "../interpreters/check.ts"
+import { problems, Refused } from "../interpreters/check.ts"
+import { lackingExtensions } from "../interpreters/extensions.ts"
+import { shapesIn } from "../interpreters/shapes.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 
@@ -11,18 +13,17 @@ export const check = Command.make(
   "check",
   { pipeline, ...overrides, json },
   Effect.fn(function*({ json, pipeline, ...overridden }) {
-    const { root } = yield* pipelineOf(pipeline, overridden)
-    const result = judge(root)
+    const { extensions, root } = yield* pipelineOf(pipeline, overridden)
+    const found = [...problems(root, { shapes: yield* shapesIn(root) }), ...lackingExtensions(root, extensions)]
     if (json) {
-      const problems = Result.isFailure(result) ? result.failure.problems : []
-      yield* Console.log(JSON.stringify({ id: root.id, nodes: Artifact.lineage(root).length, problems }))
-      if (problems.length > 0) process.exitCode = 1
+      yield* Console.log(JSON.stringify({ id: root.id, nodes: Artifact.lineage(root).length, problems: found }))
+      if (found.length > 0) process.exitCode = 1
       return
     }
-    yield* Effect.fromResult(result)
+    if (found.length > 0) return yield* new Refused({ problems: found })
     yield* Console.log(`${pipeline}: ${Artifact.lineage(root).length} nodes, no mistakes (${root.id.slice(0, 8)})`)
   })
-).pipe(Command.withDescription("Find every mistake in a description; nothing is loaded"))
+).pipe(Command.withDescription("Find every mistake in a description; of its checkpoints only config.json is read"))
 
 export const show = Command.make(
   "show",

@@ -5,8 +5,6 @@ import { dirname, join, resolve } from "node:path"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
 import { finishedIn } from "../interpreters/keys.ts"
-import { Refused } from "../interpreters/check.ts"
-import { lackingPrices } from "../interpreters/prices.ts"
 import { preflight } from "../interpreters/preflight.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { capsPassed } from "../report/capsPassed.ts"
@@ -50,9 +48,7 @@ const execute = Effect.fn("cli.run")(function*(
 ) {
   const where = device === undefined ? {} : { device }
   const { backend: name, engine: opened } = yield* openEngine(backend, where)
-  const unpriced = lackingPrices(root, price)
-  if (unpriced.length > 0) return yield* new Refused({ problems: unpriced })
-  yield* Effect.provide(preflight(root, opened, finishedIn(root), extensions), FileStore.layer(store))
+  yield* Effect.provide(preflight(root, opened, finishedIn(root), extensions, price), FileStore.layer(store))
   const fs = yield* FileSystem.FileSystem
   const description = join(folder, "description.json")
   if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {

@@ -1,5 +1,6 @@
 /**
- * Judges a description without loading anything: every mistake at once, each with its remedy, in milliseconds.
+ * Judges a description without loading anything: every mistake at once, each with its remedy, in milliseconds. What the folders of its
+ * checkpoints say of their shapes, it is told (`shapesIn`).
  */
 import { Option, Result, Schema } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -11,11 +12,13 @@ import { definitionOf, initialOf, isBuiltIn, type Stage } from "../../dsl/Stage.
 import { mistakes } from "../../dsl/Wires.ts"
 import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
 import { alone } from "./checks/alone.ts"
-import { described, lengths } from "./checks/context.ts"
+import { ranks } from "./checks/adapters.ts"
+import { lengths } from "./checks/context.ts"
 import { fitting } from "./checks/memory.ts"
 import { sharing } from "./checks/prompts.ts"
 import { divisions } from "./checks/rows.ts"
-import { currenciesIn, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
+import { type Shapes, unreadable } from "./checks/shapes.ts"
+import { currenciesIn, currenciesOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -45,10 +48,10 @@ const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<stri
 }
 
 /** Money of two currencies cannot be compared with one price table. */
-const paying = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<string> => {
+const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<string> => {
   const currencies = currenciesIn(root)
-  return ({ op, params }) =>
-    op !== "Cap" || currencies.length < 2 || !JSON.stringify(params).includes('"currency"') ? [] : [
+  return (artifact) =>
+    currencies.length < 2 || currenciesOf(artifact).length === 0 ? [] : [
       `the money caps of this pipeline are in ${currencies.join(" and ")}: give them all in one currency`
     ]
 }
@@ -127,8 +130,14 @@ const spelled = (definition: Definition) => (problem: string): string => {
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** What is known besides the description. */
+export interface Known {
+  /** Of its checkpoints; of one that is left out, whatever depends on its shape goes unjudged. */
+  readonly shapes?: Shapes
+}
+
 /** Every mistake in a description; none for one that can run. */
-export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
+export const problems = (root: Artifact.Any, { shapes = new Map() }: Known = {}): ReadonlyArray<Problem> => {
   const limits = limitsIn(root)
   const named = naming(root)
   const paid = paying(root)
@@ -158,21 +167,23 @@ export const problems = (root: Artifact.Any): ReadonlyArray<Problem> => {
       ...mistakes(op, spec, definition.main, wires),
       ...Option.match(decoded, { onNone: () => [], onSome: (stage) => alone(stage, artifact) }),
       ...named(artifact.node),
-      ...paid(artifact.node),
+      ...paid(artifact),
       ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
       ...(own.length > 0 ? [] : between(limits, artifact)),
       ...(!sound.has(artifact.id) ? [] : [
         ...shares(artifact),
-        ...lengths(artifact, described),
+        ...unreadable(artifact, shapes),
+        ...lengths(artifact, shapes),
+        ...ranks(artifact, shapes),
         ...divisions(artifact),
-        ...(memory ? fitting(artifact, limits(artifact).memory) : [])
+        ...(memory ? fitting(artifact, limits(artifact).memory, shapes) : [])
       ])
     ].map((problem) => ({ stage: label(artifact), problem }))
   })
 }
 
 /** The description itself, or all that is wrong with it. */
-export const check = (root: Artifact.Any): Result.Result<Artifact.Any, Refused> => {
-  const found = problems(root)
+export const check = (root: Artifact.Any, known: Known = {}): Result.Result<Artifact.Any, Refused> => {
+  const found = problems(root, known)
   return found.length === 0 ? Result.succeed(root) : Result.fail(new Refused({ problems: found }))
 }

@@ -43,8 +43,11 @@ export const lackingExtensions = (
   needed: { readonly rewards: boolean } = { rewards: true }
 ): ReadonlyArray<Problem> =>
   Artifact.lineage(root).flatMap((artifact) => {
-    const { op, params } = artifact.node
-    const stage = isBuiltIn(op) || (given.stages ?? []).some(({ definition }) => definition.op === op)
+    const { definition, op, params } = artifact.node
+    // What nobody declared either is no operation at all, which `check` says.
+    const stage = isBuiltIn(op) || definition === undefined || (given.stages ?? []).some(({ definition }) =>
+        definition.op === op
+      )
       ? []
       : [
         `the stage ${op} comes from outside Keel and nobody says what it means: pass its implementation in \`stages\`, or \

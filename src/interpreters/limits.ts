@@ -51,15 +51,17 @@ const inUnits = ({ money, ...amounts }: Amounts): Total["limits"] => ({
   ...(money === undefined ? {} : { money: money.micros })
 })
 
-/** The currencies of the money caps in the pipeline `root`. */
-export const currenciesIn = (root: Artifact.Any): ReadonlyArray<string> => {
-  const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map(({ node }) =>
-    node.params as CapParams
-  )
-  return [
-    ...new Set(caps.flatMap(({ money, total }) => [money, total?.money]).flatMap((money) => money?.currency ?? []))
-  ]
+/** The currencies of the money that a node caps; none when it is no cap, or caps none. */
+export const currenciesOf = ({ node: { op, params } }: Artifact.Any): ReadonlyArray<string> => {
+  if (op !== "Cap") return []
+  const { money, total } = params as CapParams
+  return [...new Set([money, total?.money].flatMap((one) => one?.currency ?? []))]
 }
+
+/** The currencies of the money caps in the pipeline `root`. */
+export const currenciesIn = (root: Artifact.Any): ReadonlyArray<string> => [
+  ...new Set(Artifact.lineage(root).flatMap(currenciesOf))
+]
 
 /** Whether it moves a policy by an allowance. */
 export const spendsKl = ({ node }: Artifact.Any): boolean => definitionOf(node)?.spendsKl === true
@@ -79,20 +81,14 @@ const governed = (cap: Artifact.Any): ReadonlySet<string> => {
 }
 
 /**
- * Whether weights of the artefact `id` went into those of `of`. A model that only gave data has a distance from its own initial
- * model, and capping its distance from this one could ask for `from` before it can be made.
+ * Ids of what the weights of `from` went into, of all that `of` was made from. A model that only gave data has a distance from its own
+ * initial model, and capping its distance from this one could ask for `from` before it can be made.
  */
-const descends = (of: Artifact.Any, id: string): boolean => {
-  const seen = new Set<string>()
-  const stack = [of]
-  while (stack.length > 0) {
-    const at = stack.pop()!
-    if (at.id === id) return true
-    if (seen.has(at.id)) continue
-    seen.add(at.id)
-    stack.push(...parentsOf(at))
-  }
-  return false
+const descendants = (of: Artifact.Any | undefined, from: Artifact.Any | undefined): ReadonlySet<string> => {
+  if (of === undefined || from === undefined) return new Set()
+  const found = new Set([from.id])
+  for (const at of Artifact.lineage(of)) if (parentsOf(at).some(({ id }) => found.has(id))) found.add(at.id)
+  return found
 }
 
 /** The limits on each artefact of the pipeline `root`. */
@@ -100,6 +96,7 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
   const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map((cap) => {
     const { kl, klMax, klP95, total = {}, whenSpent, ...each } = cap.node.params as CapParams
     const of = governed(cap)
+    const from = cap.node.wires["from"] === undefined ? undefined : initialOf(cap.node.wires["from"])
     return {
       kl: kl === undefined ? undefined : {
         mnats: kl.mnats,
@@ -107,7 +104,8 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
         ...(klMax === undefined ? {} : { max: klMax.mnats }),
         ...(whenSpent === undefined ? {} : { whenSpent })
       },
-      from: cap.node.wires["from"],
+      from,
+      descend: descendants(cap.node.wires["of"], from),
       of,
       each: inUnits(each),
       total: { id: cap.id, of, limits: inUnits(total) }
@@ -120,10 +118,8 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
       // Measured from what it descends from, so what is made before it: two caps could else wait for each other's stages.
       kl: !measuresKl(artifact) ?
         [] :
-        mine.flatMap(({ from, kl }) =>
-          kl === undefined || from === undefined || !descends(artifact, initialOf(from).id)
-            ? []
-            : [{ ...kl, from: initialOf(from) }]
+        mine.flatMap(({ descend, from, kl }) =>
+          kl === undefined || from === undefined || !descend.has(artifact.id) ? [] : [{ ...kl, from }]
         ),
       ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
       totals: mine.flatMap(({ total }) => Object.keys(total.limits).length === 0 ? [] : [total])

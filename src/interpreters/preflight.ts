@@ -1,7 +1,8 @@
 /**
- * Reads everything that a description names on disk, before anything is trained or written: a missing file, a truncated
- * checkpoint or a broken row in the last stage's data is found in the first second, with all the others. Before that, it holds
- * the memory that each stage needs against what the engine can address, for which no weights have to be read.
+ * Finds what is wrong before anything is trained or written. First every mistake of the description, for which `config.json` is all that
+ * is read of a checkpoint; then the memory that each stage needs is held against what the engine can address; then everything that
+ * the description names on disk is read: a missing file, truncated weights or a broken row in the last stage's data is found
+ * in the first second, with all the others.
  */
 import { Console, Effect, type FileSystem, type PlatformError } from "effect"
 import { totalmem } from "node:os"
@@ -15,12 +16,13 @@ import { Datasets } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import type { Engine, Weights } from "../engine/engine.ts"
+import type { Price } from "../store/spent.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 import { loadWith } from "../model/adapter.ts"
 import { modelConfig } from "../model/config.ts"
 import { codec } from "../model/tokenizer.ts"
 import { codecOf } from "./checkpoints.ts"
-import { check, type Problem, Refused } from "./check.ts"
+import { type Problem, problems, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { remedy } from "./advice.ts"
 import { fits } from "./fits.ts"
@@ -28,6 +30,8 @@ import { fitted, planWith, roomWithin } from "./microBatches.ts"
 import { needs } from "./needs.ts"
 import type { StagePlan } from "./plan.ts"
 import { lackingPrecisions } from "./precisions.ts"
+import { lackingPrices } from "./prices.ts"
+import { shapesIn } from "./shapes.ts"
 
 /** Which template will render a conversation does not matter to whether its rows can be read. */
 const anyChat: Chat = (messages) => messages.map(({ content }) => content).join("\n")
@@ -98,22 +102,27 @@ const withinReach = Effect.fnUntraced(function*(root: Artifact.Any, all: Readonl
 })
 
 /**
- * Fails with every mistake of the description, or else with what the engine or the extensions lack, or else with every input that cannot be
- * read. What is left is the memory that each stage needs at least; one that is `finished` already asks for none.
+ * Fails with every mistake of the description and all that the engine, the extensions and the price table lack of it, or else with every
+ * input that cannot be read. What is left is the memory that each stage needs at least; one that is `finished` already asks for none.
  */
 export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
   root: Artifact.Any,
   engine: Pick<Engine, "precisions" | "addressable"> = {},
   finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R> = () => Effect.succeed(false),
-  extensions: Extensions = {}
+  extensions: Extensions = {},
+  price: Price | null = null
 ) {
-  yield* Effect.fromResult(check(root))
-  const lacking = [...lackingExtensions(root, extensions), ...lackingPrecisions(root, engine)]
-  if (lacking.length > 0) return yield* new Refused({ problems: lacking })
+  const mistakes = [
+    ...problems(root, { shapes: yield* shapesIn(root) }),
+    ...lackingExtensions(root, extensions),
+    ...lackingPrecisions(root, engine),
+    ...lackingPrices(root, price)
+  ]
+  if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
   const memory = yield* needs(root, finished, extensions)
   yield* withinReach(root, memory, { engine, extensions })
   const datasets = yield* Datasets
-  const problems: Array<Problem> = []
+  const unread: Array<Problem> = []
   for (const artifact of Artifact.lineage(root)) {
     if (artifact.node.op !== "Source" && artifact.node.op !== "Checkpoint") continue
     const stage = stageOf(artifact)
@@ -125,10 +134,9 @@ export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
         : Effect.void
     yield* Effect.catch(
       read,
-      (error) =>
-        Effect.sync(() => problems.push({ stage: label(artifact), problem: `${error._tag}: ${error.message}` }))
+      (error) => Effect.sync(() => unread.push({ stage: label(artifact), problem: `${error._tag}: ${error.message}` }))
     )
   }
-  if (problems.length > 0) return yield* new Refused({ problems })
+  if (unread.length > 0) return yield* new Refused({ problems: unread })
   return memory
 }, Effect.provide(Files.layer))

@@ -16,7 +16,7 @@ import * as FileStore from "../store/files.ts"
 import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Made } from "../store/made.ts"
-import { check, Refused } from "./check.ts"
+import { problems, Refused } from "./check.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { CurrentPrice } from "../training/budgets.ts"
 import type { Price } from "../store/spent.ts"
@@ -38,12 +38,12 @@ const make = Effect.fn("run")(function*(
   root: Artifact.Any,
   { engine, onEvent, price = null, rewards, stages, store }: RunOptions
 ) {
-  yield* Effect.fromResult(check(root))
-  const lacking = [
+  const mistakes = [
+    ...problems(root),
     ...lackingExtensions(root, { rewards: rewards ?? [], stages: stages ?? [] }),
     ...lackingPrices(root, price)
   ]
-  if (lacking.length > 0) return yield* new Refused({ problems: lacking })
+  if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
   const microBatches = yield* chosen(root, engine, { stages: stages ?? [] })
   return yield* execute(root, { stages: stages ?? [] }).pipe(
     Effect.provideService(CurrentMicroBatches, microBatches),

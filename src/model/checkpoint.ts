@@ -2,7 +2,7 @@ import { Effect, FileSystem, PlatformError } from "effect"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Tensors, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
-import { modelConfig, parseConfig } from "./config.ts"
+import { type ModelConfig, modelConfig, parseConfig } from "./config.ts"
 import { matchTensors } from "./matchTensors.ts"
 import { decode, encode } from "./safetensors.ts"
 import { joinShards, parseIndex } from "./shards.ts"
@@ -22,6 +22,12 @@ const indexFile = "model.safetensors.index.json"
 
 /** Files that can run code when they are read. They are never opened. */
 const pickles = /\.(bin|pt|pth|ckpt|pkl)$/
+
+/** Reads the `config.json` of a model folder and nothing else. */
+export const config = (
+  dir: string
+): Effect.Effect<ModelConfig, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.map(configured(dir), ({ config }) => config)
 
 /** Reads what a model folder says of the model, without its weights. */
 export const describe = (
@@ -43,7 +49,7 @@ export const load = (
     return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
   })
 
-const open = (dir: string) =>
+const configured = (dir: string) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     const folder = yield* whereIs(fs, resolve(dir))
@@ -58,12 +64,18 @@ const open = (dir: string) =>
     const path = join(dir, configFile)
     const text = yield* fs.readFileString(join(folder, configFile))
     const raw = yield* attempt(() => parseConfig(text, path))
-    const config = yield* attempt(() => modelConfig(raw, path))
+    return { folder, present, raw, config: yield* attempt(() => modelConfig(raw, path)) }
+  })
+
+const open = (dir: string) =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const found = yield* configured(dir)
     const tokenizer = new Map<string, string>()
     for (const name of textFiles) {
-      if (present.has(name)) tokenizer.set(name, yield* fs.readFileString(join(folder, name)))
+      if (found.present.has(name)) tokenizer.set(name, yield* fs.readFileString(join(found.folder, name)))
     }
-    return { folder, present, raw, config, tokenizer }
+    return { ...found, tokenizer }
   })
 
 /**

@@ -82,7 +82,8 @@ export const parseConfig = (text: string, path = "config.json"): Readonly<Record
   try {
     value = parseJson(text)
   } catch (error) {
-    const problem = `not JSON (${(error as Error).message})`
+    // The message may quote several lines of the file.
+    const problem = `not JSON (${(error as Error).message.replace(/\s+/gu, " ")})`
     throw new BadCheckpoint({ path, problem, remedy: "Download the file again." })
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {

@@ -32,6 +32,14 @@ const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<numb
   return found.length > 0 ? found : [0]
 }
 
+/** Tokens to count with, and their texts: at least two texts, be they of one token. */
+const digitsOf = (of: Codec): ReadonlyArray<readonly [id: number, text: string]> => {
+  const words = wordsOf(of)
+  return words.length > 1
+    ? words.map((id) => [id, of.decode([id]).trim()])
+    : Array.from({ length: 10 }, (_, digit) => [words[0]!, `text${digit}`])
+}
+
 export interface Rehearsed {
   readonly codec: Codec
   /** Completion number `i` of all, in place; the last token is a stop token if there is one. No two have one text. */
@@ -47,7 +55,7 @@ export const rehearsed = (of: Codec): Rehearsed => {
   return {
     completion: (i, made, stop) => {
       const { length } = made
-      words ??= wordsOf(of).map((id) => [id, of.decode([id]).trim()] as const)
+      words ??= digitsOf(of)
       const body = stop === undefined ? length : Math.max(0, length - 1)
       const [[filler, word]] = words as [readonly [number, string]]
       made.fill(filler)

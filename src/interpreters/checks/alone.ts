@@ -1,13 +1,11 @@
 /** What is wrong with one node by itself, its parameters being valid one by one. */
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import type { Extension } from "../../../dsl/Extension.ts"
-import type { Lora, TargetModule } from "../../../dsl/Lora.ts"
 import { mistakes as lossMistakes, type PreferenceLoss } from "../../../dsl/PreferenceLoss.ts"
 import { Stage } from "../../../dsl/Stage.ts"
 import * as Grpo from "../../../dsl/stages/Grpo.ts"
 import * as Ppo from "../../../dsl/stages/Ppo.ts"
-import type { Shape } from "../../../dsl/stages/Pretrain.ts"
-import { shapedBy } from "./context.ts"
+
 /** A reference that moves, or should. */
 const moving = ({ beta, referencePolicy, steps }: Grpo.Grpo | Ppo.Ppo): ReadonlyArray<string> => {
   if (referencePolicy._tag === "Frozen") return []
@@ -42,7 +40,8 @@ const within = (stage: Stage, artifact: Artifact.Any): ReadonlyArray<string> =>
     Cap: () => [],
     Source: () => [],
     Checkpoint: () => [],
-    Pretrain: ({ model: { dim, heads, kvHeads }, steps, warmupSteps }) => [
+    Pretrain: ({ lora, model: { dim, heads, kvHeads }, steps, warmupSteps }) => [
+      ...(lora === undefined ? [] : ["lora adapts a model that exists; pretraining starts from nothing"]),
       ...(dim % heads === 0 ? [] : [`model.dim ${dim} is not a multiple of model.heads ${heads}`]),
       ...(dim % heads !== 0 || (dim / heads) % 2 === 0
         ? []
@@ -99,28 +98,6 @@ const within = (stage: Stage, artifact: Artifact.Any): ReadonlyArray<string> =>
     Gate: () => []
   })
 
-/** What adapters can have wrong with the model that they are for, where the description itself says how large it is. */
-const adapting = (artifact: Artifact.Any): ReadonlyArray<string> => {
-  const { lora } = artifact.node.params as { readonly lora?: Lora }
-  if (lora === undefined) return []
-  if (artifact.node.op === "Pretrain") return ["lora adapts a model that exists; pretraining starts from nothing"]
-  const at = shapedBy(artifact)
-  if (at.node.op !== "Pretrain") return []
-  const { dim, ffn, heads, kvHeads } = (at.node.params as unknown as { readonly model: Shape }).model
-  const smaller: Readonly<Record<TargetModule, number>> = {
-    q_proj: dim,
-    k_proj: Math.min(dim, kvHeads * dim / heads),
-    v_proj: Math.min(dim, kvHeads * dim / heads),
-    o_proj: dim,
-    gate_proj: Math.min(dim, ffn),
-    up_proj: Math.min(dim, ffn),
-    down_proj: Math.min(dim, ffn)
-  }
-  return lora.targetModules.filter((name) => lora.rank > smaller[name]).map((name) =>
-    `lora.rank ${lora.rank} is larger than the smaller dimension of ${name}, ${smaller[name]}`
-  )
-}
-
 /** What every stage that spends KL can have wrong. */
 const spending = (params: object): ReadonlyArray<string> => {
   if (!("allowance" in params)) return []
@@ -150,4 +127,4 @@ const learning = (params: object): ReadonlyArray<string> =>
 export const alone = (stage: Stage | Extension, artifact: Artifact.Any): ReadonlyArray<string> =>
   stage._tag === "Extension"
     ? spending(stage.params)
-    : [...spending(stage), ...learning(stage), ...within(stage, artifact), ...adapting(artifact)]
+    : [...spending(stage), ...learning(stage), ...within(stage, artifact)]

@@ -1,23 +1,7 @@
 /** Whether prompts and completions fit into what the models of a stage take. */
 import * as Artifact from "../../../dsl/Artifact.ts"
 import { label } from "../../../dsl/Render.ts"
-import { parentsOf } from "../../../dsl/Stage.ts"
-
-/** Where the shape of a model was decided. */
-export const shapedBy = (artifact: Artifact.Any): Artifact.Any => {
-  let at = artifact
-  for (let parent = parentsOf(at)[0]; parent !== undefined; parent = parentsOf(at)[0]) at = parent
-  return at
-}
-
-/** Tokens that a model takes, by the node that decided it; undefined where the description does not say. */
-export type Contexts = (shapedBy: Artifact.Any) => number | undefined
-
-/** Of what is pretrained here. */
-export const described: Contexts = ({ node }) =>
-  node.op === "Pretrain"
-    ? (node.params as { readonly model?: { readonly context?: number } }).model?.context
-    : undefined
+import { shapedBy, shapeOf, type Shapes } from "./shapes.ts"
 
 /** Words in the shortest instruction of the task `tales`. */
 export const shortestTale = 11
@@ -34,14 +18,14 @@ const wordsAtLeast = (prompts: Artifact.Any): number => {
 }
 
 /** One sentence for each model of a stage whose context is too short for what the stage samples. */
-export const lengths = (artifact: Artifact.Any, contexts: Contexts): ReadonlyArray<string> => {
+export const lengths = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
   const { params, wires } = artifact.node
   const { maxLength, maxNewTokens } = params as { readonly maxNewTokens?: number; readonly maxLength?: number }
   const models = Object.entries(wires).flatMap(([wire, of]) => {
     if (!Artifact.modelKinds.includes(of.node.kind)) return []
     const from = shapedBy(of)
-    const context = contexts(from)
-    return context === undefined ? [] : [{ wire, context, from, words: from.node.op === "Pretrain" }]
+    const shape = shapeOf(from, shapes)
+    return shape === undefined ? [] : [{ wire, context: shape.context, from, words: from.node.op === "Pretrain" }]
   })
   const asked = Object.entries(wires).filter(([, of]) => of.node.kind === "Prompts")
     .map(([wire, of]) => ({ wire, words: wordsAtLeast(of) }))

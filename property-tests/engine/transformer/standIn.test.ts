@@ -1,0 +1,23 @@
+import fc from "fast-check"
+import { assert, it } from "vitest"
+import { lengths, rehearsed } from "../../../src/engine/transformer/standIn.ts"
+
+it("completions that nobody sampled are known again by their texts, of which no two are alike, without a tokenizer too", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 2, max: 100_000 }),
+      fc.uniqueArray(fc.nat({ max: 1_000_000 }), { minLength: 2 }),
+      fc.integer({ min: 1, max: 12 }),
+      (vocab, numbers, length) => {
+        const { codec, completion } = rehearsed(lengths(vocab))
+        const made = numbers.map((i) => completion(i, new Int32Array(length), codec.stop[0]))
+        const texts = made.map((tokens) => codec.decode(tokens))
+        assert.strictEqual(new Set(texts).size, numbers.length)
+        texts.forEach((text, i) => {
+          assert.deepStrictEqual(codec.encodeCompletion(text, { end: true }), made[i])
+          assert.lengthOf(codec.encodeCompletion(text, { end: false }), length - 1)
+        })
+      }
+    )
+  )
+})

@@ -1,0 +1,27 @@
+/** Whether adapters are of lower rank than the matrices that they are for. */
+import type * as Artifact from "../../../dsl/Artifact.ts"
+import type { Lora, TargetModule } from "../../../dsl/Lora.ts"
+import { isBuiltIn } from "../../../dsl/Stage.ts"
+import { shapeOf, type Shapes } from "./shapes.ts"
+
+/** One sentence for each kind of matrix that is too small for the adapters of a stage, where somebody says how large it is. */
+export const ranks = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
+  const { lora } = artifact.node.params as { readonly lora?: Lora }
+  if (lora === undefined || artifact.node.op === "Pretrain" || !isBuiltIn(artifact.node.op)) return []
+  const shape = shapeOf(artifact, shapes)
+  if (shape === undefined) return []
+  const { dim, ffn, headDim, heads, kvHeads } = shape
+  const [queries, keys] = [Math.min(dim, heads * headDim), Math.min(dim, kvHeads * headDim)]
+  const smaller: Readonly<Record<TargetModule, number>> = {
+    q_proj: queries,
+    k_proj: keys,
+    v_proj: keys,
+    o_proj: queries,
+    gate_proj: Math.min(dim, ffn),
+    up_proj: Math.min(dim, ffn),
+    down_proj: Math.min(dim, ffn)
+  }
+  return lora.targetModules.filter((name) => lora.rank > smaller[name]).map((name) =>
+    `lora.rank ${lora.rank} is larger than the smaller dimension of ${name}, ${smaller[name]}`
+  )
+}

@@ -1,0 +1,70 @@
+/**
+ * The shape of a model before it is opened: what its description says where it is pretrained here, what its `config.json` says where it
+ * is a checkpoint.
+ */
+import { Result } from "effect"
+import type * as Artifact from "../../../dsl/Artifact.ts"
+import { parentsOf } from "../../../dsl/Stage.ts"
+import type { Shape } from "../../model/parameters.ts"
+
+export interface ModelShape extends Shape {
+  /** Longest sequence, tokens. */
+  readonly context: number
+}
+
+/** By the path of a checkpoint: its shape, or in one line what is wrong with its folder and what to do about it. */
+export type Shapes = ReadonlyMap<string, Result.Result<ModelShape, string>>
+
+/** Of every artefact on the way of one that was asked for: in a chain all ask for the same. */
+const roots = new WeakMap<Artifact.Any, Artifact.Any>()
+
+/** Where the shape of a model was decided. */
+export const shapedBy = (artifact: Artifact.Any): Artifact.Any => {
+  const way: Array<Artifact.Any> = []
+  let at = artifact
+  for (let up: Artifact.Any | undefined = at; up !== undefined; up = roots.has(at) ? undefined : parentsOf(at)[0]) {
+    at = up
+    way.push(at)
+  }
+  const root = roots.get(at) ?? at
+  for (const one of way) roots.set(one, root)
+  return root
+}
+
+/** A word-level tokenizer has four special tokens and at least one word: its text is one that nobody has read yet. */
+const vocabulary = 5
+
+interface Described {
+  readonly dim: number
+  readonly layers: number
+  readonly heads: number
+  readonly kvHeads: number
+  readonly ffn: number
+  readonly context: number
+}
+
+const pretrained = (model: Described): ModelShape => ({
+  ...model,
+  vocab: vocabulary,
+  headDim: Math.floor(model.dim / model.heads),
+  tied: true,
+  qkvBias: false,
+  outBias: false,
+  mlpBias: false,
+  qkNorm: false
+})
+
+/** The shape of a model, its vocabulary at least; undefined where nobody says. */
+export const shapeOf = (model: Artifact.Any, shapes: Shapes): ModelShape | undefined => {
+  const { op, params } = shapedBy(model).node
+  const { model: described, path } = params as { readonly model?: Described; readonly path?: string }
+  if (op === "Pretrain") return pretrained(described!)
+  const known = op === "Checkpoint" ? shapes.get(path!) : undefined
+  return known === undefined ? undefined : Result.getOrUndefined(known)
+}
+
+/** What is wrong with the folder of a checkpoint. */
+export const unreadable = ({ node: { op, params } }: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
+  const known = op === "Checkpoint" ? shapes.get((params as { readonly path: string }).path) : undefined
+  return known !== undefined && Result.isFailure(known) ? [known.failure] : []
+}
