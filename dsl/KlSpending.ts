@@ -2,7 +2,8 @@
 import { Schema } from "effect"
 import type { Kl } from "./Kl.ts"
 import { KlAmount } from "./Kl.ts"
-import { Observe } from "./Observe.ts"
+import type { Gold } from "./Gold.ts"
+import { Observe, type Observing } from "./Observe.ts"
 import { Count, Fraction, or } from "./Training.ts"
 
 export const klSpending = {
@@ -27,5 +28,8 @@ export const klSpending = {
   observe: Schema.optionalKey(Observe)
 }
 
-/** The parameters `P` with an allowance whose size the compiler knows. */
-export type Allotting<P, N extends number> = Omit<P, "allowance"> & { readonly allowance: Kl<"sequence", N> }
+/** The parameters `P` with an allowance whose size the compiler knows, and a gold reward `G` that is observed. */
+export type Allotting<P, N extends number, G extends Gold = Gold> = Omit<P, "allowance" | "observe"> & {
+  readonly allowance: Kl<"sequence", N>
+  readonly observe?: Observing<G>
+}

@@ -23,3 +23,6 @@ export const Observe = Schema.Struct({
   stopAtPeak: Schema.optionalKey(StopAtPeak)
 })
 export type Observe = typeof Observe.Type
+
+/** What is observed, with a gold reward of which the compiler knows whether it is the user's own. */
+export type Observing<G extends Gold> = Omit<typeof Observe["~type.make.in"], "gold"> & { readonly gold: G }

@@ -18,6 +18,8 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { RewardsOf } from "../Extension.ts"
+import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import type { Loss } from "../PreferenceLoss.ts"
@@ -70,14 +72,20 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, R extends boolean, const N extends number>(
+export const make = <
+  const W extends Connected,
+  R extends boolean,
+  const N extends number,
+  const G extends Gold = never
+>(
   connected: W & Checked<"Dpo", WiresOf<R>, "init", W>,
-  params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N> & { readonly loss: Loss<R> }
+  params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N, G> & { readonly loss: Loss<R> }
 ): Artifact.Output<
   W,
   "Policy",
   Artifact.FamilyOf<W["init"]>,
   Compute | "kl",
   Add<Artifact.AllottedOf<W["init"]>, N>,
-  TrainingError | KlBudgetExceeded
+  TrainingError | KlBudgetExceeded,
+  RewardsOf<G>
 > => build(definition, connected, params) as never

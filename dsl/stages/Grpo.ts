@@ -19,6 +19,8 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { RewardsOf } from "../Extension.ts"
+import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
@@ -110,14 +112,20 @@ export const mistakes = (stage: Grpo): ReadonlyArray<string> => {
   ]
 }
 
-export const make = <const W extends Connected, const N extends number, const B extends number>(
+export const make = <
+  const W extends Connected,
+  const N extends number,
+  const B extends number,
+  const G extends Gold = never
+>(
   connected: W & Checked<"Grpo", Referenced<typeof wires, B>, "init", W>,
-  params: Omit<Allotting<typeof Grpo["~type.make.in"], N>, "beta"> & { readonly beta: B }
+  params: Omit<Allotting<typeof Grpo["~type.make.in"], N, G>, "beta"> & { readonly beta: B }
 ): Artifact.Output<
   W,
   "Policy",
   Artifact.FamilyOf<W["init"]>,
   Compute | "kl",
   Add<Artifact.AllottedOf<W["init"]>, N>,
-  TrainingError | KlBudgetExceeded
+  TrainingError | KlBudgetExceeded,
+  RewardsOf<G>
 > => build(definition, connected, params) as never

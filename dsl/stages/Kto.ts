@@ -17,6 +17,8 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { RewardsOf } from "../Extension.ts"
+import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
@@ -61,14 +63,15 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const N extends number>(
+export const make = <const W extends Connected, const N extends number, const G extends Gold = never>(
   connected: W & Checked<"Kto", typeof wires, "init", W>,
-  params: Allotting<typeof Kto["~type.make.in"], N>
+  params: Allotting<typeof Kto["~type.make.in"], N, G>
 ): Artifact.Output<
   W,
   "Policy",
   Artifact.FamilyOf<W["init"]>,
   Compute | "kl",
   Add<Artifact.AllottedOf<W["init"]>, N>,
-  TrainingError | KlBudgetExceeded
+  TrainingError | KlBudgetExceeded,
+  RewardsOf<G>
 > => build(definition, connected, params) as never

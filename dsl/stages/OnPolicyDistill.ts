@@ -13,6 +13,8 @@ import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { ReverseKl, TokenDivergence } from "../Distillation.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
+import type { RewardsOf } from "../Extension.ts"
+import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
@@ -59,14 +61,15 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["student"]?.node.family ?? "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const N extends number>(
+export const make = <const W extends Connected, const N extends number, const G extends Gold = never>(
   connected: W & Checked<"OnPolicyDistill", typeof wires, "student", W>,
-  params: Allotting<typeof OnPolicyDistill["~type.make.in"], N>
+  params: Allotting<typeof OnPolicyDistill["~type.make.in"], N, G>
 ): Artifact.Output<
   W,
   "Policy",
   Artifact.FamilyOf<W["student"]>,
   Compute | "kl",
   Add<Artifact.AllottedOf<W["student"]>, N>,
-  TrainingError | KlBudgetExceeded
+  TrainingError | KlBudgetExceeded,
+  RewardsOf<G>
 > => build(definition, connected, params) as never

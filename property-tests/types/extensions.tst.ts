@@ -1,10 +1,25 @@
 /** What the compiler says when something from outside Keel has no meaning where it is run. The texts are pinned. */
-import { type Artifact, Compare, Evaluate, Gold, Interpreter, Kl, Pipeline } from "keel"
+import {
+  type Artifact,
+  Compare,
+  Distillation,
+  Dpo,
+  Evaluate,
+  Gold,
+  Grpo,
+  Interpreter,
+  Kl,
+  Kto,
+  OnPolicyDistill,
+  Pipeline,
+  Ppo,
+  PreferenceLoss
+} from "keel"
 import { run, type RunOptions, simulate } from "keel/interpreters"
 import { describe, expect, test } from "tstyche"
 import { aboutAsLong, make, rwr } from "../../examples/13-own-stage.ts"
 
-import { held, prompts, reward, sft } from "./recipe.ts"
+import { base, held, preferences, prompts, reward, sft } from "./recipe.ts"
 
 const own = make({ init: sft, reward, prompts, held }, {
   allowance: Kl.mnatsPerSequence(10),
@@ -57,6 +72,60 @@ describe("a reward from outside", () => {
     })
     expect<Artifact.OutsideOf<typeof report>>().type.toBe<"reward AboutAsLong">()
     expect(run).type.toBeCallableWith(report, { ...options, rewards: [aboutAsLong] })
+  })
+})
+
+describe("a reward from outside that is only observed while a policy trains", () => {
+  const wires = { init: sft, reference: sft, prompts, held }
+  const fit = { batchSize: 2, learningRate: 1e-3 }
+  const spends = { ...fit, allowance: Kl.mnatsPerSequence(10), maxNewTokens: 4 }
+  const steps = { ...spends, beta: 0.1, steps: 1 }
+  const observe = { gold: Gold.own("AboutAsLong"), stopAtPeak: {} }
+  const grpo = Grpo.make({ ...wires, reward }, { ...steps, groupSize: 2, observe })
+  const capped = Pipeline.cap(grpo, { kl: Kl.mnatsPerSequence(10), from: sft })
+
+  test("is in the type of every stage that can observe, and of what is made from it", () => {
+    expect<Artifact.OutsideOf<typeof grpo>>().type.toBe<"reward AboutAsLong">()
+    expect<Artifact.OutsideOf<typeof capped>>().type.toBe<"reward AboutAsLong">()
+    const ppo = Ppo.make({ ...wires, reward, value: reward }, { ...steps, observe })
+    expect<Artifact.OutsideOf<typeof ppo>>().type.toBe<"reward AboutAsLong">()
+    const aligned = { init: sft, reference: sft, held, preferences }
+    const dpo = Dpo.make(aligned, { ...spends, loss: PreferenceLoss.dpo(), observe })
+    expect<Artifact.OutsideOf<typeof dpo>>().type.toBe<"reward AboutAsLong">()
+    const kto = Kto.make(aligned, { ...spends, observe })
+    expect<Artifact.OutsideOf<typeof kto>>().type.toBe<"reward AboutAsLong">()
+    const distilled = OnPolicyDistill.make({ student: sft, teacher: base, prompts, held }, {
+      ...spends,
+      steps: 1,
+      objective: Distillation.reverseKl(),
+      observe
+    })
+    expect<Artifact.OutsideOf<typeof distilled>>().type.toBe<"reward AboutAsLong">()
+  })
+
+  test("is none where one of Keel's is, or none, or nobody knows", () => {
+    const keels = Grpo.make({ ...wires, reward }, { ...steps, groupSize: 2, observe: { gold: Gold.tales } })
+    expect<Artifact.OutsideOf<typeof keels>>().type.toBe<never>()
+    const none = Grpo.make({ ...wires, reward }, { ...steps, groupSize: 2 })
+    expect<Artifact.OutsideOf<typeof none>>().type.toBe<never>()
+    const some = Grpo.make({ ...wires, reward }, {
+      ...steps,
+      groupSize: 2,
+      observe: { gold: Gold.tales as ReturnType<typeof Gold.own> | typeof Gold.tales }
+    })
+    expect<Artifact.OutsideOf<typeof some>>().type.toBe<never>()
+  })
+
+  test("without its implementation is an error where it is run", () => {
+    // @ts-expect-error "This pipeline has the reward AboutAsLong from outside Keel and nobody says what it means: pass rewards: [aboutAsLong] in the options"
+    run(capped, options)
+    expect(run).type.toBeCallableWith(capped, { ...options, rewards: [aboutAsLong] })
+    expect(simulate).type.toBeCallableWith(capped)
+  })
+
+  test("is a gold reward", () => {
+    // @ts-expect-error Type 'string' is not assignable to type
+    Grpo.make({ ...wires, reward }, { ...steps, groupSize: 2, observe: { gold: "AboutAsLong" } })
   })
 })
 
