@@ -14,6 +14,7 @@ import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
+import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
@@ -37,7 +38,8 @@ export const definition = {
   makes: () => ({ kind: "Evaluation", family: "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
+export const make = <const W extends Connected, const G extends Gold>(
   connected: W & Checked<"BestOfN", typeof wires, never, W>,
-  params: typeof BestOfN["~type.make.in"]
-): Artifact.Output<W, "Evaluation", "", Compute, 0, DataError> => build(definition, connected, params) as never
+  params: Omit<typeof BestOfN["~type.make.in"], "gold"> & { readonly gold: G }
+): Artifact.Output<W, "Evaluation", "", Compute, 0, DataError, RewardsOf<G>> =>
+  build(definition, connected, params) as never

@@ -12,6 +12,7 @@ import type { DataError } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { Diverged, GateFailed } from "../Errors.ts"
+import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, Seed } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
@@ -75,5 +76,6 @@ export const make = <const W extends Connected, const P extends typeof Gate["~ty
   Artifact.FamilyOf<W["candidate"]>,
   Compute,
   Artifact.AllottedOf<W["candidate"] | W["previous"]>,
-  DataError | Diverged | (P["otherwise"] extends "roll-back" ? never : GateFailed)
+  DataError | Diverged | (P["otherwise"] extends "roll-back" ? never : GateFailed),
+  RewardsOf<P["gold"]>
 > => build(definition, connected, params) as never

@@ -8,6 +8,7 @@ import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
+import type { RewardsOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import { JudgeScorer, RewardScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
@@ -42,7 +43,15 @@ export const definition = {
 } as const satisfies Definition
 
 type Options = Omit<typeof Score["~type.make.in"], "scorer">
-type Scored<W extends Connected> = Artifact.Output<W, "ScoredCompletions", "", Compute, 0, DataError>
+type Scored<W extends Connected, X extends string = never> = Artifact.Output<
+  W,
+  "ScoredCompletions",
+  "",
+  Compute,
+  0,
+  DataError,
+  X
+>
 
 /** By the reward model on the wire `reward`. */
 export const byReward = <const W extends Connected>(
@@ -51,10 +60,10 @@ export const byReward = <const W extends Connected>(
 ): Scored<W> => build(definition, connected, { ...options, scorer: new RewardScorer() }) as never
 
 /** By a judge that sees the gold reward. */
-export const byJudge = <const W extends Connected>(
+export const byJudge = <const W extends Connected, const G extends Gold>(
   connected: W & Checked<"Score", typeof judged, never, W>,
-  { gold, ...options }: Options & { readonly gold: Gold }
-): Scored<W> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) }) as never
+  { gold, ...options }: Options & { readonly gold: G }
+): Scored<W, RewardsOf<G>> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) }) as never
 
 /** By checks that a program can make; prompts need an `answer` for those that compare with one. */
 export const byVerifier = <const W extends Connected>(

@@ -3,8 +3,9 @@ import { Effect, Exit, Result, Schema } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { build, type Definition } from "../../dsl/Definition.ts"
-import { Compare, Gold, Interpreter, Pipeline, Render, Sft, Source } from "../../dsl/index.ts"
+import { Compare, Evaluate, Gold, Interpreter, Pipeline, Render, Sft, Source } from "../../dsl/index.ts"
 import { problems } from "../../src/interpreters/check.ts"
+import { lackingExtensions } from "../../src/interpreters/extensions.ts"
 import { run } from "../../src/interpreters/run.ts"
 import { simulate } from "../../src/interpreters/simulate.ts"
 import { implement } from "../../src/outside/implementation.ts"
@@ -175,6 +176,31 @@ describe("a reward from outside", () => {
     assert.match(String(error.message), /the reward Longest comes from outside Keel and nobody says what it means/u)
     await Effect.runPromise(simulate(compared))
   })
+})
+
+it("all that nobody implements is named at once, with every other mistake, by check and by run", async () => {
+  const observed = tiny({ ppo: { observe: { gold: Gold.own("Watched") } } })
+  const root: Artifact.Any = Evaluate.make(
+    { initial: Sft.make({ base, demonstrations: joined(-1) }, { batchSize: 4, learningRate: 1e-3 }), prompts },
+    { ppo: observed.policy },
+    { gold: Gold.own("Asked"), maxNewTokens: 4 }
+  )
+  const error = failure(
+    await Effect.runPromiseExit(
+      run(root, { engine: engine(), store: folder(), onEvent: () => Effect.void }).pipe(
+        Effect.provide(NodeServices.layer)
+      )
+    )
+  )
+  const lacking = lackingExtensions(root, {})
+  assert.deepStrictEqual(lacking.map(({ problem }) => problem.split(" comes")[0]), [
+    "the stage Join",
+    "the reward Watched",
+    "the reward Asked"
+  ])
+  assert(error._tag === "Refused")
+  assert.deepStrictEqual(error.problems, [...problems(root), ...lacking])
+  assert.include(error.message, "most -1 leaves nothing of 3 inputs")
 })
 
 it("a fold gives each case its parameters and what became of its inputs, and throws for what it has no case for", () => {

@@ -1,10 +1,12 @@
 /** What the compiler says when something from outside Keel has no meaning where it is run. The texts are pinned. */
 import {
   type Artifact,
+  BestOfN,
   Compare,
   Distillation,
   Dpo,
   Evaluate,
+  Gate,
   Gold,
   Grpo,
   Interpreter,
@@ -13,7 +15,9 @@ import {
   OnPolicyDistill,
   Pipeline,
   Ppo,
-  PreferenceLoss
+  PreferenceLoss,
+  Sample,
+  Score
 } from "keel"
 import { run, type RunOptions, simulate } from "keel/interpreters"
 import { describe, expect, test } from "tstyche"
@@ -73,6 +77,23 @@ describe("a reward from outside", () => {
     expect<Artifact.OutsideOf<typeof report>>().type.toBe<"reward AboutAsLong">()
     expect(run).type.toBeCallableWith(report, { ...options, rewards: [aboutAsLong] })
   })
+})
+
+test("a reward from outside is in the type of whatever judges by it", () => {
+  const gold = Gold.own("AboutAsLong")
+  const completions = Score.byJudge({
+    completions: Sample.make({ policy: sft, prompts }, { completionsPerPrompt: 2, maxNewTokens: 4 })
+  }, { gold })
+  expect<Artifact.OutsideOf<typeof completions>>().type.toBe<"reward AboutAsLong">()
+  const best = BestOfN.make({ completions }, { gold: Gold.own("Other"), sizes: [2] })
+  expect<Artifact.OutsideOf<typeof best>>().type.toBe<"reward AboutAsLong" | "reward Other">()
+  const gate = Gate.make({ candidate: sft, previous: sft, held }, {
+    gold,
+    maxNewTokens: 4,
+    tolerance: { gold: 0 },
+    otherwise: "fail"
+  })
+  expect<Artifact.OutsideOf<typeof gate>>().type.toBe<"reward AboutAsLong">()
 })
 
 describe("a reward from outside that is only observed while a policy trains", () => {
