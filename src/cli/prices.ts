@@ -1,6 +1,7 @@
 /** The price table that a user gives: what an hour of each device costs, and what a judge charges. */
 import { Effect, FileSystem, Option, Schema } from "effect"
 import { Flag } from "effect/cli"
+import { parseJson } from "../model/json.ts"
 import type { Price } from "../store/spent.ts"
 import { BadPipelineFile } from "./pipelineFile.ts"
 
@@ -25,17 +26,34 @@ export const prices = Flag.String("prices").pipe(
 
 const micros = (amount: number): number => Math.round(1e6 * amount)
 
+const oneLine = (text: string, between = " "): string => text.replace(/\s*\n\s*/gu, between)
+
+/** The value of a JSON text, and the keys that stand in it more than once: which of two prices is meant, nobody knows. */
+const parsed = (text: string) =>
+  Effect.try({
+    try: () => {
+      const twice: Array<string> = []
+      return { value: parseJson(text, (key) => void twice.push(key)), twice }
+    },
+    catch: (error) => oneLine(String(error))
+  })
+
 /** What the table at `path` says of a device. */
 export const priceOf = Effect.fn("priceOf")(function*(path: string, device: string) {
   const fs = yield* FileSystem.FileSystem
   const bad = (problem: string, remedy: string) => new BadPipelineFile({ path, problem, remedy })
   const example = `Write it like {"currency": "USD", "devices": {"${device}": 2.49}}, per hour.`
   if (!(yield* fs.exists(path))) return yield* bad("there is no such price table", example)
-  const table = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(PriceTable), {
-    errors: "all",
-    onExcessProperty: "error"
-  })(yield* fs.readFileString(path)).pipe(
-    Effect.mapError((error) => bad(`not a price table: ${error.message.replace(/\s*\n\s*/gu, " ")}`, example))
+  const text = yield* Effect.mapError(
+    fs.readFileString(path),
+    (error) => bad(`it cannot be read (${oneLine(error.message)})`, "Give the file of a price table.")
+  )
+  const { twice, value } = yield* Effect.mapError(parsed(text), (error) => bad(`not JSON (${error})`, example))
+  if (twice.length > 0) return yield* bad(`it has ${twice.join(", ")} twice`, "Leave one of each.")
+  const table = yield* Schema.decodeUnknownEffect(PriceTable, { errors: "all", onExcessProperty: "error" })(value).pipe(
+    Effect.mapError((error) =>
+      bad(`not a price table: ${oneLine(error.message.replace(/\n\s+at /gu, " at "), "; ")}`, example)
+    )
   )
   const perHour = table.devices[device] ?? table.devices[device.replace(/:.*$/u, "")]
   if (perHour === undefined) {
