@@ -1,6 +1,7 @@
 /** What a stage of a pipeline can end with. An artefact's type lists the ones of everything it depends on. */
 import { Schema } from "effect"
 import { type Resource, resources } from "./Budget.ts"
+import { size } from "./Size.ts"
 
 /** The measured KL from the initial model passed its cap; the last checkpoint within it was kept. */
 export class KlBudgetExceeded extends Schema.TaggedError<KlBudgetExceeded>()("KlBudgetExceeded", {
@@ -39,9 +40,6 @@ export class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
       `Lower the learning rate, clip gradients harder, or look at the data of this step.`
   }
 }
-
-const size = (bytes: number): string =>
-  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
 
 /** An amount with its unit, for people. */
 const shown = (resource: Resource, n: number, currency = "of the currency"): string => {

@@ -65,7 +65,7 @@ describe("the table", () => {
   })
 
   it("says how much memory of the peer's, and what disagrees", () => {
-    assert.deepStrictEqual(memoryRows(result)[1], ["wasm", "4 MiB", "1 MiB", "0.50×"])
+    assert.deepStrictEqual(memoryRows(result)[1], ["wasm", "4.0 MiB", "1.0 MiB", "0.50×"])
     assert.deepStrictEqual(agreementRows(result).slice(1), [
       ["tiny", "wasm", "0.0e+0", "0 of 1", "ok"],
       ["tiny", "native", "1.0e-1", "–", "DIFFERENT"]

@@ -284,7 +284,7 @@ describe("memory", () => {
     const root = Pipeline.cap(base, { memory: Budget.KiB(16) })
     assert.match(
       only(root),
-      /^memory is capped at 0.0156 MiB, and its models' weights, gradients and AdamW moments alone take 0.0\d+ MiB: raise the cap, take a smaller model$/
+      /^memory is capped at 16.0 KiB, and its models' weights, gradients and AdamW moments alone take \d\d\.\d KiB: raise the cap, take a smaller model$/
     )
     assert.deepStrictEqual(lines(Pipeline.cap(base, { memory: Budget.MiB(1) })), [])
   })

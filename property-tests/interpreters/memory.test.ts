@@ -150,7 +150,7 @@ describe("keel run", () => {
     assert.strictEqual(code, 1, stderr)
     assert.match(
       stderr,
-      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d\d GiB \(\d\d\.\d\d GiB optimizer, \d\.\d\d GiB weights, \d\.\d\d GiB gradients(, [^)]*)?\); this backend can address 4\.00 GiB, and opening its models would be the end of it\. Nothing tried fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
+      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d GiB \(\d\d\.\d GiB optimizer, \d\.\d GiB weights, \d\.\d GiB gradients(, [^)]*)?\); this backend can address 4\.0 GiB, and opening its models would be the end of it\. Nothing tried fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
     )
   })
 
@@ -162,7 +162,7 @@ describe("keel run", () => {
       num_attention_heads: 128,
       num_key_value_heads: 128
     }, "reference")
-    assert.match(stderr, /^This takes at least \d+\.\d GiB of memory and the machine has \d+\.\d GiB: /mu)
+    assert.match(stderr, /^This takes at least \d+\.\d TiB of memory and the machine has \d+\.\d [GT]iB: /mu)
     // To where the weights are not there, after all.
     assert.match(stderr, /BadCheckpoint: .*it has no model\.safetensors/u)
     assert.strictEqual(code, 1)

@@ -59,7 +59,7 @@ describe("a device that is full", () => {
     assert.deepInclude(error, shortage)
     assert.match(
       error.message,
-      /^pretrain-[0-9a-f]{8}: torch\.linear asked for 2\.00 GiB more and the device had 512 MiB left\. The last checkpoint is kept\./
+      /^pretrain-[0-9a-f]{8}: torch\.linear asked for 2\.0 GiB more and the device had 512\.0 MiB left\. The last checkpoint is kept\./
     )
   })
 })

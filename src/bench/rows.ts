@@ -1,4 +1,5 @@
 /** What was measured as cells of a table. */
+import { size } from "../../dsl/Size.ts"
 import { peerTitles } from "./peers.ts"
 import type { Case } from "./cases.ts"
 import type { Result } from "./bench.ts"
@@ -67,8 +68,6 @@ export const timings = (backends: ReadonlyArray<string>, { measured, peaks, vers
   ]
 }
 
-const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`
-
 /** Peak memory of training mid, each in a process of its own. */
 export const memoryRows = ({ memory }: Result): Cells => {
   const peer = memory.find(({ name }) => name === "torch")
@@ -76,8 +75,8 @@ export const memoryRows = ({ memory }: Result): Cells => {
     ["training mid, alone in a process", "peak resident", "of that before the model", "of PyTorch's peak"],
     ...memory.map(({ name, resident }) => [
       name,
-      megabytes(resident.peak),
-      megabytes(resident.baseline),
+      size(resident.peak),
+      size(resident.baseline),
       peer === undefined ? "–" : `${(resident.peak / peer.resident.peak).toFixed(2)}×`
     ])
   ]

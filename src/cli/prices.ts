@@ -19,7 +19,7 @@ const PriceTable = Schema.Struct({
 
 export const prices = Flag.String("prices").pipe(
   Flag.withDescription(
-    'Price table, e.g. {"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}} per hour, with "judge": {"perMillionTokens": 3} if one is paid'
+    'Price table, e.g. {"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}} per hour, with "judge": {"perMillionTokens": 3} if one is paid. A run costs its device time and what its judges read; a plan knows the device time alone'
   ),
   Flag.optional
 )

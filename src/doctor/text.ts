@@ -1,3 +1,4 @@
+import { size } from "../../dsl/Size.ts"
 import type { Machine } from "./machine.ts"
 import type { Trial } from "./trial.ts"
 
@@ -7,8 +8,6 @@ export interface Report {
   /** What to install for more. */
   readonly advice: ReadonlyArray<string>
 }
-
-const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 const aligned = (rows: ReadonlyArray<readonly [string, string]>): ReadonlyArray<string> => {
   const width = Math.max(...rows.map(([name]) => name.length))
@@ -31,10 +30,10 @@ export const text = ({ advice, backends, machine }: Report): string => {
       ["system", platform],
       ["node", `${node.version}, ${node.enough ? "enough" : "too old"} (${node.needed})`],
       ["cpu", `${cpu}, ${cores} cores${features.length === 0 ? "" : `: ${features.join(" ")}`}`],
-      ["memory", gibibytes(memory)],
+      ["memory", size(memory)],
       ...gpus.length === 0
         ? [["gpu", "none that nvidia-smi shows"] as const]
-        : gpus.map((gpu) => ["gpu", `${gpu.name}, ${gibibytes(gpu.memory)}, driver ${gpu.driver}`] as const),
+        : gpus.map((gpu) => ["gpu", `${gpu.name}, ${size(gpu.memory)}, driver ${gpu.driver}`] as const),
       ["cc", compilers.cc ?? "none"],
       ["c++", compilers["c++"] ?? "none"],
       ["libtorch", libtorch ?? "none"],

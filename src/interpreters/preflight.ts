@@ -10,6 +10,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { OutOfMemory } from "../../dsl/Errors.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
+import { size } from "../../dsl/Size.ts"
 import * as Files from "../data/files.ts"
 import type { BadData } from "../data/badData.ts"
 import { Datasets } from "../data/dataset.ts"
@@ -49,8 +50,6 @@ const doing = {
   save: "saving",
   measure: "measuring KL"
 } as const satisfies Record<Phase, string>
-
-const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 /** What would fit where a stage does not; null when it does with smaller micro-batches, which a run makes by itself. */
 const remedied = Effect.fnUntraced(function*(
@@ -95,7 +94,7 @@ const withinReach = Effect.fnUntraced(function*(root: Artifact.Any, all: Readonl
   // The system may swap, or have more than it says: no reason to refuse.
   if (most > totalmem()) {
     yield* Console.error(
-      `This takes at least ${gibibytes(most)} of memory and the machine has ${gibibytes(totalmem())}: ` +
+      `This takes at least ${size(most)} of memory and the machine has ${size(totalmem())}: ` +
         "it will be very slow, or killed."
     )
   }

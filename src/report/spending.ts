@@ -1,4 +1,5 @@
 /** Planned against spent, stage by stage. */
+import { size } from "../../dsl/Size.ts"
 import { amountOf, deviceMoney, moneyOf, type Price, type Spent } from "../store/spent.ts"
 import { markdown } from "./table.ts"
 
@@ -36,7 +37,6 @@ export const rowsOf = (stages: ReadonlyArray<Omit<Row, "reused">>): ReadonlyArra
 const none = "–"
 const count = (n: number): string => Math.round(n).toLocaleString("en-US")
 const flops = (n: number): string => n === 0 ? "0" : n.toExponential(2)
-const bytes = (n: number): string => n < 2 ** 30 ? `${(n / 2 ** 20).toFixed(1)} MiB` : `${(n / 2 ** 30).toFixed(2)} GiB`
 const seconds = (n: number): string => n < 60 ? `${n.toFixed(1)} s` : `${(n / 60).toFixed(1)} min`
 const money = (micros: number, { currency }: Price): string =>
   `${(micros / 1e6).toFixed(micros < 1e5 ? 6 : 2)} ${currency}`
@@ -58,7 +58,7 @@ const cells = (
     both(expected?.generated, of("generated"), count),
     both(expected?.trained, of("trained"), count),
     both(expected?.flops, of("flops"), flops),
-    both(expected?.memory, of("memory"), bytes),
+    both(expected?.memory, of("memory"), size),
     both(planned, of("seconds"), seconds),
     ...(price === null ? [] : [
       both(
@@ -105,13 +105,13 @@ export const spending = (rows: ReadonlyArray<Row>, price: Price | null, problem:
         `${stage}${earlier ? " (made before)" : ""}`,
         ...cells(expected, spent === null ? null : [spent], price),
         spent === null ? none : `${count(spent.prompts.size)} (${count(reused)})`,
-        spent === null ? none : bytes(spent.disk)
+        spent === null ? none : size(spent.disk)
       ]),
       [
         "total",
         ...cells(total(rows), spent, price),
         count(amountOf("prompts", spent, price)),
-        bytes(amountOf("disk", spent, price))
+        size(amountOf("disk", spent, price))
       ]
     ]),
     "",

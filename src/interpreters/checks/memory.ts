@@ -3,6 +3,7 @@
  * gradient and AdamW's two moments of each. More than that needs its data; what a stage really takes is what the plan counts.
  */
 import type * as Artifact from "../../../dsl/Artifact.ts"
+import { size as shown } from "../../../dsl/Size.ts"
 import { elements, parameters } from "../../model/parameters.ts"
 import { type ModelShape, shapeOf, type Shapes } from "./shapes.ts"
 
@@ -54,8 +55,6 @@ export const bytesAtLeast = (artifact: Artifact.Any, shapes: Shapes): number => 
   return [...trained.map((wire) => of(wire, trains)), ...frozen.map((wire) => of(wire, 1))].reduce((a, b) => a + b, 0)
 }
 
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toPrecision(3)} MiB`
-
 /** One sentence when a stage cannot fit its memory cap. */
 export const fitting = (artifact: Artifact.Any, cap: number, shapes: Shapes): ReadonlyArray<string> => {
   if (cap === Infinity) return []
@@ -64,9 +63,9 @@ export const fitting = (artifact: Artifact.Any, cap: number, shapes: Shapes): Re
   const { lora } = artifact.node.params as { readonly lora?: unknown }
   const trains = artifact.node.op === "Pretrain" || (open[artifact.node.op]?.trained.length ?? 0) > 0
   return [
-    `memory is capped at ${mebibytes(cap)}, and its models' weights${
+    `memory is capped at ${shown(cap)}, and its models' weights${
       trains && lora === undefined ? ", gradients and AdamW moments" : ""
-    } alone take ${mebibytes(least)}: raise the cap, take a smaller model${
+    } alone take ${shown(least)}: raise the cap, take a smaller model${
       trains && lora === undefined && artifact.node.op !== "Pretrain" ? ", or train adapters with lora" : ""
     }`
   ]
