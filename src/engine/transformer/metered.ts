@@ -43,8 +43,8 @@ export interface Metered {
   readonly stepping: (yes: boolean) => void
 }
 
-/** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
-const manyTokens = 2 ** 16
+/** Rows of more tokens than this in one call are alike enough for some of them to stand for all: for all that is shown, and for looking. */
+const [manyTokens, roughTokens] = [2 ** 16, 2 ** 13]
 /** The same of prompts that are sampled from, a whole number of times as many as there are slots. */
 const manyPrompts = 256
 
@@ -60,7 +60,13 @@ export interface MeterOptions extends TransformerOptions {
   readonly completionLength?: number
   /** Whether every row of a large batch is passed. */
   readonly whole?: boolean
+  /** Whether fewer rows of a large batch are enough. */
+  readonly rough?: boolean
+  /** Of tokenizers that another meter has met: the completions that it made up are known by them. */
+  readonly codecs?: Codecs
 }
+
+export type Codecs = WeakMap<Weights["tokenizer"], Rehearsed>
 
 export const metered = (options: MeterOptions = {}): Metered => {
   const backend = counting(options)
@@ -69,7 +75,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
   let passed: Passed = { rows: 0, tokens: 0, squares: 0 }
   /** Completions so far. */
   let written = 0
-  const codecs = new WeakMap<Weights["tokenizer"], Rehearsed>()
+  const codecs: Codecs = options.codecs ?? new WeakMap()
   const speaking = (weights: Weights): Rehearsed => {
     const known = codecs.get(weights.tokenizer)
     if (known !== undefined) return known
@@ -78,7 +84,6 @@ export const metered = (options: MeterOptions = {}): Metered => {
     codecs.set(weights.tokenizer, made)
     return made
   }
-  const limits = { microBatchTokens: options.microBatchTokens ?? microBatchTokens }
   let entered: Phase | null = null
   let opening: Phase = "load"
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
@@ -95,16 +100,22 @@ export const metered = (options: MeterOptions = {}): Metered => {
     return tokens - before
   }
   /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
-  const passing = (batch: Batch): { readonly some: Batch; readonly times: number; readonly again: number } => {
+  const passing = (batch: Batch, computing: Computing): {
+    readonly some: Batch
+    readonly times: number
+    readonly again: number
+  } => {
+    const parts = { microBatchTokens: computing.microBatchTokens ?? options.microBatchTokens ?? microBatchTokens }
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
     const tokens = passes(lengths)
-    const every = options.whole === true ? 1 : Math.ceil(tokens / manyTokens)
+    const most = options.rough === true ? Math.max(roughTokens, 2 * parts.microBatchTokens) : manyTokens
+    const every = options.whole === true ? 1 : Math.ceil(tokens / most)
     if (every <= 1) return { some: batch, times: 1, again: 0 }
     const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
     const some = batch.filter((_, i) => i % every === 0)
     const times = tokens / own
     // All micro-batches but the last are computed again before they go backward.
-    const last = (rows: Batch): number => cut(rows, "tokens", limits).at(-1)?.tokens ?? 0
+    const last = (rows: Batch): number => cut(rows, "tokens", parts).at(-1)?.tokens ?? 0
     return { some, times, again: (times * last(some) - last(batch)) / own }
   }
 
@@ -116,14 +127,15 @@ export const metered = (options: MeterOptions = {}): Metered => {
   }
 
   /** The verbs that any model has. */
-  const common = (of: Model, weights: Weights, { lora }: Computing) => {
+  const common = (of: Model, weights: Weights, computing: Computing) => {
+    const { lora } = computing
     let stepped = false
     /** Of the batch that waits for its backward pass. */
     let retained = { numbers: 0, times: 1 }
     return {
       /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
       pass: (batch: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
-        const { again, some, times } = passing(batch)
+        const { again, some, times } = passing(batch, computing)
         const numbers = verb(
           retain === true ? "update" : "logps",
           () => read(some),
@@ -173,7 +185,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return { values, offsets }
       },
       learn: (batch) => {
-        const { some, times } = passing(batch)
+        const { some, times } = passing(batch, computing)
         verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
         trained += offsetsOf(batch)[batch.length]!
         return zeros(batch)
