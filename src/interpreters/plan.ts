@@ -68,6 +68,8 @@ export interface StagePlan {
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained: number
+  /** The most micro-batches whose gradients are added up for one update; 0 where there is none. */
+  readonly accumulated: number
   /** The most held at any one time, bytes, and what is held then: of its worst phase. */
   readonly bytes: number
   readonly terms: PhasePlan["terms"]
@@ -191,7 +193,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     const like = likeness(artifact)
     if (!before.made.has(like)) before.made.set(like, made)
     host.stage(artifact.node.op)
-    const { error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
+    const { accumulated, error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
     if (plan !== null) {
       done.push({ ...plan, stage: label(artifact) })
       return
@@ -224,6 +226,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       error,
       generated: Math.round(generated),
       trained: Math.round(trained),
+      accumulated,
       bytes: worst.bytes,
       terms: worst.terms,
       memoryCap: limits(artifact).memory

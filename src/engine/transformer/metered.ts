@@ -9,6 +9,7 @@ import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import { cut } from "./packing.ts"
+import { learnedAtOnce } from "./passes.ts"
 import type { Phase } from "./terms.ts"
 import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
 import { microBatchTokens, transformer, type TransformerOptions } from "./transformer.ts"
@@ -35,6 +36,8 @@ export interface Metered {
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
+  /** The most micro-batches whose gradients one update has added up, since `restart`. */
+  readonly accumulated: () => number
   readonly restart: () => void
   /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
   readonly enter: (phase: Phase | null) => void
@@ -84,6 +87,10 @@ export const metered = (options: MeterOptions = {}): Metered => {
     codecs.set(weights.tokenizer, made)
     return made
   }
+  const partsOf = ({ microBatchTokens: own }: Computing) => ({
+    microBatchTokens: own ?? options.microBatchTokens ?? microBatchTokens
+  })
+  let accumulated = 0
   let entered: Phase | null = null
   let opening: Phase = "load"
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
@@ -105,7 +112,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
     readonly times: number
     readonly again: number
   } => {
-    const parts = { microBatchTokens: computing.microBatchTokens ?? options.microBatchTokens ?? microBatchTokens }
+    const parts = partsOf(computing)
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
     const tokens = passes(lengths)
     const most = options.rough === true ? Math.max(roughTokens, 2 * parts.microBatchTokens) : manyTokens
@@ -130,6 +137,12 @@ export const metered = (options: MeterOptions = {}): Metered => {
   const common = (of: Model, weights: Weights, computing: Computing) => {
     const { lora } = computing
     let stepped = false
+    /** Micro-batches that wait for an update. */
+    let waiting = 0
+    const learns = (batch: Batch, parts: Parameters<typeof cut>[2]): void => {
+      waiting += cut(batch, "tokens", parts).length
+      trained += offsetsOf(batch)[batch.length]!
+    }
     /** Of the batch that waits for its backward pass. */
     let retained = { numbers: 0, times: 1 }
     return {
@@ -143,11 +156,14 @@ export const metered = (options: MeterOptions = {}): Metered => {
         )
         if (retain !== true) return
         retained = { numbers, times }
-        trained += offsetsOf(batch)[batch.length]!
+        learns(batch, partsOf(computing))
       },
+      learns,
       verbs: {
         step: ((update) => {
           stepped = true
+          accumulated = Math.max(accumulated, waiting)
+          waiting = 0
           return verb("update", () => of.step(update))
         }) satisfies Model["step"],
         weights: () =>
@@ -166,7 +182,8 @@ export const metered = (options: MeterOptions = {}): Metered => {
   }
 
   const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
-    const { pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
+    const { learns, pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
+    const config = modelConfig(weights.config)
     const zeros = (batch: Batch) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
@@ -187,7 +204,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
       learn: (batch) => {
         const { some, times } = passing(batch, computing)
         verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
-        trained += offsetsOf(batch)[batch.length]!
+        learns(batch, { microBatchTokens: learnedAtOnce(batch, config, partsOf(computing)) })
         return zeros(batch)
       },
       sample: (prompts, sampling, seeds) => {
@@ -238,7 +255,11 @@ export const metered = (options: MeterOptions = {}): Metered => {
     amounts: () => ({ generated, trained, passed }),
     spentIn: backend.spentIn,
     peaks: backend.peaks,
-    restart: backend.restart,
+    accumulated: () => accumulated,
+    restart: () => {
+      accumulated = 0
+      backend.restart()
+    },
     enter: (phase) => {
       entered = phase
     },
