@@ -2,6 +2,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, type FileSystem, Result, type Schema } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
+import { Checkpoint, Sft, Source } from "../../dsl/index.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import instruct from "../../examples/01-instruct-gpt.ts"
 import grpo from "../../examples/03-grpo.ts"
@@ -90,9 +91,41 @@ describe("a plan", () => {
         const near = rough ? 0.03 : 0.01
         assert.approximately(some.flops / all.flops, 1, near, `${microBatchTokens} ${rough}`)
         assert.approximately(some.bytes / all.bytes, 1, near, `${microBatchTokens} ${rough}`)
-        assert.deepStrictEqual([some.generated, some.trained], [all.generated, all.trained])
+        assert.deepStrictEqual(
+          [some.generated, some.trained, some.accumulated],
+          [all.generated, all.trained, all.accumulated]
+        )
       }
     }
+  }, 60_000)
+
+  it("needs no numbers: of 8 B, with adapters on every projection", async () => {
+    const config = {
+      model_type: "llama",
+      vocab_size: 128_256,
+      hidden_size: 4096,
+      intermediate_size: 14_336,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+      max_position_embeddings: 8192,
+      rms_norm_eps: 1e-5,
+      rope_theta: 500_000
+    }
+    const targetModules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const
+    const base = Checkpoint.huggingFace("llama", "nowhere")
+    const demonstrations = Source.demonstrations(Source.tales({ count: 20 }))
+    const lora = { rank: 64, alpha: 64, targetModules } as const
+    const root = Sft.make({ base, demonstrations }, { batchSize: 4, learningRate: 1e-4, lora })
+    const { stages, unplanned } = await run(plan(root, { shape: { config, tokenizer: new Map() } }))
+    assert.deepStrictEqual(unplanned, [])
+    const { terms } = stages.find(({ stage }) => stage.startsWith("sft"))!
+    const held = (what: string) => terms.find((term) => term.what === what)!.bytes
+    // Weights once and adapters, moments of adapters alone: rank × (in + out) of each projection.
+    const adapters = 32 * 64 * ((4096 + 4096) * 2 + (4096 + 1024) * 2 + (4096 + 14_336) * 3)
+    assert.approximately(held("weights") / (4 * (8_030_261_248 + adapters)), 1, 0.02)
+    assert.isAtLeast(held("optimizer"), 8 * adapters)
+    assert.isAtMost(held("optimizer"), 0.1 * held("weights"))
   }, 60_000)
 
   it("costs no more for more steps, and grows with them exactly where steps are alike", async () => {

@@ -74,7 +74,7 @@ export interface Adapters {
   readonly length: number
   readonly pairs: ReadonlyArray<Pair>
   /** Sets every matrix to its start. */
-  readonly initialise: (flat: Tensor, seed: string) => void
+  readonly initialise: (flat: Tensor, seed: string | null) => void
   /** Zeroes the blocks of Bᵀ that are no one's. */
   readonly mask: (flat: Tensor) => void
   /** out [rows, outputs] += (α/r) B A x */
@@ -178,7 +178,7 @@ export const adapters = (
     pairs,
     initialise: (flat, seed) => {
       for (const { name, length, shape, start } of places) {
-        if (!name.endsWith(".a")) {
+        if (!name.endsWith(".a") || seed === null) {
           memory.zero(memory.slice(flat, start, length))
           continue
         }

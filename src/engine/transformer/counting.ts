@@ -77,8 +77,10 @@ const zeros = new ArrayBuffer(4 * mostRead)
  * An array that is nowhere: zeros that are not written to, and by its length alone when it is long; what is computed of that, number by
  * number, is as long.
  */
-export const unread = (length: number): Float32Array => {
-  if (length < mostRead) return new Float32Array(zeros, 0, length)
+export const unread = (length: number): Float32Array =>
+  length < mostRead ? new Float32Array(zeros, 0, length) : nowhere(length)
+
+const nowhere = (length: number): Float32Array => {
   const array: Float32Array = Object.create(Float32Array.prototype, {
     length: { value: length },
     map: { value: () => array }
@@ -222,7 +224,7 @@ export const counting = (
     },
     read: (tensor) => {
       const { length } = tensor
-      return length < mostRead && !isKept(tensor) ? new Float32Array(length) : unread(length)
+      return length < mostRead && !isKept(tensor) ? new Float32Array(length) : nowhere(length)
     },
     write: () => {},
     writeInts: (to, data) => {

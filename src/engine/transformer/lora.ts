@@ -63,48 +63,44 @@ export const loraTrainable = (
   const layers = base.layers.map(() => frozen)
   const at = new Map(places.map((place) => [place.name, place]))
 
+  // Not rounded to bf16, whatever the precision of the model's products.
+  const exact = backend.at("f32")
   /** Bᵀ [r, out] of a projection by itself: its block may hold others beside it. */
-  const transposed = (exact: Backend, { b, outputs, stride }: Pair): Tensor => {
-    const rows = exact.reals(outputs * lora.rank)
+  const transposed = ({ b, outputs, stride }: Pair): Tensor => {
+    const rows = exact.reals(outputs * lora.rank, "merged")
     for (let i = 0; i < lora.rank; i++) {
       exact.copy(exact.slice(rows, i * outputs, outputs), exact.slice(held.values, b + i * stride, outputs))
     }
     return rows
   }
-  const down = ({ a, inputs }: Pair): Tensor => backend.slice(held.values, a, lora.rank * inputs)
-  /** W + (α/r) B A, not rounded to bf16 whatever the precision of the model's products. */
+  const down = ({ a, inputs }: Pair): Tensor => exact.slice(held.values, a, lora.rank * inputs)
+  /** sum [out, in] += xᵀ y of x [r, out] and y [r, in]: the gradient of a weight. */
+  const addProduct = (sum: Tensor, x: Tensor, y: Tensor, inputs: number, outputs: number): void =>
+    exact.linearBackward({ dX: null, accumulate: false, dW: sum, dBias: null }, x, y, sum, lora.rank, inputs, outputs)
+  /** W + (α/r) B A */
   const merged = (pair: Pair): TensorData => {
-    const exact = backend.at("f32")
     const { inputs, module, outputs } = pair
     const { length, shape, start } = at.get(`${module}.weight`)!
     const sum = exact.reals(length, "merged")
-    const b = transposed(exact, pair)
+    const b = transposed(pair)
     exact.copy(sum, exact.slice(params, start, length))
     exact.write(b, exact.read(b).map((x) => x * lora.alpha / lora.rank))
-    // A product of matrices that is added to another: the gradient of a weight.
-    exact.linearBackward(
-      { dX: null, accumulate: false, dW: sum, dBias: null },
-      b,
-      down(pair),
-      sum,
-      lora.rank,
-      inputs,
-      outputs
-    )
+    addProduct(sum, b, down(pair), inputs, outputs)
     const data = exact.read(sum)
     exact.free(sum)
     exact.free(b)
     return { shape, data }
   }
-  /** B [out, r] */
+  /** B [out, r], which is Bᵀᵀ I. */
   const up = (pair: Pair): TensorData => {
     const { outputs } = pair
     const { rank } = lora
-    const device = transposed(backend, pair)
-    const rows = backend.read(device)
-    backend.free(device)
-    const data = rows.slice()
-    for (let i = 0; i < rank; i++) for (let o = 0; o < outputs; o++) data[o * rank + i] = rows[i * outputs + o]!
+    const [sum, b, one] = [exact.reals(outputs * rank, "merged"), transposed(pair), exact.reals(rank * rank)]
+    exact.zero(sum)
+    exact.write(one, Float64Array.from({ length: rank * rank }, (_, i) => i % (rank + 1) === 0 ? 1 : 0))
+    addProduct(sum, b, one, rank, outputs)
+    const data = exact.read(sum)
+    for (const buffer of [sum, b, one]) exact.free(buffer)
     return { shape: [outputs, rank], data }
   }
 
@@ -135,7 +131,7 @@ export const loraTrainable = (
         targetModules,
         head: scalar === undefined ? null : { shape: scalar.shape, data: backend.read(headOf(held.values)!) },
         pairs: new Map(low.pairs.map((pair) => {
-          const a = { shape: [rank, pair.inputs], data: backend.read(down(pair)) }
+          const a = { shape: [rank, pair.inputs], data: exact.read(down(pair)) }
           return [pair.module, { a, b: up(pair) }]
         }))
       }

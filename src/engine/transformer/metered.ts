@@ -280,9 +280,13 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return withoutWeights(sized, tokenizer)
       },
       policy: (weights, computing = {}) =>
-        policy(verb(opening, () => engine.policy(weights, computing)), weights, computing),
+        policy(verb(opening, () => engine.policy(weights, undrawn(computing))), weights, computing),
       scorer: (weights, computing = {}) =>
-        scorer(verb(opening, () => engine.scorer(weights, computing)), weights, computing)
+        scorer(verb(opening, () => engine.scorer(weights, undrawn(computing))), weights, computing)
     }
   }
 }
+
+/** Adapters whose numbers nobody looks at. */
+const undrawn = (computing: Computing): Computing =>
+  computing.lora === undefined ? computing : { ...computing, lora: { ...computing.lora, seed: null } }
