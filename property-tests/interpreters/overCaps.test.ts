@@ -42,7 +42,7 @@ describe("caps held against a plan", () => {
         (resource, which, by) => {
           const cap = takes[resource](governed[which]!) + by
           fc.pre(cap > 0)
-          const found = overCaps(capped({ [resource]: cap }), planned, null)
+          const found = overCaps(capped({ [resource]: cap }), planned.stages, null)
           assert.sameDeepMembers(
             [...found],
             governed.filter((stage) => takes[resource](stage) > cap).map((stage) => ({
@@ -62,8 +62,8 @@ describe("caps held against a plan", () => {
       const sum = Math.ceil(
         governed.reduce((sum, stage) => sum + (resource === "flops" ? stage.flops : of(stage)), 0)
       )
-      assert.deepStrictEqual(overCaps(capped({ total: { [resource]: sum } }), planned, null), [])
-      const found = overCaps(capped({ total: { [resource]: sum - 1 } }), planned, null)
+      assert.deepStrictEqual(overCaps(capped({ total: { [resource]: sum } }), planned.stages, null), [])
+      const found = overCaps(capped({ total: { [resource]: sum - 1 } }), planned.stages, null)
       assert.lengthOf(found, 1)
       assert.sameMembers([...found[0]!.stages], governed.map(({ stage }) => stage))
       assert.match(
@@ -75,8 +75,8 @@ describe("caps held against a plan", () => {
 
   it("count money by the price table, and nothing without one", () => {
     const dear = capped({ money: { currency: "EUR", micros: 2_000_000 } })
-    assert.deepStrictEqual(overCaps(dear, planned, null), [])
-    const found = overCaps(dear, planned, price)
+    assert.deepStrictEqual(overCaps(dear, planned.stages, null), [])
+    const found = overCaps(dear, planned.stages, price)
     assert.deepStrictEqual(
       found.map(({ planned }) => planned),
       governed.map(({ seconds }) => 1_000_000 * seconds!).filter((micros) => micros > 2_000_000)

@@ -162,7 +162,7 @@ export const plan = Command.make(
           microBatches: Object.fromEntries(fit.microBatches),
           misfits: fit.misfits,
           over,
-          overCaps: overCaps(root, known, price),
+          overCaps: overCaps(root, stages, price),
           ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } })
         })
       )
@@ -216,7 +216,7 @@ export const plan = Command.make(
       "A few steps of each stage stand for all of them."
     ]
     yield* Console.log(notes.join("\n"))
-    const passed = overCaps(root, known, price)
+    const passed = overCaps(root, stages, price)
     for (const one of passed) yield* Console.log(told(one, price))
     const whose = ({ room }: { readonly room: number }): string =>
       room < machine.memory ? "its memory cap" : machine.title

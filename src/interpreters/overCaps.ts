@@ -5,7 +5,7 @@ import { shown } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"
 import { amountOf, nothing, type Price, type Spent } from "../store/spent.ts"
 import { limitsIn } from "./limits.ts"
-import type { Planned, StagePlan } from "./plan.ts"
+import type { StagePlan } from "./plan.ts"
 
 export interface OverCap {
   /** One where the cap is its own, all that were planned where they share it. */
@@ -19,7 +19,10 @@ export interface OverCap {
 /** That a plan knows: of prompts and files it sees a few steps. */
 const known = ["tokens", "generated", "trained", "flops", "seconds", "money"] as const satisfies ReadonlyArray<Resource>
 
-const spentBy = ({ flops, generated, seconds, trained }: StagePlan): Spent => ({
+/** What a plan says of a stage that is spent. */
+export type Spending = Pick<StagePlan, "stage" | "generated" | "trained" | "flops" | "seconds">
+
+const spentBy = ({ flops, generated, seconds, trained }: Spending): Spent => ({
   ...nothing,
   generated,
   trained,
@@ -28,14 +31,18 @@ const spentBy = ({ flops, generated, seconds, trained }: StagePlan): Spent => ({
 })
 
 /** Every cap that is passed by what is planned; of time and money only where somebody says what work costs. */
-export const overCaps = (root: Artifact.Any, { stages }: Planned, price: Price | null): ReadonlyArray<OverCap> => {
+export const overCaps = (
+  root: Artifact.Any,
+  stages: ReadonlyArray<Spending>,
+  price: Price | null
+): ReadonlyArray<OverCap> => {
   const limits = limitsIn(root)
   const plans = new Map(stages.map((stage) => [stage.stage, stage]))
   const planned = Artifact.lineage(root).flatMap((artifact) => {
     const plan = plans.get(label(artifact))
     return plan === undefined ? [] : [{ id: artifact.id, limits: limits(artifact), plan }]
   })
-  const over = (of: ReadonlyArray<StagePlan>, caps: Readonly<Partial<Record<Resource, number>>>) =>
+  const over = (of: ReadonlyArray<Spending>, caps: Readonly<Partial<Record<Resource, number>>>) =>
     known.flatMap((resource): ReadonlyArray<OverCap> => {
       const cap = caps[resource] ?? Infinity
       const amount = cap === Infinity ? 0 : Math.ceil(amountOf(resource, of.map(spentBy), price))

@@ -160,7 +160,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
   const { completionLength, costs, kept: before = kept(), only, rough = false, shape, stages = [] } = options
-  const rehearsed = rough ? 2 : options.rehearsed ?? 128
+  const rehearsed = Math.min(rough ? 2 : Infinity, options.rehearsed ?? 128)
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
