@@ -78,15 +78,32 @@ describe("the chain of a law", () => {
     }
   })
 
-  it("bounds a nucleus by its share at every token, and leaves what depends on distributions unknown", () => {
-    assert.strictEqual(mnats(sample({ topP: 0.9 })), Bounds.nucleus(0.9, 6).mnats)
-    assert.isNull(mnats(sample({ temperature: 0.7 })))
-    assert.isNull(mnats(sample({ topK: 4 })))
-    assert.strictEqual(
-      mnats(best(1, sample({ topP: 0.9 }))),
-      Bounds.chain(Bounds.nucleus(0.9, 6), Bounds.bestOfN(8)).mnats
-    )
-    assert.isNull(mnats(best(1, sample({ temperature: 0.7 }))))
+  it("bounds truncated sampling, by the vocabulary of the model that is sampled where it needs one, and says why not", () => {
+    const of = (options: object, vocabulary: number | null) => {
+      const artifact = best(1, sample(options))
+      const chain = chainsIn(artifact, () => undefined, (model) => model.id === sft.id ? vocabulary : null)(artifact)
+      return { mnats: knownOf(chain).bound.mnats, because: chain.links[0]!.because }
+    }
+    const bounded = (how: object, vocabulary: number | null) =>
+      Bounds.chain(
+        Bounds.sampled({ temperature: 1, topK: 0, topP: 1, ...how }, { tokens: 6, vocabulary }),
+        Bounds.bestOfN(8)
+      ).mnats
+    assert.deepStrictEqual(of({ topP: 0.9 }, null), {
+      mnats: bounded({ topP: 0.9 }, null),
+      because: "top-p 0.9, for 6 tokens at most"
+    })
+    for (
+      const how of [{ temperature: 0.7 }, { topK: 4 }, { temperature: 0 }, { temperature: 0.7, topK: 4, topP: 0.9 }]
+    ) {
+      assert.isNull(of(how, null).mnats)
+      assert.match(of(how, null).because, /which is not known before there is the model$/u)
+      assert.isNotNull(of(how, 300).mnats)
+      assert.strictEqual(of(how, 300).mnats, bounded(how, 300))
+      assert.match(of(how, 300).because, /for 6 tokens of 300 at most$/u)
+    }
+    assert.isNull(of({ temperature: 1.2 }, 300).mnats)
+    assert.match(of({ temperature: 1.2 }, 300).because, /above temperature 1 a rare token may become likelier/u)
   })
 
   it("takes the furthest part of a mixture, if all are from one model", () => {

@@ -2,6 +2,7 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
+import { vocabulariesIn } from "../interpreters/vocabularies.ts"
 import { capsPassed } from "../report/capsPassed.ts"
 import { ledgerOf } from "../report/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
@@ -21,13 +22,13 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   // What is no folder has no files in it either.
   const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
   if (!(yield* there(description)) || !(yield* there(runFile))) return yield* wrong("there is no run there")
-  const { module = null } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
+  const { module = null, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
     yield* fs.readFileString(runFile)
   ).pipe(Effect.mapError((error) => wrong(error.message, runFile)))
   const { root } = yield* pipelineOf(description, undefined, module)
   const limits = limitsIn(root)
   const events = yield* eventsOf(folder)
-  const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl)
+  const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* vocabulariesIn(root, store))
   return { stages, overOptimisation: trajectories(events) }
 })
 

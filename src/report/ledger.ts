@@ -6,7 +6,7 @@
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"
-import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link } from "../ledger/chain.ts"
+import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link, type VocabularyOf } from "../ledger/chain.ts"
 import { type Interval, ofMean } from "../ledger/interval.ts"
 import { type Aim, aimsOf, modelOn } from "../ledger/trained.ts"
 import { chain as variationAlong, fromKl, type VariationBound } from "../ledger/variation.ts"
@@ -102,17 +102,18 @@ const movesReference = ({ node }: Artifact.Any): boolean => {
   return referencePolicy !== undefined && referencePolicy._tag !== "Frozen"
 }
 
-/** The ledger of the description `root`. `capsOn` are the KL caps that govern an artefact. */
+/** The ledger of the description `root`. `capsOn` are the KL caps that govern an artefact; `vocabularyOf` a model, where it is known. */
 export const ledgerOf = (
   root: Artifact.Any,
   events: ReadonlyArray<Event>,
-  capsOn: (artifact: Artifact.Any) => ReadonlyArray<CapOn>
+  capsOn: (artifact: Artifact.Any) => ReadonlyArray<CapOn>,
+  vocabularyOf?: VocabularyOf
 ): ReadonlyArray<Entry> => {
   const metricsOf = (stage: string) => {
     const last = events.findLast((event) => event._tag === "Step" && event.stage === stage)
     return last?._tag === "Step" ? last.metrics : undefined
   }
-  const chainOf = chainsIn(root, metricsOf)
+  const chainOf = chainsIn(root, metricsOf, vocabularyOf)
   const ways = new Map<string, Along>()
 
   const entryOf = (artifact: Artifact.Any): Entry => {

@@ -77,6 +77,11 @@ const loadModel = (path: string) =>
     Effect.catchTag("BadCheckpoint", ({ problem }) => Effect.fail(new StoreDamaged({ path, problem })))
   )
 
+const folderOf = (root: string, key: string, label: string) => join(root, `${label}-${key.slice(0, 8)}`)
+
+/** Where the model of a finished node is, in the store `root`. */
+export const modelIn = (root: string, key: string, label: string) => join(folderOf(root, key, label), "model")
+
 export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSystem> =>
   Layer.effect(
     Store,
@@ -84,7 +89,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       const fs = yield* FileSystem.FileSystem
       const within = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Effect.Effect<A, E> =>
         Effect.provideService(effect, FileSystem.FileSystem, fs)
-      const done = (key: string, label: string) => join(root, `${label}-${key.slice(0, 8)}`)
+      const done = (key: string, label: string) => folderOf(root, key, label)
       const partial = (key: string, label: string) => `${done(key, label)}.partial`
 
       const readJson = <S extends Schema.Codec<any, any>>(schema: S, path: string) =>
