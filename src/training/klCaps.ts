@@ -8,7 +8,7 @@ import { Diverged, KlBudgetExceeded } from "../../dsl/Errors.ts"
 import type { Observe } from "../../dsl/Observe.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
-import { enough } from "../ledger/sequential.ts"
+import { type CapsOn, enough } from "../ledger/sequential.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
@@ -20,6 +20,12 @@ import type { KlLimit, Scope } from "./scope.ts"
 /** How the policy is called that was last within the caps. */
 const kept = "within-cap"
 
+const natsOf = ({ max, mnats, p95 }: KlLimit): CapsOn => ({
+  mean: mnats / 1000,
+  p95: p95 === undefined ? undefined : p95 / 1000,
+  max: max === undefined ? undefined : max / 1000
+})
+
 /** What a cap is passed by: nats per sequence. */
 interface Over {
   readonly statistic: "mean" | "p95" | "max"
@@ -27,14 +33,13 @@ interface Over {
   readonly cap: number
 }
 
-const passed = (limit: KlLimit, { max, mean, p95 }: KlMeasured): Over | undefined =>
-  ([
-    ["mean", mean, limit.mnats],
-    ["p95", p95, limit.p95],
-    ["max", max, limit.max]
-  ] as const).flatMap(([statistic, spent, mnats]) =>
-    spent !== null && mnats !== undefined && spent * 1000 > mnats ? [{ statistic, spent, cap: mnats / 1000 }] : []
-  )[0]
+const passed = (limit: KlLimit, measured: KlMeasured): Over | undefined => {
+  const caps = natsOf(limit)
+  return (["mean", "p95", "max"] as const).flatMap((statistic) => {
+    const [spent, cap] = [measured[statistic], caps[statistic]]
+    return spent !== null && cap !== undefined && spent > cap ? [{ statistic, spent, cap }] : []
+  })[0]
+}
 
 /** Opens the initial models of the caps; a model that is open already serves for weights that are the same. */
 export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Session<unknown>, "state">, stage: {
@@ -119,7 +124,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       enough: (measured) =>
         measured.every((one, i) => {
           const { limit } = others[i]!
-          return limit === null || enough(one, limit.mnats / 1000, { error, most })
+          return limit === null || enough(one, natsOf(limit), { error, most })
         })
     })
     const over: Array<{ readonly limit: KlLimit; readonly measured: KlMeasured; readonly by: Over }> = []
