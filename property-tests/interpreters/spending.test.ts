@@ -70,6 +70,13 @@ describe("a cap that rolls back", () => {
         .equals(model(new RegExp(`^ppo-[^/]*\\.partial/step-${to}/policy/model\\.safetensors$`, "u"), again))
     )
     assert.deepStrictEqual(leftovers(at), [])
+    // Found in the store it says so again, each time, also where only what was made of it is found.
+    for (let i = 0; i < 2; i++) {
+      assert.deepStrictEqual(succeeded(await runs(of.root, at)).events, [over!, {
+        _tag: "Cached",
+        stage: label(of.root)
+      }])
+    }
     // What comes after it was made from it.
     assert.isTrue(Exit.isSuccess(ran.exit))
   })

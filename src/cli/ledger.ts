@@ -3,7 +3,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
 import { vocabulariesIn } from "../interpreters/vocabularies.ts"
-import { capsPassed } from "../report/capsPassed.ts"
+import { passed } from "../report/passed.ts"
 import { ledgerOf } from "../report/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
 import { text as overOptimisationText, trajectories } from "../report/overOptimisation.ts"
@@ -29,7 +29,7 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   const limits = limitsIn(root)
   const events = yield* eventsOf(folder)
   const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* vocabulariesIn(root, store))
-  return { stages, overOptimisation: trajectories(events) }
+  return { stages, passed: passed(events), overOptimisation: trajectories(events) }
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
@@ -70,7 +70,7 @@ export const ledger = Command.make(
     yield* Console.log(
       json
         ? JSON.stringify(found)
-        : [text(stages), ...capsPassed(yield* eventsOf(run)), overOptimisationText(overOptimisation)].filter(Boolean)
+        : [text(stages), ...found.passed, overOptimisationText(overOptimisation)].filter(Boolean)
           .join("\n\n")
     )
   })

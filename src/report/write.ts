@@ -6,7 +6,7 @@ import { writeFileAtomic } from "../store/files.ts"
 import type { Report } from "../store/report.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
-import { capsPassed } from "./capsPassed.ts"
+import { passed } from "./passed.ts"
 import { intervalsOf } from "./ledger.ts"
 import { within } from "./ledgerText.ts"
 import { specs, svg } from "./plots.ts"
@@ -116,7 +116,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
           ledgerTable(events)
         }`,
       "",
-      ...capsPassed(events).flatMap((line) => [line, ""]),
+      ...passed(events).flatMap((line) => [line, ""]),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),
       "## Curves",

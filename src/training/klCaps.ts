@@ -9,7 +9,7 @@ import type { Observe } from "../../dsl/Observe.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
 import { type CapsOn, enough } from "../ledger/sequential.ts"
-import { RunLog } from "../store/runLog.ts"
+import { type Event, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
@@ -148,10 +148,16 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       const by = limit === null ? undefined : passed(limit, measured)
       if (by !== undefined) over.push({ limit: limit!, measured, by })
     }
-    const say = ({ by, limit: { from } }: typeof over[number], kept: typeof within | null) =>
-      log.emit({ _tag: "OverBudget", stage: scope.label, step, from, ...by, kept })
+    const beyond = ({ by, limit: { from } }: typeof over[number], kept: { readonly step: number } | null): Event => ({
+      _tag: "OverBudget",
+      stage: scope.label,
+      step,
+      from,
+      ...by,
+      kept
+    })
     const ending = over.filter(({ limit }) => limit.whenSpent !== "warn")
-    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) yield* say(one, null)
+    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) yield* log.emit(beyond(one, null))
     if (ending.length === 0) {
       within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
       if (eyes !== null) yield* eyes.look(step, first)
@@ -160,8 +166,9 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     const stopping = ending.find(({ limit }) => limit.whenSpent !== "rollback")
     const back = yield* store.kept(scope.key, scope.label, kept)
     if (stopping === undefined && Option.isSome(back)) {
-      for (const one of ending) yield* say(one, within)
-      return yield* new EndedEarly({ weights: back.value, step: within.step })
+      const because = ending.map((one) => beyond(one, { step: within.step }))
+      for (const event of because) yield* log.emit(event)
+      return yield* new EndedEarly({ weights: back.value, step: within.step, because })
     }
     const { by, measured } = stopping ?? ending[0]!
     return yield* new KlBudgetExceeded({
@@ -187,7 +194,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
             new Diverged({ stage: scope.label, step: 0, quantity, value: String(value), kept: "where it starts" })
           )
       )
-    } else within = { path: yield* store.keep(scope.key, scope.label, kept, init), step: 0 }
+      // Not `init`, beside which the adapter of another stage may be.
+    } else within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step: 0 }
   }
   return {
     /** Whether KL is measured after this step. */
