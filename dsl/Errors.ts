@@ -44,7 +44,7 @@ const size = (bytes: number): string =>
   bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`
 
 /** An amount with its unit, for people. */
-const shown = (resource: Resource, n: number, currency = "of the currency"): string => {
+export const shown = (resource: Resource, n: number, currency = "of the currency"): string => {
   const count = n.toLocaleString("en-US")
   switch (resource) {
     case "generated":

@@ -1,10 +1,12 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Effect, Result, type Schema } from "effect"
+import { Effect, type FileSystem, Result, type Schema } from "effect"
 import { assert, describe, it } from "vitest"
-import type * as Artifact from "../../dsl/Artifact.ts"
+import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import instruct from "../../examples/01-instruct-gpt.ts"
 import grpo from "../../examples/03-grpo.ts"
+import { label } from "../../dsl/Render.ts"
+import { planWith } from "../../src/interpreters/microBatches.ts"
 import { plan, type Planned } from "../../src/interpreters/plan.ts"
 import { tiny } from "./tiny.ts"
 
@@ -12,6 +14,10 @@ const planned = (root: Artifact.Any, rehearsed?: number): Promise<Planned> =>
   Effect.runPromise(
     Effect.provide(plan(root, rehearsed === undefined ? {} : { rehearsed }), NodeFileSystem.layer)
   )
+
+const run = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Promise<A> =>
+  Effect.runPromise(Effect.provide(effect, NodeFileSystem.layer))
+const stagesOf = (root: Artifact.Any): ReadonlyArray<string> => Artifact.lineage(root).map(label)
 
 const shrunken = (root: Artifact.Any, sets: Readonly<Record<string, Schema.Json>>): Artifact.Any =>
   Object.entries(sets).reduce((root, [key, value]) => Result.getOrThrow(Pipeline.set(root, key, value)), root)
@@ -50,6 +56,44 @@ describe("a plan", () => {
       }
     }, 60_000)
   }
+
+  for (const [name, root] of Object.entries(examples)) {
+    it(`of one stage of ${name} is that of all, after one of all`, async () => {
+      const plan = planWith({})
+      const all = await run(plan(root, new Map()))
+      for (const { stage, ...of } of all.stages) {
+        assert.deepStrictEqual(await run(plan(root, new Map(), { only: new Set([stage]) })), {
+          stages: [{ stage, ...of }],
+          unplanned: []
+        })
+      }
+      // And of one that was changed, which has another label, with what did not change before it.
+      const changed = Result.getOrThrow(Pipeline.set(root, `${name.includes("grpo") ? "grpo" : "ppo"}.recompute`, true))
+      const [other] = stagesOf(changed).filter((one) => !stagesOf(root).includes(one))
+      const alone = await run(plan(changed, new Map(), { only: new Set([other!]) }))
+      const { stages } = await planned(changed)
+      assert.deepStrictEqual(alone.stages, stages.filter(({ stage }) => stage === other))
+    }, 60_000)
+  }
+
+  it("in micro-batches says what all rows of a large batch take, and so does a rough one", async () => {
+    const { root } = tiny({ steps: 2, measureEvery: 2, ppo: { batchSize: 1024, maxNewTokens: 90 }, context: 128 })
+    const [{ stage }] = (await planned(root)).stages.filter(({ stage }) => stage.startsWith("ppo")) as [
+      Planned["stages"][number]
+    ]
+    const only = new Set([stage])
+    for (const microBatchTokens of [64, 1024]) {
+      const microBatches = new Map([[stage, { microBatchTokens, slots: 8 }]])
+      const all = (await run(planWith({ rehearsed: Infinity })(root, microBatches, { only }))).stages[0]!
+      for (const rough of [false, true]) {
+        const some = (await run(planWith({})(root, microBatches, { only, rough }))).stages[0]!
+        const near = rough ? 0.03 : 0.01
+        assert.approximately(some.flops / all.flops, 1, near, `${microBatchTokens} ${rough}`)
+        assert.approximately(some.bytes / all.bytes, 1, near, `${microBatchTokens} ${rough}`)
+        assert.deepStrictEqual([some.generated, some.trained], [all.generated, all.trained])
+      }
+    }
+  }, 60_000)
 
   it("costs no more for more steps, and grows with them exactly where steps are alike", async () => {
     const at = (steps: number) => planned(tiny({ steps, measureEvery: steps }).root, 4)

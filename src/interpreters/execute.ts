@@ -68,6 +68,8 @@ import { lackingPrecisions } from "./precisions.ts"
 export interface ExecuteOptions extends Pick<Extensions, "stages"> {
   /** What serves for a node, once its inputs are there, without making it: a plan has made another like it. */
   readonly twinOf?: (artifact: Artifact.Any) => Made | undefined
+  /** What of the pipeline is made, under the caps of all of it; its root when left out. */
+  readonly only?: ReadonlyArray<Artifact.Any>
 }
 
 /** All that making a pipeline can end with. */
@@ -102,7 +104,7 @@ const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, Ou
 }
 
 const making = Effect.fnUntraced(
-  function*(root: Artifact.Any, { stages = [], twinOf = () => undefined }: ExecuteOptions, meter: Metered) {
+  function*(root: Artifact.Any, { only = [], stages = [], twinOf = () => undefined }: ExecuteOptions, meter: Metered) {
     yield* Effect.fromResult(check(root))
     const unknown = lackingExtensions(root, { stages }, { rewards: false })
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
@@ -485,7 +487,8 @@ const making = Effect.fnUntraced(
       const took = before.get(artifact.id)
       if (took !== undefined) yield* settle(artifact, took)
     }
-    return yield* make(root)
+    for (const artifact of only) yield* make(artifact)
+    return yield* make(only.at(-1) ?? root)
   }
 )
 

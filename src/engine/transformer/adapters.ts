@@ -185,7 +185,9 @@ export const adapters = (
         // Uniform in ±1/√in, as PEFT does (Kaiming with a = √5).
         const random = stream(`${seed}/${name}`)
         const most = shape[1]! ** -0.5
-        memory.write(flat, Float64Array.from({ length }, () => most * (2 * random.next() - 1)), start)
+        const numbers = new Float64Array(length)
+        for (let i = 0; i < length; i++) numbers[i] = most * (2 * random.next() - 1)
+        memory.write(flat, numbers, start)
       }
     },
     mask: (flat) => {

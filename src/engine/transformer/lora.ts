@@ -63,30 +63,49 @@ export const loraTrainable = (
   const layers = base.layers.map(() => frozen)
   const at = new Map(places.map((place) => [place.name, place]))
 
-  /** A [r, in] and B [out, r] of a projection, on the host. */
-  const matrices = (all: Float32Array | Float64Array, { a, b, inputs, outputs, stride }: Pair) => {
-    const { rank } = lora
-    const transposed = all.slice(0, outputs * rank)
-    for (let o = 0; o < outputs; o++) {
-      for (let i = 0; i < rank; i++) transposed[o * rank + i] = all[b + i * stride + o]!
+  /** Bᵀ [r, out] of a projection by itself: its block may hold others beside it. */
+  const transposed = (exact: Backend, { b, outputs, stride }: Pair): Tensor => {
+    const rows = exact.reals(outputs * lora.rank)
+    for (let i = 0; i < lora.rank; i++) {
+      exact.copy(exact.slice(rows, i * outputs, outputs), exact.slice(held.values, b + i * stride, outputs))
     }
-    return { a: all.slice(a, a + rank * inputs), b: transposed }
+    return rows
   }
+  const down = ({ a, inputs }: Pair): Tensor => backend.slice(held.values, a, lora.rank * inputs)
   /** W + (α/r) B A, not rounded to bf16 whatever the precision of the model's products. */
-  const merged = (all: Float32Array | Float64Array, pair: Pair): TensorData => {
+  const merged = (pair: Pair): TensorData => {
     const exact = backend.at("f32")
     const { inputs, module, outputs } = pair
     const { length, shape, start } = at.get(`${module}.weight`)!
     const sum = exact.reals(length, "merged")
-    const b = exact.reals(outputs * lora.rank)
+    const b = transposed(exact, pair)
     exact.copy(sum, exact.slice(params, start, length))
-    exact.write(b, matrices(all, pair).b.map((x) => x * lora.alpha / lora.rank))
-    const a = exact.slice(held.values, pair.a, lora.rank * inputs)
-    exact.linearBackward({ dX: sum, accumulate: true, dW: null, dBias: null }, b, sum, a, outputs, inputs, lora.rank)
+    exact.write(b, exact.read(b).map((x) => x * lora.alpha / lora.rank))
+    // A product of matrices that is added to another: the gradient of a weight.
+    exact.linearBackward(
+      { dX: null, accumulate: false, dW: sum, dBias: null },
+      b,
+      down(pair),
+      sum,
+      lora.rank,
+      inputs,
+      outputs
+    )
     const data = exact.read(sum)
     exact.free(sum)
     exact.free(b)
     return { shape, data }
+  }
+  /** B [out, r] */
+  const up = (pair: Pair): TensorData => {
+    const { outputs } = pair
+    const { rank } = lora
+    const device = transposed(backend, pair)
+    const rows = backend.read(device)
+    backend.free(device)
+    const data = rows.slice()
+    for (let i = 0; i < rank; i++) for (let o = 0; o < outputs; o++) data[o * rank + i] = rows[i * outputs + o]!
+    return { shape: [outputs, rank], data }
   }
 
   return {
@@ -99,8 +118,7 @@ export const loraTrainable = (
     // Nothing is derived from the adapters, and the rest never changes.
     version: () => 0,
     tensors: (): Tensors => {
-      const all = backend.read(held.values)
-      const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(all, pair)]))
+      const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(pair)]))
       if (scalar !== undefined) {
         changed.set(scalar.name, { shape: scalar.shape, data: backend.read(headOf(held.values)!) })
       }
@@ -110,7 +128,6 @@ export const loraTrainable = (
       ]))
     },
     adapter: (): Adapter => {
-      const all = backend.read(held.values)
       const { alpha, rank, targetModules } = lora
       return {
         rank,
@@ -118,11 +135,8 @@ export const loraTrainable = (
         targetModules,
         head: scalar === undefined ? null : { shape: scalar.shape, data: backend.read(headOf(held.values)!) },
         pairs: new Map(low.pairs.map((pair) => {
-          const { a, b } = matrices(all, pair)
-          return [pair.module, {
-            a: { shape: [rank, pair.inputs], data: a },
-            b: { shape: [pair.outputs, rank], data: b }
-          }]
+          const a = { shape: [rank, pair.inputs], data: backend.read(down(pair)) }
+          return [pair.module, { a, b: up(pair) }]
         }))
       }
     },
