@@ -10,7 +10,7 @@ import { lackingPrices } from "../interpreters/prices.ts"
 import { preflight } from "../interpreters/preflight.ts"
 import { overCaps, told } from "../interpreters/overCaps.ts"
 import { run as interpret } from "../interpreters/run.ts"
-import { capsPassed } from "../report/capsPassed.ts"
+import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
@@ -115,8 +115,8 @@ const execute = Effect.fn("cli.run")(function*(
   }
   yield* Console.log(`\n${took}`)
   // Last, where it is seen: the run succeeded, and what it made is not what it would have been.
-  const passed = capsPassed(events)
-  if (passed.length > 0) yield* Console.log(`\n${passed.join("\n")}`)
+  const told = passed(events)
+  if (told.length > 0) yield* Console.log(`\n${told.join("\n")}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
 }, Effect.scoped)
 

@@ -51,7 +51,7 @@ import { score } from "../stages/score.ts"
 import { select } from "../stages/select.ts"
 import { sft } from "../stages/sft.ts"
 import type { Made } from "../store/made.ts"
-import { RunLog } from "../store/runLog.ts"
+import { type Event, RunLog } from "../store/runLog.ts"
 import type { Spent } from "../store/spent.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import { hold } from "../training/budgets.ts"
@@ -440,12 +440,17 @@ const making = Effect.fnUntraced(
         const finished = Effect.tap(
           (twin === undefined ? meaning(artifact) : Effect.succeed(twin)).pipe(
             Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
+            Effect.map((value) => ({ value, endedBy: [] as ReadonlyArray<Event> })),
             // Nothing about it is a failure: the stage made what it had kept.
-            Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
+            Effect.catchTag(
+              "EndedEarly",
+              ({ because, weights }) => Effect.succeed({ value: model(weights), endedBy: because })
+            )
           ),
-          (value) => own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent)) : Effect.void
+          ({ endedBy, value }) =>
+            own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, endedBy)) : Effect.void
         )
-        const value: Made = yield* (own ? meter.making(finished) : finished).pipe(
+        const { value } = yield* (own ? meter.making(finished) : finished).pipe(
           Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)
@@ -474,9 +479,13 @@ const making = Effect.fnUntraced(
     }
     // What was made earlier for this pipeline was spent on it, whether it is looked at again or not.
     const before = yield* spentIn(root)
+    const there = finishedIn(root)
     for (const artifact of Artifact.lineage(root)) {
+      if (!(yield* there(artifact))) continue
+      // Nor is it forgotten that a stage ended early: what is made here rests on the policy that it went back to.
+      for (const told of yield* store.endedBy(keyOf(artifact, limits(artifact)), label(artifact))) yield* log.emit(told)
       const took = before.get(artifact.id)
-      if (took !== undefined && (yield* finishedIn(root)(artifact))) yield* settle(artifact, took)
+      if (took !== undefined) yield* settle(artifact, took)
     }
     for (const artifact of only) yield* make(artifact)
     return yield* make(only.at(-1) ?? root)
