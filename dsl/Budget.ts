@@ -160,7 +160,8 @@ export type WhenSpent = typeof WhenSpent.Type
  * Caps on the artefacts between the initial model (wire `from`) and the capped artefact.
  *
  * - `kl`: measured KL from the initial model, mean over held prompts, milli-nats per sequence.
- * - `klP95`, `klMax`: beside it, the 95th percentile and the largest over held prompts, of the mean of each prompt's samples (4 or more).
+ * - `klP95`, `klMax`: beside it, the 95th percentile and the largest over held prompts, of the mean of each prompt's samples (4 or more,
+ *   until the prompts that decide are told from the cap).
  *   These estimates lie above the truth on average, so these caps err on the safe side.
  * - `whenSpent`: what happens when one of them is passed (default `stop`).
  * - resources: of each stage, see `Resources`; under `total`, of all these stages together, whenever they were made.

@@ -42,7 +42,7 @@ export class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
 }
 
 /** An amount with its unit, for people. */
-const shown = (resource: Resource, n: number, currency = "of the currency"): string => {
+export const shown = (resource: Resource, n: number, currency = "of the currency"): string => {
   const count = n.toLocaleString("en-US")
   switch (resource) {
     case "generated":

@@ -18,7 +18,7 @@ export const klSpending = {
     Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
     256
   ),
-  /** The standard error that is small enough, as a share of the cap: 0.1 when left out. */
+  /** The standard error that is small enough, as a share of the cap, of a prompt's own mean where p95 or max has one: 0.1 when left out. */
   measureError: Schema.optionalKey(
     Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" }))
   ),

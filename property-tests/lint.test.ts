@@ -165,7 +165,7 @@ const fences: ReadonlyArray<
       "../tensor/backend.ts",
       "../engine/tabular/tabular.ts",
       "../engine/transformer/transformer.ts",
-      "../cli/main.ts"
+      "../cli/main.js"
     ]
   },
   {
@@ -195,7 +195,7 @@ const fences: ReadonlyArray<
       "../tensor/wasm/wasm.ts",
       "../losses/kl.ts",
       "../optim/adamw.ts",
-      "../cli/main.ts"
+      "../cli/main.js"
     ]
   },
   {
@@ -216,7 +216,7 @@ const fences: ReadonlyArray<
       "../interpreters/run.ts",
       "../tensor/backend.ts",
       "../engine/tabular/tabular.ts",
-      "../cli/main.ts",
+      "../cli/main.js",
       "fast-check"
     ]
   },
@@ -231,7 +231,7 @@ const fences: ReadonlyArray<
       "../engine/tabular/exact.ts",
       "../losses/kl.ts"
     ],
-    never: ["vitest", "../tensor/reference.ts", "../cli/main.ts", "../../property-tests/run.ts"]
+    never: ["vitest", "../tensor/reference.ts", "../cli/main.js", "../../property-tests/run.ts"]
   },
   {
     from: "src/control/case.ts",
@@ -295,7 +295,7 @@ const fences: ReadonlyArray<
       "../../dsl/Errors.ts",
       "../../dsl/stages/Sft.ts"
     ],
-    never: ["../stages/sft.ts", "../interpreters/run.ts", "../tensor/wasm/wasm.ts", "../cli/main.ts"]
+    never: ["../stages/sft.ts", "../interpreters/run.ts", "../tensor/wasm/wasm.ts", "../cli/main.js"]
   }))
 ]
 

@@ -5,7 +5,7 @@ import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert } from "vitest"
 
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
+const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url))
 
 export interface Ended {
   readonly code: number | null

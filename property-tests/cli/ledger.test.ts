@@ -6,6 +6,7 @@ import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import {
   BestOfN,
+  Checkpoint,
   Evaluate,
   Gold,
   Kl,
@@ -21,6 +22,7 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { limitsIn } from "../../src/interpreters/limits.ts"
 import { ledgerOf } from "../../src/report/ledger.ts"
+import { modelIn } from "../../src/store/files.ts"
 import { open } from "../../src/store/runDirectory.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
@@ -49,11 +51,11 @@ const measured = (step: number, mean: number): Event => ({
 })
 
 /** The folder of a run of `of` with these events. */
-const ran = async (of: Artifact.Any, events: ReadonlyArray<Event>): Promise<string> => {
+const ran = async (of: Artifact.Any, events: ReadonlyArray<Event>, store?: string): Promise<string> => {
   const at = folder()
   await Effect.runPromise(
     Effect.gen(function*() {
-      const append = yield* open(at, toJson(of), { keel: 1, backend: "native", store: at })
+      const append = yield* open(at, toJson(of), { keel: 1, backend: "native", store: store ?? at })
       for (const event of events) yield* append(event)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
@@ -85,7 +87,12 @@ describe("keel ledger", () => {
   })
 
   it("of a real run: what is handed on, learned and merged, from where each counts, and every measurement", async () => {
-    const completions = Sample.make({ policy, prompts }, { completionsPerPrompt: 8, topP: 0.9, maxNewTokens: 6 })
+    const completions = Sample.make({ policy, prompts }, {
+      completionsPerPrompt: 8,
+      temperature: 0.9,
+      topP: 0.9,
+      maxNewTokens: 6
+    })
     const scored = Score.byReward({ completions, reward })
     const [best, good] = [Select.perPrompt(1), Select.accept(0)].map((rule) =>
       Select.make({ completions: scored }, { rule })
@@ -102,14 +109,33 @@ describe("keel ledger", () => {
       gold: Gold.tales,
       maxNewTokens: 6
     })
-    const { events } = succeeded(await runs(whole, folder()))
-    const at = await ran(whole, events)
+    const store = folder()
+    const { events } = succeeded(await runs(whole, store))
+    const at = await ran(whole, events, store)
     const said = await keel(["ledger", at, "--svg", join(at, "kl.svg")], at)
     assert.strictEqual(said.code, 0, said.stderr)
     golden("keel-ledger-run.txt", anonymous(said.stdout))
     // A panel for each stage that was measured, an interval and its middle for each measurement.
     const drawn = readFileSync(join(at, "kl.svg"), "utf8")
     for (const  of of[rl, merged]) assert.include(drawn, label(of))
+
+    // The vocabulary that the bound rests on: of the model that was made, of a checkpoint, and nobody's where neither is.
+    const greedy = async (model: Artifact.Any, where: string): Promise<number | null> => {
+      const sample = Sample.make({ policy: model as typeof sft, prompts }, {
+        completionsPerPrompt: 1,
+        temperature: 0,
+        maxNewTokens: 1
+      })
+      const { stdout } = await keel(["ledger", await ran(sample, [], where), "--json"], where)
+      return JSON.parse(stdout).stages.find(({ stage }: any) => stage === label(sample)).known[0].known.bound.mnats
+    }
+    const made = modelIn(store, sft.id, label(sft))
+    const { vocab_size: vocabulary } = JSON.parse(readFileSync(join(made, "config.json"), "utf8"))
+    const checkpoint = Checkpoint.huggingFace("elsewhere", made)
+    assert.deepStrictEqual(
+      await Promise.all([greedy(sft, store), greedy(checkpoint, folder()), greedy(sft, folder())]),
+      [Math.ceil(1000 * Math.log(vocabulary)), Math.ceil(1000 * Math.log(vocabulary)), null]
+    )
   })
 
   it("of a run without KL says so; where no run is, it says so and exits with 1", async () => {

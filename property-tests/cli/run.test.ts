@@ -2,6 +2,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path"
 import { assert, beforeAll, describe, it } from "vitest"
 import { toJson } from "../../dsl/Pipeline.ts"
+import { ofMean } from "../../src/ledger/interval.ts"
+import type { Intervals } from "../../src/report/ledger.ts"
+import type { Measurement } from "../../src/store/runLog.ts"
 import { contents, leftovers, runs, succeeded, tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { keel, start } from "./keel.ts"
@@ -62,11 +65,17 @@ describe("keel run", () => {
     assert.strictEqual(readFileSync(join(at, "runs/tiny/description.json"), "utf8"), `${toJson(root)}\n`)
     assert.match(first.stdout, /\| model *\| gold reward.*\n.*\n\| base .*\n\| sft .*\n\| ppo /)
     for (const event of lines(at)) assert.containsAllKeys(JSON.parse(event), ["at", "event"])
-    const ledger: ReadonlyArray<{ readonly step: number; readonly cap: number }> = JSON.parse(
+    const ledger: ReadonlyArray<Measurement & Intervals> = JSON.parse(
       readFileSync(join(at, "runs/tiny/ledger.json"), "utf8")
     )
     assert.deepStrictEqual(ledger.map(({ cap, step }) => [step, cap]), [2, 4, 6, 8, 10, 12].map((step) => [step, 15]))
     const report = readFileSync(join(at, "runs/tiny/report.md"), "utf8")
+    for (const { interval, mean, perToken, perTokenError, perTokenInterval, samples, standardError } of ledger) {
+      assert.deepStrictEqual(interval, ofMean(mean, standardError, samples))
+      assert.deepStrictEqual(perTokenInterval, ofMean(perToken, perTokenError!, samples))
+      const { high, low } = interval!
+      assert.include(report, `${mean.toFixed(3)} ± ${standardError.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`)
+    }
     assert.match(report, /## Spending\n\nPlanned \/ spent:\n\n\| stage .*\n.*\n\| pretrain-/u)
     for (const [, plot] of report.matchAll(/\]\((plots\/.*)\)/gu)) {
       assert.isTrue(existsSync(join(at, "runs/tiny", plot!)), plot)

@@ -140,6 +140,7 @@ describe("advice", () => {
         hostSeconds: null,
         error: 0,
         generated: 0,
+        accumulated: 1,
         trained: 0,
         bytes,
         terms: [],

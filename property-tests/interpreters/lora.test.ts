@@ -110,6 +110,67 @@ describe("a stage with lora", () => {
   })
 })
 
+describe("a stage with lora that rolls back", () => {
+  const back = (params: object, cap: number) => {
+    const rolling = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+      ...rl.node.params as object,
+      steps: 6,
+      ...params
+    } as never)
+    return {
+      rolling,
+      root: Pipeline.cap(rolling, { kl: Kl.mnatsPerSequence<number>(cap), from: sft, whenSpent: "rollback" })
+    }
+  }
+  const folderOf = (store: string, { rolling, root }: ReturnType<typeof back>) =>
+    join(store, `${label(rolling)}-${keyOf(rolling, limitsIn(root)(rolling)).slice(0, 8)}`)
+
+  it("keeps the adapter of the step that it went back to beside the merged model, interrupted or not", async () => {
+    const store = folder()
+    let found: { of: ReturnType<typeof back>; step: number } | undefined
+    for (let seed = 0; seed < 10 && found === undefined; seed++) {
+      const of = back({ seed, learningRate: 0.02 }, 40)
+      const over = succeeded(await runs(of.root, store)).events.find((event) => event._tag === "OverBudget")
+      if (over?._tag === "OverBudget" && over.kept!.step > 0) found = { of, step: over.kept!.step }
+    }
+    const { of, step } = found!
+    const merged = async (at: string) => {
+      const [start, model, adapter] = [
+        await read(load(join(at, `${label(sft)}-${sft.id.slice(0, 8)}`, "model"))),
+        await read(load(join(folderOf(at, of), "model"))),
+        await read(adapters.load(join(folderOf(at, of), "adapter")))
+      ]
+      const again = adapters.merge(start, adapter)
+      for (const [name, { data }] of model.tensors) {
+        assert.isAtMost(largestDifference(data, again.tensors.get(name)!.data), 1e-6, name)
+      }
+      const q = "model.layers.0.self_attn.q_proj.weight"
+      assert.isAbove(largestDifference(model.tensors.get(q)!.data, start.tensors.get(q)!.data), 1e-4)
+    }
+    await merged(store)
+    const other = folder()
+    await runs(of.root, other, {
+      stopAt: (event) => event._tag === "Step" && event.stage === label(of.rolling) && event.step === step
+    })
+    succeeded(await runs(of.root, other))
+    await merged(other)
+    const made = (at: string) => [...contents(at)].filter(([path]) => path.startsWith(label(of.rolling)))
+    assert.isAtLeast(made(store).filter(([path]) => path.includes("/adapter/")).length, 2)
+    assert.deepStrictEqual(made(other), made(store))
+  })
+
+  it("to where it started has an adapter that changes nothing, and not that of the stage before", async () => {
+    const [store, of] = [folder(), back({ learningRate: 1 }, 1)]
+    const over = succeeded(await runs(of.root, store)).events.find((event) => event._tag === "OverBudget")
+    assert.isTrue(over?._tag === "OverBudget" && over.kept!.step === 0)
+    const { pairs, targetModules } = await read(adapters.load(join(folderOf(store, of), "adapter")))
+    assert.deepStrictEqual([...targetModules].sort(), ["q_proj", "v_proj"])
+    for (const { b } of pairs.values()) assert.isTrue(b.data.every((x) => x === 0))
+    const model = (at: string) => readFileSync(join(at, "model", "model.safetensors"))
+    assert.isTrue(model(folderOf(store, of)).equals(model(join(store, `${label(sft)}-${sft.id.slice(0, 8)}`))))
+  })
+})
+
 describe("a reference that follows a policy with adapters", () => {
   it("has none of its own, and goes on from a checkpoint as it stood", async () => {
     const { lora, ...params } = rl.node.params as { readonly lora: unknown }

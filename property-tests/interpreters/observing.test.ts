@@ -158,6 +158,8 @@ describe("observers", () => {
     }
     succeeded(await runs(root, at))
     assert.deepStrictEqual(contents(at), contents(whole))
+    // And says it again when it is found.
+    assert.deepStrictEqual(succeeded(await runs(root, at)).events.map(({ _tag }) => _tag), ["PeakPassed", "Cached"])
   })
 })
 

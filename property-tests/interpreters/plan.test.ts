@@ -1,10 +1,13 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Effect, Result, type Schema } from "effect"
+import { Effect, type FileSystem, Result, type Schema } from "effect"
 import { assert, describe, it } from "vitest"
-import type * as Artifact from "../../dsl/Artifact.ts"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { Checkpoint, Sft, Source } from "../../dsl/index.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import instruct from "../../examples/01-instruct-gpt.ts"
 import grpo from "../../examples/03-grpo.ts"
+import { label } from "../../dsl/Render.ts"
+import { planWith } from "../../src/interpreters/microBatches.ts"
 import { plan, type Planned } from "../../src/interpreters/plan.ts"
 import { tiny } from "./tiny.ts"
 
@@ -12,6 +15,10 @@ const planned = (root: Artifact.Any, rehearsed?: number): Promise<Planned> =>
   Effect.runPromise(
     Effect.provide(plan(root, rehearsed === undefined ? {} : { rehearsed }), NodeFileSystem.layer)
   )
+
+const run = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Promise<A> =>
+  Effect.runPromise(Effect.provide(effect, NodeFileSystem.layer))
+const stagesOf = (root: Artifact.Any): ReadonlyArray<string> => Artifact.lineage(root).map(label)
 
 const shrunken = (root: Artifact.Any, sets: Readonly<Record<string, Schema.Json>>): Artifact.Any =>
   Object.entries(sets).reduce((root, [key, value]) => Result.getOrThrow(Pipeline.set(root, key, value)), root)
@@ -50,6 +57,76 @@ describe("a plan", () => {
       }
     }, 60_000)
   }
+
+  for (const [name, root] of Object.entries(examples)) {
+    it(`of one stage of ${name} is that of all, after one of all`, async () => {
+      const plan = planWith({})
+      const all = await run(plan(root, new Map()))
+      for (const { stage, ...of } of all.stages) {
+        assert.deepStrictEqual(await run(plan(root, new Map(), { only: new Set([stage]) })), {
+          stages: [{ stage, ...of }],
+          unplanned: []
+        })
+      }
+      // And of one that was changed, which has another label, with what did not change before it.
+      const changed = Result.getOrThrow(Pipeline.set(root, `${name.includes("grpo") ? "grpo" : "ppo"}.recompute`, true))
+      const [other] = stagesOf(changed).filter((one) => !stagesOf(root).includes(one))
+      const alone = await run(plan(changed, new Map(), { only: new Set([other!]) }))
+      const { stages } = await planned(changed)
+      assert.deepStrictEqual(alone.stages, stages.filter(({ stage }) => stage === other))
+    }, 60_000)
+  }
+
+  it("in micro-batches says what all rows of a large batch take, and so does a rough one", async () => {
+    const { root } = tiny({ steps: 2, measureEvery: 2, ppo: { batchSize: 1024, maxNewTokens: 90 }, context: 128 })
+    const [{ stage }] = (await planned(root)).stages.filter(({ stage }) => stage.startsWith("ppo")) as [
+      Planned["stages"][number]
+    ]
+    const only = new Set([stage])
+    for (const microBatchTokens of [64, 1024]) {
+      const microBatches = new Map([[stage, { microBatchTokens, slots: 8 }]])
+      const all = (await run(planWith({ rehearsed: Infinity })(root, microBatches, { only }))).stages[0]!
+      for (const rough of [false, true]) {
+        const some = (await run(planWith({})(root, microBatches, { only, rough }))).stages[0]!
+        const near = rough ? 0.03 : 0.01
+        assert.approximately(some.flops / all.flops, 1, near, `${microBatchTokens} ${rough}`)
+        assert.approximately(some.bytes / all.bytes, 1, near, `${microBatchTokens} ${rough}`)
+        assert.deepStrictEqual(
+          [some.generated, some.trained, some.accumulated],
+          [all.generated, all.trained, all.accumulated]
+        )
+      }
+    }
+  }, 60_000)
+
+  it("needs no numbers: of 8 B, with adapters on every projection", async () => {
+    const config = {
+      model_type: "llama",
+      vocab_size: 128_256,
+      hidden_size: 4096,
+      intermediate_size: 14_336,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+      num_key_value_heads: 8,
+      max_position_embeddings: 8192,
+      rms_norm_eps: 1e-5,
+      rope_theta: 500_000
+    }
+    const targetModules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const
+    const base = Checkpoint.huggingFace("llama", "nowhere")
+    const demonstrations = Source.demonstrations(Source.tales({ count: 20 }))
+    const lora = { rank: 64, alpha: 64, targetModules } as const
+    const root = Sft.make({ base, demonstrations }, { batchSize: 4, learningRate: 1e-4, lora })
+    const { stages, unplanned } = await run(plan(root, { shape: { config, tokenizer: new Map() } }))
+    assert.deepStrictEqual(unplanned, [])
+    const { terms } = stages.find(({ stage }) => stage.startsWith("sft"))!
+    const held = (what: string) => terms.find((term) => term.what === what)!.bytes
+    // Weights once and adapters, moments of adapters alone: rank × (in + out) of each projection.
+    const adapters = 32 * 64 * ((4096 + 4096) * 2 + (4096 + 1024) * 2 + (4096 + 14_336) * 3)
+    assert.approximately(held("weights") / (4 * (8_030_261_248 + adapters)), 1, 0.02)
+    assert.isAtLeast(held("optimizer"), 8 * adapters)
+    assert.isAtMost(held("optimizer"), 0.1 * held("weights"))
+  }, 60_000)
 
   it("costs no more for more steps, and grows with them exactly where steps are alike", async () => {
     const at = (steps: number) => planned(tiny({ steps, measureEvery: steps }).root, 4)

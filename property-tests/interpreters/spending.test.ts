@@ -70,6 +70,13 @@ describe("a cap that rolls back", () => {
         .equals(model(new RegExp(`^ppo-[^/]*\\.partial/step-${to}/policy/model\\.safetensors$`, "u"), again))
     )
     assert.deepStrictEqual(leftovers(at), [])
+    // Found in the store it says so again, each time, also where only what was made of it is found.
+    for (let i = 0; i < 2; i++) {
+      assert.deepStrictEqual(succeeded(await runs(of.root, at)).events, [over!, {
+        _tag: "Cached",
+        stage: label(of.root)
+      }])
+    }
     // What comes after it was made from it.
     assert.isTrue(Exit.isSuccess(ran.exit))
   })
@@ -184,20 +191,25 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
   const held = Source.prompts(Source.tales({ split: "held", count: 4 }))
   const error = 0.1
 
-  const one = async (seed: number, whenSpent: WhenSpent) => {
+  /** `over`: with caps on p95 and max over prompts too, some way above the one on the mean. */
+  const one = async (
+    seed: number,
+    whenSpent: WhenSpent,
+    over?: { readonly prompts: number; readonly most: number; readonly error: number }
+  ) => {
     const random = stream(`spending/${seed}`)
-    const world = makeWorld({ prompts: 2, vocab: 3, horizon: 2, seed: `spending ${seed}` })
+    const world = makeWorld({ prompts: over?.prompts ?? 2, vocab: 3, horizon: 2, seed: `spending ${seed}` })
     const base = Checkpoint.huggingFace("tales", "base")
     const init = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 16 })) }, {
       batchSize: 4,
       learningRate: 0.02
     })
-    const mnats = Math.round(10 ** (1 + 2 * random.next()))
+    const mnats = Math.round(10 ** (over === undefined ? 1 + 2 * random.next() : 2 + random.next()))
     const rl = Grpo.make({ init, prompts, held }, {
       allowance: Kl.mnatsPerSequence<number>(1),
       beta: 0,
       steps: 12,
-      batchSize: 2,
+      batchSize: over === undefined ? 2 : 24,
       groupSize: 4,
       verifiers: [Verifier.format(["a"])],
       learningRate: 10 ** (-2 + 1.5 * random.next()),
@@ -205,9 +217,19 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
       measureEvery: 1 + random.int(4),
       measureSamples: 64,
       measureError: error,
+      ...(over === undefined ? {} : { measureMost: over.most, measureError: over.error }),
       seed
     })
-    const root = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(mnats), from: init, whenSpent })
+    // One of the three is the tight one.
+    const near = 1.5 + random.next()
+    const [p95, max] = ([[8, 8], [near, 8], [near, near]] as const)[seed % 3]!.map((by) => Math.ceil(by * mnats)) as [
+      number,
+      number
+    ]
+    const perPrompt = over === undefined
+      ? {}
+      : { klP95: Kl.mnatsPerSequence<number>(p95), klMax: Kl.mnatsPerSequence<number>(max) }
+    const root = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(mnats), ...perPrompt, from: init, whenSpent })
     const events: Array<Event> = []
     const store = await newStore()
     const exit = await Effect.runPromiseExit(making(root, { world, store, onEvent: (event) => events.push(event) }))
@@ -215,9 +237,11 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
     const from = await find(init, init.id)
     if (from._tag === "None" || from.value._tag !== "Model") throw new Error("no initial model")
     const start: Weights = from.value.weights
-    const distance = (weights: Weights) => kl(logDistribution(world, weights), logDistribution(world, start)).mean
+    const distances = (weights: Weights) => kl(logDistribution(world, weights), logDistribution(world, start))
+    const distance = (weights: Weights) => distances(weights).mean
     const withinCap = await Effect.runPromise(store.kept(keyOf(rl, limitsIn(root)(rl)), label(rl), "within-cap"))
-    return { events, exit, distance, cap: mnats / 1000, rl, withinCap }
+    const caps = { mean: mnats / 1000, p95: p95 / 1000, max: max / 1000 }
+    return { events, exit, distance, distances, cap: caps.mean, caps, rl, withinCap }
   }
 
   it("what a run ends with is within its cap, but for 4 error bars of the measurement that let it pass", async () => {
@@ -260,4 +284,39 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
     }
     assert.isAtMost(worst.excess, 4 * error)
   }, 120_000)
+
+  it(
+    "caps on p95 and max over prompts hold too: enough of every prompt that decides is sampled, and sampling ends",
+    async () => {
+      // A prompt's own error bar takes as many samples as a mean over all: fewer, of larger caps.
+      const [prompts, most, error] = [24, 1 << 15, 0.25]
+      const by = { mean: 0, p95: 0, max: 0 }
+      let more = 0
+      for (let seed = 0; seed < 60; seed++) {
+        const { caps, distances, events, exit, rl } = await one(seed, "rollback", { prompts, most, error })
+        const all = measured(events).filter(({ stage }) => stage === label(rl))
+        for (const { samples } of all) {
+          assert.isBelow(samples, most)
+          if (samples > 4 * prompts) more++
+        }
+        const last = all.at(-1)!
+        for (const statistic of ["mean", "p95", "max"] as const) if (last[statistic]! > caps[statistic]) by[statistic]++
+        assert.strictEqual(
+          overBudget(events).length,
+          last.mean > caps.mean || last.p95! > caps.p95 || last.max! > caps.max ? 1 : 0
+        )
+        if (Exit.isFailure(exit) || exit.value._tag !== "Model") throw new Error(String(exit))
+        const exact = distances(exit.value.weights)
+        const sorted = exact.prompts.toSorted()
+        for (const [statistic, is] of [["mean", exact.mean], ["p95", sorted[22]!], ["max", sorted[23]!]] as const) {
+          const excess = (is - caps[statistic]) / caps[statistic]
+          assert.isAtMost(excess, error, `seed ${seed}, ${statistic}`)
+        }
+      }
+      // Each of the three was passed, and many measurements took more than the least.
+      for (const [statistic, count] of Object.entries(by)) assert.isAtLeast(count, 4, statistic)
+      assert.isAtLeast(more, 20)
+    },
+    120_000
+  )
 })

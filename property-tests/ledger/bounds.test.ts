@@ -4,6 +4,8 @@ import { assert, describe, it } from "vitest"
 import * as Bounds from "../../src/ledger/bounds.ts"
 import * as Renyi from "../../src/ledger/renyi.ts"
 import * as Variation from "../../src/ledger/variation.ts"
+import { distribution } from "../../src/sampling/draw.ts"
+import { stream } from "../../src/sampling/random.ts"
 import { bestOf, chainsOf, type Kind, kinds, kl, maxDivergence, normalised, renyi, topOf, variation } from "./chains.ts"
 
 const nats = ({ mnats }: Bounds.Bound): number => mnats! / 1000
@@ -24,7 +26,8 @@ describe("the ledger's bounds", () => {
       const orders = Renyi.chain(...links.map(({ renyi }) => renyi))
       assert.strictEqual(bound.mnats === null, orders === null)
       if (orders === null) {
-        assert.isTrue(links.some(({ kind }) => kind.endsWith("Merge")))
+        // A merge, or a temperature above 1.
+        assert.isTrue(links.some(({ kind }) => kind.endsWith("Merge") || ["temperature", "sampling"].includes(kind)))
         unknown++
         continue
       }
@@ -87,11 +90,74 @@ describe("the ledger's bounds", () => {
     }
     // Best of m of best of n is best of mn: log m + log n is log mn.
     assert.closeTo(nats(Bounds.chain(Bounds.bestOfN(4), Bounds.bestOfN(8))), Math.log(32), 2e-3)
-    // A mixture with a part that is rare elsewhere, a nucleus that ends exactly at its share.
+    // A mixture with a part that is rare elsewhere.
     const half = rare.map((x, i) => (x + bestOf(rare, [0, 1], 8)[i]!) / 2)
     const mixed = Bounds.mixture([{ weight: 1, bound: Bounds.still }, { weight: 1, bound: Bounds.bestOfN(8) }])
     assert.closeTo(nats(mixed), maxDivergence(half, rare), 2e-3)
-    assert.closeTo(nats(Bounds.nucleus(0.9, 3)), 3 * maxDivergence([1, 0], [0.9, 0.1]), 1e-3)
+  })
+
+  const all = { temperature: 1, topK: 0, topP: 1 }
+
+  it("within these factors of the truth for truncated sampling, at what is worst for it", () => {
+    const vocabulary = 1000
+    const even = Array.from({ length: vocabulary }, () => 1 / vocabulary)
+    /** One likelier token and equal others. */
+    const two = (most: number) => normalised([most, ...even.slice(1).map(() => (1 - most) / (vocabulary - 1))])
+    const truth = (p: ReadonlyArray<number>, how: typeof all) =>
+      maxDivergence([...distribution(Float64Array.from(p, Math.log), how)], p)
+    const bound = (how: typeof all) => nats(Bounds.sampled(how, { tokens: 1, vocabulary }))
+    // Exactly: the k of equal tokens, greedy among them; a nucleus that ends at its share.
+    for (
+      const how of [
+        { ...all, topK: 10 },
+        { ...all, topK: 1 },
+        { ...all, temperature: 0 },
+        { ...all, topK: 40, topP: 0.4999 },
+        { ...all, temperature: 2, topK: 1 }
+      ]
+    ) assert.closeTo(bound(how), truth(even, how), 2e-3, JSON.stringify(how))
+    assert.closeTo(bound({ ...all, topP: 0.9 }), maxDivergence([1, 0], [0.9, 0.1]), 1e-3)
+    // A temperature: but for log 2, at two levels where 1 / m and m^(α−1) V^α / (k p) meet.
+    for (const temperature of [0.25, 0.5, 0.7, 0.9]) {
+      for (const topK of [0, 100]) {
+        const how = { ...all, temperature, topK }
+        const worst = truth(two(Math.exp(-bound(how))), how)
+        assert.isAtMost(worst, bound(how))
+        assert.isAtLeast(worst, bound(how) - Math.LN2 - 2e-3, JSON.stringify(how))
+      }
+    }
+  })
+
+  it("adds up over the tokens of a completion, and knows nothing of what it has no numbers for", () => {
+    const random = stream("ledger/sampled")
+    const logits = () => Float64Array.from({ length: 3 }, () => 4 * random.normal())
+    const one = (logits: Float64Array, how: typeof all) =>
+      [
+        distribution(logits, all),
+        distribution(logits, how)
+      ] as const
+    for (let n = 0; n < 2000; n++) {
+      const how = { temperature: random.next(), topK: random.int(4), topP: 1 - random.next() }
+      const [before, after] = one(logits(), how)
+      // Token 0 ends it; after another there is a second one.
+      const [p, q]: [Array<number>, Array<number>] = [[before[0]!], [after[0]!]]
+      for (const first of [1, 2]) {
+        const [then, instead] = one(logits(), how)
+        p.push(...then.map((x) => x * before[first]!))
+        q.push(...instead.map((x) => x * after[first]!))
+      }
+      assert.isAtMost(maxDivergence(q, p), nats(Bounds.sampled(how, { tokens: 2, vocabulary: 3 })) + 1e-9)
+    }
+    const of = { tokens: 2, vocabulary: 3 }
+    assert.isNull(Bounds.sampled({ ...all, temperature: 1.1 }, of).mnats)
+    assert.isNull(Bounds.sampled({ ...all, temperature: 1.1, topK: 2, topP: 0.5 }, of).mnats)
+    for (const how of [{ ...all, temperature: 0.5 }, { ...all, topK: 2 }, { ...all, temperature: 0 }]) {
+      assert.isNull(Bounds.sampled(how, { tokens: 2, vocabulary: null }).mnats)
+    }
+    // A share needs no vocabulary; more tokens than there are change nothing.
+    const halves = Bounds.sampled({ ...all, topP: 0.5 }, { tokens: 2, vocabulary: null })
+    assert.strictEqual(halves.mnats, Math.ceil(2000 * Math.LN2))
+    assert.strictEqual(Bounds.sampled({ ...all, topK: 9 }, of).mnats, 0)
   })
 
   it("invariant 6: KLs of stages do not add up to a bound, nor do their roots: Bernoulli .5 → .1 → .01", () => {

@@ -3,6 +3,7 @@ import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import {
   Deduplicate,
+  Ensemble,
   Filter,
   Gold,
   Grpo,
@@ -12,6 +13,9 @@ import {
   Mix,
   Pipeline,
   PolicyGradient,
+  Ppo,
+  RewardLoss,
+  RewardModeling,
   Sample,
   Score,
   Select,
@@ -20,6 +24,8 @@ import {
   Split,
   Verifier
 } from "../../dsl/index.ts"
+import { Gae } from "../../dsl/Advantage.ts"
+import { Ziegler } from "../../dsl/KlControl.ts"
 import { MovingAverage, ResetEvery } from "../../dsl/Reference.ts"
 import { label } from "../../dsl/Render.ts"
 import * as Bounds from "../../src/ledger/bounds.ts"
@@ -28,7 +34,7 @@ import { aimsOf } from "../../src/ledger/trained.ts"
 import type { Metrics } from "../../src/store/runLog.ts"
 import { tiny } from "../interpreters/tiny.ts"
 
-const { base, held, policy, prompts, rl, sft } = tiny()
+const { base, held, policy, prompts, reward, rl, sft } = tiny()
 
 const sample = (options: Partial<Parameters<typeof Sample.make>[1]> = {}, of: Artifact.Any = sft) =>
   Sample.make({ policy: of as typeof sft, prompts }, { completionsPerPrompt: 8, maxNewTokens: 6, ...options })
@@ -78,15 +84,32 @@ describe("the chain of a law", () => {
     }
   })
 
-  it("bounds a nucleus by its share at every token, and leaves what depends on distributions unknown", () => {
-    assert.strictEqual(mnats(sample({ topP: 0.9 })), Bounds.nucleus(0.9, 6).mnats)
-    assert.isNull(mnats(sample({ temperature: 0.7 })))
-    assert.isNull(mnats(sample({ topK: 4 })))
-    assert.strictEqual(
-      mnats(best(1, sample({ topP: 0.9 }))),
-      Bounds.chain(Bounds.nucleus(0.9, 6), Bounds.bestOfN(8)).mnats
-    )
-    assert.isNull(mnats(best(1, sample({ temperature: 0.7 }))))
+  it("bounds truncated sampling, by the vocabulary of the model that is sampled where it needs one, and says why not", () => {
+    const of = (options: object, vocabulary: number | null) => {
+      const artifact = best(1, sample(options))
+      const chain = chainsIn(artifact, () => undefined, (model) => model.id === sft.id ? vocabulary : null)(artifact)
+      return { mnats: knownOf(chain).bound.mnats, because: chain.links[0]!.because }
+    }
+    const bounded = (how: object, vocabulary: number | null) =>
+      Bounds.chain(
+        Bounds.sampled({ temperature: 1, topK: 0, topP: 1, ...how }, { tokens: 6, vocabulary }),
+        Bounds.bestOfN(8)
+      ).mnats
+    assert.deepStrictEqual(of({ topP: 0.9 }, null), {
+      mnats: bounded({ topP: 0.9 }, null),
+      because: "top-p 0.9, for 6 tokens at most"
+    })
+    for (
+      const how of [{ temperature: 0.7 }, { topK: 4 }, { temperature: 0 }, { temperature: 0.7, topK: 4, topP: 0.9 }]
+    ) {
+      assert.isNull(of(how, null).mnats)
+      assert.match(of(how, null).because, /which is not known before there is the model$/u)
+      assert.isNotNull(of(how, 300).mnats)
+      assert.strictEqual(of(how, 300).mnats, bounded(how, 300))
+      assert.match(of(how, 300).because, /for 6 tokens of 300 at most$/u)
+    }
+    assert.isNull(of({ temperature: 1.2 }, 300).mnats)
+    assert.match(of({ temperature: 1.2 }, 300).because, /above temperature 1 a rare token may become likelier/u)
   })
 
   it("takes the furthest part of a mixture, if all are from one model", () => {
@@ -138,16 +161,19 @@ describe("what a training aims at", () => {
     assert.deepInclude(aims(merged)[0], { of: "moves", from: null, mnats: null })
   })
 
+  const params = {
+    allowance: Kl.mnatsPerSequence(100),
+    steps: 40,
+    batchSize: 2,
+    groupSize: 4,
+    learningRate: 1e-3,
+    maxNewTokens: 6
+  }
   const grpo = (options: object) =>
     Grpo.make({ init: sft, reference: sft, prompts, held }, {
-      allowance: Kl.mnatsPerSequence(100),
+      ...params,
       ...PolicyGradient.rloo,
       beta: 0.5,
-      steps: 40,
-      batchSize: 2,
-      groupSize: 4,
-      learningRate: 1e-3,
-      maxNewTokens: 6,
       verifiers: [Verifier.keywords(), Verifier.lastNumber({ weight: 2 })],
       ...options
     })
@@ -165,9 +191,67 @@ describe("what a training aims at", () => {
     assert.match(averaged[0]!.because, /β bounds a step, not the drift/u)
   })
 
-  it("knows no optimum where advantages are divided by their spread, or rewards come from a model", () => {
-    assert.deepStrictEqual(aims(grpo(PolicyGradient.grpo)).map(({ of }) => of), ["moves"])
-    assert.deepStrictEqual(aims(rl).map(({ of }) => of), ["moves"])
+  it("knows no optimum where the objective has another, or a model may say any number, and says which it is", () => {
+    const why = (of: Artifact.Any) => {
+      const found = aims(of)
+      assert.deepStrictEqual(found.map(({ mnats, of }) => [of, mnats]), [["moves", null]])
+      return found[0]!.because
+    }
+    assert.match(
+      why(grpo(PolicyGradient.grpo)),
+      /: GroupStd weighs prompts by what was sampled, k3 is not the reverse KL/u
+    )
+    assert.match(why(grpo({ temperature: 0.8 })), /no span \/ β of its optimum: it samples at temperature 0\.8$/u)
+    const control = new Ziegler({ target: Kl.mnatsPerSequence(100) })
+    assert.match(why(grpo({ klControl: control })), /: β follows the KL$/u)
+    assert.match(why(rl), /: its reward model may say any number$/u)
+    assert.notInclude(why(Grpo.make({ init: sft, prompts, held }, { ...params, beta: 0 })), "optimum")
     assert.deepStrictEqual(aims(Pipeline.cap(grpo({}), { kl: Kl.mnatsPerSequence(100), from: sft })), [])
+  })
+
+  it("knows what process reward models can say: a probability, alone, together, beside verifiers, for PPO too", () => {
+    const judged = (aggregation: "min" | "product") =>
+      RewardModeling.make({ init: sft, preferences: Source.stepwise(Source.tales({ count: 4 })) }, {
+        batchSize: 2,
+        learningRate: 1e-3,
+        loss: RewardLoss.process({ aggregation })
+      })
+    const both = [judged("min"), judged("product")] as const
+    const ppo = (reward: typeof both[number], options: object = {}) =>
+      Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+        ...params,
+        beta: 0.5,
+        ...options
+      })
+    const spans = (reward: typeof both[number], options: object = {}) => {
+      const group = Grpo.make({ init: sft, reference: sft, reward, prompts, held }, {
+        ...params,
+        ...PolicyGradient.rloo,
+        beta: 0.5,
+        ...options
+      })
+      return [ppo(reward, options), group].map((of) => aims(of)[0]!).map(({ mnats, of }) =>
+        of === "optimum" ? mnats! / 2000 : null
+      )
+    }
+    assert.deepStrictEqual(spans(both[0]), [1, 1])
+    assert.deepStrictEqual(spans(both[0], { missingEosPenalty: 0.5 }), [1.5, 1.5])
+    assert.deepStrictEqual(spans(Ensemble.make(both, { rule: Ensemble.worstCase })), [1, 1])
+    // Less λ times a variance of at most a quarter.
+    assert.deepStrictEqual(spans(Ensemble.make(both, { rule: Ensemble.uncertaintyWeighted({ lambda: 2 }) })), [
+      1.5,
+      1.5
+    ])
+    assert.deepStrictEqual(spans(Ensemble.make([both[0], reward], { rule: Ensemble.mean })), [null, null])
+    assert.match(aims(ppo(both[0], { advantage: new Gae({ gamma: 0.9 }) }))[0]!.because, /: γ 0\.9 discounts$/u)
+    assert.strictEqual(
+      aims(Grpo.make({ init: sft, reference: sft, reward: both[0], prompts, held }, {
+        ...params,
+        ...PolicyGradient.rloo,
+        beta: 0.5,
+        verifiers: [Verifier.keywords({ weight: 2 })]
+      }))[0]!.mnats,
+      6000
+    )
   })
 })

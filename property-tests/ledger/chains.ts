@@ -1,6 +1,7 @@
 /** Random chains of described steps on a few outcomes, every step applied exactly: what the ledger's bounds are held against. */
 import * as Bounds from "../../src/ledger/bounds.ts"
 import * as Renyi from "../../src/ledger/renyi.ts"
+import { distribution } from "../../src/sampling/draw.ts"
 import { stream } from "../../src/sampling/random.ts"
 
 export type Distribution = ReadonlyArray<number>
@@ -52,7 +53,9 @@ export const kinds = [
   "filter",
   "tilt",
   "temperature",
-  "truncation",
+  "topK",
+  "topP",
+  "sampling",
   "mixture",
   "geometricMerge",
   "linearMerge",
@@ -108,18 +111,18 @@ export const chainsOf = (seed: string) => {
         const after = normalised(p.map((x, i) => x * Math.exp(score[i]! / beta)))
         return link(after, Bounds.tilt(span, beta), Renyi.tilt(span, beta))
       }
-      case "temperature": {
-        const temperature = 0.5 + uniform()
-        const after = normalised(p.map((x) => x ** (1 / temperature)))
-        return link(after, Bounds.perToken(p.map(Math.log), after.map(Math.log), 1))
-      }
-      case "truncation": {
-        // The smallest set of outcomes with this much of the probability.
-        const topP = 0.2 + 0.8 * uniform()
-        const order = p.map((_, i) => i).sort((a, b) => p[b]! - p[a]!)
-        let mass = 0
-        const kept = new Set(order.filter((i) => mass < topP && (mass += p[i]!, true)))
-        return link(normalised(p.map((x, i) => kept.has(i) ? x : 0)), Bounds.nucleus(topP, 1))
+      case "temperature":
+      case "topK":
+      case "topP":
+      case "sampling": {
+        // As the engine draws a token of these outcomes.
+        const how = {
+          temperature: kind === "topK" || kind === "topP" ? 1 : of([0, uniform(), uniform(), 1 + uniform() / 4]),
+          topK: kind === "topK" || kind === "sampling" ? random.int(p.length + 2) : 0,
+          topP: kind === "topP" || kind === "sampling" ? 1 - uniform() : 1
+        }
+        const after = [...distribution(Float64Array.from(p, Math.log), how)]
+        return link(after, Bounds.sampled(how, { tokens: 1, vocabulary: p.length }))
       }
       case "mixture": {
         const n = 2 + random.int(6)

@@ -1,7 +1,8 @@
 /** How many samples a measurement takes: the rule alone, on normal samples whose mean is known. */
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { clear, enough } from "../../src/ledger/sequential.ts"
+import { byPrompt, rank95 } from "../../src/ledger/measure.ts"
+import { clear, enough, told, toldRank } from "../../src/ledger/sequential.ts"
 import { stream } from "../../src/sampling/random.ts"
 
 /** Blocks of `first` normal samples, doubled until the rule says that it is enough. */
@@ -16,7 +17,7 @@ const measured = (
     const mean = xs.reduce((sum, x) => sum + x, 0) / xs.length
     const variance = xs.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (xs.length - 1)
     const one = { mean, standardError: Math.sqrt(variance / xs.length), samples: xs.length }
-    if (enough(one, of.cap, of)) return one
+    if (enough({ ...one, byPrompt: () => [] }, { mean: of.cap }, of)) return one
   }
 }
 
@@ -62,5 +63,77 @@ describe("sequential sampling", () => {
     const covered = all.filter(({ mean, standardError }) => Math.abs(mean - of.mean) <= 1.96 * standardError).length
     assert.isAtLeast(covered / all.length, 0.93)
     assert.isAtMost(covered / all.length, 0.97)
+  })
+})
+
+describe("p95 and max over prompts", () => {
+  /** Normal samples of prompts with these means, `each` a prompt at first, until it is told of the `rank`-th. */
+  const settled = (
+    key: string,
+    { cap, each, error, means, rank, sd }: {
+      means: ReadonlyArray<number>
+      sd: number
+      cap: number
+      rank: number
+      each: number
+      error: number
+    }
+  ) => {
+    const random = stream(key)
+    const xs: Array<number> = []
+    for (let goal = each * means.length;; goal = 2 * xs.length) {
+      while (xs.length < goal) xs.push(means[xs.length % means.length]! + sd * random.normal())
+      const of = byPrompt(xs, means.length)
+      if (toldRank(of, rank, cap, error)) {
+        const sorted = of.map(({ mean }) => mean).sort((a, b) => a - b)
+        return { within: sorted[rank - 1]! <= cap, each: xs.length / means.length }
+      }
+    }
+  }
+  const even = (count: number, at: number): ReadonlyArray<number> => Array.from({ length: count }, () => at)
+
+  it("are told by the prompts that decide them: those that do not are not waited for", () => {
+    const cap = 6
+    const of = { sd: 3, cap, each: 4, error: 0.02 }
+    const close = settled("max", { ...of, means: [...even(19, 0), 5.9], rank: 20 })
+    assert.isAtLeast(close.each, 64)
+    // The largest of 20 is no part of the 95th percentile.
+    assert.isBelow(settled("p95", { ...of, means: [...even(19, 0), 5.9], rank: rank95(20) }).each, 64)
+    // One clearly above is the largest, whatever the others are.
+    const above = settled("above", { ...of, means: [...even(19, 5.9), 60], rank: 20 })
+    assert.isTrue(!above.within && above.each < 64)
+    // One is not two.
+    assert.isAtLeast(settled("two", { ...of, means: [...even(19, 5.9), 60], rank: rank95(20) }).each, 64)
+  })
+
+  it("are on the side that is told, in all but a few of 1,000 measurements whose truth is 2 stated error bars away", () => {
+    const wrong = { above: 0, below: 0 }
+    for (let i = 0; i < 1000; i++) {
+      const of = { sd: 3, cap: 6, each: 4, error: 0.1, rank: 20 }
+      if (settled(`above ${i}`, { ...of, means: [...even(19, 1), 7.2] }).within) wrong.above++
+      if (!settled(`below ${i}`, { ...of, means: [...even(19, 1), 4.8] }).within) wrong.below++
+    }
+    assert.isAtMost(wrong.above, 40)
+    assert.isAtMost(wrong.below, 40)
+  })
+
+  it("take a prompt whose few samples are alike for as spread as the others are", () => {
+    const [one, other] = byPrompt([1, 0, 1, 4, 1, 0, 1, 4], 2)
+    assert.strictEqual(one!.mean, 1)
+    assert.strictEqual(other!.mean, 2)
+    // Squares of 16 over 8 − 2 samples, against 16 over 3 of its own.
+    assert.closeTo(one!.standardError, Math.sqrt(16 / 6 / 4), 1e-12)
+    assert.closeTo(other!.standardError, Math.sqrt(16 / 3 / 4), 1e-12)
+    assert.isFalse(told(one!, 1.2, 0.1))
+  })
+
+  it("with a cap are asked for, and left alone without; the most ends everything", () => {
+    const of = { mean: 1, standardError: 0, samples: 80, byPrompt: () => [{ mean: 3, standardError: 1 }] }
+    const precision = { error: 0.1, most: 1000 }
+    assert.isTrue(enough(of, { mean: 2 }, precision))
+    assert.isFalse(enough(of, { mean: 2, max: 4 }, precision))
+    assert.isFalse(enough(of, { mean: 2, p95: 4 }, precision))
+    assert.isTrue(enough(of, { mean: 2, p95: 10, max: 10 }, precision))
+    assert.isTrue(enough({ ...of, samples: 1000 }, { mean: 2, max: 4 }, precision))
   })
 })

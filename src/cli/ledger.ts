@@ -2,7 +2,8 @@ import { Console, Effect, FileSystem, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
-import { capsPassed } from "../report/capsPassed.ts"
+import { vocabulariesIn } from "../interpreters/vocabularies.ts"
+import { passed } from "../report/passed.ts"
 import { ledgerOf } from "../report/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
 import { text as overOptimisationText, trajectories } from "../report/overOptimisation.ts"
@@ -21,14 +22,14 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   // What is no folder has no files in it either.
   const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
   if (!(yield* there(description)) || !(yield* there(runFile))) return yield* wrong("there is no run there")
-  const { module = null } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
+  const { module = null, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
     yield* fs.readFileString(runFile)
   ).pipe(Effect.mapError((error) => wrong(error.message, runFile)))
   const { root } = yield* pipelineOf(description, undefined, module)
   const limits = limitsIn(root)
   const events = yield* eventsOf(folder)
-  const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl)
-  return { stages, overOptimisation: trajectories(events) }
+  const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* vocabulariesIn(root, store))
+  return { stages, passed: passed(events), overOptimisation: trajectories(events) }
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
@@ -69,7 +70,7 @@ export const ledger = Command.make(
     yield* Console.log(
       json
         ? JSON.stringify(found)
-        : [text(stages), ...capsPassed(yield* eventsOf(run)), overOptimisationText(overOptimisation)].filter(Boolean)
+        : [text(stages), ...found.passed, overOptimisationText(overOptimisation)].filter(Boolean)
           .join("\n\n")
     )
   })

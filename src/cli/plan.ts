@@ -6,6 +6,7 @@ import { describe } from "../model/checkpoint.ts"
 import { smaller, why } from "../interpreters/advice.ts"
 import { Refused } from "../interpreters/check.ts"
 import { fits, overflow } from "../interpreters/fits.ts"
+import { overCaps, told } from "../interpreters/overCaps.ts"
 import { planWith, roomWithin } from "../interpreters/microBatches.ts"
 import type { StagePlan } from "../interpreters/plan.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
@@ -161,6 +162,7 @@ export const plan = Command.make(
           microBatches: Object.fromEntries(fit.microBatches),
           misfits: fit.misfits,
           over,
+          overCaps: overCaps(root, stages, price),
           ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } })
         })
       )
@@ -214,6 +216,8 @@ export const plan = Command.make(
       "A few steps of each stage stand for all of them."
     ]
     yield* Console.log(notes.join("\n"))
+    const passed = overCaps(root, stages, price)
+    for (const one of passed) yield* Console.log(told(one, price))
     const whose = ({ room }: { readonly room: number }): string =>
       room < machine.memory ? "its memory cap" : machine.title
     if (noAdvice) {
@@ -224,7 +228,9 @@ export const plan = Command.make(
     const { fit, over } = yield* advised
     const said = [
       ...smaller(fit),
-      ...(over.length > 0 ? [] : [unplanned.length > 0 ? "What was planned fits." : "It fits."]),
+      ...(over.length > 0
+        ? []
+        : [unplanned.length > 0 ? "What was planned fits." : passed.length > 0 ? "Its memory fits." : "It fits."]),
       ...fit.misfits.flatMap((of) => ["", misfit(of, whose(of))])
     ]
     if (said.length > 0) yield* Console.log(said.join("\n"))

@@ -6,8 +6,9 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
 import { finishedIn } from "../interpreters/keys.ts"
 import { preflight } from "../interpreters/preflight.ts"
+import { overCaps, told } from "../interpreters/overCaps.ts"
 import { run as interpret } from "../interpreters/run.ts"
-import { capsPassed } from "../report/capsPassed.ts"
+import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
@@ -74,6 +75,8 @@ const execute = Effect.fn("cli.run")(function*(
   })
   yield* Console.error(`run ${folder} on ${name}`)
   const expected = yield* planned(folder, root, extensions, backend)
+  const planning = Object.entries(expected.stages).map(([stage, of]) => ({ stage, ...of }))
+  for (const one of overCaps(root, planning, price)) yield* Console.error(told(one, price))
   const spending = Effect.provide(spent(folder, root, expected, price), FileStore.layer(store))
   const write = (report: Report | null) =>
     Effect.flatMap(spending, (spending) => Effect.as(writeReport(folder, root, report, spending), spending))
@@ -108,8 +111,8 @@ const execute = Effect.fn("cli.run")(function*(
   }
   yield* Console.log(`\n${took}`)
   // Last, where it is seen: the run succeeded, and what it made is not what it would have been.
-  const passed = capsPassed(events)
-  if (passed.length > 0) yield* Console.log(`\n${passed.join("\n")}`)
+  const told = passed(events)
+  if (told.length > 0) yield* Console.log(`\n${told.join("\n")}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
 }, Effect.scoped)
 

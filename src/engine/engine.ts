@@ -45,8 +45,8 @@ export interface Lora {
   readonly alpha: number
   /** The projections of every layer that get an adapter, under their Hugging Face names, e.g. `q_proj`. */
   readonly targetModules: ReadonlyArray<string>
-  /** Of the random start of A. */
-  readonly seed: string
+  /** Of the random start of A; null where nothing is drawn, because it is only counted. */
+  readonly seed: string | null
 }
 
 /** A trained adapter. */

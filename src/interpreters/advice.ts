@@ -65,6 +65,7 @@ export const smaller = ({ microBatches, plain, planned }: Omit<Fit, "misfits">):
     const by = microBatches.get(stage.stage)
     const before = plain.stages.find((one) => one.stage === stage.stage)
     if (by === undefined || before === undefined) return []
+    const added = stage.accumulated > 1 ? `, ${stage.accumulated.toLocaleString("en-US")} for an update` : ""
     const flops = stage.flops === before.flops ? "" : `, FLOPs ${more(stage.flops / before.flops)}`
-    return [`${stage.stage}: ${parts(by)}: ${bytes(stage.bytes)} instead of ${bytes(before.bytes)}${flops}.`]
+    return [`${stage.stage}: ${parts(by)}${added}: ${bytes(stage.bytes)} instead of ${bytes(before.bytes)}${flops}.`]
   })

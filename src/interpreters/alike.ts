@@ -11,10 +11,12 @@ import { type Limits } from "./limits.ts"
 /** Operations whose models have weights of their own shape, not that of a parent. */
 const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble"])
 
-/** What stages that take the same have in common, as text. */
-export const likenesses = (limits: (artifact: Artifact.Any) => Limits): (artifact: Artifact.Any) => string => {
+/** What stages that take the same have in common, as text; with the same `numbers`, in other pipelines, too. */
+export const likenesses = (
+  limits: (artifact: Artifact.Any) => Limits,
+  numbers = new Map<string, string>()
+): (artifact: Artifact.Any) => string => {
   const known = new Map<string, string>()
-  const numbers = new Map<string, string>()
   /** Short for a text. */
   const number = (text: string): string => {
     const found = numbers.get(text)

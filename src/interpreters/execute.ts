@@ -51,7 +51,7 @@ import { score } from "../stages/score.ts"
 import { select } from "../stages/select.ts"
 import { sft } from "../stages/sft.ts"
 import type { Made } from "../store/made.ts"
-import { RunLog } from "../store/runLog.ts"
+import { type Event, RunLog } from "../store/runLog.ts"
 import type { Spent } from "../store/spent.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import { hold } from "../training/budgets.ts"
@@ -68,6 +68,8 @@ import { lackingPrecisions } from "./precisions.ts"
 export interface ExecuteOptions extends Pick<Extensions, "stages"> {
   /** What serves for a node, once its inputs are there, without making it: a plan has made another like it. */
   readonly twinOf?: (artifact: Artifact.Any) => Made | undefined
+  /** What of the pipeline is made, under the caps of all of it; its root when left out. */
+  readonly only?: ReadonlyArray<Artifact.Any>
 }
 
 /** All that making a pipeline can end with. */
@@ -102,7 +104,7 @@ const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, Ou
 }
 
 const making = Effect.fnUntraced(
-  function*(root: Artifact.Any, { stages = [], twinOf = () => undefined }: ExecuteOptions, meter: Metered) {
+  function*(root: Artifact.Any, { only = [], stages = [], twinOf = () => undefined }: ExecuteOptions, meter: Metered) {
     yield* Effect.fromResult(check(root))
     const unknown = lackingExtensions(root, { stages }, { rewards: false })
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
@@ -438,12 +440,17 @@ const making = Effect.fnUntraced(
         const finished = Effect.tap(
           (twin === undefined ? meaning(artifact) : Effect.succeed(twin)).pipe(
             Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
+            Effect.map((value) => ({ value, endedBy: [] as ReadonlyArray<Event> })),
             // Nothing about it is a failure: the stage made what it had kept.
-            Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
+            Effect.catchTag(
+              "EndedEarly",
+              ({ because, weights }) => Effect.succeed({ value: model(weights), endedBy: because })
+            )
           ),
-          (value) => own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent)) : Effect.void
+          ({ endedBy, value }) =>
+            own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, endedBy)) : Effect.void
         )
-        const value: Made = yield* (own ? meter.making(finished) : finished).pipe(
+        const { value } = yield* (own ? meter.making(finished) : finished).pipe(
           Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)
@@ -472,11 +479,16 @@ const making = Effect.fnUntraced(
     }
     // What was made earlier for this pipeline was spent on it, whether it is looked at again or not.
     const before = yield* spentIn(root)
+    const there = finishedIn(root)
     for (const artifact of Artifact.lineage(root)) {
+      if (!(yield* there(artifact))) continue
+      // Nor is it forgotten that a stage ended early: what is made here rests on the policy that it went back to.
+      for (const told of yield* store.endedBy(keyOf(artifact, limits(artifact)), label(artifact))) yield* log.emit(told)
       const took = before.get(artifact.id)
-      if (took !== undefined && (yield* finishedIn(root)(artifact))) yield* settle(artifact, took)
+      if (took !== undefined) yield* settle(artifact, took)
     }
-    return yield* make(root)
+    for (const artifact of only) yield* make(artifact)
+    return yield* make(only.at(-1) ?? root)
   }
 )
 

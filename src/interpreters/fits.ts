@@ -41,7 +41,7 @@ export interface Verdict {
 
 export interface Misfit {
   readonly stage: string
-  /** Other stages of the same operation that take the same: what is said of one holds of all. */
+  /** Other stages of the same operation that take at most as much, and at least 99 % of it: what helps one helps all. */
   readonly alike: ReadonlyArray<string>
   /** Bytes that there are, and that it would take. */
   readonly room: number
@@ -135,6 +135,13 @@ const together = (changes: ReadonlyArray<Change>): ReadonlyArray<ReadonlyArray<C
     .filter(({ length }) => length > 1)
     .sort((a, b) => a.length - b.length)
 
+const operationOf = ({ stage }: StagePlan): string => stage.slice(0, stage.lastIndexOf("-"))
+
+/** Two stages of one operation that take the same but for the length of their rows. */
+const nearly = (one: StagePlan, largest: StagePlan): boolean =>
+  operationOf(one) === operationOf(largest) && one.precision === largest.precision &&
+  one.terms[0]?.what === largest.terms[0]?.what && one.bytes > 0.99 * largest.bytes
+
 /** What does not fit about a stage: the phase that holds most, and what it holds most of. */
 export const overflow = (stage: StagePlan, room: Room): Pick<Misfit, "stage" | "room" | "bytes" | "phase" | "term"> => {
   const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
@@ -149,22 +156,23 @@ export const fits: (
 ) => Effect.Effect<Fit, Refused, FileSystem.FileSystem> = Effect.fn("fits")(
   function*(root, { cost = work, known, plan, precisions = both, room: allowed }: FitOptions, only) {
     const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
-    const found = yield* fitted(root, room, plan, known)
+    const found = yield* fitted(root, room, plan, known === undefined ? {} : { known })
     const lineage = Artifact.lineage(root)
     const misfits: Array<Misfit> = []
-    // The rounds of a recipe take the same, and looking for what would fit is many plans.
-    const groups = new Map<string, [StagePlan, ...Array<StagePlan>]>()
-    for (const stage of found.plain.stages.filter((stage) => stage.bytes > room(stage))) {
-      const operation = stage.stage.slice(0, stage.stage.lastIndexOf("-"))
-      const key = JSON.stringify([operation, room(stage), stage.bytes, stage.terms])
-      const group = groups.get(key)
-      if (group === undefined) groups.set(key, [stage])
+    // The rounds of a recipe take nearly the same, and looking for what would fit is many plans: the largest stands for all.
+    const groups: Array<[StagePlan, ...Array<StagePlan>]> = []
+    const over = found.plain.stages.filter((stage) => stage.bytes > room(stage)).sort((a, b) => b.bytes - a.bytes)
+    for (const stage of over) {
+      const group = groups.find(([largest]) => nearly(stage, largest) && room(stage) === room(largest))
+      if (group === undefined) groups.push([stage])
       else group.push(stage)
     }
-    for (const [stage, ...alike] of groups.values()) {
+    for (const [stage, ...alike] of groups) {
       const at = lineage.findIndex((artifact) => label(artifact) === stage.stage)
       const of = ({ stages }: Planned, changed: Artifact.Any): StagePlan | undefined =>
         stages.find((one) => one.stage === label(Artifact.lineage(changed)[at]!))
+      // Planned as what it is compared with is: by itself.
+      const plain = of(yield* plan(root, new Map(), { only: new Set([stage.stage]) }), root) ?? stage
       const judged = (changes: ReadonlyArray<Change>, changed: Artifact.Any, fit: Fitted): Verdict | null => {
         const planned = of(fit.planned, changed)
         return planned === undefined ? null : {
@@ -173,7 +181,7 @@ export const fits: (
           microBatches: fit.microBatches.get(planned.stage),
           fits: planned.bytes <= allowed(planned),
           bytes: planned.bytes,
-          cost: cost(planned) / cost(stage)
+          cost: cost(planned) / cost(plain)
         }
       }
       /** Changed, and with micro-batches if it then needs any; null when that is no description or cannot be planned. */
@@ -182,9 +190,15 @@ export const fits: (
         if (changed === null) return null
         const name = label(Artifact.lineage(changed)[at]!)
         const own: Room = (one) => one.stage === name ? allowed(one) : Infinity
-        const smallest = yield* leastOf(changed, name, plan)
+        const smallest = yield* leastOf(changed, name, plan, true)
         const hopeless = smallest.planned.stages.some((one) => one.bytes > own(one))
-        return judged(changes, changed, hopeless ? smallest : yield* fitted(changed, own, plan))
+        return judged(
+          changes,
+          changed,
+          yield* (hopeless
+            ? leastOf(changed, name, plan, false)
+            : fitted(changed, own, plan, { only: new Set([name]) }))
+        )
       })
       const alone = judged([], root, found)!
       const verdicts = [alone]

@@ -9,7 +9,7 @@ import { CurrentMicroBatches } from "../engine/microBatches.ts"
 import { bytes, smaller } from "./advice.ts"
 import type { Refused } from "./check.ts"
 import { limitsIn } from "./limits.ts"
-import { plan, type Planned, type PlanOptions, type StagePlan } from "./plan.ts"
+import { kept, plan, type Planned, type PlanOptions, type StagePlan } from "./plan.ts"
 
 /** From as little as there is to what is next to the most that an engine does by itself, by factors of about 1.4. */
 const tokens = [64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144]
@@ -23,8 +23,7 @@ const least: MicroBatches = { microBatchTokens: tokens[0]!, slots: slots[0]! }
 export type Plan = (
   root: Artifact.Any,
   microBatches: ReadonlyMap<string, MicroBatches>,
-  /** Most steps of a kind that are made, when fewer than for a plan that is shown. */
-  rehearsed?: number
+  how?: Pick<PlanOptions, "only" | "rough">
 ) => Effect.Effect<Planned, Refused, FileSystem.FileSystem>
 
 /** Bytes that there are for a stage. */
@@ -33,12 +32,12 @@ export type Room = (stage: StagePlan) => number
 /** The tightest of what the description allows a stage and what there is. */
 export const roomWithin = (available: number): Room => ({ memoryCap }) => Math.min(memoryCap, available)
 
-export const planWith = (options: PlanOptions): Plan => (root, microBatches, rehearsed) =>
-  Effect.provideService(
-    plan(root, rehearsed === undefined ? options : { ...options, rehearsed }),
-    CurrentMicroBatches,
-    microBatches
-  )
+/** What one plan has made serves the next one. */
+export const planWith = (options: PlanOptions): Plan => {
+  const shared = { ...options, kept: kept() }
+  return (root, microBatches, how) =>
+    Effect.provideService(plan(root, { ...shared, ...how }), CurrentMicroBatches, microBatches)
+}
 
 export interface Fitted {
   /** As the engine does it by itself. */
@@ -52,17 +51,17 @@ export interface Fitted {
 /** The share of its room that a stage in micro-batches is to fill by its plan, which sees some steps only: others may have longer rows. */
 const filled = 0.95
 
-/** Steps of a kind that are made while looking for sizes: every part of a batch is full in any of them. */
-const few = 2
-
 /** The plan of `root` with the smallest micro-batches that there are in `stage`. */
-export const leastOf = (root: Artifact.Any, stage: string, planned: Plan): Effect.Effect<
+export const leastOf = (root: Artifact.Any, stage: string, planned: Plan, rough: boolean): Effect.Effect<
   Fitted,
   Refused,
   FileSystem.FileSystem
 > => {
   const microBatches = new Map([[stage, least]])
-  return Effect.map(planned(root, microBatches, few), (made) => ({ plain: made, planned: made, microBatches }))
+  return Effect.map(
+    planned(root, microBatches, { rough, only: new Set([stage]) }),
+    (made) => ({ plain: made, planned: made, microBatches })
+  )
 }
 
 /**
@@ -73,10 +72,19 @@ export const fitted: (
   root: Artifact.Any,
   room: Room,
   planned: Plan,
-  /** The plan of `root` without micro-batches, where there is one already. */
-  known?: Planned
-) => Effect.Effect<Fitted, Refused, FileSystem.FileSystem> = Effect.fnUntraced(function*(root, room, planned, known) {
-  const plain = known ?? (yield* planned(root, new Map()))
+  how?: {
+    /** The plan of `root` without micro-batches, where there is one already. */
+    readonly known?: Planned
+    /** Labels of the stages that are asked about; every one when left out. */
+    readonly only?: ReadonlySet<string>
+  }
+) => Effect.Effect<Fitted, Refused, FileSystem.FileSystem> = Effect.fnUntraced(function*(
+  root,
+  room,
+  planned,
+  { known, only } = {}
+) {
+  const plain = known ?? (yield* planned(root, new Map(), only === undefined ? {} : { only }))
   const over = new Set(plain.stages.filter((stage) => stage.bytes > room(stage)).map(({ stage }) => stage))
   if (over.size === 0) return { plain, planned: plain, microBatches: new Map() }
   let found = new Map<string, MicroBatches>([...over].map((stage) => [stage, least]))
@@ -84,9 +92,15 @@ export const fitted: (
     new Set(
       stages.filter((stage) => over.has(stage.stage) && stage.bytes <= filled * room(stage)).map(({ stage }) => stage)
     )
-  const smallest = yield* planned(root, found, few)
+  /** These stages, in smaller parts; the others stay what they are in `before`. */
+  const again = (before: Planned, stages: ReadonlySet<string>, by: ReadonlyMap<string, MicroBatches>, rough: boolean) =>
+    Effect.map(planned(root, by, { only: stages, rough }), (made): Planned => ({
+      ...before,
+      stages: before.stages.map((stage) => made.stages.find((one) => one.stage === stage.stage) ?? stage)
+    }))
+  const smallest = yield* again(plain, over, found, true)
   const able = fitIn(smallest)
-  if (able.size === 0) return { plain, planned: smallest, microBatches: found }
+  if (able.size === 0) return { plain, planned: yield* again(plain, over, found, false), microBatches: found }
 
   /** The last of `count` steps up that fits, of every stage at once: more never takes less memory. Begins with step `first`. */
   const raise = Effect.fnUntraced(function*(
@@ -103,7 +117,7 @@ export const fitted: (
       if (asked.length === 0) return
       const tried = new Map(found)
       for (const [stage, { next }] of asked) tried.set(stage, step(start.get(stage)!, next))
-      const fit = fitIn(yield* planned(root, tried, few))
+      const fit = fitIn(yield* again(smallest, able, tried, true))
       for (const [stage, bound] of asked) {
         const { high, low } = fit.has(stage)
           ? { low: bound.next, high: bound.high }
@@ -120,9 +134,9 @@ export const fitted: (
   }))
   yield* raise(mostSlots, mostSlots, (from, k) => ({ ...from, slots: up(slots, from.slots, k) }))
   yield* raise(mostTokens, 1, (from, k) => ({ ...from, microBatchTokens: up(tokens, from.microBatchTokens, k) }))
-  // What a few steps left out.
+  // What the rough plans left out.
   for (;;) {
-    const made = yield* planned(root, found)
+    const made = yield* again(smallest, able, found, false)
     const fit = fitIn(made)
     const still = [...able].filter((stage) => !fit.has(stage) && found.get(stage)!.microBatchTokens! > tokens[0]!)
     if (still.length === 0) return { plain, planned: made, microBatches: found }

@@ -2,7 +2,7 @@
  * What a description will take, before a GPU is touched: its stages run for real, on an engine that only counts, without weights, a
  * few steps of each standing for all of them. Data is loaded, checkpoints are known by their `config.json`.
  */
-import { Cause, Effect, Layer } from "effect"
+import { Cause, Effect, Layer, Option } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Costs } from "../cost/costs.ts"
@@ -11,8 +11,9 @@ import { tally } from "../cost/tally.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
+import type { Weights } from "../engine/engine.ts"
 import type { Held } from "../engine/transformer/counting.ts"
-import { metered, type Shape } from "../engine/transformer/metered.ts"
+import { type Codecs, metered, type Shape } from "../engine/transformer/metered.ts"
 import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { withoutWeights } from "../engine/transformer/footprint.ts"
 import { describe } from "../model/checkpoint.ts"
@@ -67,6 +68,8 @@ export interface StagePlan {
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained: number
+  /** The most micro-batches whose gradients are added up for one update; 0 where there is none. */
+  readonly accumulated: number
   /** The most held at any one time, bytes, and what is held then: of its worst phase. */
   readonly bytes: number
   readonly terms: PhasePlan["terms"]
@@ -89,7 +92,31 @@ export interface PlanOptions extends Extensions {
   readonly costs?: Costs
   /** Mean length of a completion, tokens, at most `maxNewTokens`, which is assumed when this is left out. */
   readonly completionLength?: number
+  /** Two steps of a kind, and less of a large batch: for looking, not for showing. */
+  readonly rough?: boolean
+  /** Labels of the stages that are planned; every one when left out. */
+  readonly only?: ReadonlySet<string>
+  /** Of plans before this one: what they made serves where only some stages are planned. */
+  readonly kept?: Kept
 }
+
+/** What plans of one description, and of descriptions that differ little from it, have in common. */
+export interface Kept {
+  /** By id, and by what those that are alike have in common. */
+  readonly made: Map<string, Made>
+  readonly numbers: Map<string, string>
+  readonly datasets: Map<string, Dataset>
+  readonly checkpoints: Map<string, Weights>
+  readonly codecs: Codecs
+}
+
+export const kept = (): Kept => ({
+  made: new Map(),
+  numbers: new Map(),
+  datasets: new Map(),
+  checkpoints: new Map(),
+  codecs: new WeakMap()
+})
 
 /** Half of all texts, by their first letters: where completions that nobody sampled differ. */
 const even = (text: string): boolean => {
@@ -132,7 +159,8 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { completionLength, costs, rehearsed = 128, shape, stages = [] } = options
+  const { completionLength, costs, kept: before = kept(), only, rough = false, shape, stages = [] } = options
+  const rehearsed = Math.min(rough ? 2 : Infinity, options.rehearsed ?? 128)
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
@@ -140,7 +168,9 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     ...(shape === undefined ? {} : { shape }),
     ...(costs === undefined ? {} : { cost: costs.backend }),
     ...(completionLength === undefined ? {} : { completionLength }),
-    whole: rehearsed === Infinity
+    whole: rehearsed === Infinity,
+    rough,
+    codecs: before.codecs
   })
   const host = tally(costs?.host ?? {})
 
@@ -148,7 +178,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
   const rehearsal = rehearsing(meter, rehearsed, host.seconds)
-  const likeness = likenesses(limits)
+  const likeness = likenesses(limits, before.numbers)
   const templates = new Map<string, Template>()
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
@@ -159,8 +189,11 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const end = (key: string, made: Made): void => {
     if (frames.at(-1)?.key !== key) return
     const { artifact, plan, steps } = frames.pop()!
+    before.made.set(artifact.id, made)
+    const like = likeness(artifact)
+    if (!before.made.has(like)) before.made.set(like, made)
     host.stage(artifact.node.op)
-    const { error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
+    const { accumulated, error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
     if (plan !== null) {
       done.push({ ...plan, stage: label(artifact) })
       return
@@ -193,12 +226,13 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       error,
       generated: Math.round(generated),
       trained: Math.round(trained),
+      accumulated,
       bytes: worst.bytes,
       terms: worst.terms,
       memoryCap: limits(artifact).memory
     }
     done.push(own)
-    if (estimated) templates.set(likeness(artifact), { plan: own, made })
+    if (estimated) templates.set(like, { plan: own, made })
   }
   const twinOf = (artifact: Artifact.Any): Made | undefined => {
     const found = templates.get(likeness(artifact))
@@ -206,9 +240,15 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     frames.at(-1)!.plan = found.plan
     return found.made
   }
+  /** What another plan has made serves where this stage is not asked about. */
+  const given = (key: string): Option.Option<Made> => {
+    const artifact = byKey.get(key)
+    if (only === undefined || artifact === undefined || only.has(label(artifact))) return Option.none()
+    return Option.fromUndefinedOr(before.made.get(artifact.id) ?? before.made.get(likeness(artifact)))
+  }
 
   // Read once, whatever stages read it; a conversation is rendered by the template of whoever does.
-  const loaded = new Map<string, Dataset>()
+  const loaded = before.datasets
   const datasets = Layer.effect(
     Datasets,
     Effect.map(Datasets, ({ load }) => ({
@@ -234,16 +274,20 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       return {
         ...store,
         find: (key, name) =>
-          Effect.tap(
-            store.find(key, name),
-            (found) => found._tag === "None" ? Effect.sync(() => begin(key)) : Effect.void
-          ),
+          Effect.suspend(() => {
+            const known = given(key)
+            return Option.isSome(known) ? Effect.succeed(known) : Effect.tap(
+              store.find(key, name),
+              (found) => Option.isNone(found) ? Effect.sync(() => begin(key)) : Effect.void
+            )
+          }),
         finish: (key, name, made) => Effect.tap(store.finish(key, name, made), () => Effect.sync(() => end(key, made)))
       } satisfies Store["Service"]
     })
   ).pipe(Layer.provide(MemoryStore.layer))
 
-  const failed = yield* execute(root, { stages, twinOf }).pipe(
+  const asked = lineage.filter((artifact) => only?.has(label(artifact)) === true)
+  const failed = yield* execute(root, { stages, twinOf, ...(only === undefined ? {} : { only: asked }) }).pipe(
     Effect.provide(Layer.mergeAll(
       Layer.succeed(CurrentEngine, watchedEngine(meter.engine, host)),
       Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(
@@ -253,10 +297,15 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       store,
       Layer.succeed(Checkpoints, {
         load: (path) =>
-          Effect.map(
-            shape === undefined ? describe(path) : Effect.succeed(shape),
-            ({ config, tokenizer }) => withoutWeights(config, tokenizer)
-          )
+          Effect.suspend(() => {
+            const known = before.checkpoints.get(path)
+            if (known !== undefined) return Effect.succeed(known)
+            return Effect.map(shape === undefined ? describe(path) : Effect.succeed(shape), ({ config, tokenizer }) => {
+              const weights = withoutWeights(config, tokenizer)
+              before.checkpoints.set(path, weights)
+              return weights
+            })
+          })
       }),
       Layer.succeed(
         RunLog,
@@ -276,17 +325,18 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
         : Effect.succeed(Cause.squash(cause))
     )
   )
-  if (failed === null) return { stages: done, unplanned: [] } satisfies Planned as Planned
+  const planned = only === undefined ? done : done.filter(({ stage }) => only.has(stage))
+  if (failed === null) return { stages: planned, unplanned: [] } satisfies Planned as Planned
   const at = label(frames.at(-1)?.artifact ?? root)
   const said = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
   // There is nothing behind the names of the weights.
   const problem = failed instanceof TypeError ? `it needs the weights themselves (${said})` : said
-  const planned = new Set([at, ...done.map(({ stage }) => stage)])
+  const settled = new Set([at, ...done.map(({ stage }) => stage)])
   return {
-    stages: done,
+    stages: planned,
     unplanned: [
       { stage: at, problem },
-      ...lineage.map(label).filter((stage) => !planned.has(stage)).map((stage) => ({
+      ...(only === undefined ? lineage : asked).map(label).filter((stage) => !settled.has(stage)).map((stage) => ({
         stage,
         problem: `it comes after ${at}`
       }))

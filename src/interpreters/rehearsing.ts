@@ -26,6 +26,8 @@ interface Amounts {
 export interface Tally extends Amounts {
   /** The most held in each phase, in the order in which they first came. */
   readonly peaks: ReadonlyMap<Phase, Held>
+  /** The most micro-batches of one update. */
+  readonly accumulated: number
   /** Standard error of the FLOPs relative to them: steps whose rows differ in length stand for others. 0 where all were made or are alike. */
   readonly error: number
   /** Whether some of what was done stood for more. */
@@ -71,6 +73,7 @@ const flopsOf = ({ spent }: Amounts): number => [...spent.values()].reduce((sum,
 interface Frame {
   readonly sheets: Array<Sheet>
   readonly peaks: Map<Phase, Held>
+  accumulated: number
   /** Variance of the FLOPs. */
   variance: number
   estimated: boolean
@@ -96,6 +99,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         const known = frame.peaks.get(phase)
         if (known === undefined || held.bytes > known.bytes) frame.peaks.set(phase, held)
       }
+      frame.accumulated = Math.max(frame.accumulated, meter.accumulated())
       const { own } = frame.sheets.at(-1)!
       add(own, now, 1)
       add(own, before, -1)
@@ -157,17 +161,17 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
       settle()
       meter.stepping(false)
       meter.restart()
-      frames.push({ sheets: [sheet()], peaks: new Map(), variance: 0, estimated: false })
+      frames.push({ sheets: [sheet()], peaks: new Map(), accumulated: 0, variance: 0, estimated: false })
     },
     end: () => {
       settle()
       meter.restart()
-      const { estimated, peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & {
+      const { accumulated, estimated, peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & {
         readonly sheets: [Sheet]
       }
       add(own, fixed, 1)
       const flops = flopsOf(own)
-      return { ...own, peaks, estimated, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
+      return { ...own, peaks, accumulated, estimated, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
     },
     times: (times, once, phase) =>
       Effect.suspend(() => {

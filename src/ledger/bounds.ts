@@ -13,6 +13,8 @@
  * order to the same sum. It holds for each prompt, and is about the *distribution* that a step describes, from the one that it drew
  * from, not about a network trained to imitate it.
  */
+import type { Truncation } from "../sampling/draw.ts"
+
 export interface Bound {
   readonly _tag: "Bound"
   /** D∞ is at most this, milli-nats per sequence; null: nothing is known. */
@@ -80,20 +82,30 @@ export const mixture = (parts: ReadonlyArray<{ readonly weight: number; readonly
   return boundOf(most / 1000 + Math.min(0, Math.log(sum)))
 }
 
-/** Only tokens with at least `topP` of the probability between them: each becomes 1 / topP times as likely at most, at every token. */
-export const nucleus = (topP: number, tokens: number): Bound => boundOf(-Math.log(topP) * tokens)
-
 /**
- * Another temperature or a truncation (top-k, top-p), computed: D∞ of next-token distributions, which add along a completion of
- * at most `tokens` tokens. `before` and `after` are log-probabilities of the same tokens; the largest over the contexts seen
- * bounds these contexts only.
+ * A policy sampled in another way than at temperature 1 from all tokens (`sampling/draw.ts`: temperature T, then the k most likely, then
+ * the fewest of these with a share p of their probability; V tokens in all), for completions of at most `tokens` tokens:
+ *
+ *     D∞ of a token ≤ log V − T log(k p)    for T ≤ 1, and never above log V
+ *
+ * With α = 1 / T the kept tokens have q = π^α / S, so that max q / π = m^(α−1) / S at the most likely token, m = max π. The sum S of
+ * the kept π^α is at least m^α, and at least p k V^−α, since the k largest of V numbers that sum to 1 are 1 / V or more on average and x^α
+ * is convex. So max q / π is at most A = 1 / m and B = m^(α−1) V^α / (k p), hence at most A^(1−T) B^T = V / (k p)^T, and A ≤ V. What is
+ * left of it: T = 1, k = V: −log p; T = 1, p = 1: log(V / k); k = V, p = 1: (1 − T) log V; greedy: log V.
+ *
+ * At T > 1 a rare token may become likelier by any factor: nothing is known, unless one token is left. Nor is anything, where V
+ * is not known (null), but of top-p by itself.
  */
-export const perToken = (before: ReadonlyArray<number>, after: ReadonlyArray<number>, tokens: number): Bound => {
-  let most = 0
-  after.forEach((logp, i) => {
-    if (logp > -Infinity) most = Math.max(most, logp - before[i]!)
-  })
-  return boundOf(most * tokens)
+export const sampled = (
+  { temperature, topK, topP }: Truncation,
+  { tokens, vocabulary }: { readonly tokens: number; readonly vocabulary: number | null }
+): Bound => {
+  if (temperature === 1 && topK === 0) return boundOf(-Math.log(topP) * tokens)
+  if (vocabulary === null) return unknown
+  const greedy = temperature === 0 || topK === 1
+  if (temperature > 1 && !greedy) return unknown
+  const kept = topK === 0 ? vocabulary : Math.min(topK, vocabulary)
+  return boundOf((Math.log(vocabulary) - (greedy ? 0 : temperature * Math.max(0, Math.log(kept * topP)))) * tokens)
 }
 
 /** KL(best of n‖policy) ≤ log n − (n − 1)/n nats, with equality when no two scores are equal (Beirami et al. 2024, arXiv 2401.01879). */

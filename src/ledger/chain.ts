@@ -6,6 +6,7 @@
 import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
+import { initialOf } from "../../dsl/Stage.ts"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import type { Metrics } from "../store/runLog.ts"
 import * as Bounds from "./bounds.ts"
@@ -57,16 +58,35 @@ export const ofLink = (because: string, bound: Bounds.Bound, renyi = Renyi.ofBou
 
 const foreign: Chain = { from: null, links: [] }
 
-const sampling = ({ maxNewTokens, temperature, topK, topP }: Sample): ReadonlyArray<Link> => {
-  const how = [
+/** Tokens of the vocabulary of a model that there is; null where nobody knows. */
+export type VocabularyOf = (model: Artifact.Any) => number | null
+
+const sampling = (
+  { maxNewTokens: tokens, ...how }: Sample,
+  vocabulary: number | null
+): ReadonlyArray<Link> => {
+  const { temperature, topK, topP } = how
+  const set = [
     ...temperature === 1 ? [] : [temperature === 0 ? "greedy" : `temperature ${temperature}`],
     ...topK === 0 ? [] : [`top-k ${topK}`],
     ...topP === 1 ? [] : [`top-p ${topP}`]
   ].join(", ")
-  if (how === "") return []
-  return temperature === 1 && topK === 0
-    ? [ofLink(`${how}, for ${maxNewTokens} tokens at most`, Bounds.nucleus(topP, maxNewTokens))]
-    : [ofLink(`${how}: depends on its distributions`, Bounds.unknown)]
+  if (set === "") return []
+  const bound = Bounds.sampled(how, { tokens, vocabulary })
+  if (bound.mnats !== null) {
+    const ofV = temperature === 1 && topK === 0 ? "" : ` of ${vocabulary}`
+    return [ofLink(`${set}, for ${tokens} tokens${ofV} at most`, bound)]
+  }
+  return [
+    ofLink(
+      `${set}: ${
+        vocabulary === null
+          ? "bounded by its vocabulary, which is not known before there is the model"
+          : "above temperature 1 a rare token may become likelier by any factor"
+      }`,
+      bound
+    )
+  ]
 }
 
 /** An accept filter by what came out of it in this run. */
@@ -99,7 +119,8 @@ const candidatesOf = (artifact: Artifact.Any): number | undefined => {
 /** The laws of the artefacts that the pipeline `root` is made of; `metricsOf` a stage: its last, as the run that is looked at told. */
 export const chainsIn = (
   root: Artifact.Any,
-  metricsOf: (stage: string) => Metrics | undefined
+  metricsOf: (stage: string) => Metrics | undefined,
+  vocabularyOf: VocabularyOf = () => null
 ): (artifact: Artifact.Any) => Chain => {
   const chains = new Map<string, Chain>()
   const chainOf = (artifact: Artifact.Any): Chain => {
@@ -134,7 +155,10 @@ export const chainsIn = (
           : { from: first.from, links: [ofLink("a mixture: its furthest part", Bounds.either(...bounds))] }
       }
       case "Sample":
-        return { from: on("policy").from, links: [...on("policy").links, ...sampling(stage)] }
+        return {
+          from: on("policy").from,
+          links: [...on("policy").links, ...sampling(stage, vocabularyOf(initialOf(wires["policy"]!)))]
+        }
       case "Score":
         return on("completions")
       case "Select": {

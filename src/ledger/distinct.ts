@@ -7,7 +7,9 @@ export const distinct = (completions: ReadonlyArray<Int32Array>, n: number): num
   let total = 0
   for (const completion of completions) {
     for (let i = 0; i + n <= completion.length; i++) {
-      seen.add(completion.subarray(i, i + n).join(" "))
+      let gram = String(completion[i])
+      for (let t = i + 1; t < i + n; t++) gram += ` ${completion[t]}`
+      seen.add(gram)
       total++
     }
   }

@@ -1,8 +1,11 @@
 /**
- * A forecast of gold reward from the first part of a run, by Gao et al.'s law of RL, and how good it was: held afterwards against the rest, and
- * against the forecast that gold stays where it was seen last.
+ * A forecast of gold reward from the first part of a run, and how good it was: held afterwards against the rest. Two can be made: Gao et al.'s
+ * law of RL, and that nothing changes. Which one it is is judged inside the first part: each is made from its first half and held
+ * against its second. The law is taken where it did better there *and* its bend is seen (the 95 % interval of b above 0): on a rise
+ * that has not begun to turn the law fits well, and says nothing of when it will.
  */
-import { fitGold, foreseenError, type Form, goldAt, peakOf } from "./overoptimization.ts"
+import { type Interval, ofMean } from "./interval.ts"
+import { type Fit, fitGold, foreseenError, type Form, goldAt, peakOf } from "./overoptimization.ts"
 
 /** One measurement: distance √KL (KL in nats per sequence), and gold reward above that of the start. */
 export interface Measured {
@@ -10,15 +13,28 @@ export interface Measured {
   readonly gold: number
 }
 
+/** Roots of mean squared errors, unit of the reward. */
+export interface Errors {
+  /** Null where it cannot be fitted. */
+  readonly law: number | null
+  readonly unchanged: number
+}
+
 export interface Forecast {
   /** Measurements that it was made from. */
   readonly seen: number
+  readonly by: "law" | "unchanged"
+  /** Inside the first part: of the forecasts from its first half, over its second. */
+  readonly trial: Errors
+  /** b of the law fitted to the whole first part, Student's t; null where it cannot be fitted. */
+  readonly bend: Interval | null
+  /** Foreseen by the law; null where it has none, or is not what is foreseen by. */
   readonly peak: { readonly d: number; readonly gold: number } | null
   readonly rest: ReadonlyArray<Measured & { readonly foreseen: number; readonly standardError: number }>
-  /** Root of the mean squared error over the rest, unit of the reward. */
+  /** Of this forecast over the rest. */
   readonly error: number
-  /** Of the forecast that nothing changes. */
-  readonly naive: number
+  /** Of both over the rest. */
+  readonly errors: Errors
   /** How many of the rest lie within two standard errors. */
   readonly within: number
 }
@@ -26,27 +42,62 @@ export interface Forecast {
 const rms = (errors: ReadonlyArray<number>): number =>
   Math.sqrt(errors.reduce((sum, e) => sum + e * e, 0) / errors.length)
 
+/** What is foreseen, by the law or that nothing changes, of the measurement at distance `d`, the `ahead`-th (1, 2, …) after the last seen. */
+type Foresight = (d: number, ahead: number) => { readonly foreseen: number; readonly standardError: number }
+
+/** Measurements at a distance, which the law is fitted to; two of its degrees of freedom are a and b. */
+const moves = (seen: ReadonlyArray<Measured>): number => seen.filter(({ d }) => d > 0).length
+
+/** The law needs three measurements to be more than a line through them. */
+const fitted = (form: Form, seen: ReadonlyArray<Measured>): Fit | null =>
+  moves(seen) < 3 ? null : fitGold(form, seen.filter(({ d }) => d > 0))
+
+/** `least`: what its trial was off by. A law that does not hold scatters little where it was fitted, and is off where it was not. */
+const byLaw = (fit: Fit, seen: ReadonlyArray<Measured>, least: number): Foresight => {
+  const scatter = Math.max(least, fit.residual * Math.sqrt(moves(seen) / (moves(seen) - 2)))
+  return (d) => ({ foreseen: goldAt(fit.law, d), standardError: foreseenError(fit, d, scatter) })
+}
+
+/** As far off as two measurements lie apart, that many steps from each other; further than half of what was seen, in proportion. */
+const unchanged = (seen: ReadonlyArray<Measured>): Foresight => {
+  const furthest = Math.floor(seen.length / 2)
+  return (_, ahead) => {
+    const lag = Math.min(ahead, furthest)
+    const apart = rms(seen.slice(lag).map(({ gold }, i) => gold - seen[i]!.gold))
+    return { foreseen: seen.at(-1)!.gold, standardError: apart * Math.max(1, ahead / furthest) }
+  }
+}
+
+const off = (by: Foresight, rest: ReadonlyArray<Measured>): number =>
+  rms(rest.map(({ d, gold }, i) => by(d, i + 1).foreseen - gold))
+
+/** Of both forecasts from `seen`, over `rest`. */
+const errorsOf = (form: Form, seen: ReadonlyArray<Measured>, rest: ReadonlyArray<Measured>): Errors => {
+  const fit = fitted(form, seen)
+  return { law: fit === null ? null : off(byLaw(fit, seen, 0), rest), unchanged: off(unchanged(seen), rest) }
+}
+
 /** Forecasts what comes after the first `share` of `points`, in their order. Null with fewer than 4 points to learn from or none to foresee. */
 export const forecast = (points: ReadonlyArray<Measured>, share = 0.5, form: Form = "rl"): Forecast | null => {
   const seen = Math.floor(points.length * share)
   const [first, rest] = [points.slice(0, seen), points.slice(seen)]
-  const moved = first.filter(({ d }) => d > 0)
-  if (moved.length < 4 || rest.length === 0) return null
-  const fit = fitGold(form, moved)
-  if (fit === null) return null
-  const scatter = fit.residual * Math.sqrt(moved.length / (moved.length - 2))
-  const foreseen = rest.map(({ d, gold }) => ({
-    d,
-    gold,
-    foreseen: goldAt(fit.law, d),
-    standardError: foreseenError(fit, d, scatter)
-  }))
+  if (first.length < 4 || rest.length === 0) return null
+  const half = Math.floor(seen / 2)
+  const trial = errorsOf(form, first.slice(0, half), first.slice(half))
+  const fit = fitted(form, first)
+  const bend = fit === null ? null : ofMean(fit.law.b, fit.standardError.b, moves(first) - 1)
+  const lawful = fit !== null && trial.law !== null && trial.law < trial.unchanged && bend !== null && bend.low > 0
+  const by = lawful ? byLaw(fit, first, trial.law!) : unchanged(first)
+  const foreseen = rest.map(({ d, gold }, i) => ({ d, gold, ...by(d, i + 1) }))
   return {
     seen,
-    peak: peakOf(fit.law),
+    by: lawful ? "law" : "unchanged",
+    trial,
+    bend,
+    peak: lawful ? peakOf(fit.law) : null,
     rest: foreseen,
-    error: rms(foreseen.map(({ foreseen, gold }) => foreseen - gold)),
-    naive: rms(rest.map(({ gold }) => first.at(-1)!.gold - gold)),
+    error: off(by, rest),
+    errors: errorsOf(form, first, rest),
     within:
       foreseen.filter(({ foreseen, gold, standardError }) => Math.abs(foreseen - gold) <= 2 * standardError).length
   }

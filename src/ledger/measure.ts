@@ -26,19 +26,43 @@ export interface KlMeasured {
 /** The fewest samples of every prompt from which p95 and max over prompts are told: one signed k1 says nothing about its prompt. */
 export const samplesPerPrompt = 4
 
-/** p95 and max over prompts of the mean of each; sample `i` is of prompt `i % prompts`. */
+/** A prompt's own mean, nats per sequence. */
+export interface OfPrompt {
+  readonly mean: number
+  readonly standardError: number
+}
+
+/**
+ * The mean of each prompt's samples; sample `i` is of prompt `i % prompts`, and each has two or more. A prompt counts as no less spread than
+ * prompts are on average: a few samples that happen to be alike say nothing for certain.
+ */
+export const byPrompt = (sequences: ArrayLike<number>, prompts: number): ReadonlyArray<OfPrompt> => {
+  const each = Array.from({ length: prompts }, (_, prompt) => {
+    const own = Array.from(
+      { length: Math.ceil((sequences.length - prompt) / prompts) },
+      (_, i) => sequences[prompt + i * prompts]!
+    )
+    const mean = own.reduce((sum, x) => sum + x, 0) / own.length
+    return { mean, count: own.length, squares: own.reduce((sum, x) => sum + (x - mean) ** 2, 0) }
+  })
+  const pooled = each.reduce((sum, { squares }) => sum + squares, 0) / (sequences.length - prompts)
+  return each.map(({ count, mean, squares }) => ({
+    mean,
+    standardError: Math.sqrt(Math.max(pooled, squares / (count - 1)) / count)
+  }))
+}
+
+/** Of `prompts` in order of their means, which is the 95th percentile: the nearest rank. */
+export const rank95 = (prompts: number): number => Math.ceil(0.95 * prompts)
+
+/** p95 and max over prompts of the mean of each. */
 export const overPrompts = (
   sequences: ArrayLike<number>,
   prompts: number
 ): { readonly p95: number | null; readonly max: number | null } => {
   if (prompts === 0 || Math.floor(sequences.length / prompts) < samplesPerPrompt) return { p95: null, max: null }
-  const [sums, counts] = [new Float64Array(prompts), new Float64Array(prompts)]
-  for (let i = 0; i < sequences.length; i++) {
-    sums[i % prompts]! += sequences[i]!
-    counts[i % prompts]! += 1
-  }
-  const means = sums.map((sum, i) => sum / counts[i]!).sort()
-  return { p95: means[Math.ceil(0.95 * prompts) - 1]!, max: means[prompts - 1]! }
+  const means = Float64Array.from(byPrompt(sequences, prompts), ({ mean }) => mean).sort()
+  return { p95: means[rank95(prompts) - 1]!, max: means[prompts - 1]! }
 }
 
 export interface Measuring {
@@ -48,8 +72,10 @@ export interface Measuring {
   readonly stop: ReadonlyArray<number>
   /** Seeds of the samples are `${seed}/${i}`. */
   readonly seed: string
-  /** Whether the blocks so far are enough; one is, when left out. */
-  readonly enough?: (measured: ReadonlyArray<KlMeasured>) => boolean
+  /** Whether the blocks so far are enough, from each of the other models and for its prompts; one block is, when left out. */
+  readonly enough?: (
+    measured: ReadonlyArray<KlMeasured & { readonly byPrompt: () => ReadonlyArray<OfPrompt> }>
+  ) => boolean
 }
 
 /** A block of samples. */
@@ -112,7 +138,9 @@ export const measureKls = (
     // In blocks of one size: what a measurement holds in memory does not grow with it.
     for (let block = drawn / samples; block < blocks; block++) draw()
     const measured = sequences.map((of) => summary(of, lengths, prompts.length))
-    if (enough(measured)) return { measured, first: first! }
+    const asked = Math.min(prompts.length, drawn)
+    const seen = measured.map((one, k) => ({ ...one, byPrompt: () => byPrompt(sequences[k]!, asked) }))
+    if (enough(seen)) return { measured, first: first! }
   }
 }
 

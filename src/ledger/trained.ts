@@ -7,6 +7,7 @@ import { stageOf } from "../../dsl/Pipeline.ts"
 import type { ReferencePolicy } from "../../dsl/Reference.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
+import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"
 import * as Bounds from "./bounds.ts"
 import { type Chain, type Link, ofLink } from "./chain.ts"
@@ -43,25 +44,62 @@ const drift = (how: ReferencePolicy, beta: number, steps: number): string => {
     } in all)`
 }
 
-/** max − min of the rewards that verifiers give, or null where a model scores, or the optimum is not that of a mean reward under reverse KL. */
-const spanOf = (stage: Grpo, artifact: Artifact.Any): number | null => {
-  const { advantage, loss: { entropyCoef, kl }, missingEosPenalty, overlong, temperature, verifiers } = stage
-  const tilts = (kl._tag === "KlInReward" || kl.estimator === "k3-corrected") && entropyCoef === 0 && temperature === 1
-  if (artifact.node.wires["reward"] !== undefined || !tilts) return null
-  if (!["MonteCarlo", "LeaveOneOut", "GroupMean"].includes(advantage._tag)) return null
-  return verifiers.reduce((sum, { weight }) => sum + weight, 0) + missingEosPenalty + (overlong === undefined ? 0 : 1)
+/** max − min of what a reward model can say, or null where that is any number: only a process reward model gives a probability. */
+const rangeOf = (reward: Artifact.Any): number | null => {
+  const of = initialOf(reward)
+  const stage = stageOf(of)
+  if (stage._tag === "RewardModeling") return stage.loss._tag === "Process" ? 1 : null
+  if (stage._tag !== "Ensemble") return null
+  const ranges = Object.values(of.node.wires).map(rangeOf)
+  if (ranges.includes(null)) return null
+  const widest = Math.max(...ranges as ReadonlyArray<number>)
+  // A variance is at most a quarter of the squared range.
+  return stage.rule._tag === "UncertaintyWeighted" ? widest + stage.rule.lambda * widest ** 2 / 4 : widest
 }
 
-const optimum = (stage: Grpo, artifact: Artifact.Any): ReadonlyArray<Aim> => {
+/** max − min of the reward of a completion, its penalties included; null where a model may say any number. */
+const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | null => {
+  const of = wires["reward"] === undefined ? 0 : rangeOf(wires["reward"])
+  if (of === null || stage._tag === "Ppo") return of === null ? null : of + stage.missingEosPenalty
+  const verified = stage.verifiers.reduce((sum, { weight }) => sum + weight, 0)
+  return of + verified + stage.missingEosPenalty + (stage.overlong === undefined ? 0 : 1)
+}
+
+/** Why the optimum of a stage is not that of a mean reward under β KL from one reference, or its reward has no bound. */
+const noOptimum = (stage: Grpo | Ppo, artifact: Artifact.Any): ReadonlyArray<string> => {
+  const { advantage, klControl, loss: { entropyCoef, kl }, referencePolicy, temperature } = stage
+  const divides = ["GroupStd", "MaxNormalised"].includes(advantage._tag)
+  return [
+    ...spanOf(stage, artifact) === null ? ["its reward model may say any number"] : [],
+    ...divides ? [`${advantage._tag} weighs prompts by what was sampled`] : [],
+    ...advantage._tag === "Gae" && advantage.gamma < 1 ? [`γ ${advantage.gamma} discounts`] : [],
+    ...kl._tag === "KlInReward" || kl.estimator === "k3-corrected"
+      ? []
+      : [`${kl.estimator} is not the reverse KL of a completion`],
+    ...entropyCoef === 0 ? [] : ["entropy is rewarded too"],
+    ...temperature === 1 ? [] : [`it samples at temperature ${temperature}`],
+    ...stage._tag === "Ppo" && stage.ptxCoef > 0 ? ["text is learned too"] : [],
+    ...klControl === undefined || klControl._tag === "FixedBeta" ? [] : ["β follows the KL"],
+    ...referencePolicy._tag === "MovingAverage" ? ["its reference follows it"] : []
+  ]
+}
+
+/** What is known of a policy that is rewarded: its optimum, where there is one, and that it moves. */
+const rewarded = (stage: Grpo | Ppo, artifact: Artifact.Any, start: string | null): ReadonlyArray<Aim> => {
   const [span, from] = [spanOf(stage, artifact), modelOn(artifact, "reference")]
-  if (span === null || from === null || stage.referencePolicy._tag === "MovingAverage") return []
+  const drifts = drift(stage.referencePolicy, stage.beta, stage.steps)
+  if (from === null) return [moves(start, `trained: ${drifts}`)]
+  const none = noOptimum(stage, artifact)
+  if (span === null || none.length > 0) {
+    return [moves(start, `trained: ${drifts}; no span / β of its optimum: ${none.join(", ")}`)]
+  }
   const resets = resetsOf(stage.referencePolicy, stage.steps)
   const beta = stage.beta / (resets + 1)
   const because = `the optimum of rewards within ${span} of each other, ${
     resets === 0 ? `span / β = ${span} / ${stage.beta}` : `at β / ${resets + 1} if each stretch converges`
   }; on its way it may be further for some completions`
   const tilt: Link = { because, bound: Bounds.tilt(span, beta), renyi: Renyi.tilt(span, beta) }
-  return [{ of: "optimum", chain: { from, links: [tilt] } }]
+  return [{ of: "optimum", chain: { from, links: [tilt] } }, moves(start, `trained: ${drifts}`)]
 }
 
 const moves = (from: string | null, because: string): Aim => ({
@@ -89,17 +127,15 @@ export const aimsOf = (artifact: Artifact.Any, chainOf: (of: Artifact.Any) => Ch
     case "Distill":
       return [...imitates, moves(start, `trained: ${imitates.length === 0 ? "none beforehand" : learned}`)]
     case "Ppo":
-      return [moves(start, `trained: ${drift(stage.referencePolicy, stage.beta, stage.steps)}`)]
     case "Grpo":
-      return [
-        ...optimum(stage, artifact),
-        moves(start, `trained: ${drift(stage.referencePolicy, stage.beta, stage.steps)}`)
-      ]
+      return rewarded(stage, artifact, start)
     case "Dpo":
     case "Kto":
-      return [moves(start, "trained on answers that it did not write: none beforehand")]
+      return [
+        moves(start, "trained on answers that it did not write: they say nothing of others, so none beforehand")
+      ]
     case "OnPolicyDistill":
-      return [moves(start, "trained: none beforehand")]
+      return [moves(start, "trained: its optimum is its teacher, whose distance nobody knows beforehand")]
     case "Merge":
       return artifact.node.kind === "RewardModel"
         ? []

@@ -62,6 +62,10 @@ export const save = (
     yield* fs.writeFileString(join(dir, configFile), `${JSON.stringify(configOf(adapter), null, 2)}\n`)
   })
 
+/** Whether there is a whole adapter in a folder. */
+export const isWhole = (dir: string): Effect.Effect<boolean, PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.exists(join(dir, configFile)))
+
 /** Reads an adapter of plain LoRA. */
 export const load = (
   dir: string

@@ -6,7 +6,7 @@
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"
-import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link } from "../ledger/chain.ts"
+import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link, type VocabularyOf } from "../ledger/chain.ts"
 import { type Interval, ofMean } from "../ledger/interval.ts"
 import { type Aim, aimsOf, modelOn } from "../ledger/trained.ts"
 import { chain as variationAlong, fromKl, type VariationBound } from "../ledger/variation.ts"
@@ -22,15 +22,25 @@ export interface Cap {
   readonly whenSpent: "stop" | "rollback" | "warn"
 }
 
+/** At `ledger/interval.ts`'s level; null where nothing is known of the error. */
+export interface Intervals {
+  /** Of the mean, nats per sequence. */
+  readonly interval: Interval | null
+  /** Of nats per token. */
+  readonly perTokenInterval: Interval | null
+}
+
+export const intervalsOf = (m: Measurement): Intervals => ({
+  interval: ofMean(m.mean, m.standardError, m.samples),
+  perTokenInterval: m.perTokenError === undefined ? null : ofMean(m.perToken, m.perTokenError, m.samples)
+})
+
 /** An estimate of KL, nats per sequence. */
-export interface Measured extends Omit<Measurement, "against"> {
+export interface Measured extends Omit<Measurement, "against">, Intervals {
   readonly _tag: "Measured"
   readonly against: NonNullable<Measurement["against"]>
   /** Whether that is the model of the stage's penalty too, which stays what it is. */
   readonly isReference: boolean
-  /** Of the mean and of nats per token, at `ledger/interval.ts`'s level; null where nothing is known of the error. */
-  readonly interval: Interval | null
-  readonly perTokenInterval: Interval | null
   /** Total variation by Pinsker from the upper end of the interval: as good as the measurement, so evidence and no bound. */
   readonly variation: VariationBound
 }
@@ -84,7 +94,7 @@ const statement = (of: Statement["of"], chain: Chain, because?: string): Stateme
 
 const measuredOf = (artifact: Artifact.Any, m: Measurement): Measured => {
   const { against = m.cap === null ? "parent" : "initial" } = m
-  const interval = ofMean(m.mean, m.standardError, m.samples)
+  const { interval, perTokenInterval } = intervalsOf(m)
   return {
     ...m,
     _tag: "Measured",
@@ -92,7 +102,7 @@ const measuredOf = (artifact: Artifact.Any, m: Measurement): Measured => {
     from: against === "reference" && m.from === "its reference" ? modelOn(artifact, "reference") ?? m.from : m.from,
     isReference: against === "reference" || m.from === modelOn(artifact, "reference") && !movesReference(artifact),
     interval,
-    perTokenInterval: m.perTokenError === undefined ? null : ofMean(m.perToken, m.perTokenError, m.samples),
+    perTokenInterval,
     variation: fromKl(interval?.high ?? Infinity)
   }
 }
@@ -102,17 +112,18 @@ const movesReference = ({ node }: Artifact.Any): boolean => {
   return referencePolicy !== undefined && referencePolicy._tag !== "Frozen"
 }
 
-/** The ledger of the description `root`. `capsOn` are the KL caps that govern an artefact. */
+/** The ledger of the description `root`. `capsOn` are the KL caps that govern an artefact; `vocabularyOf` a model, where it is known. */
 export const ledgerOf = (
   root: Artifact.Any,
   events: ReadonlyArray<Event>,
-  capsOn: (artifact: Artifact.Any) => ReadonlyArray<CapOn>
+  capsOn: (artifact: Artifact.Any) => ReadonlyArray<CapOn>,
+  vocabularyOf?: VocabularyOf
 ): ReadonlyArray<Entry> => {
   const metricsOf = (stage: string) => {
     const last = events.findLast((event) => event._tag === "Step" && event.stage === stage)
     return last?._tag === "Step" ? last.metrics : undefined
   }
-  const chainOf = chainsIn(root, metricsOf)
+  const chainOf = chainsIn(root, metricsOf, vocabularyOf)
   const ways = new Map<string, Along>()
 
   const entryOf = (artifact: Artifact.Any): Entry => {

@@ -8,7 +8,8 @@ const none = "–"
 const mnatsOf = (mnats: number): string => (mnats / 1000).toFixed(3)
 const natsOf = (nats: number | null | undefined): string => typeof nats === "number" ? nats.toFixed(3) : none
 const shareOf = ({ millionths }: VariationBound): string => millionths >= 1e6 ? none : (millionths / 1e6).toFixed(3)
-const within = (interval: Interval | null, digits = 3): string =>
+/** In brackets, after what it is of. */
+export const within = (interval: Interval | null, digits = 3): string =>
   interval === null ? "" : ` [${interval.low.toFixed(digits)}, ${interval.high.toFixed(digits)}]`
 const joined = (parts: ReadonlyArray<string>): string => parts.length === 0 ? none : parts.join(", ")
 

@@ -1,6 +1,6 @@
 /**
  * Over-optimisation in a run: proxy and gold reward of a stage's policies against √KL from the initial model, as they were measured while it
- * trained; Gao et al.'s two laws fitted to gold; and what the first half would have foretold of the second.
+ * trained; Gao et al.'s two laws fitted to gold; and what the first half would have foretold of the second (`ledger/forecast.ts`).
  */
 import { type Fit, fitGold, type Form, peakOf } from "../ledger/overoptimization.ts"
 import { type Forecast, forecast } from "../ledger/forecast.ts"
@@ -71,6 +71,31 @@ const lawOf = (form: Form, fit: Fit | null, points: ReadonlyArray<Point>): strin
   }; ${where}`
 }
 
+/** Which forecast it is and why, and how it did. */
+const forecastText = ({ bend, by, error, errors, peak, rest, seen, trial, within }: Forecast): string => {
+  const inside = trial.law === null
+    ? "too few for a trial of the law"
+    : `from the first half of them the second: the law off by ${trial.law.toFixed(3)}, “nothing changes” by ${
+      trial.unchanged.toFixed(3)
+    }`
+  const turn = bend === null
+    ? ""
+    : `; ${bend.low > 0 ? "it is seen to bend" : "no bend is seen yet"}, b in [${bend.low.toFixed(3)}, ${
+      bend.high.toFixed(3)
+    }]`
+  const what = by === "law"
+    ? `the law of RL${peak === null ? "" : ` (peak ${signed(peak.gold)} at √KL ${peak.d.toFixed(2)})`}`
+    : "“nothing changes”"
+  const other = by === "law"
+    ? `“nothing changes” by ${errors.unchanged.toFixed(3)}`
+    : errors.law === null
+    ? "the law was not fitted"
+    : `the law would have been off by ${errors.law.toFixed(3)}`
+  return `Forecast from the first ${seen} measurements: ${what} (${inside}${turn}). Held against the other ${rest.length}: off by ${
+    error.toFixed(3)
+  }; ${other}; ${within} of ${rest.length} within two standard errors.`
+}
+
 /** At most `most` of them, evenly, the last among them. */
 const some = <A>(all: ReadonlyArray<A>, most: number): ReadonlyArray<A> =>
   all.length <= most ? all : Array.from({ length: most }, (_, i) => all[Math.round(i * (all.length - 1) / (most - 1))]!)
@@ -94,15 +119,7 @@ export const text = (all: ReadonlyArray<Trajectory>): string =>
       `  RL         ${lawOf("rl", laws.rl, points)}`,
       `  best of n  ${lawOf("bestOfN", laws.bestOfN, points)}`,
       forecast === null
-        ? "No forecast: its first half has fewer than 4 measurements at a distance."
-        : `Forecast from the first ${forecast.seen} measurements${
-          forecast.peak === null
-            ? " (no peak)"
-            : ` (peak ${signed(forecast.peak.gold)} at √KL ${forecast.peak.d.toFixed(2)})`
-        }, held against the other ${forecast.rest.length}: off by ${
-          forecast.error.toFixed(3)
-        }, where “nothing changes” is off by ${
-          forecast.naive.toFixed(3)
-        }; ${forecast.within} of ${forecast.rest.length} within two standard errors.`
+        ? "No forecast: its first half has fewer than 4 measurements."
+        : forecastText(forecast)
     ].join("\n")
   ).join("\n\n")

@@ -6,20 +6,34 @@ import { writeFileAtomic } from "../store/files.ts"
 import type { Report } from "../store/report.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
-import { capsPassed } from "./capsPassed.ts"
+import { passed } from "./passed.ts"
+import { intervalsOf } from "./ledger.ts"
+import { within } from "./ledgerText.ts"
 import { specs, svg } from "./plots.ts"
 import { markdown, notes, sideBySide, table } from "./table.ts"
 
 const ledgerTable = (events: ReadonlyArray<Event>): string =>
   markdown([
-    ["stage", "step", "KL(policy‖other), nats/seq", "nats/token", "cap", "against", "other model", "estimator", "n"],
+    [
+      "stage",
+      "step",
+      "KL(policy‖other), nats/seq [95 %]",
+      "nats/token [95 %]",
+      "cap",
+      "against",
+      "other model",
+      "estimator",
+      "n"
+    ],
     ...events.flatMap((event) => {
       if (event._tag !== "Measured") return []
+      const { measurement } = event
       const { against = "initial", cap, estimator, from, mean, perToken, samples, stage, standardError, step } =
-        event.measurement
+        measurement
+      const { interval, perTokenInterval } = intervalsOf(measurement)
       const cells = [
-        `${mean.toFixed(3)} ± ${standardError.toFixed(3)}`,
-        perToken.toFixed(4),
+        `${mean.toFixed(3)} ± ${standardError.toFixed(3)}${within(interval)}`,
+        `${perToken.toFixed(4)}${within(perTokenInterval, 4)}`,
         cap ?? "none",
         against,
         from,
@@ -76,7 +90,9 @@ export const writeReport = Effect.fn("writeReport")(function*(
   const fs = yield* FileSystem.FileSystem
   const events = yield* eventsOf(folder)
   const lines = (values: ReadonlyArray<unknown>) => values.map((value) => `${JSON.stringify(value)}\n`).join("")
-  const measurements = events.flatMap((event) => event._tag === "Measured" ? [event.measurement] : [])
+  const measurements = events.flatMap((event) =>
+    event._tag === "Measured" ? [{ ...event.measurement, ...intervalsOf(event.measurement) }] : []
+  )
   yield* writeFileAtomic(join(folder, "ledger.json"), `${JSON.stringify(measurements, null, 2)}\n`)
   yield* writeFileAtomic(join(folder, "metrics.jsonl"), lines(events.filter(({ _tag }) => _tag === "Step")))
   yield* writeFileAtomic(join(folder, "samples.jsonl"), lines(events.filter(({ _tag }) => _tag === "Sampled")))
@@ -96,9 +112,11 @@ export const writeReport = Effect.fn("writeReport")(function*(
       "",
       measurements.length === 0
         ? "Nothing was measured."
-        : `A cap and a measurement stand side by side; neither bounds the other.\n\n${ledgerTable(events)}`,
+        : `A cap and a measurement stand side by side; neither bounds the other. In brackets: 95 % intervals, Student's t.\n\n${
+          ledgerTable(events)
+        }`,
       "",
-      ...capsPassed(events).flatMap((line) => [line, ""]),
+      ...passed(events).flatMap((line) => [line, ""]),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),
       "## Curves",

@@ -1,6 +1,6 @@
 /**
  * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
- * layout, `adapter/` beside it in PEFT's when it was trained as one, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
+ * layout, `adapter/` beside it in PEFT's when it was trained as one, `ended.json` when its stage ended early, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
  * one is `<label>-<key>.partial`, with its last checkpoint in
  * `step-N/` (`next/` while it is written). `spent.json` is what making it took. `node.json` is written last, so a folder that has it is
  * whole.
@@ -9,11 +9,13 @@ import { Effect, FileSystem, Layer, Option, type PlatformError, Schema } from "e
 import { join } from "node:path"
 import type { Dataset } from "../data/dataset.ts"
 import type { Optimizer, Weights } from "../engine/engine.ts"
-import { save as saveAdapter } from "../model/adapter.ts"
+import { isWhole as isAdapter, load as loadAdapter, save as saveAdapter } from "../model/adapter.ts"
 import { load, save } from "../model/checkpoint.ts"
+import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { decode, encode } from "../model/safetensors.ts"
 import type { Made } from "./made.ts"
 import { ReportJson } from "./report.ts"
+import { Event } from "./runLog.ts"
 import { fromJson, type Spent, toJson } from "./spent.ts"
 import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
 
@@ -41,6 +43,8 @@ const StateFile = Schema.Struct({
   models: Schema.Record(Schema.String, Schema.Struct({ optimizerStep: Schema.Natural })),
   state: Schema.Json
 })
+
+const EndedFile = Schema.Array(Event)
 
 const LogpsFile = Schema.Record(Schema.String, Schema.Finite)
 
@@ -72,10 +76,18 @@ const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.Platform
   )
 
 /** A model of the store that cannot be read is damage to the store, not a bad model of the user's. */
-const loadModel = (path: string) =>
-  load(path).pipe(
-    Effect.catchTag("BadCheckpoint", ({ problem }) => Effect.fail(new StoreDamaged({ path, problem })))
-  )
+const damaged = <A, R>(path: string, read: Effect.Effect<A, BadCheckpoint | PlatformError.PlatformError, R>) =>
+  Effect.catchTag(read, "BadCheckpoint", ({ problem }) => Effect.fail(new StoreDamaged({ path, problem })))
+
+const loadModel = (path: string) => damaged(path, load(path))
+
+/** Of a model that is kept in the folder `at`, beside it. */
+const adapterOf = (at: string) => `${at}-adapter`
+
+const folderOf = (root: string, key: string, label: string) => join(root, `${label}-${key.slice(0, 8)}`)
+
+/** Where the model of a finished node is, in the store `root`. */
+export const modelIn = (root: string, key: string, label: string) => join(folderOf(root, key, label), "model")
 
 export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSystem> =>
   Layer.effect(
@@ -84,7 +96,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       const fs = yield* FileSystem.FileSystem
       const within = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Effect.Effect<A, E> =>
         Effect.provideService(effect, FileSystem.FileSystem, fs)
-      const done = (key: string, label: string) => join(root, `${label}-${key.slice(0, 8)}`)
+      const done = (key: string, label: string) => folderOf(root, key, label)
       const partial = (key: string, label: string) => `${done(key, label)}.partial`
 
       const readJson = <S extends Schema.Codec<any, any>>(schema: S, path: string) =>
@@ -171,11 +183,26 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         return fromJson((state as { readonly spent?: unknown } | null)?.spent)
       })
 
-      const finish = Effect.fnUntraced(function*(key: string, label: string, made: Made, took?: Spent) {
+      const endedBy = Effect.fnUntraced(function*(key: string, label: string) {
+        const path = join(done(key, label), "ended.json")
+        return (yield* has(key, label)) && (yield* fs.exists(path)) ? yield* readJson(EndedFile, path) : []
+      })
+
+      const finish = Effect.fnUntraced(function*(
+        key: string,
+        label: string,
+        made: Made,
+        took?: Spent,
+        endedBy: ReadonlyArray<Event> = []
+      ) {
         const folder = done(key, label)
         // Without node.json the folder was left by a crash between these lines.
         yield* fs.makeDirectory(folder, { recursive: true })
         const kind = yield* write(folder, made)
+        if (endedBy.length > 0) {
+          const told = Schema.encodeSync(EndedFile)(endedBy)
+          yield* writeFileAtomic(join(folder, "ended.json"), `${JSON.stringify(told)}\n`)
+        }
         if (took !== undefined) {
           const all = { ...took, disk: yield* bytesIn(folder) }
           yield* writeFileAtomic(join(folder, "spent.json"), `${JSON.stringify(toJson(all))}\n`)
@@ -251,6 +278,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       const keep = Effect.fnUntraced(function*(key: string, label: string, name: string, weights: Weights) {
         const at = join(partial(key, label), name)
         yield* fs.makeDirectory(partial(key, label), { recursive: true })
+        if (weights.adapter !== undefined) yield* saveAdapter(adapterOf(at), weights.adapter)
         yield* save(at, weights)
         return at
       })
@@ -258,7 +286,10 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       const kept = Effect.fnUntraced(function*(key: string, label: string, name: string) {
         const at = join(partial(key, label), name)
         // The last of its files that is written.
-        return (yield* fs.exists(join(at, "model.safetensors"))) ? Option.some(yield* loadModel(at)) : Option.none()
+        if (!(yield* fs.exists(join(at, "model.safetensors")))) return Option.none()
+        const weights = yield* loadModel(at)
+        if (!(yield* isAdapter(adapterOf(at)))) return Option.some(weights)
+        return Option.some({ ...weights, adapter: yield* damaged(adapterOf(at), loadAdapter(adapterOf(at))) })
       })
 
       return {
@@ -270,7 +301,8 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
                 ? Effect.map(read(key, label), (made) => Option.some<Made>(made))
                 : Effect.succeed(Option.none<Made>()))
           ),
-        finish: (key, label, made, took) => within(finish(key, label, made, took)),
+        finish: (key, label, made, took, endedBy) => within(finish(key, label, made, took, endedBy)),
+        endedBy: (key, label) => within(endedBy(key, label)),
         spent: (key, label) => within(spent(key, label)),
         size: (key, label) =>
           Effect.zipWith(bytesIn(done(key, label)), bytesIn(partial(key, label)), (kept, running) => kept + running),

@@ -1,6 +1,7 @@
 import { Effect, Layer, Option } from "effect"
 import type { Tensors, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
+import type { Event } from "./runLog.ts"
 import { fromJson, type Spent } from "./spent.ts"
 import type { Snapshot } from "./store.ts"
 import { Store } from "./store.ts"
@@ -20,6 +21,7 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   const latest = new Map<string, Snapshot>()
   const kept = new Map<string, Map<string, Weights>>()
   const spent = new Map<string, Spent>()
+  const ended = new Map<string, ReadonlyArray<Event>>()
   const size = (key: string): number => {
     const [done, last] = [made.get(key), latest.get(key)]
     return (done === undefined ? 0 : sizeOf(done)) + (last === undefined ? 0 : ofSnapshot(last)) +
@@ -28,8 +30,10 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   return {
     find: (key) => Effect.sync(() => Option.fromNullishOr(made.get(key))),
     has: (key) => Effect.sync(() => made.has(key)),
-    finish: (key, _, value, took) =>
+    endedBy: (key) => Effect.sync(() => ended.get(key) ?? []),
+    finish: (key, _, value, took, endedBy = []) =>
       Effect.sync(() => {
+        ended.set(key, endedBy)
         made.set(key, value)
         latest.delete(key)
         kept.delete(key)

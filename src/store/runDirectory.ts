@@ -59,6 +59,8 @@ export const events = Effect.fn("runDirectory.events")(function*(folder: string)
   for (const event of lines) {
     const key = event._tag === "Measured"
       ? `Measured/${event.measurement.stage}/${event.measurement.step}/${event.measurement.from}`
+      : event._tag === "OverBudget"
+      ? `OverBudget/${event.stage}/${event.step}/${event.from}/${event.statistic}`
       : `${event._tag}/${event.stage}/${"step" in event ? event.step : ""}`
     kept.delete(key)
     kept.set(key, event)

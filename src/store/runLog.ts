@@ -58,8 +58,8 @@ export const Event = Schema.Union([
     /** Nats per sequence. */
     spent: Schema.Number,
     cap: Schema.Number,
-    /** `null`: the stage goes on; else the step that it went back to, and where the policy of that step is. */
-    kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural, path: Schema.String }))
+    /** `null`: the stage goes on; else the step that it went back to. */
+    kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural }))
   }),
   /**
    * What was seen of a policy on held prompts besides its KL: `entropy` (nats per token), `length` (tokens), `finished`, `distinct_1`,

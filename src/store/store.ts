@@ -2,6 +2,7 @@ import type { Effect, Option, PlatformError } from "effect"
 import { Context, Schema } from "effect"
 import type { Optimizer, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
+import type { Event } from "./runLog.ts"
 import type { Spent } from "./spent.ts"
 
 /** A checkpoint inside a stage: all that going on from `step` needs. */
@@ -35,7 +36,15 @@ export class Store extends Context.Service<Store, {
   /** Whether it is finished, without reading it. */
   readonly has: (key: string, label: string) => Effect.Effect<boolean, StoreError>
   /** `spent` is what making it took but for the disk, which is counted here; unknown when left out. */
-  readonly finish: (key: string, label: string, made: Made, spent?: Spent) => Effect.Effect<void, StoreError>
+  readonly finish: (
+    key: string,
+    label: string,
+    made: Made,
+    spent?: Spent,
+    endedBy?: ReadonlyArray<Event>
+  ) => Effect.Effect<void, StoreError>
+  /** What was told when a finished stage ended before its last step; nothing of one that did not. */
+  readonly endedBy: (key: string, label: string) => Effect.Effect<ReadonlyArray<Event>, StoreError>
   /** What making it took, of an unfinished stage until its last checkpoint; none where nobody counted. */
   readonly spent: (key: string, label: string) => Effect.Effect<Option.Option<Spent>, StoreError>
   /** Bytes kept under this key. */

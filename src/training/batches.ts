@@ -1,20 +1,27 @@
 import { stream } from "../sampling/random.ts"
 
+/** Orders of the last few epochs that were asked for: a step asks for the one that the step before it had. */
+const shuffles = new Map<string, ReadonlyArray<number>>()
+const remembered = 8
+
+const orderOf = (key: string, count: number, epoch: number): ReadonlyArray<number> => {
+  const name = `${key}/epoch-${epoch}`
+  const known = shuffles.get(`${count} ${name}`)
+  if (known !== undefined) return known
+  const order = stream(name).shuffle(Array.from({ length: count }, (_, row) => row))
+  if (shuffles.size >= remembered) shuffles.delete(shuffles.keys().next().value!)
+  shuffles.set(`${count} ${name}`, order)
+  return order
+}
+
 /**
  * Which rows step `n` takes when every epoch is a fresh shuffle of all `count` rows, cut into batches; what is left over at
  * the end of an epoch opens the next one. The answer depends on the arguments alone, so any step can be asked for first.
  */
 export const batchAt = (key: string, count: number, batchSize: number, n: number): ReadonlyArray<number> => {
   const batch: Array<number> = []
-  const shuffles = new Map<number, ReadonlyArray<number>>()
   for (let i = n * batchSize; i < (n + 1) * batchSize; i++) {
-    const epoch = Math.floor(i / count)
-    let order = shuffles.get(epoch)
-    if (order === undefined) {
-      order = stream(`${key}/epoch-${epoch}`).shuffle(Array.from({ length: count }, (_, row) => row))
-      shuffles.set(epoch, order)
-    }
-    batch.push(order[i % count]!)
+    batch.push(orderOf(key, count, Math.floor(i / count))[i % count]!)
   }
   return batch
 }

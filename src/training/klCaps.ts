@@ -8,8 +8,8 @@ import { Diverged, KlBudgetExceeded } from "../../dsl/Errors.ts"
 import type { Observe } from "../../dsl/Observe.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
-import { enough } from "../ledger/sequential.ts"
-import { RunLog } from "../store/runLog.ts"
+import { type CapsOn, enough } from "../ledger/sequential.ts"
+import { type Event, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
@@ -20,6 +20,12 @@ import type { KlLimit, Scope } from "./scope.ts"
 /** How the policy is called that was last within the caps. */
 const kept = "within-cap"
 
+const natsOf = ({ max, mnats, p95 }: KlLimit): CapsOn => ({
+  mean: mnats / 1000,
+  p95: p95 === undefined ? undefined : p95 / 1000,
+  max: max === undefined ? undefined : max / 1000
+})
+
 /** What a cap is passed by: nats per sequence. */
 interface Over {
   readonly statistic: "mean" | "p95" | "max"
@@ -27,14 +33,13 @@ interface Over {
   readonly cap: number
 }
 
-const passed = (limit: KlLimit, { max, mean, p95 }: KlMeasured): Over | undefined =>
-  ([
-    ["mean", mean, limit.mnats],
-    ["p95", p95, limit.p95],
-    ["max", max, limit.max]
-  ] as const).flatMap(([statistic, spent, mnats]) =>
-    spent !== null && mnats !== undefined && spent * 1000 > mnats ? [{ statistic, spent, cap: mnats / 1000 }] : []
-  )[0]
+const passed = (limit: KlLimit, measured: KlMeasured): Over | undefined => {
+  const caps = natsOf(limit)
+  return (["mean", "p95", "max"] as const).flatMap((statistic) => {
+    const [spent, cap] = [measured[statistic], caps[statistic]]
+    return spent !== null && cap !== undefined && spent > cap ? [{ statistic, spent, cap }] : []
+  })[0]
+}
 
 /** Opens the initial models of the caps; a model that is open already serves for weights that are the same. */
 export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Session<unknown>, "state">, stage: {
@@ -119,7 +124,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       enough: (measured) =>
         measured.every((one, i) => {
           const { limit } = others[i]!
-          return limit === null || enough(one, limit.mnats / 1000, { error, most })
+          return limit === null || enough(one, natsOf(limit), { error, most })
         })
     })
     const over: Array<{ readonly limit: KlLimit; readonly measured: KlMeasured; readonly by: Over }> = []
@@ -143,10 +148,16 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       const by = limit === null ? undefined : passed(limit, measured)
       if (by !== undefined) over.push({ limit: limit!, measured, by })
     }
-    const say = ({ by, limit: { from } }: typeof over[number], kept: typeof within | null) =>
-      log.emit({ _tag: "OverBudget", stage: scope.label, step, from, ...by, kept })
+    const beyond = ({ by, limit: { from } }: typeof over[number], kept: { readonly step: number } | null): Event => ({
+      _tag: "OverBudget",
+      stage: scope.label,
+      step,
+      from,
+      ...by,
+      kept
+    })
     const ending = over.filter(({ limit }) => limit.whenSpent !== "warn")
-    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) yield* say(one, null)
+    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) yield* log.emit(beyond(one, null))
     if (ending.length === 0) {
       within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
       if (eyes !== null) yield* eyes.look(step, first)
@@ -155,8 +166,9 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     const stopping = ending.find(({ limit }) => limit.whenSpent !== "rollback")
     const back = yield* store.kept(scope.key, scope.label, kept)
     if (stopping === undefined && Option.isSome(back)) {
-      for (const one of ending) yield* say(one, within)
-      return yield* new EndedEarly({ weights: back.value, step: within.step })
+      const because = ending.map((one) => beyond(one, { step: within.step }))
+      for (const event of because) yield* log.emit(event)
+      return yield* new EndedEarly({ weights: back.value, step: within.step, because })
     }
     const { by, measured } = stopping ?? ending[0]!
     return yield* new KlBudgetExceeded({
@@ -182,7 +194,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
             new Diverged({ stage: scope.label, step: 0, quantity, value: String(value), kept: "where it starts" })
           )
       )
-    } else within = { path: yield* store.keep(scope.key, scope.label, kept, init), step: 0 }
+      // Not `init`, beside which the adapter of another stage may be.
+    } else within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step: 0 }
   }
   return {
     /** Whether KL is measured after this step. */

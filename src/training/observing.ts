@@ -9,7 +9,7 @@ import { after, type Peak } from "../ledger/peak.ts"
 import { afterLast } from "../losses/ragged.ts"
 import { Judge } from "../rewards/judge.ts"
 import { estimate } from "../store/report.ts"
-import { RunLog } from "../store/runLog.ts"
+import { type Event, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite } from "./loop.ts"
@@ -84,8 +84,9 @@ export const observing = Effect.fnUntraced(function*(
       const best = yield* store.kept(scope.key, scope.label, kept)
       if (Option.isNone(best)) return
       const { decline, peak: { best: { step: to } } } = seen
-      yield* log.emit({ _tag: "PeakPassed", stage: scope.label, step, decline: decline!, kept: to })
-      return yield* new EndedEarly({ weights: best.value, step: to })
+      const passed: Event = { _tag: "PeakPassed", stage: scope.label, step, decline: decline!, kept: to }
+      yield* log.emit(passed)
+      return yield* new EndedEarly({ weights: best.value, step: to, because: [passed] })
     }),
     state: () => ({ peak: peak as Schema.Json })
   }

@@ -74,7 +74,7 @@ export interface Adapters {
   readonly length: number
   readonly pairs: ReadonlyArray<Pair>
   /** Sets every matrix to its start. */
-  readonly initialise: (flat: Tensor, seed: string) => void
+  readonly initialise: (flat: Tensor, seed: string | null) => void
   /** Zeroes the blocks of Bᵀ that are no one's. */
   readonly mask: (flat: Tensor) => void
   /** out [rows, outputs] += (α/r) B A x */
@@ -178,14 +178,16 @@ export const adapters = (
     pairs,
     initialise: (flat, seed) => {
       for (const { name, length, shape, start } of places) {
-        if (!name.endsWith(".a")) {
+        if (!name.endsWith(".a") || seed === null) {
           memory.zero(memory.slice(flat, start, length))
           continue
         }
         // Uniform in ±1/√in, as PEFT does (Kaiming with a = √5).
         const random = stream(`${seed}/${name}`)
         const most = shape[1]! ** -0.5
-        memory.write(flat, Float64Array.from({ length }, () => most * (2 * random.next() - 1)), start)
+        const numbers = new Float64Array(length)
+        for (let i = 0; i < length; i++) numbers[i] = most * (2 * random.next() - 1)
+        memory.write(flat, numbers, start)
       }
     },
     mask: (flat) => {

@@ -77,8 +77,10 @@ const zeros = new ArrayBuffer(4 * mostRead)
  * An array that is nowhere: zeros that are not written to, and by its length alone when it is long; what is computed of that, number by
  * number, is as long.
  */
-export const unread = (length: number): Float32Array => {
-  if (length < mostRead) return new Float32Array(zeros, 0, length)
+export const unread = (length: number): Float32Array =>
+  length < mostRead ? new Float32Array(zeros, 0, length) : nowhere(length)
+
+const nowhere = (length: number): Float32Array => {
   const array: Float32Array = Object.create(Float32Array.prototype, {
     length: { value: length },
     map: { value: () => array }
@@ -114,6 +116,8 @@ export const counting = (
   } = {}
 ): Counting => {
   const sizes = new WeakMap<Tensor | Ints, { readonly bytes: number; readonly term: Term }>()
+  /** Slices of parameters and their moments, which go to a file as they are. */
+  const kept = new WeakSet<Tensor>()
   const held = new Map<Term, number>()
   const peaks = new Map<Phase, Held>()
   const spentIn = new Map<Phase, Spent>()
@@ -124,6 +128,10 @@ export const counting = (
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 
+  const isKept = (tensor: Tensor): boolean => {
+    const term = sizes.get(tensor)?.term
+    return term === "weights" || term === "optimizer" || kept.has(tensor)
+  }
   const mark = (): void => {
     peak = Math.max(peak, live)
     if (phase === null || live <= (peaks.get(phase)?.bytes ?? -1)) return
@@ -185,7 +193,11 @@ export const counting = (
       live -= bytes
       held.set(term, held.get(term)! - bytes)
     },
-    slice: (_, __, length) => ({ dtype: "real", length }),
+    slice: (of, _, length) => {
+      const slice: Tensor = { dtype: "real", length }
+      if (isKept(of)) kept.add(slice)
+      return slice
+    },
     memory: () => ({ live, peak }),
     spent: () => ({ flops, calls, traffic, seconds }),
     flops: () => flops,
@@ -210,7 +222,10 @@ export const counting = (
       peak = live
       peaks.clear()
     },
-    read: ({ length }) => length < mostRead ? new Float32Array(length) : unread(length),
+    read: (tensor) => {
+      const { length } = tensor
+      return length < mostRead && !isKept(tensor) ? new Float32Array(length) : nowhere(length)
+    },
     write: () => {},
     writeInts: (to, data) => {
       // Not a copy: it is asked about before the next tokens are written over it.

@@ -63,30 +63,45 @@ export const loraTrainable = (
   const layers = base.layers.map(() => frozen)
   const at = new Map(places.map((place) => [place.name, place]))
 
-  /** A [r, in] and B [out, r] of a projection, on the host. */
-  const matrices = (all: Float32Array | Float64Array, { a, b, inputs, outputs, stride }: Pair) => {
-    const { rank } = lora
-    const transposed = all.slice(0, outputs * rank)
-    for (let o = 0; o < outputs; o++) {
-      for (let i = 0; i < rank; i++) transposed[o * rank + i] = all[b + i * stride + o]!
+  // Not rounded to bf16, whatever the precision of the model's products.
+  const exact = backend.at("f32")
+  /** Bᵀ [r, out] of a projection by itself: its block may hold others beside it. */
+  const transposed = ({ b, outputs, stride }: Pair): Tensor => {
+    const rows = exact.reals(outputs * lora.rank, "merged")
+    for (let i = 0; i < lora.rank; i++) {
+      exact.copy(exact.slice(rows, i * outputs, outputs), exact.slice(held.values, b + i * stride, outputs))
     }
-    return { a: all.slice(a, a + rank * inputs), b: transposed }
+    return rows
   }
-  /** W + (α/r) B A, not rounded to bf16 whatever the precision of the model's products. */
-  const merged = (all: Float32Array | Float64Array, pair: Pair): TensorData => {
-    const exact = backend.at("f32")
+  const down = ({ a, inputs }: Pair): Tensor => exact.slice(held.values, a, lora.rank * inputs)
+  /** sum [out, in] += xᵀ y of x [r, out] and y [r, in]: the gradient of a weight. */
+  const addProduct = (sum: Tensor, x: Tensor, y: Tensor, inputs: number, outputs: number): void =>
+    exact.linearBackward({ dX: null, accumulate: false, dW: sum, dBias: null }, x, y, sum, lora.rank, inputs, outputs)
+  /** W + (α/r) B A */
+  const merged = (pair: Pair): TensorData => {
     const { inputs, module, outputs } = pair
     const { length, shape, start } = at.get(`${module}.weight`)!
     const sum = exact.reals(length, "merged")
-    const b = exact.reals(outputs * lora.rank)
+    const b = transposed(pair)
     exact.copy(sum, exact.slice(params, start, length))
-    exact.write(b, matrices(all, pair).b.map((x) => x * lora.alpha / lora.rank))
-    const a = exact.slice(held.values, pair.a, lora.rank * inputs)
-    exact.linearBackward({ dX: sum, accumulate: true, dW: null, dBias: null }, b, sum, a, outputs, inputs, lora.rank)
+    exact.write(b, exact.read(b).map((x) => x * lora.alpha / lora.rank))
+    addProduct(sum, b, down(pair), inputs, outputs)
     const data = exact.read(sum)
     exact.free(sum)
     exact.free(b)
     return { shape, data }
+  }
+  /** B [out, r], which is Bᵀᵀ I. */
+  const up = (pair: Pair): TensorData => {
+    const { outputs } = pair
+    const { rank } = lora
+    const [sum, b, one] = [exact.reals(outputs * rank, "merged"), transposed(pair), exact.reals(rank * rank)]
+    exact.zero(sum)
+    exact.write(one, Float64Array.from({ length: rank * rank }, (_, i) => i % (rank + 1) === 0 ? 1 : 0))
+    addProduct(sum, b, one, rank, outputs)
+    const data = exact.read(sum)
+    for (const buffer of [sum, b, one]) exact.free(buffer)
+    return { shape: [outputs, rank], data }
   }
 
   return {
@@ -99,8 +114,7 @@ export const loraTrainable = (
     // Nothing is derived from the adapters, and the rest never changes.
     version: () => 0,
     tensors: (): Tensors => {
-      const all = backend.read(held.values)
-      const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(all, pair)]))
+      const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(pair)]))
       if (scalar !== undefined) {
         changed.set(scalar.name, { shape: scalar.shape, data: backend.read(headOf(held.values)!) })
       }
@@ -110,7 +124,6 @@ export const loraTrainable = (
       ]))
     },
     adapter: (): Adapter => {
-      const all = backend.read(held.values)
       const { alpha, rank, targetModules } = lora
       return {
         rank,
@@ -118,11 +131,8 @@ export const loraTrainable = (
         targetModules,
         head: scalar === undefined ? null : { shape: scalar.shape, data: backend.read(headOf(held.values)!) },
         pairs: new Map(low.pairs.map((pair) => {
-          const { a, b } = matrices(all, pair)
-          return [pair.module, {
-            a: { shape: [rank, pair.inputs], data: a },
-            b: { shape: [pair.outputs, rank], data: b }
-          }]
+          const a = { shape: [rank, pair.inputs], data: exact.read(down(pair)) }
+          return [pair.module, { a, b: up(pair) }]
         }))
       }
     },

@@ -9,6 +9,7 @@ import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import { cut } from "./packing.ts"
+import { learnedAtOnce } from "./passes.ts"
 import type { Phase } from "./terms.ts"
 import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
 import { microBatchTokens, transformer, type TransformerOptions } from "./transformer.ts"
@@ -35,6 +36,8 @@ export interface Metered {
   readonly spentIn: () => ReadonlyMap<Phase, Spent>
   /** The most held in each phase since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
+  /** The most micro-batches whose gradients one update has added up, since `restart`. */
+  readonly accumulated: () => number
   readonly restart: () => void
   /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
   readonly enter: (phase: Phase | null) => void
@@ -43,8 +46,8 @@ export interface Metered {
   readonly stepping: (yes: boolean) => void
 }
 
-/** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
-const manyTokens = 2 ** 16
+/** Rows of more tokens than this in one call are alike enough for some of them to stand for all: for all that is shown, and for looking. */
+const [manyTokens, roughTokens] = [2 ** 16, 2 ** 13]
 /** The same of prompts that are sampled from, a whole number of times as many as there are slots. */
 const manyPrompts = 256
 
@@ -60,7 +63,13 @@ export interface MeterOptions extends TransformerOptions {
   readonly completionLength?: number
   /** Whether every row of a large batch is passed. */
   readonly whole?: boolean
+  /** Whether fewer rows of a large batch are enough. */
+  readonly rough?: boolean
+  /** Of tokenizers that another meter has met: the completions that it made up are known by them. */
+  readonly codecs?: Codecs
 }
+
+export type Codecs = WeakMap<Weights["tokenizer"], Rehearsed>
 
 export const metered = (options: MeterOptions = {}): Metered => {
   const backend = counting(options)
@@ -69,7 +78,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
   let passed: Passed = { rows: 0, tokens: 0, squares: 0 }
   /** Completions so far. */
   let written = 0
-  const codecs = new WeakMap<Weights["tokenizer"], Rehearsed>()
+  const codecs: Codecs = options.codecs ?? new WeakMap()
   const speaking = (weights: Weights): Rehearsed => {
     const known = codecs.get(weights.tokenizer)
     if (known !== undefined) return known
@@ -78,7 +87,10 @@ export const metered = (options: MeterOptions = {}): Metered => {
     codecs.set(weights.tokenizer, made)
     return made
   }
-  const limits = { microBatchTokens: options.microBatchTokens ?? microBatchTokens }
+  const partsOf = ({ microBatchTokens: own }: Computing) => ({
+    microBatchTokens: own ?? options.microBatchTokens ?? microBatchTokens
+  })
+  let accumulated = 0
   let entered: Phase | null = null
   let opening: Phase = "load"
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
@@ -95,16 +107,22 @@ export const metered = (options: MeterOptions = {}): Metered => {
     return tokens - before
   }
   /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
-  const passing = (batch: Batch): { readonly some: Batch; readonly times: number; readonly again: number } => {
+  const passing = (batch: Batch, computing: Computing): {
+    readonly some: Batch
+    readonly times: number
+    readonly again: number
+  } => {
+    const parts = partsOf(computing)
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
     const tokens = passes(lengths)
-    const every = options.whole === true ? 1 : Math.ceil(tokens / manyTokens)
+    const most = options.rough === true ? Math.max(roughTokens, 2 * parts.microBatchTokens) : manyTokens
+    const every = options.whole === true ? 1 : Math.ceil(tokens / most)
     if (every <= 1) return { some: batch, times: 1, again: 0 }
     const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
     const some = batch.filter((_, i) => i % every === 0)
     const times = tokens / own
     // All micro-batches but the last are computed again before they go backward.
-    const last = (rows: Batch): number => cut(rows, "tokens", limits).at(-1)?.tokens ?? 0
+    const last = (rows: Batch): number => cut(rows, "tokens", parts).at(-1)?.tokens ?? 0
     return { some, times, again: (times * last(some) - last(batch)) / own }
   }
 
@@ -116,14 +134,21 @@ export const metered = (options: MeterOptions = {}): Metered => {
   }
 
   /** The verbs that any model has. */
-  const common = (of: Model, weights: Weights, { lora }: Computing) => {
+  const common = (of: Model, weights: Weights, computing: Computing) => {
+    const { lora } = computing
     let stepped = false
+    /** Micro-batches that wait for an update. */
+    let waiting = 0
+    const learns = (batch: Batch, parts: Parameters<typeof cut>[2]): void => {
+      waiting += cut(batch, "tokens", parts).length
+      trained += offsetsOf(batch)[batch.length]!
+    }
     /** Of the batch that waits for its backward pass. */
     let retained = { numbers: 0, times: 1 }
     return {
       /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
       pass: (batch: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
-        const { again, some, times } = passing(batch)
+        const { again, some, times } = passing(batch, computing)
         const numbers = verb(
           retain === true ? "update" : "logps",
           () => read(some),
@@ -131,11 +156,14 @@ export const metered = (options: MeterOptions = {}): Metered => {
         )
         if (retain !== true) return
         retained = { numbers, times }
-        trained += offsetsOf(batch)[batch.length]!
+        learns(batch, partsOf(computing))
       },
+      learns,
       verbs: {
         step: ((update) => {
           stepped = true
+          accumulated = Math.max(accumulated, waiting)
+          waiting = 0
           return verb("update", () => of.step(update))
         }) satisfies Model["step"],
         weights: () =>
@@ -154,7 +182,8 @@ export const metered = (options: MeterOptions = {}): Metered => {
   }
 
   const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
-    const { pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
+    const { learns, pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
+    const config = modelConfig(weights.config)
     const zeros = (batch: Batch) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
@@ -173,9 +202,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return { values, offsets }
       },
       learn: (batch) => {
-        const { some, times } = passing(batch)
+        const { some, times } = passing(batch, computing)
         verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
-        trained += offsetsOf(batch)[batch.length]!
+        learns(batch, { microBatchTokens: learnedAtOnce(batch, config, partsOf(computing)) })
         return zeros(batch)
       },
       sample: (prompts, sampling, seeds) => {
@@ -226,7 +255,11 @@ export const metered = (options: MeterOptions = {}): Metered => {
     amounts: () => ({ generated, trained, passed }),
     spentIn: backend.spentIn,
     peaks: backend.peaks,
-    restart: backend.restart,
+    accumulated: () => accumulated,
+    restart: () => {
+      accumulated = 0
+      backend.restart()
+    },
     enter: (phase) => {
       entered = phase
     },
@@ -247,9 +280,13 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return withoutWeights(sized, tokenizer)
       },
       policy: (weights, computing = {}) =>
-        policy(verb(opening, () => engine.policy(weights, computing)), weights, computing),
+        policy(verb(opening, () => engine.policy(weights, undrawn(computing))), weights, computing),
       scorer: (weights, computing = {}) =>
-        scorer(verb(opening, () => engine.scorer(weights, computing)), weights, computing)
+        scorer(verb(opening, () => engine.scorer(weights, undrawn(computing))), weights, computing)
     }
   }
 }
+
+/** Adapters whose numbers nobody looks at. */
+const undrawn = (computing: Computing): Computing =>
+  computing.lora === undefined ? computing : { ...computing, lora: { ...computing.lora, seed: null } }

@@ -41,6 +41,16 @@ interface Done {
   readonly outputs: Ints
 }
 
+/** Tokens of the parts that a batch is learnt from in. They are about equal: a small rest would pay for reading all weights. */
+export const learnedAtOnce = (
+  batch: Batch,
+  config: ModelConfig,
+  { microBatchTokens }: Pick<Limits, "microBatchTokens">
+): number => {
+  const total = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
+  return Math.ceil(total / Math.ceil(total / Math.min(microBatchTokens, learnTokens(config))))
+}
+
 export const passes = (
   backend: Backend,
   config: ModelConfig,
@@ -128,10 +138,7 @@ export const passes = (
     },
     learn: (batch, head, between) => {
       retained = null
-      // Parts of about equal size: a small rest would pay for reading all weights.
-      const total = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
-      const most = Math.min(limits.microBatchTokens, learnTokens(config))
-      const microBatchTokens = Math.ceil(total / Math.ceil(total / most))
+      const microBatchTokens = learnedAtOnce(batch, config, limits)
       for (const packed of pack(batch, options.reads, { ...limits, microBatchTokens })) {
         const done = run(backend, packed, true)
         head.forward(done.hidden, packed, training)

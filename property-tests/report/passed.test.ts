@@ -4,14 +4,14 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import { toJson } from "../../dsl/Pipeline.ts"
-import { capsPassed } from "../../src/report/capsPassed.ts"
+import { passed } from "../../src/report/passed.ts"
 import { writeReport } from "../../src/report/write.ts"
 import { open } from "../../src/store/runDirectory.ts"
 import type { Event, Measurement } from "../../src/store/runLog.ts"
 import { tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 
-const folder = folders("capsPassed")
+const folder = folders("passed")
 
 const over = (
   step: number,
@@ -49,19 +49,32 @@ const measured = (more: Partial<Measurement>): Event => ({
 
 describe("caps that were passed", () => {
   it("by a stage that rolled back: where, by what, and whose weights it made", () => {
-    assert.deepStrictEqual(capsPassed([over(4, 1.474, { kept: { step: 2, path: "store/p" } })]), [
+    assert.deepStrictEqual(passed([over(4, 1.474, { kept: { step: 2 } })]), [
       "ppo-1 rolled back at step 4 to the weights of step 2, the last within its caps: mean KL from sft-1 was 1.474 nats per sequence, cap 0.5."
     ])
-    const [max] = capsPassed([over(4, 3, { statistic: "max", kept: { step: 0, path: "store/p" } })])
+    const [max] = passed([over(4, 3, { statistic: "max", kept: { step: 0 } })])
     assert.include(
       max,
       "to the weights of step 0, the last within its caps: max over prompts of KL from sft-1 was 3.000"
     )
   })
 
+  it("and a peak of gold reward: where it stopped, and whose weights it made, however often it is told", () => {
+    const peak: Event = {
+      _tag: "PeakPassed",
+      stage: "ppo-1",
+      step: 44,
+      kept: 20,
+      decline: { mean: 0.51, standardError: 0.1 }
+    }
+    assert.deepStrictEqual(passed([peak, peak]), [
+      "ppo-1 stopped at step 44 and made the policy of step 20: gold reward had fallen by 0.51 ± 0.10 from there."
+    ])
+  })
+
   it("by a stage that went on: all its steps in one line, each once though it was measured again; each statistic apart", () => {
     assert.deepStrictEqual(
-      capsPassed([over(2, 0.6), over(4, 0.9), over(4, 0.9), over(6, 0.7), over(6, 2, { statistic: "p95", cap: 1.5 })]),
+      passed([over(2, 0.6), over(4, 0.9), over(4, 0.9), over(6, 0.7), over(6, 2, { statistic: "p95", cap: 1.5 })]),
       [
         "ppo-1 went on above its cap, as the cap says: mean KL from sft-1 passed 0.5 nats per sequence at steps 2, 4, 6; at most 0.900.",
         "ppo-1 went on above its cap, as the cap says: p95 over prompts of KL from sft-1 passed 1.5 nats per sequence at step 6; at most 2.000."
@@ -83,9 +96,9 @@ describe("caps that were passed", () => {
       )
     }
     const reference = measured({ against: "reference", from: "its reference", cap: null })
-    const rolled = over(4, 1.25, { kept: { step: 2, path: "store/p" } })
+    const rolled = over(4, 1.25, { kept: { step: 2 } })
     const report = await reportOf([measured({ against: "initial" }), reference, rolled])
-    assert.include(report.split("\n"), capsPassed([rolled])[0])
+    assert.include(report.split("\n"), passed([rolled])[0])
     const rows = report.split("\n").filter((line) => line.startsWith("| ppo-1 ")).map((line) => line.split(/\s*\|\s*/u))
     assert.deepStrictEqual(rows.map((row) => row.slice(5, 8)), [["0.5", "initial", "sft-1"], [
       "none",

@@ -1,0 +1,86 @@
+/** A plan held against caps on what is spent: at the cap it passes, one below it does not, alone and in total. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { Effect } from "effect"
+import fc from "fast-check"
+import { assert, describe, it } from "vitest"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import * as Pipeline from "../../dsl/Pipeline.ts"
+import { overCaps, told } from "../../src/interpreters/overCaps.ts"
+import { plan, type Planned } from "../../src/interpreters/plan.ts"
+import { tiny } from "./tiny.ts"
+
+const price = { currency: "EUR", microsPerHour: 3_600_000_000, microsPerMillionJudged: 0 }
+const { policy, sft } = tiny()
+const planned: Planned = await Effect.runPromise(Effect.provide(plan(policy), NodeFileSystem.layer)).then((
+  planned
+) => ({
+  ...planned,
+  stages: planned.stages.map((stage, i) => ({ ...stage, seconds: i + 1 }))
+}))
+type Stage = Planned["stages"][number]
+/** Below the cap, with what each takes of every resource. */
+const governed = planned.stages.filter(({ stage }) => /^(?:compare|rewardmodeling|ppo)-/u.test(stage))
+const takes = {
+  tokens: ({ generated, trained }: Stage) => generated + trained,
+  generated: ({ generated }: Stage) => generated,
+  trained: ({ trained }: Stage) => trained,
+  flops: ({ flops }: Stage) => Math.ceil(flops),
+  seconds: ({ seconds }: Stage) => seconds!
+}
+type Known = keyof typeof takes
+const cap = Pipeline.cap as unknown as (of: Artifact.Any, limits: object) => Artifact.Any
+const capped = (limits: object) => cap(policy, { from: sft, ...limits })
+
+describe("caps held against a plan", () => {
+  it("pass what takes exactly as much, and name every stage that takes more", () => {
+    assert.lengthOf(governed, 3)
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...Object.keys(takes) as ReadonlyArray<Known>),
+        fc.nat({ max: 2 }),
+        fc.constantFrom(-1, 0, 1),
+        (resource, which, by) => {
+          const cap = takes[resource](governed[which]!) + by
+          fc.pre(cap > 0)
+          const found = overCaps(capped({ [resource]: cap }), planned.stages, null)
+          assert.sameDeepMembers(
+            [...found],
+            governed.filter((stage) => takes[resource](stage) > cap).map((stage) => ({
+              stages: [stage.stage],
+              resource,
+              planned: takes[resource](stage),
+              cap
+            }))
+          )
+        }
+      )
+    )
+  })
+
+  it("are held together where they are a total, once", () => {
+    for (const [resource, of] of Object.entries(takes) as ReadonlyArray<[Known, (stage: Stage) => number]>) {
+      const sum = Math.ceil(
+        governed.reduce((sum, stage) => sum + (resource === "flops" ? stage.flops : of(stage)), 0)
+      )
+      assert.deepStrictEqual(overCaps(capped({ total: { [resource]: sum } }), planned.stages, null), [])
+      const found = overCaps(capped({ total: { [resource]: sum - 1 } }), planned.stages, null)
+      assert.lengthOf(found, 1)
+      assert.sameMembers([...found[0]!.stages], governed.map(({ stage }) => stage))
+      assert.match(
+        told(found[0]!, null),
+        /and 2 more are together planned to take .*, and the cap is .*: raise the cap/u
+      )
+    }
+  })
+
+  it("count money by the price table, and nothing without one", () => {
+    const dear = capped({ money: { currency: "EUR", micros: 2_000_000 } })
+    assert.deepStrictEqual(overCaps(dear, planned.stages, null), [])
+    const found = overCaps(dear, planned.stages, price)
+    assert.deepStrictEqual(
+      found.map(({ planned }) => planned),
+      governed.map(({ seconds }) => 1_000_000 * seconds!).filter((micros) => micros > 2_000_000)
+    )
+    assert.include(told(found[0]!, price), "EUR")
+  })
+})

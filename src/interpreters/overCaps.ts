@@ -1,0 +1,67 @@
+/** Caps on what is spent, held against a plan. Memory, which is held and not spent, has its own answer: `fits`. */
+import * as Artifact from "../../dsl/Artifact.ts"
+import { type Resource } from "../../dsl/Budget.ts"
+import { shown } from "../../dsl/Errors.ts"
+import { label } from "../../dsl/Render.ts"
+import { amountOf, nothing, type Price, type Spent } from "../store/spent.ts"
+import { limitsIn } from "./limits.ts"
+import type { StagePlan } from "./plan.ts"
+
+export interface OverCap {
+  /** One where the cap is its own, all that were planned where they share it. */
+  readonly stages: ReadonlyArray<string>
+  readonly resource: Resource
+  /** In the unit of `Budget.units`, as the cap. */
+  readonly planned: number
+  readonly cap: number
+}
+
+/** That a plan knows: of prompts and files it sees a few steps. */
+const known = ["tokens", "generated", "trained", "flops", "seconds", "money"] as const satisfies ReadonlyArray<Resource>
+
+/** What a plan says of a stage that is spent. */
+export type Spending = Pick<StagePlan, "stage" | "generated" | "trained" | "flops" | "seconds">
+
+const spentBy = ({ flops, generated, seconds, trained }: Spending): Spent => ({
+  ...nothing,
+  generated,
+  trained,
+  flops,
+  milliseconds: Math.round(1000 * (seconds ?? 0))
+})
+
+/** Every cap that is passed by what is planned; of time and money only where somebody says what work costs. */
+export const overCaps = (
+  root: Artifact.Any,
+  stages: ReadonlyArray<Spending>,
+  price: Price | null
+): ReadonlyArray<OverCap> => {
+  const limits = limitsIn(root)
+  const plans = new Map(stages.map((stage) => [stage.stage, stage]))
+  const planned = Artifact.lineage(root).flatMap((artifact) => {
+    const plan = plans.get(label(artifact))
+    return plan === undefined ? [] : [{ id: artifact.id, limits: limits(artifact), plan }]
+  })
+  const over = (of: ReadonlyArray<Spending>, caps: Readonly<Partial<Record<Resource, number>>>) =>
+    known.flatMap((resource): ReadonlyArray<OverCap> => {
+      const cap = caps[resource] ?? Infinity
+      const amount = cap === Infinity ? 0 : Math.ceil(amountOf(resource, of.map(spentBy), price))
+      return amount <= cap ? [] : [{ stages: of.map(({ stage }) => stage), resource, planned: amount, cap }]
+    })
+  const totals = new Map(planned.flatMap(({ limits }) => limits.totals.map((total) => [total.id, total])))
+  return [
+    ...planned.flatMap(({ limits, plan }) => over([plan], limits)),
+    ...[...totals.values()].flatMap(({ limits, of }) =>
+      over(planned.filter(({ id }) => of.has(id)).map(({ plan }) => plan), limits)
+    )
+  ]
+}
+
+/** In words, with the remedy. */
+export const told = ({ cap, planned, resource, stages }: OverCap, price: Price | null): string => {
+  const amount = (n: number): string => shown(resource, n, price?.currency)
+  const [first] = stages
+  const who = stages.length === 1 ? `${first} is` : `${first} and ${stages.length - 1} more are together`
+  return `${who} planned to take ${amount(planned)}, and the cap is ${amount(cap)}: ` +
+    "raise the cap, or take fewer steps, rows or new tokens."
+}

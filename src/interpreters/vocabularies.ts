@@ -1,0 +1,29 @@
+/** How many tokens the models of a pipeline know that are sampled from: what a bound on truncated sampling rests on. */
+import { Effect } from "effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { stageOf } from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { initialOf } from "../../dsl/Stage.ts"
+import type { VocabularyOf } from "../ledger/chain.ts"
+import { describe } from "../model/checkpoint.ts"
+import { modelConfig } from "../model/config.ts"
+import { modelIn } from "../store/files.ts"
+import { keyOf } from "./keys.ts"
+import { limitsIn } from "./limits.ts"
+
+/** By the `config.json` of the model itself: a checkpoint's, or of what was made, in the folder `store`. Null where there is none. */
+export const vocabulariesIn = Effect.fn("vocabulariesIn")(function*(root: Artifact.Any, store: string) {
+  const limits = limitsIn(root)
+  const sizes = new Map<string, number>()
+  for (const sample of Artifact.lineage(root)) {
+    const policy = sample.node.op === "Sample" ? sample.node.wires["policy"] : undefined
+    if (policy === undefined) continue
+    const model = initialOf(policy)
+    const stage = stageOf(model)
+    const path = stage._tag === "Checkpoint" ? stage.path : modelIn(store, keyOf(model, limits(model)), label(model))
+    const found = yield* Effect.option(Effect.map(describe(path), ({ config }) => modelConfig(config).vocab))
+    if (found._tag === "Some") sizes.set(model.id, found.value)
+  }
+  const vocabularyOf: VocabularyOf = ({ id }) => sizes.get(id) ?? null
+  return vocabularyOf
+})
