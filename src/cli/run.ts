@@ -8,7 +8,7 @@ import { finishedIn } from "../interpreters/keys.ts"
 import { Refused } from "../interpreters/check.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
 import { preflight } from "../interpreters/preflight.ts"
-import { overCaps, told } from "../interpreters/overCaps.ts"
+import { overCaps, overCapText } from "../interpreters/overCaps.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
@@ -80,7 +80,7 @@ const execute = Effect.fn("cli.run")(function*(
   yield* Console.error(`run ${folder} on ${name}`)
   const expected = yield* planned(folder, root, extensions, backend)
   const planning = Object.entries(expected.stages).map(([stage, of]) => ({ stage, ...of }))
-  for (const one of overCaps(root, planning, price)) yield* Console.error(told(one, price))
+  for (const one of overCaps(root, planning, price)) yield* Console.error(overCapText(one, price))
   const spending = Effect.provide(spent(folder, root, expected, price), FileStore.layer(store))
   const write = (report: Report | null) =>
     Effect.flatMap(spending, (spending) => Effect.as(writeReport(folder, root, report, spending), spending))
