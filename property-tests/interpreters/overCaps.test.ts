@@ -5,7 +5,7 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
-import { overCaps, told } from "../../src/interpreters/overCaps.ts"
+import { overCaps, overCapText } from "../../src/interpreters/overCaps.ts"
 import { plan, type Planned } from "../../src/interpreters/plan.ts"
 import { tiny } from "./tiny.ts"
 
@@ -67,7 +67,7 @@ describe("caps held against a plan", () => {
       assert.lengthOf(found, 1)
       assert.sameMembers([...found[0]!.stages], governed.map(({ stage }) => stage))
       assert.match(
-        told(found[0]!, null),
+        overCapText(found[0]!, null),
         /and 2 more are together planned to take .*, and the cap is .*: raise the cap/u
       )
     }
@@ -81,6 +81,6 @@ describe("caps held against a plan", () => {
       found.map(({ planned }) => planned),
       governed.map(({ seconds }) => 1_000_000 * seconds!).filter((micros) => micros > 2_000_000)
     )
-    assert.include(told(found[0]!, price), "EUR")
+    assert.include(overCapText(found[0]!, price), "EUR")
   })
 })

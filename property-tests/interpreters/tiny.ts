@@ -20,7 +20,7 @@ import {
 } from "../../dsl/index.ts"
 import type { Engine } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
-import type { ExecuteError } from "../../src/interpreters/execute.ts"
+import type { ExecuteError } from "../../src/interpreters/making.ts"
 import { run } from "../../src/interpreters/run.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { reference } from "../../src/tensor/reference.ts"

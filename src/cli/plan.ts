@@ -6,7 +6,7 @@ import { describe } from "../model/checkpoint.ts"
 import { smaller, why } from "../interpreters/advice.ts"
 import { Refused } from "../interpreters/check.ts"
 import { fits, overflow } from "../interpreters/fits.ts"
-import { overCaps, told } from "../interpreters/overCaps.ts"
+import { overCaps, overCapText } from "../interpreters/overCaps.ts"
 import { planWith, roomWithin } from "../interpreters/microBatches.ts"
 import type { StagePlan } from "../interpreters/plan.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
@@ -217,7 +217,7 @@ export const plan = Command.make(
     ]
     yield* Console.log(notes.join("\n"))
     const passed = overCaps(root, stages, price)
-    for (const one of passed) yield* Console.log(told(one, price))
+    for (const one of passed) yield* Console.log(overCapText(one, price))
     const whose = ({ room }: { readonly room: number }): string =>
       room < machine.memory ? "its memory cap" : machine.title
     if (noAdvice) {

@@ -6,7 +6,7 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
 import { finishedIn } from "../interpreters/keys.ts"
 import { preflight } from "../interpreters/preflight.ts"
-import { overCaps, told } from "../interpreters/overCaps.ts"
+import { overCaps, overCapText } from "../interpreters/overCaps.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
@@ -76,7 +76,7 @@ const execute = Effect.fn("cli.run")(function*(
   yield* Console.error(`run ${folder} on ${name}`)
   const expected = yield* planned(folder, root, extensions, backend)
   const planning = Object.entries(expected.stages).map(([stage, of]) => ({ stage, ...of }))
-  for (const one of overCaps(root, planning, price)) yield* Console.error(told(one, price))
+  for (const one of overCaps(root, planning, price)) yield* Console.error(overCapText(one, price))
   const spending = Effect.provide(spent(folder, root, expected, price), FileStore.layer(store))
   const write = (report: Report | null) =>
     Effect.flatMap(spending, (spending) => Effect.as(writeReport(folder, root, report, spending), spending))

@@ -58,7 +58,7 @@ export const overCaps = (
 }
 
 /** In words, with the remedy. */
-export const told = ({ cap, planned, resource, stages }: OverCap, price: Price | null): string => {
+export const overCapText = ({ cap, planned, resource, stages }: OverCap, price: Price | null): string => {
   const amount = (n: number): string => shown(resource, n, price?.currency)
   const [first] = stages
   const who = stages.length === 1 ? `${first} is` : `${first} and ${stages.length - 1} more are together`

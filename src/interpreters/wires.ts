@@ -1,0 +1,57 @@
+/** What is on the wires of a stage: weights and rows, made when they are asked for. */
+import { Effect } from "effect"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { stageOf } from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { initialOf } from "../../dsl/Stage.ts"
+import { type Dataset, Datasets, type RowsOf } from "../data/dataset.ts"
+import type { Chat } from "../data/formats.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Weights } from "../engine/engine.ts"
+import { keyOf } from "./keys.ts"
+import type { Limits } from "./limits.ts"
+import type { ExecuteError, ExecuteServices, Make } from "./making.ts"
+
+export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: Artifact.Any) => Limits) {
+  const datasets = yield* Datasets
+  const engine = yield* CurrentEngine
+  const weightsOf = (artifact: Artifact.Any): Effect.Effect<Weights, ExecuteError, ExecuteServices> =>
+    Effect.map(make(artifact), (value) => {
+      if (value._tag === "Model") return value.weights
+      throw new Error(`${label(artifact)} made no model`)
+    })
+  /** The rows on a wire; conversations are rendered by the template of the model that reads them. */
+  const datasetOf = Effect.fnUntraced(function*(artifact: Artifact.Any, reader?: Weights) {
+    const source = stageOf(artifact)
+    const chat: Chat = (messages) => {
+      if (reader === undefined) {
+        throw new Error("these rows are conversations, and no model with a chat template reads them")
+      }
+      return engine.codec(reader).chat(messages)
+    }
+    const value = source._tag === "Source"
+      ? { _tag: "Data" as const, dataset: yield* datasets.load(source.role, source.origin, chat) }
+      : yield* make(artifact)
+    if (value._tag === "Data") return value.dataset
+    throw new Error(`${label(artifact)} made no data`)
+  })
+  const dataOf = <R extends Dataset["role"]>(artifact: Artifact.Any, role: R, reader?: Weights) =>
+    Effect.map(datasetOf(artifact, reader), (dataset) => {
+      if (dataset.role === role) return dataset as Extract<Dataset, { readonly role: R }>
+      throw new Error(`${label(artifact)} made no ${role}`)
+    })
+  const rowsOf = <R extends Dataset["role"]>(artifact: Artifact.Any, role: R, reader?: Weights) =>
+    Effect.map(dataOf(artifact, role, reader), (dataset) => dataset.rows as RowsOf<R>)
+
+  const optional = (wire: Artifact.Any | undefined) => wire === undefined ? Effect.succeed(undefined) : weightsOf(wire)
+
+  /** A model with the key under which it was made. */
+  const known = (artifact: Artifact.Any) => {
+    const of = initialOf(artifact)
+    return Effect.map(weightsOf(of), (weights) => ({ key: keyOf(of, limits(of)), weights }))
+  }
+
+  return { weightsOf, datasetOf, dataOf, rowsOf, optional, known }
+})
+
+export type Wired = Effect.Success<ReturnType<typeof wired>>
