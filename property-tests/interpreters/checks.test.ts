@@ -202,6 +202,12 @@ describe("numbers out of range", () => {
     )
     assert.match(only(policy), /must be 0 or more and below 1\/2 .*labelSmoothing/)
   })
+  it("adapters for a model whose own description is wrong: what is wrong with that, and no crash", () => {
+    const lora = { rank: 1, alpha: 1, targetModules: ["q_proj"] }
+    const shapeless = Pretrain.make({ text }, { ...fit, family: "tales", steps: 1 } as never)
+    const root = Sft.make({ base: shapeless, demonstrations } as never, { ...fit, lora } as never)
+    assert.deepStrictEqual(lines(root), ['Missing key at ["model"]'])
+  })
   it("an allowance of the forward KL, which nobody measures", () => {
     const allowance = Kl.mnatsPerSequence<number>(1, { direction: "forward" })
     assert.match(only(grpo({ allowance })), /^allowance is of the forward KL/)
