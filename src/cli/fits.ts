@@ -1,5 +1,6 @@
 /** The lines of `keel plan` about what does not fit, and what would. */
-import { bytes, change, more, remedy, why } from "../interpreters/advice.ts"
+import { size } from "../../dsl/Size.ts"
+import { change, more, remedy, why } from "../interpreters/advice.ts"
 import type { Misfit } from "../interpreters/fits.ts"
 import { markdown } from "../report/table.ts"
 
@@ -15,9 +16,9 @@ export const misfit = (of: Misfit, whose: string): string =>
       ...of.verdicts.map((verdict) => [
         change(verdict),
         verdict.result === "another" ? "another: last resort" : verdict.result,
-        bytes(verdict.bytes),
+        size(verdict.bytes),
         more(verdict.cost),
-        verdict.fits ? "fits" : `${bytes(verdict.bytes - of.room)} too much`
+        verdict.fits ? "fits" : `${size(verdict.bytes - of.room)} too much`
       ])
     ])
   ].join("\n")

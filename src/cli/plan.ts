@@ -2,14 +2,16 @@ import { Console, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../cost/costs.ts"
+import { size } from "../../dsl/Size.ts"
 import { describe } from "../model/checkpoint.ts"
 import { smaller, why } from "../interpreters/advice.ts"
-import { Refused } from "../interpreters/check.ts"
+import { problems, Refused } from "../interpreters/check.ts"
 import { fits, overflow } from "../interpreters/fits.ts"
 import { overCaps, overCapText } from "../interpreters/overCaps.ts"
 import { planWith, roomWithin } from "../interpreters/microBatches.ts"
 import type { StagePlan } from "../interpreters/plan.ts"
 import { lackingPrices } from "../interpreters/prices.ts"
+import { shapesIn } from "../interpreters/shapes.ts"
 import { markdown } from "../report/table.ts"
 import { deviceMoney } from "../store/spent.ts"
 import { backends } from "./backend.ts"
@@ -21,7 +23,6 @@ import { priceIn, prices } from "./prices.ts"
 
 const count = (x: number): string => Math.round(x).toLocaleString("en-US")
 const flops = (x: number): string => x === 0 ? "–" : x.toExponential(2)
-const bytes = (x: number): string => x < 2 ** 30 ? `${(x / 2 ** 20).toFixed(1)} MiB` : `${(x / 2 ** 30).toFixed(1)} GiB`
 const time = (seconds: number | null): string =>
   seconds === null || seconds === 0 ?
     "–" :
@@ -100,7 +101,10 @@ export const plan = Command.make(
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     const unpriced = lackingPrices(root, price)
-    if (unpriced.length > 0) return yield* new Refused({ problems: unpriced })
+    // With a shape of the user's own, nobody asks what the folders of the checkpoints say.
+    const shapes = Option.isSome(modelConfig) ? undefined : yield* shapesIn(root)
+    const mistakes = [...problems(root, shapes === undefined ? {} : { shapes }), ...unpriced]
+    if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
     /** Millionths of the currency. */
     const costs = (seconds: number | null): number | null =>
       price === null || seconds === null ? null : deviceMoney(1000 * seconds, price)
@@ -182,8 +186,8 @@ export const plan = Command.make(
       ...stages.map((stage) => [
         stage.stage,
         stage.steps === 0 ? "–" : count(stage.steps),
-        stage.bytes === 0 ? "–" : bytes(stage.bytes),
-        stage.terms.slice(0, 2).map((term) => `${term.what} ${bytes(term.bytes)}`).join(", ") || "–",
+        stage.bytes === 0 ? "–" : size(stage.bytes),
+        stage.terms.slice(0, 2).map((term) => `${term.what} ${size(term.bytes)}`).join(", ") || "–",
         flops(stage.flops),
         count(stage.trained),
         count(stage.generated),
@@ -196,7 +200,7 @@ export const plan = Command.make(
       [
         "total",
         "",
-        bytes(total.bytes),
+        size(total.bytes),
         "",
         flops(total.flops),
         count(total.trained),

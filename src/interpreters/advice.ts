@@ -1,13 +1,7 @@
 /** What does not fit and what would, in words. */
+import { size } from "../../dsl/Size.ts"
 import type { MicroBatches } from "../engine/engine.ts"
 import type { Fit, Misfit, Verdict } from "./fits.ts"
-
-export const bytes = (x: number): string =>
-  x < 2 ** 20
-    ? `${(x / 2 ** 10).toFixed(1)} KiB`
-    : x < 2 ** 30
-    ? `${(x / 2 ** 20).toFixed(1)} MiB`
-    : `${(x / 2 ** 30).toFixed(1)} GiB`
 
 const written = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 
@@ -41,19 +35,19 @@ export const why = (
   { bytes: needed, phase, room, stage, term }: Pick<Misfit, "bytes" | "phase" | "room" | "stage" | "term">,
   whose: string
 ): string =>
-  `${stage} does not fit ${whose}: it takes ${bytes(needed)}, ${bytes(needed - room)} too much, in its phase ${phase}; `
-  + `most of it is ${term.what}, ${bytes(term.bytes)}.`
+  `${stage} does not fit ${whose}: it takes ${size(needed)}, ${size(needed - room)} too much, in its phase ${phase}; `
+  + `most of it is ${term.what}, ${size(term.bytes)}.`
 
 /** What to do about it. */
 export const remedy = ({ verdicts }: Misfit): string => {
   const best = verdicts[0]!
   if (!best.fits) {
-    return `Nothing tried fits: the smallest needs ${bytes(best.bytes)} (${change(best)}). Take a smaller model.`
+    return `Nothing tried fits: the smallest needs ${size(best.bytes)} (${change(best)}). Take a smaller model.`
   }
   const alone = verdicts.find(({ changes, fits }) => fits && changes.length === 0)
   if (alone === undefined) {
     const instead = best.result === "another" ? ", which makes something else: nothing gentler fits" : ""
-    return `The least that helps: ${settings(best)} (${bytes(best.bytes)})${instead}.`
+    return `The least that helps: ${settings(best)} (${size(best.bytes)})${instead}.`
   }
   const itself = `It is run in ${parts(alone.microBatches!)}, with the same result.`
   return best === alone ? itself : `${itself} Cheaper, with the same result: ${settings(best)}.`
@@ -67,5 +61,5 @@ export const smaller = ({ microBatches, plain, planned }: Omit<Fit, "misfits">):
     if (by === undefined || before === undefined) return []
     const added = stage.accumulated > 1 ? `, ${stage.accumulated.toLocaleString("en-US")} for an update` : ""
     const flops = stage.flops === before.flops ? "" : `, FLOPs ${more(stage.flops / before.flops)}`
-    return [`${stage.stage}: ${parts(by)}${added}: ${bytes(stage.bytes)} instead of ${bytes(before.bytes)}${flops}.`]
+    return [`${stage.stage}: ${parts(by)}${added}: ${size(stage.bytes)} instead of ${size(before.bytes)}${flops}.`]
   })

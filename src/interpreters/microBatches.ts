@@ -6,7 +6,8 @@ import { Console, Effect, type FileSystem } from "effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Engine, MicroBatches } from "../engine/engine.ts"
 import { CurrentMicroBatches } from "../engine/microBatches.ts"
-import { bytes, smaller } from "./advice.ts"
+import { size } from "../../dsl/Size.ts"
+import { smaller } from "./advice.ts"
 import type { Refused } from "./check.ts"
 import { limitsIn } from "./limits.ts"
 import { kept, plan, type Planned, type PlanOptions, type StagePlan } from "./plan.ts"
@@ -165,8 +166,8 @@ export const chosen = Effect.fn("microBatches")(function*(
   for (const line of smaller(fit)) yield* Console.error(line)
   for (const stage of fit.planned.stages.filter((stage) => stage.bytes > room(stage))) {
     yield* Console.error(
-      `${stage.stage} may take ${bytes(stage.bytes)} even so, and has ${
-        bytes(room(stage))
+      `${stage.stage} may take ${size(stage.bytes)} even so, and has ${
+        size(room(stage))
       }: keel plan says what would fit.`
     )
   }
