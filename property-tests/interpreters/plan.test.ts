@@ -20,6 +20,12 @@ const run = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Promise<
   Effect.runPromise(Effect.provide(effect, NodeFileSystem.layer))
 const stagesOf = (root: Artifact.Any): ReadonlyArray<string> => Artifact.lineage(root).map(label)
 
+/** Shares of steps are no whole numbers, and a meter that has counted more before rounds its sums otherwise. */
+const rounded = (stages: Planned["stages"]): unknown =>
+  JSON.parse(
+    JSON.stringify(stages, (_, value) => typeof value === "number" ? String(Number(value.toPrecision(12))) : value)
+  )
+
 const shrunken = (root: Artifact.Any, sets: Readonly<Record<string, Schema.Json>>): Artifact.Any =>
   Object.entries(sets).reduce((root, [key, value]) => Result.getOrThrow(Pipeline.set(root, key, value)), root)
 
@@ -63,17 +69,16 @@ describe("a plan", () => {
       const plan = planWith({})
       const all = await run(plan(root, new Map()))
       for (const { stage, ...of } of all.stages) {
-        assert.deepStrictEqual(await run(plan(root, new Map(), { only: new Set([stage]) })), {
-          stages: [{ stage, ...of }],
-          unplanned: []
-        })
+        const { stages, unplanned } = await run(plan(root, new Map(), { only: new Set([stage]) }))
+        assert.deepStrictEqual(unplanned, [])
+        assert.deepStrictEqual(rounded(stages), rounded([{ stage, ...of }]))
       }
       // And of one that was changed, which has another label, with what did not change before it.
       const changed = Result.getOrThrow(Pipeline.set(root, `${name.includes("grpo") ? "grpo" : "ppo"}.recompute`, true))
       const [other] = stagesOf(changed).filter((one) => !stagesOf(root).includes(one))
       const alone = await run(plan(changed, new Map(), { only: new Set([other!]) }))
       const { stages } = await planned(changed)
-      assert.deepStrictEqual(alone.stages, stages.filter(({ stage }) => stage === other))
+      assert.deepStrictEqual(rounded(alone.stages), rounded(stages.filter(({ stage }) => stage === other)))
     }, 60_000)
   }
 

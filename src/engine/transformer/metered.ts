@@ -47,7 +47,7 @@ export interface Metered {
 }
 
 /** Rows of more tokens than this in one call are alike enough for some of them to stand for all: for all that is shown, and for looking. */
-const [manyTokens, roughTokens] = [2 ** 16, 2 ** 13]
+const [manyTokens, roughTokens] = [2 ** 15, 2 ** 13]
 /** The same of prompts that are sampled from, a whole number of times as many as there are slots. */
 const manyPrompts = 256
 
