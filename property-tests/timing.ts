@@ -49,7 +49,13 @@ const mid = { dim: 128, layers: 4, heads: 4, kvHeads: 2, ffn: 344, context: 96 }
 const pipelines: Readonly<Record<string, Artifact.Any>> = {
   "01 InstructGPT, tiny": shrunken(instruct, { "pretrain.steps": 300, "rewardmodeling.epochs": 1, "ppo.steps": 10 }),
   "03 GRPO, tiny": shrunken(grpo, { "pretrain.steps": 300, "grpo.steps": 15 }),
-  "03 GRPO, mid": shrunken(grpo, { "pretrain.model": mid, "pretrain.steps": 50, "sft.epochs": 1, "grpo.steps": 4 }),
+  "03 GRPO, mid": shrunken(grpo, {
+    "pretrain.model": mid,
+    "pretrain.steps": 50,
+    "sft.epochs": 1,
+    "grpo.steps": 4,
+    "cap.kl.mnats": 50_000
+  }),
   "04 DPO, tiny": shrunken(dpo, { "pretrain.steps": 200 }),
   "05 KTO, tiny": shrunken(kto, { "pretrain.steps": 200 }),
   "07 distillation, two sizes": shrunken(distill, { "pretrain.steps": 150, "onpolicydistill.steps": 10 }),
