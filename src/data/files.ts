@@ -29,11 +29,11 @@ const fromTales = (role: Role, { count, seed, split }: Tales, of?: typeof lazily
     case "Demonstrations":
       return Effect.succeed({ role, rows: tales.demonstrations(key, count, undefined, of) })
     case "Rankings":
-      return Effect.succeed({ role, rows: judged.rankings(key, count) })
+      return Effect.succeed({ role, rows: judged.rankings(key, count, of) })
     case "UnpairedPreferences":
-      return Effect.succeed({ role, rows: judged.unpaired(key, count) })
+      return Effect.succeed({ role, rows: judged.unpaired(key, count, of) })
     case "Stepwise":
-      return Effect.succeed({ role, rows: judged.stepwise(key, count) })
+      return Effect.succeed({ role, rows: judged.stepwise(key, count, of) })
     case "Preferences":
       return Effect.fail(
         new BadData({

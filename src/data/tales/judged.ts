@@ -3,7 +3,7 @@ import { stream } from "../../sampling/random.ts"
 import type { RankingRow, StepwiseRow, UnpairedPreferenceRow } from "../rows.ts"
 import { read, type Request } from "./request.ts"
 import { mediocre, write } from "./story.ts"
-import { demonstrations } from "./tales.ts"
+import { all, demonstrations, type Rows } from "./tales.ts"
 
 /**
  * Answers of mediocre writers to training prompts of the built-in task, judged by its gold reward without noise or taste: what the
@@ -13,36 +13,43 @@ import { demonstrations } from "./tales.ts"
 /** Points from which on an answer counts as right. */
 const right = 3.5
 
-const answers = (seed: string, count: number) => demonstrations(`judged/${seed}`, count)
+const answers = (seed: string, count: number, of: Rows) => demonstrations(`judged/${seed}`, count, mediocre, of)
 
 /** Four answers to each prompt, best first; answers worth the same tie. */
-export const rankings = (seed: string, count: number): ReadonlyArray<RankingRow> =>
-  answers(seed, count).map(({ prompt }, row) => {
+export const rankings = (seed: string, count: number, of: Rows = all): ReadonlyArray<RankingRow> => {
+  const rows = answers(seed, count, of)
+  return of(count, (row) => {
+    const { prompt } = rows[row]!
     const request = read(prompt) as Request
-    const all = Array.from({ length: 4 }, (_, i) => {
+    const written = Array.from({ length: 4 }, (_, i) => {
       const completion = write(stream(`tales/judged/${seed}/${row}/${i}`), request, mediocre)
       return { completion, score: gold(prompt, completion) }
     }).sort((a, b) => b.score - a.score)
     return {
       prompt,
-      completions: all.map(({ completion }) => completion),
-      ranks: all.map(({ score }) => 1 + all.findIndex((other) => other.score === score))
+      completions: written.map(({ completion }) => completion),
+      ranks: written.map(({ score }) => 1 + written.findIndex((other) => other.score === score))
     }
   })
+}
 
 /** One answer each: right from 3.5 points on. */
-export const unpaired = (seed: string, count: number): ReadonlyArray<UnpairedPreferenceRow> =>
-  answers(seed, count).map(({ completion, prompt }) => ({
-    prompt,
-    completion,
-    label: gold(prompt, completion) >= right
-  }))
+export const unpaired = (seed: string, count: number, of: Rows = all): ReadonlyArray<UnpairedPreferenceRow> => {
+  const rows = answers(seed, count, of)
+  return of(count, (row) => {
+    const { completion, prompt } = rows[row]!
+    return { prompt, completion, label: gold(prompt, completion) >= right }
+  })
+}
 
 /** The sentences of an answer without their full stops (the separator is " ."), right when the story is worth no less with it. */
-export const stepwise = (seed: string, count: number): ReadonlyArray<StepwiseRow> =>
-  answers(seed, count).map(({ completion, prompt }) => {
+export const stepwise = (seed: string, count: number, of: Rows = all): ReadonlyArray<StepwiseRow> => {
+  const rows = answers(seed, count, of)
+  return of(count, (row) => {
+    const { completion, prompt } = rows[row]!
     const completions = completion.split(" .").map((sentence) => sentence.trim()).filter((sentence) => sentence !== "")
     const upTo = (n: number): number =>
       gold(prompt, completions.slice(0, n).map((sentence) => `${sentence} .`).join(" "))
     return { prompt, completions, labels: completions.map((_, i) => upTo(i + 1) >= upTo(i)) }
   })
+}

@@ -46,9 +46,20 @@ const matchAll = (
   )
 }
 
+/** Of the sentences that were parsed last: judging an answer step by step, or again, comes to the same ones. */
+const parsed = new Map<string, Tree | undefined>()
+const remembered = 4096
+
 /** The parse of one whole sentence, or undefined when it is none of the grammar's. */
-export const parse = (words: ReadonlyArray<string>): Tree | undefined =>
-  words.length > longestSentence ? undefined : match("Sentence", words, 0).find((tree) => tree.end === words.length)
+export const parse = (words: ReadonlyArray<string>): Tree | undefined => {
+  if (words.length > longestSentence) return undefined
+  const sentence = words.join(" ")
+  if (parsed.has(sentence)) return parsed.get(sentence)
+  const tree = match("Sentence", words, 0).find((tree) => tree.end === words.length)
+  if (parsed.size >= remembered) parsed.delete(parsed.keys().next().value!)
+  parsed.set(sentence, tree)
+  return tree
+}
 
 /** Every node of a rule in a tree, from left to right. */
 export const find = (tree: Tree, rule: string): ReadonlyArray<Tree> =>

@@ -17,8 +17,8 @@ import { mediocre, perfect, type Skill, wish, write } from "./story.ts"
 export type Split = "train" | "held"
 
 /** How rows are made, each by its number: all at once, or when they are looked at. */
-type Rows = <A>(count: number, row: (i: number) => A) => ReadonlyArray<A>
-const all: Rows = (count, row) => Array.from({ length: count }, (_, i) => row(i))
+export type Rows = <A>(count: number, row: (i: number) => A) => ReadonlyArray<A>
+export const all: Rows = (count, row) => Array.from({ length: count }, (_, i) => row(i))
 
 /**
  * About one in six pairs of a subject and an object is held out, in every mood, place, length and phrasing. In every mood: were
