@@ -54,7 +54,7 @@ const characters = (rows: ReadonlyArray<unknown>): number => {
   const count = Math.min(fewRows, rows.length)
   let sum = 0
   for (let i = 0; i < count; i++) {
-    for (const value of Object.values(rows[Math.floor(i * rows.length / count)] as object)) {
+    for (const value of Object.values(rows[Math.floor(i * rows.length / count)] as object).flat()) {
       if (typeof value === "string") sum += value.length
     }
   }

@@ -113,10 +113,12 @@ export const calibrate = Effect.fn("calibrate")(function*(backend: Backend, now:
   const rests = [...yield* run(calibration(sizes.small), engine, times, join(folder, "second"))]
   const start = Math.max(0, first - (now() - again))
   for (const role of ["Rankings", "Stepwise", "UnpairedPreferences"] as const) {
-    yield* Effect.flatMap(
-      Datasets,
-      (datasets) => watchedDatasets(datasets, times).load(role, tales({ count: 100 }), () => "")
-    ).pipe(Effect.provide(Files.layer))
+    for (const count of [30, 200]) {
+      yield* Effect.flatMap(
+        Datasets,
+        (datasets) => watchedDatasets(datasets, times).load(role, tales({ count }), () => "")
+      ).pipe(Effect.provide(Files.layer))
+    }
   }
   rests.push(...yield* run(calibration(sizes.large), engine, times, join(folder, "large")))
   if (backend.precisions.includes("bf16")) {

@@ -1,6 +1,7 @@
 /** What `calibrate` runs: every kind of stage, on models of two sizes. Nobody cares what they learn. */
 import {
   Compare,
+  Distill,
   Distillation,
   Dpo,
   Evaluate,
@@ -79,9 +80,17 @@ export const calibration = ({ model, prompts: count, rlSteps, steps }: Size, pre
     batchSize: 16
   })
   const distilled = Pipeline.cap(student, { kl, from: sft })
+  // Other sizes than on policy, so that what a call costs is told from what its rows cost.
+  const taught = Distill.make({ student: sft, teacher: sft, prompts }, {
+    objective: Distillation.wordLevel,
+    precision,
+    batchSize: 4,
+    learningRate: 1e-4,
+    maxNewTokens
+  })
   return Evaluate.make(
     { initial: sft, reward, prompts: held },
-    { ppo, dpo, distilled },
+    { ppo, dpo, distilled, taught },
     { gold, maxNewTokens }
   )
 }

@@ -162,7 +162,13 @@ export const chosen = Effect.fn("microBatches")(function*(
   const capped = Artifact.lineage(root).some((artifact) => limits(artifact).memory < Infinity)
   if (kind === "tabular" || (!capped && addressable === Infinity)) return new Map<string, MicroBatches>()
   const room = roomWithin(addressable)
-  const fit = yield* fitted(root, room, planWith(options))
+  const planned = planWith(options)
+  // Rows that a rough plan does not see are not twice as long.
+  const rough = yield* planned(root, new Map(), { rough: true })
+  if (rough.unplanned.length === 0 && rough.stages.every((stage) => stage.bytes <= room(stage) / 2)) {
+    return new Map<string, MicroBatches>()
+  }
+  const fit = yield* fitted(root, room, planned)
   for (const line of smaller(fit)) yield* Console.error(line)
   for (const stage of fit.planned.stages.filter((stage) => stage.bytes > room(stage))) {
     yield* Console.error(
