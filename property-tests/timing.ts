@@ -30,9 +30,11 @@ import { plan } from "../src/interpreters/plan.ts"
 import { run } from "../src/interpreters/run.ts"
 import * as RunDirectory from "../src/store/runDirectory.ts"
 
-const { values: { backend, child, only, rates: known } } = parseArgs({
+const { values: { backend, child, each, only, rates: known } } = parseArgs({
   options: {
     backend: { type: "string", default: "native" },
+    /** Measures again before each pipeline: on a machine whose speed others change from minute to minute. */
+    each: { type: "boolean", default: false },
     only: { type: "string", default: "" },
     /** A file with the rates of an earlier measurement; written when it is not there. */
     rates: { type: "string", default: "" },
@@ -120,12 +122,13 @@ const main = Effect.gen(function*() {
   const cached = yield* Effect.try(() => JSON.parse(readFileSync(known, "utf8")) as RateTable).pipe(
     Effect.orElseSucceed(() => null)
   )
-  const rates = cached ?? childOf("rates") as RateTable
+  let rates = cached ?? childOf("rates") as RateTable
   if (known !== "" && cached === null) writeFileSync(known, JSON.stringify(rates))
   let within = 0
   const names = Object.keys(pipelines).filter((name) => name.includes(only))
   console.log(`${backend}: planned s, taken s, ratio`)
-  for (const name of names) {
+  for (const [n, name] of names.entries()) {
+    if (each && n > 0) rates = childOf("rates") as RateTable
     const { completionLength, seconds } = childOf(name) as { seconds: number; completionLength: number }
     const { stages } = yield* plan(pipelines[name]!, {
       costs: measured(rates),

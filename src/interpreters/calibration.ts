@@ -80,12 +80,13 @@ export const calibration = ({ model, prompts: count, rlSteps, steps }: Size, pre
     batchSize: 16
   })
   const distilled = Pipeline.cap(student, { kl, from: sft })
-  // Other sizes than on policy, so that what a call costs is told from what its rows cost.
+  // Other sizes than on policy, and the small products of adapters, so that what a call costs is told from what its rows cost.
   const taught = Distill.make({ student: sft, teacher: sft, prompts }, {
     objective: Distillation.wordLevel,
     precision,
     batchSize: 4,
     learningRate: 1e-4,
+    lora: { rank: 4, alpha: 8, targetModules: ["q_proj", "v_proj"] },
     maxNewTokens
   })
   return Evaluate.make(
