@@ -47,6 +47,7 @@ def padded(table):
 class Model:
     training = True
     is_gradient_checkpointing = False
+    _modules = {}  # accelerate looks for compiled parts in them, where peft is installed
 
     def __init__(self, *tables):
         self.tables = list(tables)
