@@ -91,6 +91,8 @@ describe("a plan", () => {
     for (const microBatchTokens of [64, 1024]) {
       const microBatches = new Map([[stage, { microBatchTokens, slots: 8 }]])
       const all = (await run(planWith({ rehearsed: Infinity })(root, microBatches, { only }))).stages[0]!
+      // Longer than 32 tokens each, so no two rows share one of 64.
+      if (microBatchTokens === 64) assert.strictEqual(all.accumulated, 1024)
       for (const rough of [false, true]) {
         const some = (await run(planWith({})(root, microBatches, { only, rough }))).stages[0]!
         const near = rough ? 0.03 : 0.01

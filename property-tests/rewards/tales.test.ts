@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { moodWords } from "../../src/data/tales/lexicon.ts"
-import { tokens } from "../../src/data/tales/parse.ts"
+import { parse, sentences, tokens } from "../../src/data/tales/parse.ts"
 import { perfect } from "../../src/data/tales/story.ts"
 import { demonstrations, prompts, words } from "../../src/data/tales/tales.ts"
 import { bounds, parts, tales } from "../../src/rewards/tales.ts"
@@ -28,6 +28,20 @@ describe("the gold reward of the tales", () => {
       }),
       { numRuns: 1000 }
     )
+  })
+
+  it("parses a sentence by all of its words, whatever was parsed before", () => {
+    for (const sentence of sentences(tokens(good)).filter((words) => parse(words) !== undefined)) {
+      const tree = structuredClone(parse(sentence))
+      for (let i = 0; i < sentence.length; i++) assert.isUndefined(parse(sentence.with(i, "xyzzy")))
+      assert.isUndefined(parse(sentence.slice(1)))
+      assert.deepStrictEqual(parse(sentence), tree)
+    }
+    // More than are remembered.
+    const [first] = sentences(tokens(good))
+    const tree = structuredClone(parse(first!))
+    for (let i = 0; i < 5000; i++) assert.isUndefined(parse(["dog", String(i)]))
+    assert.deepStrictEqual(parse(first!), tree)
   })
 
   it("takes very long and empty completions", () => {

@@ -126,7 +126,7 @@ export const plan = Command.make(
     const known = yield* planned(root, new Map())
     const { stages, unplanned } = known
     const large = stages.filter((stage) => stage.bytes > room(stage))
-    /** Many plans, for a large description a matter of minutes. */
+    /** Many plans of single stages: for a large description several times what the plan of all took. */
     const advised = Effect.map(
       large.length === 0 || noAdvice
         ? Effect.succeed({ plain: known, planned: known, microBatches: new Map(), misfits: [] })

@@ -80,6 +80,7 @@ const zeros = new ArrayBuffer(4 * mostRead)
 export const unread = (length: number): Float32Array =>
   length < mostRead ? new Float32Array(zeros, 0, length) : nowhere(length)
 
+/** By its length alone. */
 const nowhere = (length: number): Float32Array => {
   const array: Float32Array = Object.create(Float32Array.prototype, {
     length: { value: length },

@@ -5,6 +5,7 @@
 import { Result } from "effect"
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { parentsOf } from "../../../dsl/Stage.ts"
+import type { Shape as Described } from "../../../dsl/stages/Pretrain.ts"
 import type { Shape } from "../../model/parameters.ts"
 
 export interface ModelShape extends Shape {
@@ -33,15 +34,6 @@ export const shapedBy = (artifact: Artifact.Any): Artifact.Any => {
 
 /** A word-level tokenizer has four special tokens and at least one word: its text is one that nobody has read yet. */
 const vocabulary = 5
-
-interface Described {
-  readonly dim: number
-  readonly layers: number
-  readonly heads: number
-  readonly kvHeads: number
-  readonly ffn: number
-  readonly context: number
-}
 
 const pretrained = (model: Described): ModelShape => ({
   ...model,
