@@ -14,7 +14,7 @@
  *
  * Held against enumeration in `property-tests/engine/policyGradient.test.ts`. Code: `src/losses/{gae,advantages}.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Fraction, NonNegative, or } from "./Training.ts"
 
 /** Generalised advantage estimation (Schulman et al. 2016, arXiv 1506.02438, eq. 16): Σ (γλ)^i δ_{t+i}. */

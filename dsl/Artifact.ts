@@ -7,8 +7,8 @@
  * budgets nobody has capped, the KL allotted along its weight lineage, the errors that making it can end with, and what of it is
  * declared outside Keel.
  */
-import { Pipeable } from "effect"
-import type { Schema } from "effect"
+import * as Pipeable from "effect/Pipeable"
+import type * as Schema from "effect/Schema"
 import type { Dimension } from "./Budget.ts"
 import { canonical, settled } from "./Canonical.ts"
 import type { Definition } from "./Definition.ts"

@@ -2,7 +2,7 @@
  * Budgets: what a pipeline may spend. Amounts are integers whose unit is in their type (`Amount.ts`). A stage's type says which dimensions
  * it spends; `Pipeline.cap` closes them. KL must be capped before a pipeline can run; the others may stay open, visibly.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Amount, Money, Unit } from "./Amount.ts"
 import { KlAmount } from "./Kl.ts"
 

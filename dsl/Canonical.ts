@@ -1,5 +1,5 @@
 /** Canonical JSON: keys sorted by UTF-16 code unit, no white space (RFC 8785 for the values that a description can hold). */
-import type { Schema } from "effect"
+import type * as Schema from "effect/Schema"
 
 export const canonical = (value: Schema.Json): string => {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`

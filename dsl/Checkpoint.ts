@@ -1,5 +1,5 @@
 /** A model that exists already: a Hugging Face folder (`config.json`, `model.safetensors`, `tokenizer.json`). */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "./Artifact.ts"
 import type { Definition } from "./Definition.ts"
 import { build } from "./Definition.ts"

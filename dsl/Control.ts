@@ -5,7 +5,7 @@
  *
  * The objective is J = E Σ_t γ^t r(s_t, a_t). Interpreted by `src/interpreters/control.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Count, Fraction, or, Positive, training } from "./Training.ts"
 
 const { adamBeta1, adamBeta2, adamEpsilon, learningRate, maxGradNorm, schedule, seed, warmupSteps, weightDecay } =

@@ -5,7 +5,7 @@
  * A constructor never throws: parameters keep whatever was written, defaults filled in, and `check` reports every mistake of
  * the whole pipeline at once.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
 import type { Connected, Wires } from "./Wires.ts"
 

@@ -2,7 +2,7 @@
  * What a student learns from its teacher, as data. Two names with the same data are equal: `wordLevel` is the generalised
  * Jensen–Shannon divergence with β = 0.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Fraction, or, Positive } from "./Training.ts"
 
 /** −log π_S(y) of whole answers of the teacher: fine-tuning on its samples (Kim and Rush 2016, arXiv 1606.07947, §3.2). */

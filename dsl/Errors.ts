@@ -1,5 +1,5 @@
 /** What a stage of a pipeline can end with. An artefact's type lists the ones of everything it depends on. */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { type Resource, resources } from "./Budget.ts"
 import { size } from "./Size.ts"
 

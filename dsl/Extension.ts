@@ -7,7 +7,7 @@
  * It is then checked, hashed, printed and written to JSON like Keel's own. What it *means* is given to the interpreter that
  * makes it (`stages: [raft]`); the type of the pipeline says which ones it needs, and one that is missing is a compile error.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Any, OutsideOf } from "./Artifact.ts"
 import type { Definition } from "./Definition.ts"
 

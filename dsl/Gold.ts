@@ -3,7 +3,7 @@
  * (`Evaluate`); no stage can be trained on one, which is why over-optimisation of the proxy can be seen at all.
  * In `simulate` every gold reward is the one of the tabular world.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { type NamedReward, OwnReward } from "./Extension.ts"
 
 /** The checker of the built-in `tales` task: does the story do what the instruction asked? */

@@ -8,7 +8,8 @@
  * KL(P‖Q) = E_P log(P/Q). The estimators for x ~ P, with r = Q(x)/P(x), are Schulman's (http://joschu.net/blog/kl-approx.html):
  * k1 = −log r (unbiased), k2 = ½ (log r)² (biased), k3 = r − 1 − log r (unbiased, never negative); `exact` enumerates.
  */
-import { Effect, Schema } from "effect"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 
 export const Direction = Schema.Literals(["reverse", "forward"])
 export const Estimator = Schema.Literals(["k1", "k2", "k3", "exact"])

@@ -4,7 +4,7 @@
  *
  * KL here is that of a step's own samples from the reference (`objective/kl`, nats per sequence), not the one measured on held prompts.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { KlAmount } from "./Kl.ts"
 import { Count, or } from "./Training.ts"
 

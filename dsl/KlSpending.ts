@@ -1,5 +1,5 @@
 /** The fields that every stage shares which moves a policy away from where it started: its allowance, and how KL is measured. */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Kl } from "./Kl.ts"
 import { KlAmount } from "./Kl.ts"
 import type { Gold } from "./Gold.ts"

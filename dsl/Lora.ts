@@ -9,7 +9,7 @@
  *
  * On the tabular engine, whose policies are tables and have no matrices to adapt, the whole table is trained.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 /** The linear layers of a Llama-family model, under their Hugging Face names. */
 export const TargetModule = Schema.Literals([

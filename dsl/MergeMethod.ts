@@ -2,7 +2,7 @@
  * How a merge combines models of one architecture. θ_m are the models by name, τ_m = θ_m − θ_base their task vectors. One
  * formula a file in `src/merging`; two names with the same data are the same method.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Fraction, or } from "./Training.ts"
 
 const Weights = Schema.Record(Schema.String, Schema.Finite)

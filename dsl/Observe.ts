@@ -3,7 +3,7 @@
  * endings, distinct n-grams and the proxy are always seen; a gold reward where one is named. An observer never changes what is trained: a
  * gold reward is no signal to learn from, but it may say when to stop.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Gold } from "./Gold.ts"
 import { Count, or, Positive } from "./Training.ts"
 

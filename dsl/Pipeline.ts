@@ -2,7 +2,9 @@
  * A pipeline is the artefact at its root. Here are the operators on whole pipelines: inputs and their connection, caps,
  * JSON out and in, and overrides. What a pipeline *means* is up to the interpreters in `src/interpreters`.
  */
-import { Function, Result, Schema } from "effect"
+import * as Function from "effect/Function"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type { Exceeding } from "./Arithmetic.ts"
 import * as Artifact from "./Artifact.ts"
 import * as Budget from "./Budget.ts"

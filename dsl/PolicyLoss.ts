@@ -6,7 +6,7 @@
  * There is no field that would put k1 into the loss (its expected gradient is 0) or k3 into the reward (its gradient is that
  * of no divergence): a combination with a wrong gradient cannot be written down, in TypeScript or in JSON.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Count, NonNegative, or, Positive } from "./Training.ts"
 
 // ── clip shapes: what happens to ρA away from ρ = 1 ───────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@
  *
  * Formulas of the forms with their sources and slopes: `src/losses/preferenceForms.ts`; the whole: `src/losses/dpo.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { NonNegative, or, Positive } from "./Training.ts"
 
 const HalfOpen = Schema.Finite.check(

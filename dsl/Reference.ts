@@ -4,7 +4,7 @@
  *
  * With β = 0 there is no penalty and no reference: the wire is connected if and only if β > 0.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Wire, Wires } from "./Wires.ts"
 import { Count, Fraction } from "./Training.ts"
 

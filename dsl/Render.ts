@@ -1,5 +1,5 @@
 /** A description for people: an indented list and a Mermaid graph. */
-import type { Schema } from "effect"
+import type * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
 
 const short = (value: Schema.Json): string => {

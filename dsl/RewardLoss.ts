@@ -2,7 +2,7 @@
  * How a reward model learns, as data: from pairs, rankings, final answers or steps. Each goes with one kind of data. The formulas are in
  * `src/losses/{bradleyTerry,ranking,outcome,process}.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Kind } from "./Artifact.ts"
 import { NonNegative, or } from "./Training.ts"
 

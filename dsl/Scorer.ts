@@ -2,7 +2,7 @@
  * Who says how good a completion is: a judge (a gold checker, as the labeler of `Compare` is), a reward model, verifiers, or any other
  * case of this union. What they say is a number, larger is better; units are theirs. Done by `src/rewards/scorer.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Gold } from "./Gold.ts"
 import { Verifier } from "./Verifier.ts"
 

@@ -5,7 +5,7 @@
  * Data stands in the description by name and parameters; a file's contents become part of the identity of what is trained on
  * it through `sha256`, when it is given.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "./Artifact.ts"
 import type { Definition } from "./Definition.ts"
 import { build } from "./Definition.ts"

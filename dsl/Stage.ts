@@ -1,7 +1,7 @@
 /**
  * The closed set of operations. Adding one here makes every interpreter fail to compile until it says what it does with it.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Any, Kind } from "./Artifact.ts"
 import { Caps } from "./Budget.ts"
 import * as CheckpointFile from "./Checkpoint.ts"

@@ -1,5 +1,6 @@
 /** The fields that every gradient-trained stage shares: AdamW, its schedule, checkpoints and seed. TRL's names. */
-import { Effect, Schema } from "effect"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { Lora } from "./Lora.ts"
 
 export const Positive = Schema.Finite.check(Schema.isGreaterThan(0, { message: "must be above 0" }))

@@ -6,7 +6,7 @@
  * Code: `src/rewards/verifier.ts`. In `simulate` every verifier says whether the completion's gold reward is
  * above the mean of its prompt's completions.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { or, Positive } from "./Training.ts"
 
 const weight = or(Positive, 1)

@@ -8,7 +8,7 @@
  * From N candidates of a prompt every n ≤ N is estimated without bias: the expectation over all subsets of n (Nakano et al. 2021, arXiv
  * 2112.09332, app. I). Done by `src/stages/bestOfN.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"

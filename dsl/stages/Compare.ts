@@ -3,7 +3,7 @@
  * better (InstructGPT §3.4, K = 4 … 9). The labeler prefers by Bradley–Terry on the gold reward, with the noise and the
  * biases of `src/rewards/labeler.ts`: what a reward model learns from it is a *proxy*. Done by `src/stages/compare.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"

@@ -5,7 +5,7 @@
  *
  * The tabular world of `simulate` has a handful of prompts, trained and evaluated on alike: there nothing is removed.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
 import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"

@@ -2,7 +2,7 @@
  * Each row once: the first of those that are equal in all they say, or of those with the same prompt. Equal up to case and white space.
  * Done by `src/data/deduplicate.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
 import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"

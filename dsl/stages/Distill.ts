@@ -5,7 +5,7 @@
  * shares the tokenizer. Nothing is sampled from the student and no KL allowance is spent. Trained by `src/stages/distill.ts`, losses in
  * `src/losses/{crossEntropy,distill}.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"

@@ -11,7 +11,7 @@
  * such loss bounds how far the policy moves, so KL on `held` prompts is measured. Trained by `src/stages/dpo.ts`, loss in
  * `src/losses/dpo.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Add } from "../Arithmetic.ts"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"

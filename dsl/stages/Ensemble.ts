@@ -3,7 +3,7 @@
  * than its members). The members' rewards should mean the same: centre them, or train them on the same pairs from different seeds. It
  * has no weights of its own and trains nothing; read by `src/engine/ensemble.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"

@@ -3,7 +3,7 @@
  * length, and sample completions, each with its standard error. Observing changes nothing and trains nothing. Done by
  * `src/stages/evaluate.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"

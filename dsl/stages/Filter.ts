@@ -3,7 +3,7 @@
  * instruction of a prompt). A verdict is the score of a verifier: `minScore: 1` keeps what was found right. Done by
  * `src/data/filter.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
 import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"

@@ -5,7 +5,7 @@
  * stage (arXiv 2501.00656): what a gate is for. Evaluations are noisy, so a tolerance is needed, and larger ones let more through.
  * Done by `src/stages/gate.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"

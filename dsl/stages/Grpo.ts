@@ -11,7 +11,7 @@
  * The reference is connected if and only if β > 0. Mini-batches are of whole groups.
  * Trained by `src/stages/grpo.ts`; losses in `src/losses/{policyGradient,clip,aggregation,advantages}.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
 import type { Add } from "../Arithmetic.ts"
 import type * as Artifact from "../Artifact.ts"

@@ -10,7 +10,7 @@
  * The reference's log-probabilities are computed once, before training, and cached. Trained by `src/stages/kto.ts`, loss in
  * `src/losses/kto.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Add } from "../Arithmetic.ts"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"

@@ -7,7 +7,7 @@
  * So a merge of policies has no allowance; its KL from the initial model of each cap and from each parent is *measured* on held
  * prompts, and a merge of policies that spent KL has to be capped again. Done by `src/stages/merge.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"

@@ -3,7 +3,7 @@
  * without replacement from a fresh shuffle; a part that is asked for more rows than it has is passed over again. Done by
  * `src/data/mix.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError, DataKind } from "../Data.ts"

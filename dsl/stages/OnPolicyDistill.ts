@@ -5,7 +5,7 @@
  * fixed, or the reverse KL as a reward. The policy moves away from where it started by its own samples, so the stage spends KL: it has
  * an allowance and is measured. Trained by `src/stages/onPolicyDistill.ts`, losses in `src/losses/{distill,onPolicyDistill}.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Add } from "../Arithmetic.ts"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"

@@ -6,7 +6,7 @@
  * a lower score. `worst` takes the one with the lowest. A prompt whose completions all score the same says nothing and gives no
  * pair. Done by `src/stages/pair.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"

@@ -10,7 +10,7 @@
  * reference is connected if and only if β > 0, `pretraining` if and only if there is a `ptxCoef`.
  * Trained by `src/stages/ppo.ts`; losses in `src/losses/{policyGradient,value,gae,rewards}.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
 import type { Add } from "../Arithmetic.ts"
 import type * as Artifact from "../Artifact.ts"

@@ -3,7 +3,7 @@
  * The tokenizer has one token for each word of the corpus. Here so that a recipe can start from nothing; the other stages start from any checkpoint. Trained by
  * `src/stages/pretrain.ts`, loss in `src/losses/crossEntropy.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"

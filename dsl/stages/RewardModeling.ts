@@ -5,7 +5,7 @@
  * The trunk is that of the model on the wire `init`; the scalar head on top of a language model starts at zero, never at random, so that
  * every reward is 0 before the first step; that of a reward model is kept. Trained by `src/stages/rewardModeling.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"

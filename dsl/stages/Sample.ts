@@ -4,7 +4,7 @@
  * nothing again. Candidate k of prompt i has a seed of its own: which are drawn together changes nothing. Done by
  * `src/stages/sample.ts`, which goes on part-way after a stop.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"

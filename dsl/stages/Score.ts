@@ -2,7 +2,7 @@
  * Scores completions: by a judge, a reward model, verifiers, or another `Scorer`. The completions are the artefact that they were; several scorers
  * can look at the same ones. Done by `src/stages/score.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"

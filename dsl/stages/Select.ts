@@ -9,7 +9,7 @@
  * `control: true` takes as many at random out of the same candidates: without it nobody knows whether the scores did anything. Equal
  * prompts are one prompt; of equal scores the first counts. Done by `src/stages/select.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"

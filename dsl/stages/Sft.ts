@@ -3,7 +3,7 @@
  * L = −Σ_t m_t log π(y_t | x, y_<t) / N (InstructGPT, Ouyang et al. 2022, §3.5). Trained by `src/stages/sft.ts`, loss in
  * `src/losses/crossEntropy.ts`.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"

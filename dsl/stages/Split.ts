@@ -4,7 +4,7 @@
  *
  * The tabular world of `simulate` has a handful of prompts and none to hold out: there both parts are everything.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
 import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"

@@ -1,5 +1,5 @@
 /** Whether a backend computes what PyTorch computes: a benchmark of something else would say nothing. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Engine } from "../engine/engine.ts"
 import { continuations, trainStep } from "./cases.ts"
 import type { Workload } from "./models.ts"

@@ -1,5 +1,8 @@
 /** `keel bench` as a value: from backends and what is asked for to everything that was measured. */
-import { Effect, FileSystem, type PlatformError, type Scope } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
+import type * as Scope from "effect/Scope"
 import type { Engine, Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import type { Backend } from "../tensor/backend.ts"

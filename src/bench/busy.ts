@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { type CpuInfo, cpus } from "node:os"
 
 /** Above this share, what is measured is somebody else's work too. */

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Engine, Policy } from "../engine/engine.ts"
 import type { Backend } from "../tensor/backend.ts"
 import type { Bench, Case, Run } from "./cases.ts"

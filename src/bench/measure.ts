@@ -1,5 +1,5 @@
 /** Everybody in turn: what slows the machine down for a while slows everybody down, and ratios are taken within a round. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Case } from "./cases.ts"
 import type { PeerFailed } from "./peer.ts"
 

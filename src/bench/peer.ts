@@ -2,7 +2,9 @@
  * A peer as a child process that answers one JSON line per request (`peers/protocol.py`). It blocks on its stdin in between, so
  * that measurements of several interleave in one run.
  */
-import { Data, Effect, type Scope } from "effect"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 

@@ -1,5 +1,6 @@
 /** The two peers, PyTorch and TRL: whether they are here, and how their processes are opened. */
-import { Effect, FileSystem } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"

@@ -2,7 +2,9 @@
  * What this machine can do, as measured: `keel bench` writes it, `plan` estimates wall-clock time from it. The file lies in the
  * user's cache, because it belongs to the machine and to no project.
  */
-import { Effect, FileSystem, Schema } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { RateTable } from "../cost/rates.ts"

@@ -1,4 +1,5 @@
-import { Effect, FileSystem } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import { memorySteps, type Resident } from "./memory.ts"
 import type { Workload } from "./models.ts"
 import { numberOf } from "./peer.ts"

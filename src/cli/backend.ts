@@ -1,5 +1,7 @@
 /** The one place where a concrete backend is chosen. */
-import { Console, Data, Effect } from "effect"
+import * as Console from "effect/Console"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import { existsSync } from "node:fs"
 import { transformer } from "../engine/transformer/transformer.ts"
 import type { Backend } from "../tensor/backend.ts"

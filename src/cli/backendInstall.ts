@@ -1,6 +1,10 @@
 /** `keel backend install`: what a backend is made of that does not come with `npm ci`. */
-import { Console, Effect, Option } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import { install as installed, installable } from "./backend.ts"
 import { json } from "./options.ts"
 

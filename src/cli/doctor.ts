@@ -1,6 +1,7 @@
 /** `keel doctor`: what this machine has, which backends work on it and how fast, and what to install for more. */
-import { Console, Effect } from "effect"
-import { Command } from "effect/cli"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
 import manifest from "../../package.json" with { type: "json" }
 import { advice } from "../doctor/advice.ts"
 import { lookAround } from "../doctor/machine.ts"

@@ -1,8 +1,12 @@
 /** The command line. Errors of ours are one line with the remedy and exit code 1; bugs show their stack. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Cause, Console, Effect, Exit } from "effect"
-import { CliError, Command } from "effect/cli"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
 import manifest from "../../package.json" with { type: "json" }
 import { backend } from "./backendInstall.ts"
 import { bench } from "./bench.ts"

@@ -1,6 +1,7 @@
 /** Options that several commands share. */
-import type { Option } from "effect"
-import { Argument, Flag } from "effect/cli"
+import type * as Option from "effect/Option"
+import * as Argument from "effect/cli/Argument"
+import * as Flag from "effect/cli/Flag"
 
 export const pipeline = Argument.String("file").pipe(
   Argument.withDescription("A .ts file whose default export is a pipeline, or a .json description")

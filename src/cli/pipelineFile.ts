@@ -2,7 +2,11 @@
  * From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description.
  * A module also says what is declared outside Keel means: its exports `stages` and `rewards`.
  */
-import { Effect, FileSystem, Option, Result, Schema } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import * as Artifact from "../../dsl/Artifact.ts"

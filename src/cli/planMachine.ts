@@ -1,5 +1,6 @@
 /** Where the work of a plan is to be done: this machine as it was measured, or a device by its published figures. */
-import { Effect, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { BadProfile, type MachineProfile, profilePath, readProfile } from "../bench/profile.ts"
 import { assumed, type Costs, measured, roofline } from "../cost/costs.ts"

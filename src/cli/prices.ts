@@ -1,6 +1,9 @@
 /** The price table that a user gives: what an hour of each device costs, and what a judge charges. */
-import { Effect, FileSystem, Option, Schema } from "effect"
-import { Flag } from "effect/cli"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Flag from "effect/cli/Flag"
 import { parseJson } from "../model/json.ts"
 import type { Price } from "../store/spent.ts"
 import { BadPipelineFile } from "./pipelineFile.ts"

@@ -1,5 +1,6 @@
 /** The run on the terminal: one live line per stage with an estimate, or a plain line now and then when it is not a terminal. */
-import { Clock, Effect } from "effect"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
 import type { Event } from "../store/runLog.ts"
 
 const seconds = (s: number): string =>

@@ -1,5 +1,9 @@
 /** What a run was planned to take, kept in its folder, and what it took. */
-import { Cause, Effect, FileSystem, Option, Schema } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"

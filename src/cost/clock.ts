@@ -1,6 +1,6 @@
 /** Times work where it is done, each piece without the pieces inside it. */
-import { Effect } from "effect"
-import { counting, eachCall } from "../engine/transformer/counting.ts"
+import * as Effect from "effect/Effect"
+import { counting } from "../engine/transformer/counting.ts"
 import type { Backend } from "../tensor/backend.ts"
 import type { Timing } from "./fit.ts"
 import type { HostWork, Watch } from "./hostWork.ts"
@@ -17,6 +17,28 @@ export interface Clock extends Watch {
   /** Forgets what was timed so far. */
   readonly restart: () => void
 }
+
+/** The calls of a backend that take time, in the order of `Backend`. */
+const timed = [
+  ..."read write writeInts zero add copy embed embedBackward linear packWeight linearPacked linearBackward rmsNorm rmsNormBackward"
+    .split(" "),
+  ..."rope attention attentionBackward cacheWrite attentionDecode swiglu swigluBackward head headBackward sample".split(
+    " "
+  ),
+  ..."gatherRows scatterRows adamw sumSquares".split(" ")
+] as ReadonlyArray<Exclude<keyof Backend, "name" | "realBytes" | "addressable" | "precisions">>
+
+/** `backend` with `around` every call that takes time; `around` calls `work`. */
+const eachCall = <B extends Backend>(
+  backend: B,
+  around: (what: string, args: ReadonlyArray<unknown>, work: () => unknown) => unknown
+): B => ({
+  ...backend,
+  ...Object.fromEntries(timed.map((what) => {
+    const call = backend[what] as (...args: ReadonlyArray<unknown>) => unknown
+    return [what, (...args: ReadonlyArray<unknown>) => around(what, args, () => call(...args))]
+  }))
+})
 
 /** `now` in seconds. */
 export const clock = (now: () => number): Clock => {

@@ -2,7 +2,7 @@
  * The work of the host, where it is done: verbs of the engine besides their kernels, texts to ids and back, judging, data, events and
  * files. Whoever watches it may count it (`plan`) or time it (`calibrate`).
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Dataset, Datasets } from "../data/dataset.ts"
 import type { Codec, Engine, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"

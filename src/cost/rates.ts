@@ -1,5 +1,5 @@
 /** What work costs in time: seconds that are linear in what is counted of it, so that a sum of work costs the sum of its costs. */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 /** Seconds for each call, each byte that it moves (for the host's work: each unit of it) and each floating-point operation. */
 export const Rates = Schema.Struct({ call: Schema.Finite, byte: Schema.Finite, flop: Schema.Finite })

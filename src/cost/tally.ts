@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { HostWork, Watch } from "./hostWork.ts"
 import { type RateTable, secondsOf } from "./rates.ts"
 

@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 /** A file of data that cannot be used; `line` is 1 for the first line, 0 when the whole file is meant. */
 export class BadData extends Schema.TaggedError<BadData>()("BadData", {

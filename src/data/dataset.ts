@@ -1,5 +1,5 @@
-import type { Effect } from "effect"
-import { Context } from "effect"
+import type * as Effect from "effect/Effect"
+import * as Context from "effect/Context"
 import type { Origin } from "../../dsl/Source.ts"
 import type { BadData } from "./badData.ts"
 import type { Chat } from "./formats.ts"

@@ -2,7 +2,8 @@
  * Rows of text to token ids, held against what the model can take: an empty data set, a row longer than the context and a
  * text the tokenizer cannot encode are errors before a stage begins, never truncations.
  */
-import { Effect, Result } from "effect"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"

@@ -1,5 +1,5 @@
 /** Judged answers to token ids; what cannot be used is an error before the stage begins. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Row } from "../engine/engine.ts"
 import { answer, encodeAll, type For, lengthOf, Unfit } from "./encode.ts"

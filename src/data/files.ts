@@ -1,4 +1,6 @@
-import { Effect, FileSystem, Layer } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import type { File, Openings, Tales } from "../../dsl/Source.ts"
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"

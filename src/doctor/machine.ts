@@ -1,5 +1,5 @@
 /** What this machine has that Keel can use. Nothing that is missing is an error. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, totalmem } from "node:os"

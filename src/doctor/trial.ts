@@ -1,5 +1,6 @@
 /** Whether a backend works here, and how fast it is. */
-import { Effect, type Scope } from "effect"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { Backend } from "../tensor/backend.ts"
 
 export interface Trial {

@@ -1,4 +1,4 @@
-import { Context } from "effect"
+import * as Context from "effect/Context"
 import type { Engine } from "./engine.ts"
 
 /** The engine that stages run on: `simulate` provides a tabular one, `run` a transformer. */

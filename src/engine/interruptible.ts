@@ -7,7 +7,8 @@
  * inconsistent. So the engine is dead from then on. None of its models gives its weights away any more, and what goes on is
  * the last checkpoint.
  */
-import { Context, Effect } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import { createContext, Script } from "node:vm"
 import type { Engine, Model, Policy, Scorer } from "./engine.ts"
 

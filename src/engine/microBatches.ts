@@ -1,4 +1,4 @@
-import { Context } from "effect"
+import * as Context from "effect/Context"
 import type { Engine, MicroBatches } from "./engine.ts"
 
 /** How much the models of a stage, by its label, do at once; as the engine does by itself where it says nothing. */

@@ -2,7 +2,7 @@
  * Which stages of a pipeline take the same: those that differ in what the weights and rows are, and not in how many and how large. In
  * rounds of a recipe most stages have others like them.
  */
-import type { Schema } from "effect"
+import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"

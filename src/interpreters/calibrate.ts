@@ -3,7 +3,9 @@
  * host's work is timed where it stands, beside what `counting` says of it.
  */
 import { tales } from "../../dsl/Source.ts"
-import { Effect, FileSystem, Layer } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { type Clock, clock } from "../cost/clock.ts"

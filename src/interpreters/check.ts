@@ -2,7 +2,9 @@
  * Judges a description without loading anything: every mistake at once, each with its remedy, in milliseconds. What the folders of its
  * checkpoints say of their shapes, it is told (`shapesIn`).
  */
-import { Option, Result, Schema } from "effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Definition } from "../../dsl/Definition.ts"
 import type { Extension } from "../../dsl/Extension.ts"

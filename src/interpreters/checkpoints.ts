@@ -1,4 +1,7 @@
-import { Context, Effect, type FileSystem, type PlatformError } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
 import { join } from "node:path"
 import type { Codec, Engine, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"

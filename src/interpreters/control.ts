@@ -1,5 +1,8 @@
 /** Runs a description of standard reinforcement learning (`dsl/Control.ts`) until it is solved or its steps are used up. */
-import { Effect, Result, Schema, SchemaIssue } from "effect"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import { canonical } from "../../dsl/Canonical.ts"
 import { Control } from "../../dsl/Control.ts"
 import { sha256 } from "../../dsl/Digest.ts"

@@ -1,5 +1,5 @@
 /** Everything that can be spent goes through a meter: the engine's verbs, what is read by a judge, what is written to the store. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { CurrentEngine } from "../engine/current.ts"
 import { Judge } from "../rewards/judge.ts"
 import { Store } from "../store/store.ts"

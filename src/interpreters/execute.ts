@@ -5,7 +5,8 @@
  * A node is made at most once, after its inputs, and only when something that is not finished yet needs it: what the store
  * has under the node's key is taken from there.
  */
-import { Effect, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { OutOfMemory } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"

@@ -1,5 +1,5 @@
 /** What a pipeline has from outside Keel, and what an interpreter was given for it. */
-import type { Schema } from "effect"
+import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import { isBuiltIn } from "../../dsl/Stage.ts"

@@ -2,7 +2,9 @@
  * What would fit where a description does not: every change is made and planned, on top of the micro-batches that a run chooses for itself, and
  * those that fit are compared by what they cost. Nothing here knows how much memory anything takes.
  */
-import { Effect, type FileSystem, Result } from "effect"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Result from "effect/Result"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Lora } from "../../dsl/Lora.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"

@@ -1,5 +1,6 @@
 /** Under which key the store has what a node makes, and what of a pipeline it has. */
-import { Effect, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"

@@ -1,5 +1,7 @@
 /** What making an artefact needs and can end with. */
-import type { Effect, FileSystem, PlatformError } from "effect"
+import type * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type {
   BudgetExceeded,

@@ -1,5 +1,5 @@
 /** What each operation means: one exhaustive match over the stages. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"

@@ -2,7 +2,9 @@
  * Micro-batches that a description fits its memory with: the largest that do, by its plan. They depend on the description, its data and
  * the memory alone, so a run that is resumed has the same; they change no id, because they change no result.
  */
-import { Console, Effect, type FileSystem } from "effect"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Engine, MicroBatches } from "../engine/engine.ts"
 import { CurrentMicroBatches } from "../engine/microBatches.ts"

@@ -3,7 +3,7 @@
  * completions that are not made yet of one token (the KV cache has its whole length from the start). So a need is never more than
  * what the stage will take, and what it takes is more by the activations of completions that are longer and of larger batches.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Extensions } from "./extensions.ts"

@@ -2,7 +2,10 @@
  * What a description will take, before a GPU is touched: its stages run for real, on an engine that only counts, without weights, a
  * few steps of each standing for all of them. Data is loaded, checkpoints are known by their `config.json`.
  */
-import { Cause, Effect, Layer, Option } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Costs } from "../cost/costs.ts"

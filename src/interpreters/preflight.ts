@@ -4,7 +4,10 @@
  * the description names on disk is read: a missing file, truncated weights or a broken row in the last stage's data is found
  * in the first second, with all the others.
  */
-import { Console, Effect, type FileSystem, type PlatformError } from "effect"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
 import { totalmem } from "node:os"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { OutOfMemory } from "../../dsl/Errors.ts"

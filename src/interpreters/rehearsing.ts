@@ -2,7 +2,7 @@
  * A few steps of a stage for all of them, on an engine that counts: which ones are made, what they stand for, and how far that may be
  * from all of them.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Held, Spent } from "../engine/transformer/counting.ts"
 import type { Metered, Passed } from "../engine/transformer/metered.ts"
 import type { Phase } from "../engine/transformer/terms.ts"

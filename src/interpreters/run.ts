@@ -3,7 +3,10 @@
  * finished is found again by key, everything that did not goes on from its last checkpoint, so running and resuming are the
  * same thing and reach the same weights.
  */
-import { Effect, type FileSystem, Layer, type PlatformError } from "effect"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import type * as PlatformError from "effect/PlatformError"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented } from "../../dsl/Extension.ts"
 import * as Files from "../data/files.ts"

@@ -1,5 +1,6 @@
 /** What the folders of a description's checkpoints say of their shapes, for `check`: each `config.json` is read, no weights are. */
-import { Effect, type FileSystem } from "effect"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { config } from "../model/checkpoint.ts"
 import type { Shapes } from "./checks/shapes.ts"

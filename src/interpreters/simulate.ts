@@ -6,7 +6,8 @@
  * A tabular parameter is a logit, which AdamW moves by about the learning rate per update; a transformer's rates are made for
  * thousands of shared parameters. So learning rates are multiplied by `learningRateScale`.
  */
-import { Effect, Layer } from "effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented, Reward } from "../../dsl/Extension.ts"

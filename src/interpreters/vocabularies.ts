@@ -1,5 +1,5 @@
 /** How many tokens the models of a pipeline know that are sampled from: what a bound on truncated sampling rests on. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"

@@ -1,5 +1,5 @@
 /** What is on the wires of a stage: weights and rows, made when they are asked for. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"

@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 /** A model folder that cannot be used as it is: what is wrong with which file, and what to do about it. */
 export class BadCheckpoint extends Schema.TaggedError<BadCheckpoint>()("BadCheckpoint", {

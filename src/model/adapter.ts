@@ -2,7 +2,10 @@
  * LoRA adapters in the layout of PEFT: `adapter_config.json` and `adapter_model.safetensors`, which
  * `PeftModel.from_pretrained(base, folder)` reads, and adapters that PEFT wrote merged into the weights of their base.
  */
-import { Effect, FileSystem, type PlatformError, Schema } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
+import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import type { Adapter, TensorData, Tensors, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"

@@ -1,4 +1,6 @@
-import { Effect, FileSystem, PlatformError } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as PlatformError from "effect/PlatformError"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Tensors, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"

@@ -1,4 +1,5 @@
-import type { Effect, FileSystem } from "effect"
+import type * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import type { Kind } from "../../dsl/Artifact.ts"
 import type { Definition } from "../../dsl/Definition.ts"
 import type { Wire, Wires } from "../../dsl/Wires.ts"

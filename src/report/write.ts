@@ -1,4 +1,5 @@
-import { Effect, FileSystem } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import { join } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { mermaid, text } from "../../dsl/Render.ts"

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { needsAnswer, type Verifier } from "../../dsl/Verifier.ts"
 import type { PromptRow } from "../data/rows.ts"

@@ -1,4 +1,5 @@
-import { Context, Layer } from "effect"
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
 import { Gold } from "../../dsl/Gold.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { PromptRow } from "../data/rows.ts"

@@ -1,5 +1,5 @@
 /** What a reward model learns from: the rows of a batch, and the loss of the numbers that the model gives them. One for each loss. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { UnusableData } from "../../dsl/Errors.ts"
 import { UnusableData as unusable } from "../../dsl/Errors.ts"
 import { RewardLoss } from "../../dsl/RewardLoss.ts"

@@ -1,5 +1,5 @@
 /** What a reward from outside Keel computes: the meaning of an `OwnReward` (`dsl/Extension.ts`). */
-import type { Schema } from "effect"
+import type * as Schema from "effect/Schema"
 
 export interface RewardImplementation<out Name extends string = string> {
   readonly name: Name

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { UnusableData } from "../../dsl/Errors.ts"
 import { Scorer } from "../../dsl/Scorer.ts"
 import { encodeDemonstrations } from "../data/encode.ts"

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { BestOfN } from "../../dsl/stages/BestOfN.ts"
 import { byPrompt, type ScoredRow } from "../data/rows.ts"

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Compare } from "../../dsl/stages/Compare.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"

@@ -1,5 +1,5 @@
 /** The operations that make rows out of rows of the same kind: one line each, the work is in `src/data`. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Decontaminate } from "../../dsl/stages/Decontaminate.ts"
 import type { Deduplicate } from "../../dsl/stages/Deduplicate.ts"
 import type { Filter } from "../../dsl/stages/Filter.ts"

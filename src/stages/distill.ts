@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Distill } from "../../dsl/stages/Distill.ts"
 import { encodeDemonstrations, encodePrompts } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"

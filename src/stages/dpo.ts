@@ -1,5 +1,5 @@
 /** Direct alignment on pairs; see `dsl/stages/Dpo.ts`. A batch is its chosen rows, then its rejected rows. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"

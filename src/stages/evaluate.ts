@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { Diverged } from "../../dsl/Errors.ts"
 import type { Evaluate } from "../../dsl/stages/Evaluate.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"

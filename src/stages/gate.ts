@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { Diverged, GateFailed } from "../../dsl/Errors.ts"
 import type { Gate } from "../../dsl/stages/Gate.ts"
 import { encodePrompts } from "../data/encode.ts"

@@ -5,7 +5,7 @@
  * Deviations from TRL's GRPOTrainer: (1) mini-batches are of whole groups, TRL's of shuffled completions; (2) completion i of prompt p
  * in step n has a random stream of its own; (3) `DAPO`'s and `CISPO`'s token mean is over the tokens of one update.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"

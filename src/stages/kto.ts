@@ -1,5 +1,5 @@
 /** Direct alignment on answers labelled one by one; see `dsl/stages/Kto.ts`. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Kto } from "../../dsl/stages/Kto.ts"
 import { encodePrompts, encodeUnpaired } from "../data/encode.ts"
 import type { PromptRow, UnpairedPreferenceRow } from "../data/rows.ts"

@@ -2,7 +2,7 @@
  * Merges the weights of several models; see `dsl/stages/Merge.ts` and, for the formulas, `src/merging`. A merge of policies is
  * then measured on held prompts: KL from every parent, which no cap is held against, and from the initial model of each cap.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { Diverged, Unmergeable, type UnusableData } from "../../dsl/Errors.ts"
 import type { Merge } from "../../dsl/stages/Merge.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"

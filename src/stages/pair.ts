@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Pair } from "../../dsl/stages/Pair.ts"
 import { pair as paired } from "../data/pair.ts"
 import { byPrompt, type ScoredRow } from "../data/rows.ts"

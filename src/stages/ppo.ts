@@ -6,7 +6,7 @@
  * Deviations from TRL's PPOTrainer: policy and value model have an optimiser each, so `vfCoef` scales the value gradient before
  * clipping; there is no padding, so nothing is masked.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { encodePrompts, encodeTexts } from "../data/encode.ts"
 import type { PromptRow, TextRow } from "../data/rows.ts"

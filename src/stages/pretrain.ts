@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Pretrain } from "../../dsl/stages/Pretrain.ts"
 import type { Dataset } from "../data/dataset.ts"
 import { encodeTexts } from "../data/encode.ts"

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { Process, type RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { RewardModeling } from "../../dsl/stages/RewardModeling.ts"
 import type { Dataset } from "../data/dataset.ts"

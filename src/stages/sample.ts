@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { CompletionRow, PromptRow } from "../data/rows.ts"

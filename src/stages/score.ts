@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Score } from "../../dsl/stages/Score.ts"
 import type { CompletionRow, ScoredRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"

@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Select } from "../../dsl/stages/Select.ts"
 import { byPrompt, type DemonstrationRow, type ScoredRow } from "../data/rows.ts"
 import { control, select as selected } from "../data/select.ts"

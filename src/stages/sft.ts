@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Sft } from "../../dsl/stages/Sft.ts"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { encodeSft } from "../data/encodeSft.ts"

@@ -5,7 +5,12 @@
  * `step-N/` (`next/` while it is written). `spent.json` is what making it took. `node.json` is written last, so a folder that has it is
  * whole.
  */
-import { Effect, FileSystem, Layer, Option, type PlatformError, Schema } from "effect"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as PlatformError from "effect/PlatformError"
+import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import type { Dataset } from "../data/dataset.ts"
 import type { Optimizer, Weights } from "../engine/engine.ts"

@@ -1,4 +1,6 @@
-import { Effect, Layer, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type { Tensors, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
 import type { Event } from "./runLog.ts"

@@ -1,4 +1,4 @@
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 
 /** A mean with its standard error over `n` independent units (prompts). */
 export const Estimate = Schema.Struct({ mean: Schema.Number, standardError: Schema.Number, n: Schema.Natural })

@@ -2,7 +2,10 @@
  * The folder of one run: `description.json`, `run.json` (where its store is), `events.jsonl` as it happens, and what is derived
  * from the events: `ledger.json`, `samples.jsonl`, `metrics.jsonl`, `report.md` with its plots.
  */
-import { Clock, Effect, FileSystem, Schema } from "effect"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import { writeFileAtomic } from "./files.ts"
 import { Event } from "./runLog.ts"

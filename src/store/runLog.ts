@@ -1,5 +1,7 @@
-import type { Effect, PlatformError } from "effect"
-import { Context, Schema } from "effect"
+import type * as Effect from "effect/Effect"
+import type * as PlatformError from "effect/PlatformError"
+import * as Context from "effect/Context"
+import * as Schema from "effect/Schema"
 
 /** Metrics of one step, under TRL's names. A number that is not known is left out, never written as 0. */
 export const Metrics = Schema.Record(Schema.String, Schema.Number)

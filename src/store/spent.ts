@@ -1,5 +1,6 @@
 /** What making an artefact took: whole numbers, so that the sum of stages is the total in whatever order they are added. */
-import { Option, Schema } from "effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { Resource } from "../../dsl/Budget.ts"
 
 export interface Spent {

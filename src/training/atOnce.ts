@@ -1,4 +1,4 @@
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"

@@ -1,5 +1,6 @@
 /** Caps on resources, held against what the meter says. */
-import { Context, Effect } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import { type Resource, resources } from "../../dsl/Budget.ts"
 import { BudgetExceeded } from "../../dsl/Errors.ts"
 import { amountOf, type Price, type Spent } from "../store/spent.ts"

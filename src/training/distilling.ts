@@ -1,5 +1,5 @@
 /** What the distilling stages share: the two models, and answers of either as rows. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Policy, Row, Sampling } from "../engine/engine.ts"
 import { each, whole } from "./rehearsal.ts"
 

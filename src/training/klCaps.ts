@@ -3,7 +3,8 @@
  * the reference of its penalty, which no cap is held against. What happens when a cap is passed is the cap's to say (`dsl/Budget.ts`);
  * the last policy within all that end the stage is kept.
  */
-import { Effect, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { Diverged, KlBudgetExceeded } from "../../dsl/Errors.ts"
 import type { Observe } from "../../dsl/Observe.ts"
 import type { Policy, Weights } from "../engine/engine.ts"

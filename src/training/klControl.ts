@@ -1,5 +1,5 @@
 /** β of a stage's KL penalty from step to step (`dsl/KlControl.ts`); its state stands in the checkpoints. */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { KlControl } from "../../dsl/KlControl.ts"
 import { ppoPenaltyControl, zieglerControl } from "../optim/klControl.ts"
 

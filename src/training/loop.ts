@@ -5,7 +5,11 @@
  * abandoned and the last checkpoint is what there is (`engine/interruptible.ts`). All randomness derives from the stage's key
  * and the step's number, so going on from a checkpoint reaches the same weights bit for bit.
  */
-import { Clock, Data, Effect, Option, Schema } from "effect"
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { Diverged } from "../../dsl/Errors.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Model, Update, Weights } from "../engine/engine.ts"

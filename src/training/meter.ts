@@ -3,7 +3,9 @@
  * lost is not counted: a stage that goes on from a checkpoint has spent what the checkpoint says, so that caps on what
  * can be counted (tokens, prompts, FLOPs) end it at the same step as if nothing had happened.
  */
-import { Clock, Context, Effect } from "effect"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import type { Engine } from "../engine/engine.ts"
 import { metering } from "../engine/metering.ts"
 import { nothing, type Spent } from "../store/spent.ts"

@@ -1,5 +1,7 @@
 /** Looks at the samples that KL is measured on, and stops the stage at the peak of gold reward when its description says so. */
-import { Effect, Option, Schema } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { Observe } from "../../dsl/Observe.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { offsetsOf, type Policy, type Scorer } from "../engine/engine.ts"

@@ -1,5 +1,5 @@
 /** One update of a policy on some completions of a rollout, with any loss of `losses/policyGradient.ts`; null when it moved too far already. */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Policy, Update } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import type { Loss } from "../losses/loss.ts"

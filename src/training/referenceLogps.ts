@@ -3,7 +3,8 @@
  * identity of the reference and the contents of the rows. A resume finds it there, and so does another stage on the same
  * reference and rows (another beta, another loss).
  */
-import { Effect, Option } from "effect"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { Diverged } from "../../dsl/Errors.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import type { Policy, Precision, Row, Weights } from "../engine/engine.ts"

@@ -2,7 +2,8 @@
  * A rehearsal: the real code of a stage, of which a few steps stand for all of them. `plan` provides one; where nobody does,
  * every step is made.
  */
-import { Context, Effect } from "effect"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import { lazily } from "../data/lazily.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 

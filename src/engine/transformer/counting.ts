@@ -45,28 +45,6 @@ export interface Counting extends Backend {
 const keysRead = (length: number, window: number): number =>
   pairs(length, window) + Math.min(length, window === 0 ? length : window) / 2
 
-/** The calls of a backend that take time, in the order of `Backend`. */
-const timed = [
-  ..."read write writeInts zero add copy embed embedBackward linear packWeight linearPacked linearBackward rmsNorm rmsNormBackward"
-    .split(" "),
-  ..."rope attention attentionBackward cacheWrite attentionDecode swiglu swigluBackward head headBackward sample".split(
-    " "
-  ),
-  ..."gatherRows scatterRows adamw sumSquares".split(" ")
-] as ReadonlyArray<Exclude<keyof Backend, "name" | "realBytes" | "addressable" | "precisions">>
-
-/** `backend` with `around` every call that takes time; `around` calls `work`. */
-export const eachCall = <B extends Backend>(
-  backend: B,
-  around: (what: string, args: ReadonlyArray<unknown>, work: () => unknown) => unknown
-): B => ({
-  ...backend,
-  ...Object.fromEntries(timed.map((what) => {
-    const call = backend[what] as (...args: ReadonlyArray<unknown>) => unknown
-    return [what, (...args: ReadonlyArray<unknown>) => around(what, args, () => call(...args))]
-  }))
-})
-
 /** Nobody looks into what is longer: it is parameters or moments on their way to a file. */
 const mostRead = 2 ** 24
 
@@ -89,6 +67,18 @@ const nowhere = (length: number): Float32Array => {
   return array
 }
 
+/** A buffer of this backend; a slice is of its buffer's term and has no bytes of its own. */
+interface Allocated extends Tensor {
+  readonly bytes: number
+  readonly term: Term
+}
+
+/** Parameters and their moments, which go to a file as they are. */
+const isKept = (tensor: Tensor): boolean => {
+  const { term } = tensor as Allocated
+  return term === "weights" || term === "optimizer"
+}
+
 /** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
 const elementsOf = (args: ReadonlyArray<unknown>): number => {
   let sum = 0
@@ -96,7 +86,7 @@ const elementsOf = (args: ReadonlyArray<unknown>): number => {
     const arg = args[i] as Partial<Tensor> | null | undefined
     if (arg?.dtype !== undefined) sum += arg.length!
     else if (i === 0) {
-      for (const one of Object.values(arg as object)) sum += (one as Partial<Tensor> | null)?.length ?? 0
+      for (const name in arg) sum += (arg as Readonly<Record<string, Partial<Tensor> | null>>)[name]?.length ?? 0
     }
   }
   return sum
@@ -116,9 +106,6 @@ export const counting = (
     readonly cost?: Cost
   } = {}
 ): Counting => {
-  const sizes = new WeakMap<Tensor | Ints, { readonly bytes: number; readonly term: Term }>()
-  /** Slices of parameters and their moments, which go to a file as they are. */
-  const kept = new WeakSet<Tensor>()
   const held = new Map<Term, number>()
   const peaks = new Map<Phase, Held>()
   const spentIn = new Map<Phase, Spent>()
@@ -129,10 +116,6 @@ export const counting = (
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 
-  const isKept = (tensor: Tensor): boolean => {
-    const term = sizes.get(tensor)?.term
-    return term === "weights" || term === "optimizer" || kept.has(tensor)
-  }
   const mark = (): void => {
     peak = Math.max(peak, live)
     if (phase === null || live <= (peaks.get(phase)?.bytes ?? -1)) return
@@ -151,14 +134,13 @@ export const counting = (
     }
     settled = { flops, calls, traffic, seconds }
   }
-  const allocate = <B extends Tensor | Ints>(buffer: B, size: number, term: Term): B => {
+  const allocate = <D extends (Tensor | Ints)["dtype"]>(dtype: D, length: number, size: number, term: Term) => {
     // An empty buffer has an address too.
     const bytes = Math.ceil(Math.max(size, alignment - 1) / alignment) * alignment
-    sizes.set(buffer, { bytes, term })
     live += bytes
     held.set(term, (held.get(term) ?? 0) + bytes)
     mark()
-    return buffer
+    return { dtype, length, bytes, term }
   }
 
   /** Steps that are counted at once. */
@@ -170,130 +152,126 @@ export const counting = (
     for (const position of written.get(positions)!) sum += of(position + steps) - of(position)
     return sum
   }
-  /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
-  const kernel = <F extends (...args: never) => void>(
-    computes: (...args: Parameters<F>) => number = () => 0,
-    moves: (...args: Parameters<F>) => number = (...args) => elementsOf(args)
-  ): F =>
-    ((...args: Parameters<F>): void => {
-      calls += steps
-      traffic += steps * realBytes * moves(...args)
-      flops += computes(...args)
-    }) as unknown as F
-
-  const backend: Counting = {
-    name: "counting",
-    realBytes,
-    addressable: Infinity,
-    precisions: ["f32", "bf16"],
-    at: () => backend,
-    reals: (length, what) => allocate<Tensor>({ dtype: "real", length }, realBytes * length, termOf(what)),
-    ints: (length) => allocate<Ints>({ dtype: "int", length }, 4 * length, "buffers"),
-    free: (buffer) => {
-      const { bytes, term } = sizes.get(buffer)!
-      live -= bytes
-      held.set(term, held.get(term)! - bytes)
-    },
-    slice: (of, _, length) => {
-      const slice: Tensor = { dtype: "real", length }
-      if (isKept(of)) kept.add(slice)
-      return slice
-    },
-    memory: () => ({ live, peak }),
-    spent: () => ({ flops, calls, traffic, seconds }),
-    flops: () => flops,
-    spentIn: () => {
-      settle()
-      return spentIn
-    },
-    peaks: () => peaks,
-    during: (of, work, times = 1) => {
-      settle()
-      const outer = [phase, share] as const
-      ;[phase, share] = [of, times]
-      mark()
-      try {
-        return work()
-      } finally {
-        settle()
-        ;[phase, share] = outer
-      }
-    },
-    restart: () => {
-      peak = live
-      peaks.clear()
-    },
-    read: (tensor) => {
-      const { length } = tensor
-      return length < mostRead && !isKept(tensor) ? new Float32Array(length) : nowhere(length)
-    },
-    write: () => {},
-    writeInts: (to, data) => {
-      // Not a copy: it is asked about before the next tokens are written over it.
-      written.set(to, data)
-    },
-    dispose: () => {},
-    together: (count, once) => {
-      steps = count
-      try {
-        once()
-      } finally {
-        steps = 1
-      }
-    },
-    packedLength: (inputs, outputs) => inputs * outputs,
-    sumSquares: ({ length }) => {
-      calls++
-      traffic += realBytes * length
-      return 0
-    },
-    zero: kernel(),
-    add: kernel(),
-    copy: kernel(),
-    embed: kernel(undefined, (out) => 2 * out.length),
-    embedBackward: kernel(undefined, (_, dOut) => 3 * dOut.length),
-    linear: kernel(work.linear),
-    packWeight: kernel(),
-    linearPacked: kernel(work.linearPacked),
-    linearBackward: kernel(work.linearBackward),
-    rmsNorm: kernel(),
-    rmsNormBackward: kernel(),
-    rope: kernel(),
-    attention: kernel(work.attention),
-    attentionBackward: kernel(work.attentionBackward),
-    cacheWrite: kernel(
-      undefined,
-      (_, __, ___, slots, ____, { headDim, kvHeads }) => 4 * slots.length * kvHeads * headDim
-    ),
-    attentionDecode: kernel(
-      work.attentionDecode,
-      (out, _, __, ___, ____, positions, { headDim, kvHeads, window }) =>
-        2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window)) / steps
-    ),
-    swiglu: kernel(),
-    swigluBackward: kernel(),
-    head: kernel(work.head),
-    headBackward: kernel(work.headBackward),
-    sample: kernel(),
-    gatherRows: kernel(undefined, (out) => 2 * out.length),
-    scatterRows: kernel(),
-    adamw: kernel()
+  const priced = (what: string, operations: number, elements: number, precision: Precision): void => {
+    if (cost !== undefined) seconds += steps * cost(what, operations / steps, realBytes * elements, precision)
   }
-  if (cost === undefined) return backend
-  const priced = (precision: Precision): Counting => ({
-    ...eachCall(backend, (what, args, work) => {
-      const before = { flops, traffic }
-      const value = work()
+
+  const at = (precision: Precision): Counting => {
+    /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
+    const kernel = <F extends (...args: never) => void>(
+      what: string,
+      computes?: (...args: Parameters<F>) => number,
+      moves?: (...args: Parameters<F>) => number
+    ): F =>
+      ((...args: Parameters<F>): void => {
+        const operations = computes === undefined ? 0 : computes(...args)
+        const elements = moves === undefined ? elementsOf(args) : moves(...args)
+        calls += steps
+        traffic += steps * realBytes * elements
+        flops += operations
+        priced(what, operations, elements, precision)
+      }) as unknown as F
+    return {
+      name: "counting",
+      realBytes,
+      addressable: Infinity,
+      precisions: ["f32", "bf16"],
+      at: (precision) => precisions[precision],
+      reals: (length, what) => allocate("real", length, realBytes * length, termOf(what)),
+      ints: (length) => allocate("int", length, 4 * length, "buffers"),
+      free: (buffer) => {
+        const { bytes, term } = buffer as Tensor | Ints as Allocated
+        live -= bytes
+        held.set(term, held.get(term)! - bytes)
+      },
+      slice: (of, _, length) => ({ dtype: "real", length, bytes: 0, term: (of as Allocated).term }),
+      memory: () => ({ live, peak }),
+      spent: () => ({ flops, calls, traffic, seconds }),
+      flops: () => flops,
+      spentIn: () => {
+        settle()
+        return spentIn
+      },
+      peaks: () => peaks,
+      during: (of, work, times = 1) => {
+        settle()
+        const outer = [phase, share] as const
+        ;[phase, share] = [of, times]
+        mark()
+        try {
+          return work()
+        } finally {
+          settle()
+          ;[phase, share] = outer
+        }
+      },
+      restart: () => {
+        peak = live
+        peaks.clear()
+      },
       // What goes to the device and what comes back is no kernel's.
-      const moved = what === "read" ? args[0] : what === "write" || what === "writeInts" ? args[1] : null
-      const bytes = moved === null
-        ? traffic - before.traffic
-        : steps * realBytes * (moved as { readonly length: number }).length
-      seconds += steps * cost(what, (flops - before.flops) / steps, bytes / steps, precision)
-      return value
-    }),
-    at: (precision) => precisions[precision]
-  })
-  const precisions = { f32: priced("f32"), bf16: priced("bf16") }
+      read: (tensor) => {
+        const { length } = tensor
+        priced("read", 0, length, precision)
+        return length < mostRead && !isKept(tensor) ? new Float32Array(length) : nowhere(length)
+      },
+      write: (_, { length }) => priced("write", 0, length, precision),
+      writeInts: (to, data) => {
+        // Not a copy: it is asked about before the next tokens are written over it.
+        written.set(to, data)
+        priced("writeInts", 0, data.length, precision)
+      },
+      dispose: () => {},
+      together: (count, once) => {
+        steps = count
+        try {
+          once()
+        } finally {
+          steps = 1
+        }
+      },
+      packedLength: (inputs, outputs) => inputs * outputs,
+      sumSquares: ({ length }) => {
+        calls++
+        traffic += realBytes * length
+        priced("sumSquares", 0, length, precision)
+        return 0
+      },
+      zero: kernel("zero"),
+      add: kernel("add"),
+      copy: kernel("copy"),
+      embed: kernel("embed", undefined, (out) => 2 * out.length),
+      embedBackward: kernel("embedBackward", undefined, (_, dOut) => 3 * dOut.length),
+      linear: kernel("linear", work.linear),
+      packWeight: kernel("packWeight"),
+      linearPacked: kernel("linearPacked", work.linearPacked),
+      linearBackward: kernel("linearBackward", work.linearBackward),
+      rmsNorm: kernel("rmsNorm"),
+      rmsNormBackward: kernel("rmsNormBackward"),
+      rope: kernel("rope"),
+      attention: kernel("attention", work.attention),
+      attentionBackward: kernel("attentionBackward", work.attentionBackward),
+      cacheWrite: kernel(
+        "cacheWrite",
+        undefined,
+        (_, __, ___, slots, ____, { headDim, kvHeads }) => 4 * slots.length * kvHeads * headDim
+      ),
+      attentionDecode: kernel(
+        "attentionDecode",
+        work.attentionDecode,
+        (out, _, __, ___, ____, positions, { headDim, kvHeads, window }) =>
+          2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window)) / steps
+      ),
+      swiglu: kernel("swiglu"),
+      swigluBackward: kernel("swigluBackward"),
+      head: kernel("head", work.head),
+      headBackward: kernel("headBackward", work.headBackward),
+      sample: kernel("sample"),
+      gatherRows: kernel("gatherRows", undefined, (out) => 2 * out.length),
+      scatterRows: kernel("scatterRows"),
+      adamw: kernel("adamw")
+    }
+  }
+  const precisions = { f32: at("f32"), bf16: at("bf16") }
   return precisions.f32
 }

@@ -2,7 +2,7 @@
  * The shape of a model before it is opened: what its description says where it is pretrained here, what its `config.json` says where it
  * is a checkpoint.
  */
-import { Result } from "effect"
+import * as Result from "effect/Result"
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { parentsOf } from "../../../dsl/Stage.ts"
 import type { Shape as Described } from "../../../dsl/stages/Pretrain.ts"

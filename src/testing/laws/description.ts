@@ -1,5 +1,5 @@
 /** Laws of descriptions: what holds for any pipeline that the constructors can make. */
-import { Result } from "effect"
+import * as Result from "effect/Result"
 import fc from "fast-check"
 import assert from "node:assert/strict"
 import * as Artifact from "../../../dsl/Artifact.ts"

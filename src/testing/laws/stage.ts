@@ -1,5 +1,8 @@
 /** Laws of stages, held in a tabular world, where everything is exact: the stage's own code, run by `simulate`. */
-import { Cause, Effect, Exit, Fiber } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import fc from "fast-check"
 import assert from "node:assert/strict"
 import * as Artifact from "../../../dsl/Artifact.ts"
