@@ -13,7 +13,6 @@ import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
 import { doctor } from "./doctor.ts"
 import { generate } from "./generate.ts"
-
 import { ledger } from "./ledger.ts"
 import { plan } from "./plan.ts"
 import { resume, run } from "./run.ts"

@@ -41,11 +41,10 @@ export const stream = (key: string): Random => {
     if (!(Number.isInteger(n) && n >= 1 && n <= 2 ** 53)) {
       throw new RangeError(`int(${n}): n must be a whole number in [1, 2⁵³]`)
     }
-    // 53-bit integers at or above the largest multiple of n are drawn again.
-    const limit = 2 ** 53 - (2 ** 53 % n)
+    // 53-bit integers at or above the largest multiple of n, which is among the last n of them, are drawn again.
     for (;;) {
       const value = next() * 2 ** 53
-      if (value < limit) return value % n
+      if (value < 2 ** 53 - n || value < 2 ** 53 - (2 ** 53 % n)) return value % n
     }
   }
   const shuffle = <T>(xs: ReadonlyArray<T>): Array<T> => {
@@ -61,8 +60,11 @@ export const stream = (key: string): Random => {
   return { next, normal, int, shuffle }
 }
 
+/** 128 bits in four times 32. */
+type State = readonly [number, number, number, number]
+
 /** cyrb128 (public domain), a 128-bit non-cryptographic hash of the UTF-16 code units. */
-const hash128 = (key: string): Uint32Array => {
+const hash128 = (key: string): State => {
   let h1 = 1779033703, h2 = 3144134277, h3 = 1013904242, h4 = 2773480762
   for (let i = 0; i < key.length; i++) {
     const k = key.charCodeAt(i)
@@ -75,12 +77,12 @@ const hash128 = (key: string): Uint32Array => {
   h2 = Math.imul(h4 ^ (h2 >>> 22), 2869860233)
   h3 = Math.imul(h1 ^ (h3 >>> 17), 951274213)
   h4 = Math.imul(h2 ^ (h4 >>> 19), 2716044179)
-  return new Uint32Array([h1 ^ h2 ^ h3 ^ h4, h2 ^ h1, h3 ^ h1, h4 ^ h1])
+  return [h1 ^ h2 ^ h3 ^ h4, h2 ^ h1, h3 ^ h1, h4 ^ h1]
 }
 
 /** xoshiro128**: 32 bits a call. The first outputs are dropped: they still show the structure of the seed. */
-const xoshiro = (state: Uint32Array): () => number => {
-  let a = state[0]!, b = state[1]!, c = state[2]!, d = state[3]!
+const xoshiro = (state: State): () => number => {
+  let [a, b, c, d] = state
   // The all-zero state is a fixed point.
   if ((a | b | c | d) === 0) d = 1
   const rotl = (x: number, k: number): number => (x << k) | (x >>> (32 - k))

@@ -8,7 +8,9 @@ const orderOf = (key: string, count: number, epoch: number): ReadonlyArray<numbe
   const name = `${key}/epoch-${epoch}`
   const known = shuffles.get(`${count} ${name}`)
   if (known !== undefined) return known
-  const order = stream(name).shuffle(Array.from({ length: count }, (_, row) => row))
+  const rows: Array<number> = []
+  for (let row = 0; row < count; row++) rows.push(row)
+  const order = stream(name).shuffle(rows)
   if (shuffles.size >= remembered) shuffles.delete(shuffles.keys().next().value!)
   shuffles.set(`${count} ${name}`, order)
   return order
@@ -20,8 +22,12 @@ const orderOf = (key: string, count: number, epoch: number): ReadonlyArray<numbe
  */
 export const batchAt = (key: string, count: number, batchSize: number, n: number): ReadonlyArray<number> => {
   const batch: Array<number> = []
-  for (let i = n * batchSize; i < (n + 1) * batchSize; i++) {
-    batch.push(orderOf(key, count, Math.floor(i / count))[i % count]!)
+  const end = (n + 1) * batchSize
+  for (let i = n * batchSize; i < end;) {
+    const [epoch, first] = [Math.floor(i / count), i % count]
+    const rows = orderOf(key, count, epoch).slice(first, first + end - i)
+    for (const row of rows) batch.push(row)
+    i += rows.length
   }
   return batch
 }

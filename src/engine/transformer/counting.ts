@@ -110,9 +110,10 @@ export const counting = (
   const peaks = new Map<Phase, Held>()
   const spentIn = new Map<Phase, Spent>()
   let [live, peak] = [0, 0]
-  let [flops, calls, traffic, seconds] = [0, 0, 0, 0]
+  // In one object: numbers that change in a closure of their own are made anew at every change.
+  const all = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
   let [phase, share]: [Phase | null, number] = [null, 1]
-  let settled: Spent = { flops, calls, traffic, seconds }
+  let settled: Spent = { ...all }
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 
@@ -126,13 +127,13 @@ export const counting = (
     if (phase !== null) {
       const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0, seconds: 0 }
       spentIn.set(phase, {
-        flops: sum.flops + share * (flops - settled.flops),
-        calls: sum.calls + share * (calls - settled.calls),
-        traffic: sum.traffic + share * (traffic - settled.traffic),
-        seconds: sum.seconds + share * (seconds - settled.seconds)
+        flops: sum.flops + share * (all.flops - settled.flops),
+        calls: sum.calls + share * (all.calls - settled.calls),
+        traffic: sum.traffic + share * (all.traffic - settled.traffic),
+        seconds: sum.seconds + share * (all.seconds - settled.seconds)
       })
     }
-    settled = { flops, calls, traffic, seconds }
+    settled = { ...all }
   }
   const allocate = <D extends (Tensor | Ints)["dtype"]>(dtype: D, length: number, size: number, term: Term) => {
     // An empty buffer has an address too.
@@ -153,7 +154,7 @@ export const counting = (
     return sum
   }
   const priced = (what: string, operations: number, elements: number, precision: Precision): void => {
-    if (cost !== undefined) seconds += steps * cost(what, operations / steps, realBytes * elements, precision)
+    if (cost !== undefined) all.seconds += steps * cost(what, operations / steps, realBytes * elements, precision)
   }
 
   const at = (precision: Precision): Counting => {
@@ -166,9 +167,9 @@ export const counting = (
       ((...args: Parameters<F>): void => {
         const operations = computes === undefined ? 0 : computes(...args)
         const elements = moves === undefined ? elementsOf(args) : moves(...args)
-        calls += steps
-        traffic += steps * realBytes * elements
-        flops += operations
+        all.calls += steps
+        all.traffic += steps * realBytes * elements
+        all.flops += operations
         priced(what, operations, elements, precision)
       }) as unknown as F
     return {
@@ -186,8 +187,8 @@ export const counting = (
       },
       slice: (of, _, length) => ({ dtype: "real", length, bytes: 0, term: (of as Allocated).term }),
       memory: () => ({ live, peak }),
-      spent: () => ({ flops, calls, traffic, seconds }),
-      flops: () => flops,
+      spent: () => ({ ...all }),
+      flops: () => all.flops,
       spentIn: () => {
         settle()
         return spentIn
@@ -232,8 +233,8 @@ export const counting = (
       },
       packedLength: (inputs, outputs) => inputs * outputs,
       sumSquares: ({ length }) => {
-        calls++
-        traffic += realBytes * length
+        all.calls++
+        all.traffic += realBytes * length
         priced("sumSquares", 0, length, precision)
         return 0
       },

@@ -9,11 +9,19 @@ const charactersPerToken = 4
 
 /** A tokenizer by the size of its vocabulary alone: every four characters are one token, and its first id ends a sequence. */
 export const lengths = (vocab: number): Codec => {
-  const ids = (text: string): ReadonlyArray<number> =>
-    Array.from({ length: Math.ceil(text.length / charactersPerToken) }, (_, i) => 1 + text.charCodeAt(i) % (vocab - 1))
+  const ids = (text: string, before: number, after: number): Int32Array => {
+    const count = Math.ceil(text.length / charactersPerToken)
+    const all = new Int32Array(before + count + after)
+    for (let i = 0; i < count; i++) all[before + i] = 1 + text.charCodeAt(i) % (vocab - 1)
+    return all
+  }
   return {
-    encodePrompt: (text) => Int32Array.of(1, ...ids(text)),
-    encodeCompletion: (text, { end }) => Int32Array.from(end ? [...ids(text), 0] : ids(text)),
+    encodePrompt: (text) => {
+      const all = ids(text, 1, 0)
+      all[0] = 1
+      return all
+    },
+    encodeCompletion: (text, { end }) => ids(text, 0, end ? 1 : 0),
     decode: (tokens) => "text".repeat(tokens.length),
     chat: (messages) => messages.map(({ content, role }) => `${role}: ${content}\n`).join(""),
     stop: [0],
