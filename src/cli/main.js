@@ -3,9 +3,23 @@
  * V8's nursery is kept small above (as in package.json's scripts): the work is in kernels, and left to itself it holds 50 MiB.
  *
  * Starts the command line with Node's compile cache on: without it every start strips types and parses anew, for 0.15 s and
- * some 10 MiB that stay resident. In JavaScript, because what turns the cache on is not in it: Node would load its stripper for this file.
+ * some 10 MiB that stay resident. In JavaScript, because what turns the cache on is not in it: Node would load its stripper for this file,
+ * and because a Node that cannot strip types is told so by it.
  */
-import { enableCompileCache } from "node:module"
+import { readFileSync } from "node:fs"
+import * as module from "node:module"
 
-enableCompileCache()
-await import("./keel.ts")
+const { engines } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
+const [major, minor] = process.versions.node.split(".").map(Number)
+const [leastMajor, leastMinor] = engines.node.match(/\d+/gu).map(Number)
+
+if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
+  console.error(
+    `This is Node ${process.versions.node}, and keel needs ${engines.node.replace(">=", "≥ ")}: npx keel and npm run keel take the one that npm ci installed; ` +
+      "elsewhere, install it from nodejs.org."
+  )
+  process.exitCode = 1
+} else {
+  module.enableCompileCache()
+  await import("./keel.ts")
+}
