@@ -139,6 +139,30 @@ describe("a cap that warns", () => {
       [1, 2, 3, 4, 5, 6]
     )
   })
+
+  it("says so again of a stage that is found in the store, stopped half-way or not", async () => {
+    const of = tiny({
+      cap: 20,
+      beta: 0,
+      learningRate: 0.01,
+      steps: 6,
+      measureEvery: 1,
+      limits: { whenSpent: "warn" }
+    })
+    const at = [folder(), folder()] as const
+    const whole = overBudget(succeeded(await runs(of.root, at[0])).events)
+    assert.isAbove(whole.length, 1)
+    const half = (event: Event) =>
+      event._tag === "Step" && event.stage === label(of.rl) && event.step === whole[0]!.step + 1
+    assert.isTrue(Exit.isFailure((await runs(of.root, at[1], { stopAt: half })).exit))
+    succeeded(await runs(of.root, at[1]))
+    for (const found of at) {
+      assert.deepStrictEqual(succeeded(await runs(of.root, found)).events, [...whole, {
+        _tag: "Cached",
+        stage: label(of.root)
+      }])
+    }
+  })
 })
 
 describe("p95 and max over prompts", () => {

@@ -72,6 +72,13 @@ const making = Effect.fnUntraced(
       }
     }
     const kept = Effect.succeed("what it made, in the store")
+    /** The log, of which `told` gets what is not to be forgotten of the stage `name` once it is finished. */
+    const remembering = (name: string, told: Array<Event>): RunLog["Service"] => ({
+      emit: (event) => {
+        if ((event._tag === "OverBudget" || event._tag === "PeakPassed") && event.stage === name) told.push(event)
+        return log.emit(event)
+      }
+    })
 
     const make: Make = (artifact) =>
       Effect.suspend(() => {
@@ -111,22 +118,20 @@ const making = Effect.fnUntraced(
         if (twin !== undefined) {
           for (const wire of Object.values(artifact.node.wires)) if (wire.node.op !== "Source") yield* make(wire)
         }
+        const told: Array<Event> = []
         const finished = Effect.tap(
           (twin === undefined
             ? Effect.flatMap(scopeOf(artifact), (scope) => meaning(artifact, scope))
             : Effect.succeed(twin)).pipe(
               Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
-              Effect.map((value) => ({ value, endedBy: [] as ReadonlyArray<Event> })),
+              Effect.provideService(RunLog, remembering(name, told)),
               // Nothing about it is a failure: the stage made what it had kept.
-              Effect.catchTag(
-                "EndedEarly",
-                ({ because, weights }) => Effect.succeed({ value: model(weights), endedBy: because })
-              )
+              Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
             ),
-          ({ endedBy, value }) =>
-            own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, endedBy)) : Effect.void
+          (value) =>
+            own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, told)) : Effect.void
         )
-        const { value } = yield* (own ? meter.making(finished) : finished).pipe(
+        const value = yield* (own ? meter.making(finished) : finished).pipe(
           Effect.catchDefect(fullDevice(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)
@@ -158,8 +163,8 @@ const making = Effect.fnUntraced(
     const there = finishedIn(root)
     for (const artifact of Artifact.lineage(root)) {
       if (!(yield* there(artifact))) continue
-      // Nor is it forgotten that a stage ended early: what is made here rests on the policy that it went back to.
-      for (const told of yield* store.endedBy(keyOf(artifact, limits(artifact)), label(artifact))) yield* log.emit(told)
+      // Nor is it forgotten that a stage passed a cap or a peak: what is made here rests on the policy that it made nevertheless.
+      for (const told of yield* store.told(keyOf(artifact, limits(artifact)), label(artifact))) yield* log.emit(told)
       const took = before.get(artifact.id)
       if (took !== undefined) yield* settle(artifact, took)
     }

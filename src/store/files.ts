@@ -1,6 +1,6 @@
 /**
  * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
- * layout, `adapter/` beside it in PEFT's when it was trained as one, `ended.json` when its stage ended early, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
+ * layout, `adapter/` beside it in PEFT's when it was trained as one, `told.json` when its stage passed a cap or a peak, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
  * one is `<label>-<key>.partial`, with its last checkpoint in
  * `step-N/` (`next/` while it is written). `spent.json` is what making it took. `node.json` is written last, so a folder that has it is
  * whole.
@@ -49,7 +49,7 @@ const StateFile = Schema.Struct({
   state: Schema.Json
 })
 
-const EndedFile = Schema.Array(Event)
+const ToldFile = Schema.Array(Event)
 
 const LogpsFile = Schema.Record(Schema.String, Schema.Finite)
 
@@ -188,9 +188,9 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         return fromJson((state as { readonly spent?: unknown } | null)?.spent)
       })
 
-      const endedBy = Effect.fnUntraced(function*(key: string, label: string) {
-        const path = join(done(key, label), "ended.json")
-        return (yield* has(key, label)) && (yield* fs.exists(path)) ? yield* readJson(EndedFile, path) : []
+      const told = Effect.fnUntraced(function*(key: string, label: string) {
+        const path = join(done(key, label), "told.json")
+        return (yield* has(key, label)) && (yield* fs.exists(path)) ? yield* readJson(ToldFile, path) : []
       })
 
       const finish = Effect.fnUntraced(function*(
@@ -198,15 +198,15 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         label: string,
         made: Made,
         took?: Spent,
-        endedBy: ReadonlyArray<Event> = []
+        events: ReadonlyArray<Event> = []
       ) {
         const folder = done(key, label)
         // Without node.json the folder was left by a crash between these lines.
         yield* fs.makeDirectory(folder, { recursive: true })
         const kind = yield* write(folder, made)
-        if (endedBy.length > 0) {
-          const told = Schema.encodeSync(EndedFile)(endedBy)
-          yield* writeFileAtomic(join(folder, "ended.json"), `${JSON.stringify(told)}\n`)
+        if (events.length > 0) {
+          const json = Schema.encodeSync(ToldFile)(events)
+          yield* writeFileAtomic(join(folder, "told.json"), `${JSON.stringify(json)}\n`)
         }
         if (took !== undefined) {
           const all = { ...took, disk: yield* bytesIn(folder) }
@@ -306,8 +306,8 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
                 ? Effect.map(read(key, label), (made) => Option.some<Made>(made))
                 : Effect.succeed(Option.none<Made>()))
           ),
-        finish: (key, label, made, took, endedBy) => within(finish(key, label, made, took, endedBy)),
-        endedBy: (key, label) => within(endedBy(key, label)),
+        finish: (key, label, made, took, events) => within(finish(key, label, made, took, events)),
+        told: (key, label) => within(told(key, label)),
         spent: (key, label) => within(spent(key, label)),
         size: (key, label) =>
           Effect.zipWith(bytesIn(done(key, label)), bytesIn(partial(key, label)), (kept, running) => kept + running),

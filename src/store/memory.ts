@@ -23,7 +23,7 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   const latest = new Map<string, Snapshot>()
   const kept = new Map<string, Map<string, Weights>>()
   const spent = new Map<string, Spent>()
-  const ended = new Map<string, ReadonlyArray<Event>>()
+  const told = new Map<string, ReadonlyArray<Event>>()
   const size = (key: string): number => {
     const [done, last] = [made.get(key), latest.get(key)]
     return (done === undefined ? 0 : sizeOf(done)) + (last === undefined ? 0 : ofSnapshot(last)) +
@@ -32,10 +32,10 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   return {
     find: (key) => Effect.sync(() => Option.fromNullishOr(made.get(key))),
     has: (key) => Effect.sync(() => made.has(key)),
-    endedBy: (key) => Effect.sync(() => ended.get(key) ?? []),
-    finish: (key, _, value, took, endedBy = []) =>
+    told: (key) => Effect.sync(() => told.get(key) ?? []),
+    finish: (key, _, value, took, events = []) =>
       Effect.sync(() => {
-        ended.set(key, endedBy)
+        told.set(key, events)
         made.set(key, value)
         latest.delete(key)
         kept.delete(key)

@@ -44,10 +44,10 @@ export class Store extends Context.Service<Store, {
     label: string,
     made: Made,
     spent?: Spent,
-    endedBy?: ReadonlyArray<Event>
+    told?: ReadonlyArray<Event>
   ) => Effect.Effect<void, StoreError>
-  /** What was told when a finished stage ended before its last step; nothing of one that did not. */
-  readonly endedBy: (key: string, label: string) => Effect.Effect<ReadonlyArray<Event>, StoreError>
+  /** What was told of a finished stage that passed a cap or a peak; nothing of one that did not. */
+  readonly told: (key: string, label: string) => Effect.Effect<ReadonlyArray<Event>, StoreError>
   /** What making it took, of an unfinished stage until its last checkpoint; none where nobody counted. */
   readonly spent: (key: string, label: string) => Effect.Effect<Option.Option<Spent>, StoreError>
   /** Bytes kept under this key. */

@@ -4,12 +4,9 @@
  */
 import * as Data from "effect/Data"
 import type { Weights } from "../engine/engine.ts"
-import type { Event } from "../store/runLog.ts"
 
 export class EndedEarly extends Data.TaggedError("EndedEarly")<{
   readonly weights: Weights
   /** The step whose policy it is. */
   readonly step: number
-  /** What was told of it. */
-  readonly because: ReadonlyArray<Event>
 }> {}

@@ -98,9 +98,13 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
 
   const began = stage.start ?? `the policy that ${scope.label} started from`
   let within = { path: began, step: 0 }
+  /** What was told so far of caps that only warn: it is part of what the stage makes, before and after an interruption. */
+  const warned: Array<Event> = []
   if (session.state !== null) {
-    const { path, step } = session.state as typeof within
+    const { path, step, warned: before = [] } = session.state as typeof within & { readonly warned?: typeof warned }
     within = { path, step }
+    warned.push(...before)
+    for (const warning of warned) yield* log.emit(warning)
   }
   const { init } = stage
   const rollsBack = rehearsal === null && limits.some(({ whenSpent }) => whenSpent === "rollback")
@@ -158,7 +162,11 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       kept
     })
     const ending = over.filter(({ limit }) => limit.whenSpent !== "warn")
-    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) yield* log.emit(beyond(one, null))
+    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) {
+      const warning = beyond(one, null)
+      warned.push(warning)
+      yield* log.emit(warning)
+    }
     if (ending.length === 0) {
       within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
       if (eyes !== null) yield* eyes.look(step, first)
@@ -167,9 +175,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     const stopping = ending.find(({ limit }) => limit.whenSpent !== "rollback")
     const back = yield* store.kept(scope.key, scope.label, kept)
     if (stopping === undefined && Option.isSome(back)) {
-      const because = ending.map((one) => beyond(one, { step: within.step }))
-      for (const event of because) yield* log.emit(event)
-      return yield* new EndedEarly({ weights: back.value, step: within.step, because })
+      for (const one of ending) yield* log.emit(beyond(one, { step: within.step }))
+      return yield* new EndedEarly({ weights: back.value, step: within.step })
     }
     const { by, measured } = stopping ?? ending[0]!
     return yield* new KlBudgetExceeded({
@@ -208,6 +215,6 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step), "measure")
     },
     /** For the checkpoints of the loop. */
-    state: () => ({ ...within, ...eyes?.state() })
+    state: () => ({ ...within, ...(warned.length === 0 ? {} : { warned: [...warned] }), ...eyes?.state() })
   }
 })
