@@ -215,7 +215,31 @@ describe("a checkpoint", () => {
     })
     const shapes = await Effect.runPromise(Effect.provide(shapesIn(root as Artifact.Any), watched))
     assert.deepStrictEqual(opened.map((path) => basename(path)), ["config.json"])
-    assert.strictEqual(shapes.size, 1)
+    assert.sameMembers([...shapes.keys()], [path, "elsewhere"])
+  })
+
+  it("is refused where the adapter on it is missing, not whole or of another kind, once for each folder", async () => {
+    const path = weightless()
+    const plain = { peft_type: "LORA", r: 4, lora_alpha: 8, target_modules: ["q_proj"] }
+    const adapter = (said: object, ...files: ReadonlyArray<string>): string => {
+      const at = folder()
+      mkdirSync(at)
+      writeFileSync(join(at, "adapter_config.json"), JSON.stringify(said))
+      for (const file of files) writeFileSync(join(at, file), "")
+      return at
+    }
+    const on = (at: string, base = path) =>
+      Sft.make({ base: Checkpoint.huggingFace("tales", base, { adapter: at }), demonstrations }, fit)
+    const weights = "adapter_model.safetensors"
+    assert.deepStrictEqual(await lines(on(adapter(plain, weights))), [])
+    const remedy = "Point at the folder of a plain LoRA adapter that PEFT saved."
+    const nowhere = folder()
+    assert.strictEqual(await only(on(nowhere)), `${nowhere}: it has no adapter_config.json. ${remedy}`)
+    const half = adapter(plain)
+    assert.strictEqual(await only(on(half)), `${half}: it has no ${weights}. ${remedy}`)
+    assert.match(await only(on(adapter({ ...plain, use_dora: true }, weights))), /use_dora/u)
+    // Nothing is said of an adapter that is whole, on a base that is not there.
+    assert.match(await only(on(adapter(plain, weights), nowhere)), /there is no/u)
   })
 })
 

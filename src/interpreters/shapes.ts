@@ -1,25 +1,44 @@
-/** What the folders of a description's checkpoints say of their shapes, for `check`: each `config.json` is read, no weights are. */
+/**
+ * What the folders of a description's checkpoints say of their shapes, for `check`: each `config.json` and `adapter_config.json` is read, no
+ * weights are.
+ */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
+import * as Result from "effect/Result"
 import * as Artifact from "../../dsl/Artifact.ts"
+import { config as adapterConfig } from "../model/adapter.ts"
+import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { config } from "../model/checkpoint.ts"
 import type { Shapes } from "./checks/shapes.ts"
 
+type Read<A> = Effect.Effect<A, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
+
+/** In one line what is wrong with a folder, where something is. */
+const said = <A>(folder: string, read: Read<A>) =>
+  Effect.result(Effect.mapError(read, (error) =>
+    error._tag === "BadCheckpoint"
+      ? error.message
+      : `${folder}: it cannot be read (${error.message.replace(/\s+/gu, " ")}). Check the path and who may read it.`))
+
 /** A folder that cannot be read is a mistake among the others: it does not fail here. */
-export const shapesIn = (root: Artifact.Any): Effect.Effect<Shapes, never, FileSystem.FileSystem> => {
-  const paths = Artifact.lineage(root).flatMap(({ node: { op, params } }) => {
-    const { path } = params as { readonly path?: unknown }
-    return op === "Checkpoint" && typeof path === "string" ? [path] : []
+export const shapesIn = Effect.fnUntraced(function*(root: Artifact.Any) {
+  const checkpoints = Artifact.lineage(root).flatMap(({ node: { op, params } }) => {
+    const { adapter, path } = params as { readonly path?: unknown; readonly adapter?: unknown }
+    return op === "Checkpoint" && typeof path === "string" ? [{ path, adapter }] : []
   })
-  const read = (path: string) =>
-    Effect.result(Effect.mapError(config(path), (error) =>
-      error._tag === "BadCheckpoint"
-        ? error.message
-        : `${path}: it cannot be read (${error.message.replace(/\s+/gu, " ")}). Check the path and who may read it.`))
-  return Effect.map(
-    Effect.forEach([...new Set(paths)], (path) => Effect.map(read(path), (shape) => [path, shape] as const), {
-      concurrency: 16
-    }),
-    (all) => new Map(all)
+  const each = <A>(folders: ReadonlyArray<string>, read: (folder: string) => Read<A>) =>
+    Effect.forEach(
+      new Set(folders),
+      (folder) => Effect.map(said(folder, read(folder)), (result) => [folder, result] as const),
+      { concurrency: 16 }
+    )
+  const shapes = new Map(yield* each(checkpoints.map(({ path }) => path), config))
+  const adapters = new Map(
+    checkpoints.flatMap(({ adapter, path }) => typeof adapter === "string" ? [[adapter, path] as const] : [])
   )
-}
+  for (const [adapter, found] of yield* each([...adapters.keys()], adapterConfig)) {
+    shapes.set(adapter, Result.flatMap(found, () => shapes.get(adapters.get(adapter)!)!))
+  }
+  return shapes satisfies Shapes as Shapes
+})

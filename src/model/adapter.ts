@@ -69,19 +69,32 @@ export const save = (
 export const isWhole = (dir: string): Effect.Effect<boolean, PlatformError.PlatformError, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.exists(join(dir, configFile)))
 
+const bad = (path: string, problem: string) =>
+  new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
+
+/** Reads what the folder of a plain LoRA adapter says of it, and whether its weights are there, without them. */
+export const config = (
+  dir: string
+): Effect.Effect<typeof Config.Type, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
+  Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    for (const file of [configFile, weightsFile]) {
+      if (!(yield* fs.exists(join(dir, file)))) return yield* bad(dir, `it has no ${file}`)
+    }
+    const path = join(dir, configFile)
+    return yield* Effect.mapError(
+      Schema.decodeUnknownEffect(Schema.fromJsonString(Config))(yield* fs.readFileString(path)),
+      (error) => bad(path, error.message)
+    )
+  })
+
 /** Reads an adapter of plain LoRA. */
 export const load = (
   dir: string
 ): Effect.Effect<Adapter, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const path = join(dir, configFile)
-    const bad = (path: string, problem: string) =>
-      new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
-    const config = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Config))(yield* fs.readFileString(path))
-      .pipe(
-        Effect.mapError((error) => bad(path, error.message))
-      )
+    const { lora_alpha: alpha, r: rank, target_modules: targetModules } = yield* config(dir)
     const bytes = yield* fs.readFile(join(dir, weightsFile))
     const tensors = yield* Effect.try({
       try: () => decode(bytes, join(dir, weightsFile)),
@@ -99,7 +112,7 @@ export const load = (
         pairs.set(module, { a: tensor, b })
       }
     }
-    return { rank: config.r, alpha: config.lora_alpha, targetModules: config.target_modules, pairs, head }
+    return { rank, alpha, targetModules, pairs, head }
   })
 
 /** W + (α/r) B A in double precision, rounded to float32; throws `BadCheckpoint` for an adapter of another model. */
