@@ -123,6 +123,7 @@ export const plan = Command.make(
       ...extensions,
       ...(shape === undefined ? {} : { shape }),
       ...(machine.costs === null ? {} : { costs: machine.costs }),
+      ...(machine.packing === undefined ? {} : { packing: machine.packing }),
       ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
     })
     const room = roomWithin(machine.memory)

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { BadProfile, type MachineProfile, profilePath, readProfile } from "../bench/profile.ts"
 import { assumed, type Costs, measured, roofline } from "../cost/costs.ts"
+import type { Packing } from "../engine/transformer/counting.ts"
 import type { BackendName } from "./backend.ts"
 
 export interface Machine {
@@ -12,6 +13,8 @@ export interface Machine {
   readonly memory: number
   /** Null when nobody measured it. */
   readonly costs: Costs | null
+  /** What packed weights take: on GPUs weights are read as they are, or in bf16 by a copy; elsewhere by that of our kernels. */
+  readonly packing?: Packing
   /** What its times are worth, or why there are none. */
   readonly note: string
 }
@@ -25,6 +28,7 @@ const published = (name: DeviceName): Machine => {
     title: device.title,
     memory: device.memory,
     costs: roofline(device),
+    packing: { f32: 0, bf16: 0.5 },
     note:
       `Time on ${device.title} by its published peaks, at shares that are assumptions: products ${
         percent(products)

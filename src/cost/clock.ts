@@ -1,7 +1,7 @@
 /** Times work where it is done, each piece without the pieces inside it. */
 import * as Effect from "effect/Effect"
 import { counting } from "../engine/transformer/counting.ts"
-import type { Backend } from "../tensor/backend.ts"
+import type { Backend, Precision } from "../tensor/backend.ts"
 import type { Timing } from "./fit.ts"
 import type { HostWork, Watch } from "./hostWork.ts"
 
@@ -73,26 +73,28 @@ export const clock = (now: () => number): Clock => {
   const backend = (real: Backend): Backend => {
     let size = { flops: 0, bytes: 0 }
     // It looks at lengths alone, so it counts buffers of any backend.
-    const counted = counting({
+    const single = counting({
       cost: (_, flops, bytes) => {
         size = { flops, bytes }
         return 0
       }
-    }) as unknown as Record<string, (...args: ReadonlyArray<unknown>) => unknown>
-    const timed = (real: Backend, suffix: string): Backend => ({
+    })
+    type Calls = Record<string, (...args: ReadonlyArray<unknown>) => unknown>
+    const counted = { f32: single as unknown as Calls, bf16: single.at("bf16") as unknown as Calls }
+    const timed = (real: Backend, precision: Precision): Backend => ({
       ...eachCall(real, (what, args, work) => {
         const start = now()
         const value = work()
         const seconds = now() - start
-        counted[what]!(...args)
-        add(`${what}${suffix}`, size.flops, size.bytes, seconds)
+        counted[precision][what]!(...args)
+        add(precision === "f32" ? what : `${what} ${precision}`, size.flops, size.bytes, seconds)
         // With what counting takes: it is nobody's work.
         inside[inside.length - 1]! += now() - start
         return value
       }),
-      at: (precision) => timed(real.at(precision), precision === "f32" ? "" : ` ${precision}`)
+      at: (precision) => timed(real.at(precision), precision)
     })
-    return timed(real, "")
+    return timed(real, "f32")
   }
 
   return {

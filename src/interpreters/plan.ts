@@ -15,7 +15,7 @@ import { type Dataset, Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import type { Held } from "../engine/transformer/counting.ts"
+import type { Held, Packing } from "../engine/transformer/counting.ts"
 import { type Codecs, metered, type Shape } from "../engine/transformer/metered.ts"
 import type { Phase, Term } from "../engine/transformer/terms.ts"
 import { withoutWeights } from "../engine/transformer/footprint.ts"
@@ -93,6 +93,8 @@ export interface PlanOptions extends Extensions {
   readonly shape?: Shape
   /** What work costs where it is to be done: then there is a time. */
   readonly costs?: Costs
+  /** What packed weights take there. */
+  readonly packing?: Packing
   /** Mean length of a completion, tokens, at most `maxNewTokens`, which is assumed when this is left out. */
   readonly completionLength?: number
   /** Two steps of a kind, and less of a large batch: for looking, not for showing. */
@@ -162,7 +164,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   yield* Effect.fromResult(check(root))
   const lacking = lackingExtensions(root, options)
   if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { completionLength, costs, kept: before = kept(), only, rough = false, shape, stages = [] } = options
+  const { completionLength, costs, kept: before = kept(), only, packing, rough = false, shape, stages = [] } = options
   const rehearsed = Math.min(rough ? 2 : Infinity, options.rehearsed ?? 128)
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
@@ -170,6 +172,7 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const meter = metered({
     ...(shape === undefined ? {} : { shape }),
     ...(costs === undefined ? {} : { cost: costs.backend }),
+    ...(packing === undefined ? {} : { packing }),
     ...(completionLength === undefined ? {} : { completionLength }),
     whole: rehearsed === Infinity,
     rough,

@@ -123,3 +123,34 @@ describe("counted floating-point operations", () => {
     )
   })
 })
+
+describe("packed weights", () => {
+  const { config } = workloads.tiny().weights
+  /** Of sampling, in all and of packed weights alone; the bytes that its products with packed weights move. */
+  const sampled = (precision: "f32" | "bf16", packing?: { readonly f32: number; readonly bf16: number }) => {
+    let moved = 0
+    const backend = counting({
+      cost: (what, _, bytes) => (what === "linearPacked" ? moved += bytes : 0, 0),
+      ...(packing === undefined ? {} : { packing })
+    })
+    const policy = transformer(backend).policy(withoutWeights(config), { precision })
+    const sampling = { ...plainSampling, maxNewTokens: 4, stop: [] }
+    backend.during("generation", () => policy.sample([Int32Array.of(1, 2)], sampling, ["a"]))
+    const { bytes, terms } = backend.peaks().get("generation")!
+    return { bytes, packed: terms.get("packed weights")!, moved }
+  }
+
+  it("take half in bf16, as in our kernels, and on a GPU nothing of their own in f32", () => {
+    const [f32, bf16] = [sampled("f32"), sampled("bf16")]
+    assert.approximately(bf16.packed / f32.packed, 0.5, 0.01)
+    assert.strictEqual(f32.bytes - bf16.bytes, f32.packed - bf16.packed)
+    const gpu = { f32: 0, bf16: 0.5 }
+    const [shared, narrow] = [sampled("f32", gpu), sampled("bf16", gpu)]
+    // A buffer for each, of the smallest size.
+    assert.isBelow(shared.packed, 0.1 * f32.packed)
+    assert.strictEqual(narrow.packed, bf16.packed)
+    // Read they are nevertheless.
+    assert.strictEqual(shared.moved, f32.moved)
+    assert.isBelow(narrow.moved, f32.moved)
+  })
+})

@@ -5,6 +5,12 @@ import { pairs, workOf } from "./work.ts"
 /** Seconds that a call of the backend takes, by its name in `Backend`, floating-point operations and bytes moved. */
 export type Cost = (what: string, flops: number, bytes: number, precision: Precision) => number
 
+/** Reals that a packed weight takes for each of the weight's own: none where it is the weight itself. */
+export type Packing = Readonly<Record<Precision, number>>
+
+/** Of the kernels that we compile: in bf16 two numbers share the place of one. */
+const compiled: Packing = { f32: 1, bf16: 0.5 }
+
 /** What some calls would have cost. */
 export interface Spent {
   /**
@@ -100,9 +106,10 @@ const elementsOf = (args: ReadonlyArray<unknown>): number => {
  * needs besides (its code, scratch of its threads, gaps between buffers) is not counted.
  */
 export const counting = (
-  { alignment = 64, cost, realBytes = 4 }: {
+  { alignment = 64, cost, packing = compiled, realBytes = 4 }: {
     readonly alignment?: number
     readonly realBytes?: number
+    readonly packing?: Packing
     readonly cost?: Cost
   } = {}
 ): Counting => {
@@ -158,6 +165,8 @@ export const counting = (
   }
 
   const at = (precision: Precision): Counting => {
+    /** Reals of a number in a product. */
+    const width = precision === "bf16" ? 0.5 : 1
     /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
     const kernel = <F extends (...args: never) => void>(
       what: string,
@@ -231,7 +240,7 @@ export const counting = (
           steps = 1
         }
       },
-      packedLength: (inputs, outputs) => inputs * outputs,
+      packedLength: (inputs, outputs) => Math.max(1, Math.ceil(packing[precision] * inputs * outputs)),
       sumSquares: ({ length }) => {
         all.calls++
         all.traffic += realBytes * length
@@ -245,7 +254,14 @@ export const counting = (
       embedBackward: kernel("embedBackward", undefined, (_, dOut) => 3 * dOut.length),
       linear: kernel("linear", work.linear),
       packWeight: kernel("packWeight"),
-      linearPacked: kernel("linearPacked", work.linearPacked),
+      // Of the weight itself where there is no other.
+      linearPacked: kernel(
+        "linearPacked",
+        work.linearPacked,
+        (out, x, packed, bias, _, inputs, outputs, residual) =>
+          out.length + x.length + Math.max(packed.length, width * inputs * outputs) + (bias?.length ?? 0) +
+          (residual?.length ?? 0)
+      ),
       linearBackward: kernel("linearBackward", work.linearBackward),
       rmsNorm: kernel("rmsNorm"),
       rmsNormBackward: kernel("rmsNormBackward"),

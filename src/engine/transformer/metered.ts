@@ -5,7 +5,7 @@
 import { modelConfig, withHead } from "../../model/config.ts"
 import type { Batch, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
-import { type Cost, counting, type Held, type Spent } from "./counting.ts"
+import { type Cost, counting, type Held, type Packing, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import { cut } from "./packing.ts"
@@ -59,6 +59,8 @@ export interface MeterOptions extends TransformerOptions {
   readonly shape?: Shape
   /** What calls of the backend cost. */
   readonly cost?: Cost
+  /** What packed weights take on it; what they do in the kernels that we compile when left out. */
+  readonly packing?: Packing
   /** Length of every completion, tokens, where `maxNewTokens` is not less. */
   readonly completionLength?: number
   /** Whether every row of a large batch is passed. */

@@ -7,7 +7,7 @@ import { matrixOf, type Products, turn } from "./products.ts"
 export const linear = (
   aten: Aten,
   memory: Memory,
-  { accumulate, into, intoPacked, pack }: Products
+  { accumulate, into, intoPacked, pack, packedBytes }: Products
 ): Pick<Backend, "linear" | "linearBackward" | "packedLength" | "packWeight" | "linearPacked"> => {
   const { output, real, view } = memory
   const addBias = (kernel: string, out: number, bias: Tensor | null, outputs: number): void => {
@@ -34,7 +34,7 @@ export const linear = (
       const kernel = "packWeight"
       const into = output(kernel, "packed", packed, 1)
       const weight = matrixOf(memory, real(kernel, "w", w, inputs * outputs), outputs, inputs)
-      aten.run(kernel, [inputs, outputs], () => memory.attach(into, pack(turn(weight)), inputs, outputs))
+      aten.run(kernel, [inputs, outputs], () => memory.attach(into, pack(turn(weight)), inputs, outputs, packedBytes))
     },
     linearPacked: (out, x, packed, bias, rows, inputs, outputs, residual = null) => {
       const kernel = "linearPacked"

@@ -17,7 +17,9 @@ class Allocation {
   readonly integers: Int32Array | null
   freed = false
   /** What a packed weight really is, and of which shape. */
-  packed: { readonly handle: Handle; readonly inputs: number; readonly outputs: number } | null = null
+  packed:
+    | { readonly handle: Handle; readonly inputs: number; readonly outputs: number; readonly bytes: number }
+    | null = null
   /** Grows with everything that is written here. */
   version = 0
   /** Whether it holds nothing but zeros and what `cacheWrite` and copies within it have put there. */
@@ -242,13 +244,14 @@ export const makeMemory = (abi: Abi, device: Device) => {
       derived(of, "index", () => [upload(BigInt64Array.from(of.allocation.integers!, BigInt), [of.length])])[0]!,
     values: (of: Int): Int32Array => of.allocation.integers!,
 
-    /** Makes a buffer stand for a packed weight, whose bytes count as those of the buffer. */
-    attach: (of: Real, handle: Handle, inputs: number, outputs: number): void => {
+    /** Makes a buffer stand for a packed weight, whose bytes, so many for each element, count as those of the buffer. */
+    attach: (of: Real, handle: Handle, inputs: number, outputs: number, each: number): void => {
       const { allocation } = of
       const before = allocation.packed
       if (before !== null) abi.drop(before.handle)
-      const more = 4 * (inputs * outputs - (before === null ? 0 : before.inputs * before.outputs))
-      allocation.packed = { handle, inputs, outputs }
+      const bytes = each * inputs * outputs
+      const more = bytes - (before?.bytes ?? 0)
+      allocation.packed = { handle, inputs, outputs, bytes }
       allocation.bytes += more
       live += more
       peak = Math.max(peak, live)

@@ -26,6 +26,8 @@ export interface Products {
   readonly accumulate: (out: Matrix, a: Matrix, b: Matrix) => void
   /** b as `intoPacked` reads it best, for whoever asks to drop. */
   readonly pack: (b: Matrix) => Handle
+  /** Bytes that it takes for each element of b: none where it is b itself. */
+  readonly packedBytes: number
   /** out = a b + add */
   readonly intoPacked: (out: Matrix, a: Matrix, packed: Handle, add: Handle | null) => void
 }
@@ -55,6 +57,7 @@ const blas = ({ abi, addmm, mm }: Aten): Products => {
     accumulate: (out, a, b) => addmm(out.straight, out.straight, a.turned, b.straight),
     // No other order is read faster.
     pack: (b) => abi.share(b.straight),
+    packedBytes: 0,
     intoPacked: into
   }
 }
@@ -74,6 +77,7 @@ const oneDnn = ({ add: addTo, copy, linear, packed }: Aten): Products => {
         ? addTo(out.straight, linear(a.turned, b.turned, null))
         : addTo(out.turned, linear(b.turned, a.turned, null)),
     pack: (b) => packed(b.turned),
+    packedBytes: 4,
     intoPacked: into
   }
 }
@@ -91,6 +95,7 @@ const rounding = (aten: Aten, exact: Products): Products => {
     into: (out, a, b, add) => exact.into(out, round(a), round(b), add),
     accumulate: (out, a, b) => exact.accumulate(out, round(a), round(b)),
     pack: (b) => exact.pack(round(b)),
+    packedBytes: 4,
     intoPacked: (out, a, packed, add) => exact.intoPacked(out, round(a), packed, add)
   }
 }
@@ -115,6 +120,7 @@ const tensorCores = (aten: Aten): Products => {
     accumulate: (out, a, b) =>
       into(out, aten.as(narrow(a), [a.columns, a.rows], [1, a.columns]), narrow(b), out.straight),
     pack: (b) => share(narrow(b)),
+    packedBytes: 2,
     intoPacked: (out, a, packed, add) => into(out, narrow(a), packed, add)
   }
 }
