@@ -8,7 +8,7 @@
  *
  * Ends with what was planned and what was spent (seed 0, native backend, two cores; time and money are the machine's):
  *
- *     | total | 98,560 / 53,280 | 458,213 / 436,586 | 3.96e+11 / 3.52e+11 | 118.2 MiB / 102.4 MiB | – / 7.1 s | – / 0.000201 USD | 1,150 | 1.4 MiB |
+ *     | total | 98,560 / 53,280 | 458,213 / 436,586 | 3.96e+11 / 3.52e+11 | 118.2 MiB / 102.4 MiB | – / 7.1 s | – / 0.000201 USD | 1,150 | 1.2 MiB / 1.4 MiB |
  *
  * With `total: { trained: 400_000 }` it ends after SFT, which with the base model has used 411,397.
  */

@@ -136,6 +136,8 @@ describe("advice", () => {
           seconds: null
         }],
         flops: 1 + draw(`flops ${shrunk} ${tokens < 8192}`),
+        prompts: 0,
+        disk: { made: 0, most: 0 },
         seconds: null,
         hostSeconds: null,
         error: 0,

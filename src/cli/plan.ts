@@ -238,7 +238,15 @@ export const plan = Command.make(
       ...smaller(fit),
       ...(over.length > 0
         ? []
-        : [unplanned.length > 0 ? "What was planned fits." : passed.length > 0 ? "Its memory fits." : "It fits."]),
+        : [
+          unplanned.length > 0
+            ? `What was planned fits; ${unplanned.length} of ${
+              stages.length + unplanned.length
+            } stages were not planned.`
+            : passed.length > 0
+            ? "Its memory fits."
+            : "It fits."
+        ]),
       ...fit.misfits.flatMap((of) => ["", misfit(of, whose(of))])
     ]
     if (said.length > 0) yield* Console.log(said.join("\n"))

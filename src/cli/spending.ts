@@ -22,6 +22,8 @@ const Expected = Schema.Struct({
   trained: Schema.Finite,
   flops: Schema.Finite,
   memory: Schema.Finite,
+  prompts: Schema.Finite,
+  disk: Schema.Struct({ made: Schema.Finite, most: Schema.Finite }),
   seconds: Schema.NullOr(Schema.Finite)
 })
 const PlannedFile = Schema.Struct({
@@ -49,9 +51,9 @@ export const planned = Effect.fn("planned")(function*(
     const { costs } = yield* machineOf(Option.none(), Option.none(), backend)
     const { stages, unplanned } = yield* plan(root, { ...extensions, ...(costs === null ? {} : { costs }) })
     return {
-      stages: Object.fromEntries(stages.map(({ bytes, flops, generated, seconds, stage, trained }) => [
+      stages: Object.fromEntries(stages.map(({ bytes, disk, flops, generated, prompts, seconds, stage, trained }) => [
         stage,
-        { generated, trained, flops, memory: bytes, seconds }
+        { generated, trained, flops, memory: bytes, prompts, disk, seconds }
       ])),
       problem: unplanned.length === 0 ? null : `${unplanned[0]!.stage}: ${oneLine(unplanned[0]!.problem)}`
     }

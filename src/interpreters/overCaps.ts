@@ -16,19 +16,40 @@ export interface OverCap {
   readonly cap: number
 }
 
-/** That a plan knows: of prompts and files it sees a few steps. */
-const known = ["tokens", "generated", "trained", "flops", "seconds", "money"] as const satisfies ReadonlyArray<Resource>
+/** Of prompts and disk at least so much: it sees a few steps, and no rows. */
+const known = [
+  "tokens",
+  "generated",
+  "trained",
+  "flops",
+  "seconds",
+  "money",
+  "prompts",
+  "disk"
+] as const satisfies ReadonlyArray<Resource>
 
 /** What a plan says of a stage that is spent. */
-export type Spending = Pick<StagePlan, "stage" | "generated" | "trained" | "flops" | "seconds">
+export type Spending = Pick<StagePlan, "stage" | "generated" | "trained" | "flops" | "seconds" | "prompts" | "disk">
 
-const spentBy = ({ flops, generated, seconds, trained }: Spending): Spent => ({
+const spentBy = ({ disk, flops, generated, seconds, trained }: Spending): Spent => ({
   ...nothing,
   generated,
   trained,
   flops,
+  disk: disk.made,
   milliseconds: Math.round(1000 * (seconds ?? 0))
 })
+
+const most = (of: ReadonlyArray<Spending>, amount: (one: Spending) => number): number => Math.max(0, ...of.map(amount))
+
+/** How much of a resource several stages are planned to spend together. */
+const together = (resource: typeof known[number], of: ReadonlyArray<Spending>, price: Price | null): number => {
+  // They may all be the same ones.
+  if (resource === "prompts") return most(of, ({ prompts }) => prompts)
+  const spent = amountOf(resource, of.map(spentBy), price)
+  // Besides what is made, what one stage at a time has while it is being made.
+  return resource === "disk" ? spent + most(of, ({ disk }) => disk.most - disk.made) : spent
+}
 
 /** Every cap that is passed by what is planned; of time and money only where somebody says what work costs. */
 export const overCaps = (
@@ -45,7 +66,7 @@ export const overCaps = (
   const over = (of: ReadonlyArray<Spending>, caps: Readonly<Partial<Record<Resource, number>>>) =>
     known.flatMap((resource): ReadonlyArray<OverCap> => {
       const cap = caps[resource] ?? Infinity
-      const amount = cap === Infinity ? 0 : Math.ceil(amountOf(resource, of.map(spentBy), price))
+      const amount = cap === Infinity ? 0 : Math.ceil(together(resource, of, price))
       return amount <= cap ? [] : [{ stages: of.map(({ stage }) => stage), resource, planned: amount, cap }]
     })
   const totals = new Map(planned.flatMap(({ limits }) => limits.totals.map((total) => [total.id, total])))
@@ -57,11 +78,13 @@ export const overCaps = (
   ]
 }
 
+const atLeast = (resource: Resource): string => resource === "prompts" || resource === "disk" ? "at least " : ""
+
 /** In words, with the remedy. */
 export const overCapText = ({ cap, planned, resource, stages }: OverCap, price: Price | null): string => {
   const amount = (n: number): string => shown(resource, n, price?.currency)
   const [first] = stages
   const who = stages.length === 1 ? `${first} is` : `${first} and ${stages.length - 1} more are together`
-  return `${who} planned to take ${amount(planned)}, and the cap is ${amount(cap)}: ` +
+  return `${who} planned to take ${atLeast(resource)}${amount(planned)}, and the cap is ${amount(cap)}: ` +
     "raise the cap, or take fewer steps, rows or new tokens."
 }

@@ -71,6 +71,10 @@ export interface StagePlan {
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained: number
+  /** Different prompts of the steps that were made: there may be more where those stand for others. */
+  readonly prompts: number
+  /** Bytes of models in the store once it is made, and the most while it is being made: checkpoints, and what is kept to go back to. */
+  readonly disk: { readonly made: number; readonly most: number }
   /** The most micro-batches whose gradients are added up for one update; 0 where there is none. */
   readonly accumulated: number
   /** The most held at any one time, bytes, and what is held then: of its worst phase. */
@@ -145,6 +149,8 @@ interface Frame {
   readonly key: string
   readonly artifact: Artifact.Any
   steps: number
+  /** The most bytes in the store so far. */
+  stored: number
   /** Of one like it. */
   plan: StagePlan | null
 }
@@ -189,12 +195,12 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    frames.push({ key, artifact, steps: 0, plan: null })
+    frames.push({ key, artifact, steps: 0, stored: 0, plan: null })
     rehearsal.begin()
   }
-  const end = (key: string, made: Made): void => {
+  const end = (key: string, made: Made, prompts: number, bytes: number): void => {
     if (frames.at(-1)?.key !== key) return
-    const { artifact, plan, steps } = frames.pop()!
+    const { artifact, plan, steps, stored } = frames.pop()!
     before.made.set(artifact.id, made)
     const like = likeness(artifact)
     if (!before.made.has(like)) before.made.set(like, made)
@@ -232,6 +238,8 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       error,
       generated: Math.round(generated),
       trained: Math.round(trained),
+      prompts,
+      disk: { made: bytes, most: Math.max(stored, bytes) },
       accumulated,
       bytes: worst.bytes,
       terms: worst.terms,
@@ -287,7 +295,18 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
               (found) => Option.isNone(found) ? Effect.sync(() => begin(key)) : Effect.void
             )
           }),
-        finish: (key, name, made) => Effect.tap(store.finish(key, name, made), () => Effect.sync(() => end(key, made)))
+        size: (key, name) =>
+          Effect.tap(store.size(key, name), (bytes) =>
+            Effect.sync(() => {
+              const frame = frames.at(-1)
+              if (frame?.key === key) frame.stored = Math.max(frame.stored, bytes)
+            })),
+        // What it took is not kept: nothing of a plan is held against caps while it is made.
+        finish: (key, name, made, took) =>
+          Effect.flatMap(
+            Effect.andThen(store.finish(key, name, made), memory.size(key, name)),
+            (bytes) => Effect.sync(() => end(key, made, took?.prompts.size ?? 0, bytes))
+          )
       } satisfies Store["Service"]
     })
   ).pipe(Layer.provide(MemoryStore.layer))

@@ -9,6 +9,8 @@ export interface Expected {
   readonly trained: number
   readonly flops: number
   readonly memory: number
+  /** Bytes of models in the store. */
+  readonly disk: { readonly made: number }
   readonly seconds: number | null
 }
 
@@ -79,6 +81,7 @@ const total = (rows: ReadonlyArray<Row>): Expected | null => {
     trained: sum(({ trained }) => trained),
     flops: sum(({ flops }) => flops),
     memory: Math.max(0, ...all.map(({ memory }) => memory)),
+    disk: { made: sum(({ disk }) => disk.made) },
     seconds: all.some(({ seconds }) => seconds === null) ? null : sum(({ seconds }) => seconds!)
   }
 }
@@ -105,17 +108,18 @@ export const spending = (rows: ReadonlyArray<Row>, price: Price | null, problem:
         `${stage}${earlier ? " (made before)" : ""}`,
         ...cells(expected, spent === null ? null : [spent], price),
         spent === null ? none : `${count(spent.prompts.size)} (${count(reused)})`,
-        spent === null ? none : size(spent.disk)
+        both(expected?.disk.made, spent?.disk, size)
       ]),
       [
         "total",
         ...cells(total(rows), spent, price),
         count(amountOf("prompts", spent, price)),
-        size(amountOf("disk", spent, price))
+        both(total(rows)?.disk.made, amountOf("disk", spent, price), size)
       ]
     ]),
     "",
-    "What a plan says of completions is for `maxNewTokens` of them each, and what it says of memory leaves out a backend's own needs.",
+    "What a plan says of completions is for `maxNewTokens` of them each, what it says of memory leaves out a backend's own needs, " +
+    "and what it says of the disk whatever is not a model.",
     ...(problem === null ? [] : [`Not planned: ${problem}`])
   ].join("\n")
 }

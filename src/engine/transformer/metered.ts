@@ -138,7 +138,6 @@ export const metered = (options: MeterOptions = {}): Metered => {
   /** The verbs that any model has. */
   const common = (of: Model, weights: Weights, computing: Computing) => {
     const { lora } = computing
-    let stepped = false
     /** Micro-batches that wait for an update. */
     let waiting = 0
     const learns = (batch: Batch, parts: Parameters<typeof cut>[2]): void => {
@@ -163,7 +162,6 @@ export const metered = (options: MeterOptions = {}): Metered => {
       learns,
       verbs: {
         step: ((update) => {
-          stepped = true
           accumulated = Math.max(accumulated, waiting)
           waiting = 0
           return verb("update", () => of.step(update))
@@ -174,7 +172,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
             if (lora !== undefined) of.weights()
             return weights
           }),
-        optimizer: () => verb("save", () => stepped ? { step: 1, tensors: new Map() } : of.optimizer()),
+        optimizer: () => verb("save", () => of.optimizer()),
         backward: () => {
           const { numbers, times } = retained
           verb("update", () => (of as unknown as Policy).backward(new Float64Array(numbers)), times)
