@@ -1,14 +1,19 @@
 /** The lines of `keel plan` about what does not fit, and what would. */
 import { size } from "../../dsl/Size.ts"
 import { change, more, remedy, why } from "../interpreters/advice.ts"
-import type { Misfit } from "../interpreters/fits.ts"
+import type { Misfit, Overflow } from "../interpreters/fits.ts"
 import { markdown } from "../report/table.ts"
+
+/** Why, and of which stages too. */
+export const reasons = (of: Overflow, whose: string): ReadonlyArray<string> => [
+  why(of, whose),
+  ...(of.alike.length === 0 ? [] : [`The same holds of ${of.alike.join(", ")}.`])
+]
 
 /** Why, what to do about it, and everything that was tried. */
 export const misfit = (of: Misfit, whose: string): string =>
   [
-    why(of, whose),
-    ...(of.alike.length === 0 ? [] : [`The same holds of ${of.alike.join(", ")}.`]),
+    ...reasons(of, whose),
     remedy(of),
     "",
     markdown([

@@ -7,9 +7,9 @@ import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../cost/costs.ts"
 import { size } from "../../dsl/Size.ts"
 import { describe } from "../model/checkpoint.ts"
-import { smaller, why } from "../interpreters/advice.ts"
+import { smaller } from "../interpreters/advice.ts"
 import { problems, Refused } from "../interpreters/check.ts"
-import { fits, overflow } from "../interpreters/fits.ts"
+import { fits, overflows } from "../interpreters/fits.ts"
 import { overCaps, overCapText } from "../interpreters/overCaps.ts"
 import { planWith, roomWithin } from "../interpreters/microBatches.ts"
 import type { StagePlan } from "../interpreters/plan.ts"
@@ -18,7 +18,7 @@ import { shapesIn } from "../interpreters/shapes.ts"
 import { markdown } from "../report/table.ts"
 import { deviceMoney } from "../store/spent.ts"
 import { backends } from "./backend.ts"
-import { misfit } from "./fits.ts"
+import { misfit, reasons } from "./fits.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 import { machineOf } from "./planMachine.ts"
@@ -229,7 +229,7 @@ export const plan = Command.make(
     const whose = ({ room }: { readonly room: number }): string =>
       room < machine.memory ? "its memory cap" : machine.title
     if (noAdvice) {
-      for (const one of large.map((stage) => overflow(stage, room))) yield* Console.log(why(one, whose(one)))
+      for (const one of overflows(stages, room)) yield* Console.log(reasons(one, whose(one)).join("\n"))
     } else if (large.length > 0) {
       yield* Console.error("Looking for what would fit; Ctrl-C leaves it at that (--no-advice does not look).")
     }

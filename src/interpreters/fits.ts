@@ -144,11 +144,36 @@ const nearly = (one: StagePlan, largest: StagePlan): boolean =>
   operationOf(one) === operationOf(largest) && one.precision === largest.precision &&
   one.terms[0]?.what === largest.terms[0]?.what && one.bytes > 0.99 * largest.bytes
 
-/** What does not fit about a stage: the phase that holds most, and what it holds most of. */
-export const overflow = (stage: StagePlan, room: Room): Pick<Misfit, "stage" | "room" | "bytes" | "phase" | "term"> => {
-  const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
-  return { stage: stage.stage, room: room(stage), bytes: stage.bytes, phase: worst.phase, term: worst.terms[0]! }
+/** A stage that does not fit, the phase that holds most, what it holds most of, and the stages that are like it. */
+export type Overflow = Pick<Misfit, "stage" | "alike" | "room" | "bytes" | "phase" | "term">
+
+/** The stages that do not fit, the largest first; the rounds of a recipe take nearly the same, and the largest stands for all. */
+const groupsOf = (stages: ReadonlyArray<StagePlan>, room: Room): ReadonlyArray<[StagePlan, ...Array<StagePlan>]> => {
+  const groups: Array<[StagePlan, ...Array<StagePlan>]> = []
+  const over = stages.filter((stage) => stage.bytes > room(stage)).sort((a, b) => b.bytes - a.bytes)
+  for (const stage of over) {
+    const group = groups.find(([largest]) => nearly(stage, largest) && room(stage) === room(largest))
+    if (group === undefined) groups.push([stage])
+    else group.push(stage)
+  }
+  return groups
 }
+
+const overflow = ([stage, ...alike]: readonly [StagePlan, ...Array<StagePlan>], room: Room): Overflow => {
+  const worst = stage.phases.find(({ bytes }) => bytes === stage.bytes)!
+  return {
+    stage: stage.stage,
+    alike: alike.map((one) => one.stage),
+    room: room(stage),
+    bytes: stage.bytes,
+    phase: worst.phase,
+    term: worst.terms[0]!
+  }
+}
+
+/** What does not fit of a plan. */
+export const overflows = (stages: ReadonlyArray<StagePlan>, room: Room): ReadonlyArray<Overflow> =>
+  groupsOf(stages, room).map((group) => overflow(group, room))
 
 export const fits: (
   root: Artifact.Any,
@@ -161,15 +186,8 @@ export const fits: (
     const found = yield* fitted(root, room, plan, known === undefined ? {} : { known })
     const lineage = Artifact.lineage(root)
     const misfits: Array<Misfit> = []
-    // The rounds of a recipe take nearly the same, and looking for what would fit is many plans: the largest stands for all.
-    const groups: Array<[StagePlan, ...Array<StagePlan>]> = []
-    const over = found.plain.stages.filter((stage) => stage.bytes > room(stage)).sort((a, b) => b.bytes - a.bytes)
-    for (const stage of over) {
-      const group = groups.find(([largest]) => nearly(stage, largest) && room(stage) === room(largest))
-      if (group === undefined) groups.push([stage])
-      else group.push(stage)
-    }
-    for (const [stage, ...alike] of groups) {
+    for (const group of groupsOf(found.plain.stages, room)) {
+      const [stage] = group
       const at = lineage.findIndex((artifact) => label(artifact) === stage.stage)
       const of = ({ stages }: Planned, changed: Artifact.Any): StagePlan | undefined =>
         stages.find((one) => one.stage === label(Artifact.lineage(changed)[at]!))
@@ -236,8 +254,7 @@ export const fits: (
         verdicts.splice(0, Infinity, ...verdicts.filter((verdict) => !idle(verdict)))
       }
       misfits.push({
-        ...overflow(stage, room),
-        alike: alike.map((one) => one.stage),
+        ...overflow(group, room),
         verdicts: verdicts.sort(before)
       })
     }
