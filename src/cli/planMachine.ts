@@ -13,11 +13,14 @@ export interface Machine {
   readonly memory: number
   /** Null when nobody measured it. */
   readonly costs: Costs | null
-  /** What packed weights take: on GPUs weights are read as they are, or in bf16 by a copy; elsewhere by that of our kernels. */
+  /** What packed weights take there; what they do in our kernels when left out. */
   readonly packing?: Packing
   /** What its times are worth, or why there are none. */
   readonly note: string
 }
+
+/** By libtorch: on a GPU weights are read as they are, or in bf16 by a copy; on the processor bf16 is rounded and kept wide. */
+const libtorch = { gpu: { f32: 0, bf16: 0.5 }, cpu: { f32: 1, bf16: 1 } } as const satisfies Record<string, Packing>
 
 const percent = (share: number): string => `${100 * share} %`
 
@@ -28,7 +31,7 @@ const published = (name: DeviceName): Machine => {
     title: device.title,
     memory: device.memory,
     costs: roofline(device),
-    packing: { f32: 0, bf16: 0.5 },
+    packing: libtorch.gpu,
     note:
       `Time on ${device.title} by its published peaks, at shares that are assumptions: products ${
         percent(products)
@@ -73,14 +76,16 @@ export const machineOf = Effect.fnUntraced(function*(
   backend: BackendName
 ) {
   if (Option.isSome(device)) return published(device.value)
+  const of = (machine: Machine): Machine => backend === "torch" ? { ...machine, packing: libtorch.cpu } : machine
   if (Option.isNone(profile)) {
     return yield* readProfile(profilePath()).pipe(
       Effect.map((found) => found === null ? unmeasured("this machine was not measured") : ofProfile(found, backend)),
-      Effect.catchTag("BadProfile", ({ path, problem }) => Effect.succeed(unmeasured(`${path}: ${problem}`)))
+      Effect.catchTag("BadProfile", ({ path, problem }) => Effect.succeed(unmeasured(`${path}: ${problem}`))),
+      Effect.map(of)
     )
   }
   const path = profile.value
   const found = yield* readProfile(path)
   if (found === null) return yield* new BadProfile({ path, problem: "there is no such file" })
-  return ofProfile(found, backend)
+  return of(ofProfile(found, backend))
 })

@@ -48,8 +48,12 @@ export const planned = Effect.fn("planned")(function*(
     if (Option.isSome(read)) return read.value
   }
   const made: Planned = yield* Effect.gen(function*() {
-    const { costs } = yield* machineOf(Option.none(), Option.none(), backend)
-    const { stages, unplanned } = yield* plan(root, { ...extensions, ...(costs === null ? {} : { costs }) })
+    const { costs, packing } = yield* machineOf(Option.none(), Option.none(), backend)
+    const { stages, unplanned } = yield* plan(root, {
+      ...extensions,
+      ...(costs === null ? {} : { costs }),
+      ...(packing === undefined ? {} : { packing })
+    })
     return {
       stages: Object.fromEntries(stages.map(({ bytes, disk, flops, generated, prompts, seconds, stage, trained }) => [
         stage,
