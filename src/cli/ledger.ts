@@ -9,6 +9,7 @@ import * as Flag from "effect/cli/Flag"
 import { join } from "node:path"
 import { limitsIn } from "../interpreters/limits.ts"
 import { vocabulariesIn } from "../interpreters/vocabularies.ts"
+import { alarms } from "../report/alarms.ts"
 import { passed } from "../report/passed.ts"
 import { ledgerOf } from "../report/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
@@ -35,7 +36,7 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   const limits = limitsIn(root)
   const events = yield* eventsOf(folder)
   const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* vocabulariesIn(root, store))
-  return { stages, passed: passed(events), overOptimisation: trajectories(events) }
+  return { stages, passed: passed(events), alarms: alarms(events), overOptimisation: trajectories(events) }
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
@@ -76,7 +77,7 @@ export const ledger = Command.make(
     yield* Console.log(
       json
         ? JSON.stringify(found)
-        : [text(stages), ...found.passed, overOptimisationText(overOptimisation)].filter(Boolean)
+        : [text(stages), ...found.passed, ...found.alarms, overOptimisationText(overOptimisation)].filter(Boolean)
           .join("\n\n")
     )
   })

@@ -15,6 +15,7 @@ import { finishedIn } from "../interpreters/keys.ts"
 import { preflight } from "../interpreters/preflight.ts"
 import { overCaps, overCapText } from "../interpreters/overCaps.ts"
 import { run as interpret } from "../interpreters/run.ts"
+import { alarms } from "../report/alarms.ts"
 import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf, writeReport } from "../report/write.ts"
@@ -118,7 +119,7 @@ const execute = Effect.fn("cli.run")(function*(
   }
   yield* Console.log(`\n${took}`)
   // Last, where it is seen: the run succeeded, and what it made is not what it would have been.
-  const told = passed(events)
+  const told = [...passed(events), ...alarms(events)]
   if (told.length > 0) yield* Console.log(`\n${told.join("\n")}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
 }, Effect.scoped)

@@ -7,6 +7,7 @@ import { writeFileAtomic } from "../store/files.ts"
 import type { Report } from "../store/report.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
+import { alarms } from "./alarms.ts"
 import { passed } from "./passed.ts"
 import { intervalsOf } from "./ledger.ts"
 import { within } from "./ledgerText.ts"
@@ -117,7 +118,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
           ledgerTable(events)
         }`,
       "",
-      ...passed(events).flatMap((line) => [line, ""]),
+      ...[...passed(events), ...alarms(events)].flatMap((line) => [line, ""]),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),
       "## Curves",
