@@ -24,7 +24,8 @@ import { pipelineOf } from "./pipelineFile.ts"
 import { machineOf } from "./planMachine.ts"
 import { priceIn, prices } from "./prices.ts"
 
-const count = (x: number): string => Math.round(x).toLocaleString("en-US")
+/** Without the tables of a locale, which take as long to load as all else that is printed. */
+const count = (x: number): string => String(Math.round(x)).replace(/\B(?=(?:\d{3})+$)/gu, ",")
 const flops = (x: number): string => x === 0 ? "–" : x.toExponential(2)
 const time = (seconds: number | null): string =>
   seconds === null || seconds === 0 ?
@@ -36,6 +37,17 @@ const time = (seconds: number | null): string =>
     seconds < 3600
     ? `${(seconds / 60).toFixed(1)} min`
     : `${(seconds / 3600).toFixed(1)} h`
+
+/** What the numbers are worth: a standard error that matters is said. */
+const estimates = (stages: ReadonlyArray<StagePlan>): string => {
+  const said = "A few steps of each stage stand for all of them"
+  const worst = stages.reduce((worst, one) => one.error > worst.error ? one : worst, { stage: "", error: 0 })
+  return worst.error < 0.01
+    ? `${said}.`
+    : `${said}; where their rows differ much in length that is rough: the FLOPs of ${worst.stage} are known to ± ${
+      (100 * worst.error).toFixed(0)
+    } % (standard error, the largest of all).`
+}
 
 /** Seconds of each phase that there is, of the host, and of all; nothing when nobody says what work costs. */
 const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<string>> => {
@@ -221,7 +233,7 @@ export const plan = Command.make(
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
-      "A few steps of each stage stand for all of them."
+      estimates(stages)
     ]
     yield* Console.log(notes.join("\n"))
     const passed = overCaps(root, stages, price)

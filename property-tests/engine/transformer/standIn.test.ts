@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { assert, it } from "vitest"
+import { prompts } from "../../../src/data/tales/tales.ts"
 import { lengths, rehearsed } from "../../../src/engine/transformer/standIn.ts"
 
 it("completions that nobody sampled are known again by their texts, of which no two are alike, without a tokenizer too", () => {
@@ -20,4 +21,15 @@ it("completions that nobody sampled are known again by their texts, of which no 
       }
     )
   )
+})
+
+it("a tokenizer that knows nothing but lengths tells texts apart: prompts that differ are not counted as one", () => {
+  const { decode, encodeCompletion, encodePrompt } = lengths(32_000)
+  const all = prompts("train").map(({ prompt }) => prompt)
+  assert.strictEqual(new Set(all.map((text) => encodePrompt(text).join())).size, new Set(all).size)
+  const text = all[0]!
+  assert.strictEqual(encodePrompt(text).length, 1 + Math.ceil(text.length / 4))
+  assert.strictEqual(encodeCompletion(text, { end: true }).length, encodeCompletion(text, { end: false }).length + 1)
+  assert.strictEqual(decode(encodeCompletion(text, { end: false })).length, 4 * Math.ceil(text.length / 4))
+  for (const id of encodePrompt(text)) assert.isTrue(id > 0 && id < 32_000)
 })

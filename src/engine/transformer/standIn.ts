@@ -12,7 +12,14 @@ export const lengths = (vocab: number): Codec => {
   const ids = (text: string, before: number, after: number): Int32Array => {
     const count = Math.ceil(text.length / charactersPerToken)
     const all = new Int32Array(before + count + after)
-    for (let i = 0; i < count; i++) all[before + i] = 1 + text.charCodeAt(i) % (vocab - 1)
+    // All of its characters are in it: texts that differ have tokens that differ, but for rare chance.
+    for (let i = 0, at = 0; i < count; i++) {
+      let mixed = 0
+      for (const end = Math.min(text.length, at + charactersPerToken); at < end; at++) {
+        mixed = (31 * mixed + text.charCodeAt(at)) % 0x1000000
+      }
+      all[before + i] = 1 + mixed % (vocab - 1)
+    }
     return all
   }
   return {
