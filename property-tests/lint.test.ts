@@ -51,6 +51,7 @@ const fences: ReadonlyArray<
     from: "src/losses/case.ts",
     may: ["./kl.ts"],
     never: [
+      "effect/Effect",
       "../../dsl/Kl.ts",
       "../tensor/backend.ts",
       "../engine/engine.ts",
@@ -68,6 +69,7 @@ const fences: ReadonlyArray<
     from: "src/merging/case.ts",
     may: ["./linear.ts", "../engine/engine.ts", "../sampling/random.ts"],
     never: [
+      "effect/Effect",
       "../../dsl/MergeMethod.ts",
       "../losses/kl.ts",
       "../tensor/backend.ts",

@@ -4,7 +4,7 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect } from "effect"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -251,6 +251,12 @@ const planOf = (name: string): StagePlan => {
   return all.at(-1)!
 }
 
+/** What the store of a run says of a finished stage. */
+const spentOn = (stage: string, store: string): { readonly disk: number; readonly prompts: ReadonlyArray<number> } => {
+  const name = readdirSync(store).find((name) => name.startsWith(stage))!
+  return JSON.parse(readFileSync(join(store, name, "spent.json"), "utf8"))
+}
+
 const off = (planned: number, really: number): string =>
   really === 0 ? String(planned) : `${(100 * (planned / really - 1)).toFixed(2)} %`
 
@@ -266,7 +272,13 @@ describe("what is planned is what is taken", () => {
         succeeded(await runs(root, store, { engine }))
         const { peak } = engine.memory!()
         backend.dispose()
-        const { bytes, flops, generated, stage, trained } = planOf(name)
+        const { bytes, disk, flops, generated, prompts, stage, trained } = planOf(name)
+        const spent = spentOn(stage, store)
+        assert.strictEqual(prompts, spent.prompts.length, `prompts of ${name}`)
+        // Besides the model there are its tokenizer and what describes it.
+        assert.isAtMost(disk.made, spent.disk, `disk of ${name}`)
+        assert.isAtLeast(disk.made, spent.disk - 2 ** 14, `disk of ${name}`)
+        assert.isAtLeast(disk.most, disk.made)
         rows.push([
           name,
           String(peak),

@@ -24,7 +24,7 @@ import { pipelineOf } from "./pipelineFile.ts"
 import { machineOf } from "./planMachine.ts"
 import { priceIn, prices } from "./prices.ts"
 
-/** Without the tables of a locale, which take as long to load as all else that is printed. */
+/** Not by a locale, whose tables take 0.02 to 0.04 s to load. */
 const count = (x: number): string => String(Math.round(x)).replace(/\B(?=(?:\d{3})+$)/gu, ",")
 const flops = (x: number): string => x === 0 ? "–" : x.toExponential(2)
 const time = (seconds: number | null): string =>

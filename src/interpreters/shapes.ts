@@ -34,11 +34,9 @@ export const shapesIn = Effect.fnUntraced(function*(root: Artifact.Any) {
       { concurrency: 16 }
     )
   const shapes = new Map(yield* each(checkpoints.map(({ path }) => path), config))
-  const adapters = new Map(
-    checkpoints.flatMap(({ adapter, path }) => typeof adapter === "string" ? [[adapter, path] as const] : [])
-  )
-  for (const [adapter, found] of yield* each([...adapters.keys()], adapterConfig)) {
-    shapes.set(adapter, Result.flatMap(found, () => shapes.get(adapters.get(adapter)!)!))
+  const adapters = checkpoints.flatMap(({ adapter }) => typeof adapter === "string" ? [adapter] : [])
+  for (const [folder, found] of yield* each(adapters, adapterConfig)) {
+    if (Result.isFailure(found)) shapes.set(folder, Result.fail(found.failure))
   }
   return shapes satisfies Shapes as Shapes
 })

@@ -6,7 +6,7 @@ import type { Event } from "../store/runLog.ts"
 
 type Observed = Extract<Event, { readonly _tag: "Observed" }>
 
-/** What becomes strange: by a factor of 2 from the first look to the last, far beyond what sampling the same prompts anew changes. */
+/** What becomes strange: by a factor of 2 from the first look to the last. */
 const signs = [
   { of: "distinct_2", says: "its completions repeat themselves (distinct-2", hit: (by: number) => by <= 0.5 },
   { of: "entropy", says: "its entropy collapsed (nats per token:", hit: (by: number) => by <= 0.5 },

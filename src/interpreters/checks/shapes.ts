@@ -13,7 +13,7 @@ export interface ModelShape extends Shape {
   readonly context: number
 }
 
-/** By the folder of a checkpoint, or of the adapter on it: its shape, or in one line what is wrong with its folder and what to do about it. */
+/** By the folder of a checkpoint: its shape, or in one line what is wrong with its folder and what to do about it; an adapter's folder where something is. */
 export type Shapes = ReadonlyMap<string, Result.Result<ModelShape, string>>
 
 /** Of every artefact on the way of one that was asked for: in a chain all ask for the same. */
@@ -59,10 +59,8 @@ export const shapeOf = (model: Artifact.Any, shapes: Shapes): ModelShape | undef
 export const unreadable = ({ node: { op, params } }: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
   if (op !== "Checkpoint") return []
   const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
-  const said = [path, ...(adapter === undefined ? [] : [adapter])].flatMap((folder) => {
+  return [path, ...(adapter === undefined ? [] : [adapter])].flatMap((folder) => {
     const known = shapes.get(folder)
     return known !== undefined && Result.isFailure(known) ? [known.failure] : []
   })
-  // An adapter cannot be better than the model that it is for.
-  return [...new Set(said)]
 }
