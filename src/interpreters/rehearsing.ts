@@ -6,10 +6,30 @@ import * as Effect from "effect/Effect"
 import type { Held, Spent } from "../engine/transformer/counting.ts"
 import type { Metered, Passed } from "../engine/transformer/metered.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
-import type { Rehearsal } from "../training/rehearsal.ts"
+import type { Rehearsal, Taking } from "../training/rehearsal.ts"
+import { type Estimated, sharesAt, surveyed, varianceAt } from "./estimating.ts"
 
 /** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
+/** Rows that are looked at without making a step: for the tokens of all, and for steps that have many of them or few. */
+const looked = 512
+/** Steps of which one stands for many and others say how they differ. */
+const enoughToTell = 3
+/** Steps whose tokens differ by no more, relative to the most, are alike. */
+const alike = 0.02
+
+/** A step, and the tokens of what it takes. */
+interface Known {
+  readonly n: number
+  readonly tokens: number
+}
+
+const tokensPerStep = ({ count, perStep, tokens }: Taking, steps: number): Estimated => {
+  const { mean, variance } = surveyed(count, looked, steps * perStep, tokens)
+  return { mean: perStep * mean, variance: perStep ** 2 * variance }
+}
+
+const known = ({ of, tokens }: Taking, n: number): Known => ({ n, tokens: of(n).reduce((sum, i) => sum + tokens(i), 0) })
 
 export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
@@ -121,39 +141,86 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         })
       )
     })
+  /** Counts what `once` does so many times. */
+  const stands = (into: Sheet, { fixed, own }: Sheet, times: number): void => {
+    add(into.own, own, times)
+    add(into.fixed, fixed, 1)
+  }
+  const estimates = (variance: number): void => {
+    frames.at(-1)!.estimated = true
+    frames.at(-1)!.variance += variance
+  }
 
-  /** Steps `from` … `to` − 1, which are of one kind. */
+  /** Makes steps, each for its share of `size`; answers with the FLOPs of each. */
+  const makes = Effect.fnUntraced(function*<E, R>(
+    steps: ReadonlyArray<number>,
+    shares: ReadonlyArray<number>,
+    size: number,
+    once: (n: number) => Effect.Effect<unknown, E, R>
+  ) {
+    const flops: Array<number> = []
+    for (const [i, n] of steps.entries()) {
+      yield* apart(once(n), (done, into) => {
+        stands(into, done, size * shares[i]!)
+        flops.push(flopsOf(done.own))
+      })
+    }
+    return flops
+  })
+
+  /** Steps `from` … `to` − 1, of which nothing is known. */
   const stratum = Effect.fnUntraced(function*<E, R>(
     from: number,
     to: number,
     once: (n: number) => Effect.Effect<unknown, E, R>
   ) {
     const size = to - from
-    const made: Array<Sheet> = []
-    let into: Sheet | null = null
-    const make = (n: number) =>
-      apart(once(n), (done, outer) => {
-        into = outer
-        made.push(done)
-      })
+    let [into, first] = [sheet(), sheet()]
     const { passed } = meter.amounts()
-    yield* make(from)
+    yield* apart(once(from), (done, outer) => {
+      ;[into, first] = [outer, done]
+    })
     const step = since(passed, meter.amounts().passed)
     const count = Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, step.tokens))))
-    for (let i = 1; i < count; i++) yield* make(from + Math.floor((i * size) / count))
-    for (const { fixed, own } of made) {
-      add(into!.own, own, size / count)
-      add(into!.fixed, fixed, 1)
-    }
+    stands(into, first, size / count)
+    const others = Array.from({ length: count - 1 }, (_, i) => from + Math.floor(((i + 1) * size) / count))
+    const flops = [flopsOf(first.own), ...yield* makes(others, others.map(() => 1 / count), size, once)]
     if (count === size) return
-    frames.at(-1)!.estimated = true
-    const flops = made.map(({ own }) => flopsOf(own))
     const mean = flops.reduce((sum, x) => sum + x, 0) / count
     // Of one step, as its rows say that others would differ from it.
     const variance = count > 1
       ? flops.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1)
       : mean ** 2 * spreadOf(step)
-    frames.at(-1)!.variance += size ** 2 * (variance / count) * (1 - count / size)
+    estimates(size ** 2 * (variance / count) * (1 - count / size))
+  })
+
+  /** Of the steps `from` … `to` − 1, those that say most: of few tokens, of many, and one in between; one if that is enough. */
+  const telling = (taking: Taking, from: number, to: number): ReadonlyArray<Known> => {
+    const size = to - from
+    const first = known(taking, from)
+    if (first.tokens >= enoughTokens) return [first]
+    const count = Math.min(size, Math.max(3, Math.floor(looked / taking.perStep)))
+    const others = Array.from({ length: count - 1 }, (_, i) => known(taking, from + Math.floor(((i + 1) * size) / count)))
+    const all = [first, ...others].sort((a, b) => a.tokens - b.tokens)
+    const [few, between, many] = [all[0]!, all[count >> 1]!, all[count - 1]!]
+    return many.tokens - few.tokens <= alike * many.tokens
+      ? [many]
+      : [few, between, many].sort((a, b) => a.n - b.n)
+  }
+
+  /** Steps `from` … `to` − 1, of which it is known how many tokens they take: the few that are made stand for one that takes `asked`. */
+  const knownStratum = Effect.fnUntraced(function*<E, R>(
+    from: number,
+    to: number,
+    once: (n: number) => Effect.Effect<unknown, E, R>,
+    taking: Taking,
+    asked: Estimated
+  ) {
+    const size = to - from
+    const steps = yield* apart(Effect.sync(() => telling(taking, from, to)), () => {})
+    const tokens = steps.map(({ tokens }) => tokens)
+    const flops = yield* makes(steps.map(({ n }) => n), sharesAt(tokens, asked.mean), size, once)
+    estimates(size ** 2 * varianceAt(tokens, flops, asked))
   })
 
   return {
@@ -188,10 +255,35 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
           counted
         )
       }),
-    steps: Effect.fnUntraced(function*(count, once, turns) {
+    steps: Effect.fnUntraced(function*(count, once, turns, taking) {
       meter.stepping(true)
       const borders = [...new Set([0, ...turns, count])].filter((n) => n >= 0 && n <= count).sort((a, b) => a - b)
-      for (let b = 1; b < borders.length; b++) yield* stratum(borders[b - 1]!, borders[b]!, once)
+      /** Tokens of a step, once somebody has asked. */
+      let asked: Estimated | null = null
+      for (let b = 1; b < borders.length; b++) {
+        const [from, to] = [borders[b - 1]!, borders[b]!]
+        if (taking === undefined || most < enoughToTell) {
+          yield* stratum(from, to, once)
+          continue
+        }
+        // Steps find encoded what was looked at before.
+        let all = false
+        yield* apart(
+          Effect.sync(() => {
+            all = to - from <= most && (to - from) * known(taking, from).tokens <= enoughTokens
+          }),
+          (done, into) => all && stands(into, done, 1)
+        )
+        if (all) {
+          yield* stratum(from, to, once)
+          continue
+        }
+        asked ??= yield* apart(
+          Effect.sync(() => tokensPerStep(taking, count)),
+          (done, into) => stands(into, done, taking.count / Math.min(taking.count, looked))
+        )
+        yield* knownStratum(from, to, once, taking, asked)
+      }
       meter.stepping(false)
     })
   }

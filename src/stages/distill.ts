@@ -1,13 +1,13 @@
 import * as Effect from "effect/Effect"
 import type { Distill } from "../../dsl/stages/Distill.ts"
-import { encodeDemonstrations, encodePrompts } from "../data/encode.ts"
+import { encodeDemonstrations, encodePrompts, lengthOf } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
 import { repeated } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { generalizedJsd } from "../losses/distill.ts"
-import { batchAt, stepsOf } from "../training/batches.ts"
+import { inBatches, stepsOf } from "../training/batches.ts"
 import { answersOf } from "../training/distilling.ts"
 import { finite, observer, open, train, updateOf } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
@@ -43,13 +43,15 @@ export const distill = Effect.fn("distill")(function*(
     )
     : yield* encodeDemonstrations(use, wires.answers.demonstrations)
   const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
+  const taking = inBatches(scope.key, answered.length, stage.batchSize, (i) => lengthOf(answered[i]!))
   const { objective } = stage
 
   yield* train(scope, { ...session, models: { policy } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
+    taking,
     step: Effect.fnUntraced(function*(n) {
-      const batch = batchAt(scope.key, answered.length, stage.batchSize, n).map((i) => answered[i]!)
+      const batch = taking.of(n).map((i) => answered[i]!)
       const sampled = n === 0 && "prompts" in wires.answers
         ? answered.reduce((sum, { completion }) => sum + completion.length, 0)
         : 0

@@ -1,13 +1,13 @@
 /** Direct alignment on pairs; see `dsl/stages/Dpo.ts`. A batch is its chosen rows, then its rejected rows. */
 import * as Effect from "effect/Effect"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
-import { encodePairs, encodePrompts } from "../data/encode.ts"
+import { encodePairs, encodePrompts, lengthOf } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { dpo as dpoLoss } from "../losses/dpo.ts"
-import { batchAt, stepsOf } from "../training/batches.ts"
+import { inBatches, stepsOf } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
 import { logpGap, openers, roundingTurns } from "../training/precision.ts"
@@ -36,6 +36,12 @@ export const dpo = Effect.fn("dpo")(function*(
   const pairs = yield* encodePairs(use, wires.preferences)
   const held = yield* encodePrompts(use, wires.held)
   const steps = stepsOf(pairs.length, stage.batchSize, stage.epochs)
+  const taking = inBatches(
+    scope.key,
+    pairs.length,
+    stage.batchSize,
+    (i) => lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected)
+  )
   const reference = wires.reference === null ? null : yield* referenceLogps({
     stage: scope.label,
     reference: wires.reference,
@@ -61,9 +67,10 @@ export const dpo = Effect.fn("dpo")(function*(
     steps,
     checkpointEvery: stage.checkpointEvery,
     turns: roundingTurns(stage.precision, steps),
+    taking,
     state: caps.state,
     step: Effect.fnUntraced(function*(n) {
-      const batch = batchAt(scope.key, pairs.length, stage.batchSize, n).map((i) => pairs[i]!)
+      const batch = taking.of(n).map((i) => pairs[i]!)
       const rows = [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
       const { logps, offsets } = policy.logprobs(rows, { retain: true })
       const refLogps = reference === null ? null : Float64Array.from(rows, reference)

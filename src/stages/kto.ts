@@ -1,14 +1,14 @@
 /** Direct alignment on answers labelled one by one; see `dsl/stages/Kto.ts`. */
 import * as Effect from "effect/Effect"
 import type { Kto } from "../../dsl/stages/Kto.ts"
-import { encodePrompts, encodeUnpaired } from "../data/encode.ts"
+import { encodePrompts, encodeUnpaired, lengthOf } from "../data/encode.ts"
 import type { PromptRow, UnpairedPreferenceRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Row, Weights } from "../engine/engine.ts"
 import { kto as ktoLoss, ktoKl } from "../losses/kto.ts"
 import { sumRows } from "../losses/ragged.ts"
-import { batchAt, stepsOf } from "../training/batches.ts"
+import { inBatches, stepsOf } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
 import { logpGap, openers, roundingTurns } from "../training/precision.ts"
@@ -41,8 +41,9 @@ export const kto = Effect.fn("kto")(function*(
   const answers = yield* encodeUnpaired(use, wires.preferences)
   const held = yield* encodePrompts(use, wires.held)
   const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
+  const taking = inBatches(scope.key, answers.length, stage.batchSize, (i) => lengthOf(answers[i]!.row))
   const batches = lazily(steps, (n) => {
-    const batch = batchAt(scope.key, answers.length, stage.batchSize, n).map((i) => answers[i]!)
+    const batch = taking.of(n).map((i) => answers[i]!)
     const rows = batch.map(({ row }) => row)
     return {
       rows,
@@ -75,6 +76,7 @@ export const kto = Effect.fn("kto")(function*(
     steps,
     checkpointEvery: stage.checkpointEvery,
     turns: roundingTurns(stage.precision, steps),
+    taking,
     state: caps.state,
     step: Effect.fnUntraced(function*(n) {
       const { desirable, others, rows } = batches[n]!

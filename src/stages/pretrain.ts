@@ -1,12 +1,12 @@
 import * as Effect from "effect/Effect"
 import type { Pretrain } from "../../dsl/stages/Pretrain.ts"
 import type { Dataset } from "../data/dataset.ts"
-import { encodeTexts } from "../data/encode.ts"
+import { encodeTexts, lengthOf } from "../data/encode.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
-import { batchAt } from "../training/batches.ts"
+import { inBatches } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
 import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
@@ -29,13 +29,15 @@ export const pretrain = Effect.fn("pretrain")(function*(
     { stage: scope.label, codec: engine.codec(initial), context: policy.context },
     rows
   )
+  const taking = inBatches(scope.key, documents.length, stage.batchSize, (i) => lengthOf(documents[i]!))
 
   yield* train(scope, { ...session, models: { policy } }, {
     steps: stage.steps,
     checkpointEvery: stage.checkpointEvery,
     turns: roundingTurns(stage.precision, stage.steps),
+    taking,
     step: Effect.fnUntraced(function*(n) {
-      const batch = batchAt(scope.key, documents.length, stage.batchSize, n).map((i) => documents[i]!)
+      const batch = taking.of(n).map((i) => documents[i]!)
       const denominator = offsetsOf(batch)[batch.length]!
       const { logps } = policy.learn(batch, (logps) => crossEntropy(logps, { denominator }).gradient)
       const { loss } = crossEntropy(logps)

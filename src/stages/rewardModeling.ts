@@ -2,12 +2,13 @@ import * as Effect from "effect/Effect"
 import { Process, type RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { RewardModeling } from "../../dsl/stages/RewardModeling.ts"
 import type { Dataset } from "../data/dataset.ts"
+import { lengthOf } from "../data/encode.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { processRead } from "../rewards/processRead.ts"
 import { rewardObjective } from "../rewards/objective.ts"
-import { batchAt, stepsOf } from "../training/batches.ts"
+import { inBatches, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
 import { openers, roundingTurns, valueGap } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
@@ -34,13 +35,20 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
     wires.preferences
   )
   const steps = stepsOf(objective.count, stage.batchSize, stage.epochs)
+  const taking = inBatches(
+    scope.key,
+    objective.count,
+    stage.batchSize,
+    (i) => objective.batch([i]).rows.reduce((sum, row) => sum + lengthOf(row), 0)
+  )
 
   yield* train(scope, { ...session, models: { reward } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
     turns: roundingTurns(stage.precision, steps),
+    taking,
     step: Effect.fnUntraced(function*(n) {
-      const { loss: score, rows } = objective.batch(batchAt(scope.key, objective.count, stage.batchSize, n))
+      const { loss: score, rows } = objective.batch(taking.of(n))
       const offsets = offsetsOf(rows)
       const { values } = reward.values(rows, { retain: true })
       const { gradient, loss, metrics } = score(values, offsets)

@@ -1,12 +1,13 @@
 import * as Effect from "effect/Effect"
 import type { Sft } from "../../dsl/stages/Sft.ts"
 import { UnusableData } from "../../dsl/Errors.ts"
+import { lengthOf } from "../data/encode.ts"
 import { encodeSft } from "../data/encodeSft.ts"
 import type { DemonstrationRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
-import { batchAt, batchesWithin, stepsOf } from "../training/batches.ts"
+import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
 import { joinedTokens } from "../training/rollout.ts"
 import { logpGap, openers, roundingTurns } from "../training/precision.ts"
@@ -28,9 +29,7 @@ export const sft = Effect.fn("sft")(function*(
     stage
   )
   const { batchSize, batchTokens } = stage
-  const lengths = batchTokens === undefined
-    ? []
-    : rows.map(({ completion, prompt }) => prompt.length + completion.length)
+  const lengths = batchTokens === undefined ? [] : rows.map(lengthOf)
   const tooLong = lengths.findIndex((length) => length > batchTokens!)
   if (tooLong >= 0) {
     return yield* new UnusableData({
@@ -43,14 +42,18 @@ export const sft = Effect.fn("sft")(function*(
     ? null
     : batchesWithin(scope.key, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
   const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
+  const inOrder = inBatches(scope.key, rows.length, batchSize, (i) => lengthOf(rows[i]!))
+  const taking = packed === null
+    ? inOrder
+    : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }
 
   yield* train(scope, { ...session, models: { policy } }, {
     steps,
     checkpointEvery: stage.checkpointEvery,
     turns: roundingTurns(stage.precision, steps),
+    taking,
     step: Effect.fnUntraced(function*(n) {
-      const chosen = packed?.[n] ?? batchAt(scope.key, rows.length, batchSize, n)
-      const batch = chosen.map((i) => rows[i]!)
+      const batch = taking.of(n).map((i) => rows[i]!)
       const mask = joinedTokens(batch.map((row) => row.mask))
       const denominator = mask.reduce((sum, weight) => sum + weight, 0)
       const reduction = stage.reduction === "sum" ? "sum" : "mean"

@@ -1,4 +1,5 @@
 import { stream } from "../sampling/random.ts"
+import type { Taking } from "./rehearsal.ts"
 
 /** Orders of the last few epochs that were asked for: a step asks for the one that the step before it had. */
 const shuffles = new Map<string, ReadonlyArray<number>>()
@@ -60,3 +61,11 @@ export const batchesWithin = (
 /** Optimiser steps of `epochs` passes over `count` rows; the last batch of all may hold rows of one pass more. */
 export const stepsOf = (count: number, batchSize: number, epochs: number): number =>
   Math.max(1, Math.ceil((count * epochs) / batchSize))
+
+/** What steps take that are cut into batches by `batchAt`. */
+export const inBatches = (
+  key: string,
+  count: number,
+  batchSize: number,
+  tokens: (i: number) => number
+): Taking => ({ count, perStep: batchSize, of: (n) => batchAt(key, count, batchSize, n), tokens })

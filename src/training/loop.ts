@@ -22,7 +22,7 @@ import { Store } from "../store/store.ts"
 import { withinCaps } from "./budgets.ts"
 import { CurrentMeter } from "./meter.ts"
 import type { Trained } from "./precision.ts"
-import { CurrentRehearsal } from "./rehearsal.ts"
+import { CurrentRehearsal, type Taking } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
 /** Something that must be finite is not; the loop turns it into `Diverged`. */
@@ -120,6 +120,8 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   readonly state?: () => Schema.Json
   /** Steps at which another kind of step begins: see `Rehearsal`. */
   readonly turns?: ReadonlyArray<number>
+  /** What `step` takes, where its work depends on that alone: see `Rehearsal`. */
+  readonly taking?: Taking
 }) {
   const [log, store, patience] = [yield* RunLog, yield* Store, yield* CurrentPatience]
   const rehearsal = yield* CurrentRehearsal
@@ -154,7 +156,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
         ({ metrics, tokens }) =>
           log.emit({ _tag: "Step", stage: label, step: n + 1, steps: stage.steps, tokens, metrics })
       )
-    yield* rehearsal.steps(stage.steps, told, stage.turns ?? []).pipe(
+    yield* rehearsal.steps(stage.steps, told, stage.turns ?? [], stage.taking).pipe(
       Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
     )
     const saves = Math.ceil(stage.steps / stage.checkpointEvery) - 1

@@ -22,6 +22,10 @@ export interface Known {
 /** Rows of a rehearsal that stand for all: as many of them as of all are alike. */
 const rehearsedRows = 1024
 
+/** So many of all, evenly spread: what stands together may be alike. */
+const spread = <A>(all: ReadonlyArray<A>, count: number): ReadonlyArray<A> =>
+  count >= all.length ? all : Array.from({ length: count }, (_, i) => all[Math.floor(i * all.length / count)]!)
+
 /** Content hash of a row. */
 export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.join(" ")}/${completion.join(" ")}`)
 
@@ -44,7 +48,7 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   const rehearsal = yield* CurrentRehearsal
   const some = rehearsal === null
     ? of.groups
-    : of.groups.slice(0, Math.ceil(rehearsedRows / Math.max(1, of.groups[0]?.length ?? 1)))
+    : spread(of.groups, Math.ceil(rehearsedRows / Math.max(1, of.groups[0]?.length ?? 1)))
   const ids = new Map(some.flat().map((row) => [row, rowId(row)]))
   const byId = new Map([...ids].map(([row, id]) => [id, row]))
   const wanted = [...byId.keys()].sort()

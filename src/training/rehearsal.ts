@@ -7,15 +7,27 @@ import * as Effect from "effect/Effect"
 import { lazily } from "../data/lazily.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 
+/** What steps take: some of `count` rows, pairs or groups, which may be encoded when they are looked at. */
+export interface Taking {
+  readonly count: number
+  /** How many of them a step takes, on average. */
+  readonly perStep: number
+  /** Which of them step `n` takes. */
+  readonly of: (n: number) => ReadonlyArray<number>
+  /** Tokens of one of them. */
+  readonly tokens: (i: number) => number
+}
+
 export interface Rehearsal {
   /**
    * Makes a few of the steps 0 … `count` − 1 in order, each for its share of them. Steps are alike but for their data, except that
-   * another kind of step begins at each of `turns`.
+   * another kind of step begins at each of `turns`. By what they are `taking`, steps are chosen, and stand for others.
    */
   readonly steps: <E, R>(
     count: number,
     once: (n: number) => Effect.Effect<unknown, E, R>,
-    turns: ReadonlyArray<number>
+    turns: ReadonlyArray<number>,
+    taking?: Taking
   ) => Effect.Effect<void, E, R>
   /**
    * Does `once` what the stage does `times` times in all; within another, the innermost says. What it asks of models belongs to
