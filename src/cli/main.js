@@ -21,5 +21,6 @@ if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
   process.exitCode = 1
 } else {
   module.enableCompileCache()
+  await import("./resolving.js")
   await import("./keel.ts")
 }

@@ -29,7 +29,10 @@ const tokensPerStep = ({ count, perStep, tokens }: Taking, steps: number): Estim
   return { mean: perStep * mean, variance: perStep ** 2 * variance }
 }
 
-const known = ({ of, tokens }: Taking, n: number): Known => ({ n, tokens: of(n).reduce((sum, i) => sum + tokens(i), 0) })
+const known = ({ of, tokens }: Taking, n: number): Known => ({
+  n,
+  tokens: of(n).reduce((sum, i) => sum + tokens(i), 0)
+})
 
 export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
@@ -200,7 +203,10 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     const first = known(taking, from)
     if (first.tokens >= enoughTokens) return [first]
     const count = Math.min(size, Math.max(3, Math.floor(looked / taking.perStep)))
-    const others = Array.from({ length: count - 1 }, (_, i) => known(taking, from + Math.floor(((i + 1) * size) / count)))
+    const others = Array.from(
+      { length: count - 1 },
+      (_, i) => known(taking, from + Math.floor(((i + 1) * size) / count))
+    )
     const all = [first, ...others].sort((a, b) => a.tokens - b.tokens)
     const [few, between, many] = [all[0]!, all[count >> 1]!, all[count - 1]!]
     return many.tokens - few.tokens <= alike * many.tokens
