@@ -9,24 +9,38 @@ export interface Estimated {
   readonly variance: number
 }
 
+/** Values that are looked at: `least` of them, and twice as many while the mean has a larger standard error, relative to it, than `error`. */
+export interface Looked {
+  readonly least: number
+  readonly most: number
+  readonly error: number
+}
+
+export interface Surveyed extends Estimated {
+  /** Values that were looked at. */
+  readonly looked: number
+}
+
 /**
- * Mean of `value(0)` … `value(count − 1)` by `most` of them, evenly spread: parts that stand one after the other have their shares. The
+ * Mean of `value(0)` … `value(count − 1)` by some of them, evenly spread: parts that stand one after the other have their shares. The
  * variance is that of neighbours (Cochran 8.11), and, where `drawn` of all are what is asked about, that of drawing them.
  */
-export const surveyed = (count: number, most: number, drawn: number, value: (i: number) => number): Estimated => {
-  const size = Math.min(count, most)
-  const values = Array.from({ length: size }, (_, i) => value(Math.floor(i * count / size)))
-  const mean = values.reduce((sum, x) => sum + x, 0) / size
-  if (size < 2) return { mean, variance: 0 }
-  let [jumps, squares] = [0, 0]
-  for (let i = 0; i < size; i++) {
-    squares += (values[i]! - mean) ** 2
-    if (i > 0) jumps += (values[i]! - values[i - 1]!) ** 2
-  }
-  return {
-    mean,
-    variance: jumps / (2 * size * (size - 1)) * (1 - size / count) +
-      squares / (size - 1) / drawn * Math.max(0, 1 - drawn / count)
+export const surveyed = (
+  count: number,
+  { error, least, most }: Looked,
+  drawn: number,
+  value: (i: number) => number
+): Surveyed => {
+  for (let size = Math.min(count, least);; size = Math.min(count, 2 * size)) {
+    const values = Array.from({ length: size }, (_, i) => value(Math.floor(i * count / size)))
+    const mean = values.reduce((sum, x) => sum + x, 0) / size
+    let [jumps, squares] = [0, 0]
+    for (let i = 1; i < size; i++) jumps += (values[i]! - values[i - 1]!) ** 2
+    for (const x of values) squares += (x - mean) ** 2
+    const looking = size < 2 ? 0 : jumps / (2 * size * (size - 1)) * (1 - size / count)
+    if (Math.sqrt(looking) > error * mean && 2 * size <= most) continue
+    const drawing = size < 2 ? 0 : squares / (size - 1) / drawn * Math.max(0, 1 - drawn / count)
+    return { mean, variance: looking + drawing, looked: size }
   }
 }
 

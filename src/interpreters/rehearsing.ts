@@ -7,12 +7,14 @@ import type { Held, Spent } from "../engine/transformer/counting.ts"
 import type { Metered, Passed } from "../engine/transformer/metered.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 import type { Rehearsal, Taking } from "../training/rehearsal.ts"
-import { type Estimated, sharesAt, surveyed, varianceAt } from "./estimating.ts"
+import { type Estimated, sharesAt, type Surveyed, surveyed, varianceAt } from "./estimating.ts"
 
 /** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
-/** Rows that are looked at without making a step: for the tokens of all, and for steps that have many of them or few. */
-const looked = 512
+/** Rows that are looked at without making a step, for the tokens of all. */
+const looked = { least: 512, most: 4096, error: 0.004 }
+/** The same for steps that have many of them or few. */
+const compared = 256
 /** Steps of which one stands for many and others say how they differ. */
 const enoughToTell = 3
 /** Steps whose tokens differ by no more, relative to the most, are alike. */
@@ -24,9 +26,9 @@ interface Known {
   readonly tokens: number
 }
 
-const tokensPerStep = ({ count, perStep, tokens }: Taking, steps: number): Estimated => {
-  const { mean, variance } = surveyed(count, looked, steps * perStep, tokens)
-  return { mean: perStep * mean, variance: perStep ** 2 * variance }
+const tokensPerStep = ({ count, perStep, tokens }: Taking, steps: number): Surveyed => {
+  const { looked: rows, mean, variance } = surveyed(count, looked, steps * perStep, tokens)
+  return { mean: perStep * mean, variance: perStep ** 2 * variance, looked: rows }
 }
 
 const known = ({ of, tokens }: Taking, n: number): Known => ({
@@ -202,7 +204,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     const size = to - from
     const first = known(taking, from)
     if (first.tokens >= enoughTokens) return [first]
-    const count = Math.min(size, Math.max(3, Math.floor(looked / taking.perStep)))
+    const count = Math.min(size, Math.max(enoughToTell, Math.floor(compared / taking.perStep)))
     const others = Array.from(
       { length: count - 1 },
       (_, i) => known(taking, from + Math.floor(((i + 1) * size) / count))
@@ -284,10 +286,16 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
           yield* stratum(from, to, once)
           continue
         }
-        asked ??= yield* apart(
-          Effect.sync(() => tokensPerStep(taking, count)),
-          (done, into) => stands(into, done, taking.count / Math.min(taking.count, looked))
-        )
+        if (asked === null) {
+          let survey!: Surveyed
+          yield* apart(
+            Effect.sync(() => {
+              survey = tokensPerStep(taking, count)
+            }),
+            (done, into) => stands(into, done, taking.count / survey.looked)
+          )
+          asked = survey
+        }
         yield* knownStratum(from, to, once, taking, asked)
       }
       meter.stepping(false)

@@ -9,9 +9,7 @@ const orderOf = (key: string, count: number, epoch: number): ReadonlyArray<numbe
   const name = `${key}/epoch-${epoch}`
   const known = shuffles.get(`${count} ${name}`)
   if (known !== undefined) return known
-  const rows: Array<number> = []
-  for (let row = 0; row < count; row++) rows.push(row)
-  const order = stream(name).shuffle(rows)
+  const order = stream(name).shuffle(Array.from({ length: count }, (_, row) => row))
   if (shuffles.size >= remembered) shuffles.delete(shuffles.keys().next().value!)
   shuffles.set(`${count} ${name}`, order)
   return order

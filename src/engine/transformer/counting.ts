@@ -124,6 +124,7 @@ export const counting = (
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 
+  /** Looks at what is held: before it becomes less, and where a phase begins or ends. */
   const mark = (): void => {
     peak = Math.max(peak, live)
     if (phase === null || live <= (peaks.get(phase)?.bytes ?? -1)) return
@@ -147,7 +148,6 @@ export const counting = (
     const bytes = Math.ceil(Math.max(size, alignment - 1) / alignment) * alignment
     live += bytes
     held.set(term, (held.get(term) ?? 0) + bytes)
-    mark()
     return { dtype, length, bytes, term }
   }
 
@@ -191,19 +191,24 @@ export const counting = (
       ints: (length) => allocate("int", length, 4 * length, "buffers"),
       free: (buffer) => {
         const { bytes, term } = buffer as Tensor | Ints as Allocated
+        mark()
         live -= bytes
         held.set(term, held.get(term)! - bytes)
       },
       slice: (of, _, length) => ({ dtype: "real", length, bytes: 0, term: (of as Allocated).term }),
-      memory: () => ({ live, peak }),
+      memory: () => ({ live, peak: Math.max(peak, live) }),
       spent: () => ({ ...all }),
       flops: () => all.flops,
       spentIn: () => {
         settle()
         return spentIn
       },
-      peaks: () => peaks,
+      peaks: () => {
+        mark()
+        return peaks
+      },
       during: (of, work, times = 1) => {
+        mark()
         settle()
         const outer = [phase, share] as const
         ;[phase, share] = [of, times]
@@ -211,6 +216,7 @@ export const counting = (
         try {
           return work()
         } finally {
+          mark()
           settle()
           ;[phase, share] = outer
         }
