@@ -9,7 +9,7 @@ export interface Estimated {
   readonly variance: number
 }
 
-/** Values that are looked at: `least` of them, and twice as many while the mean has a larger standard error, relative to it, than `error`. */
+/** Values that are looked at: at least `least`, and three times as many while their mean has a relative standard error above `error`. */
 export interface Looked {
   readonly least: number
   readonly most: number
@@ -22,7 +22,8 @@ export interface Surveyed extends Estimated {
 }
 
 /**
- * Mean of `value(0)` … `value(count − 1)` by some of them, evenly spread: parts that stand one after the other have their shares. The
+ * Mean of `value(0)` … `value(count − 1)` by some of them, evenly spread: parts that stand one after the other have their shares. Every
+ * third, ninth, …, so that what several surveys have in common is the same, and groups of 2, 4 or 8 are seen at all their places. The
  * variance is that of neighbours (Cochran 8.11), and, where `drawn` of all are what is asked about, that of drawing them.
  */
 export const surveyed = (
@@ -31,14 +32,18 @@ export const surveyed = (
   drawn: number,
   value: (i: number) => number
 ): Surveyed => {
-  for (let size = Math.min(count, least);; size = Math.min(count, 2 * size)) {
-    const values = Array.from({ length: size }, (_, i) => value(Math.floor(i * count / size)))
+  for (
+    let stride = 3 ** Math.floor(Math.log(Math.max(1, count / least)) / Math.log(3));;
+    stride = Math.round(stride / 3)
+  ) {
+    const size = Math.ceil(count / stride)
+    const values = Array.from({ length: size }, (_, i) => value(i * stride))
     const mean = values.reduce((sum, x) => sum + x, 0) / size
     let [jumps, squares] = [0, 0]
     for (let i = 1; i < size; i++) jumps += (values[i]! - values[i - 1]!) ** 2
     for (const x of values) squares += (x - mean) ** 2
-    const looking = size < 2 ? 0 : jumps / (2 * size * (size - 1)) * (1 - size / count)
-    if (Math.sqrt(looking) > error * mean && 2 * size <= most) continue
+    const looking = stride === 1 ? 0 : jumps / (2 * size * (size - 1)) * (1 - 1 / stride)
+    if (Math.sqrt(looking) > error * mean && 3 * size <= most) continue
     const drawing = size < 2 ? 0 : squares / (size - 1) / drawn * Math.max(0, 1 - drawn / count)
     return { mean, variance: looking + drawing, looked: size }
   }

@@ -12,7 +12,7 @@ import { type Estimated, sharesAt, type Surveyed, surveyed, varianceAt } from ".
 /** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
 /** Rows that are looked at without making a step, for the tokens of all. */
-const looked = { least: 512, most: 4096, error: 0.004 }
+const looked = { least: 128, most: 4096, error: 0.004 }
 /** The same for steps that have many of them or few. */
 const compared = 256
 /** Steps of which one stands for many and others say how they differ. */
