@@ -72,7 +72,8 @@ export const tables = (
 ): Tables => {
   const { context, headDim, rope } = config
   const key = JSON.stringify([context, headDim, rope, positions])
-  if (last?.key === key) return last
+  const known = recent.get(key)
+  if (known !== undefined) return known
   const { inverse, scaling } = inverseFrequencies(config, positions)
   const half = inverse.length
   const cos = new Float64Array(positions * half)
@@ -84,10 +85,13 @@ export const tables = (
       sin[p * half + i] = Math.sin(angle) * scaling
     }
   }
-  const made = { key, cos, sin }
-  // The models of a stage have the same; a long context's are too large to keep.
-  if (cos.length <= 2 ** 19) last = made
+  const made = { cos, sin }
+  // The models of a stage have the same ones, which grow once; a long context's are too large to keep.
+  if (cos.length <= 2 ** 19) {
+    if (recent.size === 2) recent.delete(recent.keys().next().value!)
+    recent.set(key, made)
+  }
   return made
 }
 
-let last: ({ readonly key: string } & Tables) | null = null
+const recent = new Map<string, Tables>()
