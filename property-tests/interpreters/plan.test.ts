@@ -2,7 +2,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, type FileSystem, Result, type Schema } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { Checkpoint, Sft, Source } from "../../dsl/index.ts"
+import { Checkpoint, Gold, Kl, Llama2Chat, Pretrain, Sft, Source } from "../../dsl/index.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import instruct from "../../examples/01-instruct-gpt.ts"
 import grpo from "../../examples/03-grpo.ts"
@@ -81,6 +81,41 @@ describe("a plan", () => {
       assert.deepStrictEqual(rounded(alone.stages), rounded(stages.filter(({ stage }) => stage === other)))
     }, 60_000)
   }
+
+  it("of few long rows among many short ones says what all steps take", async () => {
+    const base = Pretrain.make({ text: Source.text(Source.tales({ count: 64 })) }, {
+      family: "tales",
+      model: { dim: 16, layers: 1, heads: 2, kvHeads: 1, ffn: 24, context: 512 },
+      steps: 2,
+      batchSize: 2,
+      learningRate: 3e-3
+    })
+    const { rejected } = Llama2Chat.llama2Chat({
+      base,
+      demonstrations: Source.demonstrations(Source.tales({ count: 4000 })),
+      prompts: Source.prompts(Source.tales({ split: "train", count: 230 })),
+      held: Source.prompts(Source.tales({ split: "held", count: 4 }))
+    }, {
+      gold: Gold.tales,
+      rounds: 2,
+      completionsPerPrompt: 2,
+      maxNewTokens: 400,
+      steps: 1,
+      kl: Kl.mnatsPerSequence(1000),
+      rewardModeling: { batchSize: 46 }
+    })
+    const sfts = ({ stages }: Planned) => stages.filter(({ stage }) => stage.startsWith("sft"))
+    const [few, all] = [sfts(await planned(rejected)), sfts(await planned(rejected, Infinity))]
+    assert.strictEqual(few.length, 3)
+    for (const [i, { bytes, error, flops, stage, trained }] of few.entries()) {
+      const of = all[i]!
+      assert.isAbove(error, 0, stage)
+      assert.isBelow(error, 0.01, stage)
+      assert.approximately(trained / of.trained, 1, 0.01, stage)
+      assert.approximately(flops / of.flops, 1, 3 * error, stage)
+      assert.approximately(bytes / of.bytes, 1, 0.03, stage)
+    }
+  }, 60_000)
 
   it("in micro-batches says what all rows of a large batch take, and so does a rough one", async () => {
     const { root } = tiny({ steps: 2, measureEvery: 2, ppo: { batchSize: 1024, maxNewTokens: 90 }, context: 128 })

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type { Held, Spent } from "../engine/transformer/counting.ts"
 import type { Metered, Passed } from "../engine/transformer/metered.ts"
+import { learnedAtOnce } from "../engine/transformer/passes.ts"
 import type { Phase } from "../engine/transformer/terms.ts"
 import type { Rehearsal, Taking } from "../training/rehearsal.ts"
 import { type Estimated, sharesAt, type Surveyed, surveyed, varianceAt } from "./estimating.ts"
@@ -13,8 +14,8 @@ import { type Estimated, sharesAt, type Surveyed, surveyed, varianceAt } from ".
 const enoughTokens = 2 ** 16
 /** Rows that are looked at without making a step, for the tokens of all. */
 const looked = { least: 128, most: 4096, error: 0.004 }
-/** The same for steps that have many of them or few. */
-const compared = 256
+/** The same for steps that have many of them or few, and for the one that holds the most. */
+const [compared, searched] = [256, 8192]
 /** Steps of which one stands for many and others say how they differ. */
 const enoughToTell = 3
 /** Steps whose tokens differ by no more, relative to the most, are alike. */
@@ -199,23 +200,6 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     estimates(size ** 2 * (variance / count) * (1 - count / size))
   })
 
-  /** Of the steps `from` … `to` − 1, those that say most: of few tokens, of many, and one in between; one if that is enough. */
-  const telling = (taking: Taking, from: number, to: number): ReadonlyArray<Known> => {
-    const size = to - from
-    const first = known(taking, from)
-    if (first.tokens >= enoughTokens) return [first]
-    const count = Math.min(size, Math.max(enoughToTell, Math.floor(compared / taking.perStep)))
-    const others = Array.from(
-      { length: count - 1 },
-      (_, i) => known(taking, from + Math.floor(((i + 1) * size) / count))
-    )
-    const all = [first, ...others].sort((a, b) => a.tokens - b.tokens)
-    const [few, between, many] = [all[0]!, all[count >> 1]!, all[count - 1]!]
-    return many.tokens - few.tokens <= alike * many.tokens
-      ? [many]
-      : [few, between, many].sort((a, b) => a.n - b.n)
-  }
-
   /** Steps `from` … `to` − 1, of which it is known how many tokens they take: the few that are made stand for one that takes `asked`. */
   const knownStratum = Effect.fnUntraced(function*<E, R>(
     from: number,
@@ -225,10 +209,30 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     asked: Estimated
   ) {
     const size = to - from
-    const steps = yield* apart(Effect.sync(() => telling(taking, from, to)), () => {})
+    /** By their tokens, the steps that `rows` rows are in. */
+    const among = (rows: number) =>
+      apart(
+        Effect.sync(() => {
+          const count = Math.min(size, Math.max(enoughToTell, Math.floor(rows / taking.perStep)))
+          return Array.from({ length: count }, (_, i) => known(taking, from + Math.floor((i * size) / count)))
+            .sort((a, b) => a.tokens - b.tokens)
+        }),
+        () => {}
+      )
+    const all = known(taking, from).tokens >= enoughTokens ? [known(taking, from)] : yield* among(compared)
+    const [few, between, many] = [all[0]!, all[all.length >> 1]!, all.at(-1)!]
+    const steps = many.tokens - few.tokens <= alike * many.tokens
+      ? [many]
+      : [few, between, many].sort((a, b) => a.n - b.n)
     const tokens = steps.map(({ tokens }) => tokens)
     const flops = yield* makes(steps.map(({ n }) => n), sharesAt(tokens, asked.mean), size, once)
     estimates(size ** 2 * varianceAt(tokens, flops, asked))
+    // What is held at most is what is learnt from at once: of steps that might be more, one is made for that alone.
+    const { most: limit, tokens: held } = meter.atOnce()
+    if (held >= (1 - alike) * limit) return
+    const atOnce = (one: Known): number => learnedAtOnce(one.tokens, limit)
+    const largest = (yield* among(searched)).reduce((most, one) => atOnce(one) > atOnce(most) ? one : most)
+    if (atOnce(largest) > held) yield* makes([largest.n], [0], size, once)
   })
 
   return {

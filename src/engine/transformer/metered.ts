@@ -9,7 +9,7 @@ import { type Cost, counting, type Held, type Packing, type Spent } from "./coun
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import { cut } from "./packing.ts"
-import { learnedAtOnce } from "./passes.ts"
+import { learnedAtOnce, mostAtOnce } from "./passes.ts"
 import type { Phase } from "./terms.ts"
 import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
 import { microBatchTokens, transformer, type TransformerOptions } from "./transformer.ts"
@@ -38,6 +38,8 @@ export interface Metered {
   readonly peaks: () => ReadonlyMap<Phase, Held>
   /** The most micro-batches whose gradients one update has added up, since `restart`. */
   readonly accumulated: () => number
+  /** The most tokens that were learnt from at once since `restart`, and how many may be. */
+  readonly atOnce: () => { readonly tokens: number; readonly most: number }
   readonly restart: () => void
   /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
   readonly enter: (phase: Phase | null) => void
@@ -93,6 +95,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
     microBatchTokens: own ?? options.microBatchTokens ?? microBatchTokens
   })
   let accumulated = 0
+  let atOnce = { tokens: 0, most: 0 }
   let entered: Phase | null = null
   let opening: Phase = "load"
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
@@ -140,9 +143,15 @@ export const metered = (options: MeterOptions = {}): Metered => {
     const { lora } = computing
     /** Micro-batches that wait for an update. */
     let waiting = 0
-    const learns = (batch: Batch, parts: Parameters<typeof cut>[2]): void => {
-      waiting += cut(batch, "tokens", parts).length
+    /** In parts of so many tokens, of which there might be `most`. */
+    const learns = (batch: Batch, microBatchTokens: number, most = microBatchTokens): void => {
+      const parts = cut(batch, "tokens", { microBatchTokens })
+      waiting += parts.length
       trained += offsetsOf(batch)[batch.length]!
+      atOnce = {
+        tokens: parts.reduce((largest, { tokens }) => Math.max(largest, tokens), atOnce.tokens),
+        most: Math.max(atOnce.most, most)
+      }
     }
     /** Of the batch that waits for its backward pass. */
     let retained = { numbers: 0, times: 1 }
@@ -157,7 +166,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
         )
         if (retain !== true) return
         retained = { numbers, times }
-        learns(batch, partsOf(computing))
+        learns(batch, partsOf(computing).microBatchTokens)
       },
       learns,
       verbs: {
@@ -204,7 +213,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
       learn: (batch) => {
         const { some, times } = passing(batch, computing)
         verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
-        learns(batch, { microBatchTokens: learnedAtOnce(batch, config, partsOf(computing)) })
+        const most = mostAtOnce(config, partsOf(computing))
+        const tokens = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
+        learns(batch, learnedAtOnce(tokens, most), most)
         return zeros(batch)
       },
       sample: (prompts, sampling, seeds) => {
@@ -256,8 +267,10 @@ export const metered = (options: MeterOptions = {}): Metered => {
     spentIn: backend.spentIn,
     peaks: backend.peaks,
     accumulated: () => accumulated,
+    atOnce: () => atOnce,
     restart: () => {
       accumulated = 0
+      atOnce = { tokens: 0, most: 0 }
       backend.restart()
     },
     enter: (phase) => {

@@ -41,15 +41,12 @@ interface Done {
   readonly outputs: Ints
 }
 
-/** Tokens of the parts that a batch is learnt from in. They are about equal: a small rest would pay for reading all weights. */
-export const learnedAtOnce = (
-  batch: Batch,
-  config: ModelConfig,
-  { microBatchTokens }: Pick<Limits, "microBatchTokens">
-): number => {
-  const total = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
-  return Math.ceil(total / Math.ceil(total / Math.min(microBatchTokens, learnTokens(config))))
-}
+/** The most tokens that are learnt from at once, but for a longer row. */
+export const mostAtOnce = (config: ModelConfig, { microBatchTokens }: Pick<Limits, "microBatchTokens">): number =>
+  Math.min(microBatchTokens, learnTokens(config))
+
+/** Tokens of the parts that so many are learnt from in. They are about equal: a small rest would pay for reading all weights. */
+export const learnedAtOnce = (tokens: number, most: number): number => Math.ceil(tokens / Math.ceil(tokens / most))
 
 export const passes = (
   backend: Backend,
@@ -138,7 +135,8 @@ export const passes = (
     },
     learn: (batch, head, between) => {
       retained = null
-      const microBatchTokens = learnedAtOnce(batch, config, limits)
+      const tokens = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
+      const microBatchTokens = learnedAtOnce(tokens, mostAtOnce(config, limits))
       for (const packed of pack(batch, options.reads, { ...limits, microBatchTokens })) {
         const done = run(backend, packed, true)
         head.forward(done.hidden, packed, training)
