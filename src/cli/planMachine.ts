@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { BadProfile, type MachineProfile, profilePath, readProfile } from "../bench/profile.ts"
 import { assumed, type Costs, measured, roofline } from "../cost/costs.ts"
-import type { Packing } from "../engine/transformer/counting.ts"
+import type { Packing } from "../engine/engine.ts"
 import type { BackendName } from "./backend.ts"
 
 export interface Machine {

@@ -82,7 +82,7 @@ const execute = Effect.fn("cli.run")(function*(
     columns: process.stderr.columns ?? 100
   })
   yield* Console.error(`run ${folder} on ${name}`)
-  const expected = yield* planned(folder, root, extensions, backend)
+  const expected = yield* planned(folder, root, extensions, backend, opened.packing)
   const planning = Object.entries(expected.stages).map(([stage, of]) => ({ stage, ...of }))
   for (const one of overCaps(root, planning, price)) yield* Console.error(overCapText(one, price))
   const spending = Effect.provide(spent(folder, root, expected, price), FileStore.layer(store))

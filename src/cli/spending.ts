@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
+import type { Packing } from "../engine/engine.ts"
 import { finishedIn, spentIn } from "../interpreters/keys.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { plan } from "../interpreters/plan.ts"
@@ -39,7 +40,8 @@ export const planned = Effect.fn("planned")(function*(
   folder: string,
   root: Artifact.Any,
   extensions: Extensions,
-  backend: BackendName
+  backend: BackendName,
+  packing: Packing | undefined
 ) {
   const fs = yield* FileSystem.FileSystem
   const path = join(folder, "planned.json")
@@ -48,7 +50,7 @@ export const planned = Effect.fn("planned")(function*(
     if (Option.isSome(read)) return read.value
   }
   const made: Planned = yield* Effect.gen(function*() {
-    const { costs, packing } = yield* machineOf(Option.none(), Option.none(), backend)
+    const { costs } = yield* machineOf(Option.none(), Option.none(), backend)
     const { stages, unplanned } = yield* plan(root, {
       ...extensions,
       ...(costs === null ? {} : { costs }),

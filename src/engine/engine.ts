@@ -14,6 +14,9 @@ import type { Ensemble } from "./ensemble.ts"
  */
 export type Precision = "f32" | "bf16"
 
+/** Reals that a packed weight takes for each of the weight's own: none where it is the weight itself. */
+export type Packing = Readonly<Record<Precision, number>>
+
 /** How much a model does at once: memory against speed. The result is the same but for the rounding of sums in another order. */
 export interface MicroBatches {
   /**
@@ -259,6 +262,8 @@ export interface Engine {
   readonly flops?: () => number
   /** Most bytes it can ever hold, whatever the machine has; a tabular world does not count. */
   readonly addressable?: number
+  /** What packed weights take, where that is not what they take in the kernels that we compile. */
+  readonly packing?: Packing
   /** The precisions it offers, "f32" always; a tabular world has none, it is exact. */
   readonly precisions?: ReadonlyArray<Precision>
   readonly codec: (weights: Weights) => Codec

@@ -6,8 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
-import type { Extensions } from "./extensions.ts"
-import { plan } from "./plan.ts"
+import { plan, type PlanOptions } from "./plan.ts"
 
 /** Labels of what making `root` makes: what is finished is not made again, and neither is what only it needs. */
 const unfinished = Effect.fnUntraced(function*<E, R>(
@@ -32,9 +31,9 @@ const unfinished = Effect.fnUntraced(function*<E, R>(
 export const needs = Effect.fn("needs")(function*<E, R>(
   root: Artifact.Any,
   finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R>,
-  extensions: Extensions = {}
+  options: PlanOptions = {}
 ) {
   const wanted = yield* unfinished(root, finished)
-  const { stages } = yield* plan(root, { ...extensions, rehearsed: 1, completionLength: 1 })
+  const { stages } = yield* plan(root, { ...options, rehearsed: 1, completionLength: 1 })
   return stages.filter(({ bytes, stage }) => bytes > 0 && wanted.has(stage))
 })

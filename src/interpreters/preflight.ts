@@ -32,7 +32,7 @@ import { remedy } from "./advice.ts"
 import { fits } from "./fits.ts"
 import { fitted, planWith, roomWithin } from "./microBatches.ts"
 import { needs } from "./needs.ts"
-import type { StagePlan } from "./plan.ts"
+import type { PlanOptions, StagePlan } from "./plan.ts"
 import { lackingPrecisions } from "./precisions.ts"
 import { lackingPrices } from "./prices.ts"
 import { shapesIn } from "./shapes.ts"
@@ -59,17 +59,17 @@ const remedied = Effect.fnUntraced(function*(
   root: Artifact.Any,
   stage: string,
   available: number,
-  { engine: { precisions }, extensions }: Asked
+  { engine: { precisions }, planned: options }: Asked
 ) {
   // Nobody is refused who might have fitted.
   const { planned } = yield* fitted(
     root,
     (one) => one.stage === stage ? available : Infinity,
-    planWith({ ...extensions, rehearsed: 1, completionLength: 1 })
+    planWith({ ...options, rehearsed: 1, completionLength: 1 })
   )
   if (planned.stages.some((one) => one.stage === stage && one.bytes <= available)) return null
   const { misfits } = yield* fits(root, {
-    plan: planWith(extensions),
+    plan: planWith(options),
     room: roomWithin(available),
     ...(precisions === undefined ? {} : { precisions })
   }, stage)
@@ -80,8 +80,9 @@ const remedied = Effect.fnUntraced(function*(
 const otherwise = "The native backend has no such limit."
 
 interface Asked {
-  readonly engine: Pick<Engine, "precisions" | "addressable">
-  readonly extensions: Extensions
+  readonly engine: Pick<Engine, "precisions" | "addressable" | "packing">
+  /** Of every plan. */
+  readonly planned: PlanOptions
 }
 
 const withinReach = Effect.fnUntraced(function*(root: Artifact.Any, all: ReadonlyArray<StagePlan>, asked: Asked) {
@@ -109,7 +110,7 @@ const withinReach = Effect.fnUntraced(function*(root: Artifact.Any, all: Readonl
  */
 export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
   root: Artifact.Any,
-  engine: Pick<Engine, "precisions" | "addressable"> = {},
+  engine: Pick<Engine, "precisions" | "addressable" | "packing"> = {},
   finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R> = () => Effect.succeed(false),
   extensions: Extensions = {},
   price: Price | null = null
@@ -121,8 +122,9 @@ export const preflight = Effect.fn("preflight")(function*<E = never, R = never>(
     ...lackingPrices(root, price)
   ]
   if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
-  const memory = yield* needs(root, finished, extensions)
-  yield* withinReach(root, memory, { engine, extensions })
+  const planned = { ...extensions, ...(engine.packing === undefined ? {} : { packing: engine.packing }) }
+  const memory = yield* needs(root, finished, planned)
+  yield* withinReach(root, memory, { engine, planned })
   const datasets = yield* Datasets
   const unread: Array<Problem> = []
   for (const artifact of Artifact.lineage(root)) {

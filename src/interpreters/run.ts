@@ -48,7 +48,10 @@ const make = Effect.fn("run")(function*(
     ...lackingPrices(root, price)
   ]
   if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
-  const microBatches = yield* chosen(root, engine, { stages: stages ?? [] })
+  const microBatches = yield* chosen(root, engine, {
+    stages: stages ?? [],
+    ...(engine.packing === undefined ? {} : { packing: engine.packing })
+  })
   return yield* execute(root, { stages: stages ?? [] }).pipe(
     Effect.provideService(CurrentMicroBatches, microBatches),
     Effect.provide(

@@ -91,6 +91,9 @@ export interface SampleShape {
   readonly temperature: number
 }
 
+/** Reals that a packed weight takes for each of the weight's own: none where it is the weight itself. */
+export type Packing = Readonly<Record<Precision, number>>
+
 export interface Backend {
   /** `reference`, `wasm`, ... as `--backend` takes it. */
   readonly name: string
@@ -98,6 +101,8 @@ export interface Backend {
   readonly realBytes: number
   /** Most bytes it can ever hold, whatever the machine has. */
   readonly addressable: number
+  /** What packed weights take here, where that is not what they take in the kernels that we compile. */
+  readonly packing?: Packing
   /** The precisions it offers; "f32" always. */
   readonly precisions: ReadonlyArray<Precision>
   /** The same backend and memory with its products in `precision`; throws when it does not offer that one. */

@@ -1,12 +1,9 @@
-import type { Backend, Ints, Precision, Tensor } from "../../tensor/backend.ts"
+import type { Backend, Ints, Packing, Precision, Tensor } from "../../tensor/backend.ts"
 import { type Phase, type Term, termOf } from "./terms.ts"
 import { pairs, workOf } from "./work.ts"
 
 /** Seconds that a call of the backend takes, by its name in `Backend`, floating-point operations and bytes moved. */
 export type Cost = (what: string, flops: number, bytes: number, precision: Precision) => number
-
-/** Reals that a packed weight takes for each of the weight's own: none where it is the weight itself. */
-export type Packing = Readonly<Record<Precision, number>>
 
 /** Of the kernels that we compile: in bf16 two numbers share the place of one. */
 const compiled: Packing = { f32: 1, bf16: 0.5 }

@@ -3,9 +3,9 @@
  * verb. Completions reach `maxNewTokens`, the last token ends them, and no two of a call are alike.
  */
 import { modelConfig, withHead } from "../../model/config.ts"
-import type { Batch, Computing, Engine, Model, Policy, Scorer, Weights } from "../engine.ts"
+import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, Weights } from "../engine.ts"
 import { offsetsOf } from "../engine.ts"
-import { type Cost, counting, type Held, type Packing, type Spent } from "./counting.ts"
+import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import { cut } from "./packing.ts"

@@ -46,6 +46,7 @@ export const transformer = (computes: Backend, options: TransformerOptions = {})
     flops: backend.flops,
     ...(backend.recently === undefined ? {} : { recently: backend.recently }),
     addressable: backend.addressable,
+    ...(backend.packing === undefined ? {} : { packing: backend.packing }),
     precisions: backend.precisions,
     codec: (weights) => codec(weights.tokenizer, modelConfig(weights.config)),
     policy: (weights, computing) => policy(backend, weights, settings(computing)),

@@ -1,4 +1,4 @@
-import type { Backend, Precision } from "../backend.ts"
+import type { Backend, Packing, Precision } from "../backend.ts"
 import { openAbi } from "./abi.ts"
 import { makeAten } from "./aten.ts"
 import { attention } from "./attention.ts"
@@ -62,9 +62,11 @@ export const torch = async ({ device: name = "cpu", threads }: TorchOptions = {}
     ...decode(aten, memory),
     ...sample(aten, memory)
   }
+  const products = { f32: productsOf(aten, device.kind, "f32"), bf16: productsOf(aten, device.kind, "bf16") }
+  const packing: Packing = { f32: products.f32.packedBytes / 4, bf16: products.bf16.packedBytes / 4 }
   const backends = new Map(precisions.map((precision) => {
-    const products = productsOf(aten, device.kind, precision)
-    const backend: Backend = { ...shared, ...linear(aten, memory, products), ...head(aten, memory, products) }
+    const own = products[precision]
+    const backend: Backend = { ...shared, packing, ...linear(aten, memory, own), ...head(aten, memory, own) }
     return [precision, backend] as const
   }))
   return backends.get("f32")!
