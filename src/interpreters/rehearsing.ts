@@ -16,6 +16,8 @@ const enoughTokens = 2 ** 16
 const looked = { least: 128, most: 4096, error: 0.004 }
 /** The same for steps that have many of them or few, and for the one that holds the most. */
 const [compared, searched] = [256, 8192]
+/** Parts that a step is learnt from in which hold, the largest of them, about as much as one may. */
+const manyParts = 4
 /** Steps of which one stands for many and others say how they differ. */
 const enoughToTell = 3
 /** Steps whose tokens differ by no more, relative to the most, are alike. */
@@ -206,7 +208,8 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     to: number,
     once: (n: number) => Effect.Effect<unknown, E, R>,
     taking: Taking,
-    asked: Estimated
+    asked: Estimated,
+    first: Known
   ) {
     const size = to - from
     /** By their tokens, the steps that `rows` rows are in. */
@@ -219,7 +222,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         }),
         () => {}
       )
-    const all = known(taking, from).tokens >= enoughTokens ? [known(taking, from)] : yield* among(compared)
+    const all = first.tokens >= enoughTokens ? [first] : yield* among(compared)
     const [few, between, many] = [all[0]!, all[all.length >> 1]!, all.at(-1)!]
     const steps = many.tokens - few.tokens <= alike * many.tokens
       ? [many]
@@ -227,9 +230,10 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     const tokens = steps.map(({ tokens }) => tokens)
     const flops = yield* makes(steps.map(({ n }) => n), sharesAt(tokens, asked.mean), size, once)
     estimates(size ** 2 * varianceAt(tokens, flops, asked))
-    // What is held at most is what is learnt from at once: of steps that might be more, one is made for that alone.
+    // What is held at most is what is learnt from at once: of steps that might be more, one is made for that alone. Many parts are as
+    // large as may be anyway.
     const { most: limit, tokens: held } = meter.atOnce()
-    if (held >= (1 - alike) * limit) return
+    if (held >= (1 - alike) * limit || few.tokens >= manyParts * limit) return
     const atOnce = (one: Known): number => learnedAtOnce(one.tokens, limit)
     const largest = (yield* among(searched)).reduce((most, one) => atOnce(one) > atOnce(most) ? one : most)
     if (atOnce(largest) > held) yield* makes([largest.n], [0], size, once)
@@ -279,14 +283,15 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
           continue
         }
         // Steps find encoded what was looked at before.
-        let all = false
+        let first: Known = { n: from, tokens: 0 }
+        const all = () => to - from <= most && (to - from) * first.tokens <= enoughTokens
         yield* apart(
           Effect.sync(() => {
-            all = to - from <= most && (to - from) * known(taking, from).tokens <= enoughTokens
+            first = known(taking, from)
           }),
-          (done, into) => all && stands(into, done, 1)
+          (done, into) => all() && stands(into, done, 1)
         )
-        if (all) {
+        if (all()) {
           yield* stratum(from, to, once)
           continue
         }
@@ -300,7 +305,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
           )
           asked = survey
         }
-        yield* knownStratum(from, to, once, taking, asked)
+        yield* knownStratum(from, to, once, taking, asked, first)
       }
       meter.stepping(false)
     })
