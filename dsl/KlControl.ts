@@ -58,7 +58,19 @@ export const klControl = {
 }
 
 /** What is wrong with it beside the stage's other parameters. */
-export const controlMistakes = ({ beta, klControl }: { readonly beta: number; readonly klControl?: KlControl }) =>
-  klControl !== undefined && klControl._tag !== "FixedBeta" && beta === 0
-    ? [`klControl ${klControl._tag} multiplies beta, which is 0: start from a beta above 0`]
-    : []
+export const controlMistakes = (
+  { beta, klControl, temperature }: {
+    readonly beta: number
+    readonly klControl?: KlControl
+    readonly temperature: number
+  }
+): ReadonlyArray<string> => {
+  if (klControl === undefined || klControl._tag === "FixedBeta") return []
+  return [
+    ...(beta > 0 ? [] : [`klControl ${klControl._tag} multiplies beta, which is 0: start from a beta above 0`]),
+    ...(temperature === 1 ? [] : [
+      `klControl ${klControl._tag} follows the KL of the samples, and what is sampled at temperature ${temperature} is not the policy's: `
+      + "take temperature 1, or leave klControl out"
+    ])
+  ]
+}

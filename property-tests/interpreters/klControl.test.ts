@@ -109,12 +109,18 @@ describe("klControl", () => {
     assert.deepStrictEqual(contents(at), contents(whole))
   })
 
-  it("without a beta, or with a target per token, is refused", () => {
+  it("without a beta, at another temperature, or with a target per token, is refused", () => {
     const said = (more: Params) => problems(grpo(more)).map(({ problem }) => problem)
     assert.include(
       said({ beta: 0, klControl: new KlControl.PpoPenalty({ target }) }).join("\n"),
       "klControl PpoPenalty multiplies beta, which is 0: start from a beta above 0"
     )
+    assert.include(
+      said({ beta: 0.1, temperature: 0.7, klControl: new KlControl.Ziegler({ target }) }).join("\n"),
+      "klControl Ziegler follows the KL of the samples, and what is sampled at temperature 0.7 is not the policy's: "
+        + "take temperature 1, or leave klControl out"
+    )
+    assert.deepStrictEqual(said({ beta: 0.1, temperature: 0.7, klControl: new KlControl.FixedBeta() }), [])
     const set = (path: string, value: Schema.Json) =>
       problems(Result.getOrThrow(Pipeline.set(grpo({}), path, value))).map(({ problem }) => problem).join("\n")
     const perToken = JSON.parse(JSON.stringify(Kl.mnatsPerToken(20))) as Schema.Json

@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { alarms } from "../../src/report/alarms.ts"
+import { stream } from "../../src/sampling/random.ts"
 import type { Event, Metrics } from "../../src/store/runLog.ts"
 
 const fine = { proxy: 0.2, proxy_se: 0.1, distinct_1: 0.3, distinct_2: 0.6, entropy: 1.2, length: 20, finished: 0.9 }
@@ -63,5 +64,36 @@ describe("signs of reward hacking without a gold reward", () => {
     assert.deepStrictEqual(alarms([none(1, {}), none(2, strange)]), [])
     assert.deepStrictEqual(alarms([look(1, strange)]), [])
     assert.deepStrictEqual(alarms([]), [])
+  })
+})
+
+describe("a KL of the samples that is negative", () => {
+  const step = (step: number, kl: number, stage = "ppo-1"): Event => ({
+    _tag: "Step",
+    stage,
+    step,
+    steps: 100,
+    tokens: 1,
+    metrics: { "objective/kl": kl }
+  })
+  const steps = (of: (i: number) => number, count = 40) => Array.from({ length: count }, (_, i) => step(i + 1, of(i)))
+
+  it("is said with its mean over the second half", () => {
+    assert.deepStrictEqual(alarms([...steps((i) => i < 20 ? 3 : -0.5 - (i % 2) / 10), step(1, 1, "grpo-2")]), [
+      "ppo-1: the KL of its samples was negative, -0.55 nats per sequence over its last 20 steps. They are not the policy's own then, as at "
+      + "another temperature than 1: take temperature 1, or go by the KL that the ledger measured."
+    ])
+  })
+
+  it("is nothing by chance, by rounding, or in a few steps", () => {
+    fc.assert(fc.property(fc.integer({ min: 0, max: 1000 }), (seed) => {
+      const random = stream(`alarms/${seed}`)
+      // Of a policy that has hardly moved: an estimate around 0, as far below as above.
+      const noise = Array.from({ length: 20 }, () => random.normal())
+      assert.deepStrictEqual(alarms(noise.flatMap((x, i) => [step(2 * i, x), step(2 * i + 1, -x)])), [])
+    }))
+    assert.deepStrictEqual(alarms(steps(() => -0.005)), [])
+    assert.deepStrictEqual(alarms(steps(() => -1, 6)), [])
+    assert.lengthOf(alarms(steps(() => -1, 7)), 1)
   })
 })

@@ -1,7 +1,9 @@
 /**
- * Signs of reward hacking that can be seen without a gold reward: on held prompts the reward that a stage trains on rises while its
- * completions become strange. A sign is not a proof: what the policy is worth only a gold reward says.
+ * What a run says of itself besides its results. Signs of reward hacking that can be seen without a gold reward: on held prompts the reward
+ * that a stage trains on rises while its completions become strange; a sign is not a proof, what the policy is worth only a gold reward says.
+ * And a KL of the samples that is negative: then they are not the policy's own, and it is no KL.
  */
+import { estimate } from "../store/report.ts"
 import type { Event } from "../store/runLog.ts"
 
 type Observed = Extract<Event, { readonly _tag: "Observed" }>
@@ -19,8 +21,35 @@ const signs = [
 const rose = (first: Observed["observed"], last: Observed["observed"]): boolean =>
   last["proxy"]! - first["proxy"]! > 2 * Math.hypot(first["proxy_se"]!, last["proxy_se"]!)
 
+/** Steps of which fewer say nothing, and nats per sequence that rounding may make. */
+const [fewSteps, rounding] = [4, 0.01]
+
+/** A line for each stage whose KL was negative over the second half of its steps, by more than two standard errors. */
+const negative = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
+  const seen = new Map<string, Array<number>>()
+  for (const event of events) {
+    const kl = event._tag === "Step" ? event.metrics["objective/kl"] : undefined
+    if (event._tag !== "Step" || kl === undefined) continue
+    const known = seen.get(event.stage)
+    if (known === undefined) seen.set(event.stage, [kl])
+    else known.push(kl)
+  }
+  return [...seen].flatMap(([stage, all]) => {
+    const late = all.slice(all.length >> 1)
+    if (late.length < fewSteps) return []
+    const { mean, standardError } = estimate(late)
+    if (!(mean < -Math.max(2 * standardError, rounding))) return []
+    return [
+      `${stage}: the KL of its samples was negative, ${
+        mean.toFixed(2)
+      } nats per sequence over its last ${late.length} steps. They are not the `
+      + "policy's own then, as at another temperature than 1: take temperature 1, or go by the KL that the ledger measured."
+    ]
+  })
+}
+
 /** A line for each stage with signs; none of a stage that observes a gold reward, or trains on none. */
-export const alarms = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
+const hacking = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
   const looks = events.filter((event) => event._tag === "Observed")
   return [...new Set(looks.map(({ stage }) => stage))].flatMap((stage) => {
     const own = looks.filter((look) => look.stage === stage)
@@ -44,3 +73,5 @@ export const alarms = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
     ]
   })
 }
+
+export const alarms = (events: ReadonlyArray<Event>): ReadonlyArray<string> => [...hacking(events), ...negative(events)]
