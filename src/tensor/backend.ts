@@ -131,6 +131,8 @@ export interface Backend {
    * alike but for their positions, and is counted as all of them.
    */
   readonly together?: (steps: number, once: () => void) => void
+  /** Only of a backend that counts instead of computing: what the kernels in `once` take is counted so many times. */
+  readonly alike?: (times: number, once: () => void) => void
 
   // ── elementwise ───────────────────────────────────────────────────────────────────────────────────────────────────
   /** out[i] += x[i] */

@@ -1,6 +1,6 @@
 import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Activations } from "./activations.ts"
-import { attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
+import { alike, attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
 import type { Gradients } from "./layout.ts"
 import type { Workspace } from "./workspace.ts"
 
@@ -41,7 +41,7 @@ export const backward = (
     from.invFinal,
     norm
   )
-  for (let l = config.layers - 1; l >= 0; l--) {
+  const layer = (l: number): void => {
     const p = parameters.layers[l]!
     const g = gradients.layers[l]!
     const at = from.layers[l]!
@@ -127,5 +127,7 @@ export const backward = (
       norm
     )
   }
+  layer(config.layers - 1)
+  alike(backend, config.layers - 1, (i) => layer(config.layers - 2 - i))
   if (gradients.embed !== null) backend.embedBackward(gradients.embed, dX, ids, dim)
 }

@@ -148,8 +148,8 @@ export const counting = (
     return { dtype, length, bytes, term }
   }
 
-  /** Steps that are counted at once. */
-  let steps = 1
+  /** Steps that are counted at once, and layers. */
+  let [steps, times] = [1, 1]
   const work = workOf((ints) => written.get(ints)!, () => steps)
   /** Of `steps` tokens more, from each of these positions on. */
   const added = (positions: Ints, of: (length: number) => number): number => {
@@ -157,8 +157,8 @@ export const counting = (
     for (const position of written.get(positions)!) sum += of(position + steps) - of(position)
     return sum
   }
-  const priced = (what: string, operations: number, elements: number, precision: Precision): void => {
-    if (cost !== undefined) all.seconds += steps * cost(what, operations / steps, realBytes * elements, precision)
+  const priced = (what: string, operations: number, elements: number, precision: Precision, calls = steps): void => {
+    if (cost !== undefined) all.seconds += calls * cost(what, operations / steps, realBytes * elements, precision)
   }
 
   const at = (precision: Precision): Counting => {
@@ -173,10 +173,10 @@ export const counting = (
       ((...args: Parameters<F>): void => {
         const operations = computes === undefined ? 0 : computes(...args)
         const elements = moves === undefined ? elementsOf(args) : moves(...args)
-        all.calls += steps
-        all.traffic += steps * realBytes * elements
-        all.flops += operations
-        priced(what, operations, elements, precision)
+        all.calls += times * steps
+        all.traffic += times * steps * realBytes * elements
+        all.flops += times * operations
+        priced(what, operations, elements, precision, times * steps)
       }) as unknown as F
     return {
       name: "counting",
@@ -241,6 +241,14 @@ export const counting = (
           once()
         } finally {
           steps = 1
+        }
+      },
+      alike: (count, once) => {
+        times *= count
+        try {
+          once()
+        } finally {
+          times /= count
         }
       },
       packedLength: (inputs, outputs) => Math.max(1, Math.ceil(packing[precision] * inputs * outputs)),
