@@ -29,6 +29,8 @@ export interface Activations {
   readonly rows: number
   readonly residual: ReadonlyArray<Tensor>
   readonly layers: ReadonlyArray<LayerActivations>
+  /** Whether one layer's are all layers'. */
+  readonly shared: boolean
   readonly final: Tensor
   readonly invFinal: Tensor
 }
@@ -75,15 +77,15 @@ export const activations = (space: Workspace, config: ModelConfig, rows: number,
       gated: space.reals("gated", rows * ffn)
     }
   }
-  const shared = kept === "all" ? null : layer("")
-  const layers = Array.from({ length: config.layers }, (_, l) => shared ?? layer(`${l}.`))
   return {
     rows,
-    layers,
-    residual: Array.from(
-      { length: config.layers + 1 },
-      (_, l) => space.reals(kept === "nothing" ? "residual" : `${l}.residual`, rows * dim)
-    ),
+    layers: kept === "all"
+      ? space.alike(config.layers, (l) => layer(`${l}.`))
+      : new Array<LayerActivations>(config.layers).fill(layer("")),
+    shared: kept !== "all",
+    residual: kept === "nothing"
+      ? new Array<Tensor>(config.layers + 1).fill(space.reals("residual", rows * dim))
+      : space.alike(config.layers + 1, (l) => space.reals(`${l}.residual`, rows * dim)),
     final: space.reals("final", rows * dim),
     invFinal: space.reals("invFinal", rows)
   }

@@ -46,7 +46,7 @@ export const backward = (
     const g = gradients.layers[l]!
     const at = from.layers[l]!
     if (l < config.layers - 1) {
-      if (at === from.layers[l + 1]) layerForward(pass, from, l)
+      if (from.shared) layerForward(pass, from, l)
       else {
         backend.swiglu(at.gated, at.gateUp, rows, ffn)
         backend.rmsNorm(at.normed, at.middle, p.normMiddle, at.invMiddle, norm)
