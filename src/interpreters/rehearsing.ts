@@ -212,8 +212,8 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     first: Known
   ) {
     const size = to - from
-    /** By their tokens, the steps that `rows` rows are in. */
-    const among = (rows: number) =>
+    /** By their tokens, some steps of the first so many, with `rows` rows. */
+    const among = (rows: number, size: number) =>
       apart(
         Effect.sync(() => {
           const count = Math.min(size, Math.max(enoughToTell, Math.floor(rows / taking.perStep)))
@@ -222,7 +222,9 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         }),
         () => {}
       )
-    const all = first.tokens >= enoughTokens ? [first] : yield* among(compared)
+    // Another pass over the rows would have to be shuffled first.
+    const onePass = Math.max(enoughToTell, Math.floor(taking.count / taking.perStep))
+    const all = first.tokens >= enoughTokens ? [first] : yield* among(compared, Math.min(size, onePass))
     const [few, between, many] = [all[0]!, all[all.length >> 1]!, all.at(-1)!]
     const steps = many.tokens - few.tokens <= alike * many.tokens
       ? [many]
@@ -235,7 +237,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     const { most: limit, tokens: held } = meter.atOnce()
     if (held >= (1 - alike) * limit || few.tokens >= manyParts * limit) return
     const atOnce = (one: Known): number => learnedAtOnce(one.tokens, limit)
-    const largest = (yield* among(searched)).reduce((most, one) => atOnce(one) > atOnce(most) ? one : most)
+    const largest = (yield* among(searched, size)).reduce((most, one) => atOnce(one) > atOnce(most) ? one : most)
     if (atOnce(largest) > held) yield* makes([largest.n], [0], size, once)
   })
 

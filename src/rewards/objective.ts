@@ -23,6 +23,8 @@ export interface RewardBatch {
 export interface RewardObjective {
   /** Pairs, rankings or answers there are. */
   readonly count: number
+  /** What one of them has the model read. */
+  readonly rows: (index: number) => ReadonlyArray<Row>
   readonly batch: (indices: ReadonlyArray<number>) => RewardBatch
 }
 
@@ -54,6 +56,7 @@ export const rewardObjective = (
     BradleyTerry: (options) =>
       Effect.map(encodePairs(use, rowsOf(data, "Preferences")), (pairs): RewardObjective => ({
         count: pairs.length,
+        rows: (i) => [pairs[i]!.chosen, pairs[i]!.rejected],
         batch: (indices) => {
           const batch = indices.map((i) => pairs[i]!)
           const margin = Float64Array.from(batch, ({ margin }) => margin)
@@ -78,6 +81,7 @@ export const rewardObjective = (
     Outcome: () =>
       Effect.map(encodeUnpaired(use, rowsOf(data, "UnpairedPreferences")), (answers): RewardObjective => ({
         count: answers.length,
+        rows: (i) => [answers[i]!.row],
         batch: (indices) => {
           const batch = indices.map((i) => answers[i]!)
           const labels = batch.flatMap(({ label, row }) => Array.from(row.completion, () => label ? 1 : 0))
@@ -93,6 +97,7 @@ export const rewardObjective = (
     Process: (options) =>
       Effect.map(encodeSteps(use, rowsOf(data, "Stepwise"), options), (answers): RewardObjective => ({
         count: answers.length,
+        rows: (i) => [answers[i]!.row],
         batch: (indices) => {
           const batch = indices.map((i) => answers[i]!)
           return {
@@ -121,6 +126,7 @@ const ranked = (
 ) =>
   Effect.map(encodeRankings(use, rowsOf(data, "Rankings")), (rankings): RewardObjective => ({
     count: rankings.length,
+    rows: (i) => rankings[i]!.rows,
     batch: (indices) => {
       const batch = indices.map((i) => rankings[i]!)
       const ranks = batch.flatMap(({ ranks }) => ranks)

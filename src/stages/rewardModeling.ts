@@ -39,7 +39,7 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
     scope.key,
     objective.count,
     stage.batchSize,
-    (i) => objective.batch([i]).rows.reduce((sum, row) => sum + lengthOf(row), 0)
+    (i) => objective.rows(i).reduce((sum, row) => sum + lengthOf(row), 0)
   )
 
   yield* train(scope, { ...session, models: { reward } }, {

@@ -69,15 +69,17 @@ export const demonstrations = (
   skill: Skill = mediocre,
   of: Rows = all
 ): ReadonlyArray<DemonstrationRow> => {
-  const asked: Array<readonly [key: string, request: Request]> = []
-  for (let i = 0; asked.length < count; i++) {
-    const key = `tales/demonstrations/${seed}/${i}`
-    const request = wish(`${key}/wish`)
-    if (!isHeld(request.subject, request.object)) asked.push([key, request])
+  const keyOf = (n: number): string => `tales/demonstrations/${seed}/${n}`
+  const wishOf = (n: number): Request => wish(`${keyOf(n)}/wish`)
+  // By their numbers alone: of many rows few may be looked at.
+  const asked: Array<number> = []
+  for (let n = 0; asked.length < count; n++) {
+    const { object, subject } = wishOf(n)
+    if (!isHeld(subject, object)) asked.push(n)
   }
   return of(count, (i) => {
-    const [key, request] = asked[i]!
-    const random = stream(key)
+    const request = wishOf(asked[i]!)
+    const random = stream(keyOf(asked[i]!))
     const ways = phrase(request)
     return { prompt: ways[random.int(ways.length)]!, completion: write(random, request, skill) }
   })
