@@ -34,7 +34,8 @@ const estimators: Record<KlEstimator, Estimator> = { k1, k2, k3 }
 export const kl = (logps: Float64Array, refLogps: Float64Array, offsets: Int32Array, estimator: KlEstimator) => {
   sameLength({ logps, refLogps })
   const value = estimators[estimator][0]
-  const tokens = logps.map((logp, t) => value(logp - refLogps[t]!))
+  const tokens = new Float64Array(logps.length)
+  for (let t = 0; t < logps.length; t++) tokens[t] = value(logps[t]! - refLogps[t]!)
   const sequences = sumRows(tokens, offsets)
   const n = sequences.length
   const total = sequences.reduce((sum, x) => sum + x, 0)

@@ -4,6 +4,7 @@ import { entropyGradient } from "./entropy.ts"
 import { k2, k3 } from "./kl.ts"
 import type { Averaging, Loss } from "./loss.ts"
 import { poison, sameLength } from "./loss.ts"
+import { sumRows } from "./ragged.ts"
 
 /** A point of the space of `dsl/PolicyLoss.ts`, where each part is explained. */
 export interface PolicyLoss {
@@ -121,12 +122,11 @@ export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Op
     throw new Error("importance sampling needs the sampler's")
   }
   const masked = mask === undefined ? new Float64Array(logps.length).fill(1) : Float64Array.from(mask)
-  const differences = logps.map((logp, t) => logp - oldLogps[t]!)
+  // In loops: what a closure returns is a number on the heap, and there are as many as tokens.
+  const differences = new Float64Array(logps.length)
+  for (let t = 0; t < logps.length; t++) differences[t] = logps[t]! - oldLogps[t]!
   const { byRow, logs, shares } = ratios(objective, differences, masked, offsets)
-  const lengths = Float64Array.from(
-    { length: offsets.length - 1 },
-    (_, row) => masked.subarray(offsets[row], offsets[row + 1]).reduce((sum, m) => sum + m, 0)
-  )
+  const lengths = sumRows(masked, offsets)
   const weights = rowWeights(aggregation, lengths, options)
 
   const gradient = new Float64Array(logps.length)
@@ -169,12 +169,13 @@ export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Op
   let entropy = 0
   if (entropies !== undefined && total > 0) {
     const share = 1 / (aggregation._tag === "TokenMean" ? options.denominator ?? total : total)
-    const slopes = entropyGradient(logps, oldLogps, entropies)
-    entropies.forEach((h, t) => {
-      if (masked[t] === 0) return
-      entropy += masked[t]! * share * h
-      if (entropyCoef > 0) gradient[t]! -= entropyCoef * masked[t]! * share * slopes[t]!
-    })
+    for (let t = 0; t < entropies.length; t++) if (masked[t] !== 0) entropy += masked[t]! * share * entropies[t]!
+    if (entropyCoef > 0) {
+      const slopes = entropyGradient(logps, oldLogps, entropies)
+      for (let t = 0; t < slopes.length; t++) {
+        if (masked[t] !== 0) gradient[t]! -= entropyCoef * masked[t]! * share * slopes[t]!
+      }
+    }
   }
   const value = sums.loss + (estimator === undefined ? 0 : beta * sums.kl) -
     (entropyCoef > 0 ? entropyCoef * entropy : 0)

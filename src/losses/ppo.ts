@@ -43,15 +43,15 @@ export const ppoMetrics = (
   oldLogps: Float64Array,
   options: Averaging = {}
 ): Record<string, number> => {
-  const weight = (t: number): number => options.mask?.[t] ?? 1
   let [ratios, squares, weights] = [0, 0, 0]
-  logps.forEach((logp, t) => {
-    if (weight(t) === 0) return
-    const ratio = Math.exp(logp - oldLogps[t]!)
-    ratios += weight(t) * ratio
-    squares += weight(t) * (ratio - 1) ** 2
-    weights += weight(t)
-  })
+  for (let t = 0; t < logps.length; t++) {
+    const weight = options.mask?.[t] ?? 1
+    if (weight === 0) continue
+    const ratio = Math.exp(logps[t]! - oldLogps[t]!)
+    ratios += weight * ratio
+    squares += weight * (ratio - 1) ** 2
+    weights += weight
+  }
   const { kl, entropy } = metrics
   return {
     "loss/policy_avg": loss,

@@ -26,8 +26,14 @@ export const tokenRewards = (
     throw new Error(`beta is ${beta}: a KL penalty needs reference log-probabilities`)
   }
   sameLength({ logps, refLogps: refLogps ?? logps })
-  const differences = refLogps === null ? new Float64Array(logps.length) : logps.map((logp, t) => logp - refLogps[t]!)
-  const rewards = differences.map((d) => refLogps === null ? 0 : -beta * d)
+  const differences = new Float64Array(logps.length)
+  const rewards = new Float64Array(logps.length)
+  if (refLogps !== null) {
+    for (let t = 0; t < logps.length; t++) {
+      differences[t] = logps[t]! - refLogps[t]!
+      rewards[t] = -beta * differences[t]!
+    }
+  }
   const rows = scores.length
   if (rows !== offsets.length - 1) throw new Error(`${rows} scores for ${offsets.length - 1} rows`)
   for (let row = 0; row < rows; row++) {

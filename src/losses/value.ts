@@ -32,7 +32,8 @@ export const valueLoss = (
     if (weight === 0) continue
     const error = values[t]! - returns[t]!
     const nearby = Math.min(Math.max(values[t]!, oldValues[t]! - clipRange), oldValues[t]! + clipRange)
-    const [plain, cut] = [error ** 2, (nearby - returns[t]!) ** 2]
+    const plain = error ** 2
+    const cut = (nearby - returns[t]!) ** 2
     loss += weight * scale * 0.5 * Math.max(plain, cut)
     gradient[t] = cut > plain ? 0 : weight * scale * error
     if (cut > plain) clipped += weight

@@ -18,5 +18,7 @@ export const whiten = (
   let squares = 0
   for (let i = 0; i < n; i++) squares += (numbers[i]! - mean) ** 2
   const scale = 1 / Math.sqrt((n > 1 ? squares / (n - 1) : 0) + 1e-8)
-  return numbers.map((x) => (x - mean) * scale + (shiftMean ? 0 : mean))
+  const whitened = new Float64Array(n)
+  for (let i = 0; i < n; i++) whitened[i] = (numbers[i]! - mean) * scale + (shiftMean ? 0 : mean)
+  return whitened
 }
