@@ -80,7 +80,9 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
       ? `${this.stage} has used ${amount(this.spent)}; its cap is ${amount(this.cap)}`
       : `${this.stage}: the ${this.stages} stages under one cap have used ${amount(this.spent)} together; ` +
         `their total is capped at ${amount(this.cap)}`
-    return `${said}. Kept: ${this.kept}. Raise the cap and run it again, which goes on from there, or shorten the stage.`
+    // A checkpoint holds the optimiser's moments beside the model.
+    const less = this.dimension === "disk" ? "set checkpointEvery to no less than its steps" : "shorten the stage"
+    return `${said}. Kept: ${this.kept}. Raise the cap and run it again, which goes on from there, or ${less}.`
   }
 }
 

@@ -1,6 +1,6 @@
 /** A plan held against caps on what is spent: at the cap it passes, one below it does not, alone and in total. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -64,6 +64,20 @@ describe("caps held against a plan", () => {
         }
       )
     )
+  })
+
+  it("on the disk are met without a checkpoint on the way, as the remedy says", async () => {
+    const ppo = governed.find(({ stage }) => stage.startsWith("ppo-"))!
+    const { made, most } = ppo.disk
+    assert.isAbove(most, made)
+    const [over] = overCaps(capped({ disk: most - 1 }), planned.stages, null)
+    assert.match(
+      overCapText(over!, null),
+      /or make no checkpoint on the way,.*\(checkpointEvery not below the steps\)\.$/u
+    )
+    const without = Result.getOrThrow(Pipeline.set(policy, "ppo.checkpointEvery", ppo.steps))
+    const { stages } = await Effect.runPromise(Effect.provide(plan(without), NodeFileSystem.layer))
+    assert.deepStrictEqual(stages.find(({ stage }) => stage.startsWith("ppo-"))!.disk, { made, most: made })
   })
 
   it("are held together where they are a total, once", () => {

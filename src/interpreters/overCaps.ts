@@ -80,11 +80,22 @@ export const overCaps = (
 
 const atLeast = (resource: Resource): string => resource === "prompts" || resource === "disk" ? "at least " : ""
 
+const lower = (resource: Resource): string => {
+  switch (resource) {
+    case "disk":
+      return "make no checkpoint on the way, which holds the optimiser's moments too (checkpointEvery not below the steps)"
+    case "prompts":
+      return "take fewer steps or prompts"
+    default:
+      return "take fewer steps, rows or new tokens"
+  }
+}
+
 /** In words, with the remedy. */
 export const overCapText = ({ cap, planned, resource, stages }: OverCap, price: Price | null): string => {
   const amount = (n: number): string => shown(resource, n, price?.currency)
   const [first] = stages
   const who = stages.length === 1 ? `${first} is` : `${first} and ${stages.length - 1} more are together`
   return `${who} planned to take ${atLeast(resource)}${amount(planned)}, and the cap is ${amount(cap)}: ` +
-    "raise the cap, or take fewer steps, rows or new tokens."
+    `raise the cap, or ${lower(resource)}.`
 }
