@@ -6,6 +6,7 @@ import { clock } from "../../src/cost/clock.ts"
 import { assumed, type Costs, measured, roofline } from "../../src/cost/costs.ts"
 import { nonNegative, ratesOf } from "../../src/cost/fit.ts"
 import { tally } from "../../src/cost/tally.ts"
+import type { Computing } from "../../src/engine/engine.ts"
 import { initial } from "../../src/engine/transformer/initial.ts"
 import { type Cost, counting } from "../../src/engine/transformer/counting.ts"
 import { metered } from "../../src/engine/transformer/metered.ts"
@@ -105,7 +106,7 @@ describe("what work costs", () => {
       calls.push(seconds)
       return seconds
     }
-    const backend = counting({ cost })
+    const { alike: _, ...backend } = counting({ cost })
     const policy = transformer(backend).policy(initial(model))
     backend.during("update", () => {
       policy.learn(rowsOf([3, 9]), ({ length }) => new Float64Array(length))
@@ -140,6 +141,37 @@ describe("what work costs", () => {
       return all.spent().seconds
     }
     assert.approximately(of(true), of(false), 1e-9 * of(false))
+  })
+
+  it("counts one layer for all the same as each by itself, and the memory too", () => {
+    const { backend } = measured(rates)
+    const ways: ReadonlyArray<Computing> = [
+      {},
+      { recompute: true },
+      { precision: "bf16" },
+      { lora: { rank: 2, alpha: 4, targetModules: ["q_proj", "down_proj"], seed: "alike" } }
+    ]
+    const deep = initial({ ...model, layers: 5 })
+    for (const computing of ways) {
+      const of = (alike: boolean) => {
+        const all = counting({ cost: backend })
+        const { alike: _, ...single } = all
+        const policy = transformer(alike ? all : single).policy(deep, computing)
+        // Growing, and shrinking: what stands for all has to grow with all.
+        for (const lengths of [[3], [9, 7], [2, 2]]) {
+          policy.learn(rowsOf(lengths), ({ length }) => new Float64Array(length))
+          policy.step(update)
+          policy.logprobs(rowsOf([...lengths, 12]))
+        }
+        policy.sample([1, 2, 2, 2].map((id) => Int32Array.of(1, id)), sampling(9), ["a", "b", "c", "d"])
+        const { seconds, ...spent } = all.spent()
+        return { seconds, spent, memory: all.memory() }
+      }
+      const [together, apart] = [of(true), of(false)]
+      assert.deepStrictEqual(together.spent, apart.spent)
+      assert.deepStrictEqual(together.memory, apart.memory)
+      assert.approximately(together.seconds, apart.seconds, 1e-9 * apart.seconds)
+    }
   })
 
   it("of the host is charged by unit, and the start of an operation once", () => {
@@ -226,7 +258,8 @@ describe("the clock", () => {
     const times = clock(() => 0)
     assert.deepStrictEqual(of(times.backend(reference()) as ReturnType<typeof reference>), of(reference()))
     const counted = new Map<string, number>()
-    of(counting({ cost: (what) => (counted.set(what, (counted.get(what) ?? 0) + 1), 0) }) as never)
+    const { alike: _, ...single } = counting({ cost: (what) => (counted.set(what, (counted.get(what) ?? 0) + 1), 0) })
+    of(single as never)
     const timed = new Map(
       [...times.timings()].map(([what, sizes]) => [what, sizes.reduce((sum, { calls }) => sum + calls, 0)])
     )
