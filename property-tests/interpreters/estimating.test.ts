@@ -4,7 +4,7 @@ import { sharesAt, surveyed, varianceAt } from "../../src/interpreters/estimatin
 import { stream } from "../../src/sampling/random.ts"
 
 const meanOf = (values: ReadonlyArray<number>): number => values.reduce((sum, x) => sum + x, 0) / values.length
-const every = { least: 64, most: 4096, error: 0.004 }
+const every = { least: 64, count: 4096, sum: Infinity, error: 0.004 }
 
 /** Rows of parts that stand one after the other, each of lengths of its own. */
 const parts = (seed: number): ReadonlyArray<number> => {
@@ -30,7 +30,7 @@ describe("a survey", () => {
     for (let seed = 0; seed < 300; seed++) {
       const values = parts(seed)
       const { looked, mean, variance } = surveyed(values.length, every, values.length, (i) => values[i]!)
-      assert.isAtMost(looked, every.most)
+      assert.isAtMost(looked, every.count)
       const off = (mean - meanOf(values)) / Math.sqrt(variance)
       if (Math.abs(off) <= 2) within++
       squares += off ** 2
@@ -39,6 +39,24 @@ describe("a survey", () => {
     // Neighbours of two parts differ by more than a sample that has its share of each: the error is rather too large than too small.
     assert.isAtLeast(within, 285)
     assert.approximately(squares / 300, 0.6, 0.5)
+  })
+
+  it("by what is cheap to know looks at fewer, and says as well how far it may be off", () => {
+    let [within, squares] = [0, 0]
+    for (let seed = 0; seed < 300; seed++) {
+      const random = stream(`cheap/${seed}`)
+      const values = Array.from({ length: 5000 + random.int(10_000) }, () => 20 + random.int(500))
+      // About in proportion, and by another factor in what comes first.
+      const cheap = values.map((x, i) => x * (i < 800 ? 5 : 4) * (1 + 0.05 * random.normal()))
+      const value = (i: number) => values[i]!
+      const { looked, mean, variance } = surveyed(values.length, every, values.length, value, (i) => cheap[i]!)
+      const off = (mean - meanOf(values)) / Math.sqrt(variance)
+      if (Math.abs(off) <= 2) within++
+      squares += off ** 2
+      assert.isBelow(looked, surveyed(values.length, every, values.length, value).looked)
+    }
+    assert.isAtLeast(within, 279)
+    assert.approximately(squares / 300, 1, 0.2)
   })
 
   it("looks at more where its error is larger", () => {

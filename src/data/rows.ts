@@ -116,6 +116,13 @@ export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
     ? [row.chosen, row.rejected]
     : [promptOf(row)]
 
+/** Characters of a row: what its tokens are about in proportion to. */
+export const charactersOf = (row: AnyRow): number => {
+  let sum = "prompt" in row ? row.prompt.length : 0
+  for (const text of writtenIn(row)) sum += text.length
+  return sum
+}
+
 /** The same text up to case and white space. */
 export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
 

@@ -9,11 +9,15 @@ export interface Estimated {
   readonly variance: number
 }
 
-/** Values that are looked at: at least `least`, and three times as many while their mean has a relative standard error above `error`. */
+/**
+ * Values that are looked at: at least `least`, and three times as many while their mean has a relative standard error above `error`, but no
+ * more than `count`, and none that would bring their sum above `sum`.
+ */
 export interface Looked {
   readonly least: number
-  readonly most: number
   readonly error: number
+  readonly count: number
+  readonly sum: number
 }
 
 export interface Surveyed extends Estimated {
@@ -21,31 +25,46 @@ export interface Surveyed extends Estimated {
   readonly looked: number
 }
 
+/** Variance of the mean of a systematic sample, every `stride`th, by the differences of neighbours (Cochran 8.11). */
+const ofMean = (sample: ReadonlyArray<number>, stride: number): number => {
+  let jumps = 0
+  for (let i = 1; i < sample.length; i++) jumps += (sample[i]! - sample[i - 1]!) ** 2
+  return stride === 1 ? 0 : jumps / (2 * sample.length * (sample.length - 1)) * (1 - 1 / stride)
+}
+
+const sumOf = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
+
 /**
  * Mean of `value(0)` … `value(count − 1)` by some of them, evenly spread: parts that stand one after the other have their shares. Every
- * third, ninth, …, so that what several surveys have in common is the same, and groups of 2, 4 or 8 are seen at all their places. The
- * variance is that of neighbours (Cochran 8.11), and, where `drawn` of all are what is asked about, that of drawing them.
+ * third, ninth, …, so that what several surveys have in common is the same, and groups of 2, 4 or 8 are seen at all their places. Where
+ * `drawn` of all are what is asked about, the variance is that of drawing them too.
+ *
+ * A value may be dear, and something that it is about in proportion to cheap: that, of more of them, times their ratio (Cochran 6.2).
  */
 export const surveyed = (
   count: number,
-  { error, least, most }: Looked,
+  looked: Looked,
   drawn: number,
-  value: (i: number) => number
+  value: (i: number) => number,
+  cheap?: (i: number) => number
 ): Surveyed => {
+  const known = cheap === undefined ? null : surveyed(count, { ...looked, sum: Infinity }, count, cheap)
   for (
-    let stride = 3 ** Math.floor(Math.log(Math.max(1, count / least)) / Math.log(3));;
+    let stride = 3 ** Math.floor(Math.log(Math.max(1, count / looked.least)) / Math.log(3));;
     stride = Math.round(stride / 3)
   ) {
     const size = Math.ceil(count / stride)
     const values = Array.from({ length: size }, (_, i) => value(i * stride))
-    const mean = values.reduce((sum, x) => sum + x, 0) / size
-    let [jumps, squares] = [0, 0]
-    for (let i = 1; i < size; i++) jumps += (values[i]! - values[i - 1]!) ** 2
-    for (const x of values) squares += (x - mean) ** 2
-    const looking = stride === 1 ? 0 : jumps / (2 * size * (size - 1)) * (1 - 1 / stride)
-    if (Math.sqrt(looking) > error * mean && 3 * size <= most) continue
-    const drawing = size < 2 ? 0 : squares / (size - 1) / drawn * Math.max(0, 1 - drawn / count)
-    return { mean, variance: looking + drawing, looked: size }
+    const own = sumOf(values) / size
+    const sizes = cheap === undefined ? null : values.map((_, i) => cheap(i * stride))
+    const ratio = sizes === null ? 0 : own * size / sumOf(sizes)
+    const mean = known === null ? own : ratio * known.mean
+    const looking = ofMean(sizes === null ? values : values.map((x, i) => x - ratio * sizes[i]!), stride)
+    const more = 3 * size
+    if (Math.sqrt(looking) > looked.error * mean && more <= looked.count && more * mean <= looked.sum) continue
+    const spread = size < 2 ? 0 : values.reduce((sum, x) => sum + (x - own) ** 2, 0) / (size - 1)
+    const drawing = spread / drawn * Math.max(0, 1 - drawn / count)
+    return { mean, variance: looking + ratio ** 2 * (known?.variance ?? 0) + drawing, looked: size }
   }
 }
 

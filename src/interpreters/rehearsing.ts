@@ -12,32 +12,26 @@ import { type Estimated, sharesAt, type Surveyed, surveyed, varianceAt } from ".
 
 /** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
-/** Rows that are looked at without making a step, for the tokens of all. */
-const looked = { least: 128, most: 4096, error: 0.004 }
-/** The same for steps that have many of them or few, and for the one that holds the most. */
-const [compared, searched] = [256, 8192]
+/** Rows that are looked at without making a step, for the tokens of all; those that are encoded for it have at most `sum`. */
+const looked = { least: 128, count: 2 ** 13, sum: 2 ** 18, error: 0.004 }
+/** Rows that are looked at for steps that have many tokens or few, and for the one that holds the most. */
+const [compared, searched] = [2 ** 8, 2 ** 13]
+/** How far a step's tokens may be from what its characters say. */
+const roughly = 0.01
 /** Parts that a step is learnt from in which hold, the largest of them, about as much as one may. */
-const manyParts = 4
+const manyParts = 16
 /** Steps of which one stands for many and others say how they differ. */
 const enoughToTell = 3
 /** Steps whose tokens differ by no more, relative to the most, are alike. */
 const alike = 0.02
 
-/** A step, and the tokens of what it takes. */
-interface Known {
-  readonly n: number
-  readonly tokens: number
-}
-
-const tokensPerStep = ({ count, perStep, tokens }: Taking, steps: number): Surveyed => {
-  const { looked: rows, mean, variance } = surveyed(count, looked, steps * perStep, tokens)
+const tokensPerStep = ({ characters, count, perStep, tokens }: Taking, steps: number): Surveyed => {
+  const { looked: rows, mean, variance } = surveyed(count, looked, steps * perStep, tokens, characters)
   return { mean: perStep * mean, variance: perStep ** 2 * variance, looked: rows }
 }
 
-const known = ({ of, tokens }: Taking, n: number): Known => ({
-  n,
-  tokens: of(n).reduce((sum, i) => sum + tokens(i), 0)
-})
+const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
+const tokensOf = ({ of, tokens }: Taking, n: number): number => sum(of(n).map(tokens))
 
 export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
@@ -149,6 +143,8 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
         })
       )
     })
+  /** Looks at what steps take, for nothing: what that takes is not what they take. */
+  const look = <A>(once: () => A): Effect.Effect<A> => apart(Effect.sync(once), () => {})
   /** Counts what `once` does so many times. */
   const stands = (into: Sheet, { fixed, own }: Sheet, times: number): void => {
     add(into.own, own, times)
@@ -209,35 +205,39 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     once: (n: number) => Effect.Effect<unknown, E, R>,
     taking: Taking,
     asked: Estimated,
-    first: Known
+    first: number
   ) {
     const size = to - from
-    /** By their tokens, some steps of the first so many, with `rows` rows. */
-    const among = (rows: number, size: number) =>
-      apart(
-        Effect.sync(() => {
-          const count = Math.min(size, Math.max(enoughToTell, Math.floor(rows / taking.perStep)))
-          return Array.from({ length: count }, (_, i) => known(taking, from + Math.floor((i * size) / count)))
-            .sort((a, b) => a.tokens - b.tokens)
-        }),
-        () => {}
-      )
-    // Another pass over the rows would have to be shuffled first.
-    const onePass = Math.max(enoughToTell, Math.floor(taking.count / taking.perStep))
-    const all = first.tokens >= enoughTokens ? [first] : yield* among(compared, Math.min(size, onePass))
-    const [few, between, many] = [all[0]!, all[all.length >> 1]!, all.at(-1)!]
-    const steps = many.tokens - few.tokens <= alike * many.tokens
-      ? [many]
-      : [few, between, many].sort((a, b) => a.n - b.n)
+    const { characters = taking.tokens, count, of, perStep } = taking
+    /** By what they take, some steps of the first so many, with `rows` rows. */
+    const among = (rows: number, size: number) => {
+      const some = Math.min(size, Math.max(enoughToTell, Math.floor(rows / perStep)))
+      const steps = Array.from({ length: some }, (_, i) => from + Math.floor((i * size) / some))
+      return steps.map((n) => ({ n, characters: sum(of(n).map(characters)) }))
+        .sort((a, b) => a.characters - b.characters)
+    }
+    /** Of few tokens, of many, and one in between; those of one pass, because another would have to be shuffled first. */
+    const telling = () => {
+      if (first >= enoughTokens) return [{ n: from, characters: sum(of(from).map(characters)) }]
+      const all = among(compared, Math.min(size, Math.max(enoughToTell, Math.floor(count / perStep))))
+      const [few, many] = [all[0]!, all.at(-1)!]
+      return many.characters - few.characters <= alike * many.characters ? [many] : [few, all[all.length >> 1]!, many]
+    }
+    const known = yield* look(() => telling().map((step) => ({ ...step, tokens: tokensOf(taking, step.n) })))
+    const steps = known.toSorted((a, b) => a.n - b.n)
     const tokens = steps.map(({ tokens }) => tokens)
     const flops = yield* makes(steps.map(({ n }) => n), sharesAt(tokens, asked.mean), size, once)
     estimates(size ** 2 * varianceAt(tokens, flops, asked))
     // What is held at most is what is learnt from at once: of steps that might be more, one is made for that alone. Many parts are as
     // large as may be anyway.
     const { most: limit, tokens: held } = meter.atOnce()
-    if (held >= (1 - alike) * limit || few.tokens >= manyParts * limit) return
-    const atOnce = (one: Known): number => learnedAtOnce(one.tokens, limit)
-    const largest = (yield* among(searched, size)).reduce((most, one) => atOnce(one) > atOnce(most) ? one : most)
+    if (held >= (1 - alike) * limit || known[0]!.tokens >= manyParts * limit) return
+    const per = sum(tokens) / sum(steps.map(({ characters }) => characters))
+    // Its tokens are not quite known: a few more, and there might be a part more, and all of them smaller.
+    const atOnce = ({ characters }: { readonly characters: number }): number =>
+      Math.min(...[1 - roughly, 1 + roughly].map((about) => learnedAtOnce(about * per * characters, limit)))
+    const others = yield* look(() => among(searched, size))
+    const largest = others.reduce((most, one) => atOnce(one) > atOnce(most) ? one : most)
     if (atOnce(largest) > held) yield* makes([largest.n], [0], size, once)
   })
 
@@ -285,11 +285,11 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
           continue
         }
         // Steps find encoded what was looked at before.
-        let first: Known = { n: from, tokens: 0 }
-        const all = () => to - from <= most && (to - from) * first.tokens <= enoughTokens
+        let first = 0
+        const all = () => to - from <= most && (to - from) * first <= enoughTokens
         yield* apart(
           Effect.sync(() => {
-            first = known(taking, from)
+            first = tokensOf(taking, from)
           }),
           (done, into) => all() && stands(into, done, 1)
         )

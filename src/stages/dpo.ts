@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
 import { encodePairs, encodePrompts, lengthOf } from "../data/encode.ts"
-import type { PreferenceRow, PromptRow } from "../data/rows.ts"
+import { charactersOf, type PreferenceRow, type PromptRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
@@ -40,7 +40,10 @@ export const dpo = Effect.fn("dpo")(function*(
     scope.key,
     pairs.length,
     stage.batchSize,
-    (i) => lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected)
+    {
+      tokens: (i) => lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected),
+      characters: (i) => charactersOf(wires.preferences[i]!)
+    }
   )
   const reference = wires.reference === null ? null : yield* referenceLogps({
     stage: scope.label,

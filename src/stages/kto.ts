@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Kto } from "../../dsl/stages/Kto.ts"
 import { encodePrompts, encodeUnpaired, lengthOf } from "../data/encode.ts"
-import type { PromptRow, UnpairedPreferenceRow } from "../data/rows.ts"
+import { charactersOf, type PromptRow, type UnpairedPreferenceRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Row, Weights } from "../engine/engine.ts"
@@ -41,7 +41,10 @@ export const kto = Effect.fn("kto")(function*(
   const answers = yield* encodeUnpaired(use, wires.preferences)
   const held = yield* encodePrompts(use, wires.held)
   const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
-  const taking = inBatches(scope.key, answers.length, stage.batchSize, (i) => lengthOf(answers[i]!.row))
+  const taking = inBatches(scope.key, answers.length, stage.batchSize, {
+    tokens: (i) => lengthOf(answers[i]!.row),
+    characters: (i) => charactersOf(wires.preferences[i]!)
+  })
   const batches = lazily(steps, (n) => {
     const batch = taking.of(n).map((i) => answers[i]!)
     const rows = batch.map(({ row }) => row)

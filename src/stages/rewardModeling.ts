@@ -3,6 +3,7 @@ import { Process, type RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { RewardModeling } from "../../dsl/stages/RewardModeling.ts"
 import type { Dataset } from "../data/dataset.ts"
 import { lengthOf } from "../data/encode.ts"
+import { charactersOf } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -39,7 +40,10 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
     scope.key,
     objective.count,
     stage.batchSize,
-    (i) => objective.rows(i).reduce((sum, row) => sum + lengthOf(row), 0)
+    {
+      tokens: (i) => objective.rows(i).reduce((sum, row) => sum + lengthOf(row), 0),
+      characters: (i) => charactersOf(wires.preferences.rows[i]!)
+    }
   )
 
   yield* train(scope, { ...session, models: { reward } }, {

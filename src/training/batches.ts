@@ -68,5 +68,5 @@ export const inBatches = (
   key: string,
   count: number,
   batchSize: number,
-  tokens: (i: number) => number
-): Taking => ({ count, perStep: batchSize, of: (n) => batchAt(key, count, batchSize, n), tokens })
+  how: Pick<Taking, "tokens" | "characters">
+): Taking => ({ count, perStep: batchSize, of: (n) => batchAt(key, count, batchSize, n), ...how })

@@ -16,6 +16,8 @@ export interface Taking {
   readonly of: (n: number) => ReadonlyArray<number>
   /** Tokens of one of them. */
   readonly tokens: (i: number) => number
+  /** Characters of one of them, which it need not be encoded for. */
+  readonly characters?: (i: number) => number
 }
 
 export interface Rehearsal {
