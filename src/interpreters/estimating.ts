@@ -56,26 +56,31 @@ export const surveyed = (
     const size = Math.ceil(count / stride)
     const values = Array.from({ length: size }, (_, i) => value(i * stride))
     const own = sumOf(values) / size
-    const sizes = cheap === undefined ? null : values.map((_, i) => cheap(i * stride))
-    const ratio = sizes === null ? 0 : own * size / sumOf(sizes)
-    const mean = known === null ? own : ratio * known.mean
-    const looking = ofMean(sizes === null ? values : values.map((x, i) => x - ratio * sizes[i]!), stride)
+    const sizes = values.map((_, i) => cheap?.(i * stride) ?? 0)
+    // Of nothing, nothing is in proportion to it.
+    const ratio = own * size / sumOf(sizes)
+    const related = known !== null && Number.isFinite(ratio)
+    const mean = related ? ratio * known.mean : own
+    const looking = ofMean(related ? values.map((x, i) => x - ratio * sizes[i]!) : values, stride)
     const more = 3 * size
     if (Math.sqrt(looking) > looked.error * mean && more <= looked.count && more * mean <= looked.sum) continue
     const spread = size < 2 ? 0 : values.reduce((sum, x) => sum + (x - own) ** 2, 0) / (size - 1)
     const drawing = spread / drawn * Math.max(0, 1 - drawn / count)
-    return { mean, variance: looking + ratio ** 2 * (known?.variance ?? 0) + drawing, looked: size }
+    return { mean, variance: looking + (related ? ratio ** 2 * known.variance : 0) + drawing, looked: size }
   }
 }
 
+/** Steps whose tokens differ by no more, relative to the most, say nothing of how steps differ. */
+const alike = 0.02
+
 /**
  * How much of each of a few steps makes one of so many tokens: what lies on a line over their tokens is met, the line being nearest in
- * least squares. They sum to 1; where all have as many tokens, what is asked about is in proportion to them.
+ * least squares. They sum to 1; where all have about as many tokens, what is asked about is in proportion to them.
  */
 export const sharesAt = (tokens: ReadonlyArray<number>, asked: number): ReadonlyArray<number> => {
   const middle = tokens.reduce((sum, x) => sum + x, 0) / tokens.length
   const spread = tokens.reduce((sum, x) => sum + (x - middle) ** 2, 0)
-  return spread === 0
+  return Math.max(...tokens) - Math.min(...tokens) <= alike * Math.max(...tokens)
     ? tokens.map((x) => x === 0 ? 1 / tokens.length : asked / (x * tokens.length))
     : tokens.map((x) => 1 / tokens.length + (x - middle) * (asked - middle) / spread)
 }

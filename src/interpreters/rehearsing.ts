@@ -15,15 +15,13 @@ const enoughTokens = 2 ** 16
 /** Rows that are looked at without making a step, for the tokens of all; those that are encoded for it have at most `sum`. */
 const looked = { least: 128, count: 2 ** 13, sum: 2 ** 18, error: 0.004 }
 /** Rows that are looked at for steps that have many tokens or few, and for the one that holds the most. */
-const [compared, searched] = [2 ** 8, 2 ** 13]
+const [compared, searched] = [2 ** 8, 2 ** 15]
 /** How far a step's tokens may be from what its characters say. */
 const roughly = 0.01
 /** Parts that a step is learnt from in which hold, the largest of them, about as much as one may. */
 const manyParts = 16
 /** Steps of which one stands for many and others say how they differ. */
 const enoughToTell = 3
-/** Steps whose tokens differ by no more, relative to the most, are alike. */
-const alike = 0.02
 
 const tokensPerStep = ({ characters, count, perStep, tokens }: Taking, steps: number): Surveyed => {
   const { looked: rows, mean, variance } = surveyed(count, looked, steps * perStep, tokens, characters)
@@ -32,6 +30,17 @@ const tokensPerStep = ({ characters, count, perStep, tokens }: Taking, steps: nu
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
 const tokensOf = ({ of, tokens }: Taking, n: number): number => sum(of(n).map(tokens))
+
+/** The most of these rows that are learnt from at once, where `most` may be: whole rows, in parts that are about equal. */
+const largestPart = (rows: ReadonlyArray<number>, most: number): number => {
+  const enough = learnedAtOnce(sum(rows), most)
+  let [part, largest] = [0, 0]
+  for (const row of rows) {
+    part = part + row > enough ? row : part + row
+    largest = Math.max(largest, part)
+  }
+  return largest
+}
 
 export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
@@ -220,8 +229,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     const telling = () => {
       if (first >= enoughTokens) return [{ n: from, characters: sum(of(from).map(characters)) }]
       const all = among(compared, Math.min(size, Math.max(enoughToTell, Math.floor(count / perStep))))
-      const [few, many] = [all[0]!, all.at(-1)!]
-      return many.characters - few.characters <= alike * many.characters ? [many] : [few, all[all.length >> 1]!, many]
+      return [all[0]!, all[all.length >> 1]!, all.at(-1)!]
     }
     const known = yield* look(() => telling().map((step) => ({ ...step, tokens: tokensOf(taking, step.n) })))
     const steps = known.toSorted((a, b) => a.n - b.n)
@@ -231,14 +239,16 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     // What is held at most is what is learnt from at once: of steps that might be more, one is made for that alone. Many parts are as
     // large as may be anyway.
     const { most: limit, tokens: held } = meter.atOnce()
-    if (held >= (1 - alike) * limit || known[0]!.tokens >= manyParts * limit) return
+    if (held >= (1 - 2 * roughly) * limit || known[0]!.tokens >= manyParts * limit) return
     const per = sum(tokens) / sum(steps.map(({ characters }) => characters))
     // Its tokens are not quite known: a few more, and there might be a part more, and all of them smaller.
-    const atOnce = ({ characters }: { readonly characters: number }): number =>
-      Math.min(...[1 - roughly, 1 + roughly].map((about) => learnedAtOnce(about * per * characters, limit)))
-    const others = yield* look(() => among(searched, size))
-    const largest = others.reduce((most, one) => atOnce(one) > atOnce(most) ? one : most)
-    if (atOnce(largest) > held) yield* makes([largest.n], [0], size, once)
+    const atOnce = ({ n }: { readonly n: number }): number => {
+      const rows = of(n).map((i) => per * characters(i))
+      return Math.min(...[1 - roughly, 1 + roughly].map((about) => largestPart(rows.map((row) => about * row), limit)))
+    }
+    const others = yield* look(() => among(searched, size).map((step) => ({ ...step, atOnce: atOnce(step) })))
+    const largest = others.reduce((most, one) => one.atOnce > most.atOnce ? one : most)
+    if (largest.atOnce > held) yield* makes([largest.n], [0], size, once)
   })
 
   return {

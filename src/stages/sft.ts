@@ -48,7 +48,13 @@ export const sft = Effect.fn("sft")(function*(
   })
   const taking = packed === null
     ? inOrder
-    : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }
+    : {
+      ...inOrder,
+      perStep: rows.length * stage.epochs / steps,
+      of: (n: number) => packed[n]!,
+      // As well known, and exact.
+      characters: (i: number) => lengths[i]!
+    }
 
   yield* train(scope, { ...session, models: { policy } }, {
     steps,
