@@ -229,7 +229,7 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     const telling = () => {
       if (first >= enoughTokens) return [{ n: from, characters: sum(of(from).map(characters)) }]
       const all = among(compared, Math.min(size, Math.max(enoughToTell, Math.floor(count / perStep))))
-      return [all[0]!, all[all.length >> 1]!, all.at(-1)!]
+      return [...new Set([all[0]!, all[all.length >> 1]!, all.at(-1)!])]
     }
     const known = yield* look(() => telling().map((step) => ({ ...step, tokens: tokensOf(taking, step.n) })))
     const steps = known.toSorted((a, b) => a.n - b.n)
