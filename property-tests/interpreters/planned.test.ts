@@ -70,6 +70,11 @@ const capped = (of: Artifact.Any, from: Artifact.Any = sft) =>
   Pipeline.cap(of as never, { kl: Kl.mnatsPerSequence(10_000_000), from: from as never }) as Artifact.Any
 const episodes = { ...allowed, ...training, beta: 0.05, steps: 2 }
 const ppo = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, episodes)
+/** Samples with weights packed in that precision. */
+const rounded = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
+  ...episodes,
+  precision: "bf16"
+})
 const verifiers = [Verifier.keywords()]
 const grpo = Grpo.make({ init: sft, reference: sft, prompts, held }, {
   ...episodes,
@@ -124,6 +129,7 @@ const stages: Readonly<Record<string, Artifact.Any>> = {
   "SFT recompute": recomputed,
   "reward model": reward,
   PPO: capped(ppo),
+  "PPO bf16": capped(rounded),
   "GRPO, moving reference": capped(grpo),
   DPO: capped(dpo),
   KTO: capped(kto),
@@ -263,7 +269,7 @@ const off = (planned: number, really: number): string =>
 
 describe("what is planned is what is taken", () => {
   for (const [kind, open] of Object.entries(backends)) {
-    it(`on ${kind}: memory within 3 %, FLOPs within 1 % of the closed form, tokens exactly`, async () => {
+    it(`on ${kind}: memory within 1 %, FLOPs within 1 % of the closed form, tokens exactly`, async () => {
       const store = folder()
       const rows: Array<ReadonlyArray<string>> = [["stage", "memory", "planned", "FLOPs", "planned", "tokens"]]
       for (const [name, root] of Object.entries(stages)) {
@@ -289,7 +295,7 @@ describe("what is planned is what is taken", () => {
           `${counts.generated} + ${counts.trained}`
         ])
         assert.deepStrictEqual({ generated, trained }, { generated: counts.generated, trained: counts.trained }, stage)
-        assert.approximately(bytes / peak, 1, 0.03, `memory of ${name}`)
+        assert.approximately(bytes / peak, 1, 0.01, `memory of ${name}`)
         assert.approximately(flops / counts.flops, 1, 0.01, `FLOPs of ${name}`)
       }
       console.log(`planned against taken on ${kind}\n${markdown(rows)}`)
