@@ -5,21 +5,22 @@
 import { registerHooks } from "node:module"
 
 const keel = new URL("../../", import.meta.url).href
-const [sources, effect] = [[`${keel}src/`, `${keel}dsl/`], [`${keel}node_modules/effect/dist/`, `${keel}node_modules/@effect/`]]
+const [sources, modules] = [[`${keel}src/`, `${keel}dsl/`], `${keel}node_modules/`]
+const ours = (from) => sources.some((folder) => from.startsWith(folder))
+/** Modules throughout, which name files in full; a package inside of theirs may be another matter. */
+const effects = (from) => from.startsWith(modules) && /^(?:effect|@effect\/[^/]+)\/dist\//u.test(from.slice(modules.length))
 
-/** Of packages by their name: all of Keel's sources see the same ones. */
+/** Of Effect, by the name that is imported: all of Keel's sources see the same one. */
 const packages = new Map()
 
 registerHooks({
   resolve: (name, context, next) => {
     const from = context.parentURL ?? ""
-    const within = (folders) => folders.some((folder) => from.startsWith(folder))
     if (name.startsWith(".")) {
       const { href: url } = new URL(name, from)
-      if (url.endsWith(".ts") && within(sources)) return { url, format: "module-typescript", shortCircuit: true }
-      // They are modules throughout, and name files in full.
-      if (url.endsWith(".js") && within(effect)) return { url, format: "module", shortCircuit: true }
-    } else if (within(sources)) {
+      if (url.endsWith(".ts") && ours(from)) return { url, format: "module-typescript", shortCircuit: true }
+      if (url.endsWith(".js") && effects(from)) return { url, format: "module", shortCircuit: true }
+    } else if (/^@?effect\//u.test(name) && ours(from)) {
       const known = packages.get(name) ?? { ...next(name, context), shortCircuit: true }
       packages.set(name, known)
       return known
