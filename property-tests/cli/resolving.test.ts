@@ -27,5 +27,5 @@ it("what a user's file imports is the user's, by whatever name Keel imports its 
     ].join("\n")
   )
   const { stderr, stdout } = spawnSync("node", ["--import", at("src/cli/resolving.js"), file], { encoding: "utf8" })
-  assert.strictEqual(stdout, "mine object\n", stderr)
+  assert.strictEqual(stdout, "mine function\n", stderr)
 })

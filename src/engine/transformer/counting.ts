@@ -149,7 +149,7 @@ export const counting = (
   }
 
   /** Steps that are counted at once, and layers. */
-  let [steps, times] = [1, 1]
+  let [steps, layers] = [1, 1]
   const work = workOf((ints) => written.get(ints)!, () => steps)
   /** Of `steps` tokens more, from each of these positions on. */
   const added = (positions: Ints, of: (length: number) => number): number => {
@@ -173,10 +173,10 @@ export const counting = (
       ((...args: Parameters<F>): void => {
         const operations = computes === undefined ? 0 : computes(...args)
         const elements = moves === undefined ? elementsOf(args) : moves(...args)
-        all.calls += times * steps
-        all.traffic += times * steps * realBytes * elements
-        all.flops += times * operations
-        priced(what, operations, elements, precision, times * steps)
+        all.calls += layers * steps
+        all.traffic += layers * steps * realBytes * elements
+        all.flops += layers * operations
+        priced(what, operations, elements, precision, layers * steps)
       }) as unknown as F
     return {
       name: "counting",
@@ -244,11 +244,11 @@ export const counting = (
         }
       },
       alike: (count, once) => {
-        times *= count
+        layers *= count
         try {
           once()
         } finally {
-          times /= count
+          layers /= count
         }
       },
       packedLength: (inputs, outputs) => Math.max(1, Math.ceil(packing[precision] * inputs * outputs)),

@@ -9,7 +9,7 @@ import { type Cost, counting, type Held, type Spent } from "./counting.ts"
 import { withoutWeights } from "./footprint.ts"
 import { initial } from "./initial.ts"
 import { cut } from "./packing.ts"
-import { learnedAtOnce, mostAtOnce } from "./passes.ts"
+import { learnedAtOnce, mostAtOnce, tokensIn } from "./passes.ts"
 import type { Phase } from "./terms.ts"
 import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
 import { microBatchTokens, transformer, type TransformerOptions } from "./transformer.ts"
@@ -214,8 +214,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
         const { some, times } = passing(batch, computing)
         verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
         const most = mostAtOnce(config, partsOf(computing))
-        const tokens = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
-        learns(batch, learnedAtOnce(tokens, most), most)
+        learns(batch, learnedAtOnce(tokensIn(batch), most), most)
         return zeros(batch)
       },
       sample: (prompts, sampling, seeds) => {

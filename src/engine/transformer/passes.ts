@@ -45,6 +45,9 @@ interface Done {
 export const mostAtOnce = (config: ModelConfig, { microBatchTokens }: Pick<Limits, "microBatchTokens">): number =>
   Math.min(microBatchTokens, learnTokens(config))
 
+export const tokensIn = (batch: Batch): number =>
+  batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
+
 /** Tokens of the parts that so many are learnt from in. They are about equal: a small rest would pay for reading all weights. */
 export const learnedAtOnce = (tokens: number, most: number): number => Math.ceil(tokens / Math.ceil(tokens / most))
 
@@ -135,8 +138,7 @@ export const passes = (
     },
     learn: (batch, head, between) => {
       retained = null
-      const tokens = batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
-      const microBatchTokens = learnedAtOnce(tokens, mostAtOnce(config, limits))
+      const microBatchTokens = learnedAtOnce(tokensIn(batch), mostAtOnce(config, limits))
       for (const packed of pack(batch, options.reads, { ...limits, microBatchTokens })) {
         const done = run(backend, packed, true)
         head.forward(done.hidden, packed, training)
