@@ -297,7 +297,22 @@ const fences: ReadonlyArray<
     may: ["../dsl/index.ts", "../src/interpreters/simulate.ts", "effect"],
     never: ["../src/losses/kl.ts", "../src/tensor/reference.ts"]
   },
-  ...["cost", "data", "doctor", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
+  {
+    from: "src/planning/case.ts",
+    may: [
+      "effect/Effect",
+      "./plan.ts",
+      "./cost/rates.ts",
+      "../interpreters/execute.ts",
+      "../engine/transformer/transformer.ts",
+      "../tensor/backend.ts",
+      "../tensor/counting/backend.ts",
+      "../training/rehearsal.ts",
+      "../../dsl/stages/Sft.ts"
+    ],
+    never: ["../stages/sft.ts", "../losses/kl.ts", "../tensor/wasm/wasm.ts", "../tensor/reference.ts", "../cli/run.ts"]
+  },
+  ...["data", "doctor", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
     from: `src/${folder}/case.ts`,
     may: [
       "effect/Effect",
@@ -307,7 +322,13 @@ const fences: ReadonlyArray<
       "../../dsl/Errors.ts",
       "../../dsl/stages/Sft.ts"
     ],
-    never: ["../stages/sft.ts", "../interpreters/run.ts", "../tensor/wasm/wasm.ts", "../cli/main.js"]
+    never: [
+      "../stages/sft.ts",
+      "../interpreters/run.ts",
+      "../planning/plan.ts",
+      "../tensor/wasm/wasm.ts",
+      "../cli/main.js"
+    ]
   }))
 ]
 

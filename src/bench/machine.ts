@@ -1,5 +1,5 @@
 import { cpus, platform, totalmem } from "node:os"
-import type { RateTable } from "../cost/rates.ts"
+import type { RateTable } from "../planning/cost/rates.ts"
 import type { Result } from "./bench.ts"
 import type { BackendProfile, MachineProfile } from "./profile.ts"
 import { spread } from "./statistics.ts"

@@ -7,7 +7,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
 import { homedir } from "node:os"
 import { dirname, join } from "node:path"
-import { RateTable } from "../cost/rates.ts"
+import { RateTable } from "../planning/cost/rates.ts"
 
 /** Medians of one backend on this machine. Absent: not measured. */
 export const BackendProfile = Schema.Struct({

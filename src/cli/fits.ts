@@ -1,7 +1,7 @@
 /** The lines of `keel plan` about what does not fit, and what would. */
 import { size } from "../../dsl/Size.ts"
-import { change, more, remedy, why } from "../interpreters/advice.ts"
-import type { Misfit, Overflow } from "../interpreters/fits.ts"
+import { change, more, remedy, why } from "../planning/advice.ts"
+import type { Misfit, Overflow } from "../planning/fits.ts"
 import { markdown } from "../report/table.ts"
 
 /** Why, and of which stages too. */

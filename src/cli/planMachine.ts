@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { BadProfile, type MachineProfile, profilePath, readProfile } from "../bench/profile.ts"
-import { assumed, type Costs, measured, roofline } from "../cost/costs.ts"
+import { assumed, type Costs, measured, roofline } from "../planning/cost/costs.ts"
 import type { Packing } from "../engine/engine.ts"
 import type { BackendName } from "./backend.ts"
 
@@ -20,7 +20,10 @@ export interface Machine {
 }
 
 /** By libtorch: on a GPU weights are read as they are, or in bf16 by a copy; on the processor bf16 is rounded and kept wide. */
-const libtorch = { gpu: { f32: 0, bf16: 0.5 }, cpu: { f32: 1, bf16: 1 } } as const satisfies Record<string, Packing>
+const libtorch = {
+  gpu: (precision, inputs, outputs) => (precision === "bf16" ? 0.5 : 0) * inputs * outputs,
+  cpu: (_, inputs, outputs) => inputs * outputs
+} as const satisfies Record<string, Packing>
 
 const percent = (share: number): string => `${100 * share} %`
 

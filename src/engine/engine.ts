@@ -6,16 +6,10 @@
  * Everything here is synchronous and plain: Effect stops at the training step.
  */
 
+import type { Packing, Precision } from "../tensor/backend.ts"
 import type { Ensemble } from "./ensemble.ts"
 
-/**
- * In what the factors of matrix products are rounded before they are multiplied: not at all, or to bfloat16 (8 bits of
- * mantissa). Weights, gradients, optimiser state and sums are float32 in both.
- */
-export type Precision = "f32" | "bf16"
-
-/** Reals that a packed weight takes for each of the weight's own: none where it is the weight itself. */
-export type Packing = Readonly<Record<Precision, number>>
+export type { Packing, Precision }
 
 /** How much a model does at once: memory against speed. The result is the same but for the rounding of sums in another order. */
 export interface MicroBatches {
@@ -262,7 +256,7 @@ export interface Engine {
   readonly flops?: () => number
   /** Most bytes it can ever hold, whatever the machine has; a tabular world does not count. */
   readonly addressable?: number
-  /** What packed weights take, where that is not what they take in the kernels that we compile. */
+  /** The size of packed weights on its backend; a tabular world has none. */
   readonly packing?: Packing
   /** The precisions it offers, "f32" always; a tabular world has none, it is exact. */
   readonly precisions?: ReadonlyArray<Precision>

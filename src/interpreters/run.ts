@@ -26,7 +26,7 @@ import type { Price } from "../store/spent.ts"
 import { lackingPrices } from "./prices.ts"
 import { execute } from "./execute.ts"
 import type { ExecuteError } from "./making.ts"
-import { chosen } from "./microBatches.ts"
+import { chosen } from "../planning/microBatches.ts"
 import { type Extensions, type FailureOf, lackingExtensions, type Met } from "./extensions.ts"
 
 export interface RunOptions extends Extensions {

@@ -91,8 +91,8 @@ export interface SampleShape {
   readonly temperature: number
 }
 
-/** Reals that a packed weight takes for each of the weight's own: none where it is the weight itself. */
-export type Packing = Readonly<Record<Precision, number>>
+/** Reals that a packed weight of `inputs` × `outputs` takes: none where it is the weight itself. */
+export type Packing = (precision: Precision, inputs: number, outputs: number) => number
 
 export interface Backend {
   /** `reference`, `wasm`, ... as `--backend` takes it. */
@@ -101,7 +101,7 @@ export interface Backend {
   readonly realBytes: number
   /** Most bytes it can ever hold, whatever the machine has. */
   readonly addressable: number
-  /** What packed weights take here, where that is not what they take in the kernels that we compile. */
+  /** What packed weights take here, where that is not `packedLength`: where they are kept outside of the buffer. */
   readonly packing?: Packing
   /** The precisions it offers; "f32" always. */
   readonly precisions: ReadonlyArray<Precision>

@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { lazily } from "../data/lazily.ts"
-import type { Phase } from "../engine/transformer/terms.ts"
+import type { Phase } from "../tensor/counting/memoryTerms.ts"
 
 /** What steps take: some of `count` rows, pairs or groups, which may be encoded when they are looked at. */
 export interface Taking {

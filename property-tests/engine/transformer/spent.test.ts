@@ -2,7 +2,8 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { flopsPerToken, trainStep } from "../../../src/bench/cases.ts"
 import { asBatch, type WorkloadName, workloads } from "../../../src/bench/models.ts"
-import { counting } from "../../../src/engine/transformer/counting.ts"
+import { counting } from "../../../src/tensor/counting/backend.ts"
+import type { Packing } from "../../../src/tensor/backend.ts"
 import { withoutWeights } from "../../../src/engine/transformer/footprint.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { plainSampling, randomBatch, variants } from "./tinyModels.ts"
@@ -127,7 +128,7 @@ describe("counted floating-point operations", () => {
 describe("packed weights", () => {
   const { config } = workloads.tiny().weights
   /** Of sampling, in all and of packed weights alone; the bytes that its products with packed weights move. */
-  const sampled = (precision: "f32" | "bf16", packing?: { readonly f32: number; readonly bf16: number }) => {
+  const sampled = (precision: "f32" | "bf16", packing?: Packing) => {
     let moved = 0
     const backend = counting({
       cost: (what, _, bytes) => (what === "linearPacked" ? moved += bytes : 0, 0),
@@ -144,7 +145,7 @@ describe("packed weights", () => {
     const [f32, bf16] = [sampled("f32"), sampled("bf16")]
     assert.approximately(bf16.packed / f32.packed, 0.5, 0.01)
     assert.strictEqual(f32.bytes - bf16.bytes, f32.packed - bf16.packed)
-    const gpu = { f32: 0, bf16: 0.5 }
+    const gpu: Packing = (precision, inputs, outputs) => (precision === "bf16" ? 0.5 : 0) * inputs * outputs
     const [shared, narrow] = [sampled("f32", gpu), sampled("bf16", gpu)]
     // A buffer for each, of the smallest size.
     assert.isBelow(shared.packed, 0.1 * f32.packed)

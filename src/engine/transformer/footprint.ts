@@ -5,7 +5,7 @@
 import { modelConfig } from "../../model/config.ts"
 import { elements, parameters } from "../../model/parameters.ts"
 import type { Batch, Computing, Policy, Sampling, Scorer, TensorData, Weights } from "../engine.ts"
-import { counting, unread } from "./counting.ts"
+import { counting, unread } from "../../tensor/counting/backend.ts"
 import { transformer, type TransformerOptions } from "./transformer.ts"
 
 /** A model that is open while the work is done, all of them together. */

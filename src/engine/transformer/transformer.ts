@@ -6,7 +6,7 @@ import { read } from "../processReward.ts"
 import { initial } from "./initial.ts"
 import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
-import { counts, tallied } from "./tallied.ts"
+import { counts, tallied } from "../../tensor/counting/withFlops.ts"
 
 /** Most tokens in one pass when nothing else is said. */
 export const microBatchTokens = 8192
@@ -46,7 +46,8 @@ export const transformer = (computes: Backend, options: TransformerOptions = {})
     flops: backend.flops,
     ...(backend.recently === undefined ? {} : { recently: backend.recently }),
     addressable: backend.addressable,
-    ...(backend.packing === undefined ? {} : { packing: backend.packing }),
+    packing: backend.packing
+      ?? ((precision, inputs, outputs) => backend.at(precision).packedLength(inputs, outputs)),
     precisions: backend.precisions,
     codec: (weights) => codec(weights.tokenizer, modelConfig(weights.config)),
     policy: (weights, computing) => policy(backend, weights, settings(computing)),

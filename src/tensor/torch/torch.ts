@@ -63,7 +63,7 @@ export const torch = async ({ device: name = "cpu", threads }: TorchOptions = {}
     ...sample(aten, memory)
   }
   const products = { f32: productsOf(aten, device.kind, "f32"), bf16: productsOf(aten, device.kind, "bf16") }
-  const packing: Packing = { f32: products.f32.packedBytes / 4, bf16: products.bf16.packedBytes / 4 }
+  const packing: Packing = (precision, inputs, outputs) => products[precision].packedBytes / 4 * inputs * outputs
   const backends = new Map(precisions.map((precision) => {
     const own = products[precision]
     const backend: Backend = { ...shared, packing, ...linear(aten, memory, own), ...head(aten, memory, own) }

@@ -1,5 +1,5 @@
-import type { Backend, Ints, Precision } from "../../tensor/backend.ts"
-import { type Working, workOf } from "./work.ts"
+import type { Backend, Ints, Precision } from "../backend.ts"
+import { type Working, workOf } from "./flops.ts"
 
 const working: ReadonlyArray<Working> = [
   "linear",

@@ -2,9 +2,9 @@
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { Kl, Pipeline } from "../../dsl/index.ts"
-import { likenesses } from "../../src/interpreters/alike.ts"
+import { likenesses } from "../../src/planning/sameShape.ts"
 import { limitsIn } from "../../src/interpreters/limits.ts"
-import { tiny } from "./tiny.ts"
+import { tiny } from "../interpreters/tiny.ts"
 
 const likeness = (root: Artifact.Any, of: Artifact.Any): string => likenesses(limitsIn(root))(of)
 

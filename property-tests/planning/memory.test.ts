@@ -8,12 +8,12 @@ import { Checkpoint, Pretrain, Sft, Source } from "../../dsl/index.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
-import { preflight } from "../../src/interpreters/preflight.ts"
-import type { StagePlan } from "../../src/interpreters/plan.ts"
+import { preflight } from "../../src/planning/preflight.ts"
+import type { StagePlan } from "../../src/planning/plan.ts"
 import { wasm } from "../../src/tensor/wasm/wasm.ts"
 import { keel } from "../cli/keel.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { runs, succeeded, tiny } from "./tiny.ts"
+import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
 
 const folder = folders("memory")
 

@@ -1,5 +1,5 @@
 /** What work costs: on a machine that was measured, or on a device by its published figures. */
-import type { Cost } from "../engine/transformer/counting.ts"
+import type { Cost } from "../../tensor/counting/backend.ts"
 import { type RateTable, secondsOf } from "./rates.ts"
 
 export interface Costs {

@@ -2,10 +2,10 @@
  * Steps of training whose speed and memory others have published, planned on the device they were measured on: how far a plan may be off
  * where nobody calibrated it. The engine's own code on the backend that counts, at the roofline; nothing is fitted to the figures.
  */
-import type { Computing, Weights } from "../engine/engine.ts"
-import { withoutWeights } from "../engine/transformer/footprint.ts"
-import { metered } from "../engine/transformer/metered.ts"
-import type { Term } from "../engine/transformer/terms.ts"
+import type { Computing, Weights } from "../../engine/engine.ts"
+import { withoutWeights } from "../../engine/transformer/footprint.ts"
+import { metered } from "../countedEngine.ts"
+import type { Term } from "../../tensor/counting/memoryTerms.ts"
 import { assumed, roofline } from "./costs.ts"
 
 type Config = Weights["config"]

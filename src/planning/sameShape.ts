@@ -6,7 +6,7 @@ import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"
-import { type Limits } from "./limits.ts"
+import { type Limits } from "../interpreters/limits.ts"
 
 /** Operations whose models have weights of their own shape, not that of a parent. */
 const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble"])

@@ -1,4 +1,4 @@
-import type { AttentionShape, Backend, HeadShape, Ints } from "../../tensor/backend.ts"
+import type { AttentionShape, Backend, HeadShape, Ints } from "../backend.ts"
 
 /**
  * Query–key pairs that a causal sequence of `length` tokens needs, half of the square; with a window, the band below the

@@ -2,7 +2,7 @@
  * Text and tokens of a rehearsal. Completions that nobody sampled have texts without a tokenizer: what a stage decodes and another
  * encodes again is looked up. A model without a tokenizer gets one that knows nothing but lengths.
  */
-import type { Codec } from "../engine.ts"
+import type { Codec } from "../engine/engine.ts"
 
 /** Characters of English text for one token of a large vocabulary, as a rule of thumb. */
 const charactersPerToken = 4

@@ -4,7 +4,7 @@ import { type Resource } from "../../dsl/Budget.ts"
 import { shown } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"
 import { amountOf, nothing, type Price, type Spent } from "../store/spent.ts"
-import { limitsIn } from "./limits.ts"
+import { limitsIn } from "../interpreters/limits.ts"
 import type { StagePlan } from "./plan.ts"
 
 export interface OverCap {

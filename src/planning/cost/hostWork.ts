@@ -3,13 +3,13 @@
  * files. Whoever watches it may count it (`plan`) or time it (`calibrate`).
  */
 import * as Effect from "effect/Effect"
-import type { Dataset, Datasets } from "../data/dataset.ts"
-import type { Codec, Engine, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
-import { offsetsOf } from "../engine/engine.ts"
-import type { Judge } from "../rewards/judge.ts"
-import type { Made } from "../store/made.ts"
-import type { RunLog } from "../store/runLog.ts"
-import type { Store } from "../store/store.ts"
+import type { Dataset, Datasets } from "../../data/dataset.ts"
+import type { Codec, Engine, Model, Policy, Scorer, Weights } from "../../engine/engine.ts"
+import { offsetsOf } from "../../engine/engine.ts"
+import type { Judge } from "../../rewards/judge.ts"
+import type { Made } from "../../store/made.ts"
+import type { RunLog } from "../../store/runLog.ts"
+import type { Store } from "../../store/store.ts"
 
 /**
  * In tokens: `learn` (passes with a gradient), `pass` (without), `sample`, `decode`. In probabilities: `diverge` (passes that compare whole

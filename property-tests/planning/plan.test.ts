@@ -7,9 +7,9 @@ import * as Pipeline from "../../dsl/Pipeline.ts"
 import instruct from "../../examples/01-instruct-gpt.ts"
 import grpo from "../../examples/03-grpo.ts"
 import { label } from "../../dsl/Render.ts"
-import { planWith } from "../../src/interpreters/microBatches.ts"
-import { plan, type Planned } from "../../src/interpreters/plan.ts"
-import { tiny } from "./tiny.ts"
+import { planWith } from "../../src/planning/microBatches.ts"
+import { plan, type Planned } from "../../src/planning/plan.ts"
+import { tiny } from "../interpreters/tiny.ts"
 
 const planned = (root: Artifact.Any, rehearsed?: number): Promise<Planned> =>
   Effect.runPromise(

@@ -1,12 +1,12 @@
-import type { Backend, Ints, Packing, Precision, Tensor } from "../../tensor/backend.ts"
-import { type Phase, type Term, termOf } from "./terms.ts"
-import { pairs, workOf } from "./work.ts"
+import type { Backend, Ints, Packing, Precision, Tensor } from "../backend.ts"
+import { type Phase, type Term, termOf } from "./memoryTerms.ts"
+import { pairs, workOf } from "./flops.ts"
 
 /** Seconds that a call of the backend takes, by its name in `Backend`, floating-point operations and bytes moved. */
 export type Cost = (what: string, flops: number, bytes: number, precision: Precision) => number
 
 /** Of the kernels that we compile: in bf16 two numbers share the place of one. */
-const compiled: Packing = { f32: 1, bf16: 0.5 }
+const compiled: Packing = (precision, inputs, outputs) => (precision === "bf16" ? 0.5 : 1) * inputs * outputs
 
 /** What some calls would have cost. */
 export interface Spent {
@@ -251,7 +251,7 @@ export const counting = (
           layers /= count
         }
       },
-      packedLength: (inputs, outputs) => Math.max(1, Math.ceil(packing[precision] * inputs * outputs)),
+      packedLength: (inputs, outputs) => Math.max(1, Math.ceil(packing(precision, inputs, outputs))),
       sumSquares: ({ length }) => {
         all.calls++
         all.traffic += realBytes * length

@@ -8,8 +8,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { type Clock, clock } from "../cost/clock.ts"
-import { nonNegative, ratesOf } from "../cost/fit.ts"
+import { type Clock, clock } from "./cost/clock.ts"
+import { nonNegative, ratesOf } from "./cost/fit.ts"
 import {
   type HostWork,
   watchedDatasets,
@@ -17,8 +17,8 @@ import {
   watchedJudge,
   watchedLog,
   watchedStore
-} from "../cost/hostWork.ts"
-import { free, type RateTable } from "../cost/rates.ts"
+} from "./cost/hostWork.ts"
+import { free, type RateTable } from "./cost/rates.ts"
 import { Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -33,8 +33,8 @@ import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import type { Backend } from "../tensor/backend.ts"
 import { calibration, sizes } from "./calibration.ts"
-import { Checkpoints } from "./checkpoints.ts"
-import { execute } from "./execute.ts"
+import { Checkpoints } from "../interpreters/checkpoints.ts"
+import { execute } from "../interpreters/execute.ts"
 
 /** Work whose amount is followed by the code of stages that no verb holds: `stage.learn` is that of one token learnt. */
 const followed = ["learn", "pass", "sample", "event"] as const satisfies ReadonlyArray<HostWork>

@@ -1,7 +1,7 @@
 /** Times work where it is done, each piece without the pieces inside it. */
 import * as Effect from "effect/Effect"
-import { counting } from "../engine/transformer/counting.ts"
-import type { Backend, Precision } from "../tensor/backend.ts"
+import { counting } from "../../tensor/counting/backend.ts"
+import type { Backend, Precision } from "../../tensor/backend.ts"
 import type { Timing } from "./fit.ts"
 import type { HostWork, Watch } from "./hostWork.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "vitest"
 import { devices } from "../../src/bench/devices.ts"
-import { published, publishedNote, publishedRows } from "../../src/cost/published.ts"
+import { published, publishedNote, publishedRows } from "../../src/planning/cost/published.ts"
 import { markdown } from "../../src/report/table.ts"
 import { golden } from "../cli/keel.ts"
 

@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { assert, it } from "vitest"
-import { prompts } from "../../../src/data/tales/tales.ts"
-import { lengths, rehearsed } from "../../../src/engine/transformer/standIn.ts"
+import { prompts } from "../../src/data/tales/tales.ts"
+import { lengths, rehearsed } from "../../src/planning/placeholderText.ts"
 
 it("completions that nobody sampled are known again by their texts, of which no two are alike, without a tokenizer too", () => {
   fc.assert(

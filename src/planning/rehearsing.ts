@@ -3,10 +3,10 @@
  * from all of them.
  */
 import * as Effect from "effect/Effect"
-import type { Held, Spent } from "../engine/transformer/counting.ts"
-import type { Metered, Passed } from "../engine/transformer/metered.ts"
+import type { Held, Spent } from "../tensor/counting/backend.ts"
+import type { Metered, Passed } from "./countedEngine.ts"
 import { learnedAtOnce } from "../engine/transformer/passes.ts"
-import type { Phase } from "../engine/transformer/terms.ts"
+import type { Phase } from "../tensor/counting/memoryTerms.ts"
 import type { Rehearsal, Taking } from "../training/rehearsal.ts"
 import { type Estimated, sharesAt, type Surveyed, surveyed, varianceAt } from "./estimating.ts"
 

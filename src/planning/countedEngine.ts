@@ -2,17 +2,17 @@
  * The transformer without weights and without arithmetic, with a meter: what the stages' own code asks of it is counted, verb by
  * verb. Completions reach `maxNewTokens`, the last token ends them, and no two of a call are alike.
  */
-import { modelConfig, withHead } from "../../model/config.ts"
-import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, Weights } from "../engine.ts"
-import { offsetsOf } from "../engine.ts"
-import { type Cost, counting, type Held, type Spent } from "./counting.ts"
-import { withoutWeights } from "./footprint.ts"
-import { initial } from "./initial.ts"
-import { cut } from "./packing.ts"
-import { learnedAtOnce, mostAtOnce, tokensIn } from "./passes.ts"
-import type { Phase } from "./terms.ts"
-import { lengths, type Rehearsed, rehearsed } from "./standIn.ts"
-import { microBatchTokens, transformer, type TransformerOptions } from "./transformer.ts"
+import { modelConfig, withHead } from "../model/config.ts"
+import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, Weights } from "../engine/engine.ts"
+import { offsetsOf } from "../engine/engine.ts"
+import { type Cost, counting, type Held, type Spent } from "../tensor/counting/backend.ts"
+import { withoutWeights } from "../engine/transformer/footprint.ts"
+import { initial } from "../engine/transformer/initial.ts"
+import { cut } from "../engine/transformer/packing.ts"
+import { learnedAtOnce, mostAtOnce, tokensIn } from "../engine/transformer/passes.ts"
+import type { Phase } from "../tensor/counting/memoryTerms.ts"
+import { lengths, type Rehearsed, rehearsed } from "./placeholderText.ts"
+import { microBatchTokens, transformer, type TransformerOptions } from "../engine/transformer/transformer.ts"
 
 export interface Amounts {
   /** Tokens of completions sampled. */

@@ -7,13 +7,13 @@ import { lineage } from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
-import { effects, fits, type Verdict } from "../../src/interpreters/fits.ts"
-import { fitted, type Plan, planWith, roomWithin } from "../../src/interpreters/microBatches.ts"
-import type { Planned } from "../../src/interpreters/plan.ts"
+import { effects, fits, type Verdict } from "../../src/planning/fits.ts"
+import { fitted, type Plan, planWith, roomWithin } from "../../src/planning/microBatches.ts"
+import type { Planned } from "../../src/planning/plan.ts"
 import type { Backend } from "../../src/tensor/backend.ts"
 import { kinds, open } from "../engine/transformer/backends.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { runs, succeeded, tiny } from "./tiny.ts"
+import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
 
 const run = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Promise<A> =>
   Effect.runPromise(Effect.provide(effect, NodeFileSystem.layer))

@@ -30,15 +30,15 @@ import {
 import * as tales from "../../src/data/tales/tales.ts"
 import type { Batch, Computing, Engine, Policy, Scorer, Weights } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
-import { plan } from "../../src/interpreters/plan.ts"
-import type { StagePlan } from "../../src/interpreters/plan.ts"
+import { plan } from "../../src/planning/plan.ts"
+import type { StagePlan } from "../../src/planning/plan.ts"
 import { modelConfig } from "../../src/model/config.ts"
 import { markdown } from "../../src/report/table.ts"
 import type { Backend } from "../../src/tensor/backend.ts"
 import { kinds, open } from "../engine/transformer/backends.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { noTorch, openTorch } from "../tensor/libtorch.ts"
-import { runs, succeeded } from "./tiny.ts"
+import { runs, succeeded } from "../interpreters/tiny.ts"
 
 const folder = folders("planned")
 const maxNewTokens = 5

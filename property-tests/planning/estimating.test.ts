@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { sharesAt, surveyed, varianceAt } from "../../src/interpreters/estimating.ts"
+import { sharesAt, surveyed, varianceAt } from "../../src/planning/estimating.ts"
 import { stream } from "../../src/sampling/random.ts"
 
 const meanOf = (values: ReadonlyArray<number>): number => values.reduce((sum, x) => sum + x, 0) / values.length

@@ -5,9 +5,9 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
-import { overCaps, overCapText } from "../../src/interpreters/overCaps.ts"
-import { plan, type Planned } from "../../src/interpreters/plan.ts"
-import { tiny } from "./tiny.ts"
+import { overCaps, overCapText } from "../../src/planning/overCaps.ts"
+import { plan, type Planned } from "../../src/planning/plan.ts"
+import { tiny } from "../interpreters/tiny.ts"
 
 const price = { currency: "EUR", microsPerHour: 3_600_000_000, microsPerMillionJudged: 0 }
 const { policy, sft } = tiny()

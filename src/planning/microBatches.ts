@@ -10,8 +10,8 @@ import type { Engine, MicroBatches } from "../engine/engine.ts"
 import { CurrentMicroBatches } from "../engine/microBatches.ts"
 import { size } from "../../dsl/Size.ts"
 import { smaller } from "./advice.ts"
-import type { Refused } from "./check.ts"
-import { limitsIn } from "./limits.ts"
+import type { Refused } from "../interpreters/check.ts"
+import { limitsIn } from "../interpreters/limits.ts"
 import { kept, plan, type Planned, type PlanOptions, type StagePlan } from "./plan.ts"
 
 /** From as little as there is to what is next to the most that an engine does by itself, by factors of about 1.4. */
