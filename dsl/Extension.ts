@@ -1,5 +1,5 @@
 /**
- * Operations and rewards declared outside Keel. An operation is a `Definition` (its `Schema`, its wires, what it makes) and a
+ * Operations, rewards and losses declared outside Keel. An operation is a `Definition` (its `Schema`, its wires, what it makes) and a
  * `make` like those of `dsl/stages`, whose `Artifact.Output` names it in its last parameter:
  *
  *     Artifact.Output<W, "Policy", F, Compute, A, TrainingError, Extension.Stage<"Raft">>
@@ -10,6 +10,7 @@
 import * as Schema from "effect/Schema"
 import type { Any, OutsideOf } from "./Artifact.ts"
 import type { Definition } from "./Definition.ts"
+import { or } from "./Training.ts"
 
 /** One use of an operation from outside. Not a case of `Stage`, which is closed. */
 export interface Extension {
@@ -38,6 +39,20 @@ export interface NamedReward<Name extends string> extends OwnReward {
   readonly name: Name
 }
 
+/** The need for an implementation of the loss `Name`: on pairs of answers (`preference`) or of a policy gradient (`policy`). */
+export type Loss<Of extends "preference" | "policy", Name extends string> = `${Of} loss ${Name}`
+
+/** The name and the parameters of a loss from outside, as JSON that its implementation is given. */
+export const ownLoss = {
+  name: Schema.NonEmptyString,
+  params: or(Schema.Record(Schema.String, Schema.Json), {})
+}
+
+/** The losses among `L` that come from outside, as needs. */
+export type LossesOf<L> = L extends { readonly _tag: `Own${infer Of}Loss`; readonly name: infer N extends string }
+  ? string extends N ? never : Loss<Uncapitalize<Of> & ("preference" | "policy"), N>
+  : never
+
 /** The rewards among `R` that come from outside, as needs; none when the compiler does not know its name. */
 export type RewardsOf<R> = R extends { readonly _tag: "OwnReward"; readonly name: infer N extends string }
   ? string extends N ? never : Reward<N>
@@ -45,6 +60,7 @@ export type RewardsOf<R> = R extends { readonly _tag: "OwnReward"; readonly name
 
 type Example<X extends string> = X extends `stage ${infer Op}` ? `stages: [${Uncapitalize<Op>}]`
   : X extends `reward ${infer Name}` ? `rewards: [${Uncapitalize<Name>}]`
+  : X extends Loss<any, infer Name> ? `losses: [${Uncapitalize<Name>}]`
   : never
 
 /**

@@ -4,6 +4,26 @@
  *
  *     const cost = Interpreter.fold(policy, { Sft: (stage, inputs) => …, Ppo: …, … })
  *
+ * An interpreter that has something to say of a few operations only has one case for all the others too:
+ *
+ * ```ts
+ * import { Interpreter, Pretrain, Sft, Source } from "../dsl/index.ts"
+ *
+ * const base = Pretrain.make({ text: Source.text(Source.tales({ count: 9 })) }, {
+ *   family: "tales",
+ *   model: { dim: 16, layers: 1, heads: 2, kvHeads: 1, ffn: 24, context: 96 },
+ *   steps: 300,
+ *   batchSize: 4,
+ *   learningRate: 1e-3
+ * })
+ * const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 8 })) }, {
+ *   batchSize: 4,
+ *   learningRate: 1e-3
+ * })
+ * const passedOn = (_: object, { inputs }: Interpreter.At<number>) => Math.max(0, ...Object.values(inputs))
+ * Interpreter.foldOr(sft, { Pretrain: ({ steps, batchSize }) => steps * batchSize }, passedOn) // => 1200
+ * ```
+ *
  * `check`, `simulate` and `run` say what descriptions mean on Keel's terms; a fold is for everything else that can be read off
  * them: a table of costs, a graph, the method section of a paper (`examples/14-own-interpreter.ts`).
  */
@@ -28,11 +48,9 @@ type OpsOf<X> = X extends `stage ${infer Op}` ? string extends Op ? never : Op :
 /** One case for each operation from outside among the needs `X`. */
 export type OwnCases<R, X extends string> = { readonly [Op in OpsOf<X>]: (stage: any, at: At<R>) => R }
 
-/** What the cases make of every artefact of a pipeline, each after everything it is made from. */
-export const foldAll = <R, P extends Artifact.Any>(
-  root: P,
-  cases: Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>
-): ReadonlyMap<Artifact.Any, R> => {
+type Case<R> = (stage: any, at: At<R>) => R
+
+const each = <R>(root: Artifact.Any, cases: object, otherwise?: Case<R>): ReadonlyMap<Artifact.Any, R> => {
   const results = new Map<string, R>()
   const all = new Map<Artifact.Any, R>()
   for (const artifact of Artifact.lineage(root)) {
@@ -40,8 +58,7 @@ export const foldAll = <R, P extends Artifact.Any>(
       Object.entries(artifact.node.wires).map(([wire, of]) => [wire, results.get(of.id)!])
     )
     const stage = Pipeline.stageOf(artifact)
-    const own = cases as unknown as Readonly<Record<string, ((stage: any, at: At<R>) => R) | undefined>>
-    const of = own[artifact.node.op]
+    const of = (cases as Readonly<Record<string, Case<R> | undefined>>)[artifact.node.op] ?? otherwise
     if (of === undefined) throw new Error(`no case for ${artifact.node.op}: add one to the interpreter`)
     const result = of(stage._tag === "Extension" ? stage.params : stage, { artifact, inputs })
     results.set(artifact.id, result)
@@ -50,8 +67,21 @@ export const foldAll = <R, P extends Artifact.Any>(
   return all
 }
 
+/** What the cases make of every artefact of a pipeline, each after everything it is made from. */
+export const foldAll = <R, P extends Artifact.Any>(
+  root: P,
+  cases: Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>
+): ReadonlyMap<Artifact.Any, R> => each(root, cases)
+
 /** What the cases make of the artefact at the root. Parameters have to be valid: `check` first. */
 export const fold = <R, P extends Artifact.Any>(
   root: P,
   cases: Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>
 ): R => foldAll(root, cases).get(root)!
+
+/** The same, where `otherwise` is the case of every operation that `cases` has none for. */
+export const foldOr = <R, P extends Artifact.Any>(
+  root: P,
+  cases: Partial<Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>>,
+  otherwise: (stage: { readonly _tag: string }, at: At<R>) => R
+): R => each<R>(root, cases, otherwise).get(root)!

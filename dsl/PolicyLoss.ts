@@ -7,6 +7,7 @@
  * of no divergence): a combination with a wrong gradient cannot be written down, in TypeScript or in JSON.
  */
 import * as Schema from "effect/Schema"
+import { ownLoss } from "./Extension.ts"
 import { Count, NonNegative, or, Positive } from "./Training.ts"
 
 // ── clip shapes: what happens to ρA away from ρ = 1 ───────────────────────────────────────────────────────────────────
@@ -159,8 +160,49 @@ export class PolicyLoss extends Schema.TaggedClass<PolicyLoss>()("PolicyLoss", {
   importanceCap: Schema.optionalKey(Positive)
 }) {}
 
+/** The KL penalty is the function's own: it is given β and the reference's log-probabilities, and none stands in the reward. */
+export class KlInOwnLoss extends Schema.TaggedClass<KlInOwnLoss>()("KlInOwnLoss", {}) {}
+
+/** A policy-gradient loss from outside Keel: `own`. */
+export class OwnPolicyLoss extends Schema.TaggedClass<OwnPolicyLoss>()("OwnPolicyLoss", {
+  ...ownLoss,
+  kl: or(Schema.Union([KlInReward, KlInOwnLoss]), new KlInReward())
+}) {}
+
+export interface NamedLoss<out Name extends string> extends OwnPolicyLoss {
+  readonly name: Name
+}
+
+/** A loss of `Grpo` and `Ppo`. */
+export type Loss = PolicyLoss | OwnPolicyLoss
+
+/**
+ * A loss of your own, of `Grpo` and `Ppo`, as `PreferenceLoss.own` is of `Dpo`: its function is made by `policyLoss` of `keel/stage`
+ * and gets the advantages, the log-probabilities (also before the update, of the sampler, of the reference), entropies and β.
+ *
+ * ```ts
+ * import { PolicyLoss } from "keel"
+ * import { policyLoss } from "keel/stage"
+ * import { laws } from "keel/testing"
+ *
+ * const likelihood = policyLoss("MeanLikelihood", ({ advantages, logps }) => ({
+ *   loss: -advantages.reduce((sum, a, t) => sum + a * logps[t]!, 0) / logps.length,
+ *   gradient: advantages.map((a) => -a / logps.length),
+ *   metrics: {}
+ * }))
+ * laws.ownLoss(PolicyLoss.own("MeanLikelihood"), likelihood) // => undefined
+ * ```
+ */
+export const own = <const Name extends string>(
+  name: Name,
+  params: Readonly<Record<string, Schema.Json>> = {},
+  options: { readonly kl?: KlInReward | KlInOwnLoss } = {}
+): NamedLoss<Name> => new OwnPolicyLoss({ name, params, ...options }, { disableChecks: true }) as NamedLoss<Name>
+
 /** What its schema cannot say: numbers that contradict each other. */
-export const lossMistakes = ({ objective }: PolicyLoss): ReadonlyArray<string> => {
+export const lossMistakes = (loss: Loss): ReadonlyArray<string> => {
+  if (loss._tag === "OwnPolicyLoss") return []
+  const { objective } = loss
   if (objective._tag !== "Ratio" || objective.clip._tag !== "DualClipped") return []
   const { bound, high } = objective.clip
   return bound > 1 + high ? [] : [`loss: DualClipped.bound ${bound} must be above 1 + high, ${1 + high}`]

@@ -10,6 +10,7 @@
  * Formulas of the forms with their sources and slopes: `src/losses/preferenceForms.ts`; the whole: `src/losses/dpo.ts`.
  */
 import * as Schema from "effect/Schema"
+import { ownLoss } from "./Extension.ts"
 import { NonNegative, or, Positive } from "./Training.ts"
 
 const HalfOpen = Schema.Finite.check(
@@ -62,6 +63,54 @@ export class PreferenceLoss extends Schema.Class<PreferenceLoss>("PreferenceLoss
 export interface Loss<out R extends boolean> extends PreferenceLoss {
   readonly reference: R
 }
+
+/** A loss on pairs from outside Keel: `own`. */
+export class OwnPreferenceLoss extends Schema.TaggedClass<OwnPreferenceLoss>()("OwnPreferenceLoss", {
+  ...ownLoss,
+  /** Whether it is given log-probabilities under a reference: then the stage has one. */
+  reference: or(Schema.Boolean, true)
+}) {}
+
+/** A loss from outside of which the compiler knows its name, and whether it has a reference. */
+export interface NamedLoss<out Name extends string, out R extends boolean> extends OwnPreferenceLoss {
+  readonly name: Name
+  readonly reference: R
+}
+
+/**
+ * A loss of your own, without a stage of your own: a name, and parameters as JSON. What it computes is a function, which `run`,
+ * `simulate` and `plan` are given (`losses: [squared]`); the type of the pipeline says that they need it. (log π(chosen) −
+ * log π(rejected) − target)², held to the laws of losses:
+ *
+ * ```ts
+ * import { PreferenceLoss } from "keel"
+ * import { preferenceLoss, sumRows } from "keel/stage"
+ * import { laws } from "keel/testing"
+ *
+ * const squared = preferenceLoss("Squared", ({ logps, offsets }, { target = 1 }) => {
+ *   const sums = sumRows(logps, offsets)
+ *   const pairs = sums.length / 2
+ *   const gradient = new Float64Array(logps.length)
+ *   let loss = 0
+ *   for (let i = 0; i < pairs; i++) {
+ *     const off = sums[i]! - sums[i + pairs]! - Number(target)
+ *     loss += off ** 2 / pairs
+ *     gradient.fill(2 * off / pairs, offsets[i], offsets[i + 1])
+ *     gradient.fill(-2 * off / pairs, offsets[i + pairs], offsets[i + pairs + 1])
+ *   }
+ *   return { loss, gradient, metrics: {} }
+ * })
+ * laws.ownLoss(PreferenceLoss.own("Squared", { target: 2 }, { reference: false }), squared) // => undefined
+ * ```
+ *
+ * The store knows the name and the parameters and not the function: when the function changes, change one of them.
+ */
+export const own = <const Name extends string, const R extends boolean = true>(
+  name: Name,
+  params: Readonly<Record<string, Schema.Json>> = {},
+  options: { readonly reference?: R } = {}
+): NamedLoss<Name, R> =>
+  new OwnPreferenceLoss({ name, params, ...options }, { disableChecks: true }) as NamedLoss<Name, R>
 
 /** What is wrong with a combination that its parts do not show. */
 export const mistakes = ({ nll, per, reference, terms }: PreferenceLoss): ReadonlyArray<string> => [

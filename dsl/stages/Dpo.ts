@@ -18,18 +18,18 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { RewardsOf } from "../Extension.ts"
+import type { LossesOf, RewardsOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
-import type { Loss } from "../PreferenceLoss.ts"
-import { PreferenceLoss } from "../PreferenceLoss.ts"
+import type { Loss, NamedLoss } from "../PreferenceLoss.ts"
+import { OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
-  loss: PreferenceLoss,
+  loss: Schema.Union([PreferenceLoss, OwnPreferenceLoss]),
   epochs: or(Count, 1),
   /** Pairs per optimiser step. */
   batchSize: Count,
@@ -74,12 +74,12 @@ export const definition = {
 
 export const make = <
   const W extends Connected,
-  R extends boolean,
+  L extends Loss<boolean> | NamedLoss<string, boolean>,
   const N extends number,
   const G extends Gold = never
 >(
-  connected: W & Checked<"Dpo", WiresOf<R>, "init", W>,
-  params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N, G> & { readonly loss: Loss<R> }
+  connected: W & Checked<"Dpo", WiresOf<L["reference"]>, "init", W>,
+  params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N, G> & { readonly loss: L }
 ): Artifact.Output<
   W,
   "Policy",
@@ -87,5 +87,5 @@ export const make = <
   Compute | "kl",
   Add<Artifact.AllottedOf<W["init"]>, N>,
   TrainingError | KlBudgetExceeded,
-  RewardsOf<G>
+  RewardsOf<G> | LossesOf<L>
 > => build(definition, connected, params) as never

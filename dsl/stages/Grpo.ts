@@ -19,13 +19,13 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { RewardsOf } from "../Extension.ts"
+import type { LossesOf, RewardsOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { lossMistakes, PolicyLoss } from "../PolicyLoss.ts"
+import { type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
@@ -48,7 +48,7 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   /** Passes (TRL `num_iterations`, μ). */
   numIterations: or(Count, 1),
   advantage: or(GroupAdvantage, PolicyGradient.grpo.advantage),
-  loss: or(PolicyLoss, PolicyGradient.grpo.loss),
+  loss: or(Schema.Union([PolicyLoss, OwnPolicyLoss]), PolicyGradient.grpo.loss),
   /** Whether and how the reference moves. */
   referencePolicy: or(ReferencePolicy, new Frozen()),
   /** Verifiable rewards, added to the reward model's score when there is one. */
@@ -116,10 +116,11 @@ export const make = <
   const W extends Connected,
   const N extends number,
   const B extends number,
-  const G extends Gold = never
+  const G extends Gold = never,
+  L extends Loss = never
 >(
   connected: W & Checked<"Grpo", Referenced<typeof wires, B>, "init", W>,
-  params: Omit<Allotting<typeof Grpo["~type.make.in"], N, G>, "beta"> & { readonly beta: B }
+  params: Omit<Allotting<typeof Grpo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
 ): Artifact.Output<
   W,
   "Policy",
@@ -127,5 +128,5 @@ export const make = <
   Compute | "kl",
   Add<Artifact.AllottedOf<W["init"]>, N>,
   TrainingError | KlBudgetExceeded,
-  RewardsOf<G>
+  RewardsOf<G> | LossesOf<L>
 > => build(definition, connected, params) as never

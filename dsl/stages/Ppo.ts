@@ -18,13 +18,13 @@ import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { RewardsOf } from "../Extension.ts"
+import type { LossesOf, RewardsOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { lossMistakes, PolicyLoss } from "../PolicyLoss.ts"
+import { type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
 import type { Checked, Connected } from "../Wires.ts"
@@ -41,9 +41,14 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   numMiniBatches: or(Count, 1),
   numPpoEpochs: or(Count, 4),
   loss: or(
-    PolicyLoss.check(
-      Schema.makeFilter(({ objective }) => objective._tag !== "Contrastive" || "Contrastive compares a group: use Grpo")
-    ),
+    Schema.Union([
+      PolicyLoss.check(
+        Schema.makeFilter(({ objective }) =>
+          objective._tag !== "Contrastive" || "Contrastive compares a group: use Grpo"
+        )
+      ),
+      OwnPolicyLoss
+    ]),
     PolicyGradient.ppo.loss
   ),
   advantage: or(Gae, PolicyGradient.ppo.advantage),
@@ -122,10 +127,11 @@ export const make = <
   const W extends Connected,
   const N extends number,
   const B extends number,
-  const G extends Gold = never
+  const G extends Gold = never,
+  L extends Loss = never
 >(
   connected: W & Checked<"Ppo", Referenced<typeof wires, B>, "init", W>,
-  params: Omit<Allotting<typeof Ppo["~type.make.in"], N, G>, "beta"> & { readonly beta: B }
+  params: Omit<Allotting<typeof Ppo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
 ): Artifact.Output<
   W,
   "Policy",
@@ -133,5 +139,5 @@ export const make = <
   Compute | "kl",
   Add<Artifact.AllottedOf<W["init"]>, N>,
   TrainingError | KlBudgetExceeded,
-  RewardsOf<G>
+  RewardsOf<G> | LossesOf<L>
 > => build(definition, connected, params) as never

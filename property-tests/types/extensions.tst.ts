@@ -14,12 +14,14 @@ import {
   Kto,
   OnPolicyDistill,
   Pipeline,
+  PolicyLoss,
   Ppo,
   PreferenceLoss,
   Sample,
   Score
 } from "keel"
 import { run, type RunOptions, simulate } from "keel/interpreters"
+import { policyLoss, preferenceLoss } from "keel/stage"
 import { describe, expect, test } from "tstyche"
 import { aboutAsLong, make, rwr } from "../../examples/13-own-stage.ts"
 
@@ -169,5 +171,70 @@ describe("an interpreter of one's own", () => {
     // @ts-expect-error Property 'Rwr' is missing in type
     Interpreter.fold<number, typeof policy>(policy, cases)
     expect(Interpreter.fold<number, typeof policy>(policy, { ...cases, Rwr: one })).type.toBe<number>()
+  })
+})
+
+describe("a loss from outside", () => {
+  const spends = { batchSize: 2, learningRate: 1e-3, allowance: Kl.mnatsPerSequence(10), maxNewTokens: 4 }
+  const cap = { kl: Kl.mnatsPerSequence(10), from: sft } as const
+  const wires = { init: sft, held, preferences }
+  const dpo = Pipeline.cap(
+    Dpo.make({ ...wires, reference: sft }, { ...spends, loss: PreferenceLoss.own("Mine", { target: 2 }) }),
+    cap
+  )
+  const rl = { init: sft, reference: sft, prompts, held, reward }
+  const grpo = Pipeline.cap(
+    Grpo.make(rl, { ...spends, beta: 0.1, steps: 1, groupSize: 2, loss: PolicyLoss.own("Yours") }),
+    cap
+  )
+  const mine = preferenceLoss("Mine", ({ logps }) => ({ loss: 0, gradient: logps, metrics: {} }))
+  const yours = policyLoss("Yours", ({ advantages }) => ({ loss: 0, gradient: advantages, metrics: {} }))
+
+  test("is in the type of the stage that learns by it", () => {
+    expect<Artifact.OutsideOf<typeof dpo>>().type.toBe<"preference loss Mine">()
+    expect<Artifact.OutsideOf<typeof grpo>>().type.toBe<"policy loss Yours">()
+    const ppo = Ppo.make({ ...rl, value: reward }, { ...spends, beta: 0.1, steps: 1, loss: PolicyLoss.own("Yours") })
+    expect<Artifact.OutsideOf<typeof ppo>>().type.toBe<"policy loss Yours">()
+    const both = Grpo.make(rl, {
+      ...spends,
+      beta: 0.1,
+      steps: 1,
+      groupSize: 2,
+      loss: PolicyLoss.own("Yours"),
+      observe: { gold: Gold.own("AboutAsLong") }
+    })
+    expect<Artifact.OutsideOf<typeof both>>().type.toBe<"policy loss Yours" | "reward AboutAsLong">()
+  })
+
+  test("without its implementation is an error where it is run, in simulation too", () => {
+    // @ts-expect-error "This pipeline has the preference loss Mine from outside Keel and nobody says what it means: pass losses: [mine] in the options"
+    run(dpo, options)
+    // @ts-expect-error "This pipeline has the policy loss Yours from outside Keel and nobody says what it means: pass losses: [yours] in the options"
+    simulate(grpo, { losses: [mine] })
+    // @ts-expect-error "This pipeline has the preference loss Mine from outside Keel and nobody says what it means: pass losses: [mine] in the options"
+    simulate(dpo, { losses: [policyLoss("Mine", yours.of)] })
+    expect(run).type.toBeCallableWith(dpo, { ...options, losses: [yours, mine] })
+    expect(simulate).type.toBeCallableWith(grpo, { losses: [yours] })
+  })
+
+  test("says whether the stage has a reference, and is of its kind", () => {
+    const none = PreferenceLoss.own("Mine", {}, { reference: false })
+    expect(Dpo.make).type.toBeCallableWith(wires, { ...spends, loss: none })
+    // @ts-expect-error Dpo.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft
+    Dpo.make(wires, { ...spends, loss: PreferenceLoss.own("Mine") })
+    // @ts-expect-error is not assignable to type
+    Dpo.make({ ...wires, reference: sft }, { ...spends, loss: PolicyLoss.own("Yours") })
+    // @ts-expect-error is not assignable to type
+    Grpo.make(rl, { ...spends, beta: 0.1, steps: 1, groupSize: 2, loss: PreferenceLoss.own("Mine") })
+  })
+})
+
+describe("an interpreter with a case for all the others", () => {
+  const otherwise = (_: object, { inputs }: Interpreter.At<number>) => Object.keys(inputs).length
+
+  test("may leave cases out, and has none that there is no operation for", () => {
+    expect(Interpreter.foldOr(policy, { Sft: ({ epochs }) => epochs, Rwr: () => 1 }, otherwise)).type.toBe<number>()
+    // @ts-expect-error Object literal may only specify known properties
+    Interpreter.foldOr(sft, { Stf: () => 1 }, otherwise)
   })
 })

@@ -1,6 +1,6 @@
 /**
  * From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description.
- * A module also says what is declared outside Keel means: its exports `stages` and `rewards`.
+ * A module also says what is declared outside Keel means: its exports `stages`, `rewards` and `losses`.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -44,30 +44,26 @@ const imported = (path: string) =>
       })
   })
 
-const isStage = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && "definition" in value && "make" in value
-
-const isReward = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && "name" in value && "score" in value
+/** The exports of a module that say what is from outside: what makes each, and the fields by which that is known. */
+const exported = [
+  { name: "stages", by: ["implement"], fields: ["definition", "make"] },
+  { name: "rewards", by: ["reward"], fields: ["name", "score"] },
+  { name: "losses", by: ["preferenceLoss", "policyLoss"], fields: ["kind", "name", "of"] }
+] as const
 
 const extensionsIn = Effect.fnUntraced(function*(path: string, loaded: Readonly<Record<string, unknown>>) {
-  const { rewards = [], stages = [] } = loaded
-  for (
-    const [name, value, one, by] of [["stages", stages, isStage, "implement"], [
-      "rewards",
-      rewards,
-      isReward,
-      "reward"
-    ]] as const
-  ) {
-    if (Array.isArray(value) && value.every(one)) continue
+  const found: Record<string, unknown> = {}
+  for (const { by, fields, name } of exported) {
+    const value = found[name] = loaded[name] ?? []
+    const made = (one: unknown) => typeof one === "object" && one !== null && fields.every((field) => field in one)
+    if (Array.isArray(value) && value.every(made)) continue
     return yield* new BadPipelineFile({
       path,
       problem: `its export \`${name}\` is no list of implementations`,
-      remedy: `Make each with \`${by}\` of keel/stage: export const ${name} = [${by}(…)]`
+      remedy: `Make each with \`${by.join("` or `")}\` of keel/stage: export const ${name} = [${by[0]}(…)]`
     })
   }
-  return { stages, rewards } as Extensions
+  return found as Extensions
 })
 
 const fromModule = Effect.fnUntraced(function*(path: string) {
@@ -125,7 +121,7 @@ export const pipelineOf = Effect.fn("pipelineOf")(function*(
     if (Result.isFailure(changed)) return yield* wrong(changed.failure)
     root = changed.success
   }
-  const outside = (extensions.stages ?? []).length + (extensions.rewards ?? []).length > 0
+  const outside = Object.values(extensions).some((given) => given.length > 0)
   const from = outside ? resolve(path.endsWith(".json") ? module! : path) : null
   return { root, extensions, module: from } satisfies PipelineFile
 })

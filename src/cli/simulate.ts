@@ -22,7 +22,7 @@ export const simulate = Command.make(
   },
   Effect.fn(function*({ json, learningRateScale, pipeline, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
-    const { policies, world } = yield* interpret(root, { stages: extensions.stages ?? [], learningRateScale })
+    const { policies, world } = yield* interpret(root, { ...extensions, learningRateScale })
     if (json) return yield* Console.log(JSON.stringify({ world, policies }))
     yield* Console.log(`The same stage code on ${world}, where every number is exact:\n`)
     yield* Console.log(markdown([

@@ -18,6 +18,7 @@ import type { Spent } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
 import { hold } from "../training/budgets.ts"
 import type { Metered } from "../training/meter.ts"
+import { CurrentLosses } from "../training/ownLosses.ts"
 import type { Scope } from "../training/scope.ts"
 import { check, Refused } from "./check.ts"
 import { counted } from "./counted.ts"
@@ -29,7 +30,7 @@ import { meanings, model } from "./meaning.ts"
 import { lackingPrecisions } from "./precisions.ts"
 import { wired } from "./wires.ts"
 
-export interface ExecuteOptions extends Pick<Extensions, "stages"> {
+export interface ExecuteOptions extends Pick<Extensions, "losses" | "stages"> {
   /** What serves for a node, once its inputs are there, without making it: a plan has made another like it. */
   readonly twinOf?: (artifact: Artifact.Any) => Made | undefined
   /** What of the pipeline is made, under the caps of all of it; its root when left out. */
@@ -43,9 +44,13 @@ const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, Ou
 }
 
 const making = Effect.fnUntraced(
-  function*(root: Artifact.Any, { only = [], stages = [], twinOf = () => undefined }: ExecuteOptions, meter: Metered) {
+  function*(
+    root: Artifact.Any,
+    { losses = [], only = [], stages = [], twinOf = () => undefined }: ExecuteOptions,
+    meter: Metered
+  ) {
     yield* Effect.fromResult(check(root))
-    const unknown = lackingExtensions(root, { stages }, { rewards: false })
+    const unknown = lackingExtensions(root, { losses, stages }, { rewards: false })
     if (unknown.length > 0) return yield* new Refused({ problems: unknown })
     const [store, log] = [yield* Store, yield* RunLog]
     const engine = yield* CurrentEngine
@@ -174,7 +179,7 @@ const making = Effect.fnUntraced(
 )
 
 /**
- * Makes `root`. Refuses it first when `check` finds anything wrong, or when a stage from outside is not among `stages`; what
+ * Makes `root`. Refuses it first when `check` finds anything wrong, or when a stage or a loss from outside is not among `stages` or `losses`; what
  * those fail with comes through as it is. What it takes is counted, and held against the caps on resources.
  */
 export const execute: (
@@ -182,6 +187,10 @@ export const execute: (
   options?: ExecuteOptions
 ) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
   function*(root: Artifact.Any, options: ExecuteOptions = {}) {
-    return yield* counted((meter) => making(root, options, meter))
+    return yield* Effect.provideService(
+      counted((meter) => making(root, options, meter)),
+      CurrentLosses,
+      options.losses ?? []
+    )
   }
 )

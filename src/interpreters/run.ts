@@ -40,19 +40,20 @@ export interface RunOptions extends Extensions {
 
 const make = Effect.fn("run")(function*(
   root: Artifact.Any,
-  { engine, onEvent, price = null, rewards, stages, store }: RunOptions
+  { engine, losses = [], onEvent, price = null, rewards = [], stages = [], store }: RunOptions
 ) {
   const mistakes = [
     ...problems(root),
-    ...lackingExtensions(root, { rewards: rewards ?? [], stages: stages ?? [] }),
+    ...lackingExtensions(root, { losses, rewards, stages }),
     ...lackingPrices(root, price)
   ]
   if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
   const microBatches = yield* chosen(root, engine, {
-    stages: stages ?? [],
+    losses,
+    stages,
     ...(engine.packing === undefined ? {} : { packing: engine.packing })
   })
-  return yield* execute(root, { stages: stages ?? [] }).pipe(
+  return yield* execute(root, { losses, stages }).pipe(
     Effect.provideService(CurrentMicroBatches, microBatches),
     Effect.provide(
       Layer.mergeAll(
@@ -68,7 +69,7 @@ const make = Effect.fn("run")(function*(
   )
 })
 
-/** What is declared outside Keel needs its implementation in `stages` or `rewards`; the compiler says so. */
+/** What is declared outside Keel needs its implementation in `stages`, `rewards` or `losses`; the compiler says so. */
 export const run = <P extends Artifact.Any, const O extends RunOptions>(
   root: P & Implemented<P, Met<O>>,
   options: O

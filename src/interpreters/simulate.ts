@@ -37,7 +37,7 @@ import type { Extensions, FailureOf, Met } from "./extensions.ts"
 import { keyOf } from "./keys.ts"
 import { limitsIn, spendsKl } from "./limits.ts"
 
-export interface SimulateOptions extends Pick<Extensions, "stages"> {
+export interface SimulateOptions extends Pick<Extensions, "losses" | "stages"> {
   readonly world?: World
   readonly learningRateScale?: number
   readonly onEvent?: (event: Event) => void
@@ -225,8 +225,8 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
 })
 
 /**
- * Runs `root` and reports what is exactly true of every policy in it. A stage from outside Keel needs its implementation in
- * `stages`; rewards from outside do not, because every gold reward is the world's.
+ * Runs `root` and reports what is exactly true of every policy in it. A stage or a loss from outside Keel needs its implementation
+ * in `stages` or `losses`; rewards from outside do not, because every gold reward is the world's.
  */
 export const simulate = <P extends Artifact.Any, const O extends SimulateOptions = SimulateOptions>(
   root: P & Implemented<P, Met<O> | Reward<string>>,

@@ -67,16 +67,18 @@ const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | 
 
 /** Why the optimum of a stage is not that of a mean reward under β KL from one reference, or its reward has no bound. */
 const noOptimum = (stage: Grpo | Ppo, artifact: Artifact.Any): ReadonlyArray<string> => {
-  const { advantage, klControl, loss: { entropyCoef, kl }, referencePolicy, temperature } = stage
+  const { advantage, klControl, loss, referencePolicy, temperature } = stage
   const divides = ["GroupStd", "MaxNormalised"].includes(advantage._tag)
   return [
     ...spanOf(stage, artifact) === null ? ["its reward model may say any number"] : [],
     ...divides ? [`${advantage._tag} weighs prompts by what was sampled`] : [],
     ...advantage._tag === "Gae" && advantage.gamma < 1 ? [`γ ${advantage.gamma} discounts`] : [],
-    ...kl._tag === "KlInReward" || kl.estimator === "k3-corrected"
+    ...loss._tag === "OwnPolicyLoss"
+      ? [`nobody knows that of the loss ${loss.name}`]
+      : loss.kl._tag === "KlInReward" || loss.kl.estimator === "k3-corrected"
       ? []
-      : [`${kl.estimator} is not the reverse KL of a completion`],
-    ...entropyCoef === 0 ? [] : ["entropy is rewarded too"],
+      : [`${loss.kl.estimator} is not the reverse KL of a completion`],
+    ...loss._tag === "OwnPolicyLoss" || loss.entropyCoef === 0 ? [] : ["entropy is rewarded too"],
     ...temperature === 1 ? [] : [`it samples at temperature ${temperature}`],
     ...stage._tag === "Ppo" && stage.ptxCoef > 0 ? ["text is learned too"] : [],
     ...klControl === undefined || klControl._tag === "FixedBeta" ? [] : ["β follows the KL"],

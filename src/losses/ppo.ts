@@ -52,14 +52,25 @@ export const ppoMetrics = (
     squares += weight * (ratio - 1) ** 2
     weights += weight
   }
-  const { kl, entropy } = metrics
+  const {
+    approx_kl,
+    "clip_ratio/high_mean": _1,
+    "clip_ratio/low_mean": _2,
+    "clip_ratio/region_mean": cut,
+    entropy,
+    kl,
+    loss: _3,
+    ratio: _4,
+    ...others
+  } = metrics
   return {
     "loss/policy_avg": loss,
-    "policy/clipfrac_avg": metrics["clip_ratio/region_mean"]!,
-    "policy/approxkl_avg": metrics["approx_kl"]!,
+    ...(cut === undefined ? {} : { "policy/clipfrac_avg": cut }),
+    "policy/approxkl_avg": approx_kl!,
     "val/ratio": ratios * scaleOf(logps.length, options),
     "val/ratio_var": weights === 0 ? 0 : squares / weights - (ratios / weights - 1) ** 2,
     ...(kl === undefined ? {} : { "loss/kl": kl }),
-    ...(entropy === undefined ? {} : { "policy/entropy_avg": entropy })
+    ...(entropy === undefined ? {} : { "policy/entropy_avg": entropy }),
+    ...others
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `keel/stage`: what the author of a stage or a reward needs, and nothing of Keel's own stages. `examples/13-own-stage.ts` has all of
+ * `keel/stage`: what the author of a stage, a reward or a loss needs, and nothing of Keel's own stages. `examples/13-own-stage.ts` has all of
  * it in one file.
  *
  * 1. Describe: a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are fields and checks that Keel's
@@ -22,6 +22,13 @@ export type { Compute } from "../../dsl/Budget.ts"
 // ── implementing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 export { type Failure, implement, type Implementation, type Inputs, type StageServices } from "./implementation.ts"
 export { reward, type RewardImplementation } from "../rewards/own.ts"
+export {
+  type LossImplementation,
+  type OwnPolicyBatch,
+  type PairBatch,
+  policyLoss,
+  preferenceLoss
+} from "../training/ownLosses.ts"
 export type { Made } from "../store/made.ts"
 export type { Scope } from "../training/scope.ts"
 
@@ -55,5 +62,6 @@ export { logpGap, openers, valueGap } from "../training/precision.ts"
 export { type Random, stream } from "../sampling/random.ts"
 
 /** Losses. */
+export { sigmoid, softplus } from "../losses/logistic.ts"
 export { type Averaging, type Loss, poison, sameLength, scaleOf } from "../losses/loss.ts"
 export { afterLast, afterLastBackward, beforeTokens, beforeTokensBackward, sumRows } from "../losses/ragged.ts"

@@ -25,6 +25,7 @@ import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import type { Made } from "../store/made.ts"
+import type { LossImplementation } from "../training/ownLosses.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { likenesses } from "./sameShape.ts"
 import { check, Refused } from "../interpreters/check.ts"
@@ -143,6 +144,12 @@ const judging = (shortest: boolean): Judge["Service"] => {
     verifies: (_, __, completion) => shortest ? asked++ === 0 : even(completion)
   }
 }
+
+/** Nothing is counted of a loss from outside, and log-probabilities that nobody computed mean nothing to it. */
+const uncomputed = (loss: LossImplementation): LossImplementation => ({
+  ...loss,
+  of: ({ logps }) => ({ loss: 0, gradient: new Float64Array(logps.length), metrics: {} })
+})
 
 /** A stage that is being made. */
 interface Frame {
@@ -312,7 +319,12 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   ).pipe(Layer.provide(MemoryStore.layer))
 
   const asked = lineage.filter((artifact) => only?.has(label(artifact)) === true)
-  const failed = yield* execute(root, { stages, twinOf, ...(only === undefined ? {} : { only: asked }) }).pipe(
+  const failed = yield* execute(root, {
+    losses: (options.losses ?? []).map(uncomputed),
+    stages,
+    twinOf,
+    ...(only === undefined ? {} : { only: asked })
+  }).pipe(
     Effect.provide(Layer.mergeAll(
       Layer.succeed(CurrentEngine, watchedEngine(meter.engine, host)),
       Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(

@@ -6,10 +6,10 @@ import { charactersOf, type PreferenceRow, type PromptRow } from "../data/rows.t
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
-import { dpo as dpoLoss } from "../losses/dpo.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { klCaps } from "../training/klCaps.ts"
 import { finite, open, train, updateOf } from "../training/loop.ts"
+import { preferenceLossOf } from "../training/ownLosses.ts"
 import { logpGap, openers, roundingTurns } from "../training/precision.ts"
 import type { Known } from "../training/referenceLogps.ts"
 import { referenceLogps } from "../training/referenceLogps.ts"
@@ -27,6 +27,7 @@ export const dpo = Effect.fn("dpo")(function*(
   scope: Scope
 ) {
   const engine = yield* CurrentEngine
+  const lossOf = yield* preferenceLossOf(stage.loss)
   const opens = openers(engine, stage)
   const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
     policy: { open: opens.policy, initial: wires.init }
@@ -77,7 +78,7 @@ export const dpo = Effect.fn("dpo")(function*(
       const rows = [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
       const { logps, offsets } = policy.logprobs(rows, { retain: true })
       const refLogps = reference === null ? null : Float64Array.from(rows, reference)
-      const { gradient, loss, metrics } = dpoLoss(logps, refLogps, offsets, stage.loss)
+      const { gradient, loss, metrics } = lossOf({ logps, refLogps, offsets })
       const rounding = logpGap({ engine, precision: stage.precision, n, steps }, policy, rows, logps)
       yield* finite({ loss, ...rounding })
       policy.backward(gradient)

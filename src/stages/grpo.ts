@@ -170,7 +170,7 @@ export const grpo = Effect.fn("grpo")(function*(
           ...movedMost(stage),
           maxNewTokens,
           update,
-          advantages: loss.objective._tag === "Contrastive"
+          advantages: loss._tag === "PolicyLoss" && loss.objective._tag === "Contrastive"
             ? contrasted
             : () => pick(advantages, episodes.offsets, rows)
         }, grpoMetrics)

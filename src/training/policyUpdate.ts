@@ -1,10 +1,11 @@
-/** One update of a policy on some completions of a rollout, with any loss of `losses/policyGradient.ts`; null when it moved too far already. */
+/** One update of a policy on some completions of a rollout, with any loss of `dsl/PolicyLoss.ts`; null when it moved too far already. */
 import * as Effect from "effect/Effect"
+import type { Loss as PolicyLoss } from "../../dsl/PolicyLoss.ts"
 import type { Policy, Update } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import type { Loss } from "../losses/loss.ts"
-import { policyGradient, type PolicyLoss } from "../losses/policyGradient.ts"
 import { finite } from "./loop.ts"
+import { policyLossOf } from "./ownLosses.ts"
 import { pick, type Rollout } from "./rollout.ts"
 
 export interface PolicyUpdate {
@@ -33,19 +34,17 @@ export const policyUpdate = Effect.fnUntraced(function*(
   const { entropies, logps } = policy.logprobs(batch, { retain: true })
   const of = (tokens: Float64Array) => pick(tokens, rollout.offsets, rows)
   const oldLogps = of(rollout.logps)
-  const loss = policyGradient(
-    {
-      logps,
-      oldLogps,
-      advantages: how.advantages(logps, offsets),
-      offsets,
-      refLogps: rollout.refLogps === null ? null : of(rollout.refLogps),
-      samplerLogps: of(rollout.samplerLogps),
-      entropies
-    },
-    how.loss,
-    { beta: how.beta, maxLength: how.maxNewTokens }
-  )
+  const lossOf = yield* policyLossOf(how.loss, { maxLength: how.maxNewTokens })
+  const loss = lossOf({
+    logps,
+    oldLogps,
+    advantages: how.advantages(logps, offsets),
+    offsets,
+    refLogps: rollout.refLogps === null ? null : of(rollout.refLogps),
+    samplerLogps: of(rollout.samplerLogps),
+    entropies,
+    beta: how.beta
+  })
   yield* finite({ "policy loss": loss.loss })
   if (loss.metrics["approx_kl"]! > (how.movedMost ?? Infinity)) return null
   policy.backward(loss.gradient)

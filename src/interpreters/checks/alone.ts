@@ -69,7 +69,7 @@ const within = (stage: Stage, artifact: Artifact.Any): ReadonlyArray<string> =>
     Grpo: (stage) => [...Grpo.mistakes(stage), ...moving(stage)],
     // What its parameters may be depends on its wires: `between`.
     Merge: () => [],
-    Dpo: ({ loss }) => [...lossMistakes(loss), ...unreferenced(loss)],
+    Dpo: ({ loss }) => "_tag" in loss ? [] : [...lossMistakes(loss), ...unreferenced(loss)],
     Kto: ({ batchSize, desirableWeight, loss, undesirableWeight }) => [
       ...(desirableWeight > 0 || undesirableWeight > 0
         ? []

@@ -33,7 +33,7 @@ export const stageErrors: ReadonlyArray<string> = [
   "BadData"
 ]
 
-export interface SimulatesOptions extends fc.Parameters<[Drawn]>, Pick<SimulateOptions, "stages" | "world"> {
+export interface SimulatesOptions extends fc.Parameters<[Drawn]>, Pick<SimulateOptions, "losses" | "stages" | "world"> {
   /** Tags of the errors that stages of your own can end with. */
   readonly errors?: ReadonlyArray<string>
   /** Hears of every run. */
@@ -46,13 +46,13 @@ export interface SimulatesOptions extends fc.Parameters<[Drawn]>, Pick<SimulateO
  */
 export const simulates = (
   drawn: fc.Arbitrary<Drawn>,
-  { errors = [], stages = [], told, world = defaultWorld, ...parameters }: SimulatesOptions = {}
+  { errors = [], losses = [], stages = [], told, world = defaultWorld, ...parameters }: SimulatesOptions = {}
 ): Promise<void> =>
   fc.assert(
     fc.asyncProperty(drawn, async ({ root }) => {
       const events: Array<Event> = []
       const exit = await Effect.runPromiseExit(
-        simulate(root as Artifact.Any, { stages, world, onEvent: (event) => events.push(event) })
+        simulate(root as Artifact.Any, { losses, stages, world, onEvent: (event) => events.push(event) })
       )
       told?.(root, exit)
       if (Exit.isFailure(exit)) {
@@ -120,7 +120,7 @@ const steps = (events: ReadonlyArray<Event>) => events.filter(({ _tag }) => _tag
 export const resumes = async (
   root: Artifact.Any,
   stage: Artifact.Any,
-  options: Pick<SimulateOptions, "stages" | "world"> & { readonly stops?: ReadonlyArray<number> } = {}
+  options: Pick<SimulateOptions, "losses" | "stages" | "world"> & { readonly stops?: ReadonlyArray<number> } = {}
 ): Promise<void> => {
   const { stops, ...shared } = options
   const whole: Array<Event> = []
@@ -153,7 +153,7 @@ export const resumes = async (
 export const reproducible = async (
   root: Artifact.Any,
   stage: Artifact.Any,
-  options: Pick<SimulateOptions, "stages" | "world"> = {}
+  options: Pick<SimulateOptions, "losses" | "stages" | "world"> = {}
 ): Promise<void> => {
   const once = async () => {
     const events: Array<Event> = []
@@ -171,7 +171,7 @@ export const improves = async (
   root: Artifact.Any,
   { from, to }: { readonly from: Artifact.Any; readonly to: Artifact.Any },
   objective: (world: World, policy: Weights, weightsOf: (artifact: Artifact.Any) => Weights) => number,
-  { by = 0, worlds = [defaultWorld], ...options }: Pick<SimulateOptions, "stages"> & {
+  { by = 0, worlds = [defaultWorld], ...options }: Pick<SimulateOptions, "losses" | "stages"> & {
     readonly by?: number
     readonly worlds?: ReadonlyArray<World>
   } = {}

@@ -1,0 +1,334 @@
+/** Losses from outside Keel: described, held to their laws, trained with on both engines, and refused where nobody knows them. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect, Exit, Result } from "effect"
+import {
+  Dpo,
+  Grpo,
+  Kl,
+  Pipeline,
+  PolicyGradient,
+  PolicyLoss,
+  Ppo,
+  PreferenceLoss,
+  Render,
+  Source,
+  Verifier
+} from "keel"
+import { type LossImplementation, policyLoss, preferenceLoss } from "keel/stage"
+import { laws } from "keel/testing"
+import { assert, describe, it } from "vitest"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { tabular } from "../../src/engine/tabular/tabular.ts"
+import { language } from "../../src/engine/tabular/checkpoint.ts"
+import { answered, preferences as pairsOf } from "../../src/engine/tabular/data.ts"
+import { CurrentEngine } from "../../src/engine/current.ts"
+import type { Weights } from "../../src/engine/engine.ts"
+import { problems } from "../../src/interpreters/check.ts"
+import { lackingExtensions } from "../../src/interpreters/extensions.ts"
+import { plan } from "../../src/interpreters/plan.ts"
+import { run } from "../../src/interpreters/run.ts"
+import { defaultWorld, simulate } from "../../src/interpreters/simulate.ts"
+import { dpo as dpoLoss } from "../../src/losses/dpo.ts"
+import { policyGradient } from "../../src/losses/policyGradient.ts"
+import { Judge } from "../../src/rewards/judge.ts"
+import { dpo } from "../../src/stages/dpo.ts"
+import { grpo } from "../../src/stages/grpo.ts"
+import { ppo } from "../../src/stages/ppo.ts"
+import * as MemoryStore from "../../src/store/memory.ts"
+import { type Event, RunLog } from "../../src/store/runLog.ts"
+import { CurrentLosses } from "../../src/training/ownLosses.ts"
+import { folders } from "../store/faultyFileSystem.ts"
+import { engine, tiny } from "./tiny.ts"
+
+const folder = folders("ownLosses")
+const started = tiny()
+const { compared, held, prompts, sft } = started
+const spends = {
+  allowance: Kl.mnatsPerSequence(1),
+  batchSize: 3,
+  learningRate: 1e-3,
+  maxNewTokens: 6,
+  measureEvery: 2,
+  measureSamples: 4,
+  checkpointEvery: 1
+} as const
+
+// Keel's own losses, as somebody else's.
+const builtIn = PreferenceLoss.dpo({ beta: 0.3 })
+const mine = preferenceLoss(
+  "Mine",
+  ({ logps, offsets, refLogps }, { beta }) =>
+    dpoLoss(logps, refLogps, offsets, PreferenceLoss.dpo({ beta: Number(beta) }))
+)
+const described = PreferenceLoss.own("Mine", { beta: 0.3 })
+const clipped = policyLoss("Clipped", (batch) => {
+  const { gradient, loss, metrics } = policyGradient(batch, PolicyGradient.grpo.loss, { beta: batch.beta })
+  return { loss, gradient, metrics: { "my/kl": metrics["kl"] ?? 0 } }
+})
+const tokens = policyLoss("Tokens", (batch) => policyGradient(batch, PolicyGradient.ppo.loss))
+const inLoss = PolicyLoss.own("Clipped", {}, { kl: new PolicyLoss.KlInOwnLoss() })
+
+const pairwise = (loss = described, more: object = {}) =>
+  Pipeline.cap(
+    Dpo.make({ init: sft, reference: sft, preferences: compared, held }, { ...spends, loss, ...more }),
+    { kl: Kl.mnatsPerSequence(20_000), from: sft }
+  )
+const sampled = (more: object = {}) =>
+  Pipeline.cap(
+    Grpo.make({ init: sft, reference: sft, prompts, held }, {
+      ...spends,
+      beta: 0.05,
+      steps: 2,
+      batchSize: 2,
+      groupSize: 3,
+      verifiers: [Verifier.keywords()],
+      loss: inLoss,
+      ...more
+    }),
+    { kl: Kl.mnatsPerSequence(20_000), from: sft }
+  )
+
+const failure = <A, E>(exit: Exit.Exit<A, E>): E => {
+  const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
+  if (reason?._tag === "Fail") return reason.error
+  throw new Error(String(exit))
+}
+
+describe("the description", () => {
+  it("has name and parameters in its identity, in JSON and for overrides", () => {
+    const root: Artifact.Any = pairwise()
+    assert.deepStrictEqual(problems(root), [])
+    assert.notStrictEqual(pairwise(PreferenceLoss.own("Mine", { beta: 0.2 })).id, root.id)
+    assert.include(
+      Pipeline.toJson(root),
+      '"loss":{"_tag":"OwnPreferenceLoss","name":"Mine","params":{"beta":0.3},"reference":true}'
+    )
+    const back = Result.getOrThrow(Pipeline.fromJson(Pipeline.toJson(root)))
+    assert.strictEqual(back.id, root.id)
+    const set = Result.getOrThrow(Pipeline.set(back, "dpo.loss.params.beta", 0.2))
+    assert.strictEqual(set.id, pairwise(PreferenceLoss.own("Mine", { beta: 0.2 })).id)
+    const other = Result.getOrThrow(Pipeline.fromJson(Pipeline.toJson(sampled())))
+    assert.strictEqual(other.id, sampled().id)
+    assert.include(Pipeline.toJson(other), '"kl":{"_tag":"KlInOwnLoss"},"name":"Clipped","params":{}')
+  })
+
+  it("is judged: a name, known fields, a reference exactly when it has one", () => {
+    const of = (root: Artifact.Any) => problems(root).map(({ problem }) => problem).join("\n")
+    assert.match(of(pairwise(PreferenceLoss.own("" as "Mine"))), /loss.*name/u)
+    assert.match(of(pairwise({ ...described, beta: 1 } as never)), /beta/u)
+    assert.match(
+      of(pairwise(PreferenceLoss.own("Mine", {}, { reference: false }) as never)),
+      /Dpo.reference needs no reference, because its loss has none/u
+    )
+  })
+})
+
+describe("the laws", () => {
+  /** What the laws say of it. */
+  const said = (check: () => void): string => {
+    try {
+      check()
+    } catch (error) {
+      return String((error as Error).cause ?? error)
+    }
+    return "nothing"
+  }
+  const broken = (of: LossImplementation<"preference">["of"]) =>
+    said(() => laws.ownLoss(described, preferenceLoss("Mine", of), { numRuns: 50 }))
+  const nothing = (logps: Float64Array) => ({ gradient: new Float64Array(logps.length), metrics: {} })
+
+  it("hold for Keel's own", () => {
+    laws.ownLoss(described, mine)
+    laws.ownLoss(inLoss, clipped)
+  })
+  it("catch a wrong gradient", () => {
+    const negated = broken((batch, params) => {
+      const right = mine.of(batch, params)
+      return { ...right, gradient: right.gradient.map((g) => -g) }
+    })
+    assert.match(negated, /element \d+: the gradient is .*, the difference/u)
+  })
+  it("catch a loss that the order of the pairs matters to, changes its input, is not finite or not the same twice", () => {
+    assert.match(broken(({ logps, offsets }) => ({ loss: offsets[1]!, ...nothing(logps) })), /loss in another order/u)
+    assert.match(
+      broken(({ logps, refLogps }) => ({ loss: refLogps!.fill(0)[0]!, ...nothing(logps) })),
+      /changed its input/u
+    )
+    assert.match(broken(({ logps }) => ({ loss: 0, ...nothing(logps), metrics: { mine: NaN } })), /mine is NaN/u)
+    let calls = 0
+    const counts = preferenceLoss("Mine", ({ logps }) => ({ loss: calls++, ...nothing(logps) }))
+    assert.match(said(() => laws.ownLoss(described, counts, { detached: true })), /the second time/u)
+    const other = policyLoss("Mine", () => assert.fail())
+    assert.match(said(() => laws.ownLoss(described, other as never)), /preference loss Mine, .* policy loss Mine$/u)
+  })
+})
+
+describe("one that equals a loss of Keel's", () => {
+  const world = defaultWorld
+  const weights = language(world)
+  const scope = { key: "the same", label: "here", limits: { kl: [] } }
+  const bits = ({ tensors }: Weights) => [...tensors].map(([name, { data }]) => [name, [...data]])
+  /** What a stage makes in the tabular world, and its metrics: the key, and so all that is random, is the same for any loss. */
+  const made = async (stage: () => Effect.Effect<Weights, unknown, any>) => {
+    const steps: Array<Event> = []
+    const trained = await Effect.runPromise(
+      stage().pipe(
+        Effect.provideService(CurrentLosses, [mine, clipped, tokens]),
+        Effect.provideService(CurrentEngine, tabular(world)),
+        Effect.provideService(RunLog, {
+          emit: (event) => Effect.sync(() => void (event._tag === "Step" && steps.push(event)))
+        }),
+        Effect.provideService(Judge, {
+          gold: (_, prompt, text) => world.gold(prompt, text),
+          prefers: () => true,
+          verifies: (_, __, text) => text.length % 2 === 0
+        }),
+        Effect.provide(MemoryStore.layer)
+      ) as Effect.Effect<Weights>
+    )
+    const metrics = steps.map((event) => event._tag === "Step" ? event.metrics : {})
+    return { bits: bits(trained), metrics }
+  }
+  const known = { key: "reference", weights }
+  const heldRows = answered(world)
+  const rl = {
+    steps: 3,
+    batchSize: 2,
+    beta: 0.1,
+    learningRate: 0.1,
+    numIterations: 2,
+    numPpoEpochs: 2,
+    numMiniBatches: 2
+  }
+
+  it("gives the same weights, bit for bit, in Dpo", async () => {
+    const with_ = (loss: typeof builtIn | typeof described) =>
+      made(() => {
+        const stage = new Dpo.Dpo({ ...spends, loss, learningRate: 0.1, epochs: 2 })
+        const preferences = pairsOf(world, { count: 12, seed: "a" })
+        return dpo(stage, { init: weights, reference: known, preferences, held: heldRows }, scope)
+      })
+    const [theirs, ours] = [await with_(builtIn), await with_(described)]
+    assert.deepStrictEqual(ours, theirs)
+    assert.notDeepEqual(theirs.bits, bits(weights))
+  })
+
+  it("gives the same weights, bit for bit, in Grpo and Ppo, and its metrics stand beside Keel's", async () => {
+    const shared = { ...spends, ...rl }
+    const inGrpo = (loss: PolicyLoss.Loss) =>
+      made(() => {
+        const stage = new Grpo.Grpo({ ...shared, groupSize: 3, verifiers: [Verifier.keywords()], loss } as never)
+        const wires = { init: weights, reference: weights, reward: undefined, prompts: heldRows, held: heldRows }
+        return grpo(stage, wires, scope)
+      })
+    const [theirs, ours] = [await inGrpo(PolicyGradient.grpo.loss), await inGrpo(inLoss)]
+    assert.deepStrictEqual(ours.bits, theirs.bits)
+    assert.notDeepEqual(ours.bits, bits(weights))
+    assert.deepStrictEqual(ours.metrics.map((of) => of["loss"]), theirs.metrics.map((of) => of["loss"]))
+    assert.deepStrictEqual(ours.metrics.map((of) => of["my/kl"]), theirs.metrics.map((of) => of["kl"]))
+    const inPpo = (loss: PolicyLoss.Loss) =>
+      made(() => {
+        const stage = new Ppo.Ppo({ ...shared, loss, missingEosPenalty: 1, targetKl: Kl.mnatsPerToken(1) } as never)
+        return ppo(stage, {
+          init: weights,
+          reference: weights,
+          reward: weights,
+          value: weights,
+          prompts: heldRows,
+          held: heldRows,
+          pretraining: undefined
+        }, scope)
+      })
+    const [theirPpo, ourPpo] = [await inPpo(PolicyGradient.ppo.loss), await inPpo(PolicyLoss.own("Tokens"))]
+    assert.deepStrictEqual(ourPpo.bits, theirPpo.bits)
+    assert.notDeepEqual(ourPpo.bits, bits(weights))
+    const names = Object.keys(ourPpo.metrics[0]!)
+    assert.includeMembers(names, Object.keys(theirPpo.metrics[0]!))
+    assert.isTrue(ourPpo.metrics.some((of) => of["policy/updates"]! < 4), "none was left out by targetKl")
+  })
+})
+
+describe("in a pipeline", () => {
+  it("trains in simulation, for real, and is planned", { timeout: 60_000 }, async () => {
+    const store = folder()
+    for (const [root, losses] of [[pairwise(), [mine]], [sampled(), [clipped]]] as const) {
+      const events: Array<Event> = []
+      const { policies } = await Effect.runPromise(simulate(root as Artifact.Any, { losses }))
+      assert.isAtLeast(policies.length, 3)
+      await Effect.runPromise(
+        run(root as Artifact.Any, {
+          engine: engine(),
+          store,
+          losses,
+          onEvent: (event) => Effect.sync(() => void events.push(event))
+        })
+          .pipe(Effect.provide(NodeServices.layer))
+      )
+      assert.isAtLeast(events.filter((one) => one._tag === "Step" && /^(?:dpo|grpo)/u.test(one.stage)).length, 2)
+      const { stages, unplanned } = await Effect.runPromise(
+        plan(root, { losses }).pipe(Effect.provide(NodeServices.layer))
+      )
+      assert.deepStrictEqual(unplanned, [])
+      assert.isTrue(stages.some(({ stage }) => stage === Render.label(root.node.wires["of"]!)))
+    }
+  })
+
+  it("goes on where it was stopped, bit for bit", async () => {
+    const stage = Dpo.make({
+      init: sft,
+      reference: sft,
+      preferences: Source.preferences(Source.tales({ count: 12 })),
+      held
+    }, {
+      ...spends,
+      loss: described
+    })
+    const root = Pipeline.cap(stage, { kl: Kl.mnatsPerSequence(20_000), from: sft })
+    await laws.resumes(root, stage, { losses: [mine], stops: [1, 3] })
+  })
+
+  it("ends its stage when a number or a slope is not finite, before the policy moves", async () => {
+    const bad = (spoil: (gradient: Float64Array) => number) =>
+      preferenceLoss("Mine", (batch, params) => {
+        const of = mine.of(batch, params)
+        return { ...of, loss: of.loss + spoil(of.gradient) }
+      })
+    for (const one of [bad(() => NaN), bad((gradient) => gradient.fill(Infinity, 0, 1).length)]) {
+      const error = failure(await Effect.runPromiseExit(simulate(pairwise(), { losses: [one] })))
+      assert.strictEqual(error._tag, "Diverged")
+      assert.match(error.message, /loss/u)
+    }
+  })
+
+  it("that gives a gradient of another length is a bug, and said to be one", async () => {
+    const short = preferenceLoss("Mine", () => ({ loss: 0, gradient: new Float64Array(1), metrics: {} }))
+    const exit = await Effect.runPromiseExit(simulate(pairwise(), { losses: [short] }))
+    assert.match(String(Exit.isFailure(exit) && exit.cause), /lengths differ: logps \d+, gradient of Mine 1/u)
+  })
+})
+
+it("that nobody implements is refused by every interpreter, with the remedy; one of the other kind does not serve", async () => {
+  const text = (kind: string, name: string) =>
+    `the ${kind} loss ${name} comes from outside Keel and nobody says what it means: pass its implementation in \`losses\`, ` +
+    "or export it as `losses` from the pipeline's file"
+  const root: Artifact.Any = pairwise()
+  const lacking = [{ stage: Render.label(root.node.wires["of"]!), problem: text("preference", "Mine") }]
+  assert.deepStrictEqual(lackingExtensions(root, {}), lacking)
+  assert.deepStrictEqual(lackingExtensions(root, { losses: [policyLoss("Mine", () => assert.fail())] }), lacking)
+  assert.deepStrictEqual(lackingExtensions(root, { losses: [mine] }), [])
+  assert.deepStrictEqual(lackingExtensions(sampled(), {}).map(({ problem }) => problem), [text("policy", "Clipped")])
+  const refused = [
+    simulate(root),
+    plan(root),
+    run(root, { engine: engine(), store: folder(), onEvent: () => Effect.void })
+  ]
+  for (const one of refused) {
+    const error = failure(
+      await Effect.runPromiseExit(
+        Effect.provide(one as Effect.Effect<unknown, { readonly _tag: string }>, NodeServices.layer)
+      )
+    )
+    assert.strictEqual(error._tag, "Refused")
+    assert.include(String((error as { message?: string }).message), text("preference", "Mine"))
+  }
+})

@@ -1,0 +1,105 @@
+/** Losses from outside Keel (`PreferenceLoss.own`, `PolicyLoss.own`): their functions, and the loss that a stage trains with. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type { Loss as DescribedPolicyLoss } from "../../dsl/PolicyLoss.ts"
+import type { OwnPreferenceLoss, PreferenceLoss } from "../../dsl/PreferenceLoss.ts"
+import { dpo } from "../losses/dpo.ts"
+import { type Loss, poison, sameLength } from "../losses/loss.ts"
+import { type PolicyBatch, policyGradient } from "../losses/policyGradient.ts"
+
+type Params = Readonly<Record<string, Schema.Json>>
+
+/** N pairs of answers: the N chosen ones, then the N rejected ones in the same order. Row i owns `offsets[i] … offsets[i + 1]`. */
+export interface PairBatch {
+  /** log π of each token, nats. */
+  readonly logps: Float64Array
+  /** log π_ref of each whole row, nats; null where the loss has no reference. */
+  readonly refLogps: Float64Array | null
+  readonly offsets: Int32Array
+}
+
+/** Completions of one update: `logps`, `oldLogps`, `samplerLogps`, `entropies` and `advantages` of each token. */
+export interface OwnPolicyBatch extends Required<PolicyBatch> {
+  /** Coefficient of the KL penalty; it is the function's to use where the description says `KlInOwnLoss`. */
+  readonly beta: number
+}
+
+interface Batches {
+  readonly preference: PairBatch
+  readonly policy: OwnPolicyBatch
+}
+
+/**
+ * A pure function of a batch, with the parameters of the description: the loss, which is minimised, its exact gradient with respect
+ * to `logps`, and metrics by name, all finite. It changes no array that it is given. `laws.ownLoss` of `keel/testing` holds it to that.
+ */
+type Of<B> = (batch: B, params: Params) => Loss
+
+export interface LossImplementation<
+  out Kind extends keyof Batches = keyof Batches,
+  out Name extends string = string
+> {
+  readonly kind: Kind
+  readonly name: Name
+  // A method: implementations of both kinds stand in one list.
+  of(batch: Batches[Kind], params: Params): Loss
+}
+
+/** The function of the loss on pairs that descriptions call `name`. */
+export const preferenceLoss = <const Name extends string>(
+  name: Name,
+  of: Of<PairBatch>
+): LossImplementation<"preference", Name> => ({ kind: "preference", name, of })
+
+/** The function of the policy-gradient loss that descriptions call `name`. */
+export const policyLoss = <const Name extends string>(
+  name: Name,
+  of: Of<OwnPolicyBatch>
+): LossImplementation<"policy", Name> => ({ kind: "policy", name, of })
+
+/** What the losses from outside mean. */
+export const CurrentLosses = Context.Reference<ReadonlyArray<LossImplementation>>("keel/Losses", {
+  defaultValue: () => []
+})
+
+/** The function of an own loss, which is NaN where a number that it is given or a slope is not finite: the stage ends before it moves. */
+const own = <K extends keyof Batches>(kind: K, { name, params }: { readonly name: string; readonly params: Params }) =>
+  Effect.map(CurrentLosses, (losses) => {
+    const found = losses.find((one): one is LossImplementation<K> => one.kind === kind && one.name === name)
+    if (found === undefined) throw new Error(`no function for the ${kind} loss ${name}: pass it in \`losses\``)
+    return (batch: Batches[K]): Loss => {
+      const one = found.of(batch, params)
+      sameLength({ logps: batch.logps, [`gradient of ${name}`]: one.gradient })
+      let { loss } = one
+      for (const of of [...Object.values(batch), one.gradient]) {
+        if (of instanceof Float64Array) { for (const x of of) loss += poison(x) }
+      }
+      return { ...one, loss }
+    }
+  })
+
+/** The loss of a stage on pairs. */
+export const preferenceLossOf = (
+  loss: PreferenceLoss | OwnPreferenceLoss
+): Effect.Effect<(batch: PairBatch) => Loss> =>
+  "_tag" in loss
+    ? own("preference", loss)
+    : Effect.succeed(({ logps, offsets, refLogps }) => dpo(logps, refLogps, offsets, loss))
+
+/** The loss of a stage that samples. To an own one are added the metrics that stages read: `approx_kl` and `ratio`, means over tokens. */
+export const policyLossOf = (
+  loss: DescribedPolicyLoss,
+  { maxLength }: { readonly maxLength: number }
+): Effect.Effect<(batch: OwnPolicyBatch) => Loss> =>
+  loss._tag === "OwnPolicyLoss"
+    ? Effect.map(own("policy", loss), (of) => (batch) => {
+      const one = of(batch)
+      const differences = batch.logps.map((x, t) => x - batch.oldLogps[t]!)
+      const mean = (f: (d: number) => number) => differences.reduce((sum, d) => sum + f(d), 0) / differences.length
+      return {
+        ...one,
+        metrics: { ...one.metrics, loss: one.loss, approx_kl: mean((d) => 0.5 * d ** 2), ratio: mean(Math.exp) }
+      }
+    })
+    : Effect.succeed((batch) => policyGradient(batch, loss, { beta: batch.beta, maxLength }))
