@@ -160,7 +160,7 @@ export class PolicyLoss extends Schema.TaggedClass<PolicyLoss>()("PolicyLoss", {
   importanceCap: Schema.optionalKey(Positive)
 }) {}
 
-/** The KL penalty is the function's own: it is given β and the reference's log-probabilities, and none stands in the reward. */
+/** The function of an own loss has the KL penalty: it gets β and the reference's log-probabilities, and the reward has no penalty. */
 export class KlInOwnLoss extends Schema.TaggedClass<KlInOwnLoss>()("KlInOwnLoss", {}) {}
 
 /** A policy-gradient loss from outside Keel: `own`. */

@@ -16,6 +16,9 @@ import {
 } from "keel"
 import { type LossImplementation, policyLoss, preferenceLoss } from "keel/stage"
 import { laws } from "keel/testing"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
@@ -23,12 +26,13 @@ import { language } from "../../src/engine/tabular/checkpoint.ts"
 import { answered, preferences as pairsOf } from "../../src/engine/tabular/data.ts"
 import { CurrentEngine } from "../../src/engine/current.ts"
 import type { Weights } from "../../src/engine/engine.ts"
+import { pipelineOf } from "../../src/cli/pipelineFile.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { lackingExtensions } from "../../src/interpreters/extensions.ts"
-import { plan } from "../../src/interpreters/plan.ts"
+import { plan } from "../../src/planning/plan.ts"
 import { run } from "../../src/interpreters/run.ts"
 import { defaultWorld, simulate } from "../../src/interpreters/simulate.ts"
-import { dpo as dpoLoss } from "../../src/losses/dpo.ts"
+import { aimsOf } from "../../src/ledger/trained.ts"
 import { policyGradient } from "../../src/losses/policyGradient.ts"
 import { Judge } from "../../src/rewards/judge.ts"
 import { dpo } from "../../src/stages/dpo.ts"
@@ -36,31 +40,18 @@ import { grpo } from "../../src/stages/grpo.ts"
 import { ppo } from "../../src/stages/ppo.ts"
 import * as MemoryStore from "../../src/store/memory.ts"
 import { type Event, RunLog } from "../../src/store/runLog.ts"
-import { CurrentLosses } from "../../src/training/ownLosses.ts"
+import { CurrentLosses, policyLossOf, preferenceLossOf } from "../../src/training/ownLosses.ts"
+import { keel } from "../cli/keel.ts"
+import { f64, i32 } from "../losses/gradients.ts"
 import { folders } from "../store/faultyFileSystem.ts"
+import { described, mine, pairwise, spends, started } from "./ownLoss.ts"
 import { engine, tiny } from "./tiny.ts"
 
 const folder = folders("ownLosses")
-const started = tiny()
-const { compared, held, prompts, sft } = started
-const spends = {
-  allowance: Kl.mnatsPerSequence(1),
-  batchSize: 3,
-  learningRate: 1e-3,
-  maxNewTokens: 6,
-  measureEvery: 2,
-  measureSamples: 4,
-  checkpointEvery: 1
-} as const
+const { held, prompts, sft } = started
 
 // Keel's own losses, as somebody else's.
 const builtIn = PreferenceLoss.dpo({ beta: 0.3 })
-const mine = preferenceLoss(
-  "Mine",
-  ({ logps, offsets, refLogps }, { beta }) =>
-    dpoLoss(logps, refLogps, offsets, PreferenceLoss.dpo({ beta: Number(beta) }))
-)
-const described = PreferenceLoss.own("Mine", { beta: 0.3 })
 const clipped = policyLoss("Clipped", (batch) => {
   const { gradient, loss, metrics } = policyGradient(batch, PolicyGradient.grpo.loss, { beta: batch.beta })
   return { loss, gradient, metrics: { "my/kl": metrics["kl"] ?? 0 } }
@@ -68,11 +59,6 @@ const clipped = policyLoss("Clipped", (batch) => {
 const tokens = policyLoss("Tokens", (batch) => policyGradient(batch, PolicyGradient.ppo.loss))
 const inLoss = PolicyLoss.own("Clipped", {}, { kl: new PolicyLoss.KlInOwnLoss() })
 
-const pairwise = (loss = described, more: object = {}) =>
-  Pipeline.cap(
-    Dpo.make({ init: sft, reference: sft, preferences: compared, held }, { ...spends, loss, ...more }),
-    { kl: Kl.mnatsPerSequence(20_000), from: sft }
-  )
 const sampled = (more: object = {}) =>
   Pipeline.cap(
     Grpo.make({ init: sft, reference: sft, prompts, held }, {
@@ -121,6 +107,11 @@ describe("the description", () => {
       /Dpo.reference needs no reference, because its loss has none/u
     )
   })
+})
+
+it("has no optimum that the ledger could bound", () => {
+  const [aim] = aimsOf(sampled().node.wires["of"]!, () => ({ from: null, links: [] }))
+  assert.include(JSON.stringify(aim), "its loss Clipped comes from outside Keel")
 })
 
 describe("the laws", () => {
@@ -251,7 +242,8 @@ describe("one that equals a loss of Keel's", () => {
 describe("in a pipeline", () => {
   it("trains in simulation, for real, and is planned", { timeout: 60_000 }, async () => {
     const store = folder()
-    for (const [root, losses] of [[pairwise(), [mine]], [sampled(), [clipped]]] as const) {
+    const inPpo = tiny({ ppo: { loss: PolicyLoss.own("Tokens") } }).policy
+    for (const [root, losses] of [[pairwise(), [mine]], [sampled(), [clipped]], [inPpo, [tokens]]] as const) {
       const events: Array<Event> = []
       const { policies } = await Effect.runPromise(simulate(root as Artifact.Any, { losses }))
       assert.isAtLeast(policies.length, 3)
@@ -264,7 +256,7 @@ describe("in a pipeline", () => {
         })
           .pipe(Effect.provide(NodeServices.layer))
       )
-      assert.isAtLeast(events.filter((one) => one._tag === "Step" && /^(?:dpo|grpo)/u.test(one.stage)).length, 2)
+      assert.isAtLeast(events.filter((one) => one._tag === "Step" && /^(?:dpo|grpo|ppo)/u.test(one.stage)).length, 2)
       const { stages, unplanned } = await Effect.runPromise(
         plan(root, { losses }).pipe(Effect.provide(NodeServices.layer))
       )
@@ -300,6 +292,29 @@ describe("in a pipeline", () => {
     }
   })
 
+  it("hides nothing that is not finite, whatever it is given", () => {
+    const [flat, level] = [preferenceLoss("Mine", () => zero), policyLoss("Clipped", () => zero)]
+    const zero = { loss: 0, gradient: new Float64Array(2), metrics: {} }
+    const [pair, one] = Effect.runSync(
+      Effect.provideService(
+        Effect.all([preferenceLossOf(described), policyLossOf(inLoss, { maxLength: 2 })]),
+        CurrentLosses,
+        [flat, level]
+      )
+    )
+    const [x, offsets] = [f64(-1, -2), i32(0, 1, 2)]
+    const batch = { logps: x, oldLogps: x, samplerLogps: x, advantages: x, entropies: x, refLogps: x, beta: 0, offsets }
+    for (const bad of [f64(NaN, -1), f64(-1, -Infinity)]) {
+      assert.isNaN(pair({ logps: bad, refLogps: x, offsets }).loss)
+      assert.isNaN(pair({ logps: x, refLogps: bad, offsets }).loss)
+      for (const name of ["logps", "oldLogps", "advantages", "refLogps"]) {
+        assert.isNaN(one({ ...batch, [name]: bad }).loss, name)
+      }
+    }
+    assert.strictEqual(pair({ logps: x, refLogps: null, offsets }).loss, 0)
+    assert.deepStrictEqual(one(batch).metrics, { loss: 0, approx_kl: 0, ratio: 1 })
+  })
+
   it("that gives a gradient of another length is a bug, and said to be one", async () => {
     const short = preferenceLoss("Mine", () => ({ loss: 0, gradient: new Float64Array(1), metrics: {} }))
     const exit = await Effect.runPromiseExit(simulate(pairwise(), { losses: [short] }))
@@ -331,4 +346,33 @@ it("that nobody implements is refused by every interpreter, with the remedy; one
     assert.strictEqual(error._tag, "Refused")
     assert.include(String((error as { message?: string }).message), text("preference", "Mine"))
   }
+})
+
+describe("on the command line", () => {
+  const file = fileURLToPath(new URL("ownLoss.ts", import.meta.url))
+
+  it("is found in the exports of the pipeline's file", { timeout: 60_000 }, async () => {
+    const at = folder()
+    for (const args of [["check", file], ["simulate", file], ["run", file, "--out", "run", "--backend", "reference"]]) {
+      const { code, stderr } = await keel(args, at)
+      assert.strictEqual(code, 0, stderr)
+    }
+    writeFileSync(join(at, "described.json"), Pipeline.toJson(pairwise()))
+    const { code, stderr, stdout } = await keel(["check", "described.json"], at)
+    assert.notStrictEqual(code, 0)
+    assert.include(stdout + stderr, "or export it as `losses` from the pipeline's file")
+  })
+
+  it("is refused when it was not made for it", async () => {
+    const at = folder()
+    mkdirSync(at)
+    writeFileSync(join(at, "wrong.ts"), "export const losses = [() => 0]\nexport default 1\n")
+    const { message } = failure(
+      await Effect.runPromiseExit(Effect.provide(pipelineOf(join(at, "wrong.ts")), NodeServices.layer))
+    )
+    assert.match(
+      message,
+      /its export `losses` is no list of implementations. Make each with `preferenceLoss` or `policyLoss` of keel\/stage/u
+    )
+  })
 })

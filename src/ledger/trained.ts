@@ -74,7 +74,7 @@ const noOptimum = (stage: Grpo | Ppo, artifact: Artifact.Any): ReadonlyArray<str
     ...divides ? [`${advantage._tag} weighs prompts by what was sampled`] : [],
     ...advantage._tag === "Gae" && advantage.gamma < 1 ? [`γ ${advantage.gamma} discounts`] : [],
     ...loss._tag === "OwnPolicyLoss"
-      ? [`nobody knows that of the loss ${loss.name}`]
+      ? [`its loss ${loss.name} comes from outside Keel`]
       : loss.kl._tag === "KlInReward" || loss.kl.estimator === "k3-corrected"
       ? []
       : [`${loss.kl.estimator} is not the reverse KL of a completion`],

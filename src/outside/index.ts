@@ -23,8 +23,8 @@ export type { Compute } from "../../dsl/Budget.ts"
 export { type Failure, implement, type Implementation, type Inputs, type StageServices } from "./implementation.ts"
 export { reward, type RewardImplementation } from "../rewards/own.ts"
 export {
+  type CompletionBatch,
   type LossImplementation,
-  type OwnPolicyBatch,
   type PairBatch,
   policyLoss,
   preferenceLoss

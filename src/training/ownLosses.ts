@@ -20,14 +20,14 @@ export interface PairBatch {
 }
 
 /** Completions of one update: `logps`, `oldLogps`, `samplerLogps`, `entropies` and `advantages` of each token. */
-export interface OwnPolicyBatch extends Required<PolicyBatch> {
+export interface CompletionBatch extends Required<PolicyBatch> {
   /** Coefficient of the KL penalty; it is the function's to use where the description says `KlInOwnLoss`. */
   readonly beta: number
 }
 
 interface Batches {
   readonly preference: PairBatch
-  readonly policy: OwnPolicyBatch
+  readonly policy: CompletionBatch
 }
 
 /**
@@ -55,15 +55,15 @@ export const preferenceLoss = <const Name extends string>(
 /** The function of the policy-gradient loss that descriptions call `name`. */
 export const policyLoss = <const Name extends string>(
   name: Name,
-  of: Of<OwnPolicyBatch>
+  of: Of<CompletionBatch>
 ): LossImplementation<"policy", Name> => ({ kind: "policy", name, of })
 
-/** What the losses from outside mean. */
+/** The functions that the interpreter was given. */
 export const CurrentLosses = Context.Reference<ReadonlyArray<LossImplementation>>("keel/Losses", {
   defaultValue: () => []
 })
 
-/** The function of an own loss, which is NaN where a number that it is given or a slope is not finite: the stage ends before it moves. */
+/** The function of an own loss. Its loss is NaN where a number of the batch or of the gradient is not finite: the stage ends before the policy moves. */
 const own = <K extends keyof Batches>(kind: K, { name, params }: { readonly name: string; readonly params: Params }) =>
   Effect.map(CurrentLosses, (losses) => {
     const found = losses.find((one): one is LossImplementation<K> => one.kind === kind && one.name === name)
@@ -87,11 +87,11 @@ export const preferenceLossOf = (
     ? own("preference", loss)
     : Effect.succeed(({ logps, offsets, refLogps }) => dpo(logps, refLogps, offsets, loss))
 
-/** The loss of a stage that samples. To an own one are added the metrics that stages read: `approx_kl` and `ratio`, means over tokens. */
+/** The loss of a stage that samples. An own loss gets the metrics that stages read, `approx_kl` and `ratio`, as means over tokens. */
 export const policyLossOf = (
   loss: DescribedPolicyLoss,
   { maxLength }: { readonly maxLength: number }
-): Effect.Effect<(batch: OwnPolicyBatch) => Loss> =>
+): Effect.Effect<(batch: CompletionBatch) => Loss> =>
   loss._tag === "OwnPolicyLoss"
     ? Effect.map(own("policy", loss), (of) => (batch) => {
       const one = of(batch)

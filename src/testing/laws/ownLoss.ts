@@ -3,18 +3,16 @@ import fc from "fast-check"
 import assert from "node:assert/strict"
 import type { OwnPolicyLoss } from "../../../dsl/PolicyLoss.ts"
 import type { OwnPreferenceLoss } from "../../../dsl/PreferenceLoss.ts"
-import type { LossImplementation, OwnPolicyBatch, PairBatch } from "../../training/ownLosses.ts"
+import type { CompletionBatch, LossImplementation, PairBatch } from "../../training/ownLosses.ts"
 import { numbers } from "../arrays.ts"
 import { gradient, type GradientOptions } from "./loss.ts"
 
-export interface OwnLossOptions extends Omit<GradientOptions<Batch>, keyof fc.Parameters<[Batch]>> {
-  readonly numRuns?: number
-  readonly seed?: number
+export interface OwnLossOptions extends Pick<GradientOptions<Batch>, "numRuns" | "seed" | "step" | "tolerance"> {
   /** Some part of the loss is held constant, so its gradient is not the slope of its value: no differences are taken. */
   readonly detached?: boolean
 }
 
-type Batch = PairBatch | OwnPolicyBatch
+type Batch = PairBatch | CompletionBatch
 
 /** Log-probabilities, nats: none is that of a certain token. */
 const logps = (length: number) => numbers(-3, -0.01, length)
@@ -36,7 +34,7 @@ const pairs = (reference: boolean): fc.Arbitrary<PairBatch> =>
     )
 
 /** With β 0 there is no reference, as in a stage. */
-const completions: fc.Arbitrary<OwnPolicyBatch> = fc.tuple(
+const completions: fc.Arbitrary<CompletionBatch> = fc.tuple(
   fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }).map(offsetsOf),
   fc.oneof(fc.constant(0), fc.double({ min: 0.01, max: 1, noNaN: true }))
 ).chain(([offsets, beta]) => {
@@ -77,28 +75,22 @@ const close = (actual: number, expected: number, what: string) =>
   )
 
 /**
- * The loss that `described` names, with the parameters there, is a loss: its gradient is the finite difference, everything that it
- * gives is finite, it changes no array that it is given, gives the same twice, and the order of the rows (of pairs: of the pairs)
- * does not matter. That nothing which is not finite is hidden is not asked of it: Keel looks at what it is given and gives.
+ * The function is a loss, with the parameters of `described`: its gradient is the finite difference; its numbers are finite; it
+ * changes no array of the batch; the same batch has the same loss; the order of the rows (of pairs: of the pairs) does not matter.
+ * A NaN in the batch or in the gradient is found by Keel itself when a stage trains, so no law asks for it.
  */
 export const ownLoss = <D extends OwnPreferenceLoss | OwnPolicyLoss>(
   described: D,
   implementation: LossImplementation<D extends OwnPreferenceLoss ? "preference" : "policy", D["name"]>,
-  { detached = false, step = 1e-5, tolerance = 1e-6, ...parameters }: OwnLossOptions = {}
+  { detached = false, ...options }: OwnLossOptions = {}
 ): void => {
   const kind = described._tag === "OwnPreferenceLoss" ? "preference" : "policy"
   const names = [`${kind} loss ${described.name}`, `${implementation.kind} loss ${implementation.name}`]
   assert.ok(names[0] === names[1], `the description is of the ${names.join(", the function of the ")}`)
   const batches: fc.Arbitrary<Batch> = described._tag === "OwnPolicyLoss" ? completions : pairs(described.reference)
   // Which of the two batches it takes follows from its kind.
-  const of = (batch: Batch) => implementation.of(batch as PairBatch & OwnPolicyBatch, described.params)
-  if (!detached) {
-    gradient(batches, ({ logps }) => logps, (batch, logps) => of({ ...batch, logps }), {
-      step,
-      tolerance,
-      ...parameters
-    })
-  }
+  const of = (batch: Batch) => implementation.of(batch as PairBatch & CompletionBatch, described.params)
+  if (!detached) gradient(batches, ({ logps }) => logps, (batch, logps) => of({ ...batch, logps }), options)
   fc.assert(
     fc.property(batches.chain((batch) => fc.tuple(fc.constant(batch), shuffled(batch))), ([drawn, order]) => {
       const [batch, before] = [{ ...drawn }, structuredClone(drawn)]
@@ -114,7 +106,7 @@ export const ownLoss = <D extends OwnPreferenceLoss | OwnPolicyLoss>(
       const expected = reordered({ ...batch, logps: one.gradient }, order).logps
       expected.forEach((slope, t) => close(moved.gradient[t]!, slope, `slope ${t} in another order`))
     }),
-    parameters
+    options
   )
 }
 
