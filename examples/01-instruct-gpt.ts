@@ -2,15 +2,20 @@
  * InstructGPT end to end from nothing: a tiny base model, demonstrations, comparisons, a reward model, PPO within a KL cap.
  *
  *     npm start            # the same as: npx keel run examples/01-instruct-gpt.ts
+ *
+ * The toy task is "tales": write a short story about the person and the thing that a prompt names. Other examples import `base`,
+ * `sft` and the data from this file. The store keeps a finished stage, so `base` and `sft` are trained once for all of them.
  */
 import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../dsl/index.ts"
 
-const gold = Gold.tales
-const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 3000 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
+export const gold = Gold.tales
+export const maxNewTokens = 56
+export const text = Source.text(Source.tales({ count: 6000 }))
+export const demonstrations = Source.demonstrations(Source.tales({ count: 3000 }))
+export const prompts = Source.prompts(Source.tales({ split: "train", count: 3000 }))
+export const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
 
-const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
+export const base = Pretrain.make({ text }, {
   family: "tales",
   model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
   steps: 2000,
@@ -21,17 +26,23 @@ const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) },
   checkpointEvery: 300
 })
 
-const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
+export const sft = Sft.make({ base, demonstrations }, {
   epochs: 2,
   batchSize: 32,
   learningRate: 3e-3,
   schedule: "cosine"
 })
 
-const reward = RewardModeling.make({
-  init: base,
-  preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 3, maxNewTokens })
-}, { epochs: 2, batchSize: 32, learningRate: 6e-3, schedule: "cosine", warmupSteps: 20, maxGradNorm: 0.3 })
+export const preferences = Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 3, maxNewTokens })
+
+export const reward = RewardModeling.make({ init: base, preferences }, {
+  epochs: 2,
+  batchSize: 32,
+  learningRate: 6e-3,
+  schedule: "cosine",
+  warmupSteps: 20,
+  maxGradNorm: 0.3
+})
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
   allowance: Kl.mnatsPerSequence(6_000),

@@ -12,45 +12,20 @@
  *
  *     Gold, online − student: +0.51 ± 0.14 on the same 128 prompts (3.7 standard errors).
  */
-import {
-  Distill,
-  Distillation,
-  Evaluate,
-  Gold,
-  Kl,
-  OnPolicyDistill,
-  Pipeline,
-  Pretrain,
-  Sft,
-  Source
-} from "../dsl/index.ts"
+import { Distill, Distillation, Evaluate, Kl, OnPolicyDistill, Pipeline, Pretrain, Source } from "../dsl/index.ts"
+import { gold, held, maxNewTokens, sft as teacher, text } from "./01-instruct-gpt.ts"
 
-const gold = Gold.tales
-const maxNewTokens = 56
-const text = Source.text(Source.tales({ count: 4000 }))
 const prompts = Source.prompts(Source.tales({ split: "train", count: 1000 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 128 }))
-const pretraining = { family: "tales", batchSize: 16, schedule: "cosine", warmupSteps: 30 } as const
-
-const large = Pretrain.make({ text }, {
-  ...pretraining,
-  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 1200,
-  learningRate: 2e-2
-})
-const teacher = Sft.make({ base: large, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
-  epochs: 2,
-  batchSize: 32,
-  learningRate: 3e-3,
-  schedule: "cosine"
-})
 
 // A quarter of the teacher's parameters, and the same tokenizer: it is made from the same text.
 const small = Pretrain.make({ text }, {
-  ...pretraining,
+  family: "tales",
   model: { dim: 32, layers: 1, heads: 2, kvHeads: 1, ffn: 86, context: 96 },
   steps: 600,
-  learningRate: 2e-2
+  batchSize: 16,
+  learningRate: 2e-2,
+  schedule: "cosine",
+  warmupSteps: 30
 })
 
 const student = Distill.make({ student: small, teacher, prompts }, {

@@ -9,41 +9,8 @@
  *     Gold, cautious − sft: +0.11 ± 0.10 on the same 128 prompts (1.1 standard errors).
  *     Gold, cautious − careful: +0.25 ± 0.13 on the same 128 prompts (1.9 standard errors).
  */
-import {
-  Ensemble,
-  Evaluate,
-  Gold,
-  Kl,
-  Pipeline,
-  Ppo,
-  Pretrain,
-  RewardLoss,
-  RewardModeling,
-  Sft,
-  Source
-} from "../dsl/index.ts"
-
-const gold = Gold.tales
-const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 1000 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 128 }))
-
-const base = Pretrain.make({ text: Source.text(Source.tales({ count: 4000 })) }, {
-  family: "tales",
-  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 1200,
-  batchSize: 16,
-  learningRate: 2e-2,
-  schedule: "cosine",
-  warmupSteps: 30
-})
-const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
-  epochs: 2,
-  batchSize: 64,
-  batchTokens: 2048,
-  learningRate: 3e-3,
-  schedule: "cosine"
-})
+import { Ensemble, Evaluate, Kl, Pipeline, Ppo, RewardLoss, RewardModeling, Source } from "../dsl/index.ts"
+import { base, gold, held, maxNewTokens, prompts, sft } from "./01-instruct-gpt.ts"
 
 const training = { batchSize: 16, learningRate: 6e-3, schedule: "cosine", warmupSteps: 10, maxGradNorm: 0.3 } as const
 const rankings = Source.rankings(Source.tales({ count: 1500 }))

@@ -13,24 +13,8 @@
  *
  *     Gold, policy − sft: +0.79 ± 0.10 on the same 256 prompts (8.1 standard errors).
  */
-import { Evaluate, Gate, Gold, Kl, Llama2Chat, Pipeline, Pretrain, Source } from "../dsl/index.ts"
-
-const gold = Gold.tales
-const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 2000 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
-const demonstrations = Source.demonstrations(Source.tales({ count: 3000 }))
-
-const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
-  family: "tales",
-  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 2000,
-  batchSize: 16,
-  learningRate: 2e-2,
-  schedule: "cosine",
-  warmupSteps: 30,
-  checkpointEvery: 300
-})
+import { Evaluate, Gate, Kl, Llama2Chat, Pipeline } from "../dsl/index.ts"
+import { base, demonstrations, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
 
 /** The paper's numbers but for rates, batches and the temperature, which are those of a model of 0.1 M parameters. */
 const chat = Llama2Chat.llama2Chat({ base, demonstrations, prompts, held }, {

@@ -11,35 +11,8 @@
  *     Gold, merged − left: +0.02 ± 0.11 on the same 128 prompts (0.2 standard errors).
  *     Gold, merged − right: -0.06 ± 0.12 on the same 128 prompts (-0.5 standard errors).
  */
-import {
-  Compare,
-  Evaluate,
-  Gold,
-  Kl,
-  Merge,
-  MergeMethod,
-  Pipeline,
-  Ppo,
-  Pretrain,
-  RewardModeling,
-  Sft,
-  Source
-} from "../dsl/index.ts"
-
-const gold = Gold.tales
-const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 1000 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 128 }))
-
-const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
-  family: "tales",
-  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 1500,
-  batchSize: 16,
-  learningRate: 2e-2,
-  schedule: "cosine",
-  warmupSteps: 30
-})
+import { Compare, Evaluate, Kl, Merge, MergeMethod, Pipeline, Ppo, RewardModeling, Sft, Source } from "../dsl/index.ts"
+import { base, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
 
 /** Branch and train: the same start, other demonstrations. */
 const expert = (seed: number) =>

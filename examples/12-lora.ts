@@ -13,38 +13,12 @@
  *
  * The KL reference of PPO is what its wire says, here the SFT model: the policy without its adapter.
  */
-import {
-  Compare,
-  Evaluate,
-  Gold,
-  Kl,
-  Lora,
-  Pipeline,
-  Ppo,
-  Pretrain,
-  RewardModeling,
-  Sft,
-  Source
-} from "../dsl/index.ts"
-
-const gold = Gold.tales
-const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 2000 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 128 }))
-
-const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
-  family: "tales",
-  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 2000,
-  batchSize: 16,
-  learningRate: 2e-2,
-  schedule: "cosine",
-  warmupSteps: 30
-})
+import { Compare, Evaluate, Kl, Lora, Pipeline, Ppo, RewardModeling, Sft } from "../dsl/index.ts"
+import { base, demonstrations, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
 
 const lora = { rank: 16, alpha: 32, targetModules: Lora.allLinear }
 
-const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 3000 })) }, {
+const sft = Sft.make({ base, demonstrations }, {
   epochs: 2,
   batchSize: 32,
   learningRate: 1e-2,

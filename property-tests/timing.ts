@@ -15,7 +15,7 @@ import * as Pipeline from "../dsl/Pipeline.ts"
 import instruct from "../examples/01-instruct-gpt.ts"
 import grpo from "../examples/03-grpo.ts"
 import dpo from "../examples/04-dpo.ts"
-import kto from "../examples/05-kto.ts"
+import overOptimised from "../examples/05-over-optimisation.ts"
 import distill from "../examples/07-distill.ts"
 import rewardModels from "../examples/08-reward-models.ts"
 import rejection from "../examples/09-rejection-sampling.ts"
@@ -58,8 +58,8 @@ const pipelines: Readonly<Record<string, Artifact.Any>> = {
     "grpo.steps": 4,
     "cap.kl.mnats": 50_000
   }),
-  "04 DPO, tiny": shrunken(dpo, { "pretrain.steps": 200 }),
-  "05 KTO, tiny": shrunken(kto, { "pretrain.steps": 200 }),
+  "04 DPO and KTO, tiny": shrunken(dpo, { "pretrain.steps": 200 }),
+  "05 over-optimisation": shrunken(overOptimised, { "pretrain.steps": 200, "ppo.steps": 6 }),
   "07 distillation, two sizes": shrunken(distill, { "pretrain.steps": 150, "onpolicydistill.steps": 10 }),
   "08 reward models": shrunken(rewardModels, { "pretrain.steps": 150, "ppo.steps": 6 }),
   "09 rejection sampling": shrunken(rejection, { "pretrain.steps": 200, "rewardmodeling.epochs": 1 }),

@@ -3,7 +3,7 @@
  * Gold reward is only observed: it rises with the proxy, then falls while the proxy goes on rising. When it has fallen
  * significantly twice in a row, the stage ends and makes the policy whose gold was highest.
  *
- *     npx keel run examples/16-over-optimisation.ts
+ *     npx keel run examples/05-over-optimisation.ts
  *     npx keel ledger runs/ID        # proxy and gold against √KL, the laws of Gao et al., the forecast
  *
  * It stopped at step 44 of 100 and went back to step 20. On the native backend it said, at last,
@@ -24,23 +24,8 @@
  * 100 steps ended at gold 1.77 ± 0.09 and proxy 3.10. The forecast from the first half is “nothing changes” here (off by 0.34):
  * gold had not turned yet, and Gao's law, fitted to the rise, would have been off by 1.86.
  */
-import { Compare, Evaluate, Gold, Kl, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Source } from "../dsl/index.ts"
-
-const gold = Gold.tales
-const maxNewTokens = 56
-const prompts = Source.prompts(Source.tales({ split: "train", count: 3000 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 256 }))
-
-const base = Pretrain.make({ text: Source.text(Source.tales({ count: 6000 })) }, {
-  family: "tales",
-  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 2000,
-  batchSize: 16,
-  learningRate: 2e-2,
-  schedule: "cosine",
-  warmupSteps: 30,
-  checkpointEvery: 300
-})
+import { Compare, Evaluate, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../dsl/index.ts"
+import { base, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
 
 // Fewer demonstrations than in example 01: after all of those, gold never rose above where it started.
 const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 800 })) }, {

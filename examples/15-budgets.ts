@@ -3,60 +3,26 @@
  * the type: `memory: Budget.hours(2)` does not compile. Money needs to know what an hour costs:
  *
  *     echo '{ "currency": "USD", "devices": { "cpu": 0.10 } }' > prices.json
- *     npx keel plan examples/17-budgets.ts --prices prices.json
- *     npx keel run examples/17-budgets.ts --prices prices.json
+ *     npx keel plan examples/15-budgets.ts --prices prices.json
+ *     npx keel run examples/15-budgets.ts --prices prices.json
  *
  * Ends with what was planned and what was spent (seed 0, native backend, two cores; time and money are the machine's):
  *
  *     | total | 98,560 / 53,280 | 458,213 / 436,586 | 3.96e+11 / 3.52e+11 | 118.2 MiB / 102.4 MiB | – / 7.1 s | – / 0.000201 USD | 1,150 | 1.2 MiB / 1.4 MiB |
  *
- * With `total: { trained: 400_000 }` it ends after SFT, which with the base model has used 411,397.
+ * With `total: { trained: 1_400_000 }` it ends after SFT, which with the base model has used 411,397.
  */
-import {
-  Budget,
-  Compare,
-  Dpo,
-  Evaluate,
-  Gold,
-  Kl,
-  Pipeline,
-  PreferenceLoss,
-  Pretrain,
-  Sft,
-  Source
-} from "../dsl/index.ts"
+import { Budget, Compare, Dpo, Evaluate, Kl, Pipeline, PreferenceLoss, Source } from "../dsl/index.ts"
+import { base, gold, held, maxNewTokens, sft } from "./01-instruct-gpt.ts"
 
-const gold = Gold.tales
-const maxNewTokens = 56
 const prompts = Source.prompts(Source.tales({ split: "train", count: 400 }))
-const held = Source.prompts(Source.tales({ split: "held", count: 64 }))
 
-const base = Pretrain.make({ text: Source.text(Source.tales({ count: 3000 })) }, {
-  family: "tales",
-  model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 172, context: 96 },
-  steps: 600,
-  batchSize: 16,
-  learningRate: 2e-2,
-  schedule: "cosine",
-  warmupSteps: 30
-})
-
-const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 1000 })) }, {
-  batchSize: 32,
-  learningRate: 3e-3,
-  schedule: "cosine"
-})
-
-const dpo = Dpo.make({
-  init: sft,
-  reference: sft,
-  preferences: Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 2, maxNewTokens }),
-  held
-}, {
+const preferences = Compare.make({ policy: sft, prompts }, { gold, completionsPerPrompt: 2, maxNewTokens })
+const dpo = Dpo.make({ init: sft, reference: sft, preferences, held }, {
+  loss: PreferenceLoss.dpo({ beta: 0.1 }),
   allowance: Kl.mnatsPerSequence(15_000),
   batchSize: 32,
   learningRate: 3e-4,
-  loss: PreferenceLoss.dpo({ beta: 0.1 }),
   maxNewTokens
 })
 
@@ -75,5 +41,5 @@ const report = Evaluate.make({ initial: sft, prompts: held }, { base, sft, dpo: 
 // And all there is, from nothing to the report.
 export default Pipeline.cap(report, {
   seconds: Budget.minutes(10),
-  total: { trained: 500_000, money: Budget.cents(1) }
+  total: { trained: 2_000_000, money: Budget.cents(1) }
 })
