@@ -41,7 +41,7 @@ const keptPerToken = ({ dim, ffn, headDim, heads, kvHeads, qkNorm }: ModelConfig
 
 /**
  * Tokens of a micro-batch where cutting a batch is free: what they leave behind is about 32 MiB, and products still have rows
- * enough to be worth reading the weights for. Larger parts are no faster (LOG in CONTRIBUTING).
+ * enough to be worth reading the weights for. Larger parts are no faster (LOG.md).
  */
 export const learnTokens = (config: ModelConfig): number =>
   Math.max(512, Math.floor(2 ** 23 / (config.layers * keptPerToken(config))))
