@@ -31,7 +31,7 @@ import {
 import { base, gold, held, maxNewTokens, prompts, reward, sft } from "./01-instruct-gpt.ts"
 
 // Prompts of two sources, each prompt once, without those that share 13 words with a held-out prompt.
-const pool = Mix.make({ prompts, more: Source.prompts(Source.tales({ split: "train", count: 3000, seed: 1 })) })
+const pool = Mix.make({ prompts, more: Source.prompts(Source.tales({ split: "train", count: 6000, seed: 1 })) })
 const clean = Decontaminate.make({ of: Deduplicate.make({ of: pool }, { by: "prompt" }), against: held }, { ngram: 13 })
 const [first, rest] = Split.make({ of: clean }, { fraction: 0.5 })
 
@@ -57,6 +57,7 @@ const dpo = Pipeline.cap(
   Dpo.make({ init: sft, reference: sft, preferences: pairs, held }, {
     loss: PreferenceLoss.dpoNorm(),
     allowance: Kl.mnatsPerSequence(12_000),
+    epochs: 2,
     batchSize: 64,
     learningRate: 3e-4,
     schedule: "linear",

@@ -32,7 +32,7 @@ const policy = Pipeline.cap(dpo, {
   from: sft,
   memory: Budget.MiB(128),
   flops: Budget.gigaflops(100),
-  prompts: 500,
+  prompts: 700,
   total: { generated: 100_000, disk: Budget.MiB(4) }
 })
 
