@@ -1,6 +1,6 @@
 /**
  * A policy learns from its own answers, scored by a reward model, on curated prompts. Rejection sampling fine-tunes on the best of
- * six answers to each prompt; its control, on a random answer of the same six, shows the share of the reward model in the gain.
+ * eight answers to each prompt; its control, on a random answer of the same eight, shows the share of the reward model in the gain.
  * Pairs of the best and a random lower answer (Tülu 3's rule), from two policies, serve DPO.
  *
  *     npx keel run examples/09-rejection-sampling.ts
@@ -31,11 +31,11 @@ import {
 import { base, gold, held, maxNewTokens, prompts, reward, sft } from "./01-instruct-gpt.ts"
 
 // Prompts of two sources, each prompt once, without those that share 13 words with a held-out prompt.
-const pool = Mix.make({ prompts, more: Source.prompts(Source.tales({ split: "train", count: 6000, seed: 1 })) })
+const pool = Mix.make({ prompts, more: Source.prompts(Source.tales({ split: "train", count: 3000, seed: 1 })) })
 const clean = Decontaminate.make({ of: Deduplicate.make({ of: pool }, { by: "prompt" }), against: held }, { ngram: 13 })
-const [first, rest] = Split.make({ of: clean }, { fraction: 0.5 })
+const [first, rest] = Split.make({ of: clean }, { fraction: 0.6 })
 
-const sampling = { completionsPerPrompt: 6, temperature: 1, maxNewTokens }
+const sampling = { completionsPerPrompt: 8, temperature: 1, maxNewTokens }
 const best = RejectionSampling.make({ policy: sft, prompts: first, reward }, { ...sampling, rule: Select.perPrompt() })
 const tuned = (demonstrations: typeof best.selected) =>
   Sft.make({ base: sft, demonstrations: Filter.make({ of: demonstrations }, { maxWords: 60 }) }, {
@@ -57,7 +57,7 @@ const dpo = Pipeline.cap(
   Dpo.make({ init: sft, reference: sft, preferences: pairs, held }, {
     loss: PreferenceLoss.dpoNorm(),
     allowance: Kl.mnatsPerSequence(12_000),
-    epochs: 2,
+    epochs: 4,
     batchSize: 64,
     learningRate: 3e-4,
     schedule: "linear",

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../dsl/Artifact.ts"
+import example from "../examples/01-instruct-gpt.ts"
 import { problems } from "../src/interpreters/check.ts"
 import { simulate } from "../src/interpreters/simulate.ts"
 
@@ -46,9 +47,10 @@ describe("README's first pipeline", () => {
     assert.include(stdout, "This pipeline spends KL and nobody capped it")
   })
 
-  it("has no mistakes, and simulates to its end", async () => {
+  it("is example 01, has no mistakes, and simulates to its end", async () => {
     const { default: root } = await withFile("run", printed!, (file) => import(pathToFileURL(file).href))
     assert.isTrue(Artifact.isArtifact(root))
+    assert.strictEqual(root.id, example.id)
     assert.deepStrictEqual(problems(root), [])
     const { policies } = await Effect.runPromise(simulate(root))
     assert.lengthOf(policies, 3)

@@ -148,7 +148,7 @@ describe("keel ledger", () => {
     ])
     assert.match(file.stderr, /BadPipelineFile: .*run\.json: there is no run there/u)
     assert.strictEqual(without.code, 0, without.stderr)
-    assert.match(without.stdout, /Nothing in this description[^]*No KL was measured in this run\./u)
+    assert.match(without.stdout, /No stage of this description[^]*No KL was measured in this run\./u)
     assert.deepStrictEqual([nowhere.code, nowhere.stdout], [1, ""])
     assert.match(nowhere.stderr, /BadPipelineFile: .*: there is no run there\. Give the folder of a run/u)
   })

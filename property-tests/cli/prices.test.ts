@@ -109,7 +109,7 @@ describe("a price table", () => {
       "with two prices for one device",
       () => file('{"currency": "USD", "devices": {"cpu": 1, "cpu": 2}}'),
       /^it has cpu twice$/,
-      "Leave one of each."
+      "Keep a single entry of each."
     ],
     [
       "without the device",

@@ -1,4 +1,4 @@
-/** Whether a backend computes what PyTorch computes: a benchmark of something else would say nothing. */
+/** Whether a backend agrees with PyTorch: a benchmark of another computation would have no meaning. */
 import * as Effect from "effect/Effect"
 import type { Engine } from "../engine/engine.ts"
 import { continuations, trainStep } from "./cases.ts"

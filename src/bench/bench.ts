@@ -1,4 +1,4 @@
-/** `keel bench` as a value: from backends and what is asked for to everything that was measured. */
+/** `keel bench` as a value: from backends and requested parts to all measurements. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
@@ -20,7 +20,7 @@ import { median } from "./statistics.ts"
 import { type PostTraining, postTraining, trlCase } from "./postTraining.ts"
 import { leastMemory } from "./torchMemory.ts"
 
-/** What a backend may offer besides its contract: operations a second of a loop of multiply-adds in registers, on all threads. */
+/** An optional extra of a backend: operations a second of a loop of multiply-adds in registers, on all threads. */
 export interface Peaked {
   readonly peakFlops?: () => number
 }
@@ -30,7 +30,7 @@ export interface Opened {
   readonly name: string
   readonly backend: Backend & Peaked
   readonly engine: Engine
-  /** Whether its losses should be those of PyTorch; not of a lower precision. */
+  /** Whether its losses should equal PyTorch's; false at a lower precision. */
   readonly exact: boolean
 }
 
@@ -45,7 +45,7 @@ export interface Plan {
   readonly base: Weights
   /** Trains mid alone in a new process with this backend. */
   readonly trainAlone: (name: string, recompute: boolean) => Effect.Effect<Resident, PeerFailed, Scope.Scope>
-  /** What is going on; the next replaces it. */
+  /** The current activity; the next call replaces it. */
   readonly say: (text: string) => Effect.Effect<void>
   /** Something to keep. */
   readonly note: (text: string) => Effect.Effect<void>
@@ -60,7 +60,7 @@ export interface Memory {
 export interface Result {
   /** Share of the cores that others used, before or after: the larger. */
   readonly busy: number
-  /** Floating-point operations a second that a backend can do at best: its best GEMM, or what it says of itself. */
+  /** The best floating-point operations a second of a backend: its best GEMM, or its own statement. */
   readonly peaks: ReadonlyMap<string, number>
   readonly versions: Readonly<Partial<Record<PeerName, string>>>
   readonly measured: ReadonlyArray<Measured>

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import { type CpuInfo, cpus } from "node:os"
 
-/** Above this share, what is measured is somebody else's work too. */
+/** Above this share, a measurement includes the work of other programs. */
 export const tooBusy = 0.1
 
 /** Share of the time between two looks at the cores in which they were not idle. */

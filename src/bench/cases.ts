@@ -1,4 +1,4 @@
-/** What is measured: each case is one piece of work that backends and a peer do alike. */
+/** The cases of the benchmark: each is a piece of work that backends and a peer do alike. */
 import type { Engine, Policy } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
@@ -11,7 +11,7 @@ export type PeerName = "torch" | "trl"
 /** Does the work once. */
 export type Run = () => void
 
-/** One backend while it is measured: `policy` opens a model once and keeps it. */
+/** A backend during measurement: `policy` opens a model once and keeps it. */
 export interface Bench {
   readonly backend: Backend
   readonly engine: Engine
@@ -23,16 +23,16 @@ export interface Case {
   readonly name: string
   readonly title: string
   readonly peer: PeerName
-  /** What `amount` counts; a case is shown as time when `show` is "ms" and as amount per second otherwise. */
+  /** The unit of `amount`; a case is shown as time when `show` is "ms" and as amount per second otherwise. */
   readonly show: "ms" | "tok/s" | "GF/s" | "GB/s"
-  /** Tokens, floating-point operations or bytes of one run. */
+  /** Tokens, floating-point operations or bytes of a run. */
   readonly amount: number
-  /** Useful floating-point operations of one run, for the share of the peak. */
+  /** Useful floating-point operations of a run, for the share of the peak. */
   readonly flops: number | null
   /** Too much for a backend in double precision. */
   readonly heavy: boolean
   readonly open: (bench: Bench) => Run
-  /** What the peer is asked for, but `count`. */
+  /** The request to the peer, without `count`. */
   readonly request: Readonly<Record<string, unknown>>
 }
 
@@ -60,7 +60,7 @@ export const continuations = (policy: Policy, { newTokens, prompts }: Workload):
 /**
  * Floating-point operations a token costs: 2 for each weight of a matrix product going forward and 4 going back, and causal
  * attention, where half of the products count (2 · context · heads · headDim forward in each layer). Recomputation and the
- * embedding count for nothing.
+ * embedding are not counted.
  */
 export const flopsPerToken = (workload: Workload, context: number, passes: 1 | 3): number => {
   const { dim, ffn, headDim, heads, kvHeads, layers, vocab } = modelConfig(workload.weights.config)

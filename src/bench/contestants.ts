@@ -6,7 +6,7 @@ import type { Contestant } from "./measure.ts"
 import type { Workload, WorkloadName } from "./models.ts"
 import { numberOf, type Peer } from "./peer.ts"
 
-/** A backend as a contestant: opens what a case needs when it is first measured and keeps it. */
+/** A backend as a contestant: opens the needs of a case at its first measurement and keeps them. */
 export const ours = (
   name: string,
   backend: Backend,

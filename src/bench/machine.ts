@@ -29,7 +29,7 @@ const profileOf = (name: string, { measured, peaks }: Result, costs: RateTable |
   }
 }
 
-/** What a run says of this machine; `rates` by backend, where they were measured. */
+/** The record of this machine in a run; `rates` by backend, where measured. */
 export const machineProfile = (
   backends: ReadonlyArray<string>,
   threads: number,

@@ -1,4 +1,4 @@
-/** Everybody in turn: what slows the machine down for a while slows everybody down, and ratios are taken within a round. */
+/** All contestants in turn: a temporary slowdown of the machine slows all of them, and ratios are taken within a round. */
 import * as Effect from "effect/Effect"
 import type { Case } from "./cases.ts"
 import type { PeerFailed } from "./peer.ts"
@@ -8,25 +8,25 @@ export interface Contestant {
   readonly name: string
   readonly kind: "backend" | "peer"
   readonly takes: (one: Case) => boolean
-  /** Does the work of the case `count` times; seconds for one. */
+  /** Does the work of the case `count` times; returns the seconds of a single time. */
   readonly measure: (one: Case, count: number) => Effect.Effect<number, PeerFailed>
 }
 
 export interface Measured {
   readonly one: Case
-  /** Contestant → seconds of one run in each round. */
+  /** Contestant → seconds of a run in each round. */
   readonly seconds: ReadonlyMap<string, ReadonlyArray<number>>
 }
 
-/** A measurement is of so many runs that it takes about this long, seconds: shorter ones show the clock and the scheduler. */
+/** A measurement repeats runs for about this many seconds: a shorter time shows the clock and the scheduler. */
 const atLeast = 0.2
 const mostRuns = 2000
 
-/** How many runs make one measurement, when one took `seconds`. */
+/** The number of runs in a measurement, when a run took `seconds`. */
 export const runsFor = (seconds: number): number =>
   Math.max(1, Math.min(mostRuns, Math.ceil(atLeast / Math.max(seconds, 1e-9))))
 
-/** Threads of the one before may still spin, waiting for more. */
+/** Threads of the contestant before may still spin, waiting for work. */
 const pause = Effect.sleep("25 millis")
 
 export interface Progress {
@@ -37,8 +37,8 @@ export interface Progress {
 }
 
 /**
- * `rounds` rounds: in each, one case at a time, every contestant that takes it. A first, longer look at each contestant (a
- * run to warm up, then one to see how long it takes) is not counted.
+ * `rounds` rounds: in each, for each case, every contestant that takes it. The first runs of each contestant (one to warm up, one to
+ * estimate the time) are not counted.
  */
 export const interleave = (
   cases: ReadonlyArray<Case>,

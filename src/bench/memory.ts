@@ -1,4 +1,4 @@
-/** Most resident memory of a process that does nothing but train `mid`. */
+/** Peak resident memory of a process that only trains `mid`. */
 import { readFileSync } from "node:fs"
 import type { Engine } from "../engine/engine.ts"
 import { trainStep } from "./cases.ts"
@@ -8,7 +8,7 @@ import type { Workload } from "./models.ts"
 export const memorySteps = 4
 
 export interface Resident {
-  /** Bytes before the model was opened: the runtime and what it loaded. */
+  /** Bytes before the model was opened: the runtime and its modules. */
   readonly baseline: number
   /** Most bytes at any time. */
   readonly peak: number
@@ -20,7 +20,7 @@ export const peakResident = (): number => {
     const kilobytes = /^VmHWM:\s*(\d+) kB$/mu.exec(readFileSync("/proc/self/status", "utf8"))?.[1]
     if (kilobytes !== undefined) return Number(kilobytes) * 1024
   } catch {
-    // Not Linux. There maxRSS could hold the parent's memory from before the exec; elsewhere it is what there is.
+    // Not Linux, where maxRSS could include the parent's memory from before the exec; elsewhere there is no other number.
   }
   return process.resourceUsage().maxRSS * 1024
 }

@@ -38,7 +38,7 @@ const llama = (size: Size): Readonly<Record<string, unknown>> => ({
   vocab_size: size.vocab
 })
 
-/** The ids of the special tokens come first, `words` after them: what `wordLevel` makes. */
+/** The ids of the special tokens come first, `words` after them, as in `wordLevel`. */
 const firstWord = 4
 const words = (vocab: number): ReadonlyArray<string> =>
   Array.from({ length: vocab - firstWord }, (_, i) => `w${i + firstWord}`)
@@ -80,7 +80,7 @@ const spreadOut = (config: Readonly<Record<string, unknown>>, seed: string): Wei
   )
 })
 
-/** Sequences that can be learnt: with probability 0.7 a token follows from the one before, otherwise it is any. */
+/** Sequences that can be learnt: with probability 0.7 a token follows from the token before, otherwise it is random. */
 export const sequences = (
   count: number,
   length: (i: number) => number,
@@ -154,6 +154,6 @@ export const wordTokens = (weights: Weights): Weights => {
   return { ...weights, config, tokenizer: wordLevel(words(modelConfig(config).vocab)) }
 }
 
-/** Everything after the first token is trained on: what a plain language-model loss does. */
+/** Every token after the first is trained on, as in a plain language-model loss. */
 export const asBatch = (rows: ReadonlyArray<Int32Array>): Batch =>
   rows.map((ids) => ({ prompt: ids.subarray(0, 1), completion: ids.subarray(1) }))

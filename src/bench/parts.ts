@@ -1,4 +1,7 @@
-/** What can be asked for by name: what work costs (`rates`, which plan estimates time by), the cases, the memory of training, and whether the results agree with PyTorch's. */
+/**
+ * The parts that `--only` can name: the costs of work (`rates`, from which plan estimates time), the cases, the memory of training, and
+ * the agreement with PyTorch.
+ */
 export const parts: ReadonlyArray<string> = [
   "rates",
   "train-tiny",
@@ -16,10 +19,10 @@ export const parts: ReadonlyArray<string> = [
   "agreement"
 ]
 
-/** The parts whose name begins with one of `only`, on a word: "train" is train-tiny and train-mid. */
+/** The parts whose name begins with an element of `only`, by whole words: "train" means train-tiny and train-mid. */
 export const selected = (only: ReadonlyArray<string>): ReadonlyArray<string> =>
   only.length === 0 ? parts : parts.filter((part) => only.some((name) => part === name || part.startsWith(`${name}-`)))
 
-/** Those of `only` that are no part. */
+/** The elements of `only` that name no part. */
 export const unknownParts = (only: ReadonlyArray<string>): ReadonlyArray<string> =>
   only.filter((name) => selected([name]).length === 0)

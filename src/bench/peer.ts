@@ -1,6 +1,6 @@
 /**
- * A peer as a child process that answers one JSON line per request (`peers/protocol.py`). It blocks on its stdin in between, so
- * that measurements of several interleave in one run.
+ * A peer as a child process that answers a JSON line per request (`peers/protocol.py`). It blocks on its stdin in between, so
+ * that measurements of several peers interleave in a run.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
 
-/** A peer that ended, or answered what is no answer. */
+/** A peer that ended, or gave an invalid answer. */
 export class PeerFailed extends Data.TaggedError("PeerFailed")<{ readonly peer: string; readonly problem: string }> {
   override get message() {
     return `peer ${this.peer}: ${this.problem}`
@@ -23,7 +23,7 @@ export interface Peer {
   readonly request: (request: Readonly<Record<string, unknown>>) => Effect.Effect<Answer, PeerFailed>
 }
 
-/** Most characters kept of what a peer says on stderr. */
+/** The maximum of characters kept of a peer's stderr. */
 const keptText = 8000
 
 const lastLine = (text: string): string => text.trim().split("\n").at(-1)?.trim() ?? ""

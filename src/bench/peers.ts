@@ -28,7 +28,7 @@ export const importable: Effect.Effect<ReadonlyArray<PeerName>> = Effect.callbac
   })
 })
 
-/** What to say when a peer is not there. */
+/** The message for a missing peer. */
 export const missing = (name: PeerName): string =>
   `${name} is not importable by ${python}: pip install ${name}; comparisons with ${peerTitles[name]} are skipped`
 
@@ -38,7 +38,7 @@ export interface TorchOptions {
   readonly fused: boolean
 }
 
-/** A PyTorch process without a model yet; `baseline` is what it holds after its imports, bytes. */
+/** A PyTorch process without a model yet; `baseline`: its bytes after the imports. */
 export const openTorch = (threads: number) =>
   Effect.gen(function*() {
     const peer = yield* startPeer("torch", python, [script("torch")])
@@ -46,7 +46,7 @@ export const openTorch = (threads: number) =>
     return { peer, version: String(answer["version"]), baseline: yield* numberOf("torch", answer, "baseline") }
   })
 
-/** Gives the process a model. Without `options` it tries what is fastest here, which takes a while. */
+/** Gives the process a model. Without `options` it searches for the fastest options here, which takes a while. */
 export const giveWorkload = (peer: Peer, folder: string, workload: Workload, options: TorchOptions | null) =>
   Effect.gen(function*() {
     const at = join(folder, workload.name)

@@ -1,6 +1,6 @@
 /**
  * Whole post-training steps on a model of the shape of stories260K, against the trainers of TRL: the same rows, the same forward
- * passes including those of the reference, the same update. There are no stages here: what a stage adds (data, budgets,
+ * passes including the reference's, the same update. There are no stages here: the additions of a stage (data, budgets,
  * reports) costs nothing that could be measured, and GRPO has none here.
  */
 import type { Batch, Engine, Policy, Update, Weights } from "../engine/engine.ts"
@@ -22,7 +22,7 @@ export const trlUpdate: Update = {
   maxGradNorm: 1
 }
 
-/** One step and its loss. */
+/** A step and its loss. */
 export interface Step {
   readonly step: () => number
   readonly dispose: () => void

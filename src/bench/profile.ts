@@ -1,5 +1,5 @@
 /**
- * What this machine can do, as measured: `keel bench` writes it, `plan` estimates wall-clock time from it. The file lies in the
+ * The measured speed of this machine: `keel bench` writes it, `plan` estimates wall-clock time from it. The file lies in the
  * user's cache, because it belongs to the machine and to no project.
  */
 import * as Effect from "effect/Effect"
@@ -9,7 +9,7 @@ import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { RateTable } from "../planning/cost/rates.ts"
 
-/** Medians of one backend on this machine. Absent: not measured. */
+/** Medians of a backend on this machine. Absent: not measured. */
 export const BackendProfile = Schema.Struct({
   /** Best GEMM, 10⁹ floating-point operations a second. */
   peak: Schema.optionalKey(Schema.Finite),
@@ -23,7 +23,7 @@ export const BackendProfile = Schema.Struct({
   generate: Schema.Record(Schema.String, Schema.Finite),
   /** Memory bandwidth of a large copy (reads and writes counted), 10⁹ bytes a second. */
   copy: Schema.optionalKey(Schema.Finite),
-  /** What its calls cost, and the host's work beside them: what `plan` estimates time by. */
+  /** The costs of its calls and of the host's work beside them, from which `plan` estimates time. */
   rates: Schema.optionalKey(RateTable)
 })
 export type BackendProfile = typeof BackendProfile.Type
@@ -66,7 +66,7 @@ export class BadProfile extends Schema.TaggedError<BadProfile>()("BadProfile", {
 
 const Versioned = Schema.fromJsonString(Schema.Struct({ version: Schema.Int }))
 
-/** What is wrong with the text of a profile, in one line. */
+/** The problem of a profile's text, in a line. */
 const problemOf = (text: string): Effect.Effect<string> =>
   Schema.decodeUnknownEffect(Versioned)(text).pipe(
     Effect.match({
@@ -97,7 +97,7 @@ export const readProfile = (
     )
   })
 
-/** What two measurements of the same machine say together: the newer of each figure. */
+/** Two measurements of the same machine, merged: the newer of each figure. */
 export const merge = (older: MachineProfile | null, newer: MachineProfile): MachineProfile => {
   if (older === null) return newer
   const same = (["cpu", "cores", "memory", "platform", "node", "threads"] as const).every((key) =>
@@ -119,12 +119,12 @@ export const merge = (older: MachineProfile | null, newer: MachineProfile): Mach
   return { ...newer, backends }
 }
 
-/** Adds what was measured to the profile in `path`. */
+/** Adds measurements to the profile in `path`. */
 export const writeProfile = (path: string, profile: MachineProfile) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     yield* fs.makeDirectory(dirname(path), { recursive: true })
-    // One that cannot be read is measured again.
+    // An unreadable profile is measured again.
     const merged = merge(yield* Effect.orElseSucceed(readProfile(path), () => null), profile)
     const text = JSON.stringify(yield* Schema.encodeEffect(MachineProfile)(merged), null, 2)
     // Another process reads the old file or the new one, never a part.

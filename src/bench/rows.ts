@@ -1,4 +1,4 @@
-/** What was measured as cells of a table. */
+/** Measurements as cells of a table. */
 import { size } from "../../dsl/Size.ts"
 import { peerTitles } from "./peers.ts"
 import type { Case } from "./cases.ts"
@@ -31,7 +31,7 @@ const shown = ({ max, median, min }: Spread): string => `${thousands(median)} ($
 
 const times = ({ max, median, min }: Spread): string => `${median.toFixed(2)}× (${min.toFixed(2)}–${max.toFixed(2)})`
 
-/** One row a case: each backend, the peer, and how many times faster each backend is than it. */
+/** A row a case: each backend, the peer, and the speedup of each backend over the peer. */
 export const timings = (backends: ReadonlyArray<string>, { measured, peaks, versions }: Result): Cells => {
   const peers = measured.some(({ one, seconds }) => seconds.has(one.peer))
   const rows = measured.map(({ one, seconds }) => {

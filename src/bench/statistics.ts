@@ -6,7 +6,7 @@ export interface Spread {
   readonly n: number
 }
 
-/** Middle of the sorted sample; the mean of the two middle ones of an even number; NaN of nothing. */
+/** Median: the middle of the sorted sample, the mean of the two middle numbers of an even sample, NaN of an empty sample. */
 export const median = (sample: ReadonlyArray<number>): number => {
   const sorted = [...sample].sort((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -29,8 +29,8 @@ export const mapSpread = ({ max, median, min, n }: Spread, f: (x: number) => num
 }
 
 /**
- * How many times faster we are: the peer's time over ours in each round, so that what slows the machine down for a while
- * slows both of a pair. Rounds that only one of them finished are left out.
+ * The speedup: the peer's time over ours in each round, so that a temporary slowdown of the machine slows both of a pair. Rounds that
+ * only one of them finished are left out.
  */
 export const ratio = (peer: ReadonlyArray<number>, ours: ReadonlyArray<number>): Spread => {
   const rounds = Math.min(peer.length, ours.length)

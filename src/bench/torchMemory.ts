@@ -19,7 +19,7 @@ const one = (workload: Workload, threads: number, sdpa: boolean) =>
     return resident
   }))
 
-/** Peak of PyTorch training in a process of its own: the least of what it does with either attention. */
+/** Peak of PyTorch training in a process of its own: the lesser of its peaks with either attention. */
 export const leastMemory = (workload: Workload, threads: number) =>
   Effect.map(
     Effect.all([one(workload, threads, false), one(workload, threads, true)]),

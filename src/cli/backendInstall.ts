@@ -1,4 +1,4 @@
-/** `keel backend install`: what a backend is made of that does not come with `npm ci`. */
+/** `keel backend install`: the parts of a backend that do not come with `npm ci`. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -16,7 +16,7 @@ const install = Command.make(
     ),
     tensorflow: Flag.String("tensorflow").pipe(
       Flag.withDescription(
-        "TensorFlow to build on: the folder site-packages/tensorflow, a virtual environment, or a wheel; default: what python3 imports"
+        "TensorFlow to build on: the folder site-packages/tensorflow, a virtual environment, or a wheel; default: the one that python3 imports"
       ),
       Flag.optional
     ),
@@ -30,7 +30,7 @@ const install = Command.make(
     )
     if (name === "tfjs-node-gpu" && !made.gpu) {
       yield* Console.error(
-        "TensorFlow finds no GPU here: for one, take an NVIDIA driver and `pip install tensorflow[and-cuda]`, then install again."
+        "TensorFlow finds no GPU here. To use a GPU, install an NVIDIA driver and `pip install tensorflow[and-cuda]`, then install again."
       )
     }
   })

@@ -46,7 +46,7 @@ export const listed = (values: ReadonlyArray<string>): ReadonlyArray<string> => 
   ...new Set(values.flatMap((value) => value.split(",")).map((value) => value.trim()).filter((value) => value !== ""))
 ]
 
-/** The values of an option, each of them one of `known`. */
+/** The values of an option, each from `known`. */
 export const oneOf = <const Known extends string>(
   option: string,
   values: ReadonlyArray<string>,
@@ -74,7 +74,7 @@ const flags = {
     Flag.atLeast(0)
   ),
   peer: Flag.String("peer").pipe(
-    Flag.withDescription("Whom with: torch, trl or none; may be repeated. Default: those that python3 can import"),
+    Flag.withDescription("Peers: torch, trl or none; may be repeated. Default: the peers that python3 can import"),
     Flag.atLeast(0)
   ),
   only: Flag.String("only").pipe(
@@ -101,17 +101,17 @@ const flags = {
     Flag.optional
   ),
   calibrate: Flag.Boolean("calibrate").pipe(
-    Flag.withDescription("Measure what plan estimates time by, and nothing else: --only rates --peer none"),
+    Flag.withDescription("Measure only the rates that plan estimates time by: --only rates --peer none"),
     Flag.withDefault(false)
   ),
   published: Flag.Boolean("published").pipe(
     Flag.withDescription(
-      "Show what plan says of steps whose speed and memory others published, and its error; nothing is measured"
+      "Compare plans with published speed and memory of training steps; measures nothing"
     ),
     Flag.withDefault(false)
   ),
   ratesOf: Flag.String("rates-of").pipe(
-    Flag.withDescription("Print what work costs with this backend"),
+    Flag.withDescription("Print the costs of work with this backend"),
     Flag.withHidden,
     Flag.optional
   ),
@@ -122,7 +122,7 @@ const flags = {
 const columnOf = (backend: string): string => backend === "torch" ? "libtorch" : backend
 const ofColumn = (column: string): string => column === "libtorch" ? "torch" : column
 
-/** Opens what is asked for. What does not work here is left out with a line, unless nothing is left. */
+/** Opens the backends that you ask for. A backend that does not work here is left out with a line; an error if none works. */
 const openAll = (names: ReadonlyArray<BackendName>, options: BackendOptions) =>
   Effect.gen(function*() {
     const asked = names.length > 0 ? names : backends.filter((name) => name !== "auto" && name !== "reference")
@@ -150,7 +150,7 @@ const openAll = (names: ReadonlyArray<BackendName>, options: BackendOptions) =>
     return opened
   })
 
-/** Those asked for that are there; a line for each that is not. */
+/** The requested peers that are installed; a line for each other peer. */
 const peersHere = (asked: ReadonlyArray<PeerName | "none">) =>
   Effect.gen(function*() {
     if (asked.includes("none")) return []
@@ -160,7 +160,7 @@ const peersHere = (asked: ReadonlyArray<PeerName | "none">) =>
     return wanted.filter((name) => here.includes(name))
   })
 
-/** A line on stderr that is written over on a terminal, and one a round where it is none. */
+/** A line on stderr: on a terminal it overwrites the line before, elsewhere it appears once a round. */
 const progress = () => {
   const live = process.stderr.isTTY === true
   let told = -1
@@ -179,7 +179,7 @@ const progress = () => {
   }
 }
 
-/** This program again, with these arguments: what it prints. */
+/** Runs this program again with these arguments; returns its output. */
 const inOwnProcess = ({ device, threads }: BackendOptions, what: string, args: ReadonlyArray<string>) =>
   Effect.flatMap(
     startPeer(what, process.execPath, [
@@ -194,13 +194,13 @@ const inOwnProcess = ({ device, threads }: BackendOptions, what: string, args: R
     (child) => child.request({})
   )
 
-/** What work costs with each of these backends, where a run would do it: in a process of its own. */
+/** Costs of work with each of these backends, measured as in a run: in a process of its own. */
 const ratesOf = (opened: ReadonlyArray<Opened>, options: BackendOptions, say: (text: string) => Effect.Effect<void>) =>
   Effect.gen(function*() {
     const found = new Map<string, RateTable>()
     for (const { backend, exact, name } of opened) {
       if (!exact || backend.realBytes !== 4) continue
-      yield* say(`what work costs: ${name}`)
+      yield* say(`costs of work: ${name}`)
       const { rates } = yield* Effect.scoped(
         inOwnProcess(options, `costs of ${name}`, ["--rates-of", ofColumn(name)])
       )

@@ -1,4 +1,4 @@
-/** `keel doctor`: what this machine has, which backends work on it and how fast, and what to install for more. */
+/** `keel doctor`: the hardware and software of this machine, its working backends with their speed, and advice on installing more. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
@@ -21,4 +21,4 @@ export const doctor = Command.make(
     const report = { machine, backends: trials, advice: advice(machine, trials) }
     yield* Console.log(json ? JSON.stringify(report) : text(report))
   })
-).pipe(Command.withDescription("What this machine has, which backends work on it, and what to install for more"))
+).pipe(Command.withDescription("Show this machine, the backends that work on it, and what to install for more"))

@@ -26,7 +26,7 @@ const ledgerIn = Effect.fnUntraced(function*(folder: string) {
   const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
   const wrong = (problem: string, path = folder) =>
     new BadPipelineFile({ path, problem, remedy: "Give the folder of a run, e.g. runs/1a2b3c4d." })
-  // What is no folder has no files in it either.
+  // A path that is not a folder has no files in it either.
   const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
   if (!(yield* there(description)) || !(yield* there(runFile))) return yield* wrong("there is no run there")
   const { module = null, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
@@ -64,7 +64,7 @@ export const ledger = Command.make(
       if (stages.every(({ measured }) => measured.length === 0)) {
         return yield* new BadPipelineFile({
           path: run,
-          problem: "no KL was measured there, so there is nothing to draw",
+          problem: "no KL was measured there, so there is no curve to draw",
           remedy: "Leave --svg out."
         })
       }
@@ -82,6 +82,6 @@ export const ledger = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("What KL a run was allowed, what is known and what was measured"),
+  Command.withDescription("Show the KL of a run: allowed, known beforehand, measured"),
   Command.withSubcommands([compare])
 )

@@ -33,7 +33,7 @@ export const json = Flag.Boolean("json").pipe(
   Flag.withDefault(false)
 )
 
-/** What `overrides` parses to. */
+/** The parsed values of `overrides`. */
 export interface Overridden {
   readonly set: ReadonlyArray<string>
   readonly base: Option.Option<string>

@@ -1,6 +1,6 @@
 /**
  * From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description.
- * A module also says what is declared outside Keel means: its exports `stages`, `rewards` and `losses`.
+ * The exports `stages`, `rewards` and `losses` of a module implement the operations that are declared outside Keel.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -25,7 +25,7 @@ export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadP
   }
 }
 
-/** A description with the meaning of what in it is declared outside Keel. */
+/** A description with the implementations of its stages and rewards from outside Keel. */
 export interface PipelineFile {
   readonly root: Artifact.Any
   readonly extensions: Extensions
@@ -89,7 +89,7 @@ const parseValue = (value: string): Schema.Json => {
 
 const none: Overridden = { set: [], base: Option.none(), seed: Option.none() }
 
-/** The description in `path` as it stands there; one in JSON takes the meaning of what is from outside from `module`. */
+/** The description in `path`, without overrides. A `.json` description takes its implementations from outside from `module`. */
 const read = Effect.fnUntraced(function*(path: string, module: string | null) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(path))) {
@@ -102,7 +102,7 @@ const read = Effect.fnUntraced(function*(path: string, module: string | null) {
   return { root, extensions }
 })
 
-/** Reads the description in `path` and applies the overrides. Nothing is checked yet. */
+/** Reads the description in `path` and applies the overrides. It does not check the result. */
 export const pipelineOf = Effect.fn("pipelineOf")(function*(
   path: string,
   { base, seed, set }: Overridden = none,

@@ -9,13 +9,13 @@ import type { BackendName } from "./backend.ts"
 
 export interface Machine {
   readonly title: string
-  /** Bytes; infinite when nobody says. */
+  /** Bytes; infinite when unknown. */
   readonly memory: number
-  /** Null when nobody measured it. */
+  /** Null without a measurement. */
   readonly costs: Costs | null
-  /** What packed weights take there; what they do in our kernels when left out. */
+  /** Bytes of packed weights there; by default those of our kernels. */
   readonly packing?: Packing
-  /** What its times are worth, or why there are none. */
+  /** The accuracy of its times, or the reason why there are none. */
   readonly note: string
 }
 

@@ -1,4 +1,4 @@
-/** The price table that a user gives: what an hour of each device costs, and what a judge charges. */
+/** The user's price table: the price of an hour of each device, and of a judge. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -22,7 +22,7 @@ const PriceTable = Schema.Struct({
 
 export const prices = Flag.String("prices").pipe(
   Flag.withDescription(
-    'Price table, e.g. {"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}} per hour, with "judge": {"perMillionTokens": 3} if one is paid. A run costs its device time and what its judges read; a plan knows the device time alone'
+    'Price table, e.g. {"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}} per hour, with "judge": {"perMillionTokens": 3} for a paid judge. A run costs its device time and the tokens of its judges; a plan knows only the device time'
   ),
   Flag.optional
 )
@@ -31,7 +31,7 @@ const micros = (amount: number): number => Math.round(1e6 * amount)
 
 const oneLine = (text: string, between = " "): string => text.replace(/\s*\n\s*/gu, between)
 
-/** The value of a JSON text, and the keys that stand in it more than once: which of two prices is meant, nobody knows. */
+/** The value of a JSON text, and its repeated keys: of two prices for a device, neither can be trusted. */
 const parsed = (text: string) =>
   Effect.try({
     try: () => {
@@ -41,7 +41,7 @@ const parsed = (text: string) =>
     catch: (error) => oneLine(String(error))
   })
 
-/** What the table at `path` says of a device. */
+/** The price of a device in the table at `path`. */
 export const priceOf = Effect.fn("priceOf")(function*(path: string, device: string) {
   const fs = yield* FileSystem.FileSystem
   const bad = (problem: string, remedy: string) => new BadPipelineFile({ path, problem, remedy })
@@ -52,7 +52,7 @@ export const priceOf = Effect.fn("priceOf")(function*(path: string, device: stri
     (error) => bad(`it cannot be read (${oneLine(error.message)})`, "Give the file of a price table.")
   )
   const { twice, value } = yield* Effect.mapError(parsed(text), (error) => bad(`not JSON (${error})`, example))
-  if (twice.length > 0) return yield* bad(`it has ${twice.join(", ")} twice`, "Leave one of each.")
+  if (twice.length > 0) return yield* bad(`it has ${twice.join(", ")} twice`, "Keep a single entry of each.")
   const table = yield* Schema.decodeUnknownEffect(PriceTable, { errors: "all", onExcessProperty: "error" })(value).pipe(
     Effect.mapError((error) =>
       bad(`not a price table: ${oneLine(error.message.replace(/\n\s+at /gu, " at "), "; ")}`, example)

@@ -1,4 +1,4 @@
-/** The run on the terminal: one live line per stage with an estimate, or a plain line now and then when it is not a terminal. */
+/** The run on the terminal: a live line per stage with an estimate, or plain lines at intervals where there is no terminal. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Event } from "../store/runLog.ts"
@@ -9,7 +9,7 @@ const seconds = (s: number): string =>
 const count = (n: number): string =>
   n < 1000 ? n.toFixed(0) : n < 1e6 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1e6).toFixed(1)}M`
 
-/** The metrics worth a place on one line, under short names. */
+/** The metrics that fit on a line, under short names. */
 const shown: ReadonlyArray<readonly [metric: string, name: string]> = [
   ["loss", "loss"],
   ["accuracy", "accuracy"],

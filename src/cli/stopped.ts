@@ -1,13 +1,13 @@
 import type { Event } from "../store/runLog.ts"
 
-/** Where a run that was stopped will go on, from what it told; null when it stopped between two stages. */
+/** The point from which a stopped run will continue, read from its events; null between two stages. */
 export const goesOn = (events: ReadonlyArray<Event>): string | null => {
   const at = events.findLastIndex(({ _tag }) => _tag === "Started")
   const started = events[at]
   if (started?._tag !== "Started") return null
   const { from, stage, steps } = started
   let [done, kept] = [from, from]
-  // What stands before it was told by a process before this one.
+  // Earlier events are of an earlier process.
   for (const event of events.slice(at + 1)) {
     if (event._tag === "Finished" && event.stage === stage) return null
     if (event._tag === "Step" && event.stage === stage) done = event.step

@@ -32,7 +32,7 @@ export type Dataset =
   | { readonly role: "Completions"; readonly rows: ReadonlyArray<CompletionRow> }
   | { readonly role: "ScoredCompletions"; readonly rows: ReadonlyArray<ScoredRow> }
 
-/** Those that a `Source` can have; the others are made by stages alone. */
+/** The roles that a `Source` can have; only stages make data of the other roles. */
 export type Role = Exclude<Dataset["role"], "Completions" | "ScoredCompletions">
 
 /** The rows of a role. */

@@ -1,5 +1,5 @@
 /**
- * Rows of text to token ids, held against what the model can take: an empty data set, a row longer than the context and a
+ * Rows of text to token ids, checked against the limits of the model: an empty data set, a row longer than the context and a
  * text the tokenizer cannot encode are errors before a stage begins, never truncations.
  */
 import * as Effect from "effect/Effect"
@@ -10,7 +10,7 @@ import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { lazily } from "./lazily.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
-/** What the rows are for: named in errors. */
+/** The purpose of the rows, named in errors. */
 export interface For {
   readonly stage: string
   readonly codec: Codec
@@ -25,7 +25,7 @@ export interface Pair {
   readonly margin: number
 }
 
-/** Thrown while a row is encoded: it can be, and is not what is wanted. */
+/** Thrown for a row that can be encoded and does not fit its purpose. */
 export class Unfit extends Error {
   readonly remedy: string
   constructor(problem: string, remedy: string) {
@@ -80,7 +80,7 @@ export const answer = (codec: Codec, prompt: string, completion: string, end = t
 })
 
 /**
- * Text to pretrain on: everything after the beginning of the sequence is completion. A tokenizer without one gives its first
+ * Text to pretrain on: everything after the beginning of the sequence is completion. A tokenizer without that token gives its first
  * token as the prompt.
  */
 export const encodeTexts = (use: For, rows: ReadonlyArray<TextRow>) =>

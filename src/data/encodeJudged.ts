@@ -1,4 +1,4 @@
-/** Judged answers to token ids; what cannot be used is an error before the stage begins. */
+/** Judged answers to token ids; an unusable row is an error before the stage begins. */
 import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Row } from "../engine/engine.ts"
@@ -26,7 +26,7 @@ export interface Steps {
 
 /**
  * Each step by itself, then the separator: as TRL's PRMTrainer tokenizes, so that the end of a step is a token of its own. There is no
- * end-of-sequence token: it would be a step that nobody judged.
+ * end-of-sequence token: it would be a step without a judgement.
  */
 export const encodeSteps = Effect.fnUntraced(function*(
   use: For,
@@ -36,7 +36,7 @@ export const encodeSteps = Effect.fnUntraced(function*(
   const unusable = new UnusableData({
     stage: use.stage,
     problem: `the separator ${JSON.stringify(separator)} is no token of this model`,
-    remedy: 'Choose one that its tokenizer keeps, e.g. " .".'
+    remedy: 'Choose a separator that its tokenizer keeps, e.g. " .".'
   })
   const after = yield* Effect.try({
     try: () => use.codec.encodeCompletion(separator, { end: false }),

@@ -1,4 +1,4 @@
-/** Demonstrations to token ids with what counts in them; truncation only where it is asked for. */
+/** Demonstrations to token ids, with the spans that count in the loss; truncation only on request. */
 import type { Row } from "../engine/engine.ts"
 import { answer, encodeAll, type For, lengthOf, Unfit } from "./encode.ts"
 import type { DemonstrationRow } from "./rows.ts"
@@ -18,8 +18,8 @@ export interface SftEncoding {
 const ones = (length: number): Float64Array => new Float64Array(length).fill(1)
 
 /**
- * Every assistant turn counts, with the end of sequence after the last; contexts between them do not. Turns and contexts are encoded one
- * by one: with a chat template the pieces are divided by special tokens, and a turn begins as it does when the model answers.
+ * Every assistant turn counts, with the end of sequence after the last turn; contexts between turns do not. Turns and contexts are
+ * encoded separately: a chat template divides them by special tokens, and a turn begins exactly as an answer of the model begins.
  */
 const conversation = ({ codec }: For, turns: NonNullable<DemonstrationRow["turns"]>): Masked => {
   const ids: Array<number> = []

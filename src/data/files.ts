@@ -106,7 +106,7 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
       return yield* new BadData({
         path,
         line: 0,
-        problem: "nobody has judged the openings of stories",
+        problem: "the openings of stories have no judgements",
         remedy: "Give a file of judged answers: Source.file(…)."
       })
   }

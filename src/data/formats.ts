@@ -1,7 +1,7 @@
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, Turn, UnpairedPreferenceRow } from "./rows.ts"
 
 /**
- * What one JSON object means as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
+ * A JSON object as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
  * (strings) and conversational (lists of messages), and the columns that public preference sets use for scores. Pure.
  */
 
@@ -23,7 +23,7 @@ export type Field =
   | "messages"
   | "answer"
   | Judged
-/** Of rows whose answers are judged one by one (`judged.ts`). */
+/** Of rows with a judgement for each answer (`judged.ts`). */
 type Judged = "completions" | "scores" | "label" | "labels"
 
 export interface Format {
@@ -33,7 +33,7 @@ export interface Format {
   readonly chat?: Chat
 }
 
-/** Why an object is not the row that is wanted, and what to do about it. */
+/** Why an object is not a row of this format, and the remedy. */
 export interface Unfit {
   readonly problem: string
   readonly remedy: string
@@ -105,7 +105,7 @@ const render = (value: string | ReadonlyArray<Message>, format: Format): string 
   }
 }
 
-/** What `after` adds to `before` once both are rendered. */
+/** The text that `after` adds to `before` once both are rendered. */
 const remainder = (
   before: ReadonlyArray<Message>,
   after: ReadonlyArray<Message>,
@@ -124,7 +124,7 @@ const remainder = (
   return { prompt, completion: whole.slice(prompt.length) }
 }
 
-/** A prompt and one continuation, both strings or both messages. */
+/** A prompt and its continuation, both strings or both messages. */
 const join = (
   row: Json,
   field: "completion" | "chosen" | "rejected",
@@ -143,7 +143,7 @@ const join = (
   return remainder(before, repeats ? after.slice(before.length) : after, format)
 }
 
-/** A conversation is a demonstration of its last assistant turn, given what comes before. */
+/** A conversation is a demonstration of its last assistant turn, given the turns before. */
 const lastTurn = (messages: ReadonlyArray<Message>, format: Format): DemonstrationRow | Unfit => {
   const last = messages.findLastIndex((message) => message.role === "assistant")
   if (last < 1) {
@@ -200,7 +200,7 @@ export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPrefer
   return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 
-/** `prompt`, or what comes before the answer in a row of any other format; `answer`, a string or a number, when there is one. */
+/** `prompt`, or the text before the answer in a row of any other format; `answer`, a string or a number, if any. */
 export const promptRow = (row: Json, format: Format): PromptRow | Unfit => {
   const asked = promptOf(row, format)
   const answer = at(row, "answer", format)
@@ -211,7 +211,7 @@ export const promptRow = (row: Json, format: Format): PromptRow | Unfit => {
     ? missing(row, "answer", format)
     : unfit(
       `"${format.fields.answer}" is neither a string nor a number`,
-      "Make it a string: what a verifier compares with."
+      "Make it a string, which a verifier can compare."
     )
 }
 
@@ -233,7 +233,7 @@ const promptOf = (row: Json, format: Format): PromptRow | Unfit => {
   return missing(row, "prompt", format)
 }
 
-/** `chosen` and `rejected`, with a `prompt` or beginning with the same one; `margin`, or the difference of two scores. */
+/** `chosen` and `rejected`, with a `prompt` or a common beginning; `margin`, or the difference of two scores. */
 export const preferenceRow = (row: Json, format: Format): PreferenceRow | Unfit => {
   const pair = at(row, "prompt", format) === undefined ? implicit(row, format) : explicit(row, format)
   const margin = marginOf(row, format)
@@ -255,7 +255,7 @@ const identical = unfit(
   "Leave such rows out, or give the prompt in its own field."
 )
 
-/** The prompt is what both answers begin with: the common turns, or the common text. */
+/** The prompt is the common beginning of both answers: the common turns, or the common text. */
 const implicit = (row: Json, format: Format): PreferenceRow | Unfit => {
   const chosen = at(row, "chosen", format)
   const rejected = at(row, "rejected", format)

@@ -25,9 +25,9 @@ import type {
   UnpairedPreferenceRow
 } from "./rows.ts"
 
-/** Reads users' data: `.jsonl` (one object a line) and `.txt` (one text a line), either of them gzipped. */
+/** Reads users' data: `.jsonl` (an object a line) and `.txt` (a text a line), plain or gzipped. */
 export interface Options extends Format {
-  /** Reads this many rows, and nothing after them. */
+  /** Reads at most this many rows. */
   readonly limit?: number
 }
 
@@ -58,7 +58,7 @@ const linesOf = Effect.fnUntraced(function*(path: string) {
   return split(bytes)
 })
 
-/** Byte ranges between line feeds; decoded one at a time, so that a bad byte has a line number. */
+/** Byte ranges between line feeds; each is decoded separately, so that a bad byte has a line number. */
 const split = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
   const lines: Array<Uint8Array> = []
   // The mark of UTF-8 that some editors put in front.

@@ -2,7 +2,7 @@ import type { Format, Json, Unfit } from "./formats.ts"
 import { isUnfit, promptText, unfit, valueAt } from "./formats.ts"
 import type { RankingRow, StepwiseRow } from "./rows.ts"
 
-/** What one JSON object means as a judged answer or several: rankings, and TRL's "unpaired preference" and "stepwise supervision". */
+/** A JSON object as judged answers: rankings, and TRL's "unpaired preference" and "stepwise supervision". */
 
 const isTexts = (value: unknown): value is ReadonlyArray<string> =>
   Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === "string")
@@ -39,7 +39,7 @@ const isLabel = (value: unknown): value is boolean | number =>
   typeof value === "boolean" || value === 1 || value === 0 || value === -1
 
 /**
- * `prompt` and `completions`, best first; or in any order with `scores`, higher better and equal ones a tie. At least two
+ * `prompt` and `completions`, best first; or in any order with `scores`, higher is better and equal scores tie. At least two
  * completions.
  */
 export const rankingRow = (row: Json, format: Format): RankingRow | Unfit => {
@@ -60,7 +60,7 @@ export const rankingRow = (row: Json, format: Format): RankingRow | Unfit => {
   }
 }
 
-/** `prompt`, `completions` (the steps of one answer) and `labels`: true or false, or 1, 0 and −1. */
+/** `prompt`, `completions` (the steps of an answer) and `labels`: true or false, or 1, 0 and −1. */
 export const stepwiseRow = (row: Json, format: Format): StepwiseRow | Unfit => {
   const prompt = promptText(row, format)
   if (typeof prompt !== "string") return prompt

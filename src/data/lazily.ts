@@ -21,7 +21,7 @@ export const lazily = <A>(length: number, at: (i: number) => A): ReadonlyArray<A
 export const repeated = <A>(all: ReadonlyArray<A>, times: number): ReadonlyArray<A> =>
   lazily(times * all.length, (i) => all[Math.floor(i / times)]!)
 
-/** The elements of one array after the other. */
+/** The concatenation of several arrays. */
 export const inTurn = <A>(parts: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> =>
   lazily(parts.reduce((sum, { length }) => sum + length, 0), (i) => {
     let at = i

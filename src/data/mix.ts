@@ -2,7 +2,7 @@ import type { Take } from "../../dsl/stages/Mix.ts"
 import { stream } from "../sampling/random.ts"
 
 /**
- * How many rows each part gives: `weights` over their sum times `count`, rounded down, what is left going to the largest
+ * How many rows each part gives: `weights` over their sum times `count`, rounded down; the remaining rows go to the largest
  * remainders (the earlier name of equals).
  */
 export const shares = (weights: Readonly<Record<string, number>>, count: number): Readonly<Record<string, number>> => {
@@ -25,7 +25,7 @@ const draw = <A>(rows: ReadonlyArray<A>, count: number, key: string): ReadonlyAr
   return drawn
 }
 
-/** The parts one after the other by name, each with the rows that `take` gives it. */
+/** The parts in the order of their names, each with the rows that `take` gives it. */
 export const mix = <A>(
   parts: Readonly<Record<string, ReadonlyArray<A>>>,
   take: Take,

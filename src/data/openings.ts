@@ -1,8 +1,8 @@
 import type { DemonstrationRow } from "./rows.ts"
 
 /**
- * The first `words` words of a text as a prompt, and what follows up to the end of the sentence that reaches `continuation`
- * words as its completion (with the space in front of it). Nothing for a text that is over before.
+ * The first `words` words of a text as a prompt, and the text after them, up to the end of the sentence that reaches `continuation`
+ * words, as its completion (with the space in front of it). Undefined for a shorter text.
  */
 export const cut = (text: string, words: number, continuation: number): ReadonlyArray<DemonstrationRow> => {
   const flat = text.replaceAll(/\s+/gu, " ").trim().split(" ")

@@ -1,4 +1,4 @@
-/** Plain rows of text, before any tokenizer: what a stage reads, whoever made them. */
+/** Plain rows of text, before any tokenizer: the data that stages read. */
 
 /** Text to pretrain on: TRL's "language modeling". */
 export interface TextRow {
@@ -8,11 +8,11 @@ export interface TextRow {
 /** Something to answer: TRL's "prompt-only". */
 export interface PromptRow {
   readonly prompt: string
-  /** What a verifier holds a completion against, where there is something to. */
+  /** The answer that a verifier compares a completion with, if any. */
   readonly answer?: string
 }
 
-/** One turn of an assistant: what has come since its last turn, rendered, and what it says. */
+/** A turn of the assistant: the rendered text since its last turn, and its own text. */
 export interface Turn {
   readonly context: string
   readonly answer: string
@@ -23,7 +23,7 @@ export interface DemonstrationRow {
   readonly prompt: string
   readonly completion: string
   /**
-   * Every turn of the assistant, when it is a conversation; the last one is `completion`. Null when the chat template rewrites earlier
+   * Every turn of the assistant in a conversation; the last turn is `completion`. Null when the chat template rewrites earlier
    * turns, so that where they end cannot be told.
    */
   readonly turns?: ReadonlyArray<Turn> | null
@@ -31,7 +31,7 @@ export interface DemonstrationRow {
   readonly ended?: boolean
 }
 
-/** Several answers to one prompt, the better ones first. */
+/** Several answers to a prompt, better answers first. */
 export interface RankingRow {
   readonly prompt: string
   readonly completions: ReadonlyArray<string>
@@ -46,7 +46,7 @@ export interface StepwiseRow {
   readonly labels: ReadonlyArray<boolean | number>
 }
 
-/** Two answers to one prompt, the better one first: TRL's "preference". */
+/** Two answers to a prompt, the better answer first: TRL's "preference". */
 export interface PreferenceRow {
   readonly prompt: string
   readonly chosen: string
@@ -78,7 +78,7 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
     }))
   )
 
-/** What a policy wrote to a prompt. */
+/** A policy's answer to a prompt. */
 export interface CompletionRow extends PromptRow {
   readonly completion: string
   /** Whether it ended by itself. */
@@ -87,7 +87,7 @@ export interface CompletionRow extends PromptRow {
   readonly tokens: number
 }
 
-/** What a policy wrote, and what a scorer said of it. */
+/** A policy's answer and its score. */
 export interface ScoredRow extends CompletionRow {
   readonly score: number
 }
@@ -103,10 +103,10 @@ export type AnyRow =
   | CompletionRow
   | ScoredRow
 
-/** What a row is about; of plain text, all of it. */
+/** The prompt of a row; of plain text, all of it. */
 export const promptOf = (row: AnyRow): string => "prompt" in row ? row.prompt : row.text
 
-/** What is written in a row: its answers, or the prompt or text itself when it has none. */
+/** The answers of a row, or its prompt or text when it has no answers. */
 export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
   "completion" in row
     ? [row.completion]
@@ -116,7 +116,7 @@ export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
     ? [row.chosen, row.rejected]
     : [promptOf(row)]
 
-/** Characters of a row: what its tokens are about in proportion to. */
+/** Characters of a row; its number of tokens is roughly proportional to them. */
 export const charactersOf = (row: AnyRow): number => {
   let sum = "prompt" in row ? row.prompt.length : 0
   for (const text of writtenIn(row)) sum += text.length
@@ -126,7 +126,7 @@ export const charactersOf = (row: AnyRow): number => {
 /** The same text up to case and white space. */
 export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
 
-/** Rows by prompt, in the order in which the prompts first appear: equal prompts are one. */
+/** Rows by prompt, in the order in which the prompts first appear; equal prompts share a group. */
 export const byPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> => {
   const groups = new Map<string, Array<R>>()
   for (const row of rows) {

@@ -1,7 +1,7 @@
 import { stream } from "../sampling/random.ts"
 import { type AnyRow, normalised, promptOf } from "./rows.ts"
 
-/** The rows of one part; prompts that are equal up to case and white space are in the same one. */
+/** The rows of a part; prompts that are equal up to case and white space are in the same part. */
 export const split = <R extends AnyRow>(rows: ReadonlyArray<R>, options: {
   readonly fraction: number
   readonly part: "first" | "rest"

@@ -1,7 +1,7 @@
 import type { Machine } from "./machine.ts"
 import type { Trial } from "./trial.ts"
 
-/** What to install for more, the most useful first. */
+/** Advice on installing more, the most useful first. */
 export const advice = (machine: Machine, trials: ReadonlyArray<Trial>): ReadonlyArray<string> => {
   const { compilers, gpus, node, packages, python } = machine
   const fails = (name: string) => trials.some((trial) => trial.name === name && !trial.works)

@@ -1,4 +1,4 @@
-/** What this machine has that Keel can use. Nothing that is missing is an error. */
+/** The parts of this machine that Keel can use. A missing part is no error. */
 import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
@@ -32,7 +32,7 @@ export interface Machine {
 
 export const pythonPackages = ["torch", "transformers", "trl", "tensorflow"] as const
 
-/** What a program prints; null when it cannot be run or fails. */
+/** The output of a program; null when it cannot run or fails. */
 const output = (command: string, args: ReadonlyArray<string>): Effect.Effect<string | null> =>
   Effect.callback((resume) => {
     execFile(command, args, { timeout: 20_000 }, (error, stdout) => {
@@ -72,7 +72,7 @@ export const enough = (version: string, needed: string): boolean => {
   return true
 }
 
-/** One GPU a line, as `nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader,nounits` prints them. */
+/** A GPU a line, as `nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader,nounits` prints them. */
 export const gpusOf = (text: string | null): ReadonlyArray<Gpu> =>
   (text ?? "").split("\n").map((line) => line.split(",").map((field) => field.trim())).filter(({ length }) =>
     length === 3

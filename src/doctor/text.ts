@@ -5,7 +5,7 @@ import type { Trial } from "./trial.ts"
 export interface Report {
   readonly machine: Machine
   readonly backends: ReadonlyArray<Trial>
-  /** What to install for more. */
+  /** Advice on installing more. */
   readonly advice: ReadonlyArray<string>
 }
 
@@ -44,6 +44,6 @@ export const text = ({ advice, backends, machine }: Report): string => {
     "Backends",
     ...aligned(backends.map((trial) => [trial.name, outcome(trial)])),
     "",
-    ...(advice.length === 0 ? ["Nothing is missing."] : ["For more", ...advice.map((line) => `  ${line}`)])
+    ...(advice.length === 0 ? ["Everything is installed."] : ["For more", ...advice.map((line) => `  ${line}`)])
   ].join("\n")
 }

@@ -8,14 +8,14 @@ export interface Trial {
   readonly works: boolean
   /** Seconds until it was open and had passed its self-test. */
   readonly seconds: number
-  /** Floating-point operations a second of one large product; null where it does not work. */
+  /** Floating-point operations a second of a large product; null where it does not work. */
   readonly flops: number | null
   readonly precisions: ReadonlyArray<string>
   /** Why it does not work, with the remedy. */
   readonly problem: string | null
 }
 
-/** Side of the square matrices of the product: `reference` gets one that its loops can do. */
+/** Side of the square matrices of the product; small for the loops of `reference`. */
 const sideOf = ({ realBytes }: Backend): number => realBytes === 4 ? 1024 : 96
 
 const enoughSeconds = 0.2
@@ -36,7 +36,7 @@ const speed = Effect.fnUntraced(function*(backend: Backend) {
   while (seconds < enoughSeconds) {
     product()
     count++
-    // A device works on after the call: what it made is only there when it is read.
+    // A device works on after the call: its result is there only when it is read.
     backend.read(backend.slice(out, 0, 1))
     seconds = (yield* now) - start
   }

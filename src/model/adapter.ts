@@ -16,7 +16,7 @@ const configFile = "adapter_config.json"
 const weightsFile = "adapter_model.safetensors"
 const prefix = "base_model.model."
 
-/** The fields that decide what an adapter computes; those of other methods than plain LoRA must be off. */
+/** The fields that decide the computation of an adapter; fields of other methods than plain LoRA must be off. */
 const Config = Schema.Struct({
   peft_type: Schema.Literal("LORA"),
   r: Schema.Int.check(Schema.isGreaterThan(0)),
@@ -72,7 +72,7 @@ export const isWhole = (dir: string): Effect.Effect<boolean, PlatformError.Platf
 const bad = (path: string, problem: string) =>
   new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
 
-/** Reads what the folder of a plain LoRA adapter says of it, and whether its weights are there, without them. */
+/** Reads the configuration of a plain LoRA adapter, and whether its weights exist, without the weights. */
 export const config = (
   dir: string
 ): Effect.Effect<typeof Config.Type, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
@@ -145,7 +145,7 @@ export const merge = (weights: Weights, { alpha, head, pairs, rank }: Adapter): 
   return { config: weights.config, tensors, tokenizer: weights.tokenizer }
 }
 
-/** A Hugging Face model folder with, if there is one, an adapter merged into it. */
+/** A Hugging Face model folder, with its adapter, if any, merged into it. */
 export const loadWith = (
   dir: string,
   adapter: string | undefined

@@ -6,7 +6,7 @@ export type Messages = ReadonlyArray<{ readonly role: string; readonly content: 
 
 /**
  * Renders a conversation with the model's own template: `chat_template.jinja`, else `chat_template` of
- * `tokenizer_config.json` (the one named "default" of several). Null when there is none. The header of the next turn is added
+ * `tokenizer_config.json` (of several, the template named "default"). Null without a template. The header of the next turn is added
  * unless the assistant had the last word.
  */
 export const chatTemplate = (

@@ -25,13 +25,13 @@ const indexFile = "model.safetensors.index.json"
 /** Files that can run code when they are read. They are never opened. */
 const pickles = /\.(bin|pt|pth|ckpt|pkl)$/
 
-/** Reads the `config.json` of a model folder and nothing else. */
+/** Reads only the `config.json` of a model folder. */
 export const config = (
   dir: string
 ): Effect.Effect<ModelConfig, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
   Effect.map(configured(dir), ({ config }) => config)
 
-/** Reads what a model folder says of the model, without its weights. */
+/** Reads the description of the model in a folder, without its weights. */
 export const describe = (
   dir: string
 ): Effect.Effect<
@@ -40,7 +40,7 @@ export const describe = (
   FileSystem.FileSystem
 > => Effect.map(open(dir), ({ raw, tokenizer }) => ({ config: raw, tokenizer }))
 
-/** Reads a Hugging Face model folder of the Llama family: one safetensors file or several with an index. */
+/** Reads a Hugging Face model folder of the Llama family: a safetensors file, or several with an index. */
 export const load = (
   dir: string
 ): Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
@@ -82,8 +82,8 @@ const open = (dir: string) =>
 
 /**
  * Writes a Hugging Face model folder, all or nothing: the files are written and synced to `<dir>.partial` beside it, which then
- * takes its place. When that fails the partial folder is removed and what was there stays. An existing folder is replaced
- * only when it holds nothing but a checkpoint.
+ * takes its place. When that fails, the partial folder is removed and the old folder stays. An existing folder is replaced
+ * only when it holds only a checkpoint.
  */
 export const save = (
   dir: string,
@@ -119,7 +119,7 @@ const attempt = <A>(read: () => A): Effect.Effect<A, BadCheckpoint> =>
     }
   })
 
-/** The folder, or what a `save` that was killed between its two renames had moved out of its way. */
+/** The folder, or the folder that a `save` had moved aside when it was killed between its two renames. */
 const whereIs = (fs: FileSystem.FileSystem, folder: string) =>
   Effect.gen(function*() {
     for (const place of [folder, previousOf(folder)]) {
@@ -185,7 +185,7 @@ const readBytes = (fs: FileSystem.FileSystem, path: string) =>
 /** File name → bytes of a checkpoint. Equal weights give equal bytes. */
 const contents = function*(weights: Weights): Generator<readonly [string, Uint8Array]> {
   const text = new TextEncoder()
-  // In the order of transformers, whatever way the fields came here: from a file, or from a stage that added one.
+  // In the order of transformers, whether the fields come from a file or from a stage.
   const config = Object.fromEntries(Object.entries(withDtype(weights)).sort(([a], [b]) => a < b ? -1 : 1))
   yield [configFile, text.encode(`${JSON.stringify(config, null, 2)}\n`)]
   for (const [name, file] of weights.tokenizer) {
@@ -195,7 +195,7 @@ const contents = function*(weights: Weights): Generator<readonly [string, Uint8A
   yield [weightsFile, encode(weights.tensors)]
 }
 
-/** transformers casts the weights to the type that `config.json` names, so it must name the one they are stored in. */
+/** transformers casts the weights to the type that `config.json` names, so it must name the stored type. */
 const withDtype = ({ config, tensors }: Weights): Readonly<Record<string, unknown>> => {
   const dtype = [...tensors.values()].some(({ data }) => data instanceof Float64Array) ? "float64" : "float32"
   const named = ["dtype", "torch_dtype"].filter((key) => key in config)
@@ -213,7 +213,7 @@ const writeSynced = (fs: FileSystem.FileSystem, path: string, bytes: Uint8Array)
 const syncDirectory = (fs: FileSystem.FileSystem, path: string) =>
   Effect.ignore(Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r" }), (directory) => directory.sync)))
 
-/** A directory cannot be renamed over one that is not empty: the old one steps aside first, and back when that fails. */
+/** A directory cannot be renamed over a non-empty directory: the old directory moves aside first, and back on failure. */
 const replace = (fs: FileSystem.FileSystem, folder: string) =>
   Effect.gen(function*() {
     const previous = previousOf(folder)

@@ -3,10 +3,10 @@ import { type Fields, fields } from "./fields.ts"
 import { parseJson } from "./json.ts"
 import { type Rope, ropeOf } from "./ropeConfig.ts"
 
-/** What the Llama-family code needs to know of a Hugging Face `config.json`. */
+/** The fields of a Hugging Face `config.json` that the code for the Llama family needs. */
 export interface ModelConfig {
   readonly family: Family
-  /** Next-token logits, or one scalar a position (`…ForSequenceClassification` with one label). */
+  /** Next-token logits, or a scalar a position (`…ForSequenceClassification` with one label). */
   readonly head: "lm" | "score"
   /** Size of the vocabulary, tokens. */
   readonly vocab: number
@@ -48,7 +48,7 @@ export interface ModelConfig {
 export type Family = "llama" | "mistral" | "qwen2" | "qwen3"
 
 /**
- * What transformers takes for a key that `config.json` leaves out (its configuration classes, 5.18). Sizes that decide
+ * The defaults of transformers for keys that `config.json` leaves out (its configuration classes, 5.18). Sizes that decide
  * the shape of every tensor are not guessed: they must be there.
  */
 const absent: Record<Family, {
@@ -143,7 +143,7 @@ export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "conf
   if (heads % kvHeads !== 0) {
     of.wrong(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`)
   }
-  if (headDim % 2 !== 0) of.wrong(`the head size ${headDim} is odd, rotary embeddings need an even one`)
+  if (headDim % 2 !== 0) of.wrong(`the head size ${headDim} is odd, rotary embeddings need an even size`)
   const activation = of.text("hidden_act", "silu")
   if (activation !== "silu" && activation !== "swish") {
     of.wrong(`hidden_act ${activation} is not supported, only silu is`)
@@ -159,7 +159,7 @@ export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "conf
   return config
 }
 
-/** Nothing here looks a padding token up, so one outside the vocabulary (as some real checkpoints have) is no mistake. */
+/** The code never looks a padding token up, so an id outside the vocabulary (as in some real checkpoints) is no mistake. */
 const padOf = (id: unknown, vocab: number): number | null =>
   typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocab ? id : null
 
@@ -191,7 +191,7 @@ const headDimOf = (of: Fields, otherwise: number | null, dim: number, heads: num
   return Math.max(2, Math.floor(dim / heads))
 }
 
-/** Llama has none; Mistral one for all layers; Qwen says which layers have it. */
+/** Llama has no window; Mistral has the same window in all layers; Qwen lists the layers that have it. */
 const windowOf = (of: Fields, family: Family, layers: number, context: number): number => {
   if (family === "llama") return 0
   const size = of.raw["sliding_window"] === null ? 0 : of.size("sliding_window", 4096)
@@ -211,7 +211,7 @@ const windowOf = (of: Fields, family: Family, layers: number, context: number): 
   if (family !== "mistral" && !(used && size > 0)) {
     of.wrong("layer_types has sliding_attention but sliding_window is not in use")
   }
-  // A window that no sequence can outgrow changes nothing, whichever layers have it.
+  // A window that no sequence can outgrow has no effect, whichever layers have it.
   if (size === 0 || size >= context) return 0
   if (sliding.includes(false)) {
     of.wrong(

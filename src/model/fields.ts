@@ -1,4 +1,4 @@
-/** Reads the fields of an untrusted JSON object, and notes what is wrong instead of stopping at the first mistake. */
+/** Reads the fields of an untrusted JSON object, and collects all problems instead of stopping at the first. */
 export interface Fields {
   readonly raw: Readonly<Record<string, unknown>>
   readonly problems: ReadonlyArray<string>

@@ -7,7 +7,7 @@ import { elements, parameters } from "./parameters.ts"
 const deviation = 0.02
 
 /**
- * Untrained weights: matrices normal with deviation 0.02, those that write to the residual stream (`o_proj`, `down_proj`)
+ * Untrained weights: matrices normal with deviation 0.02, matrices that write to the residual stream (`o_proj`, `down_proj`)
  * divided by √(2 · layers) so that its variance does not grow with depth (Radford et al. 2019, §2.3), norms 1, biases 0, a
  * scalar head 0. Each tensor draws from a stream of its own, so it depends on the seed and its name only.
  */

@@ -6,7 +6,7 @@ export interface Parameter {
   readonly shape: ReadonlyArray<number>
 }
 
-/** What the shape of a model decides. */
+/** The sizes that decide the shape of a model. */
 export type Shape = Pick<
   ModelConfig,
   | "vocab"

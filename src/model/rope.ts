@@ -4,7 +4,7 @@ import type { ModelConfig } from "./config.ts"
  * Angle per position of each rotated pair (radians, [headDim / 2]), and the factor that cos and sin are multiplied by.
  *
  * As transformers computes them (`modeling_rope_utils.py`), rounded to float32 where it rounds: at position 100 000 the last
- * bit of a frequency is already 10⁻² radians, and the weights were trained with the rounded ones. `length` is the longest
+ * bit of a frequency is already 10⁻² radians, and the weights were trained with rounded frequencies. `length` is the longest
  * sequence they are for; only `dynamic` scaling looks at it, and only beyond the model's context.
  */
 export const inverseFrequencies = (
@@ -86,7 +86,7 @@ export const tables = (
     }
   }
   const made = { cos, sin }
-  // The models of a stage have the same ones, which grow once; a long context's are too large to keep.
+  // The models of a stage share tables, which grow once; the tables of a long context are too large to keep.
   if (cos.length <= 2 ** 19) {
     if (recent.size === 2) recent.delete(recent.keys().next().value!)
     recent.set(key, made)

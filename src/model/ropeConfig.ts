@@ -10,7 +10,7 @@ export type Rope =
     | { readonly type: "default" }
     /** Position interpolation (Chen et al. 2023) and NTK-aware scaling of the base beyond `context`. */
     | { readonly type: "linear" | "dynamic"; readonly factor: number }
-    /** Llama 3.1: long wavelengths interpolated, short ones kept, the middle blended. */
+    /** Llama 3.1: long wavelengths are interpolated, short wavelengths kept, the range between blended. */
     | {
       readonly type: "llama3"
       readonly factor: number

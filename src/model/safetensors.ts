@@ -109,7 +109,7 @@ const readHeader = (
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
 
-/** The entry, or what is wrong with it. */
+/** The entry, or its problem. */
 const entryOf = (name: string, value: unknown): Entry | string => {
   if (typeof value !== "object" || value === null) return "is not described by an object"
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>
@@ -127,7 +127,7 @@ const entryOf = (name: string, value: unknown): Entry | string => {
   return { name, dtype: dtype as Dtype, shape, start, end }
 }
 
-/** The data of the tensors must fill the file one after the other, without a gap. */
+/** The data of the tensors must fill the file in sequence, without a gap. */
 const layoutProblems = (entries: ReadonlyArray<Entry>, size: number): ReadonlyArray<string> => {
   const problems: Array<string> = []
   let at = 0

@@ -28,7 +28,7 @@ export const parseIndex = (text: string, path: string): ReadonlyMap<string, stri
   return new Map(files)
 }
 
-/** One set of tensors from the files of a sharded checkpoint (file name → its tensors). Throws `BadCheckpoint`. */
+/** A set of tensors from the files of a sharded checkpoint (file name → its tensors). Throws `BadCheckpoint`. */
 export const joinShards = (
   index: ReadonlyMap<string, string>,
   shards: ReadonlyMap<string, Tensors>,

@@ -19,8 +19,8 @@ interface AddedToken {
  * The codec of a model folder's tokenizer files (file name → text). Throws `BadCheckpoint` when they cannot be used with this
  * configuration.
  *
- * - `encodePrompt` puts in front what the post-processor does (or bos, when there is none and `add_bos_token` is set), unless
- *   the text already begins with it, as text made by a chat template does. What a post-processor appends is left out.
+ * - `encodePrompt` adds the prefix of the post-processor (or bos, without a post-processor and with `add_bos_token`), unless the
+ *   text already begins with it, as text made by a chat template does. It leaves the suffix of the post-processor out.
  * - `encodeCompletion` reads text as going on from a prompt: no bos and no dummy space in front, so that a prompt and its
  *   completion give the tokens of the whole text wherever no token spans the boundary. An empty prompt has no dummy space
  *   either: text that begins a sequence is `encodePrompt`ed, then cut after bos.
@@ -123,7 +123,7 @@ const idsOf = (tokenizer: Tokenizer, vocab: number): ReadonlySet<number> => {
   return ids
 }
 
-/** What the post-processor puts in front of any text. */
+/** The prefix that the post-processor adds to any text. */
 const prefixOf = (tokenizer: Tokenizer): ReadonlyArray<number> => {
   const probe = "a"
   const plain = encoding(tokenizer, probe, false).ids
@@ -141,7 +141,7 @@ const firstAdded = (
   let first: { readonly at: number; readonly token: AddedToken | undefined } = { at: text.length, token: undefined }
   for (const token of added) {
     const at = text.indexOf(token.content)
-    // Of tokens that begin at the same place the longest is the one that is read.
+    // Of tokens that begin at the same place, the longest is read.
     const longer = at === first.at && token.content.length > (first.token?.content.length ?? 0)
     if (at >= 0 && (at < first.at || longer)) first = { at, token }
   }

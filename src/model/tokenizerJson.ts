@@ -7,7 +7,7 @@ export type Json = Readonly<Record<string, unknown>>
 
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** A step of the pipeline (normalizer, pre-tokenizer, decoder), the steps of sequences one by one. */
+/** A step of the pipeline (normalizer, pre-tokenizer, decoder); sequences are split into their steps. */
 const mapSteps = (step: unknown, change: (step: Json) => ReadonlyArray<Json>): ReadonlyArray<Json> => {
   if (!isObject(step)) return []
   for (const key of ["normalizers", "pretokenizers", "decoders", "processors"]) {
@@ -34,14 +34,14 @@ const prepends = (step: Json): string =>
     ? "never"
     : "always"
 
-/** Turns `▁` into a space without dropping the first one, which the package's Metaspace decoder always does. */
+/** Turns `▁` into a space and keeps the first space, which the package's Metaspace decoder always drops. */
 const plainMetaspace = (step: Json): Json => ({
   type: "Replace",
   pattern: { String: step["replacement"] ?? "▁" },
   content: " "
 })
 
-/** What the package (0.2.0) reads differently from the Rust library: Metaspace's older key, its `split`, its decoder. */
+/** Differences of the package (0.2.0) from the Rust library: Metaspace's older key, its `split`, its decoder. */
 export const asRust = (json: Json): Json =>
   rewrite(json, {
     pre_tokenizer: (step) => {
@@ -55,7 +55,7 @@ export const asRust = (json: Json): Json =>
     decoder: (step) => step["type"] === "Metaspace" && prepends(step) === "never" ? [plainMetaspace(step)] : [step]
   })
 
-/** The same, but nothing is put in front of the text when encoding and no space is dropped when decoding. */
+/** The same without a prefix before the encoded text and without a dropped space in the decoded text. */
 export const asContinuation = (json: Json): Json =>
   rewrite(json, {
     normalizer: (step) => step["type"] === "Prepend" ? [] : [step],

@@ -1,14 +1,14 @@
 /**
- * What a run says of itself besides its results. Signs of reward hacking that can be seen without a gold reward: on held prompts the reward
- * that a stage trains on rises while its completions become strange; a sign is not a proof, what the policy is worth only a gold reward says.
- * And a KL of the samples that is negative: then they are not the policy's own, and it is no KL.
+ * Warnings of a run besides its results. Signs of reward hacking that need no gold reward: on held prompts, the training reward of a
+ * stage rises while its completions become strange. A sign is no proof; only a gold reward measures the policy. A negative KL of the
+ * samples is a warning too: the samples are not the policy's own, and the number is not a KL.
  */
 import { estimate } from "../store/report.ts"
 import type { Event } from "../store/runLog.ts"
 
 type Observed = Extract<Event, { readonly _tag: "Observed" }>
 
-/** What becomes strange: by a factor of 2 from the first look to the last. */
+/** The signs: a change by a factor of 2 from the first observation to the last. */
 const signs = [
   { of: "distinct_2", says: "its completions repeat themselves (distinct-2", hit: (by: number) => by <= 0.5 },
   { of: "entropy", says: "its entropy collapsed (nats per token:", hit: (by: number) => by <= 0.5 },
@@ -21,7 +21,7 @@ const signs = [
 const rose = (first: Observed["observed"], last: Observed["observed"]): boolean =>
   last["proxy"]! - first["proxy"]! > 2 * Math.hypot(first["proxy_se"]!, last["proxy_se"]!)
 
-/** Steps of which fewer say nothing, and nats per sequence that rounding may make. */
+/** The least number of steps that a warning needs, and the nats per sequence that rounding may cause. */
 const [fewSteps, rounding] = [4, 0.01]
 
 /** A line for each stage whose KL was negative over the second half of its steps, by more than two standard errors. */

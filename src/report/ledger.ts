@@ -1,7 +1,7 @@
 /**
- * The KL ledger of a run: what its description declares, what is known beforehand and what was measured, side by side. A cap (what
- * somebody wants), a bound (of a described law, `ledger/chain.ts`) and a measurement (an estimate of KL) are never added up, nor are the
- * measurements of two stages; their types differ. Text of it: `ledgerText.ts`.
+ * The KL ledger of a run: KL that its description declares, that is known beforehand, and that was measured, side by side. A cap (the
+ * user's limit), a bound (of a described law, `ledger/chain.ts`) and a measurement (an estimate of KL) are never added up, nor are the
+ * measurements of two stages; their types differ. `ledgerText.ts` prints it.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
@@ -22,7 +22,7 @@ export interface Cap {
   readonly whenSpent: "stop" | "rollback" | "warn"
 }
 
-/** At `ledger/interval.ts`'s level; null where nothing is known of the error. */
+/** At the level of `ledger/interval.ts`; null where the error is unknown. */
 export interface Intervals {
   /** Of the mean, nats per sequence. */
   readonly interval: Interval | null
@@ -39,15 +39,15 @@ export const intervalsOf = (m: Measurement): Intervals => ({
 export interface Measured extends Omit<Measurement, "against">, Intervals {
   readonly _tag: "Measured"
   readonly against: NonNullable<Measurement["against"]>
-  /** Whether that is the model of the stage's penalty too, which stays what it is. */
+  /** Whether that model is also the fixed reference of the stage's penalty. */
   readonly isReference: boolean
   /** Total variation by Pinsker from the upper end of the interval: as good as the measurement, so evidence and no bound. */
   readonly variation: VariationBound
 }
 
-/** What is known beforehand, and of what. */
+/** A fact that is known beforehand, and its subject. */
 export interface Statement {
-  /** The `law` of what it hands on, or what a training is about (`ledger/trained.ts`). */
+  /** The `law` of the stage's output, or the aim of its training (`ledger/trained.ts`). */
   readonly of: "law" | Aim["of"]
   readonly from: string | null
   readonly because: string
@@ -63,10 +63,10 @@ export interface Along {
   readonly variation: VariationBound
 }
 
-/** One stage of the ledger. */
+/** A stage of the ledger. */
 export interface Entry {
   readonly stage: string
-  /** What its weights started from: a restart from an earlier model is seen here. Empty for a choice among completions. */
+  /** The model that its weights started from; it shows a restart from an earlier model. Empty for a choice among completions. */
   readonly startsFrom: ReadonlyArray<string>
   /** Declared for this stage alone, milli-nats per sequence. */
   readonly allowance: number | null

@@ -8,7 +8,7 @@ const none = "–"
 const mnatsOf = (mnats: number): string => (mnats / 1000).toFixed(3)
 const natsOf = (nats: number | null | undefined): string => typeof nats === "number" ? nats.toFixed(3) : none
 const shareOf = ({ millionths }: VariationBound): string => millionths >= 1e6 ? none : (millionths / 1e6).toFixed(3)
-/** In brackets, after what it is of. */
+/** In brackets, after the number that it belongs to. */
 export const within = (interval: Interval | null, digits = 3): string =>
   interval === null ? "" : ` [${interval.low.toFixed(digits)}, ${interval.high.toFixed(digits)}]`
 const joined = (parts: ReadonlyArray<string>): string => parts.length === 0 ? none : parts.join(", ")
@@ -23,8 +23,8 @@ const capOf = ({ from, max, mnats, p95, whenSpent }: Cap): string =>
   ].join(" ")
 
 const subjects = {
-  law: "what it hands on",
-  imitates: "what it learns",
+  law: "its output",
+  imitates: "its target",
   optimum: "its optimum",
   moves: "the model"
 } as const satisfies Record<Statement["of"], string>
@@ -71,7 +71,7 @@ const measuredRow = (m: Measured): ReadonlyArray<string> => [
 const declared = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   const rows = ledger.filter(({ allowance, caps }) => allowance !== null || caps.length > 0)
   return rows.length === 0 ? [] : [
-    "Declared. Allowance: what a stage may use of a cap; cap: on the mean over held prompts, from a model that is kept.",
+    "Declared. Allowance: the share of a cap that a stage may use; cap: on the mean over held prompts, from a model that is kept.",
     "",
     markdown([
       ["stage", "starts from", "allowance", "cap"],
@@ -90,9 +90,9 @@ const beforehand = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   const rows = ledger.flatMap(({ known, stage }) => known.map((statement) => knownRow(stage, statement)))
   return rows.length === 0 ? [] : [
     "Known without measuring, for each prompt. D∞ ≤: no completion is more than e^D∞ times as likely as from the model named. KL ≤: follows",
-    "from it, or is known better. TV ≤: no share of completions changes by more. Of what is described, never of a network trained on it.",
+    "from it, or is known better. TV ≤: no share of completions changes by more. For the described law, never for a network trained on it.",
     "",
-    markdown([["stage", "what of it", "from", "D∞ ≤", "KL ≤", "TV ≤", "because"], ...rows]),
+    markdown([["stage", "of", "from", "D∞ ≤", "KL ≤", "TV ≤", "because"], ...rows]),
     ""
   ]
 }
@@ -105,7 +105,9 @@ const measurements = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   return [
     "Measured: KL(policy‖model), mean ± standard error [95 % interval, Student's t] over sampled completions of the held prompts. p95, max: over",
     "prompts, of the mean of each prompt's samples (noise makes max too high on average). TV ≤: by Pinsker from the interval's upper end.",
-    `How: ${how.join("; ")}.${measured.some(({ mean }) => mean < 0) ? " What is below 0 is noise: KL never is." : ""}`,
+    `How: ${how.join("; ")}.${
+      measured.some(({ mean }) => mean < 0) ? " A mean below 0 is noise: KL is never negative." : ""
+    }`,
     "",
     markdown([
       ["stage", "step", "against", "KL", "cap", "p95", "max", "nats/token", "TV ≤", "samples", "prompts"],
@@ -116,7 +118,7 @@ const measurements = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
       along === null ? [] : [
         `From ${along.from} through ${along.stages.join(", ")}: ${
           along.variation.millionths >= 1e6
-            ? "total variation adds up to nothing that is below 1"
+            ? "the total variations add up to 1 or more, which is no bound"
             : `TV ≤ ${shareOf(along.variation)}, the stages' own added up`
         }. Their KLs do not add up to a bound.`
       ]
@@ -127,7 +129,7 @@ const measurements = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
 
 export const text = (ledger: ReadonlyArray<Entry>): string =>
   [
-    ...ledger.length === 0 ? ["Nothing in this description spends or bounds KL.", ""] : [
+    ...ledger.length === 0 ? ["No stage of this description spends or bounds KL.", ""] : [
       "KL in nats per sequence.",
       ""
     ],
@@ -166,7 +168,7 @@ export const comparison = (a: ReadonlyArray<Entry>, b: ReadonlyArray<Entry>): st
     ]
   }
   const names = [...new Set([...first.keys(), ...second.keys()])]
-  if (names.length === 0) return "Nothing in either description spends or bounds KL."
+  if (names.length === 0) return "No stage of either description spends or bounds KL."
   return [
     "Cap, bound on KL and last measurement [95 % interval] of each stage, nats per sequence:\n",
     markdown([

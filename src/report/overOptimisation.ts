@@ -1,6 +1,6 @@
 /**
- * Over-optimisation in a run: proxy and gold reward of a stage's policies against √KL from the initial model, as they were measured while it
- * trained; Gao et al.'s two laws fitted to gold; and what the first half would have foretold of the second (`ledger/forecast.ts`).
+ * Over-optimisation in a run: proxy and gold reward of a stage's policies against √KL from the initial model, measured while it trained;
+ * Gao et al.'s two laws, fitted to gold; and a forecast of the second half from the first (`ledger/forecast.ts`).
  */
 import { type Fit, fitGold, type Form, peakOf } from "../ledger/overoptimization.ts"
 import { type Forecast, forecast } from "../ledger/forecast.ts"
@@ -20,7 +20,7 @@ export interface Trajectory {
   /** The initial model that KL is measured from. */
   readonly from: string
   readonly points: ReadonlyArray<Point>
-  /** Gold above that of the first point. Null with too few points to say with what error. */
+  /** Gold above the gold of the first point. Null with too few points for an error. */
   readonly laws: Readonly<Record<Form, Fit | null>>
   readonly forecast: Forecast | null
 }
@@ -63,7 +63,7 @@ const lawOf = (form: Form, fit: Fit | null, points: ReadonlyArray<Point>): strin
   const where = peak === null
     ? "no peak"
     : `peak ${signed(peak.gold)} at √KL ${peak.d.toFixed(2)}${
-      peak.d > furthest ? " (beyond what was measured: an extrapolation)" : ""
+      peak.d > furthest ? " (beyond the measurements: an extrapolation)" : ""
     }`
   const interval = (name: "a" | "b") => `${name} ${law[name].toFixed(3)} ± ${(2 * standardError[name]).toFixed(3)}`
   return `${formulas[form]}: ${interval("a")}, ${interval("b")} (± 2 standard errors), residual ${

@@ -1,11 +1,11 @@
-/** KL caps, and peaks of gold reward, that were passed in a run that did not fail of it: what the stage did then, as its description says. */
+/** KL caps and peaks of gold reward that a run passed without failing, and the reaction of the stage that its description asks for. */
 import type { Event } from "../store/runLog.ts"
 
 const named = { mean: "mean", p95: "p95 over prompts of", max: "max over prompts of" } as const
 
 /**
- * A line for each: where a stage rolled back or stopped, and how far beyond a cap one went on that only warns. Nats per sequence. What
- * was told again, after an interruption or of a stage that was made before, is told once.
+ * A line for each: where a stage rolled back or stopped, or how far it went beyond a cap that only warns. Nats per sequence. Repeated
+ * events (after an interruption, or of a stage that was made before) give a single line.
  */
 export const passed = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
   const told = new Map<string, { readonly line: string; readonly steps: Map<number, number> }>()

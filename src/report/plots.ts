@@ -3,7 +3,7 @@ import { trajectories, type Trajectory } from "./overOptimisation.ts"
 import type { Event, Measurement } from "../store/runLog.ts"
 import type { Entry } from "./ledger.ts"
 
-/** One number over the steps of a stage. */
+/** A number over the steps of a stage. */
 export interface Point {
   readonly step: number
   readonly value: number
@@ -48,7 +48,7 @@ const klPlot = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
   ]
 })
 
-/** A cap further away than this many times what was measured is told and not drawn: it would flatten everything else. */
+/** A cap above this multiple of the largest measurement is named and not drawn: it would flatten the curves. */
 const drawn = 2
 
 const color = {
@@ -58,7 +58,7 @@ const color = {
   legend: { orient: "bottom", direction: "vertical", labelLimit: 0 }
 }
 
-/** One stage of `measuredKl`. */
+/** A stage of `measuredKl`. */
 const stagePlot = ({ caps, measured, stage }: Entry) => {
   const points = measured.map((m) => ({
     step: m.step,
@@ -136,7 +136,7 @@ export const overOptimised = ({ from, points, stage }: Trajectory): TopLevelSpec
   }
 })
 
-/** One under the other. */
+/** Stacked vertically. */
 export const stacked = (plots: ReadonlyArray<TopLevelSpec>): TopLevelSpec =>
   ({ vconcat: plots, resolve: { scale: { color: "independent" } } }) as TopLevelSpec
 
@@ -157,7 +157,7 @@ export const specs = (events: ReadonlyArray<Event>): ReadonlyMap<string, TopLeve
         plots.set(`${stage}.${metric.replaceAll("/", "-")}.svg`, line(`${stage}: ${metric}`, metric, points))
       }
     }
-    // What no cap is held against, a merge's distance from its parents, is one number and no curve.
+    // A merge's distance from its parents has no cap: it is a single number, not a curve.
     const measured = events.flatMap((event) =>
       event._tag === "Measured" && event.measurement.stage === stage && event.measurement.cap !== null
         ? [event.measurement]

@@ -3,7 +3,7 @@ import { size } from "../../dsl/Size.ts"
 import { amountOf, deviceMoney, moneyOf, type Price, type Spent } from "../store/spent.ts"
 import { markdown } from "./table.ts"
 
-/** What a plan says of a stage; null where nobody says how long work takes. */
+/** The plan of a stage; `seconds` is null without rates. */
 export interface Expected {
   readonly generated: number
   readonly trained: number
@@ -16,16 +16,16 @@ export interface Expected {
 
 export interface Row {
   readonly stage: string
-  /** Made by an earlier run: it costs nothing now, and was spent on this pipeline all the same. */
+  /** Made by an earlier run: free now, and still part of the spending on this pipeline. */
   readonly earlier: boolean
   readonly expected: Expected | null
-  /** Null when nobody counted, or nothing was made. */
+  /** Null without a count or a result. */
   readonly spent: Spent | null
   /** Prompts that a stage above used too. */
   readonly reused: number
 }
 
-/** Rows in the order in which things are made, with the prompts that were used before. */
+/** Rows in the order of execution, with the number of prompts that were used before. */
 export const rowsOf = (stages: ReadonlyArray<Omit<Row, "reused">>): ReadonlyArray<Row> => {
   const used = new Set<number>()
   return stages.map((row) => {
@@ -86,7 +86,7 @@ const total = (rows: ReadonlyArray<Row>): Expected | null => {
   }
 }
 
-/** `problem` is why there is no plan, in one line. */
+/** `problem` says in one line why there is no plan. */
 export const spending = (rows: ReadonlyArray<Row>, price: Price | null, problem: string | null): string => {
   const spent = rows.flatMap(({ spent }) => spent ?? [])
   return [
@@ -118,8 +118,7 @@ export const spending = (rows: ReadonlyArray<Row>, price: Price | null, problem:
       ]
     ]),
     "",
-    "What a plan says of completions is for `maxNewTokens` of them each, what it says of memory leaves out a backend's own needs, " +
-    "and what it says of the disk whatever is not a model.",
+    "A plan counts `maxNewTokens` for every completion, no memory of the backend itself, and only models on disk.",
     ...(problem === null ? [] : [`Not planned: ${problem}`])
   ].join("\n")
 }

@@ -17,7 +17,7 @@ export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => 
   return [line(head), `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`, ...body.map(line)].join("\n")
 }
 
-/** The closing table of an evaluation. `cap` is the KL cap in nats, when there is one. */
+/** The closing table of an evaluation. `cap` is the KL cap in nats, if any. */
 export const table = (report: Report, cap: number | null): string => {
   const proxy = report.models.some((model) => model.proxy !== null)
   return markdown([

@@ -46,7 +46,7 @@ const ledgerTable = (events: ReadonlyArray<Event>): string =>
     })
   ])
 
-/** What rounding to bf16 did, from the steps where it was measured; empty when nothing was rounded. */
+/** The effect of rounding to bf16, from the steps where it was measured; empty without rounding. */
 const precision = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
   const rows = events.flatMap((event) =>
     event._tag !== "Step" ? [] : Object.entries(event.metrics).flatMap(([name, mean]) => {
@@ -60,7 +60,7 @@ const precision = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
   return rows.length === 0 ? [] : [
     "## Precision",
     "",
-    "Products in bf16; what that changes in each token's log-probability (nats) or value, against f32 on the same batch:",
+    "Products in bf16; change of each token's log-probability (nats) or value, against f32 on the same batch:",
     "",
     markdown([["stage", "step", "of", "mean gap", "largest gap"], ...rows]),
     ""
@@ -81,7 +81,7 @@ const outcome = (events: ReadonlyArray<Event>, report: Report | null): string =>
   return failed === undefined ? "Not finished." : `**${failed.error}** — ${failed.message}`
 }
 
-/** Writes what is derived from the events of a run: ledger, metrics, samples, plots and the report. */
+/** Writes the files derived from the events of a run: ledger, metrics, samples, plots and the report. */
 export const writeReport = Effect.fn("writeReport")(function*(
   folder: string,
   root: Artifact.Any,
@@ -113,7 +113,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
       "## KL ledger",
       "",
       measurements.length === 0
-        ? "Nothing was measured."
+        ? "No measurements."
         : `A cap and a measurement stand side by side; neither bounds the other. In brackets: 95 % intervals, Student's t.\n\n${
           ledgerTable(events)
         }`,

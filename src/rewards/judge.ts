@@ -9,7 +9,7 @@ import { stories } from "./stories.ts"
 import { tales } from "./tales.ts"
 import { verify } from "./verifier.ts"
 
-/** What a gold reward says of a completion, and which of two a labeler would choose. */
+/** The gold reward of a completion, and a labeler's choice between two completions. */
 export class Judge extends Context.Service<Judge, {
   /** Pure, total and bounded; in the units of the checker. */
   readonly gold: (gold: Gold, prompt: string, completion: string) => number
@@ -25,7 +25,7 @@ const checker = (gold: Gold, own: ReadonlyArray<RewardImplementation>) =>
     StoryChecker: () => stories,
     OwnReward: ({ name, params }) => {
       const reward = own.find((one) => one.name === name)
-      if (reward === undefined) throw new Error(`nobody says what the reward ${name} means: pass it in \`rewards\``)
+      if (reward === undefined) throw new Error(`the reward ${name} has no implementation: pass it in \`rewards\``)
       return (prompt: string, completion: string) => reward.score(prompt, completion, params)
     }
   })

@@ -4,15 +4,15 @@ import { tokens } from "../data/tales/parse.ts"
 /**
  * A person who compares two completions. They see the gold reward, but with a taste of their own, and make mistakes; so a
  * reward model that learns from them is a proxy, and pushing it too far costs gold (Gao, Schulman and Hilton 2022, arXiv
- * 2210.10760). The two tastes are those reported of human labelers: longer answers (Singhal et al. 2023, arXiv
+ * 2210.10760). Both tastes are reported of human labelers: longer answers (Singhal et al. 2023, arXiv
  * 2310.03716), and more feeling, whether or not it was asked for.
  */
 export interface Labeler {
   /** Points of gold that make a difference of one logit. */
   readonly temperature: number
-  /** Points that one more token is worth to them. */
+  /** Points for an additional token. */
   readonly length: number
-  /** Points that one more emotional word is worth to them, of any mood. */
+  /** Points for an additional emotional word, of any mood. */
   readonly emotion: number
   /** Share of comparisons answered by the toss of a coin. */
   readonly noise: number
@@ -21,7 +21,7 @@ export interface Labeler {
 /** Careful on the whole: within the lengths that writers use, the tastes move the choice far less than the gold does. */
 export const careful: Labeler = { temperature: 0.5, length: 0.02, emotion: 0.15, noise: 0.05 }
 
-/** What of a completion appeals to a labeler besides its quality. */
+/** The features of a completion that appeal to a labeler besides its quality. */
 export interface Features {
   readonly tokens: number
   /** Emotional words of either mood, repeated ones too, in sentences of any kind. */

@@ -1,4 +1,4 @@
-/** What a reward model learns from: the rows of a batch, and the loss of the numbers that the model gives them. One for each loss. */
+/** The objective of a reward model, for each loss: the rows of a batch, and the loss of the numbers that the model gives them. */
 import * as Effect from "effect/Effect"
 import type { UnusableData } from "../../dsl/Errors.ts"
 import { UnusableData as unusable } from "../../dsl/Errors.ts"
@@ -14,7 +14,7 @@ import { processLoss } from "../losses/process.ts"
 import { afterLast, afterLastBackward, afterTokens, afterTokensBackward } from "../losses/ragged.ts"
 import { kWise, plackettLuce } from "../losses/ranking.ts"
 
-/** A batch as the model reads it, and its loss: `values` and the gradient have one number per position (`Values`). */
+/** A batch as the model reads it, and its loss: `values` and the gradient have a number per position (`Values`). */
 export interface RewardBatch {
   readonly rows: ReadonlyArray<Row>
   readonly loss: (values: Float64Array, offsets: Int32Array) => Loss
@@ -23,7 +23,7 @@ export interface RewardBatch {
 export interface RewardObjective {
   /** Pairs, rankings or answers there are. */
   readonly count: number
-  /** What one of them has the model read. */
+  /** The sequences that the model reads for an example. */
   readonly rows: (index: number) => ReadonlyArray<Row>
   readonly batch: (indices: ReadonlyArray<number>) => RewardBatch
 }
@@ -103,7 +103,7 @@ export const rewardObjective = (
           return {
             rows: batch.map(({ row }) => row),
             loss: (values, offsets) => {
-              // After the token that ends the step; every row has one position more than it has tokens.
+              // After the token that ends the step; a row of n tokens has n + 1 positions.
               const at = batch.flatMap(({ ends }, row) => ends.map((t) => offsets[row]! + row + t + 1))
               const loss = processLoss(
                 Float64Array.from(at, (position) => values[position]!),

@@ -1,10 +1,10 @@
-/** What a reward from outside Keel computes: the meaning of an `OwnReward` (`dsl/Extension.ts`). */
+/** The implementation of a reward from outside Keel: the meaning of an `OwnReward` (`dsl/Extension.ts`). */
 import type * as Schema from "effect/Schema"
 
 export interface RewardImplementation<out Name extends string = string> {
   readonly name: Name
   /**
-   * Pure, total and bounded, in units of its own: it never throws, and the same text has the same score. `params` are those of the
+   * Pure, total and bounded, in units of its own: it never throws, and the same text has the same score. `params` come from the
    * description. `laws.reward` of `keel/testing` holds it to that.
    */
   readonly score: (prompt: string, completion: string, params: Readonly<Record<string, Schema.Json>>) => number

@@ -9,14 +9,14 @@ import { afterLast } from "../losses/ragged.ts"
 import { answered } from "./answers.ts"
 import type { Judge } from "./judge.ts"
 
-/** What a scorer may need: all but the judge is there only when it is wired. */
+/** The parts that a scorer may need: the judge is always there, the other parts only when wired. */
 export interface Using {
   readonly stage: string
   readonly judge: Judge["Service"]
   readonly reward: { readonly model: RewardModel; readonly codec: Codec } | undefined
 }
 
-/** A number for each completion, larger is better. One case for each scorer of `dsl/Scorer.ts`. */
+/** A number for each completion, larger is better. A case for each scorer of `dsl/Scorer.ts`. */
 export const scores = (
   scorer: Scorer,
   { judge, reward, stage }: Using,

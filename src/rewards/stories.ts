@@ -2,7 +2,7 @@ import { isEnglish, isName, names } from "./english.ts"
 
 /**
  * Gold reward of the continuation of a children's story (TinyStories, Eldan and Li 2023, arXiv 2305.07759), in points. The
- * prompt is the opening, the completion is what a model writes after it. It asks for what the authors of that set asked
+ * prompt is the opening, the completion is the model's text after it. It asks for the qualities that the authors of that set asked
  * of their stories: sentences in good English, no repetition, characters who stay, somebody who speaks, an ending that is
  * happy and is an ending. At best 6, never under −6.25.
  */
@@ -16,15 +16,15 @@ export interface Parts {
   readonly repetition: number
   /** A name of the prompt comes back: 1 (no name in the prompt: 0.5). Every new name after the second: −0.25. In [−0.75, 1]. */
   readonly characters: number
-  /** The hero of the prompt is called by the other pronoun, never by the right one: −0.5. In [−0.5, 0]. */
+  /** The hero of the prompt has the wrong pronoun and never the right pronoun: −0.5. In [−0.5, 0]. */
   readonly pronouns: number
   /** Quotes in pairs around two words or more: 0.5, and 0.5 more if someone `said` it. An open quote: −0.5. In [−0.5, 1]. */
   readonly dialogue: number
-  /** In the last third: different happy words (two are enough) less unhappy ones, over 2. In [−1, 1]. */
+  /** In the last third: different happy words (two are enough) less unhappy words, over 2. In [−1, 1]. */
   readonly happy: number
   /** Share of English words: 0.5 is −1, 0.95 is 1. In [−1, 1]. */
   readonly english: number
-  /** Ends where a sentence ends, with nothing left open: 0.5; and says so (`the end`, `ever after`, `from that day`…): 0.5 more. In [0, 1]. */
+  /** Ends where a sentence ends, with no open quotation: 0.5; and says so (`the end`, `ever after`, `from that day`…): 0.5 more. In [0, 1]. */
   readonly ending: number
 }
 
@@ -54,7 +54,7 @@ const wordsOf = (text: string): ReadonlyArray<string> => text.match(/[\p{L}\p{N}
 
 const straight = (text: string): string => text.replaceAll(/[“”„]/gu, '"').replaceAll("’", "'")
 
-/** Sentences with what closes them; the end of a paragraph ends one too. */
+/** Sentences with their closing marks; the end of a paragraph also ends a sentence. */
 const sentencesOf = (text: string): ReadonlyArray<string> =>
   (text.match(/[^.!?\n]+(?:[.!?]+["')]*)?|[.!?]+["')]*/gu) ?? []).map((s) => s.trim()).filter((s) => s !== "")
 
@@ -122,7 +122,7 @@ const sentencesPart = (sentences: ReadonlyArray<string>): number => {
   if (sentences.length === 0) return 0
   const good = sentences.filter((sentence) => {
     const words = wordsOf(sentence).length
-    // What goes on after a quotation ("Hi!" said Tom.) may begin with a small letter.
+    // The text after a quotation ("Hi!" said Tom.) may begin with a small letter.
     return (/^["'(]*\p{Lu}/u.test(sentence) || /^(?:["']\s*)?(?:said|asked|replied|shouted)\b/u.test(sentence)) &&
       /[.!?]["')]*$/u.test(sentence) && words >= 1 && words <= 40 && isOrdered(sentence)
   })
@@ -132,7 +132,7 @@ const sentencesPart = (sentences: ReadonlyArray<string>): number => {
 const repetitionPart = (sentences: ReadonlyArray<string>, words: ReadonlyArray<string>): number => {
   const threes = words.slice(2).map((word, i) => `${words[i]} ${words[i + 1]} ${word}`)
   const again = threes.length === 0 ? 0 : 1 - new Set(threes).size / threes.length
-  // Very short ones ("Oh no!") may come twice.
+  // Very short sentences ("Oh no!") may come twice.
   const long = sentences.filter((sentence) => wordsOf(sentence).length > 3)
   return 0 - Math.min(2.5, 2 * again + 0.5 * (long.length - new Set(long).size))
 }
@@ -143,7 +143,7 @@ const charactersPart = (known: ReadonlySet<string>, found: ReadonlySet<string>):
   return clamp(back - 0.25 * Math.max(0, fresh - 2), -0.75, 1)
 }
 
-/** Only when the prompt is about one named character whose pronoun is known, from the prompt or from the name. */
+/** Only when the prompt is about a single named character with a known pronoun, from the prompt or from the name. */
 const pronounsPart = (prompt: string, known: ReadonlySet<string>, words: ReadonlyArray<string>): number => {
   if (known.size !== 1) return 0
   const [hero] = [...known].map((name) => name.toLowerCase())
@@ -183,7 +183,7 @@ const endingPart = (text: string, closed: boolean): number => {
   return /\b(?:the end|ever after|from that day|from then on|best friends|all day)\b/iu.test(end.slice(-160)) ? 1 : 0.5
 }
 
-/** What the gold reward is made of. Pure; total: any two strings get finite numbers. */
+/** The parts of the gold reward. Pure and total: any two strings get finite numbers. */
 export const parts = (prompt: string, completion: string): Parts => {
   const text = straight(completion)
   const sentences = sentencesOf(text)

@@ -3,24 +3,24 @@ import { find, parse, sentences, tokens, type Tree } from "../data/tales/parse.t
 import { read, type Request } from "../data/tales/request.ts"
 
 /**
- * The gold reward of the built-in task, in points: how well a completion does what its prompt asks, judged by parsing it
+ * The gold reward of the built-in task, in points: how well a completion follows its prompt, judged by parsing it
  * with the grammar of the world. At best 5, never under −8; an empty completion gets −1.2. Training never sees it: the reward
  * model learns from labelers who see it through their own taste (`labeler.ts`).
  */
 export interface Parts {
   /**
-   * The character asked for is the agent of two clauses or more, at least one of which is something it does: 1; of one: 0.6;
+   * The requested character is the agent of two clauses or more, and acts in at least one of them: 1; of one clause: 0.6;
    * merely mentioned: 0.25. Every other character that acts: −0.25. In [−0.5, 1].
    */
   readonly subject: number
   /** The thing asked for is handled by a character in a well-formed clause: 1; merely mentioned: 0.3. */
   readonly object: number
-  /** Different words of the right mood (three are enough) less words of the wrong one, over 3. In [−1, 1]. */
+  /** Different words of the right mood (three are enough) less words of the wrong mood, over 3. In [−1, 1]. */
   readonly mood: number
-  /** What else was asked: the place is in the story, or it has that many sentences (one off: 0.2). Asked nothing: free. In [0, 0.5]. */
+  /** A further request: the story has the place, or the number of sentences (off by one: 0.2). Free without a request. In [0, 0.5]. */
   readonly extra: number
   /**
-   * Different well-formed sentences (three are enough), over 3, less 0.75 for every broken one, and as much again for
+   * Different well-formed sentences (three are enough), over 3, less 0.75 for every broken sentence, and as much again for
    * every twelve words of it. In [−2, 1].
    */
   readonly grammar: number
@@ -36,7 +36,7 @@ export const bounds: { readonly min: number; readonly max: number } = { min: -8,
 
 const clamp = (x: number, min: number, max: number): number => Math.min(max, Math.max(min, x))
 
-/** One clause's agent (a character) and whether it does something, not only feels. */
+/** The agent of a clause (a character) and whether it acts, not only feels. */
 interface Act {
   readonly who: string
   readonly doing: boolean
@@ -120,7 +120,7 @@ const repetitionPart = (all: ReadonlyArray<ReadonlyArray<string>>): number => {
   return 0 - Math.min(3, 0.5 * (all.length - told.size) + 0.1 * again)
 }
 
-/** What the gold reward is made of. Pure; total: any two strings get finite numbers. */
+/** The parts of the gold reward. Pure and total: any two strings get finite numbers. */
 export const parts = (prompt: string, completion: string): Parts => {
   const asked = read(prompt)
   const all = tokens(completion)

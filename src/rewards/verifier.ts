@@ -1,8 +1,8 @@
 import { Verifier } from "../../dsl/Verifier.ts"
 
 /**
- * Whether a verifier's check holds of a completion; what each checks: `dsl/Verifier.ts`. Pure and total: any two strings get an answer,
- * the same one every time, and a prompt without the answer that a verifier needs fails it.
+ * Whether a completion passes a verifier's check (`dsl/Verifier.ts` describes each check). Pure and total: any two strings get a fixed
+ * answer, and a prompt without the answer that a verifier needs fails it.
  */
 export const verify = (verifier: Verifier, completion: string, answer: string | undefined): boolean =>
   Verifier.match(verifier, {
@@ -40,7 +40,7 @@ const whole = new RegExp(`^${plain}$`, "u")
 
 /**
  * A decimal number in one spelling: `+1,000.50` is `1000.5`. Text, not floating point, so that numbers of any length are compared to the
- * last digit. A currency sign before it and one full stop after it are not part of it.
+ * last digit. A currency sign before it and a full stop after it are not part of it.
  */
 const number = (text: string): string | undefined => {
   const bare = text.trim().replace(/^\$/u, "").replace(/\.$/u, "")

@@ -1,8 +1,8 @@
 /**
- * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and what it made (`model/` in Hugging Face
- * layout, `adapter/` beside it in PEFT's when it was trained as one, `told.json` when its stage passed a cap or a peak, `rows.jsonl`, `logps.json`, or `report.json`). An unfinished
- * one is `<label>-<key>.partial`, with its last checkpoint in
- * `step-N/` (`next/` while it is written). `spent.json` is what making it took. `node.json` is written last, so a folder that has it is
+ * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and its result: `model/` in Hugging Face layout (with
+ * `adapter/` in PEFT's layout after LoRA), `rows.jsonl`, `logps.json`, or `report.json`; `told.json` if its stage passed a cap or a peak.
+ * An unfinished node is `<label>-<key>.partial`, with its last checkpoint in `step-N/` (`next/` while it is written).
+ * `spent.json` has the resources that it took. `node.json` is written last, so a folder that has it is
  * whole.
  */
 import * as Effect from "effect/Effect"
@@ -53,7 +53,7 @@ const ToldFile = Schema.Array(Event)
 
 const LogpsFile = Schema.Record(Schema.String, Schema.Finite)
 
-/** Writes a whole file or nothing: a temporary sibling, synced, renamed. */
+/** Writes a file atomically: a temporary sibling, synced, renamed. */
 export const writeFileAtomic = Effect.fnUntraced(function*(path: string, contents: string | Uint8Array) {
   const fs = yield* FileSystem.FileSystem
   const partial = `${path}.partial`
@@ -73,7 +73,7 @@ const parse = <S extends Schema.Codec<any, any>>(schema: S, path: string, text: 
     Effect.mapError((error) => new StoreDamaged({ path, problem: `not what Keel wrote there: ${error.message}` }))
   ) as Effect.Effect<S["Type"], StoreDamaged>
 
-/** What a finished folder must hold: a file that is gone is damage. */
+/** Reads a file that a finished folder must hold: a missing file is damage. */
 const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.PlatformError, R>) =>
   Effect.mapError(
     read,
@@ -178,7 +178,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         const folder = done(key, label)
         if (yield* fs.exists(join(folder, "node.json"))) {
           const path = join(folder, "spent.json")
-          // What an earlier version made has none.
+          // Nodes of an earlier version have none.
           if (!(yield* fs.exists(path))) return Option.none<Spent>()
           return fromJson(yield* readJson(Schema.Json, path))
         }
@@ -226,7 +226,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
 
       /**
        * A checkpoint is written to `next` and takes the place of the one before it when it is whole; a `next` without
-       * `state.json` is what a crash in the middle of `save` left.
+       * `state.json` is left by a crash in the middle of `save`.
        */
       const settle = Effect.fnUntraced(function*(folder: string) {
         const next = join(folder, "next")

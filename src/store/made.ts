@@ -2,7 +2,7 @@ import type { Weights } from "../engine/engine.ts"
 import type { Dataset } from "../data/dataset.ts"
 import type { Report } from "./report.ts"
 
-/** What a node made. */
+/** The result of a node. */
 export type Made =
   | { readonly _tag: "Model"; readonly weights: Weights }
   | { readonly _tag: "Data"; readonly dataset: Dataset }

@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 export const Estimate = Schema.Struct({ mean: Schema.Number, standardError: Schema.Number, n: Schema.Natural })
 export type Estimate = typeof Estimate.Type
 
-/** One model in an evaluation. */
+/** A model in an evaluation. */
 export const ModelReport = Schema.Struct({
   name: Schema.String,
   gold: Estimate,
@@ -18,18 +18,18 @@ export const ModelReport = Schema.Struct({
   length: Estimate,
   /** Share of completions that ended by themselves. */
   finished: Schema.Number,
-  /** The first completions, one for each shown prompt. */
+  /** The first completion of each shown prompt. */
   completions: Schema.Array(Schema.String)
 })
 export type ModelReport = typeof ModelReport.Type
 
-/** What `Evaluate` makes. */
+/** The result of `Evaluate`. */
 export const Report = Schema.Struct({
   models: Schema.Array(ModelReport),
   /** Share of held-out pairs that the reward model orders as the labeler did. */
   rewardAccuracy: Schema.NullOr(Estimate),
   prompts: Schema.Array(Schema.String),
-  /** Paired difference of gold reward, last model minus each earlier one on the same prompts. */
+  /** Paired difference of gold reward, last model minus each earlier model, on the same prompts. */
   goldGain: Schema.Array(Schema.Struct({ from: Schema.String, to: Schema.String, difference: Estimate }))
 })
 export type Report = typeof Report.Type

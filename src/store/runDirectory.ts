@@ -1,6 +1,6 @@
 /**
- * The folder of one run: `description.json`, `run.json` (where its store is), `events.jsonl` as it happens, and what is derived
- * from the events: `ledger.json`, `samples.jsonl`, `metrics.jsonl`, `report.md` with its plots.
+ * The folder of a run: `description.json`, `run.json` (where its store is), `events.jsonl` (written while it runs), and the files
+ * derived from the events: `ledger.json`, `samples.jsonl`, `metrics.jsonl`, `report.md` with its plots.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -17,11 +17,11 @@ export const RunFile = Schema.Struct({
   /** As it was asked for; absent when it was not. */
   device: Schema.optionalKey(Schema.String),
   store: Schema.String,
-  /** What an hour of it costs, and a million tokens judged, when somebody said so. */
+  /** The price of an hour of it and of a million judged tokens, if given. */
   price: Schema.optionalKey(
     Schema.Struct({ currency: Schema.String, microsPerHour: Schema.Natural, microsPerMillionJudged: Schema.Natural })
   ),
-  /** The module that says what the operations and rewards from outside Keel mean, when there are any. */
+  /** The module that implements the operations and rewards from outside Keel, if any. */
   module: Schema.optionalKey(Schema.String)
 })
 export type RunFile = typeof RunFile.Type
@@ -47,8 +47,8 @@ export const open = Effect.fn("runDirectory.open")(function*(folder: string, des
 })
 
 /**
- * The events of a run without what a crash made twice: for each stage the last telling of each step counts, and a line that
- * the crash cut off is left out.
+ * The events of a run without the repetitions of a crash: for each stage the last event of each step counts, and a line that the
+ * crash cut off is left out.
  */
 export const events = Effect.fn("runDirectory.events")(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem

@@ -3,7 +3,7 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
 
-/** Metrics of one step, under TRL's names. A number that is not known is left out, never written as 0. */
+/** Metrics of a step, under TRL's names. An unknown number is left out, never written as 0. */
 export const Metrics = Schema.Record(Schema.String, Schema.Number)
 export type Metrics = typeof Metrics.Type
 
@@ -38,7 +38,7 @@ export const Measurement = Schema.Struct({
 })
 export type Measurement = typeof Measurement.Type
 
-/** What happens in a run, in order. */
+/** The events of a run, in order. */
 export const Event = Schema.Union([
   Schema.TaggedStruct("Cached", { stage: Schema.String }),
   Schema.TaggedStruct("Started", { stage: Schema.String, steps: Schema.Natural, from: Schema.Natural }),
@@ -64,8 +64,8 @@ export const Event = Schema.Union([
     kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural }))
   }),
   /**
-   * What was seen of a policy on held prompts besides its KL: `entropy` (nats per token), `length` (tokens), `finished`, `distinct_1`,
-   * `distinct_2`, and where there is one `proxy`, `gold` (each with its standard error `_se`).
+   * Observations of a policy on held prompts besides its KL: `entropy` (nats per token), `length` (tokens), `finished`, `distinct_1`,
+   * `distinct_2`, and, where known, `proxy` and `gold` (each with its standard error `_se`).
    */
   Schema.TaggedStruct("Observed", {
     stage: Schema.String,
@@ -93,7 +93,7 @@ export const Event = Schema.Union([
 ])
 export type Event = typeof Event.Type
 
-/** Where events go: a JSONL file and the terminal in `run`, an array in tests. Events never change what is computed. */
+/** Where events go: a JSONL file and the terminal in `run`, an array in tests. Events never change a computation. */
 export class RunLog extends Context.Service<RunLog, {
   /** Fails when the event cannot be written down, e.g. on a full disk. */
   readonly emit: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>

@@ -1,4 +1,4 @@
-/** What making an artefact took: whole numbers, so that the sum of stages is the total in whatever order they are added. */
+/** Resources spent on an artefact: whole numbers, so that the sum over stages does not depend on their order. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Resource } from "../../dsl/Budget.ts"
@@ -8,11 +8,11 @@ export interface Spent {
   readonly generated: number
   /** Completion tokens with a gradient. */
   readonly trained: number
-  /** Tokens read by a judge: four characters of prompt and completion are taken for one. */
+  /** Tokens read by a judge: four characters of prompt and completion count as a token. */
   readonly judged: number
   /** Floating-point operations. */
   readonly flops: number
-  /** Most bytes held by the engine at any one time. */
+  /** Peak of the bytes held by the engine. */
   readonly memory: number
   /** Bytes kept in the store. */
   readonly disk: number
@@ -52,11 +52,11 @@ export interface Price {
   readonly microsPerMillionJudged: number
 }
 
-/** What a device costs for so long, millionths of the currency, rounded up. */
+/** The price of device time, millionths of the currency, rounded up. */
 export const deviceMoney = (milliseconds: number, { microsPerHour }: Price): number =>
   Math.ceil((microsPerHour * milliseconds) / 3.6e6)
 
-/** What it cost, millionths of the currency, rounded up. */
+/** The price of all of it, millionths of the currency, rounded up. */
 export const moneyOf = ({ judged, milliseconds }: Spent, price: Price): number =>
   deviceMoney(milliseconds, price) + Math.ceil((price.microsPerMillionJudged * judged) / 1e6)
 
@@ -97,7 +97,7 @@ export const toJson = ({ prompts, ...numbers }: Spent): Schema.Json => ({
   prompts: [...prompts].sort((a, b) => a - b)
 })
 
-/** None for what no version of Keel wrote. */
+/** None for a text that no version of Keel wrote. */
 export const fromJson = (json: unknown): Option.Option<Spent> =>
   Option.map(
     Schema.decodeUnknownOption(SpentFile)(json),

@@ -13,7 +13,7 @@ export interface Snapshot {
   /** Steps done. */
   readonly step: number
   readonly models: Readonly<Record<string, { readonly weights: Weights; readonly optimizer: Optimizer }>>
-  /** What else the stage carries from step to step, as JSON. */
+  /** Other state that the stage carries from step to step, as JSON. */
   readonly state: Schema.Json
 }
 
@@ -23,14 +23,14 @@ export class StoreDamaged extends Schema.TaggedError<StoreDamaged>()("StoreDamag
   problem: Schema.String
 }) {
   override get message() {
-    return `${this.path}: ${this.problem}. Remove that folder; what it held will be made again.`
+    return `${this.path}: ${this.problem}. Remove that folder; its contents will be made again.`
   }
 }
 
 export type StoreError = StoreDamaged | PlatformError.PlatformError
 
 /**
- * What has been made, by key. A key is the content hash of a node and the limits it ran under, so a finished key never
+ * Results by key. A key is the content hash of a node and the limits it ran under, so a finished key never
  * changes and never has to be made again. Everything is written atomically: a crash loses at most the work since the last
  * `save`.
  */
@@ -38,7 +38,7 @@ export class Store extends Context.Service<Store, {
   readonly find: (key: string, label: string) => Effect.Effect<Option.Option<Made>, StoreError>
   /** Whether it is finished, without reading it. */
   readonly has: (key: string, label: string) => Effect.Effect<boolean, StoreError>
-  /** `spent` is what making it took but for the disk, which is counted here; unknown when left out. */
+  /** `spent` has the resources except disk, which is counted here; unknown when left out. */
   readonly finish: (
     key: string,
     label: string,
@@ -46,9 +46,9 @@ export class Store extends Context.Service<Store, {
     spent?: Spent,
     told?: ReadonlyArray<Event>
   ) => Effect.Effect<void, StoreError>
-  /** What was told of a finished stage that passed a cap or a peak; nothing of one that did not. */
+  /** The events of a finished stage that passed a cap or a peak; empty for other stages. */
   readonly told: (key: string, label: string) => Effect.Effect<ReadonlyArray<Event>, StoreError>
-  /** What making it took, of an unfinished stage until its last checkpoint; none where nobody counted. */
+  /** The resources that it took, of an unfinished stage until its last checkpoint; none if not counted. */
   readonly spent: (key: string, label: string) => Effect.Effect<Option.Option<Spent>, StoreError>
   /** Bytes kept under this key. */
   readonly size: (key: string, label: string) => Effect.Effect<number, StoreError>
@@ -58,6 +58,6 @@ export class Store extends Context.Service<Store, {
   readonly save: (key: string, label: string, snapshot: Snapshot) => Effect.Effect<string, StoreError>
   /** Keeps a model under a name beside the checkpoints; returns where it is. */
   readonly keep: (key: string, label: string, name: string, weights: Weights) => Effect.Effect<string, StoreError>
-  /** What was kept under a name last. */
+  /** The last model kept under a name. */
   readonly kept: (key: string, label: string, name: string) => Effect.Effect<Option.Option<Weights>, StoreError>
 }>()("keel/Store") {}

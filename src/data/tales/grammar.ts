@@ -1,7 +1,7 @@
 import { breakable, characters, colours, feelings, looks, prepositions, things, uses } from "./lexicon.ts"
 
 /**
- * The grammar of one sentence, full stop included, as data. A name with a capital is a rule; every other word stands for
+ * The grammar of a sentence, full stop included, as data. A name with a capital is a rule; every other word stands for
  * itself. It is not recursive: the longest sentence has under 25 words. The writers' sentences all belong to it (a test
  * says so); the gold reward parses with it.
  */
@@ -74,5 +74,5 @@ export const grammar: Readonly<Record<string, ReadonlyArray<string>>> = {
   Feeling: [...feelings.happy, ...feelings.sad]
 }
 
-/** No sentence of the grammar is longer, so neither is one worth parsing. */
+/** The length of the longest sentence of the grammar: a longer sentence is not parsed. */
 export const longestSentence = 32

@@ -33,7 +33,7 @@ export const rankings = (seed: string, count: number, of: Rows = all): ReadonlyA
   })
 }
 
-/** One answer each: right from 3.5 points on. */
+/** An answer each: right from 3.5 points on. */
 export const unpaired = (seed: string, count: number, of: Rows = all): ReadonlyArray<UnpairedPreferenceRow> => {
   const rows = answers(seed, count, of)
   return of(count, (row) => {

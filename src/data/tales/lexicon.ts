@@ -6,7 +6,7 @@
 export type Mood = "happy" | "sad"
 export const moods: ReadonlyArray<Mood> = ["happy", "sad"]
 
-/** Every character has one pronoun, always the same, so that agreement can be learnt and checked. */
+/** Every character has a fixed pronoun, so that agreement can be learnt and checked. */
 export const pronouns: Readonly<Record<string, "he" | "she">> = {
   dog: "he",
   cat: "she",
@@ -19,7 +19,7 @@ export const pronouns: Readonly<Record<string, "he" | "she">> = {
 }
 export const characters: ReadonlyArray<string> = Object.keys(pronouns)
 
-/** Every thing, and what a character does with it (nobody eats a drum). */
+/** Every thing, and the verbs that a character does with it (a drum is not eaten). */
 export const uses: Readonly<Record<string, string>> = {
   ball: "kicked",
   hat: "wore",

@@ -46,11 +46,11 @@ const matchAll = (
   )
 }
 
-/** Of the sentences that were parsed last: judging an answer step by step, or again, comes to the same ones. */
+/** A cache of the sentences that were parsed last: judging an answer step by step, or again, meets the same sentences. */
 const parsed = new Map<string, Tree | undefined>()
 const remembered = 4096
 
-/** The parse of one whole sentence, or undefined when it is none of the grammar's. */
+/** The parse of a whole sentence, or undefined for a sentence outside the grammar. */
 export const parse = (words: ReadonlyArray<string>): Tree | undefined => {
   if (words.length > longestSentence) return undefined
   const sentence = words.join(" ")
@@ -68,7 +68,7 @@ export const find = (tree: Tree, rule: string): ReadonlyArray<Tree> =>
 /** Text to words: tokens are separated by white space, punctuation is a token of its own. */
 export const tokens = (text: string): ReadonlyArray<string> => text.split(/\s+/u).filter((word) => word !== "")
 
-/** Words to sentences, each with its full stop; what comes after the last one is a sentence too (a broken one). */
+/** Words to sentences, each with its full stop; words after the last full stop are a (broken) sentence too. */
 export const sentences = (words: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
   const all: Array<ReadonlyArray<string>> = []
   let start = 0

@@ -1,7 +1,7 @@
 import { characters, counts, type Mood, moods, places, things, where } from "./lexicon.ts"
 import { tokens } from "./parse.ts"
 
-/** What an instruction asks for. */
+/** The request of an instruction. */
 export interface Request {
   readonly mood: Mood
   readonly subject: string
@@ -11,7 +11,7 @@ export interface Request {
   readonly sentences?: number
 }
 
-/** Ways to put it; the ones marked long leave no room for a place or a number of sentences in 14 tokens. */
+/** Phrasings; a phrasing marked long leaves no room for a place or a number of sentences in 14 tokens. */
 const phrasings: ReadonlyArray<{ readonly long: boolean; readonly say: (mood: Mood, about: string) => string }> = [
   { long: false, say: (mood, about) => `write a ${mood} story ${about} .` },
   { long: false, say: (mood, about) => `tell a ${mood} tale ${about} .` },
@@ -34,7 +34,7 @@ export const phrase = (request: Request): ReadonlyArray<string> => {
 }
 
 /**
- * What a prompt asks for, read from its words alone; of a prompt that is no instruction of this task, what it can find.
+ * The request of a prompt, read from its words alone; for a prompt of another kind, the parts that it can find.
  * Total: never throws.
  */
 export const read = (prompt: string): Partial<Request> => {

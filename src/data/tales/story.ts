@@ -26,7 +26,7 @@ export interface Skill {
   readonly ending: number
   /** Every sentence belongs to the grammar. */
   readonly grammar: number
-  /** Says nothing twice. */
+  /** Repeats no sentence. */
   readonly fresh: number
 }
 
@@ -57,7 +57,7 @@ export const mediocre: Skill = {
 const pick = <A>(random: Random, from: ReadonlyArray<A>): A => from[random.int(from.length)]!
 const other = <A>(random: Random, from: ReadonlyArray<A>, than: A): A => pick(random, from.filter((a) => a !== than))
 
-/** What a writer has in mind: who, what, where, and how each sentence feels. */
+/** The plan of a writer: character, thing, place, and the mood of each sentence. */
 interface Scene {
   readonly who: string
   readonly thing: string
@@ -70,7 +70,7 @@ const weather: Readonly<Record<Mood, ReadonlyArray<string>>> = {
   sad: ["the rain was cold", "the sky was dark", "the wind was cold"]
 }
 
-/** What a character does when all goes well or badly, without and with the thing. */
+/** The acts of a character when all goes well or badly, without and with the thing. */
 const does: Readonly<Record<Mood, ReadonlyArray<string>>> = {
   happy: ["smiled", "laughed", "danced", "sang a song", "jumped for joy"],
   sad: ["cried", "cried big tears", "sighed", "sat alone", "went home alone"]
@@ -91,7 +91,7 @@ const handles = ({ thing }: Scene, mood: Mood): ReadonlyArray<string> =>
       ...breakable.includes(thing) ? [`broke the ${thing}`] : []
     ]
 
-/** Takes each choice once: what has been said is not said again. */
+/** Takes each choice once, so that no sentence is repeated. */
 const freshly = (random: Random) => {
   const said = new Set<string>()
   return (from: ReadonlyArray<string>): string => {
@@ -157,7 +157,7 @@ const sentencesOf = (random: Random, scene: Scene, count: number, extra: boolean
   ]
 }
 
-/** A slip of the pen in one sentence: a word left out, said twice, in the wrong place, or the wrong pronoun. */
+/** A slip of the pen in a sentence: a word left out, said twice, in the wrong place, or the wrong pronoun. */
 const slip = (random: Random, sentence: string): string => {
   const words = sentence.split(" ")
   const at = random.int(words.length - 1)

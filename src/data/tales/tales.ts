@@ -21,8 +21,8 @@ export type Rows = <A>(count: number, row: (i: number) => A) => ReadonlyArray<A>
 export const all: Rows = (count, row) => Array.from({ length: count }, (_, i) => row(i))
 
 /**
- * About one in six pairs of a subject and an object is held out, in every mood, place, length and phrasing. In every mood: were
- * a pair held out in one mood only, the other could be guessed from the pair in training, and the guess be wrong on held prompts.
+ * About a sixth of the pairs of a subject and an object is held out, in every mood, place, length and phrasing. In every mood: if a
+ * pair were held out in one mood only, training would show it in the other, and the mood of held prompts could be guessed wrongly.
  */
 const isHeld = (subject: string, object: string): boolean =>
   (characters.indexOf(subject) + things.indexOf(object)) % 6 === 5
@@ -38,7 +38,7 @@ const instructions = (split: Split): ReadonlyArray<PromptRow> =>
           ...places.map((place) => ({ ...plain, place })),
           ...Object.values(counts).map((sentences) => ({ ...plain, sentences }))
         ]
-        // What a verifier can look for: the two words that every request names.
+        // The two words that every request names: a verifier can look for them.
         return requests.flatMap(phrase).map((prompt) => ({ prompt, answer: `${subject} ${object}` }))
       })
     )
