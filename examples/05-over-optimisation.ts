@@ -1,12 +1,12 @@
 /**
  * Over-optimisation on purpose, and where it is stopped. PPO optimises a reward model with β = 0, under a KL cap far too wide to bind.
  * Gold reward is only observed: it rises with the proxy, then falls while the proxy goes on rising. When it has fallen
- * significantly twice in a row, the stage ends and makes the policy whose gold was highest.
+ * significantly twice in a row, the stage ends and returns the policy with the highest gold.
  *
  *     npx keel run examples/05-over-optimisation.ts
  *     npx keel ledger runs/ID        # proxy and gold against √KL, the laws of Gao et al., the forecast
  *
- * It stopped at step 44 of 100 and went back to step 20. On the native backend it said, at last,
+ * It stopped at step 44 of 100 and went back to step 20. Its last lines on the native backend:
  *
  *     step 20: gold 3.55 ± 0.08, proxy 0.98 on held prompts
  *     step 24: gold 3.53 ± 0.07, proxy 1.09 on held prompts
@@ -27,7 +27,7 @@
 import { Compare, Evaluate, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
 
-// Fewer demonstrations than in example 01: after all of those, gold never rose above where it started.
+// Fewer demonstrations than in example 01: after all 3,000, gold never rose above its start.
 const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 800 })) }, {
   epochs: 1,
   batchSize: 32,

@@ -6,11 +6,11 @@
  *
  * Ends with (seed 0, native backend; gold reward, KL from the teacher, length, finished):
  *
- *     | small   | -0.04 ± 0.11 | 21.51 ± 0.93 | 15.34 | 100 % |
- *     | student | 1.05 ± 0.11  | 8.01 ± 0.68  | 31.58 | 100 % |
- *     | online  | 1.56 ± 0.11  | 4.58 ± 0.34  | 31.69 | 100 % |
+ *     | small   | -0.64 ± 0.08 | 29.30 ± 1.30 | 15.61 | 100 % |
+ *     | student | 1.74 ± 0.09  | 7.15 ± 0.41  | 31.60 | 99 %  |
+ *     | online  | 2.46 ± 0.07  | 4.69 ± 0.27  | 30.96 | 100 % |
  *
- *     Gold, online − student: +0.51 ± 0.14 on the same 128 prompts (3.7 standard errors).
+ *     Gold, online − student: +0.73 ± 0.10 on the same 256 prompts (7.5 standard errors).
  */
 import { Distill, Distillation, Evaluate, Kl, OnPolicyDistill, Pipeline, Pretrain, Source } from "../dsl/index.ts"
 import { gold, held, maxNewTokens, sft as teacher, text } from "./01-instruct-gpt.ts"

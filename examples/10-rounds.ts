@@ -16,7 +16,7 @@
 import { Evaluate, Gate, Kl, Llama2Chat, Pipeline } from "../dsl/index.ts"
 import { base, demonstrations, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
 
-/** The paper's numbers but for rates, batches and the temperature, which are those of a model of 0.1 M parameters. */
+/** The paper's numbers but for rates, batches and the temperature, which suit a model of 0.1 M parameters. */
 const chat = Llama2Chat.llama2Chat({ base, demonstrations, prompts, held }, {
   gold,
   rounds: 2,

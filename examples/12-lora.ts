@@ -8,10 +8,10 @@
  *
  * Ends with (seed 0, native backend): PPO of so few steps moves little.
  *
- *     Gold, ppo − base: +3.03 ± 0.19 on the same 128 prompts (15.8 standard errors).
- *     Gold, ppo − sft: -0.02 ± 0.12 on the same 128 prompts (-0.2 standard errors).
+ *     Gold, ppo − base: +1.81 ± 0.13 on the same 256 prompts (13.6 standard errors).
+ *     Gold, ppo − sft: +0.06 ± 0.07 on the same 256 prompts (0.8 standard errors).
  *
- * The KL reference of PPO is what its wire says, here the SFT model: the policy without its adapter.
+ * The KL reference of PPO is the model on its wire, here the SFT model: the policy without its adapter.
  */
 import { Compare, Evaluate, Kl, Lora, Pipeline, Ppo, RewardModeling, Sft } from "../dsl/index.ts"
 import { base, demonstrations, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"

@@ -1,5 +1,5 @@
 /**
- * An interpreter of your own: the method section of a paper, read off a pipeline. A fold has one case for each operation, Keel's
+ * An interpreter of your own: the method section of a paper, read off a pipeline. A fold has a case for each operation, Keel's
  * and your own; leave one out and it does not compile.
  *
  *     node examples/14-own-interpreter.ts
@@ -22,7 +22,7 @@ interface Told {
 const told = (name: string, sentence: string): Told => ({ name, sentence })
 const count = (n: number, of: string): string => `${n} ${of}${n === 1 ? "" : "s"}`
 
-/** For most operations it is enough to say what was made out of what. */
+/** For most operations, the name of the result and its inputs are enough. */
 const made = (name: string, how: string) => (_: object, { inputs }: Interpreter.At<Told>): Told =>
   told(
     name,
@@ -31,7 +31,7 @@ const made = (name: string, how: string) => (_: object, { inputs }: Interpreter.
     }.`
   )
 
-/** What is told of every artefact, in the order in which they are made. */
+/** The text for every artefact, in the order of execution. */
 const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
   Input: ({ name }) => told(name, ""),
   Source: ({ origin, role }) => {
