@@ -1,6 +1,6 @@
 /**
  * From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description.
- * The exports `stages`, `rewards` and `losses` of a module implement the operations that are declared outside Keel.
+ * The exports `stages`, `rewards` and `losses` of a module implement the stages, rewards and losses from outside Keel.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
