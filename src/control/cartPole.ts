@@ -26,7 +26,7 @@ export const constants = {
  *     q = (F + m_p l θ̇² sin θ) / (m_c + m_p)
  *     θ̈ = (g sin θ − cos θ q) / (l (4/3 − m_p cos² θ / (m_c + m_p)))        ẍ = q − m_p l θ̈ cos θ / (m_c + m_p)
  *
- * Reward 1 for every step, the last one too. Terminates when |x| > 2.4 or |θ| > 12°.
+ * Reward 1 for every step, the last step included. Terminates when |x| > 2.4 or |θ| > 12°.
  */
 export const step = ([x, xDot, theta, thetaDot]: CartPoleState, action: number): {
   readonly state: CartPoleState

@@ -1,5 +1,5 @@
 /**
- * What a policy is trained in: an environment of standard reinforcement learning, or the bandit that RLHF makes of a language
+ * The world that a policy is trained in: an environment of standard reinforcement learning, or the bandit that RLHF makes of a language
  * model. Their settings say in types where the two part (rlhfbook.com, "RLHF", Table 1):
  *
  * |  | `Environment` | `Bandit` |
@@ -23,7 +23,7 @@ export interface Step<S> {
 /** An environment with states `S` and the actions 0 … `actions` − 1. */
 export interface Environment<S> {
   readonly setting: {
-    /** Most steps of an episode; one that is cut off there has not ended, so its last state has a value. */
+    /** Maximum steps of an episode; an episode that is cut off there has not ended, so its last state has a value. */
     readonly horizon: number
     readonly transition: "environment"
     readonly reward: "step"

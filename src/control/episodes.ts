@@ -3,16 +3,16 @@ import { stream } from "../sampling/random.ts"
 import type { Environment } from "./environment.ts"
 import type { Network } from "./network.ts"
 
-/** Episodes one after the other; episode i owns the steps `offsets[i] … offsets[i + 1]`. */
+/** Episodes in sequence; episode i owns the steps `offsets[i] … offsets[i + 1]`. */
 export interface Episodes {
   readonly offsets: Int32Array
-  /** What the policy saw before each step, `features` numbers each. */
+  /** The policy's observation before each step, `features` numbers each. */
   readonly observations: Float64Array
   readonly actions: Int32Array
   /** log π(action | state) of the policy that acted. */
   readonly logps: Float64Array
   readonly rewards: Float64Array
-  /** What it saw last, of each episode that was cut off at the horizon; null of one that ended. */
+  /** The last observation of each episode that was cut off at the horizon; null for an episode that ended. */
   readonly cutOff: ReadonlyArray<ReadonlyArray<number> | null>
   /** Mean undiscounted return. */
   readonly meanReturn: number
@@ -31,7 +31,7 @@ export const logSoftmaxRows = (logits: Float64Array, width: number): Float64Arra
   return logits
 }
 
-/** Acts in the environment, one episode for each seed; all that is random in an episode comes from its seed. */
+/** Acts in the environment, an episode for each seed; all randomness of an episode comes from its seed. */
 export const episodes = <S>(environment: Environment<S>, policy: Network, seeds: ReadonlyArray<string>): Episodes => {
   const { actions: width, setting: { horizon } } = environment
   const offsets = new Int32Array(seeds.length + 1)

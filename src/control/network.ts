@@ -8,7 +8,7 @@ import type { Random } from "../sampling/random.ts"
  */
 export interface Network {
   readonly parameters: Float64Array
-  /** `rows` × inputs in, `rows` × outputs out; with `retain` what it computed stays for one `backward`. */
+  /** `rows` × inputs in, `rows` × outputs out; with `retain` the activations stay for a `backward`. */
   readonly forward: (inputs: Float64Array, options?: { readonly retain?: boolean }) => Float64Array
   /** Adds the gradient of a loss, given dLoss/dOutputs for the last retained `forward`. */
   readonly backward: (dOutputs: Float64Array) => void

@@ -50,9 +50,9 @@ export const learner = <S>(environment: Environment<S>, control: Control, key: s
 
   return {
     policy,
-    /** What the value function expects from a state on; 0 without one. */
+    /** The value of a state by the value function; 0 without it. */
     value: (state: S): number => valuesOf(Float64Array.from(environment.observe(state)))[0]!,
-    /** Mean return of episodes that nothing is learnt from. */
+    /** Mean return of evaluation episodes, which do not train. */
     evaluate: (name: string, count: number): number =>
       episodes(environment, policy, Array.from({ length: count }, (_, i) => `${key}/evaluate/${name}/${i}`)).meanReturn,
     /** Acts, then learns from it. */

@@ -1,23 +1,23 @@
 /**
- * What is known about a distance before anything is measured. Four things are kept apart, and none of them adds to another (the types
- * differ, and only `chain` adds):
+ * Knowledge of a distance before any measurement. Four quantities are kept apart, and none adds to another (their types differ, and
+ * only `chain` adds):
  *
  * - a **bound** on the max-divergence D∞(P‖R) = max log P/R. It adds along a chain, D∞(P‖R) ≤ D∞(P‖Q) + D∞(Q‖R), and KL ≤ D∞, so a
  *   sum of bounds is a bound on KL from the initial model. Rényi divergences (`renyi.ts`) say more where they are known;
  * - a bound on **total variation** (`variation.ts`), which adds too, and says less;
- * - a **measurement** of KL. Those of the stages of a chain do *not* add up: Bernoulli(.5) → (.1) → (.01) moves .51 and .14 nats, and
+ * - a **measurement** of KL. Measurements of a chain's stages do *not* add up: Bernoulli(.5) → (.1) → (.01) moves .51 and .14 nats, and
  *   1.61 in all;
- * - a **cap**, which is what somebody wants (`dsl/Budget.ts`).
+ * - a **cap**, which is the user's wish (`dsl/Budget.ts`).
  *
- * A bound is a whole number of milli-nats per sequence, rounded up, or null where nothing is known: whole numbers add in any
- * order to the same sum. It holds for each prompt, and is about the *distribution* that a step describes, from the one that it drew
- * from, not about a network trained to imitate it.
+ * A bound is a whole number of milli-nats per sequence, rounded up, or null where unknown: whole numbers add in any order to the same
+ * sum. It holds for each prompt, and for the *distribution* that a step describes relative to its input's, not for a network trained to
+ * imitate it.
  */
 import type { Truncation } from "../sampling/draw.ts"
 
 export interface Bound {
   readonly _tag: "Bound"
-  /** D∞ is at most this, milli-nats per sequence; null: nothing is known. */
+  /** An upper bound of D∞, milli-nats per sequence; null: unknown. */
   readonly mnats: number | null
 }
 
@@ -30,13 +30,13 @@ export const boundOf = (nats: number): Bound => ({
   mnats: Number.isFinite(nats) ? mnatsUp(nats) : null
 })
 
-/** Nothing is known: weights that were trained or averaged. */
+/** Unknown: weights that were trained or averaged. */
 export const unknown: Bound = boundOf(Infinity)
 
-/** Nothing moves. */
+/** No movement. */
 export const still: Bound = boundOf(0)
 
-/** One step after another: what is unknown about one link is unknown about the whole. */
+/** A sequence of steps: an unknown link makes the whole unknown. */
 export const chain = (...links: ReadonlyArray<Bound>): Bound => ({
   _tag: "Bound",
   mnats: links.reduce<number | null>((sum, { mnats }) => sum === null || mnats === null ? null : sum + mnats, 0)
@@ -64,14 +64,14 @@ export const acceptFilter = (accepted: number): Bound => boundOf(-Math.log(accep
 export const tilt = (span: number, beta: number): Bound => span === 0 ? still : boundOf(span / beta)
 
 /**
- * The tilt again and again, the reference being moved to each optimum: exactly a tilt with β over the number of times, *if every one is
- * reached*. A reference that is moved `resets` times over a stage is a β that much smaller, and bounds steps, not the drift.
+ * A repeated tilt with the reference moved to each optimum: exactly a tilt with β over the number of tilts, *if every optimum is
+ * reached*. A reference that moves `resets` times in a stage makes β that much smaller: it bounds steps, not the drift.
  */
 export const resetTilt = (span: number, beta: number, resets: number): Bound => tilt(span, beta / (resets + 1))
 
 /**
- * A mixture Σ w_i P_i of outputs (one of several models answers): log Σ w_i exp(D∞_i). Averaging weights instead of outputs has no
- * bound at all: a merge is unknown until it is measured.
+ * A mixture Σ w_i P_i of outputs (a model drawn at random answers): log Σ w_i exp(D∞_i). An average of weights instead of outputs has
+ * no bound: a merge is unknown until it is measured.
  */
 export const mixture = (parts: ReadonlyArray<{ readonly weight: number; readonly bound: Bound }>): Bound => {
   const known = parts.filter(({ weight }) => weight > 0)
@@ -90,11 +90,11 @@ export const mixture = (parts: ReadonlyArray<{ readonly weight: number; readonly
  *
  * With α = 1 / T the kept tokens have q = π^α / S, so that max q / π = m^(α−1) / S at the most likely token, m = max π. The sum S of
  * the kept π^α is at least m^α, and at least p k V^−α, since the k largest of V numbers that sum to 1 are 1 / V or more on average and x^α
- * is convex. So max q / π is at most A = 1 / m and B = m^(α−1) V^α / (k p), hence at most A^(1−T) B^T = V / (k p)^T, and A ≤ V. What is
- * left of it: T = 1, k = V: −log p; T = 1, p = 1: log(V / k); k = V, p = 1: (1 − T) log V; greedy: log V.
+ * is convex. So max q / π is at most A = 1 / m and B = m^(α−1) V^α / (k p), hence at most A^(1−T) B^T = V / (k p)^T, and A ≤ V.
+ * Special cases: T = 1, k = V: −log p; T = 1, p = 1: log(V / k); k = V, p = 1: (1 − T) log V; greedy: log V.
  *
- * At T > 1 a rare token may become likelier by any factor: nothing is known, unless one token is left. Nor is anything, where V
- * is not known (null), but of top-p by itself.
+ * At T > 1 a rare token may become likelier by any factor: the bound is unknown, unless a single token is left. With an unknown V
+ * (null), only top-p alone has a bound.
  */
 export const sampled = (
   { temperature, topK, topP }: Truncation,

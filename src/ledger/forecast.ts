@@ -1,13 +1,13 @@
 /**
- * A forecast of gold reward from the first part of a run, and how good it was: held afterwards against the rest. Two can be made: Gao et al.'s
- * law of RL, and that nothing changes. Which one it is is judged inside the first part: each is made from its first half and held
- * against its second. The law is taken where it did better there *and* its bend is seen (the 95 % interval of b above 0): on a rise
- * that has not begun to turn the law fits well, and says nothing of when it will.
+ * A forecast of gold reward from the first part of a run, and its error on the rest. There are two candidates: Gao et al.'s law of RL,
+ * and "no change". A trial inside the first part chooses: each candidate is fitted to its first half and compared with its second. The
+ * law is chosen where it did better there *and* its bend is visible (the 95 % interval of b lies above 0): on a rise that has not begun
+ * to turn, the law fits well and cannot predict the turn.
  */
 import { type Interval, ofMean } from "./interval.ts"
 import { type Fit, fitGold, foreseenError, type Form, goldAt, peakOf } from "./overoptimization.ts"
 
-/** One measurement: distance √KL (KL in nats per sequence), and gold reward above that of the start. */
+/** A measurement: distance √KL (KL in nats per sequence), and gold reward above the start's. */
 export interface Measured {
   readonly d: number
   readonly gold: number
@@ -28,7 +28,7 @@ export interface Forecast {
   readonly trial: Errors
   /** b of the law fitted to the whole first part, Student's t; null where it cannot be fitted. */
   readonly bend: Interval | null
-  /** Foreseen by the law; null where it has none, or is not what is foreseen by. */
+  /** The peak that the law predicts; null for a law without a peak, or where the law was not chosen. */
   readonly peak: { readonly d: number; readonly gold: number } | null
   readonly rest: ReadonlyArray<Measured & { readonly foreseen: number; readonly standardError: number }>
   /** Of this forecast over the rest. */
@@ -42,7 +42,7 @@ export interface Forecast {
 const rms = (errors: ReadonlyArray<number>): number =>
   Math.sqrt(errors.reduce((sum, e) => sum + e * e, 0) / errors.length)
 
-/** What is foreseen, by the law or that nothing changes, of the measurement at distance `d`, the `ahead`-th (1, 2, …) after the last seen. */
+/** The forecast, by either candidate, of the measurement at distance `d`, the `ahead`-th (1, 2, …) after the last seen. */
 type Foresight = (d: number, ahead: number) => { readonly foreseen: number; readonly standardError: number }
 
 /** Measurements at a distance, which the law is fitted to; two of its degrees of freedom are a and b. */
@@ -52,13 +52,13 @@ const moves = (seen: ReadonlyArray<Measured>): number => seen.filter(({ d }) => 
 const fitted = (form: Form, seen: ReadonlyArray<Measured>): Fit | null =>
   moves(seen) < 3 ? null : fitGold(form, seen.filter(({ d }) => d > 0))
 
-/** `least`: what its trial was off by. A law that does not hold scatters little where it was fitted, and is off where it was not. */
+/** `least`: the error of its trial. A wrong law scatters little where it was fitted, and is far off elsewhere. */
 const byLaw = (fit: Fit, seen: ReadonlyArray<Measured>, least: number): Foresight => {
   const scatter = Math.max(least, fit.residual * Math.sqrt(moves(seen) / (moves(seen) - 2)))
   return (d) => ({ foreseen: goldAt(fit.law, d), standardError: foreseenError(fit, d, scatter) })
 }
 
-/** As far off as two measurements lie apart, that many steps from each other; further than half of what was seen, in proportion. */
+/** Its error: the distance of two measurements that many steps apart; beyond half of the seen measurements, in proportion. */
 const unchanged = (seen: ReadonlyArray<Measured>): Foresight => {
   const furthest = Math.floor(seen.length / 2)
   return (_, ahead) => {
@@ -77,7 +77,7 @@ const errorsOf = (form: Form, seen: ReadonlyArray<Measured>, rest: ReadonlyArray
   return { law: fit === null ? null : off(byLaw(fit, seen, 0), rest), unchanged: off(unchanged(seen), rest) }
 }
 
-/** Forecasts what comes after the first `share` of `points`, in their order. Null with fewer than 4 points to learn from or none to foresee. */
+/** Forecasts the points after the first `share` of `points`, in their order. Null with fewer than 4 points to learn from, or no later point. */
 export const forecast = (points: ReadonlyArray<Measured>, share = 0.5, form: Form = "rl"): Forecast | null => {
   const seen = Math.floor(points.length * share)
   const [first, rest] = [points.slice(0, seen), points.slice(seen)]

@@ -1,4 +1,4 @@
-/** Intervals around what was measured. Each says how often it covers, of what, and when that holds. */
+/** Intervals around measurements. Each states its coverage, its quantity, and its conditions. */
 import { betaQuantile } from "./incompleteBeta.ts"
 
 export interface Interval {
@@ -18,7 +18,7 @@ export const tQuantile = (degrees: number): number => {
 /**
  * Of a mean of `samples` numbers: Student's t interval, exact where they are normal. For k1 it covers in 93.5–97 % from 32 samples up, and in
  * more than 90 % of 8 (`property-tests/ledger/coverage.test.ts`); for k3, whose numbers are never negative and skewed, in 90 % of 32. No interval
- * knows of what no sample met: a rare completion that became much more likely. Null for fewer than two numbers.
+ * covers events outside the samples: a rare completion that became much more likely. Null for fewer than two numbers.
  */
 export const ofMean = (mean: number, standardError: number, samples: number): Interval | null => {
   if (samples < 2 || !Number.isFinite(standardError)) return null
@@ -28,7 +28,7 @@ export const ofMean = (mean: number, standardError: number, samples: number): In
 
 /**
  * Of a share `passed` / `of`: Clopper and Pearson's (1934), which covers at least at its level for any number of trials. It does so for the mean
- * of the shares of fixed prompts too: independent trials that differ in their chances are less spread than those that are alike (Hoeffding 1956).
+ * of the shares of fixed prompts too: independent trials with different chances spread less than trials with equal chances (Hoeffding 1956).
  */
 export const ofShare = (passed: number, of: number): Interval => ({
   low: passed === 0 ? 0 : betaQuantile((1 - level) / 2, passed, of - passed + 1),

@@ -2,7 +2,7 @@ import type { Policy, Row, Sampling } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { kl } from "../losses/kl.ts"
 
-/** How KL was measured, and what came out: nats. */
+/** A measurement of KL, in nats. */
 export interface KlMeasured {
   /** Mean of KL(policy‖other) over sequences. */
   readonly mean: number
@@ -16,14 +16,14 @@ export interface KlMeasured {
   readonly prompts: number
   /**
    * The 95th percentile (nearest rank) and the largest, over prompts, of the mean of that prompt's samples, nats per sequence. Null
-   * when a prompt had fewer than `samplesPerPrompt` samples. These are percentiles of noisy means. The largest of them lies above the largest
-   * true KL on average, always, and the more the noisier they are; the 95th percentile mostly does. Of fewer than 20 prompts both are one.
+   * when a prompt had fewer than `samplesPerPrompt` samples. These are percentiles of noisy means. On average the largest mean lies above
+   * the largest true KL, more so with more noise; the 95th percentile mostly does. With fewer than 20 prompts both are equal.
    */
   readonly p95: number | null
   readonly max: number | null
 }
 
-/** The fewest samples of every prompt from which p95 and max over prompts are told: one signed k1 says nothing about its prompt. */
+/** The least number of samples of every prompt for p95 and max over prompts: a single signed k1 has no information on its prompt. */
 export const samplesPerPrompt = 4
 
 /** A prompt's own mean, nats per sequence. */
@@ -34,7 +34,7 @@ export interface OfPrompt {
 
 /**
  * The mean of each prompt's samples; sample `i` is of prompt `i % prompts`, and each has two or more. A prompt counts as no less spread than
- * prompts are on average: a few samples that happen to be alike say nothing for certain.
+ * prompts are on average: a few samples may agree by chance.
  */
 export const byPrompt = (sequences: ArrayLike<number>, prompts: number): ReadonlyArray<OfPrompt> => {
   const each = Array.from({ length: prompts }, (_, prompt) => {
@@ -72,7 +72,7 @@ export interface Measuring {
   readonly stop: ReadonlyArray<number>
   /** Seeds of the samples are `${seed}/${i}`. */
   readonly seed: string
-  /** Whether the blocks so far are enough, from each of the other models and for its prompts; one block is, when left out. */
+  /** Whether the blocks so far are enough, from each of the other models and for its prompts; by default a block is enough. */
   readonly enough?: (
     measured: ReadonlyArray<KlMeasured & { readonly byPrompt: () => ReadonlyArray<OfPrompt> }>
   ) => boolean
@@ -83,7 +83,7 @@ export interface Block {
   readonly rows: ReadonlyArray<Row>
   /** Which ended by themselves. */
   readonly finished: ReadonlyArray<boolean>
-  /** Of the next-token distributions, nats, one a token. */
+  /** Of the next-token distributions, nats, for each token. */
   readonly entropies: Float64Array
 }
 
@@ -135,7 +135,7 @@ export const measureKls = (
     lengths.push(...rows.map(({ completion }) => completion.length))
   }
   for (let blocks = 1;; blocks *= 2) {
-    // In blocks of one size: what a measurement holds in memory does not grow with it.
+    // In blocks of one size, so that the memory of a measurement does not grow with its samples.
     for (let block = drawn / samples; block < blocks; block++) draw()
     const measured = sequences.map((of) => summary(of, lengths, prompts.length))
     const asked = Math.min(prompts.length, drawn)
@@ -144,7 +144,7 @@ export const measureKls = (
   }
 }
 
-/** From one other model. */
+/** From another model. */
 export const measureKl = (
   policy: Policy,
   other: Policy,

@@ -3,7 +3,7 @@ import { offsetsOf } from "../engine/engine.ts"
 import { kl } from "../losses/kl.ts"
 import { afterLast } from "../losses/ragged.ts"
 
-/** What was seen of one policy: a number for each prompt, and what it wrote. */
+/** Observations of a policy: its completions, and a number for each prompt. */
 export interface Observed {
   readonly gold: Float64Array
   readonly proxy: Float64Array | null
@@ -18,8 +18,8 @@ export interface Observed {
 }
 
 /**
- * A policy answers each prompt once and is looked at from outside; nothing is trained. KL needs samples of the policy itself: it is left
- * out at another temperature than 1. The seeds are the caller's: the same ones for two policies make a paired comparison.
+ * Lets a policy answer each prompt once and measures its completions, without training. KL needs samples of the policy itself: it is
+ * left out at another temperature than 1. The seeds are the caller's: equal seeds for two policies make a paired comparison.
  */
 export const observe = (policy: Policy, of: {
   readonly prompts: ReadonlyArray<Int32Array>

@@ -40,7 +40,7 @@ export interface Fit {
 
 /**
  * Least squares over points (d, gold reward above the initial model's). Needs two points at different distances above 0; null
- * otherwise, since one point fits every law.
+ * otherwise, since a single point fits every law.
  */
 export const fitGold = (
   form: Form,
@@ -69,7 +69,7 @@ export const fitGold = (
 }
 
 /**
- * The standard error of the gold reward of one more measurement at distance `d`, as a fit foresees it: what is not known of the coefficients, and
+ * The standard error that a fit predicts for the gold reward of a further measurement at distance `d`: the error of the coefficients and
  * the scatter of measurements around the law.
  */
 export const foreseenError = (

@@ -14,7 +14,7 @@ export interface Decline {
 
 const meanOf = (xs: ReadonlyArray<number>): number => xs.reduce((sum, x) => sum + x, 0) / xs.length
 
-/** best − now, sample by sample: what the prompts have in common cancels. */
+/** best − now, sample by sample: the common effect of a prompt cancels. */
 export const declineOf = (best: ReadonlyArray<number>, now: ReadonlyArray<number>): Decline => {
   const differences = best.map((x, i) => x - now[i]!)
   const mean = meanOf(differences)
@@ -22,7 +22,7 @@ export const declineOf = (best: ReadonlyArray<number>, now: ReadonlyArray<number
   return { mean, standardError: Math.sqrt(variance / differences.length) }
 }
 
-/** After one more measurement: the state, whether the peak is passed, and how far gold lies below the best (null for a new best). */
+/** After a further measurement: the state, whether the peak is passed, and how far gold lies below the best (null for a new best). */
 export const after = (
   before: Peak | null,
   step: number,

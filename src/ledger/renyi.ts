@@ -1,12 +1,12 @@
 /**
- * Rényi divergences D_α(P‖R) = log E_R[(P/R)^α] / (α − 1), from KL (α = 1) to the max-divergence (α = ∞): what is known of one step at every
- * order, and how two steps compose. D∞ alone adds up; the others obey (Mironov 2017, arXiv 1702.07476, prop. 11; Donsker–Varadhan)
+ * Rényi divergences D_α(P‖R) = log E_R[(P/R)^α] / (α − 1), from KL (α = 1) to the max-divergence (α = ∞): bounds of a step at every
+ * order, and the composition of two steps. D∞ alone adds up; the other orders obey (Mironov 2017, arXiv 1702.07476, prop. 11; Donsker–Varadhan)
  *
  *     D_α(P‖R)  ≤ (α − 1/p) / (α − 1) · D_pα(P‖Q) + D_q(α − 1/p)(Q‖R)        1/p + 1/q = 1
  *     KL(P‖R)   ≤ (1 + 1/λ) KL(P‖Q) + D_{1+λ}(Q‖R)                             λ > 0
  *     KL(P‖R)   ≤ KL(P‖Q) + D∞(Q‖R)                                            λ = ∞
  *
- * so that only the last step of a chain may be charged in KL, and the ones before it at a higher order. Adding Rényi divergences of
+ * so that only the last step of a chain may be charged in KL, and earlier steps at a higher order. Adding Rényi divergences of
  * *independent* releases, as in differential privacy, is another statement and not used.
  *
  * Whole milli-nats at the orders below, rounded up; between them the next higher order counts, since D_α does not fall with α.
@@ -98,7 +98,7 @@ const then = (first: RenyiBound, last: RenyiBound): RenyiBound => {
   return from((order) => of(order) / 1000)
 }
 
-/** One step after another, in this order; nothing is known of the whole where nothing is of one. */
+/** A sequence of steps, in this order; an unknown step makes the whole unknown. */
 export const chain = (...links: ReadonlyArray<RenyiBound | null>): RenyiBound | null =>
   links.reduce<RenyiBound | null>(
     (before, link) => before === null || link === null ? null : then(before, link),

@@ -1,14 +1,13 @@
 /**
- * How many samples a measurement of KL takes. After each block of samples the question is whether it can be told on which side of
- * their caps the mean, the 95th percentile and the largest over prompts lie; until then as many again are drawn as there are, up to a
- * stated most.
+ * Decides when a measurement of KL has enough samples: when the mean, the 95th percentile and the maximum over prompts are each clearly on
+ * one side of their caps. Until then each block doubles the number of samples, up to a stated maximum.
  */
 import { rank95 } from "./measure.ts"
 
 export interface Precision {
   /** The standard error that is small enough, as a share of the cap. */
   readonly error: number
-  /** No more samples than these. */
+  /** The maximum number of samples. */
   readonly most: number
 }
 
@@ -21,16 +20,16 @@ interface Mean {
 }
 
 /**
- * Whether it can be told on which side of `cap` (nats) a mean lies: its error bar is at most `error` · cap, or it lies `clear` error bars away.
- * A rule that looks at the mean biases it: a mean that is far off by chance ends the sampling. At `clear` = 6 the intervals still cover at their rate; at 4 those of 95 % covered 92.4 %
- * (`property-tests/ledger/sequential.test.ts`).
+ * Decides whether a mean is clearly on one side of `cap` (nats): yes if its error bar is at most `error` · cap, or if it lies `clear` error
+ * bars away. A rule that looks at the mean biases it: a mean that is far off by chance ends the sampling. At `clear` = 6 the intervals
+ * still cover at their rate; at 4, 95 % intervals covered 92.4 % (`property-tests/ledger/sequential.test.ts`).
  */
 export const told = ({ mean, standardError }: Mean, cap: number, error: number): boolean =>
   standardError <= error * cap || Math.abs(mean - cap) >= clear * standardError
 
 /**
- * The same of the `rank`-th smallest mean of several: `rank` of them are told to lie within the cap, or so many above it that fewer than
- * `rank` can be within. Prompts that decide nothing need not be told, and the largest is told when each is, or one is above.
+ * Decides whether the `rank`-th smallest mean is clearly on one side of the cap: yes once `rank` means are clearly below it, or once too
+ * many are clearly above it. The other prompts may stay undecided.
  */
 export const toldRank = (means: ReadonlyArray<Mean>, rank: number, cap: number, error: number): boolean => {
   const sure = means.filter((one) => told(one, cap, error))
@@ -38,14 +37,14 @@ export const toldRank = (means: ReadonlyArray<Mean>, rank: number, cap: number, 
   return within >= rank || sure.length - within > means.length - rank
 }
 
-/** Caps on the statistics of one measurement, nats per sequence. */
+/** Caps on the statistics of a measurement, nats per sequence. */
 export interface CapsOn {
   readonly mean: number
   readonly p95?: number | undefined
   readonly max?: number | undefined
 }
 
-/** Whether to stop: of each statistic with a cap it is told on which side it lies, or there are `most` samples. */
+/** Whether to stop: each statistic with a cap is clearly on one side of it, or there are `most` samples. */
 export const enough = (
   { byPrompt, samples, ...mean }: Mean & { readonly samples: number; readonly byPrompt: () => ReadonlyArray<Mean> },
   cap: CapsOn,

@@ -1,6 +1,6 @@
 /**
- * Total variation, half of Σ |P − R|: what a bound on it says is |E_P f − E_R f| ≤ TV · (max f − min f), for any f. It is a metric, so it adds
- * along a chain, from KLs of single stages too, which KL itself does not; it is at most 1, and then says nothing.
+ * Total variation, half of Σ |P − R|: |E_P f − E_R f| ≤ TV · (max f − min f), for any f. It is a metric, so it adds up along a chain, also
+ * from KLs of single stages, which KL itself does not. It is at most 1; a bound of 1 has no information.
  *
  * Whole millionths, rounded up.
  */
@@ -20,7 +20,7 @@ export const variationOf = (share: number): VariationBound => ({
 export const fromKl = (kl: number): VariationBound =>
   variationOf(Math.min(Math.sqrt(Math.max(0, kl) / 2), Math.sqrt(-Math.expm1(-Math.max(0, kl)))))
 
-/** From what is known of a step: by its KL, or by its D∞, TV ≤ 1 − e^−D∞ (a filter's exactly). All of it, where nothing is known. */
+/** From the bounds of a step: by its KL, or by its D∞, TV ≤ 1 − e^−D∞ (exact for a filter); 1 for an unknown step. */
 export const fromRenyi = (bound: RenyiBound | null): VariationBound =>
   bound === null
     ? variationOf(1)
@@ -28,7 +28,7 @@ export const fromRenyi = (bound: RenyiBound | null): VariationBound =>
 
 const least = (a: VariationBound, b: VariationBound): VariationBound => a.millionths < b.millionths ? a : b
 
-/** One step after another: the triangle inequality. */
+/** A sequence of steps: the triangle inequality. */
 export const chain = (...links: ReadonlyArray<VariationBound>): VariationBound => ({
   _tag: "VariationBound",
   millionths: Math.min(1e6, links.reduce((sum, { millionths }) => sum + millionths, 0))

@@ -48,7 +48,7 @@ export const groupAdvantages = (
   return advantages
 }
 
-/** Whether the rewards of each group differ at all: a group whose rewards are equal teaches nothing (DAPO's dynamic sampling). */
+/** Whether the rewards of each group differ at all: a group with equal rewards has no gradient (DAPO's dynamic sampling). */
 export const informative = (rewards: Float64Array, groupSize: number): ReadonlyArray<boolean> =>
   Array.from({ length: rewards.length / groupSize }, (_, g) => {
     const group = rewards.subarray(g * groupSize, (g + 1) * groupSize)

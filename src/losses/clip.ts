@@ -1,7 +1,7 @@
 import { poison } from "./loss.ts"
 
 /**
- * What a loss makes of a ratio ρ and an advantage A, away from ρ = 1. Where each shape is from: `dsl/PolicyLoss.ts`.
+ * The loss of a ratio ρ and an advantage A, away from ρ = 1. `dsl/PolicyLoss.ts` has the source of each shape.
  *
  *     Unclipped        −ρA
  *     Clipped          max(−ρA, −clip(ρ, 1 − low, 1 + high) A)

@@ -1,4 +1,4 @@
-/** What a loss returns. A metric is under TRL's name; averages divide by the same denominator as the loss, so they add too. */
+/** The result of a loss. A metric is under TRL's name; averages divide by the same denominator as the loss, so they add too. */
 export interface Loss {
   readonly loss: number
   /** dLoss / dInput, one number for each element of the input that is being trained. */
@@ -11,7 +11,7 @@ export interface Averaging {
   /** Weight of each token: 0 leaves it out, whatever it holds. Default: all 1. */
   readonly mask?: ArrayLike<number>
   /**
-   * What the sum is divided by; default: the sum of the mask. Given the token count of the *whole* batch, the losses and
+   * The divisor of the sum; default: the sum of the mask. Given the token count of the *whole* batch, the losses and
    * gradients of micro-batches add up to those of the batch (a mean of means over-weights short micro-batches).
    */
   readonly denominator?: number

@@ -37,7 +37,7 @@ export interface PolicyBatch {
   readonly offsets: Int32Array
   /** Of the reference: needed for KL in the loss. */
   readonly refLogps?: Float64Array | null
-  /** What the sampler said of them: needed for truncated importance sampling. */
+  /** The sampler's log-probabilities of them: needed for truncated importance sampling. */
   readonly samplerLogps?: Float64Array
   /** Of the policy being trained, nats: needed for an entropy bonus. */
   readonly entropies?: Float64Array
@@ -122,7 +122,7 @@ export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Op
     throw new Error("importance sampling needs the sampler's")
   }
   const masked = mask === undefined ? new Float64Array(logps.length).fill(1) : Float64Array.from(mask)
-  // In loops: what a closure returns is a number on the heap, and there are as many as tokens.
+  // In loops: a closure would return a number on the heap for each token.
   const differences = new Float64Array(logps.length)
   for (let t = 0; t < logps.length; t++) differences[t] = logps[t]! - oldLogps[t]!
   const { byRow, logs, shares } = ratios(objective, differences, masked, offsets)

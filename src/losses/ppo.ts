@@ -35,7 +35,7 @@ export const ppo = (
 
 /**
  * The metrics of a policy loss under the names of TRL's PPOTrainer: `loss/policy_avg`, `policy/clipfrac_avg` (tokens whose gradient
- * is cut), `policy/approxkl_avg` (k2: mean ½ log²ρ), `val/ratio`, `val/ratio_var`, and what else the loss has.
+ * is cut), `policy/approxkl_avg` (k2: mean ½ log²ρ), `val/ratio`, `val/ratio_var`, and further metrics of the loss.
  */
 export const ppoMetrics = (
   { loss, metrics }: Loss,

@@ -45,7 +45,7 @@ export const afterLastBackward = (rows: Float64Array, offsets: Int32Array): Floa
   return positions
 }
 
-/** The numbers *after* each token: positions → tokens. For an outcome reward model, what it thinks once it has read the token. */
+/** The numbers *after* each token: positions → tokens. For an outcome reward model, its judgement after it has read the token. */
 export const afterTokens = (positions: Float64Array, offsets: Int32Array): Float64Array => {
   const tokens = new Float64Array(offsets[offsets.length - 1]!)
   for (let row = 0; row + 1 < offsets.length; row++) {

@@ -7,7 +7,7 @@ export interface Mismatch {
   readonly problem: string
 }
 
-/** Fields of `config.json` that say nothing of how a model computes. */
+/** Fields of `config.json` without an effect on a model's computation. */
 const incidental = new Set([
   "_name_or_path",
   "architectures",
@@ -19,7 +19,7 @@ const incidental = new Set([
 
 const shown = (value: unknown): string => value === undefined ? "absent" : JSON.stringify(value)
 
-/** Everything in which `other` is not the same kind of model as `first`; the same tensors mean nothing in another network. */
+/** All differences in kind between `other` and `first`; tensors of one network have no meaning in another. */
 export const mismatches = (first: Weights, other: Weights): ReadonlyArray<Mismatch> => {
   const found: Array<Mismatch> = []
   for (const name of new Set([...first.tensors.keys(), ...other.tensors.keys()])) {

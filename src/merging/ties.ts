@@ -15,7 +15,7 @@ const threshold = (taus: ReadonlyArray<Float64Array>, density: number): number =
  * are kept, a share `density` of the *whole* vector; each element's sign is the sign of the sum over models; the mean is over
  * the models that have that sign; θ = θ_base + λ τ.
  *
- * Deviations: mergekit trims every tensor by itself and lets + win an election that ends 0 : 0; here nobody is elected then,
+ * Deviations: mergekit trims every tensor by itself and lets + win an election that ends 0 : 0; here no sign is elected then,
  * so that negated task vectors give the negated result.
  */
 export const ties = (

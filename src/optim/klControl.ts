@@ -1,5 +1,5 @@
 /**
- * What a KL coefficient β becomes after a measurement: so that the penalty, not the learning rate, keeps a policy near a target.
+ * The update of a KL coefficient β after a measurement, so that the penalty, not the learning rate, keeps a policy near a target.
  * All pure: the state is β itself. KL and target are in one unit, nats per sequence.
  */
 

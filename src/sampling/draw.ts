@@ -27,7 +27,7 @@ const softmax = (logits: Float64Array | Float32Array, temperature: number): Floa
 }
 
 /**
- * The distribution the next token is drawn from: temperature, then top-k, then top-p of what is left (Holtzman et al. 2020,
+ * The distribution the next token is drawn from: temperature, then top-k, then top-p of the rest (Holtzman et al. 2020,
  * arXiv 1904.09751), renormalised; the order of Hugging Face `transformers`. Of equally likely tokens the lower id goes
  * first, so exactly k tokens survive top-k, and greedy takes the lowest. Non-finite logits come through as NaN.
  */
