@@ -6,12 +6,12 @@
  *
  * Ends with (seed 0, native backend; gold reward, proxy reward, KL from the SFT model, length, finished):
  *
- *     | base   | 0.83 ± 0.10 | -0.70 ± 0.03 | 15.35 ± 0.35 | 13.03 | 100 % |
- *     | sft    | 2.54 ± 0.09 | 0.06 ± 0.03  | 0.00 ± 0.00  | 31.52 | 100 % |
- *     | rounds | 2.96 ± 0.08 | 0.33 ± 0.03  | 0.62 ± 0.08  | 34.08 | 100 % |
- *     | policy | 3.33 ± 0.07 | 0.63 ± 0.02  | 2.07 ± 0.12  | 35.71 | 100 % |
+ *     | base   | 0.87 ± 0.10 | -0.60 ± 0.06 | 15.74 ± 0.35 | 12.52 | 100 % |
+ *     | sft    | 2.42 ± 0.09 | 0.92 ± 0.04  | 0.00 ± 0.00  | 31.26 | 99 %  |
+ *     | rounds | 3.22 ± 0.08 | 1.27 ± 0.02  | 1.08 ± 0.10  | 35.93 | 99 %  |
+ *     | policy | 3.17 ± 0.08 | 1.42 ± 0.02  | 1.96 ± 0.10  | 37.66 | 100 % |
  *
- *     Gold, policy − sft: +0.79 ± 0.10 on the same 256 prompts (8.1 standard errors).
+ *     Gold, policy − sft: +0.75 ± 0.10 on the same 256 prompts (7.6 standard errors).
  */
 import { Evaluate, Gate, Kl, Llama2Chat, Pipeline } from "../dsl/index.ts"
 import { base, demonstrations, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"

@@ -55,10 +55,10 @@ const results = (backend: Backend): Record<string, Float64Array> => {
   return read
 }
 
-/** What rounding may make of a result, relative to its largest element: float32, and factors of bfloat16 (2⁻⁸ each). */
+/** The largest error by rounding, relative to the largest element of a result: float32, and factors of bfloat16 (2⁻⁸ each). */
 const tolerances = { f32: 1e-4, bf16: 3e-2 } as const
 
-/** Throws when a backend does not compute what `reference` does, in any precision it offers. */
+/** Throws when a backend differs from `reference`, in any precision it offers. */
 export const selfTest = (backend: Backend): void => {
   const expected = results(reference())
   for (const precision of backend.precisions) {

@@ -7,7 +7,7 @@ export const moving = 4
 export const adding = 6
 export const exponential = 30
 
-/** What the calls of the kernels share: a machine, its memory, and checks that throw with the name of the kernel. */
+/** The common ground of kernel calls: a machine, its memory, and checks that throw with the name of the kernel. */
 export interface Compiled extends Pick<Memory, "real" | "int" | "integers"> {
   readonly machine: Machine
   readonly run: Machine["run"]

@@ -5,7 +5,7 @@ import { adding, exponential, moving } from "./compiled.ts"
 /** Elements in one partial sum of squares. */
 const sumChunk = 16384
 
-/** What goes over buffers element by element. */
+/** The elementwise kernels. */
 export const elementwise = (
   { machine, need, real, run }: Compiled
 ): Pick<Backend, "zero" | "add" | "copy" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {

@@ -13,7 +13,7 @@ export interface Heap {
 
 /**
  * A free list: the smallest free block that fits is cut, neighbours merge when they are given back, and `grow` is asked for
- * more when nothing fits (it may give more than asked for, and throws when there is none).
+ * more when no gap fits (it may give more than asked for, and throws when there is none).
  */
 export const makeHeap = (grow: (bytes: number) => Block): Heap => {
   /** Free blocks by address; no two touch. */

@@ -1,11 +1,11 @@
-/** Bytes lent out of a machine's memory, on a 64-byte boundary; `bytes` is what they really take. */
+/** Bytes lent out of a machine's memory, on a 64-byte boundary; `bytes` is their real size. */
 export interface Block {
   readonly pointer: number
   readonly bytes: number
 }
 
 /**
- * What runs the C kernels of `../kernels`: memory with addresses, and threads. WebAssembly and the system's own instructions
+ * The machine that runs the C kernels of `../kernels`: memory with addresses, and threads. WebAssembly and the system's own instructions
  * are the two there are; everything above (`backend.ts`) is the same for both.
  */
 export interface Machine {
@@ -26,23 +26,23 @@ export interface Machine {
 
   /** Makes room for `floats` floats of scratch for each thread. */
   readonly reserve: (floats: number) => void
-  /** What a `SCRATCH` or `VALUE` function of the kernels returns. */
+  /** The result of a `SCRATCH` or `VALUE` function of the kernels. */
   readonly ask: (name: string, ...args: ReadonlyArray<number>) => number
   /** Runs a kernel of about `work` floating-point operations on as many threads as it is worth. */
   readonly run: (kernel: string, work: number, args: ReadonlyArray<number>) => void
   readonly stop: () => void
 }
 
-/** What was asked for when memory ran out, bytes. */
+/** The requested bytes when memory ran out. */
 export interface Shortage {
   /** The kernel that asked. */
   readonly phase: string
   readonly needed: number
-  /** What was left. */
+  /** The bytes that were left. */
   readonly available: number
 }
 
-/** A machine has no room for what was asked. Stops the process: the checkpoint before it stays. */
+/** A machine has no room for the request. Stops the process: the checkpoint before it stays. */
 export class NoRoom extends Error {
   readonly _tag = "NoRoom"
   readonly shortage: Shortage | undefined
@@ -52,7 +52,7 @@ export class NoRoom extends Error {
   }
 }
 
-/** Below so many floating-point operations a kernel runs on one thread: a hand-off would cost more than it saves. */
+/** Below this number of floating-point operations a kernel runs on one thread: a hand-off would cost more than it saves. */
 const handOffWork = 200_000
 
 /** From so many on, a kernel is cut into more parts than there are threads, so that none waits long for the slowest. */

@@ -3,7 +3,7 @@ import type { Block, Machine } from "./machine.ts"
 
 interface Allocation {
   readonly block: Block
-  /** What integers hold: only the host writes them, so they are checked without reading them back. */
+  /** The contents of integers: only the host writes them, so they are checked without reading them back. */
   readonly integers: Int32Array | null
   freed: boolean
 }
@@ -128,5 +128,5 @@ export const makeMemory = (machine: Machine) => {
   }
 }
 
-/** What `makeMemory` makes. */
+/** The result of `makeMemory`. */
 export type Memory = Pick<ReturnType<typeof makeMemory>, "real" | "int" | "integers" | "fail">

@@ -13,7 +13,7 @@ const run = promisify(execFile)
 
 const folders = [new URL("../kernels/", import.meta.url), new URL("./", import.meta.url)]
 
-/** `-march=native` is what makes it fast. Sums are never reassociated and fuse only where FMA says so, as in the wasm build. */
+/** `-march=native` makes it fast. Sums are never reassociated and fuse only where FMA says so, as in the wasm build. */
 const flags = [
   "-std=gnu17",
   "-O3",
@@ -38,7 +38,7 @@ export class NoNative extends Error {
   override readonly name = "NoNative"
 }
 
-/** One function behind the signature that all share: arguments come as doubles, which hold every address and length. */
+/** A function behind the common signature: arguments come as doubles, which hold every address and length. */
 const callOf = ({ kind, name, parameters }: Signature): string => {
   const passed = parameters.map((type, i) => type.endsWith("*") ? `(${type})(uintptr_t)a[${i}]` : `(${type})a[${i}]`)
   const call = kind === "kernel"
@@ -68,7 +68,7 @@ const readSources = async (): Promise<Record<string, string>> => {
   return sources
 }
 
-/** What the compiler will make instructions for: a library made for another processor must not be loaded on this one. */
+/** The target of the compiler: a library for another processor must not be loaded on this machine. */
 const processor = async (): Promise<string> => {
   const features = await readFile("/proc/cpuinfo", "utf8").then(
     (text) => /^(flags|Features)\s*:.*$/m.exec(text)?.[0] ?? "",
@@ -87,11 +87,11 @@ const compile = async (compiler: string, sources: Record<string, string>, to: st
     const made = join(folder, "kernels.so")
     const source = fileURLToPath(new URL("./pool.c", import.meta.url))
     const failures: Array<string> = []
-    // Compilers for ARM take one or the other.
+    // Compilers for ARM take either flag.
     for (const target of ["-march=native", "-mcpu=native"]) {
       try {
         await run(compiler, [...flags, target, ...includes, source, "-o", made])
-        // Renamed within one folder, so that two processes that build at once each leave a whole library.
+        // A rename within the folder, so that two processes that build at once each leave a whole library.
         const beside = `${to}.${process.pid}`
         await writeFile(beside, await readFile(made), { mode: 0o700 })
         await rename(beside, to)

@@ -112,7 +112,7 @@ export const cacheWrite = (
   }
 }
 
-/** One query row per slot against positions 0 … positions[i] of its cache. */
+/** A query row per slot against positions 0 … positions[i] of its cache. */
 export const attentionDecode = (
   out: Float64Array,
   qkv: Float64Array,

@@ -18,7 +18,7 @@ export const linear = (
   }
 }
 
-/** dX[n, i] = Σ_o dOut[n, o] w[o, i], added to what is there when `accumulate` */
+/** dX[n, i] = Σ_o dOut[n, o] w[o, i], added to the old values when `accumulate` */
 export const linearInputGradient = (
   dX: Float64Array,
   accumulate: boolean,

@@ -1,6 +1,6 @@
 import type { Host, Ints, Tensor } from "../backend.ts"
 
-/** What `free` gives back; slices share it, so that using one after `free` is caught. */
+/** The memory that `free` gives back; slices share it, so that a use after `free` is caught. */
 interface Allocation {
   readonly bytes: number
   freed: boolean

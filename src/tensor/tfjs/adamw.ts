@@ -24,7 +24,7 @@ export const adamw = (
       const root = Math.sqrt(1 - beta2 ** step)
       const rate = learningRate * root / (1 - beta1 ** step)
       for (const [at, size] of aligned(Object.values(buffers))) {
-        // That of the products to come, so that nothing is reshaped back and forth.
+        // The shape of the products to come, to avoid reshaping back and forth.
         const matrix = shape(part(buffers.params, at, size))
         const now = (name: keyof typeof buffers) => real("adamw", name, part(buffers[name], at, size), matrix)
         tf.tidy(() => {

@@ -6,7 +6,7 @@ import { type Group, packed, type Sequences, sequences, take } from "./sequences
 
 /**
  * Causal attention of packed sequences and its gradient. A group of sequences is computed in blocks of queries against the keys
- * that they see: scores exist for one block at a time (about `blockElements` of them) and much of what is masked is never computed.
+ * that they see: scores exist for a block at a time (about `blockElements` of them), and most masked scores are never computed.
  * The query heads that share a key head stand above one another as the rows of one product.
  */
 export const attention = (

@@ -14,7 +14,7 @@ import { sample } from "./sample.ts"
 import { type SumOfSquares, sumOfSquares as sumOnHost } from "./sumOfSquares.ts"
 import { swiglu } from "./swiglu.ts"
 
-/** Scores or logits that exist at a time: what stays in the caches of a processor, or what keeps a GPU busy. */
+/** Scores or logits that exist at a time: as many as fit the caches of a processor, or keep a GPU busy. */
 export interface BlockSizes {
   readonly scores: number
   readonly logits: number

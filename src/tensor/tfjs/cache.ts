@@ -101,7 +101,7 @@ export const cache = (
           const part = span === shape.capacity ? held : tf.slice(held, [0, low, 0], [at.count, span, width])
           return chosen === null ? part : tf.gatherND(part, chosen)
         }
-        // Rows that stand at one position see the whole of what was cut out.
+        // Rows at a common position see the whole slice.
         const masked = least + 1 === high ? null : derived(at.positions, "decode", [window, heads, width], (own) => {
           const seen = Float32Array.from({ length: rows * span }, (_, i) => {
             const [position, key] = [where[Math.floor(i / span)]!, low + i % span]
@@ -119,7 +119,7 @@ export const cache = (
         let scores = tf.matMul(spread, visible(at.held.keys()), false, true)
         let read = visible(at.held.values())
         if (masked !== null) {
-          // What is not seen may be anything, NaN too, so it is replaced and not multiplied by zero.
+          // An unseen number may be NaN, so it is replaced and not multiplied by zero.
           scores = tf.where(masked.scores, scores, tf.mul(tf.ones([rows, heads, span]), -Infinity))
           read = tf.where(masked.values, read, tf.zeros([rows, span, width]))
         }

@@ -3,7 +3,7 @@ import type { T, Tfjs } from "./pieces.ts"
 /** The columns `from` … `from + width` of a matrix, and how to put others in their place. */
 export interface Columns {
   readonly inside: T
-  /** The matrix `around` with `inside` in the place of those columns. */
+  /** The matrix `around` with `inside` in the place of these columns. */
   readonly into: (around: T, inside: T) => T
 }
 

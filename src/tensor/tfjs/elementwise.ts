@@ -18,7 +18,7 @@ export const elementwise = (
   copy: (out, x) =>
     kernel(() => {
       const [to, from] = [room("copy", "out", out), room("copy", "x", x, out.length)]
-      // Both are the same numbers from here on: nothing is copied until one of them changes.
+      // Both share the numbers from here on: there is no copy until one of them changes.
       const parts = tensors(from)
       const whole = parts.length === 1 ? parts[0]! : real("copy", "x", from, [from.length])
       set(to, whole === null ? null : tf.clone(whole))

@@ -31,7 +31,7 @@ export const embedding = (
         const vocab = rowsOf("embedBackward", "dTable", dTable, dim)
         const indices = column("embedBackward", "ids", ids, vocab)
         const gradient = real("embedBackward", "dOut", dOut, [ids.length, dim])
-        // ScatterND adds what goes to one row.
+        // ScatterND adds up the updates of a row.
         accumulate(room("embedBackward", "dTable", dTable), tf.scatterND(indices, gradient, [vocab, dim]))
       }),
     scatterRows: (out, x, rows, dim) =>

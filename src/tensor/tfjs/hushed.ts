@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs"
 import { createRequire } from "node:module"
 
 /**
- * Runs `work` without what native code writes to standard error meanwhile: TensorFlow greets with two lines of its own that no
+ * Runs `work` and hides the output of native code on standard error meanwhile: TensorFlow greets with two lines of its own that no
  * setting of it turns off. Errors are thrown, not written.
  */
 export const hushed = <A>(work: () => A): A => {

@@ -9,7 +9,7 @@ export interface Block {
   readonly window: number
 }
 
-/** Masks kept at any time: those of a few shapes of batches. */
+/** The number of masks kept: enough for a few shapes of batches. */
 const most = 64
 
 /** Causal masks [1, repeats · queries, keys], −∞ where a key is not seen, kept from call to call. */

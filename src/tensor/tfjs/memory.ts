@@ -25,7 +25,7 @@ class Reals implements Tensor {
   }
 }
 
-/** What was worked out from the contents of integers: index tensors, rotations, masks. */
+/** Tensors derived from the contents of integers: index tensors, rotations, masks. */
 interface Derived {
   readonly from: ReadonlyArray<unknown>
   readonly value: unknown
@@ -139,7 +139,7 @@ export const makeMemory = (tf: Tfjs) => {
     writeInts: (to: Ints, data: Int32Array, at = 0): void => {
       const ints = integers("writeInts", "to", to)
       checkRange("writeInts", "to", ints.length, at, data.length)
-      // Batches of one shape have the same positions and starts: what was derived from them stays.
+      // Batches of one shape have the same positions and starts: tensors derived from them stay.
       if (data.every((value, i) => value === ints.values[at + i])) return
       ints.values.set(data, at)
       forget(ints)
@@ -179,7 +179,7 @@ export const makeMemory = (tf: Tfjs) => {
     },
     set: ({ allocation, length, start }: Reals, tensor: T | null): void =>
       set(allocation.pieces, start, length, tensor),
-    /** out += tensor; what is zero becomes the tensor. */
+    /** out += tensor; a zero piece becomes the tensor. */
     accumulate: ({ allocation, length, start }: Reals, tensor: T): void => {
       const parts = within(allocation.pieces, start, length)
       if (parts.every((part) => part.tensor === null)) return set(allocation.pieces, start, length, tensor)
@@ -203,7 +203,7 @@ export const makeMemory = (tf: Tfjs) => {
     /** A slice for the kernel itself. */
     part: ({ allocation, start }: Reals, at: number, length: number): Reals =>
       new Reals(length, start + at, allocation, false),
-    /** The shape in which the elements of a buffer lie now, if it is one piece. */
+    /** The current shape of a buffer that is a single piece. */
     shape: ({ allocation, length, start }: Reals): ReadonlyArray<number> => {
       const parts = within(allocation.pieces, start, length)
       return parts.length === 1 ? parts[0]!.tensor?.shape ?? [length] : [length]
@@ -225,7 +225,7 @@ export const makeMemory = (tf: Tfjs) => {
     },
     integers,
     /**
-     * What `make` works out from integers and from `from`, kept until one of them changes. Tensors that it makes are kept by
+     * The result of `make` on integers and on `from`, kept until one of them changes. Tensors that it makes are kept by
      * passing them through `own`.
      */
     derived: <A>(

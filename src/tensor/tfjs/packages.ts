@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { cacheFolder } from "../cacheFolder.ts"
 
-/** The packages that put TensorFlow under TensorFlow.js, the one that uses a GPU first. */
+/** The packages that put TensorFlow under TensorFlow.js, the GPU package first. */
 export const packageNames = ["tfjs-node-gpu", "tfjs-node"] as const
 export type PackageName = typeof packageNames[number]
 
@@ -26,7 +26,7 @@ export interface Found {
   readonly from: string
 }
 
-/** Every installed package: what Keel installed, then what the project depends on. */
+/** Every installed package: Keel's own installations, then the project's dependencies. */
 export const installed = (): ReadonlyArray<Found> =>
   packageNames.flatMap((name) => {
     const places = [join(homeOf(name), "package.json"), import.meta.filename, join(process.cwd(), "package.json")]

@@ -3,7 +3,7 @@ import type * as Tf from "@tensorflow/tfjs-core"
 export type Tfjs = typeof Tf
 export type T = Tf.Tensor
 
-/** Elements `start` … `start + length` of an allocation; `tensor` null stands for zeros, which cost nothing until they are read. */
+/** Elements `start` … `start + length` of an allocation; `tensor` null stands for zeros, which take no memory until they are read. */
 export interface Piece {
   readonly start: number
   readonly length: number
@@ -13,20 +13,20 @@ export interface Piece {
 }
 
 /**
- * What the interface calls a buffer. A tensor of TensorFlow.js never changes, so a buffer is a row of pieces that stand one after
+ * A buffer of the interface. A tensor of TensorFlow.js never changes, so a buffer is a row of pieces that stand one after
  * the other, each the current tensor of its elements. A slice that is used becomes a piece of its own: parameters, gradients and
- * moments, which are flat buffers, fall apart into the matrices of the model at first use and nothing is copied afterwards.
+ * moments, which are flat buffers, fall apart into the matrices of the model at first use, without later copies.
  */
 export interface Pieces {
-  /** Elements `start` … of a buffer as one tensor of that shape. It belongs to the buffer and lives until the kernel ends. */
+  /** Elements `start` … of a buffer as a tensor of that shape. It belongs to the buffer and lives until the kernel ends. */
   readonly get: (of: Array<Piece>, start: number, shape: ReadonlyArray<number>, hint?: Piece) => Piece
   /** Puts a tensor (or zeros) in the place of `length` elements from `start`. */
   readonly set: (of: Array<Piece>, start: number, length: number, tensor: T | null) => void
-  /** The pieces of a range; those at its ends are cut so that they begin and end with it. */
+  /** The pieces of a range; the pieces at its ends are cut to its bounds. */
   readonly within: (of: Array<Piece>, start: number, length: number) => ReadonlyArray<Piece>
   /** Gives the tensors back when the kernel ends. */
   readonly drop: (of: Array<Piece>) => void
-  /** Runs a kernel: what it made and did not put into a buffer is given back at its end, and what it replaced. */
+  /** Runs a kernel: at its end, replaced tensors and tensors outside of buffers are disposed. */
   readonly kernel: <A>(run: () => A) => A
 }
 

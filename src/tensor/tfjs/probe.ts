@@ -1,4 +1,4 @@
-/** Loads a package in a process of its own and says what came of it as one line of JSON: a library that does not fit may end it. */
+/** Loads a package in a process of its own and prints the outcome as a line of JSON: an unfit library may end the process. */
 import { loadTensorFlow } from "./tensorFlow.ts"
 import type { PackageName } from "./packages.ts"
 

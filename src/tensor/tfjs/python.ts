@@ -47,7 +47,7 @@ const unpack = async (wheel: string): Promise<string> => {
 
 /**
  * TensorFlow as `given` (the package's folder, a virtual environment, or a wheel), or as python3 has it; null when it has none.
- * Throws when what is given is not one.
+ * Throws when the argument is not such a folder.
  */
 export const findTensorFlow = async (given: string | null): Promise<TensorFlowFolder | null> => {
   if (given === null) {

@@ -6,7 +6,7 @@ import type { Tfjs } from "./pieces.ts"
 /**
  * Rotary embedding (Su et al. 2021, in the half-split layout of Hugging Face). With a head as its two halves [2, half] and R their
  * exchange: x · (cos, cos) + R x · (−sin, sin). The rotation of every element of a row is worked out once for all the layers of a
- * pass; heads behind the rotated ones are turned by nothing.
+ * pass; heads behind the rotated heads have angle 0.
  */
 export const rope = (tf: Tfjs, { derived, fail, int, kernel, real, room, set }: Memory): Pick<Backend, "rope"> => ({
   rope: (x, cos, sin, positions, { headDim, heads, inverse, stride }) =>

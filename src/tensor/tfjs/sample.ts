@@ -4,7 +4,7 @@ import type { T, Tfjs } from "./pieces.ts"
 
 /**
  * A token for each row, chosen where the logits are. The cumulative sum is taken over about √vocab blocks and then within the chosen
- * one, from its beginning: float32 then resolves the tail of a large vocabulary, which one sum over all of it does not.
+ * one, from its beginning: float32 then resolves the tail of a large vocabulary, which a sum over all of it does not.
  */
 export const sample = (tf: Tfjs, { fail, kernel, real, room, set }: Memory): Pick<Backend, "sample"> => {
   const numbers = (n: number): T => tf.range(0, n, 1, "float32")
@@ -15,7 +15,7 @@ export const sample = (tf: Tfjs, { fail, kernel, real, room, set }: Memory): Pic
     return tf.minimum(tf.min(tf.add(other, numbers(vocab)), 1), vocab - 1)
   }
 
-  /** First index whose cumulative weight exceeds u, among those that have a weight at all; [rows]. */
+  /** First index whose cumulative weight exceeds u, among indices with a positive weight; [rows]. */
   const inverse = (weights: T, cumulative: T, u: T): T => {
     const passed = tf.sum(tf.cast(tf.lessEqual(cumulative, u), "float32"), 1)
     const some = tf.cast(tf.greater(weights, 0), "float32")
@@ -40,7 +40,7 @@ export const sample = (tf: Tfjs, { fail, kernel, real, room, set }: Memory): Pic
     const cumulative = tf.cumsum(sums, 1)
     const block = inverse(sums, cumulative, u)
     const before = tf.sub(pick(cumulative, block), pick(sums, block))
-    // In the first block nothing is before it; elsewhere rounding may leave a rest below zero.
+    // The first block has no weight before it; elsewhere rounding may leave a rest below zero.
     const rest = tf.relu(tf.add(
       tf.sub(tf.mul(high!, total), tf.reshape(before, [rows, 1])),
       tf.mul(low!, total)

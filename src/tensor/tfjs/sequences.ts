@@ -1,6 +1,6 @@
 import type { T, Tfjs } from "./pieces.ts"
 
-/** Sequences of about the same length as one batch [count, length]. */
+/** Sequences of about the same length as a batch [count, length]. */
 export interface Group {
   readonly count: number
   readonly length: number
@@ -12,13 +12,13 @@ export interface Group {
 
 export interface Sequences {
   readonly groups: ReadonlyArray<Group>
-  /** Place of each packed row among the places of all groups, [N, 1]; null when there is one group of rows as they stand. */
+  /** Place of each packed row among the places of all groups, [N, 1]; null for a single group in the original order. */
   readonly restore: T | null
 }
 
 /**
  * A packed batch as few batches of equal lengths: a group takes the sequences of at least half the length of its longest, so that
- * less than half of what is computed is padding, and there are at most log₂ of the longest groups.
+ * less than half of the computation is padding, and there are at most log₂ of the longest groups.
  */
 export const sequences = (tf: Tfjs, starts: Int32Array, own: (tensor: T) => T): Sequences => {
   const count = starts.length - 1

@@ -4,7 +4,7 @@ import type { T, Tfjs } from "./pieces.ts"
 import { type Found, npmName } from "./packages.ts"
 import type { SumOfSquares } from "./sumOfSquares.ts"
 
-/** What TensorFlow.js uses of TensorFlow, and we for what TensorFlow.js has no name for. */
+/** The binding of TensorFlow that TensorFlow.js uses; we use it for operations that TensorFlow.js does not name. */
 interface Binding {
   readonly executeOp: (
     name: string,
@@ -35,7 +35,7 @@ export interface TensorFlow {
   readonly sumOfSquares: SumOfSquares
 }
 
-/** TensorFlow reads its environment once, when it is loaded. What the user has set stays. */
+/** TensorFlow reads its environment once, when it is loaded. The user's settings stay. */
 const environment = (threads: number): Readonly<Record<string, string>> => ({
   TF_NUM_INTRAOP_THREADS: String(threads),
   // Warnings and errors only.
@@ -46,7 +46,7 @@ const environment = (threads: number): Readonly<Record<string, string>> => ({
   TF_FORCE_GPU_ALLOW_GROWTH: "true"
 })
 
-/** Node 23 removed one of two functions that the packages call, and warns of the other. */
+/** The packages call two functions of Node: Node 23 removed one and warns of the other. */
 const restoreUtil = (): void => {
   const functions = util as unknown as Record<string, unknown>
   functions["isNullOrUndefined"] = (x: unknown) => x === null || x === undefined

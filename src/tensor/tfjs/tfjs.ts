@@ -30,7 +30,7 @@ const load = (threads: number): TensorFlow => {
   )
 }
 
-/** What a GPU is kept busy with, where a processor wants what fits its caches. */
+/** Enough elements to keep a GPU busy; a processor needs blocks that fit its caches. */
 const onGpu = { scores: 2 ** 27, logits: 2 ** 27 }
 
 /**

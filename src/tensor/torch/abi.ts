@@ -1,8 +1,8 @@
 /**
  * libtorch through its stable C ABI (`torch/csrc/stable/c/shim.h` and `torch/csrc/inductor/aoti_torch/c/shim.h` of PyTorch 2.10 and
- * later), with no Python and nothing compiled. A tensor is a number: the address of a handle that whoever got it deletes.
+ * later), without Python and without a compiler. A tensor is a number: the address of a handle, which its receiver deletes.
  *
- * A call writes its arguments into one preallocated stack whose address is known, and gets its results from there: some 20 ns for
+ * A call writes its arguments into a preallocated stack with a known address, and reads its results from there: some 20 ns for
  * crossing into C, 0.4 µs for a whole product of 4 × 4 where there is a C function for it, 1 µs through the dispatcher.
  */
 import { join } from "node:path"
@@ -11,7 +11,7 @@ import { libraryName, NoTorch } from "./locate.ts"
 /** Address of a tensor handle. */
 export type Handle = number
 
-/** Oldest version whose dispatcher can be called, and the one whose meaning of the operators ours is. */
+/** The oldest version whose dispatcher can be called, and the version whose operators ours agree with. */
 const oldest = { major: 2, minor: 10 }
 
 /** An error that libtorch reports. */
@@ -49,7 +49,7 @@ export interface Stack {
   readonly none: () => void
   readonly ints: (values: ReadonlyArray<number>) => void
   readonly tensors: (values: ReadonlyArray<Handle>) => void
-  /** What was just pushed is for an optional parameter. */
+  /** The last pushed value is for an optional parameter. */
   readonly optional: () => void
   /** Calls; its first result, which the caller drops as all the others. */
   readonly call: (of: Operator) => Handle
@@ -78,7 +78,7 @@ const stridesAt = sizesAt + mostDimensions
 
 /**
  * Blocks of freed memory stay with the process: libtorch allocates its results anew each time, and pages fresh from the system cost
- * more than filling them. Only glibc has this; elsewhere nothing happens.
+ * more than filling them. Only glibc has this; elsewhere it has no effect.
  */
 const keepFreedMemory = (
   load: (path: string) => { readonly func: (of: string) => (...args: ReadonlyArray<number>) => number }
@@ -254,7 +254,7 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
     check,
     need,
     find,
-    /** Places of the stack by their address, for functions of C that take and give more than one thing. */
+    /** Places of the stack by their address, for C functions with several arguments and results. */
     addressOf,
     places: {
       at,
@@ -263,7 +263,7 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
         reals[place] = value
       }
     },
-    /** Where functions of C put a result, and what they put there. */
+    /** The place where C functions put a result, and the result. */
     into,
     got: (): Handle => at(spare),
     share: (of: Handle): Handle => {

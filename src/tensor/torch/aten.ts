@@ -1,4 +1,4 @@
-/** The operators of ATen that the kernels are made of, on handles. What has a result of its own drops it when the kernel ends. */
+/** The operators of ATen that the kernels use, on handles. An operator with a result of its own drops it when the kernel ends. */
 import { freemem } from "node:os"
 import { type Abi, contiguous, type Handle, operator } from "./abi.ts"
 import { explained } from "./errors.ts"
@@ -118,7 +118,7 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     constant,
     one,
     addcmul,
-    /** Runs a kernel: drops what it kept, and says with what shapes an operator failed. */
+    /** Runs a kernel: drops its temporary results, and reports the shapes with which an operator failed. */
     run: <A>(kernel: string, shapes: ReadonlyArray<number>, work: () => A): A => {
       try {
         return work()

@@ -7,7 +7,7 @@ import type { Problem, Sdpa } from "./sdpa.ts"
 /** Queries that are computed with the keys in their windows at a time; more when the window is longer. */
 const windowBlock = 64
 
-/** What a row of `qkv` holds, checked. */
+/** The layout of a row of `qkv`, checked. */
 export const attentionSizes = (memory: Memory, kernel: string, qkv: Tensor, shape: AttentionShape) => {
   const { headDim, heads, kvHeads, window } = shape
   if (!(kvHeads > 0 && headDim > 0 && heads % kvHeads === 0 && window >= 0)) {
@@ -24,7 +24,7 @@ export const attentionSizes = (memory: Memory, kernel: string, qkv: Tensor, shap
   return { rows, width, qkv: qkv.length, out: rows * heads * headDim, lse: rows * heads }
 }
 
-/** Sequences of one length that stand one after the other. */
+/** Consecutive sequences of equal length. */
 interface Run {
   readonly first: number
   readonly length: number
@@ -39,9 +39,8 @@ interface Block {
 }
 
 /**
- * Attention of packed sequences, with nothing computed for padding, because there is none: sequences of one length that stand
- * together are one call, any other is one by itself. Query heads that share a key head are the batch of one call (a lone sequence),
- * or one call after the other.
+ * Attention of packed sequences, without padding: consecutive sequences of equal length share a call, any other sequence has its own.
+ * Query heads that share a key head are the batch of a call (for a lone sequence), or separate calls.
  */
 export const attention = (
   aten: Aten,
@@ -97,7 +96,7 @@ export const attention = (
     return made
   }
 
-  /** Calls `each` with everything that is one call of `sdpa`. */
+  /** Calls `each` with the arguments of each call of `sdpa`. */
   const inCalls = (
     qkv: Real,
     width: number,
@@ -125,7 +124,7 @@ export const attention = (
         const [tokens, keys] = [block.to - block.from, block.to - block.keysFrom]
         for (let r = 0; r < (together ? 1 : ratio); r++) {
           const batch = together ? ratio : count
-          // From one of the batch to the next: a sequence, or a query head of the group.
+          // The stride of the batch: a sequence, or a query head of the group.
           const queries = (of: Real, row: number): Handle =>
             view(
               of,

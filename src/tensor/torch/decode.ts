@@ -18,10 +18,10 @@ interface Readable {
   readonly turned: (first: number, count: number) => Handle
 }
 
-/** The first token that one at `position` sees. */
+/** The first token that the token at `position` sees. */
 const firstSeen = (position: number, window: number): number => window === 0 ? 0 : Math.max(0, position - window + 1)
 
-/** One token of each of some sequences, against a cache of those before it. */
+/** A token of each of some sequences, against a cache of the tokens before it. */
 export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" | "attentionDecode"> => {
   const { as, baddbmm, bmm, constant, copy, indexCopy, mul, room, run, select, softmax, zero } = aten
   const { cached, derived, empty, int, output, real, upload, values, view } = memory
@@ -42,7 +42,7 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
       return [upload(BigInt64Array.from(slot, (s, i) => BigInt(s * capacity + at[i]!)), [slot.length])]
     })[0]!
 
-  /** The tokens that any row sees, and −∞ for each row where it does not see one of them; 0 when all rows see all. */
+  /** The tokens that any row sees, and −∞ for each row at the tokens that it does not see; 0 when all rows see all. */
   const sight = (positions: Int, window: number) => {
     const at = values(positions)
     const firstOf = (position: number): number => firstSeen(position, window)
@@ -61,8 +61,8 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
   }
 
   /**
-   * In place when the rows are the slots of the cache in order and nothing but finite numbers can stand where a row does not look
-   * (0 · NaN is NaN); otherwise a copy, with the row's first token in place of those that it does not see.
+   * In place when the rows are the slots of the cache in order and only finite numbers can stand where a row does not look
+   * (0 · NaN is NaN); otherwise a copy, with the row's first token in place of the tokens that it does not see.
    */
   const readable = (
     of: Real,
@@ -107,7 +107,7 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
   const spread = new Map<string, { readonly handle: Handle; readonly rows: number }>()
   /**
    * A matrix [rows, heads, wide] that is 0 but where the query heads of a key head meet its own numbers; always the same memory, whose
-   * zeros nobody overwrites.
+   * zeros stay.
    */
   const zeros = (rows: number, count: number, heads: number, wide: number): Handle => {
     const key = `${count} ${heads} ${wide}`
@@ -167,7 +167,7 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
           const queries = zeros(rows, count, tall, wide)
           mul(diagonal(queries), own(from, width), constant(scale))
           const query = as(queries, [rows, tall, wide])
-          // Without gaps: products into anything else are made one matrix at a time.
+          // Without gaps: libtorch makes products into other memory one matrix at a time.
           const scores = room([rows, tall, seen.tokens])
           if (seen.mask === null) bmm(scores, query, k.turned(first, count))
           else {

@@ -5,7 +5,7 @@ import type { Memory } from "./memory.ts"
 /** Elements of one partial sum of squares: in double precision they are twice as large. */
 const sumChunk = 2 ** 18
 
-/** What goes over buffers element by element. */
+/** The elementwise kernels. */
 export const elementwise = (
   aten: Aten,
   memory: Memory
@@ -24,7 +24,7 @@ export const elementwise = (
     },
     copy: (out, x) => {
       const from = real("copy", "x", x, out.length)
-      // Slots of a cache are copied to one another: it stays one of zeros and what was put there.
+      // A copy between slots of a cache: the cache still holds only zeros and written values.
       const within = real("copy", "out", out).allocation === from.allocation
       const to = within ? cached("copy", "out", out) : output("copy", "out", out)
       // Places change with every copy: views of them are not kept.

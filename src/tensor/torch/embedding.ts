@@ -39,7 +39,7 @@ export const embedding = (
       const from = view(real(kernel, "dOut", dOut, ids.length * dim), [ids.length, dim])
       const which = int(kernel, "ids", ids, vocab)
       run(kernel, [ids.length, dim, vocab], () => {
-        // Only the rows that occur, each summed in one order: the same bits every time, and no second table.
+        // Only the rows that occur, each summed in a fixed order: the same bits every time, and no second table.
         const [distinct, place] = memory.derived(which, "distinct", () => {
           const of = new Map<number, number>()
           const places = BigInt64Array.from(values(which), (id) => {

@@ -11,7 +11,7 @@ const bytesAfter = (text: string, before: RegExp): number | null => {
 }
 
 /**
- * What the message of libtorch says of memory that ran out, null when it is about something else: “CUDA out of memory. Tried to
+ * The memory figures in a message of libtorch; null when the message has another subject: “CUDA out of memory. Tried to
  * allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.12 GiB is free.”, or on the host “can't allocate memory: you
  * tried to allocate 64 bytes.”
  */
@@ -23,7 +23,7 @@ export const outOfMemory = (text: string): { readonly needed: number; readonly a
 
 /**
  * An error as it leaves the backend: with the kernel, the shapes it was given, and the memory that is missing. Before 2.13 libtorch does
- * not say why it refused; where nothing but `asked` bytes were wanted, it is for want of them.
+ * not say why it refused; a request for only `asked` bytes fails for lack of them.
  */
 export const explained = (
   error: unknown,

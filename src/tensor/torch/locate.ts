@@ -2,7 +2,7 @@ import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 
-/** There is no libtorch here that can be used; the message says what to install or set. */
+/** There is no usable libtorch here; the message says what to install or set. */
 export class NoTorch extends Error {
   readonly _tag = "NoTorch"
 }

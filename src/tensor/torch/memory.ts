@@ -6,23 +6,23 @@ import { explained } from "./errors.ts"
 
 /** Buffers count as multiples of this, as they do everywhere. */
 const alignment = 64
-/** Views of one allocation that are kept for the next call. */
+/** Views of an allocation, kept for the next call. */
 const mostViews = 512
 
-/** What `free` gives back. */
+/** The memory that `free` gives back. */
 class Allocation {
   /** The whole of it, [length]; 0 for integers, which are on the host until a kernel asks for them. */
   readonly root: Handle
   bytes: number
   readonly integers: Int32Array | null
   freed = false
-  /** What a packed weight really is, and of which shape. */
+  /** The packed tensor of a weight, and its shape. */
   packed:
     | { readonly handle: Handle; readonly inputs: number; readonly outputs: number; readonly bytes: number }
     | null = null
   /** Grows with everything that is written here. */
   version = 0
-  /** Whether it holds nothing but zeros and what `cacheWrite` and copies within it have put there. */
+  /** Whether it holds only zeros and values from `cacheWrite` and from copies within it. */
   pristine = true
   /** Handles to drop with it; a view of an older generation is dropped already. */
   readonly views: Array<Handle> = []
@@ -50,7 +50,7 @@ class Buffer<Type extends "real" | "int"> {
   readonly whole: boolean
   readonly views: Array<View> = []
   generation = 0
-  /** What kernels have made of these integers: device tensors, masks, rows of tables. Gone with the next write. */
+  /** Tensors that kernels derived from these integers: device tensors, masks, rows of tables. Dropped on the next write. */
   readonly derived = new Map<string, ReadonlyArray<Handle>>()
   constructor(dtype: Type, length: number, start: number, allocation: Allocation, whole: boolean) {
     this.dtype = dtype
@@ -72,7 +72,7 @@ const equal = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean => {
   return true
 }
 
-/** Results of an operator kept by what they are made of, at most so many. */
+/** Results of an operator, kept by their inputs, up to a number. */
 const mostDerived = 32
 
 /** The memory half of the backend, and the checks by which kernels turn buffers into handles. */
@@ -136,7 +136,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
     return new Buffer(dtype, length, 0, allocation, true)
   }
 
-  /** Handles to drop when the kernel that runs has ended: it may have asked for one of them before. */
+  /** Handles to drop at the end of the current kernel, which may still use them. */
   const discarded: Array<Handle> = []
   const dropViews = (allocation: Allocation): void => {
     discarded.push(...allocation.views)
@@ -187,7 +187,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
     return handle
   }
 
-  /** What `make` makes of integers under `key`, once until they are written again. */
+  /** The result of `make` on integers under `key`, kept until they are written again. */
   const derived = (of: Int, key: string, make: () => ReadonlyArray<Handle>): ReadonlyArray<Handle> => {
     const known = of.derived.get(key)
     if (known !== undefined) return known
@@ -267,7 +267,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
     reals: (length: number): Tensor => {
       checkLength("reals", length)
       const root = allocated(length)
-      // Not left to chance: attention against a cache multiplies what it does not hold yet by 0.
+      // Always zeroed: attention against a cache multiplies its empty places by 0.
       abi.zero(root)
       return hold("real", length, root, null)
     },
@@ -320,7 +320,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
       return copy
     },
     memory: () => ({ live, peak }),
-    /** Gives back what was not freed. */
+    /** Gives back all memory that was not freed. */
     dispose: (): void => {
       for (const allocation of held) release(allocation)
       dropDiscarded()

@@ -12,7 +12,7 @@ export const norm = (aten: Aten, memory: Memory): Pick<Backend, "rmsNorm" | "rms
     }
     return { x: rows * stride, inv: rows * groups }
   }
-  /** The groups: [rows, dim] when there is one a row, otherwise [rows, groups, dim]. */
+  /** The groups: [rows, dim] with a single group a row, otherwise [rows, groups, dim]. */
   const groupsOf = (of: Real, { dim, groups, offset, rows, stride }: NormShape): number =>
     groups === 1
       ? view(of, [rows, dim], [stride, 1], offset)

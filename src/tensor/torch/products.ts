@@ -71,7 +71,7 @@ const oneDnn = ({ add: addTo, copy, linear, packed }: Aten): Products => {
     copy(out.straight, linear(a.straight, b, add))
   return {
     into: (out, a, b, add) => into(out, a, b.turned, add),
-    // It copies its first operand when that is turned, so that is the smaller one.
+    // It copies its first operand when that is transposed, so that is the smaller operand.
     accumulate: (out, a, b) =>
       a.columns <= b.columns
         ? addTo(out.straight, linear(a.turned, b.turned, null))

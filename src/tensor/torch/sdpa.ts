@@ -45,7 +45,7 @@ const onCpu = ({ abi, keep }: Aten): Sdpa => {
     number,
     number
   ]
-  /** Puts what is optional where its address is known; the address of the mask, or 0. */
+  /** Puts the optional arguments where their address is known; returns the address of the mask, or 0. */
   const optional = (of: Problem): Handle => {
     places.real(4, of.scale)
     if (of.mask === null) return 0

@@ -45,7 +45,7 @@ const readSources = (): Record<string, string> =>
       .map((name) => [name, readFileSync(new URL(name, sourceFolder), "utf8")])
   )
 
-/** Hash of everything that decides what a module computes. */
+/** Hash of everything that decides the code of a module. */
 const hashOf = (variant: Variant, sources: Record<string, string>): string =>
   createHash("sha256").update(JSON.stringify([flags(variant), sources])).digest("hex")
 
@@ -67,7 +67,7 @@ const compile = async (variant: Variant, sources: Record<string, string>): Promi
   const output: Array<Uint8Array> = []
   const collect = (bytes: Uint8Array | null): void => void (bytes !== null && output.push(bytes.slice()))
   try {
-    // Loads the compiler; told what to do with its progress, it does not print it to stdout.
+    // Loads the compiler; with a callback for its progress, it does not print to stdout.
     await clang.runLLVM(undefined, {}, { fetchProgress: () => {} })
     const files = await clang.commands.clang([...flags(variant), "-o", "kernels.wasm", "kernels.c"], sources, {
       stdout: collect,

@@ -5,7 +5,7 @@ import { maxParts } from "../compiled/machine.ts"
  * takes the next one, so that the main thread never waits for a worker that the machine has not woken up yet.
  */
 export const control = {
-  /** Which job, in the upper 24 bits, and how many of its parts nobody has taken, in the lower 8. */
+  /** The job, in the upper 24 bits, and the number of its free parts, in the lower 8. */
   ticket: 0,
   /** Parts not finished. */
   pending: 1,
@@ -30,7 +30,7 @@ export const controlBytes = 4 * control.words + 8 * maxArguments
 /** Looks at a word this often, some tens of microseconds, before going to sleep. */
 export const spins = 10000
 
-/** What a worker is started with. */
+/** The data that a worker starts with. */
 export interface WorkerStart {
   readonly module: WebAssembly.Module
   readonly memory: WebAssembly.Memory
@@ -49,7 +49,7 @@ export const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memo
   return exports as Record<string, Kernel> & Record<"__heap_base", WebAssembly.Global>
 }
 
-/** The control block seen from one thread. */
+/** A thread's view of the control block. */
 export const controlViews = (memory: WebAssembly.Memory, pointer: number) => ({
   words: new Int32Array(memory.buffer, pointer, control.words),
   values: new Float64Array(memory.buffer, pointer + 4 * control.words, maxArguments)
@@ -59,7 +59,7 @@ export const controlViews = (memory: WebAssembly.Memory, pointer: number) => ({
 export const take = (words: Int32Array, ticket: number): boolean =>
   Atomics.compareExchange(words, control.ticket, ticket, ticket - 1) === ticket
 
-/** Parts of the job that nobody has taken. */
+/** Free parts of the job. */
 export const left = (ticket: number): number => ticket & maxParts
 
 /** Tells the main thread that a part is finished. */

@@ -13,7 +13,7 @@ export interface LinearMemory extends Heap {
   readonly doubles: () => Float64Array
 }
 
-/** Lends out what lies from `base` on, and grows the memory when that is not enough. */
+/** Lends out the memory from `base` on, and grows it on demand. */
 export const linearMemory = (memory: WebAssembly.Memory, base: number): LinearMemory => {
   let end = memory.buffer.byteLength
   let floats = new Float32Array(memory.buffer)

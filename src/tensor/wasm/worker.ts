@@ -7,7 +7,7 @@ const exports = instantiate(module, memory, stackTop)
 const kernels = names.map((name) => exports[name]!)
 const { values, words } = controlViews(memory, controlPointer)
 
-/** Waits for a job with parts to take: awake for a moment, then asleep, so that an idle pool costs nothing. */
+/** Waits for a job with free parts: awake for a moment, then asleep, so that an idle pool takes no processor time. */
 const nextTicket = (): number => {
   for (let i = 0; i < spins; i++) {
     const ticket = Atomics.load(words, control.ticket)
@@ -25,8 +25,8 @@ const nextTicket = (): number => {
 
 parentPort!.postMessage("ready")
 for (let ticket = nextTicket(); Atomics.load(words, control.stop) === 0; ticket = nextTicket()) {
-  // What is read here is of this job if the ticket is still there to take: the next job is described only when all parts of
-  // this one are finished.
+  // The values read here belong to this job if the ticket is still free: the next job is described only when all parts of
+  // this job are finished.
   const kernel = kernels[words[control.kernel]!]!
   const parts = words[control.parts]!
   const scratch = words[control.scratch]! + thread * words[control.scratchStride]!
