@@ -14,7 +14,7 @@ export const answered = Effect.fnUntraced(function*(
   if (needing === undefined || without < 0) return
   return yield* new UnusableData({
     stage,
-    problem: `row ${without + 1} of its prompts has no answer, and ${needing._tag} needs an answer to compare with`,
+    problem: `row ${without + 1} of its prompts has no answer, and ${needing._tag} compares with one`,
     remedy: 'Say which field it is in, as in Source.file("…", { fields: { answer: "final" } }).'
   })
 })
