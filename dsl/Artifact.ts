@@ -51,8 +51,8 @@ export interface Node {
  * @typeParam K - kind
  * @typeParam F - model family
  * @typeParam I - inputs still open, as `name: Kind`
- * @typeParam B - budgets that nobody has capped
  * @typeParam A - KL allotted along the weight lineage, milli-nats per sequence (a union when there are several paths)
+ * @typeParam B - budgets that nobody has capped
  * @typeParam E - errors that making it can end with
  * @typeParam X - what an interpreter has to be given for it, as `stage NAME` or `reward NAME`: see `dsl/Extension.ts`
  */
@@ -60,8 +60,8 @@ export interface Artifact<
   out K extends Kind,
   out F extends string = string,
   out I extends string = never,
-  out B extends Dimension = never,
   out A extends number = 0,
+  out B extends Dimension = never,
   out E = never,
   out X extends string = never
 > extends Pipeable.Pipeable {
@@ -69,8 +69,8 @@ export interface Artifact<
     readonly kind: K
     readonly family: F
     readonly open: I
-    readonly uncapped: B
     readonly allotted: A
+    readonly uncapped: B
     readonly error: E
     readonly outside: X
   }
@@ -79,15 +79,28 @@ export interface Artifact<
   readonly node: Node
 }
 
-export type Any = Artifact<Kind, string, string, Dimension, number, unknown, string>
+export type Any = Artifact<Kind, string, string, number, Dimension, unknown, string>
 
 export type KindOf<A> = A extends Artifact<infer K, any, any, any, any, any, any> ? K : never
 export type FamilyOf<A> = A extends Artifact<any, infer F, any, any, any, any, any> ? F : never
 export type OpenOf<A> = A extends Artifact<any, any, infer I, any, any, any, any> ? I : never
-export type UncappedOf<A> = A extends Artifact<any, any, any, infer B, any, any, any> ? B : never
-export type AllottedOf<A> = A extends Artifact<any, any, any, any, infer N, any, any> ? N : never
+export type UncappedOf<A> = A extends Artifact<any, any, any, any, infer B, any, any> ? B : never
+export type AllottedOf<A> = A extends Artifact<any, any, any, infer N, any, any, any> ? N : never
 export type ErrorOf<A> = A extends Artifact<any, any, any, any, any, infer E, any> ? E : never
 export type OutsideOf<A> = A extends Artifact<any, any, any, any, any, any, infer X> ? X : never
+
+/** Around the artefact, since an editor would show an alias of it by the alias's name, with all the wires and what is on theirs. */
+interface Made<W, K extends Kind, F extends string, B extends Dimension, A extends number, E, X extends string> {
+  readonly artifact: Artifact<
+    K,
+    F,
+    OpenOf<W[keyof W]>,
+    A,
+    UncappedOf<W[keyof W]> | B,
+    ErrorOf<W[keyof W]> | E,
+    OutsideOf<W[keyof W]> | X
+  >
+}
 
 /**
  * What an operation makes out of the artefacts `W` on its wires: their open inputs, uncapped budgets, errors and needs from
@@ -101,15 +114,7 @@ export type Output<
   A extends number = 0,
   E = never,
   X extends string = never
-> = Artifact<
-  K,
-  F,
-  OpenOf<W[keyof W]>,
-  UncappedOf<W[keyof W]> | B,
-  A,
-  ErrorOf<W[keyof W]> | E,
-  OutsideOf<W[keyof W]> | X
->
+> = Made<W, K, F, B, A, E, X>["artifact"]
 
 /** The identity of a node: operation, parameters, and the identities of its inputs; nothing else. */
 export const idOf = (op: string, params: Schema.Json, inputs: Readonly<Record<string, string>>): string =>
@@ -127,6 +132,13 @@ export const make = (node: Node): Any => {
     id: idOf(node.op, node.params, inputs),
     node: Object.freeze({ ...node, params: settled(node.params), wires: Object.freeze(wires) })
   }))
+}
+
+/** Stands in a description for a value on a wire that is no artefact, until `check` says so by its kind: the name that it gives itself. */
+export const stray = (value: unknown): Any => {
+  const { _tag } = Object(value) as { readonly _tag?: unknown }
+  const kind = (typeof _tag === "string" ? _tag : "value that is no artefact") as Kind
+  return make({ op: "Stray", kind, family: "", params: null, wires: {} })
 }
 
 export const isArtifact = (value: unknown): value is Any =>

@@ -8,6 +8,20 @@ import { KlAmount } from "./Kl.ts"
 
 export * from "./Amount.ts"
 
+/** The resources, all of which a training or sampling stage spends. Written out, so that an editor shows the name of the union. */
+export type Compute =
+  | "tokens"
+  | "generated"
+  | "trained"
+  | "prompts"
+  | "flops"
+  | "memory"
+  | "disk"
+  | "seconds"
+  | "money"
+
+export type Resource = Compute
+
 /** The unit that each resource is counted in. */
 export const units = {
   tokens: "tokens",
@@ -19,16 +33,11 @@ export const units = {
   disk: "bytes",
   seconds: "seconds",
   money: "money"
-} as const satisfies Readonly<Record<string, Unit>>
-
-export type Resource = keyof typeof units
+} as const satisfies Readonly<Record<Resource, Unit>>
 
 export const resources = Object.keys(units) as ReadonlyArray<Resource>
 
 export type Dimension = "kl" | Resource
-
-/** What a training or sampling stage spends. */
-export type Compute = Resource
 
 // ── what is written ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -25,5 +25,4 @@ export const huggingFace = <const F extends string>(
   family: F,
   path: string,
   options: { readonly adapter?: string } = {}
-): Artifact.Artifact<"BaseModel", F> =>
-  build(definition, {}, { family, path, ...options }) as Artifact.Artifact<"BaseModel", F>
+): Artifact.Artifact<"BaseModel", F> => build(definition, {}, { family, path, ...options })

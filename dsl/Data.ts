@@ -2,7 +2,7 @@
 import type * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
 import type { BudgetExceeded, UnusableData } from "./Errors.ts"
-import type { Connected, Wire } from "./Wires.ts"
+import type { Connected, Given, Wire } from "./Wires.ts"
 
 export const dataKinds = [
   "Text",
@@ -25,7 +25,7 @@ export const sameAs = (_: unknown, wires: Connected) => ({ kind: wires["of"]?.no
 export type DataError = UnusableData | BudgetExceeded
 
 /** The type of rows of the kind that came in on `of`. */
-export type SameAs<W extends Connected> = Artifact.Output<
+export type SameAs<W extends Given> = Artifact.Output<
   W,
   Artifact.KindOf<W["of"]>,
   "",

@@ -7,7 +7,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
-import type { Connected, Wires } from "./Wires.ts"
+import type { Connected, Given, Wires } from "./Wires.ts"
 
 /** A `Schema` class with a `_tag`, as each operation's parameters are. */
 export interface Params {
@@ -75,14 +75,21 @@ const defaulted = (schema: Params, params: Readonly<Record<string, unknown>>): o
   }
 }
 
-/** The node of one use of an operation. Wires that were left out are absent. */
-export const build = (
+/**
+ * The node of one use of an operation, of the type `A` that its constructor promises. Wires that were left out are absent; what is on
+ * one and is no artefact stays there, for `check` to report.
+ */
+export const build = <A = Artifact.Any>(
   definition: Definition,
-  wires: Readonly<Record<string, Artifact.Any | undefined>>,
+  wires: Given,
   params: Readonly<Record<string, unknown>>
-): Artifact.Any => {
-  const connected = Object.fromEntries(Object.entries(wires).filter(([, of]) => of !== undefined)) as Connected
+): A => {
+  const connected: Connected = Object.fromEntries(
+    Object.entries(wires).flatMap(([wire, of]) =>
+      of === undefined ? [] : [[wire, Artifact.isArtifact(of) ? of : Artifact.stray(of)]]
+    )
+  )
   const encoded = encode(definition.schema, params)
   const { family, kind } = definition.makes(encoded, connected)
-  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected, definition })
+  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected, definition }) as A
 }

@@ -23,7 +23,7 @@ export const input = <const N extends string, K extends Artifact.Kind, const F e
   name: N,
   kind: K,
   family: F = "" as F
-): Artifact.Artifact<K, F, `${N}: ${K}`> => build(definitions.Input, {}, { name, kind, family }) as never
+): Artifact.Artifact<K, F, `${N}: ${K}`> => build(definitions.Input, {}, { name, kind, family })
 
 type NameOf<I> = I extends `${infer N}: ${string}` ? N : never
 
@@ -58,17 +58,17 @@ export const connect = <
   E,
   X extends string,
   const C extends {
-    readonly [N in NameOf<I>]?: Artifact.Artifact<KindNamed<I, N>, string, string, Dimension, number, unknown, string>
+    readonly [N in NameOf<I>]?: Artifact.Artifact<KindNamed<I, N>, string, string, number, Dimension, unknown, string>
   }
 >(
-  self: Artifact.Artifact<K, F, I, B, A, E, X>,
+  self: Artifact.Artifact<K, F, I, A, B, E, X>,
   inputs: C
 ): Artifact.Artifact<
   K,
   F,
   Exclude<I, `${keyof C & string}: ${string}`> | Artifact.OpenOf<C[keyof C]>,
-  B | Artifact.UncappedOf<C[keyof C]>,
   A,
+  B | Artifact.UncappedOf<C[keyof C]>,
   E | Artifact.ErrorOf<C[keyof C]>,
   X | Artifact.OutsideOf<C[keyof C]>
 > =>
@@ -135,8 +135,8 @@ export const cap: {
     E,
     X extends string
   >(
-    self: Artifact.Artifact<K, F, I, B, A, E, X> & Allotted<A, L>
-  ) => Artifact.Artifact<K, F, I, Exclude<B, Budget.Closed<L>>, A, E, X>
+    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>
+  ) => Artifact.Artifact<K, F, I, A, Exclude<B, Budget.Closed<L>>, E, X>
   <
     K extends Artifact.Kind,
     F extends string,
@@ -147,9 +147,9 @@ export const cap: {
     X extends string,
     const L extends Given
   >(
-    self: Artifact.Artifact<K, F, I, B, A, E, X> & Allotted<A, L>,
+    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>,
     limits: L & Budget.Fitting<L, keyof Limits>
-  ): Artifact.Artifact<K, F, I, Exclude<B, Budget.Closed<L>>, A, E, X>
+  ): Artifact.Artifact<K, F, I, A, Exclude<B, Budget.Closed<L>>, E, X>
 } = Function.dual(
   2,
   (self: Artifact.Any, { from, ...limits }: Given) => build(definitions.Cap, { of: self, from }, Budget.plain(limits))
@@ -177,8 +177,8 @@ type Previous<S extends Artifact.Any> = Artifact.Artifact<
   Artifact.KindOf<S> extends "BaseModel" | "Policy" ? "BaseModel" | "Policy" : Artifact.KindOf<S>,
   Artifact.FamilyOf<S>,
   never,
-  never,
   number,
+  never,
   never
 >
 
@@ -186,18 +186,18 @@ type Round<S extends Artifact.Any> = Artifact.Artifact<
   Artifact.KindOf<Previous<S>>,
   Artifact.FamilyOf<S>,
   string,
-  Dimension,
   number,
-  unknown
+  Dimension,
+  unknown,
+  string
 >
 
-type Rounds<S extends Artifact.Any, R extends Artifact.Any> = Artifact.Artifact<
+type Rounds<S extends Artifact.Any, R extends Artifact.Any> = Artifact.Output<
+  { readonly start: S; readonly made: R },
   Artifact.KindOf<R>,
   Artifact.FamilyOf<R>,
-  Artifact.OpenOf<R | S>,
-  Artifact.UncappedOf<R | S>,
-  Artifact.AllottedOf<R>,
-  Artifact.ErrorOf<R | S>
+  never,
+  Artifact.AllottedOf<R>
 >
 
 /**

@@ -71,7 +71,7 @@ export const definition = {
 } as const satisfies Definition
 
 const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
-  build(definition, {}, { role, origin }) as Artifact.Artifact<K, "">
+  build(definition, {}, { role, origin })
 
 /** Plain text (`text`), one document a row. */
 export const text = source("Text")

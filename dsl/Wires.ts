@@ -32,25 +32,41 @@ export const optional = <W extends Wire>(wire: W): Omit<W, "optional"> & { reado
 
 type Required<S extends Wires> = { [K in keyof S]: S[K]["optional"] extends true ? never : K }[keyof S] & string
 
-type Missing<Op extends string, S extends Wires, W> = Exclude<Required<S>, keyof W> extends infer M extends string
-  ? [M] extends [never] ? never : { [K in M]: `${Op}.${K} is missing: connect ${S[K]["needs"]}` }[M]
-  : never
+/** In words, of an artefact that does not fit or of a value that is none: its kind, or the name that it gives itself. */
+export type Called<A> = [A] extends [Any] ? KindOf<A>
+  : undefined extends A ? "value that may be undefined"
+  : A extends { readonly _tag: infer Tag extends string } ? Tag
+  : "value that is no artefact"
 
-type CheckWire<Op extends string, K extends string, S extends Wire, F extends string, A> = KindOf<A> extends
+/** `unknown` where A is right for the wire S of an operation that works in the family F, else a literal that says what is wrong. */
+export type CheckedWire<Op extends string, K extends string, S extends Wire, F extends string, A> = Called<A> extends
   S["kinds"][number] ? S["model"] extends true ? [FamilyOf<A>] extends [F] ? unknown
+      // A main wire without a family is wrong itself, and says so at its own place.
+    : [Exclude<F, "">] extends [never] ? unknown
     : `${Op}.${K} is of family '${FamilyOf<A>}' but ${Op} works on '${F}': they must share a tokenizer`
   : unknown
-  : `${Op}.${K} needs ${S["needs"]}, not a ${KindOf<A>}`
+  : `${Op}.${K} needs ${S["needs"]}, not a ${Called<A>}`
 
 /**
- * `unknown` where W is a right wiring of S in the family F, else a literal that says what is wrong: about a missing wire for the
- * whole argument, about a wrong one at its property.
+ * `Checks` of what was connected, `W`, which the compiler infers from the other case: of wires whose names and artefacts it does not
+ * know, `check` says later what is wrong with them.
  */
-export type CheckedIn<Op extends string, S extends Wires, F extends string, W> = [Missing<Op, S, W>] extends [never] ? {
-    readonly [K in keyof W]: K extends keyof S & string ? CheckWire<Op, K, S[K], F, W[K]>
+export type Judged<W, Checks> = [string, unknown] extends [keyof W, W[keyof W]] ? W : Checks
+
+/**
+ * What the wires W have to be for an operation with the wires S in the family F: at a wire that is wrong or missing stands a literal
+ * that says so. The last part has an editor offer all wires by name.
+ */
+export type CheckedIn<Op extends string, S extends Wires, F extends string, W> = Judged<
+  W,
+  & {
+    readonly [K in keyof W]: K extends keyof S & string ?
+      CheckedWire<Op, K, S[K], F, S[K]["optional"] extends true ? Exclude<W[K], undefined> : W[K]>
       : `${Op} has no wire '${K & string}'`
   }
-  : Missing<Op, S, W>
+  & { readonly [K in Exclude<Required<S>, keyof W>]: `${Op}.${K} is missing: connect ${S[K]["needs"]}` }
+  & { readonly [K in keyof S]?: unknown }
+>
 
 /** The same, where `Main` names the wire whose family is the operation's. */
 export type Checked<Op extends string, S extends Wires, Main extends keyof S, W> = CheckedIn<
@@ -62,6 +78,9 @@ export type Checked<Op extends string, S extends Wires, Main extends keyof S, W>
 
 /** Any set of artefacts by wire name. */
 export type Connected = Readonly<Record<string, Any>>
+
+/** Whatever was written on the wires: `Checked` judges each of them, so that one that is no artefact spoils no other. */
+export type Given = Readonly<Record<string, unknown>>
 
 /** The same check at run time, for descriptions that the compiler has not seen. Returns one sentence per mistake. */
 export const mistakes = (op: string, spec: Wires, main: string, wires: Connected): ReadonlyArray<string> => {

@@ -69,8 +69,8 @@ export const definition = {
   })
 } as const
 
-export const make = <const W extends Wires.Connected, const N extends number>(
-  connected: W & Wires.Checked<"Rwr", typeof wires, "init", W>,
+export const make = <W extends Wires.Given, const N extends number>(
+  connected: Wires.Checked<"Rwr", typeof wires, "init", W>,
   params: Allotting<typeof Rwr["~type.make.in"], N>
 ): Artifact.Output<
   W,

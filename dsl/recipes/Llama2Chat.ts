@@ -83,8 +83,8 @@ type Of<K extends Artifact.Kind, F extends string = "", E = unknown> = Artifact.
   K,
   F,
   never,
-  Exclude<Dimension, "kl">,
   number,
+  Exclude<Dimension, "kl">,
   E
 >
 

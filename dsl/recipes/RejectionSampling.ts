@@ -11,7 +11,7 @@ import * as Sample from "../stages/Sample.ts"
 import * as Score from "../stages/Score.ts"
 import * as Select from "../stages/Select.ts"
 import * as Sft from "../stages/Sft.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 const wires = {
@@ -22,7 +22,7 @@ const wires = {
 
 export type Options = typeof Sample.Sample["~type.make.in"] & Pick<typeof Select.Select["~type.make.in"], "rule">
 
-type Of<K extends Artifact.Kind, F extends string = ""> = Artifact.Artifact<K, F, string, Dimension, number, unknown>
+type Of<K extends Artifact.Kind, F extends string = ""> = Artifact.Artifact<K, F, string, number, Dimension, unknown>
 
 /** The same of any family and budget, where the compiler has nothing left to find out. */
 interface Any {
@@ -38,8 +38,8 @@ const sampled = ({ policy, prompts, reward }: Any, { rule, ...sampling }: Option
 }
 
 /** The selected completions, and as many at random out of the same ones: the control without which a gain means nothing. */
-export const make: <const W extends Connected>(
-  connected: W & Checked<"RejectionSampling", typeof wires, "policy", W>,
+export const make: <W extends Given>(
+  connected: Checked<"RejectionSampling", typeof wires, "policy", W>,
   options: Options
 ) => Readonly<
   Record<"selected" | "control", Artifact.Output<W, "Demonstrations", "", Compute, 0, DataError>>
@@ -63,8 +63,8 @@ const iterated = (
  * Expert iteration (Anthony, Tian and Barber 2017, arXiv 1705.08439): in each round the policy answers the prompts, the best answers are
  * selected, and it is fine-tuned on them, from where it was. Rounds that restart from base: `Llama2Chat.ts`.
  */
-export const expertIteration: <const W extends Connected>(
-  connected: W & Checked<"ExpertIteration", typeof wires, "policy", W>,
+export const expertIteration: <W extends Given>(
+  connected: Checked<"ExpertIteration", typeof wires, "policy", W>,
   options: Parameters<typeof iterated>[1]
 ) => Artifact.Output<
   W,

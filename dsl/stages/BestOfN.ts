@@ -17,7 +17,7 @@ import type { Definition } from "../Definition.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
 export class BestOfN extends Schema.TaggedClass<BestOfN>()("BestOfN", {
@@ -38,8 +38,7 @@ export const definition = {
   makes: () => ({ kind: "Evaluation", family: "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const G extends Gold>(
-  connected: W & Checked<"BestOfN", typeof wires, never, W>,
+export const make = <W extends Given, const G extends Gold>(
+  connected: Checked<"BestOfN", typeof wires, never, W>,
   params: Omit<typeof BestOfN["~type.make.in"], "gold"> & { readonly gold: G }
-): Artifact.Output<W, "Evaluation", "", Compute, 0, DataError, RewardsOf<G>> =>
-  build(definition, connected, params) as never
+): Artifact.Output<W, "Evaluation", "", Compute, 0, DataError, RewardsOf<G>> => build(definition, connected, params)

@@ -12,7 +12,7 @@ import type { BudgetExceeded, UnusableData } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
@@ -40,8 +40,8 @@ export const definition = {
   makes: () => ({ kind: "Preferences", family: "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const G extends Gold>(
-  connected: W & Checked<"Compare", typeof wires, "policy", W>,
+export const make = <W extends Given, const G extends Gold>(
+  connected: Checked<"Compare", typeof wires, "policy", W>,
   params: Omit<typeof Compare["~type.make.in"], "gold"> & { readonly gold: G }
 ): Artifact.Output<
   W,
@@ -51,4 +51,4 @@ export const make = <const W extends Connected, const G extends Gold>(
   0,
   UnusableData | BudgetExceeded,
   RewardsOf<G>
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

@@ -11,7 +11,7 @@ import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Count } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 
 export class Decontaminate extends Schema.TaggedClass<Decontaminate>()("Decontaminate", {
   /** Words in a row that may not be shared. */
@@ -31,7 +31,7 @@ export const definition = {
   makes: sameAs
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Decontaminate", typeof wires, never, W>,
+export const make = <W extends Given>(
+  connected: Checked<"Decontaminate", typeof wires, never, W>,
   params: typeof Decontaminate["~type.make.in"]
-): SameAs<W> => build(definition, connected, params) as never
+): SameAs<W> => build(definition, connected, params)

@@ -8,7 +8,7 @@ import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { or } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 
 export class Deduplicate extends Schema.TaggedClass<Deduplicate>()("Deduplicate", {
   by: or(Schema.Literals(["row", "prompt"]), "row")
@@ -24,7 +24,7 @@ export const definition = {
   makes: sameAs
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Deduplicate", typeof wires, never, W>,
+export const make = <W extends Given>(
+  connected: Checked<"Deduplicate", typeof wires, never, W>,
   params: Exclude<typeof Deduplicate["~type.make.in"], void> = {}
-): SameAs<W> => build(definition, connected, params) as never
+): SameAs<W> => build(definition, connected, params)

@@ -13,7 +13,7 @@ import type { Definition } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
@@ -57,12 +57,14 @@ export const definition = {
 
 /** Exactly one of the two sources of answers. */
 type CheckedSource<W> = W extends { readonly prompts: unknown; readonly demonstrations: unknown }
-  ? "Distill has prompts and demonstrations: connect one of them"
+  ? { readonly demonstrations: "Distill has prompts and demonstrations: connect one of them" }
   : W extends { readonly prompts: unknown } | { readonly demonstrations: unknown } ? unknown
-  : "Distill has nothing to learn from: connect prompts, for the teacher to answer, or demonstrations"
+  : {
+    readonly prompts: "Distill has nothing to learn from: connect prompts, for the teacher to answer, or demonstrations"
+  }
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Distill", typeof wires, "student", W> & CheckedSource<W>,
+export const make = <W extends Given>(
+  connected: Checked<"Distill", typeof wires, "student", W> & CheckedSource<W>,
   params: typeof Distill["~type.make.in"]
 ): Artifact.Output<
   W,
@@ -71,4 +73,4 @@ export const make = <const W extends Connected>(
   Compute,
   Artifact.AllottedOf<W["student"]>,
   TrainingError
-> => build(definition, connected as never, params) as never
+> => build(definition, connected, params)

@@ -25,7 +25,7 @@ import { klSpending } from "../KlSpending.ts"
 import type { Loss, NamedLoss } from "../PreferenceLoss.ts"
 import { OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
@@ -73,12 +73,12 @@ export const definition = {
 } as const satisfies Definition
 
 export const make = <
-  const W extends Connected,
+  W extends Given,
   L extends Loss<boolean> | NamedLoss<string, boolean>,
   const N extends number,
   const G extends Gold = never
 >(
-  connected: W & Checked<"Dpo", WiresOf<L["reference"]>, "init", W>,
+  connected: Checked<"Dpo", WiresOf<L["reference"]>, "init", W>,
   params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N, G> & { readonly loss: L }
 ): Artifact.Output<
   W,
@@ -88,4 +88,4 @@ export const make = <
   Add<Artifact.AllottedOf<W["init"]>, N>,
   TrainingError | KlBudgetExceeded,
   RewardsOf<G> | LossesOf<L>
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

@@ -8,7 +8,7 @@ import type * as Artifact from "../Artifact.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { NonNegative } from "../Training.ts"
-import type { Connected } from "../Wires.ts"
+import type { Called, Connected } from "../Wires.ts"
 import { model } from "../Wires.ts"
 
 /** (1/k) Σ r_i */
@@ -46,27 +46,20 @@ export const definition = {
   })
 } as const satisfies Definition
 
-type Members<M extends ReadonlyArray<Artifact.Any>> = {
-  readonly [I in keyof M]: Artifact.KindOf<M[I]> extends "RewardModel"
+type Members<M extends ReadonlyArray<unknown>> = {
+  readonly [I in keyof M]: Called<M[I]> extends "RewardModel"
     ? [Artifact.FamilyOf<M[I]>] extends [Artifact.FamilyOf<M[0]>] ? unknown
     : `Ensemble.members is of family '${Artifact.FamilyOf<M[I]>}' but the first is of '${Artifact.FamilyOf<M[0]>}'`
-    : `Ensemble.members needs reward models, not a ${Artifact.KindOf<M[I]>}`
+    : `Ensemble.members needs reward models, not a ${Called<M[I]>}`
 }
 
-export const make = <const M extends readonly [Artifact.Any, Artifact.Any, ...Array<Artifact.Any>]>(
+export const make = <const M extends readonly [unknown, unknown, ...Array<unknown>]>(
   members: M & Members<M>,
   params: typeof Ensemble["~type.make.in"]
-): Artifact.Artifact<
-  "RewardModel",
-  Artifact.FamilyOf<M[0]>,
-  Artifact.OpenOf<M[number]>,
-  Artifact.UncappedOf<M[number]>,
-  0,
-  Artifact.ErrorOf<M[number]>
-> =>
+): Artifact.Output<{ readonly members: M[number] }, "RewardModel", Artifact.FamilyOf<M[0]>> =>
   build(
     definition,
-    Object.fromEntries((members as ReadonlyArray<Artifact.Any>).map((of, i) => [`members.${i}`, of])),
+    Object.fromEntries(members.map((of, i) => [`members.${i}`, of])),
     params
   ) as never
 

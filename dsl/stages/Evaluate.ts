@@ -12,7 +12,7 @@ import type { BudgetExceeded, UnusableData } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, or, Seed } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, CheckedWire, Connected, Given, Judged } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Evaluate extends Schema.TaggedClass<Evaluate>()("Evaluate", {
@@ -52,21 +52,16 @@ export const definition = {
   makes: () => ({ kind: "Evaluation", family: "" })
 } as const satisfies Definition
 
-type CheckedModels<F extends string, M extends Connected> = {
-  readonly [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy"
-    ? [Artifact.FamilyOf<M[K]>] extends [F] ? unknown
-    : `Evaluate.models.${K & string} is of family '${Artifact.FamilyOf<
-      M[K]
-    >}' but Evaluate works on '${F}': they must share a tokenizer`
-    : `Evaluate.models.${K & string} needs a policy to report on, not a ${Artifact.KindOf<M[K]>}`
+type CheckedModels<F extends string, M> = {
+  readonly [K in keyof M]: CheckedWire<"Evaluate", `models.${K & string}`, typeof policy, F, M[K]>
 }
 
-export const make = <const W extends Connected, const M extends Connected, const G extends Gold>(
-  connected: W & Checked<"Evaluate", typeof wires, "initial", W>,
-  models: M & CheckedModels<Artifact.FamilyOf<W["initial"]>, M>,
+export const make = <W extends Given, M extends Given, const G extends Gold>(
+  connected: Checked<"Evaluate", typeof wires, "initial", W>,
+  models: Judged<M, CheckedModels<Artifact.FamilyOf<W["initial"]>, M>>,
   params: Omit<typeof Evaluate["~type.make.in"], "gold"> & { readonly gold: G }
 ): Artifact.Output<
-  W & { readonly [K in keyof M as `models.${K & string}`]: M[K] },
+  { readonly wires: W[keyof W]; readonly models: M[keyof M] },
   "Evaluation",
   "",
   Compute,
@@ -77,7 +72,7 @@ export const make = <const W extends Connected, const M extends Connected, const
   build(
     definition,
     {
-      ...(connected as Connected),
+      ...connected,
       ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
     },
     params

@@ -9,7 +9,7 @@ import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Count } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 
 export class Filter extends Schema.TaggedClass<Filter>()("Filter", {
   minWords: Schema.optionalKey(Count),
@@ -41,7 +41,7 @@ export const definition = {
   makes: sameAs
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Filter", typeof wires, never, W>,
+export const make = <W extends Given>(
+  connected: Checked<"Filter", typeof wires, never, W>,
   params: Exclude<typeof Filter["~type.make.in"], void>
-): SameAs<W> => build(definition, connected, params) as never
+): SameAs<W> => build(definition, connected, params)

@@ -15,7 +15,7 @@ import type { Diverged, GateFailed } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, Seed } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 const Tolerance = Schema.optionalKey(NonNegative)
@@ -67,8 +67,8 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["candidate"]?.node.family ?? "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const P extends typeof Gate["~type.make.in"]>(
-  connected: W & Checked<"Gate", typeof wires, "candidate", W>,
+export const make = <W extends Given, const P extends typeof Gate["~type.make.in"]>(
+  connected: Checked<"Gate", typeof wires, "candidate", W>,
   params: P
 ): Artifact.Output<
   W,
@@ -78,4 +78,4 @@ export const make = <const W extends Connected, const P extends typeof Gate["~ty
   Artifact.AllottedOf<W["candidate"] | W["previous"]>,
   DataError | Diverged | (P["otherwise"] extends "roll-back" ? never : GateFailed),
   RewardsOf<P["gold"]>
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

@@ -29,7 +29,7 @@ import { type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLos
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
@@ -113,13 +113,13 @@ export const mistakes = (stage: Grpo): ReadonlyArray<string> => {
 }
 
 export const make = <
-  const W extends Connected,
+  W extends Given,
   const N extends number,
   const B extends number,
   const G extends Gold = never,
   L extends Loss = never
 >(
-  connected: W & Checked<"Grpo", Referenced<typeof wires, B>, "init", W>,
+  connected: Checked<"Grpo", Referenced<typeof wires, B>, "init", W>,
   params: Omit<Allotting<typeof Grpo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
 ): Artifact.Output<
   W,
@@ -129,4 +129,4 @@ export const make = <
   Add<Artifact.AllottedOf<W["init"]>, N>,
   TrainingError | KlBudgetExceeded,
   RewardsOf<G> | LossesOf<L>
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

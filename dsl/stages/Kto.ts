@@ -22,7 +22,7 @@ import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
@@ -63,8 +63,8 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const N extends number, const G extends Gold = never>(
-  connected: W & Checked<"Kto", typeof wires, "init", W>,
+export const make = <W extends Given, const N extends number, const G extends Gold = never>(
+  connected: Checked<"Kto", typeof wires, "init", W>,
   params: Allotting<typeof Kto["~type.make.in"], N, G>
 ): Artifact.Output<
   W,
@@ -74,4 +74,4 @@ export const make = <const W extends Connected, const N extends number, const G 
   Add<Artifact.AllottedOf<W["init"]>, N>,
   TrainingError | KlBudgetExceeded,
   RewardsOf<G>
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

@@ -15,7 +15,7 @@ import type { Definition } from "../Definition.ts"
 import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../Errors.ts"
 import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
 import { Count, or, Seed } from "../Training.ts"
-import type { CheckedIn, Connected, Wires } from "../Wires.ts"
+import type { Called, CheckedIn, Connected, Given, Judged, Wires } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
@@ -137,18 +137,17 @@ type FamilyIn<M> = {
   [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy" | "RewardModel" ? Artifact.FamilyOf<M[K]> : never
 }[keyof M]
 
-type CheckedModels<F extends string, M extends Connected> = {
-  readonly [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy" | "RewardModel"
+type CheckedModels<F extends string, M> = {
+  readonly [K in keyof M]: Called<M[K]> extends "BaseModel" | "Policy" | "RewardModel"
     ? SortOf<M> extends "policies"
       ? Artifact.KindOf<M[K]> extends "RewardModel"
         ? `Merge.models.${K & string} is a RewardModel among policies: merge models of one kind`
       : SameFamily<F, M, K>
     : SameFamily<F, M, K>
-    : `Merge.models.${K & string} needs a policy or a reward model to merge, not a ${Artifact.KindOf<M[K]>}`
+    : `Merge.models.${K & string} needs a policy or a reward model to merge, not a ${Called<M[K]>}`
 }
 
-type SameFamily<F extends string, M extends Connected, K extends keyof M> = [F] extends [Artifact.FamilyOf<M[K]>]
-  ? unknown
+type SameFamily<F extends string, M, K extends keyof M> = [F] extends [Artifact.FamilyOf<M[K]>] ? unknown
   : `Merge.models.${K & string} is of family '${Artifact.FamilyOf<M[K]>}', another of '${Exclude<
     F,
     Artifact.FamilyOf<M[K]>
@@ -178,34 +177,25 @@ type MergedKind<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "Re
 type Reopened<S extends Sort, A extends number> = S extends "policies" ? [Exclude<A, 0>] extends [never] ? never : "kl"
   : never
 
-export const make = <const W extends Connected, const M extends Connected, const Me extends MergeMethod>(
-  connected:
-    & W
-    & CheckedIn<"Merge", WiresFor<SortOf<M>, Me["_tag"]>, Artifact.FamilyOf<M[keyof M]>, W>,
-  models: M & CheckedModels<FamilyIn<M>, M>,
+export const make = <W extends Given, M extends Given, const Me extends MergeMethod>(
+  connected: CheckedIn<"Merge", WiresFor<SortOf<M>, Me["_tag"]>, Artifact.FamilyOf<M[keyof M]>, W>,
+  models: Judged<M, CheckedModels<FamilyIn<M>, M>>,
   params: Measuring<SortOf<M>> & {
     readonly method: Me & CheckedMethod<Me, M> & CheckedMetric<Me, SortOf<M>>
     readonly seed?: number
   }
-): Artifact.Artifact<
+): Artifact.Output<
+  { readonly wires: W[keyof W]; readonly models: M[keyof M] },
   MergedKind<M>,
   Artifact.FamilyOf<M[keyof M]>,
-  Artifact.OpenOf<W[keyof W] | M[keyof M]>,
-  | Artifact.UncappedOf<W[keyof W] | M[keyof M]>
-  | Compute
-  | Reopened<SortOf<M>, Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>>,
+  Compute | Reopened<SortOf<M>, Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>>,
   Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>,
-  | Artifact.ErrorOf<W[keyof W] | M[keyof M]>
-  | Unmergeable
-  | UnusableData
-  | BudgetExceeded
-  | Diverged
-  | KlBudgetExceeded
+  Unmergeable | UnusableData | BudgetExceeded | Diverged | KlBudgetExceeded
 > =>
   build(
     definition,
     {
-      ...(connected as Connected),
+      ...connected,
       ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
     },
     params

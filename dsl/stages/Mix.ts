@@ -6,12 +6,12 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import type { DataError, DataKind } from "../Data.ts"
+import type { DataError } from "../Data.ts"
 import { rows } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
-import type { Connected } from "../Wires.ts"
+import type { CheckedWire, Connected, Given, Judged } from "../Wires.ts"
 
 export class Whole extends Schema.TaggedClass<Whole>()("Whole", {}) {}
 export class Counts extends Schema.TaggedClass<Counts>()("Counts", { counts: Schema.Record(Schema.String, Count) }) {}
@@ -62,18 +62,17 @@ export const definition = {
 
 type IsUnion<A, B = A> = [A] extends [never] ? false : A extends unknown ? ([B] extends [A] ? false : true) : never
 
-type Mixable<M extends Connected> = IsUnion<Artifact.KindOf<M[keyof M]>> extends true
+type Mixable<M> = IsUnion<Artifact.KindOf<M[keyof M]>> extends true
   ? `Mix.parts must be of one kind, not ${Artifact.KindOf<M[keyof M]>}`
   : {
-    readonly [K in keyof M]: Artifact.KindOf<M[K]> extends DataKind ? unknown
-      : `Mix.parts.${K & string} needs ${typeof part["needs"]}, not a ${Artifact.KindOf<M[K]>}`
+    readonly [K in keyof M]: CheckedWire<"Mix", `parts.${K & string}`, typeof part, never, M[K]>
   }
 
 type Shares<M, N> = { readonly [K in keyof M]: N }
 
 /** All rows of all parts, or the shares that `take` says. */
-export const make = <const M extends Connected>(
-  parts: M & Mixable<M>,
+export const make = <M extends Given>(
+  parts: Judged<M, Mixable<M>>,
   params: {
     readonly take?:
       | Whole

@@ -18,7 +18,7 @@ import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPolicyDistill", {
@@ -61,8 +61,8 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["student"]?.node.family ?? "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const N extends number, const G extends Gold = never>(
-  connected: W & Checked<"OnPolicyDistill", typeof wires, "student", W>,
+export const make = <W extends Given, const N extends number, const G extends Gold = never>(
+  connected: Checked<"OnPolicyDistill", typeof wires, "student", W>,
   params: Allotting<typeof OnPolicyDistill["~type.make.in"], N, G>
 ): Artifact.Output<
   W,
@@ -72,4 +72,4 @@ export const make = <const W extends Connected, const N extends number, const G 
   Add<Artifact.AllottedOf<W["student"]>, N>,
   TrainingError | KlBudgetExceeded,
   RewardsOf<G>
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

@@ -13,7 +13,7 @@ import type { DataError } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { or, Seed } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
 export class Pair extends Schema.TaggedClass<Pair>()("Pair", {
@@ -31,7 +31,7 @@ export const definition = {
   makes: () => ({ kind: "Preferences", family: "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Pair", typeof wires, never, W>,
+export const make = <W extends Given>(
+  connected: Checked<"Pair", typeof wires, never, W>,
   params: Exclude<typeof Pair["~type.make.in"], void> = {}
-): Artifact.Output<W, "Preferences", "", Compute, 0, DataError> => build(definition, connected, params) as never
+): Artifact.Output<W, "Preferences", "", Compute, 0, DataError> => build(definition, connected, params)

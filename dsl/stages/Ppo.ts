@@ -27,7 +27,7 @@ import * as PolicyGradient from "../PolicyGradient.ts"
 import { type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
@@ -124,13 +124,13 @@ export const mistakes = (stage: Ppo): ReadonlyArray<string> => {
 }
 
 export const make = <
-  const W extends Connected,
+  W extends Given,
   const N extends number,
   const B extends number,
   const G extends Gold = never,
   L extends Loss = never
 >(
-  connected: W & Checked<"Ppo", Referenced<typeof wires, B>, "init", W>,
+  connected: Checked<"Ppo", Referenced<typeof wires, B>, "init", W>,
   params: Omit<Allotting<typeof Ppo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
 ): Artifact.Output<
   W,
@@ -140,4 +140,4 @@ export const make = <
   Add<Artifact.AllottedOf<W["init"]>, N>,
   TrainingError | KlBudgetExceeded,
   RewardsOf<G> | LossesOf<L>
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

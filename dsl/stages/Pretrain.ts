@@ -10,7 +10,7 @@ import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
 /** Shape of a Llama-family model with tied embeddings. */
@@ -48,8 +48,8 @@ export const definition = {
   makes: (params: Readonly<Record<string, any>>) => ({ kind: "BaseModel", family: String(params["family"]) })
 } as const satisfies Definition
 
-export const make = <const W extends Connected, const F extends string>(
-  connected: W & Checked<"Pretrain", typeof wires, never, W>,
+export const make = <W extends Given, const F extends string>(
+  connected: Checked<"Pretrain", typeof wires, never, W>,
   params: Omit<typeof Pretrain["~type.make.in"], "family"> & { readonly family: F }
 ): Artifact.Output<
   W,
@@ -58,4 +58,4 @@ export const make = <const W extends Connected, const F extends string>(
   Compute,
   0,
   TrainingError
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

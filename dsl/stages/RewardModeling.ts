@@ -13,7 +13,7 @@ import type { Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Called, Checked, Connected, Given } from "../Wires.ts"
 import { model } from "../Wires.ts"
 
 export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("RewardModeling", {
@@ -55,11 +55,11 @@ export const definition = {
 
 type Params = Omit<typeof RewardModeling["~type.make.in"], "loss">
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"RewardModeling", typeof wires, "init", W>,
+export const make = <W extends Given>(
+  connected: Checked<"RewardModeling", typeof wires, "init", W>,
   params:
     & Params
-    & (Artifact.KindOf<W["preferences"]> extends "Rankings" | "UnpairedPreferences" | "Stepwise"
+    & (Called<W["preferences"]> extends "Rankings" | "UnpairedPreferences" | "Stepwise"
       ? { readonly loss: LossFor<Artifact.KindOf<W["preferences"]>> }
       : { readonly loss?: LossFor<"Preferences"> })
 ): Artifact.Output<
@@ -69,4 +69,4 @@ export const make = <const W extends Connected>(
   Compute,
   0,
   TrainingError
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

@@ -11,7 +11,7 @@ import type { DataError } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Count, Fraction, NonNegative, or, Seed } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
@@ -44,7 +44,7 @@ export const definition = {
   makes: () => ({ kind: "Completions", family: "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Sample", typeof wires, "policy", W>,
+export const make = <W extends Given>(
+  connected: Checked<"Sample", typeof wires, "policy", W>,
   params: typeof Sample["~type.make.in"]
-): Artifact.Output<W, "Completions", "", Compute, 0, DataError> => build(definition, connected, params) as never
+): Artifact.Output<W, "Completions", "", Compute, 0, DataError> => build(definition, connected, params)

@@ -13,7 +13,7 @@ import type { Gold } from "../Gold.ts"
 import { JudgeScorer, RewardScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
 import type { Verifier } from "../Verifier.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Score extends Schema.TaggedClass<Score>()("Score", {
@@ -43,7 +43,7 @@ export const definition = {
 } as const satisfies Definition
 
 type Options = Omit<typeof Score["~type.make.in"], "scorer">
-type Scored<W extends Connected, X extends string = never> = Artifact.Output<
+type Scored<W extends Given, X extends string = never> = Artifact.Output<
   W,
   "ScoredCompletions",
   "",
@@ -54,23 +54,23 @@ type Scored<W extends Connected, X extends string = never> = Artifact.Output<
 >
 
 /** By the reward model on the wire `reward`. */
-export const byReward = <const W extends Connected>(
-  connected: W & Checked<"Score", typeof rewarded, "reward", W>,
+export const byReward = <W extends Given>(
+  connected: Checked<"Score", typeof rewarded, "reward", W>,
   options: Options = {}
-): Scored<W> => build(definition, connected, { ...options, scorer: new RewardScorer() }) as never
+): Scored<W> => build(definition, connected, { ...options, scorer: new RewardScorer() })
 
 /** By a judge that sees the gold reward. */
-export const byJudge = <const W extends Connected, const G extends Gold>(
-  connected: W & Checked<"Score", typeof judged, never, W>,
+export const byJudge = <W extends Given, const G extends Gold>(
+  connected: Checked<"Score", typeof judged, never, W>,
   { gold, ...options }: Options & { readonly gold: G }
-): Scored<W, RewardsOf<G>> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) }) as never
+): Scored<W, RewardsOf<G>> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) })
 
 /** By checks that a program can make; prompts need an `answer` for those that compare with one. */
-export const byVerifier = <const W extends Connected>(
-  connected: W & Checked<"Score", typeof judged, never, W>,
+export const byVerifier = <W extends Given>(
+  connected: Checked<"Score", typeof judged, never, W>,
   { verifiers, ...options }: Options & { readonly verifiers: ReadonlyArray<Verifier> }
 ): Scored<W> =>
   build(definition, connected, {
     ...options,
     scorer: new VerifierScorer({ verifiers }, { disableChecks: true })
-  }) as never
+  })

@@ -16,7 +16,7 @@ import type { DataError } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Count, or, Seed } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
 export class PerPrompt extends Schema.TaggedClass<PerPrompt>()("PerPrompt", { keep: or(Count, 1) }) {}
@@ -48,7 +48,7 @@ export const definition = {
   makes: () => ({ kind: "Demonstrations", family: "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Select", typeof wires, never, W>,
+export const make = <W extends Given>(
+  connected: Checked<"Select", typeof wires, never, W>,
   params: typeof Select["~type.make.in"]
-): Artifact.Output<W, "Demonstrations", "", Compute, 0, DataError> => build(definition, connected, params) as never
+): Artifact.Output<W, "Demonstrations", "", Compute, 0, DataError> => build(definition, connected, params)

@@ -10,7 +10,7 @@ import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
@@ -52,8 +52,8 @@ export const definition = {
   makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["base"]?.node.family ?? "" })
 } as const satisfies Definition
 
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Sft", typeof wires, "base", W>,
+export const make = <W extends Given>(
+  connected: Checked<"Sft", typeof wires, "base", W>,
   params: typeof Sft["~type.make.in"]
 ): Artifact.Output<
   W,
@@ -62,4 +62,4 @@ export const make = <const W extends Connected>(
   Compute,
   Artifact.AllottedOf<W["base"]>,
   TrainingError
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)

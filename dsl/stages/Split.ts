@@ -10,7 +10,7 @@ import { rows, sameAs } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Fraction, or, Seed } from "../Training.ts"
-import type { Checked, Connected } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 
 export class Split extends Schema.TaggedClass<Split>()("Split", {
   /** Expected share of the prompts in the part `first`. */
@@ -30,8 +30,8 @@ export const definition = {
 } as const satisfies Definition
 
 /** `[first, rest]`: disjoint, and together everything. */
-export const make = <const W extends Connected>(
-  connected: W & Checked<"Split", typeof wires, never, W>,
+export const make = <W extends Given>(
+  connected: Checked<"Split", typeof wires, never, W>,
   params: Omit<typeof Split["~type.make.in"], "part">
 ): readonly [first: SameAs<W>, rest: SameAs<W>] =>
   (["first", "rest"] as const).map((part) => build(definition, connected, { ...params, part })) as never

@@ -183,7 +183,7 @@ describe("rounds", () => {
     assert.deepStrictEqual(problems(restarted), [])
   })
 
-  const rl = <P extends Artifact.Artifact<"BaseModel" | "Policy", "world", never, never, number>>(
+  const rl = <P extends Artifact.Artifact<"BaseModel" | "Policy", "world", never, number>>(
     init: P,
     seed: number
   ) =>

@@ -50,7 +50,7 @@ const reward = RewardModeling.make({ init: sft, preferences }, fit)
 const spends = { allowance: Kl.mnatsPerSequence<number>(100), maxNewTokens: 4 }
 const rl = { ...fit, ...spends, beta: 0.1, steps: 4 }
 const wires = { init: sft, reference: sft, prompts, held }
-const capped = <P extends Artifact.Artifact<"Policy", "tales", never, Budget.Dimension, number, unknown>>(policy: P) =>
+const capped = <P extends Artifact.Artifact<"Policy", "tales", never, number, Budget.Dimension, unknown>>(policy: P) =>
   Pipeline.cap(policy as never, { kl: Kl.mnatsPerSequence<number>(200), from: sft } as never) as Artifact.Any
 const grpo = (params: object = {}, on: object = {}) =>
   capped(Grpo.make({ ...wires, reward, ...on } as never, { ...rl, groupSize: 2, ...params } as never) as never)

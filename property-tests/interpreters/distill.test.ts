@@ -79,7 +79,7 @@ const on = (
     measureSamples: 4,
     ...more
   }) as const
-const capped = <A extends Artifact.Artifact<"Policy", string, never, any, number, unknown>>(of: A) =>
+const capped = <A extends Artifact.Artifact<"Policy", string, never, number, any, unknown>>(of: A) =>
   Pipeline.cap(of, { kl: Kl.mnatsPerSequence<number>(100_000), from: student })
 
 const onPolicy: Readonly<Record<string, Artifact.Any>> = {

@@ -116,7 +116,7 @@ describe("KL after a merge", () => {
 
   it("is allotted along the heaviest of several ways, each counted once", () => {
     const reward = rewardModel(1)
-    type AnyPolicy = Artifact.Artifact<"Policy" | "BaseModel", "world", never, Dimension, number, unknown>
+    type AnyPolicy = Artifact.Artifact<"Policy" | "BaseModel", "world", never, number, Dimension, unknown>
     const rl = (init: AnyPolicy, mnats: number) =>
       Ppo.make({ init, reference: language, reward, value: reward, prompts, held }, {
         allowance: Kl.mnatsPerSequence<number>(mnats),

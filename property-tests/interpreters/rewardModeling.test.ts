@@ -103,7 +103,7 @@ const rl = {
   maxNewTokens: 5,
   measureSamples: 4
 }
-const ppo = (reward: Artifact.Artifact<"RewardModel", "tales", never, any, 0, unknown>, value = variants.outcome) =>
+const ppo = (reward: Artifact.Artifact<"RewardModel", "tales", never, 0, any, unknown>, value = variants.outcome) =>
   Pipeline.cap(Ppo.make({ init: base, reference: base, reward, value, prompts, held }, rl), {
     kl: Kl.mnatsPerSequence<number>(50_000),
     from: base

@@ -17,7 +17,7 @@ const params = {
   checkpointEvery: 2
 } as const
 
-const capped = (of: Artifact.Artifact<"Policy", "tales", never, any, number, any>) =>
+const capped = (of: Artifact.Artifact<"Policy", "tales", never, number, any, any>) =>
   Pipeline.cap(of, { kl: Kl.mnatsPerSequence<number>(20_000), from: sft })
 
 export const tinyDpo = (

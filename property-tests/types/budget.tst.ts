@@ -146,11 +146,11 @@ describe("caps", () => {
 
 describe("what a type tells", () => {
   test("kind, family, open inputs, uncapped budgets, KL allotted and errors", () => {
-    expect(sft).type.toBe<Artifact.Artifact<"Policy", "tales", never, Compute, 0, TrainingError>>()
+    expect(sft).type.toBe<Artifact.Artifact<"Policy", "tales", never, 0, Compute, TrainingError>>()
     expect(ppo).type.toBe<
-      Artifact.Artifact<"Policy", "tales", never, Compute | "kl", 6000, TrainingError | KlBudgetExceeded>
+      Artifact.Artifact<"Policy", "tales", never, 6000, Compute | "kl", TrainingError | KlBudgetExceeded>
     >()
-    expect(waiting).type.toBe<Artifact.Artifact<"Policy", "tales", "base: BaseModel", Compute, 0, TrainingError>>()
+    expect(waiting).type.toBe<Artifact.Artifact<"Policy", "tales", "base: BaseModel", 0, Compute, TrainingError>>()
   })
 
   test("a cap closes the budgets that it names, of each stage or of all", () => {
@@ -191,7 +191,7 @@ describe("what a type tells", () => {
       maxNewTokens: 4
     })
     expect(report).type.toBe<
-      Artifact.Artifact<"Evaluation", "", never, Compute | "kl", 0 | 6000 | 9500, TrainingError | KlBudgetExceeded>
+      Artifact.Artifact<"Evaluation", "", never, 0 | 6000 | 9500, Compute | "kl", TrainingError | KlBudgetExceeded>
     >()
   })
 })

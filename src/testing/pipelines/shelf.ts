@@ -4,7 +4,7 @@ import type * as Artifact from "../../../dsl/Artifact.ts"
 import type { Dimension } from "../../../dsl/Budget.ts"
 
 /** An artefact of a kind of which the compiler knows nothing else. */
-export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, Dimension, number, unknown, string>
+export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, number, Dimension, unknown, string>
 export type Policy = Of<"BaseModel" | "Policy">
 
 /** What has been made so far. */
