@@ -134,11 +134,13 @@ export const make = (node: Node): Any => {
   }))
 }
 
-/** Stands in a description for a value on a wire that is no artefact, until `check` says so by its kind: the name that it gives itself. */
+export const strayOp = "Stray"
+
+/** Stands in a description for a value on a wire that is no artefact, for `check` to report. Its kind is the name that it gives itself. */
 export const stray = (value: unknown): Any => {
   const { _tag } = Object(value) as { readonly _tag?: unknown }
   const kind = (typeof _tag === "string" ? _tag : "value that is no artefact") as Kind
-  return make({ op: "Stray", kind, family: "", params: null, wires: {} })
+  return make({ op: strayOp, kind, family: "", params: {}, wires: {} })
 }
 
 export const isArtifact = (value: unknown): value is Any =>

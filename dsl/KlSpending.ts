@@ -30,6 +30,8 @@ export const klSpending = {
 
 /** The parameters `P` with an allowance whose size the compiler knows, and a gold reward `G` that is observed. */
 export type Allotting<P, N extends number, G extends Gold = Gold> = Omit<P, "allowance" | "observe"> & {
+  /** How far this stage may move the policy, milli-nats per sequence: an allocation out of the pipeline's KL cap. */
   readonly allowance: Kl<"sequence", N>
+  /** What else is looked at when KL is measured, and when that ends the stage. */
   readonly observe?: Observing<G>
 }

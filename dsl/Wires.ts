@@ -34,6 +34,7 @@ type Required<S extends Wires> = { [K in keyof S]: S[K]["optional"] extends true
 
 /** In words, of an artefact that does not fit or of a value that is none: its kind, or the name that it gives itself. */
 export type Called<A> = [A] extends [Any] ? KindOf<A>
+  : unknown extends A ? "value that is no artefact"
   : undefined extends A ? "value that may be undefined"
   : A extends { readonly _tag: infer Tag extends string } ? Tag
   : "value that is no artefact"
@@ -85,7 +86,7 @@ export type Given = Readonly<Record<string, unknown>>
 /** The same check at run time, for descriptions that the compiler has not seen. Returns one sentence per mistake. */
 export const mistakes = (op: string, spec: Wires, main: string, wires: Connected): ReadonlyArray<string> => {
   const found: Array<string> = []
-  const family = wires[main]?.node.family
+  const family = wires[main]?.node.family || undefined
   for (const [name, wire] of Object.entries(spec)) {
     if (!wire.optional && wires[name] === undefined) found.push(`${op}.${name} is missing: connect ${wire.needs}`)
   }

@@ -8,7 +8,7 @@ import type * as Artifact from "../Artifact.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { NonNegative } from "../Training.ts"
-import type { Called, Connected } from "../Wires.ts"
+import type { Called, Connected, Judged } from "../Wires.ts"
 import { model } from "../Wires.ts"
 
 /** (1/k) Σ r_i */
@@ -54,7 +54,7 @@ type Members<M extends ReadonlyArray<unknown>> = {
 }
 
 export const make = <const M extends readonly [unknown, unknown, ...Array<unknown>]>(
-  members: M & Members<M>,
+  members: Judged<M, Members<M>>,
   params: typeof Ensemble["~type.make.in"]
 ): Artifact.Output<{ readonly members: M[number] }, "RewardModel", Artifact.FamilyOf<M[0]>> =>
   build(

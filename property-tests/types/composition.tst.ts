@@ -32,9 +32,9 @@ describe("wrong wires", () => {
   test("a score by a reward model that is none, or is not there", () => {
     // @ts-expect-error is not assignable to type '"Score.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
     Score.byReward({ completions, reward: sft })
-    // @ts-expect-error is not assignable to type '"Score.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"'
+    // @ts-expect-error required in type '{ readonly reward: "Score.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; }'
     Score.byReward({ completions })
-    // @ts-expect-error is not assignable to type '"RejectionSampling.reward is missing: connect a RewardModel
+    // @ts-expect-error required in type '{ readonly reward: "RejectionSampling.reward is missing: connect a RewardModel
     RejectionSampling.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4, rule })
   })
 

@@ -9,7 +9,7 @@ const { greedySoup, linear, slerp, ties, uniformSoup, warm } = MergeMethod
 
 describe("wires", () => {
   test("a base is there when the method works on task vectors, and only then", () => {
-    // @ts-expect-error '"Merge.base is missing: connect the model that task vectors are measured from, e.g. base: the model the experts started from"'
+    // @ts-expect-error required in type '{ readonly base: "Merge.base is missing: connect the model that task vectors are measured from, e.g. base: the model the experts started from"; }'
     Merge.make({ held }, { sft, ppo }, { ...measured, method: ties({ density: 0.2 }) })
     // @ts-expect-error '"Merge has no wire 'base'"'
     Merge.make({ held, base }, { sft, ppo }, { ...measured, method: uniformSoup })
@@ -21,7 +21,7 @@ describe("wires", () => {
   })
 
   test("policies are measured on held prompts, reward models are not", () => {
-    // @ts-expect-error '"Merge.held is missing: connect held-out instructions to measure KL on, e.g. Source.prompts(…)"'
+    // @ts-expect-error required in type '{ readonly held: "Merge.held is missing: connect held-out instructions to measure KL on, e.g. Source.prompts(…)"; }'
     Merge.make({}, { sft, ppo }, { ...measured, method: uniformSoup })
     // @ts-expect-error Property 'maxNewTokens' is missing
     Merge.make({ held }, { sft, ppo }, { method: uniformSoup })
@@ -31,7 +31,7 @@ describe("wires", () => {
   })
 
   test("a greedy soup is judged by what its models can be judged by", () => {
-    // @ts-expect-error '"Merge.reward is missing: connect a RewardModel that judges the soup"'
+    // @ts-expect-error required in type '{ readonly reward: "Merge.reward is missing: connect a RewardModel that judges the soup"; }'
     Merge.make({ held }, { sft, ppo }, { ...measured, method: greedySoup("reward") })
     // @ts-expect-error '"a greedy soup of policies goes by the metric reward"'
     Merge.make({ held, reward }, { sft, ppo }, { ...measured, method: greedySoup("accuracy") })

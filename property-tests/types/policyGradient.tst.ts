@@ -25,9 +25,9 @@ describe("wires", () => {
 
 describe("invariant 23: a reference if and only if β > 0", () => {
   test("needed with a penalty, or when the compiler cannot know", () => {
-    // @ts-expect-error is not assignable to type '"Grpo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"'
+    // @ts-expect-error required in type '{ readonly reference: "Grpo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"; }'
     Grpo.make({ init: sft, reward, prompts, held }, { ...rl, beta: 0.1 })
-    // @ts-expect-error is not assignable to type '"Grpo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"'
+    // @ts-expect-error required in type '{ readonly reference: "Grpo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"; }'
     Grpo.make({ init: sft, reward, prompts, held }, rl)
   })
 

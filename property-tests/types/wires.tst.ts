@@ -79,23 +79,23 @@ describe("the wrong kind", () => {
 
 describe("a missing wire", () => {
   test("PPO without reward model, reference or value", () => {
-    // @ts-expect-error is not assignable to type '"Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"'
+    // @ts-expect-error required in type '{ readonly reward: "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; }'
     Ppo.make({ init: sft, reference: sft, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Ppo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"'
+    // @ts-expect-error required in type '{ readonly reference: "Ppo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"; }'
     Ppo.make({ init: sft, reward, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Ppo.value is missing: connect what the value model starts from, e.g. value: the reward model"'
+    // @ts-expect-error required in type '{ readonly value: "Ppo.value is missing: connect what the value model starts from, e.g. value: the reward model"; }'
     Ppo.make({ init: sft, reference: sft, reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Ppo.held is missing: connect held-out instructions to measure KL on, e.g. Source.prompts(…)"'
+    // @ts-expect-error required in type '{ readonly held: "Ppo.held is missing: connect held-out instructions to measure KL on, e.g. Source.prompts(…)"; }'
     Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts }, rl)
   })
 
   test("several at once are all named", () => {
-    // @ts-expect-error "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)" | "Ppo.value is missing: connect what
+    // @ts-expect-error "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; readonly value: "Ppo.value is missing: connect what
     Ppo.make({ init: sft, reference: sft, prompts, held }, rl)
   })
 
   test("Evaluate without a model to measure from", () => {
-    // @ts-expect-error is not assignable to type '"Evaluate.initial is missing: connect the model that KL is measured from, e.g. initial: sft"'
+    // @ts-expect-error required in type '{ readonly initial: "Evaluate.initial is missing: connect the model that KL is measured from, e.g. initial: sft"; }'
     Evaluate.make({ prompts: held }, { sft }, gold)
   })
 })
@@ -164,11 +164,11 @@ describe("the reference of a preference loss", () => {
   test("is there exactly when the loss has one", () => {
     Dpo.make({ ...rest, reference: sft }, { ...rl, loss: PreferenceLoss.dpo() })
     Dpo.make(rest, { ...rl, loss: PreferenceLoss.simPo() })
-    // @ts-expect-error is not assignable to type '"Dpo.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"'
+    // @ts-expect-error required in type '{ readonly reference: "Dpo.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"; }'
     Dpo.make(rest, { ...rl, loss: PreferenceLoss.dpo() })
     // @ts-expect-error is not assignable to type '"Dpo.reference needs no reference, because its loss has none: leave that wire out, not a Policy"'
     Dpo.make({ ...rest, reference: sft }, { ...rl, loss: PreferenceLoss.orpo() })
-    // @ts-expect-error is not assignable to type '"Kto.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"'
+    // @ts-expect-error required in type '{ readonly reference: "Kto.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"; }'
     Kto.make({ init: sft, preferences, held }, rl)
   })
 

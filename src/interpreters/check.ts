@@ -160,6 +160,8 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: Known = {})
   return all.flatMap((artifact, i) => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(artifact.node)
+    // What stands on a wire and is no artefact is a mistake of the stage that has the wire.
+    if (op === Artifact.strayOp) return []
     if (definition === undefined) return wrong[i]!.map((problem) => ({ stage: op, problem }))
     const spec = definition.wiresOf?.(wires, isRecord(params) ? params : {}) ?? definition.wires
     const own = wrong[i]!
