@@ -80,7 +80,7 @@ export const make = <W extends Wires.Given, const N extends number>(
   Add<Artifact.AllottedOf<W["init"]>, N>,
   Errors.TrainingError | Errors.KlBudgetExceeded,
   Extension.Stage<"Rwr">
-> => build(definition, connected, params) as never
+> => build(definition, connected, params)
 
 // ── the loss ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

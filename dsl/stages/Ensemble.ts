@@ -61,7 +61,7 @@ export const make = <const M extends readonly [unknown, unknown, ...Array<unknow
     definition,
     Object.fromEntries(members.map((of, i) => [`members.${i}`, of])),
     params
-  ) as never
+  )
 
 export const mean = new Mean()
 export const worstCase = new WorstCase()

@@ -76,4 +76,4 @@ export const make = <W extends Given, M extends Given, const G extends Gold>(
       ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
     },
     params
-  ) as never
+  )

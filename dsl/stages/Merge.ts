@@ -199,4 +199,4 @@ export const make = <W extends Given, M extends Given, const Me extends MergeMet
       ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
     },
     params
-  ) as never
+  )

@@ -91,5 +91,5 @@ export const make = <M extends Given>(
     definition,
     Object.fromEntries(Object.entries(parts).map(([name, of]) => [`parts.${name}`, of])),
     { ...rest, take: tagged }
-  ) as never
+  )
 }
