@@ -9,16 +9,7 @@ import { KlAmount } from "./Kl.ts"
 export * from "./Amount.ts"
 
 /** The resources, all of which a training or sampling stage spends. Written out, so that an editor shows the name of the union. */
-export type Compute =
-  | "tokens"
-  | "generated"
-  | "trained"
-  | "prompts"
-  | "flops"
-  | "memory"
-  | "disk"
-  | "seconds"
-  | "money"
+export type Compute = "tokens" | "generated" | "trained" | "prompts" | "flops" | "memory" | "disk" | "seconds" | "money"
 
 export type Resource = Compute
 

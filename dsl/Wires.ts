@@ -3,7 +3,7 @@
  * compiler). A wrong wire is one line of error at that wire, and the line says what to do: `Checked` turns a mistake into a
  * string-literal type that nothing can be assigned to.
  */
-import type { Any, FamilyOf, Kind, KindOf } from "./Artifact.ts"
+import type { Any, Artifact, FamilyOf, Kind, KindOf } from "./Artifact.ts"
 
 export interface Wire {
   readonly kinds: ReadonlyArray<Kind>
@@ -32,8 +32,11 @@ export const optional = <W extends Wire>(wire: W): Omit<W, "optional"> & { reado
 
 type Required<S extends Wires> = { [K in keyof S]: S[K]["optional"] extends true ? never : K }[keyof S] & string
 
+/** Any artefact of the family F. Not by `FamilyOf`: in a function over all families the compiler would not decide. */
+type Of<F extends string> = Artifact<any, F, any, any, any, any, any>
+
 /** In words, of an artefact that does not fit or of a value that is none: its kind, or the name that it gives itself. */
-export type Called<A> = [A] extends [Any] ? KindOf<A>
+export type Called<A> = [A] extends [Of<any>] ? KindOf<A>
   : unknown extends A ? "value that is no artefact"
   : undefined extends A ? "value that may be undefined"
   : A extends { readonly _tag: infer Tag extends string } ? Tag
@@ -41,7 +44,7 @@ export type Called<A> = [A] extends [Any] ? KindOf<A>
 
 /** `unknown` where A is right for the wire S of an operation that works in the family F, else a literal that says what is wrong. */
 export type CheckedWire<Op extends string, K extends string, S extends Wire, F extends string, A> = Called<A> extends
-  S["kinds"][number] ? S["model"] extends true ? [FamilyOf<A>] extends [F] ? unknown
+  S["kinds"][number] ? S["model"] extends true ? [A] extends [Of<F>] ? unknown
       // A main wire without a family is wrong itself, and says so at its own place.
     : [Exclude<F, "">] extends [never] ? unknown
     : `${Op}.${K} is of family '${FamilyOf<A>}' but ${Op} works on '${F}': they must share a tokenizer`

@@ -1,6 +1,7 @@
 /** What the compiler says to a wrong wire: one error, at that wire, that says what to do. The texts are pinned. */
 import { describe, expect, test } from "tstyche"
 import {
+  type Artifact,
   Compare,
   Dpo,
   Evaluate,
@@ -156,6 +157,21 @@ test("what fits is accepted", () => {
     { base, sft, ppo },
     gold
   )
+})
+
+test("a recipe for any family, which two families do not fit", () => {
+  type Model<K extends Artifact.Kind, F extends string> = Artifact.Artifact<K, F>
+  const recipe = <F extends string, G extends string>(
+    base: Model<"BaseModel", F>,
+    reward: Model<"RewardModel", F>,
+    other: Model<"RewardModel", G>
+  ) => {
+    const init = Sft.make({ base, demonstrations }, params)
+    // @ts-expect-error `Ppo.reward is of family '${G}' but Ppo works on '${F}': they must share a tokenizer`
+    Ppo.make({ init, reference: init, reward: other, value: reward, prompts, held }, rl)
+    return Ppo.make({ init, reference: init, reward, value: reward, prompts, held }, rl)
+  }
+  expect(recipe(base, reward as never, llamaReward as never)).type.toBe<typeof ppo>()
 })
 
 describe("the reference of a preference loss", () => {
