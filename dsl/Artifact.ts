@@ -34,6 +34,9 @@ export type Kind =
 
 /** Kinds that hold weights, and so belong to a family and share its tokenizer. */
 export const modelKinds: ReadonlyArray<Kind> = ["BaseModel", "Policy", "RewardModel", "ValueModel"]
+export type Model = Extract<Kind, "BaseModel" | "Policy" | "RewardModel" | "ValueModel">
+/** Kinds that are data. */
+export type Rows = Exclude<Kind, Model | "Evaluation">
 
 /** What makes an artefact: the operation, its parameters as JSON, and the artefacts on its wires. */
 export interface Node {

@@ -17,8 +17,8 @@ export const definition = {
   schema: Checkpoint,
   wires: {},
   main: "",
-  makes: (params: Readonly<Record<string, any>>) => ({ kind: "BaseModel", family: String(params["family"]) })
-} as const satisfies Definition
+  makes: "BaseModel"
+} as const satisfies Definition<Checkpoint>
 
 /** A base model from a Hugging Face folder. */
 export const huggingFace = <const F extends string>(

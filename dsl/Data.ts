@@ -18,8 +18,13 @@ export type DataKind = typeof dataKinds[number]
 export const rows = <const N extends string>(needs: N) =>
   ({ kinds: dataKinds, needs, model: false, optional: false }) as const satisfies Wire
 
-/** Rows of the kind that came in on `of`. */
-export const sameAs = (_: unknown, wires: Connected) => ({ kind: wires["of"]?.node.kind ?? "Prompts", family: "" })
+/** An operation that makes rows of the kind that came in on `of`, no more than these. */
+export const kept = {
+  main: "",
+  makes: (_: unknown, { of }: Connected) => ({ kind: of?.node.kind ?? "Prompts", family: "" }),
+  rows: "of",
+  candidates: "of"
+} as const
 
 /** What sampling, scoring and choosing can end with. */
 export type DataError = UnusableData | BudgetExceeded

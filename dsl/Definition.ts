@@ -1,12 +1,14 @@
 /**
- * What every operation says of itself, once: its schema, its wires, and what it makes. The constructors use it to build
- * nodes, `Pipeline.fromJson` to read them back, `check` to judge them.
+ * What every operation says of itself, once: its schema, its wires, what can be wrong with it, what it opens, reads and makes. The
+ * constructors use it to build nodes, `Pipeline.fromJson` to read them back, `check` to judge them. The compiler asks for each part.
  *
  * A constructor never throws: parameters keep whatever was written, defaults filled in, and `check` reports every mistake of
  * the whole pipeline at once.
  */
 import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
+import { mistakes as spendingMistakes } from "./KlSpending.ts"
+import { mistakes as trainingMistakes, training } from "./Training.ts"
 import type { Connected, Given, Wires } from "./Wires.ts"
 
 /** A `Schema` class with a `_tag`, as each operation's parameters are. */
@@ -15,28 +17,100 @@ export interface Params {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
-export interface Definition<Op extends string = string, S extends Wires = Wires> {
-  readonly op: Op
+/** Parameters as they were written: `check` has not looked at them yet. */
+type Written = Readonly<Record<string, any>>
+
+/** How many at most: as on one of the wires, or by the parameters and how many are `on` each of the wires. */
+export type AtMost<P, S extends Wires> = Name<S> | ((params: P, on: Readonly<Record<Name<S>, number>>) => number)
+
+type Name<S extends Wires> = keyof S & string
+
+/** Names of the wires that a model of the operation's family is on. */
+type Models<S extends Wires> = { [K in Name<S>]: S[K]["model"] extends true ? K : never }[Name<S>]
+
+/** The models that are open together in a step, by their wires: those that are trained, and those that are only read. */
+interface Opens<W extends string> {
+  readonly trained?: ReadonlyArray<W>
+  readonly frozen?: ReadonlyArray<W>
+}
+
+/** What every operation says of itself, and what it may say. */
+interface Facts<P, S extends Wires> {
+  readonly op: string
   readonly schema: Params & Schema.Codec<any, any>
   readonly wires: S
   /** The wires of one use, where they depend on it. */
-  readonly wiresOf?: (connected: Connected, params: Readonly<Record<string, any>>) => Wires
+  readonly wiresOf?: (connected: Connected, params: Written) => Wires
   /** The wire whose family the operation works in; `""` when it has none. */
-  readonly main: string
+  readonly main: Name<S> | ""
   /** The wire that the weights of the result come from: the way of a model back to its initial model. */
-  readonly parent?: string
+  readonly parent?: Name<S>
   /** All such wires, where the weights come from several models; some may be open. */
   readonly parents?: (connected: Connected) => ReadonlyArray<string>
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
-  /** What can be wrong between valid parameters and what is connected, one sentence each. */
-  readonly mistakes?: (params: Readonly<Record<string, any>>, wires: Connected) => ReadonlyArray<string>
-  /** Kind and family of the result. */
-  readonly makes: (
-    params: Readonly<Record<string, any>>,
-    wires: Connected
-  ) => { readonly kind: Artifact.Kind; readonly family: string }
+  /** What can be wrong with valid parameters, by themselves and beside what is connected, one sentence each. */
+  readonly mistakes?: (params: P, wires: Connected) => ReadonlyArray<string>
+  readonly opens?: Opens<string>
+  /** The wire whose rows a batch is made of in each epoch, and how many rows are made of each of them, where that is not 1. */
+  readonly passesOver?: Name<S> | ((params: P, wires: Connected) => readonly [wire: Name<S>, times: number])
+  /** Wires with rows that models are judged by, not trained on, and the wires of those models; `held`, where nothing is said. */
+  readonly judges?: { readonly [K in Name<S>]?: ReadonlyArray<Name<S> | "models"> }
+  /** Of data: rows at most. */
+  readonly rows?: AtMost<P, S>
+  /** Of completions: those of one prompt at most. */
+  readonly candidates?: AtMost<P, S>
+  /** What it needs several `completions` of one prompt for, and how many. */
+  readonly compares?: (params: P) => readonly [what: string, completions: number]
 }
+
+/**
+ * One operation with the parameters `P` and the wires `S`: `satisfies Definition<Kto, typeof wires>` asks for whatever such an operation
+ * has to say. The kind of the result comes first in `makes`; its family is that of the model on `main`, or the parameter `family`.
+ */
+export type Definition<P = any, S extends Wires = Wires> =
+  & Facts<P, S>
+  & ([Models<S>] extends [never] ? unknown : { readonly opens: Opens<Models<S>> })
+  & (P extends { readonly epochs: number } ? { readonly passesOver: unknown } : unknown)
+  & (
+    | {
+      readonly makes:
+        | Exclude<Artifact.Kind, Artifact.Rows>
+        | ((params: Written, wires: Connected) => { readonly kind: Artifact.Kind; readonly family: string })
+    }
+    | { readonly makes: Artifact.Rows; readonly rows: unknown }
+  )
+
+/** Kind and family of what an operation makes. */
+export const made = (
+  { main, makes }: Definition,
+  params: Written,
+  wires: Connected
+): { readonly kind: Artifact.Kind; readonly family: string } =>
+  typeof makes === "function"
+    ? makes(params, wires)
+    : {
+      kind: makes,
+      family: Artifact.modelKinds.includes(makes) ? wires[main]?.node.family ?? params["family"] ?? "" : ""
+    }
+
+/** Fields that several operations share, and what can be wrong with them: asked of every operation that has all of the fields. */
+const groups = [
+  { fields: ["allowance"], mistakes: spendingMistakes },
+  { fields: Object.keys(training), mistakes: trainingMistakes }
+]
+
+const has = ({ schema }: Definition, fields: ReadonlyArray<string>): boolean =>
+  fields.every((name) => Object.hasOwn(schema.fields, name))
+
+/** Whether an operation trains by the fields of `training`, by their names. */
+export const trains = (definition: Definition): boolean => has(definition, Object.keys(training))
+
+/** What is wrong with one use of an operation whose parameters are valid one by one, those of its groups of fields first. */
+export const mistakes = (definition: Definition, params: any, wires: Connected): ReadonlyArray<string> => [
+  ...groups.flatMap(({ fields, mistakes }) => has(definition, fields) ? mistakes(params) : []),
+  ...definition.mistakes?.(params, wires) ?? []
+]
 
 /** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */
 const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Readonly<Record<string, Schema.Json>> => {
@@ -90,6 +164,6 @@ export const build = <A = Artifact.Any>(
     )
   )
   const encoded = encode(definition.schema, params)
-  const { family, kind } = definition.makes(encoded, connected)
+  const { family, kind } = made(definition, encoded, connected)
   return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected, definition }) as A
 }

@@ -35,3 +35,13 @@ export type Allotting<P, N extends number, G extends Gold = Gold> = Omit<P, "all
   /** What else is looked at when KL is measured, and when that ends the stage. */
   readonly observe?: Observing<G>
 }
+
+/** What can be wrong with these fields in a stage that has them. */
+export const mistakes = (
+  { allowance: { direction, per } }: { readonly allowance: typeof KlAmount.Type }
+): ReadonlyArray<string> => [
+  ...(per === "sequence" ? [] : ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]),
+  ...(direction === "forward"
+    ? ["allowance is of the forward KL, and what is measured is the reverse: allot that"]
+    : [])
+]

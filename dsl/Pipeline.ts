@@ -10,7 +10,7 @@ import * as Artifact from "./Artifact.ts"
 import * as Budget from "./Budget.ts"
 import type { Dimension } from "./Budget.ts"
 import { canonical } from "./Canonical.ts"
-import { build, type Definition } from "./Definition.ts"
+import { build, type Definition, made } from "./Definition.ts"
 import type { BudgetExceeded, KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
@@ -44,7 +44,8 @@ const rewrite = (
 
 /** The same operation with other parameters or wires; kind and family follow from them. */
 const remake = ({ node }: Artifact.Any, params: Schema.Json, wires: Readonly<Record<string, Artifact.Any>>) => {
-  const { family, kind } = definitionOf(node)?.makes(params as Record<string, unknown>, wires) ?? node
+  const definition = definitionOf(node)
+  const { family, kind } = definition === undefined ? node : made(definition, params as object, wires)
   return Artifact.make({ ...node, kind, family, params, wires })
 }
 
@@ -267,16 +268,18 @@ const lines = (message: string): ReadonlyArray<string> =>
 
 const isRecord = (value: Schema.Json): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Mistakes in a node's parameters, one line each; unknown keys are among them. */
-export const paramMistakes = (definition: Definition, params: Schema.Json): ReadonlyArray<string> => {
-  if (!isRecord(params)) return ["its parameters are no object"]
+/** The typed parameters of a node, or the mistakes in them, one line each; unknown keys are among them. */
+export const decode = (definition: Definition, params: Schema.Json): Result.Result<any, ReadonlyArray<string>> => {
+  if (!isRecord(params)) return Result.fail(["its parameters are no object"])
   // Equal to the operation it would pass the schema below, and make a second id for the same description.
-  if (Object.hasOwn(params as object, "_tag")) return ["Unexpected key _tag: the operation stands in `op`"]
-  const decoded = Schema.decodeUnknownResult(definition.schema, { errors: "all", onExcessProperty: "error" })({
-    _tag: definition.op,
-    ...(params as object)
-  })
-  return Result.isFailure(decoded) ? lines(decoded.failure.message) : []
+  if (Object.hasOwn(params as object, "_tag")) return Result.fail(["Unexpected key _tag: the operation stands in `op`"])
+  return Result.mapError(
+    Schema.decodeUnknownResult(definition.schema, { errors: "all", onExcessProperty: "error" })({
+      _tag: definition.op,
+      ...(params as object)
+    }),
+    ({ message }) => lines(message)
+  )
 }
 
 /**
@@ -309,11 +312,11 @@ export const fromJson = (
       new BadDescription({ problems: [`not JSON: ${error instanceof Error ? error.message : String(error)}`] })
     )
   }
-  const decoded = Schema.decodeUnknownResult(PipelineJson, { errors: "all", onExcessProperty: "error" })(parsed)
-  if (Result.isFailure(decoded)) return Result.fail(new BadDescription({ problems: lines(decoded.failure.message) }))
+  const parts = Schema.decodeUnknownResult(PipelineJson, { errors: "all", onExcessProperty: "error" })(parsed)
+  if (Result.isFailure(parts)) return Result.fail(new BadDescription({ problems: lines(parts.failure.message) }))
   const problems: Array<string> = []
   const built = new Map<string, Artifact.Any>()
-  for (const { id, inputs, op, params } of decoded.success.nodes) {
+  for (const { id, inputs, op, params } of parts.success.nodes) {
     const where = `node ${op} ${id.slice(0, 8)}`
     const definition = definitionOf({ op, definition: extensions.find((one) => one.op === op) })
     if (definition === undefined) {
@@ -321,7 +324,8 @@ export const fromJson = (
       problems.push(`${where}: no such operation; there are ${names.join(", ")}`)
       continue
     }
-    problems.push(...paramMistakes(definition, params).map((problem) => `${where}: ${problem}`))
+    const decoded = decode(definition, params)
+    if (Result.isFailure(decoded)) problems.push(...decoded.failure.map((problem) => `${where}: ${problem}`))
     if (!isRecord(params)) continue
     const missing = Object.entries(inputs).filter(([, of]) => !built.has(of))
     problems.push(
@@ -329,13 +333,13 @@ export const fromJson = (
     )
     if (missing.length > 0) continue
     const wires = Object.fromEntries(Object.entries(inputs).map(([wire, of]) => [wire, built.get(of)!]))
-    const { family, kind } = definition.makes(params as Record<string, unknown>, wires)
+    const { family, kind } = made(definition, params as object, wires)
     const artifact = Artifact.make({ op, kind, family, params, wires, definition })
     if (artifact.id !== id) problems.push(`${where}: its contents hash to ${artifact.id.slice(0, 8)}: edited by hand?`)
     built.set(id, artifact)
   }
-  const root = built.get(decoded.success.root)
-  if (root === undefined) problems.push(`the root ${decoded.success.root.slice(0, 8)} is not among the nodes`)
+  const root = built.get(parts.success.root)
+  if (root === undefined) problems.push(`the root ${parts.success.root.slice(0, 8)} is not among the nodes`)
   return problems.length > 0 || root === undefined
     ? Result.fail(new BadDescription({ problems }))
     : Result.succeed(root)

@@ -199,6 +199,16 @@ export const own = <const Name extends string>(
   options: { readonly kl?: KlInReward | KlInOwnLoss } = {}
 ): NamedLoss<Name> => new OwnPolicyLoss({ name, params, ...options }, { disableChecks: true }) as NamedLoss<Name>
 
+/** What is wrong with the mini-batches that a pass over the samples of a step is divided into. */
+export const batchMistakes = (
+  { batchSize, numMiniBatches }: { readonly batchSize: number; readonly numMiniBatches: number }
+): ReadonlyArray<string> => [
+  ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
+  ...(batchSize % numMiniBatches === 0 ? [] : [
+    `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
+  ])
+]
+
 /** What its schema cannot say: numbers that contradict each other. */
 export const lossMistakes = (loss: Loss): ReadonlyArray<string> => {
   if (loss._tag === "OwnPolicyLoss") return []

@@ -113,12 +113,21 @@ export const own = <const Name extends string, const R extends boolean = true>(
   new OwnPreferenceLoss({ name, params, ...options }, { disableChecks: true }) as NamedLoss<Name, R>
 
 /** What is wrong with a combination that its parts do not show. */
-export const mistakes = ({ nll, per, reference, terms }: PreferenceLoss): ReadonlyArray<string> => [
-  ...(terms.length > 0 || nll > 0 ? [] : ["loss has neither terms nor nll: nothing would be learnt"]),
-  ...(terms.some(({ form }) => form._tag === "OddsRatio") && (reference || per === "sequence")
-    ? ['loss.OddsRatio is of mean log-probabilities: it needs reference false and per "token"']
-    : [])
-]
+export const mistakes = ({ nll, per, reference, terms }: PreferenceLoss): ReadonlyArray<string> => {
+  const weightless = terms.every(({ weight }) => weight === 0)
+  return [
+    ...(terms.length > 0 || nll > 0 ? [] : ["loss has neither terms nor nll: nothing would be learnt"]),
+    ...(terms.some(({ form }) => form._tag === "OddsRatio") && (reference || per === "sequence")
+      ? ['loss.OddsRatio is of mean log-probabilities: it needs reference false and per "token"']
+      : []),
+    ...(weightless && terms.length > 0 && nll === 0
+      ? ["loss has only terms of weight 0: nothing would be learnt"]
+      : []),
+    ...(weightless && reference && nll > 0
+      ? ["loss.reference is true, and cross-entropy alone has no use for one: set it false and leave the wire out"]
+      : [])
+  ]
+}
 
 type FormOf<Tag extends Form["_tag"]> = Omit<Extract<Form, { readonly _tag: Tag }>, "_tag">
 

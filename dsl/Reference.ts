@@ -5,6 +5,7 @@
  * With β = 0 there is no penalty and no reference: the wire is connected if and only if β > 0.
  */
 import * as Schema from "effect/Schema"
+import type { Any } from "./Artifact.ts"
 import type { Wire, Wires } from "./Wires.ts"
 import { Count, Fraction } from "./Training.ts"
 
@@ -39,10 +40,35 @@ export type Referenced<S extends Wires, B extends number> = {
     : S[K]
 }
 
-/** The same at run time: one sentence for a wire that is missing or of no use. */
-export const referenceMistakes = (op: string, wire: Wire, beta: number, connected: boolean): ReadonlyArray<string> =>
-  beta > 0 && !connected
-    ? [`${op}.reference is missing: connect ${wire.needs}`]
-    : beta === 0 && connected
+/** One sentence for a reference that moves and should not, or should and does not. */
+const moving = (how: ReferencePolicy, beta: number, steps: number): ReadonlyArray<string> => {
+  if (how._tag === "Frozen") return []
+  if (beta === 0) return [`referencePolicy ${how._tag} has no use with beta 0: leave it out, or raise beta`]
+  const every = how._tag === "ResetEvery" ? how.steps : how.every
+  return [
+    ...(every <= steps ? [] : [
+      `referencePolicy ${how._tag} moves after ${every} steps and there are ${steps}: lower it, or take Frozen`
+    ]),
+    ...(how._tag === "MovingAverage" && how.rate === 0
+      ? ["referencePolicy MovingAverage with rate 0 never moves: raise rate, or take Frozen"]
+      : [])
+  ]
+}
+
+/** The same at run time, and whether the reference moves as it should: one sentence for each mistake. */
+export const referenceMistakes = (
+  { _tag: op, beta, referencePolicy, steps }: {
+    readonly _tag: string
+    readonly beta: number
+    readonly referencePolicy: ReferencePolicy
+    readonly steps: number
+  },
+  wire: Wire,
+  connected: Any | undefined
+): ReadonlyArray<string> => [
+  ...moving(referencePolicy, beta, steps),
+  ...(beta > 0 && connected === undefined ? [`${op}.reference is missing: connect ${wire.needs}`] : []),
+  ...(beta === 0 && connected !== undefined
     ? [`beta is 0, so ${op}.reference has no use: leave it out, or raise beta`]
-    : []
+    : [])
+]

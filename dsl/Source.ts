@@ -67,8 +67,9 @@ export const definition = {
   schema: Source,
   wires: {},
   main: "",
-  makes: (params: Readonly<Record<string, any>>) => ({ kind: params["role"] as Artifact.Kind, family: "" })
-} as const satisfies Definition
+  makes: (params) => ({ kind: params["role"] as Artifact.Kind, family: "" }),
+  rows: ({ origin }) => (origin._tag === "Tales" ? origin.count : origin.limit) ?? Infinity
+} as const satisfies Definition<Source>
 
 const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
   build(definition, {}, { role, origin })

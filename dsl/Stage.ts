@@ -7,30 +7,7 @@ import { Caps } from "./Budget.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
-import * as BestOfNFile from "./stages/BestOfN.ts"
-import * as CompareFile from "./stages/Compare.ts"
-import * as DecontaminateFile from "./stages/Decontaminate.ts"
-import * as DeduplicateFile from "./stages/Deduplicate.ts"
-import * as DistillFile from "./stages/Distill.ts"
-import * as DpoFile from "./stages/Dpo.ts"
-import * as EnsembleFile from "./stages/Ensemble.ts"
-import * as EvaluateFile from "./stages/Evaluate.ts"
-import * as FilterFile from "./stages/Filter.ts"
-import * as GateFile from "./stages/Gate.ts"
-import * as GrpoFile from "./stages/Grpo.ts"
-import * as KtoFile from "./stages/Kto.ts"
-import * as MergeFile from "./stages/Merge.ts"
-import * as MixFile from "./stages/Mix.ts"
-import * as OnPolicyDistillFile from "./stages/OnPolicyDistill.ts"
-import * as PairFile from "./stages/Pair.ts"
-import * as PpoFile from "./stages/Ppo.ts"
-import * as PretrainFile from "./stages/Pretrain.ts"
-import * as RewardModelingFile from "./stages/RewardModeling.ts"
-import * as SampleFile from "./stages/Sample.ts"
-import * as ScoreFile from "./stages/Score.ts"
-import * as SelectFile from "./stages/Select.ts"
-import * as SftFile from "./stages/Sft.ts"
-import * as SplitFile from "./stages/Split.ts"
+import * as stages from "./stages/index.ts"
 
 export const Kinds = Schema.Literals([
   "BaseModel",
@@ -60,39 +37,6 @@ export class Input extends Schema.TaggedClass<Input>()("Input", {
 /** Caps on everything between its wires `from` and `of`. */
 export class Cap extends Schema.TaggedClass<Cap>()("Cap", Caps.fields) {}
 
-/** What any node's operation can be, with its parameters. */
-export const Stage = Schema.Union([
-  Input,
-  Cap,
-  SourceFile.Source,
-  CheckpointFile.Checkpoint,
-  PretrainFile.Pretrain,
-  SftFile.Sft,
-  CompareFile.Compare,
-  RewardModelingFile.RewardModeling,
-  EnsembleFile.Ensemble,
-  PpoFile.Ppo,
-  GrpoFile.Grpo,
-  DpoFile.Dpo,
-  KtoFile.Kto,
-  DistillFile.Distill,
-  OnPolicyDistillFile.OnPolicyDistill,
-  MergeFile.Merge,
-  GateFile.Gate,
-  SampleFile.Sample,
-  ScoreFile.Score,
-  SelectFile.Select,
-  PairFile.Pair,
-  BestOfNFile.BestOfN,
-  MixFile.Mix,
-  FilterFile.Filter,
-  SplitFile.Split,
-  DeduplicateFile.Deduplicate,
-  DecontaminateFile.Decontaminate,
-  EvaluateFile.Evaluate
-]).pipe(Schema.toTaggedUnion("_tag"))
-export type Stage = typeof Stage.Type
-
 const anyKind: ReadonlyArray<Kind> = Kinds.literals
 
 const input = {
@@ -100,8 +44,9 @@ const input = {
   schema: Input,
   wires: {},
   main: "",
+  mistakes: ({ kind, name }) => [`the input ${name}: ${kind} is open: connect it with Pipeline.connect`],
   makes: (params) => ({ kind: params["kind"] as Kind, family: String(params["family"]) })
-} as const satisfies Definition
+} as const satisfies Definition<Input>
 
 const cap = {
   op: "Cap",
@@ -117,46 +62,78 @@ const cap = {
   },
   main: "of",
   parent: "of",
+  mistakes: ({ kl, klMax, klP95, whenSpent }, { from }) => [
+    ...Object.entries({ klP95, klMax, whenSpent }).flatMap(([name, given]) =>
+      given === undefined || kl !== undefined ?
+        [] :
+        [`${name} stands beside kl, the cap on the mean over prompts: write both`]
+    ),
+    ...Object.entries({ klP95, klMax }).flatMap(([name, given]) =>
+      given === undefined
+        ? []
+        : given.per !== "sequence"
+        ? [`${name} must be per sequence: convert it with Kl.overTokens(kl, length)`]
+        : kl === undefined || given.mnats >= kl.mnats
+        ? []
+        : [`${name} ${given.mnats} is below kl ${kl.mnats}, and ${name.slice(2)} over prompts is above the mean`]
+    ),
+    ...(kl === undefined || kl.per === "sequence"
+      ? []
+      : ["a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)"]),
+    ...(kl === undefined || from !== undefined
+      ? []
+      : ["kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"])
+  ],
   makes: (_, wires) => ({ kind: wires["of"]?.node.kind ?? "Policy", family: wires["of"]?.node.family ?? "" })
-} as const satisfies Definition
+} as const satisfies Definition<Cap>
 
+type Stages = typeof stages
+
+/** By the name of the operation. */
 export const definitions = {
   Input: input,
   Cap: cap,
   Source: SourceFile.definition,
   Checkpoint: CheckpointFile.definition,
-  Pretrain: PretrainFile.definition,
-  Sft: SftFile.definition,
-  Compare: CompareFile.definition,
-  RewardModeling: RewardModelingFile.definition,
-  Ensemble: EnsembleFile.definition,
-  Ppo: PpoFile.definition,
-  Grpo: GrpoFile.definition,
-  Dpo: DpoFile.definition,
-  Kto: KtoFile.definition,
-  Distill: DistillFile.definition,
-  OnPolicyDistill: OnPolicyDistillFile.definition,
-  Merge: MergeFile.definition,
-  Gate: GateFile.definition,
-  Sample: SampleFile.definition,
-  Score: ScoreFile.definition,
-  Select: SelectFile.definition,
-  Pair: PairFile.definition,
-  BestOfN: BestOfNFile.definition,
-  Mix: MixFile.definition,
-  Filter: FilterFile.definition,
-  Split: SplitFile.definition,
-  Deduplicate: DeduplicateFile.definition,
-  Decontaminate: DecontaminateFile.definition,
-  Evaluate: EvaluateFile.definition
-} as const satisfies { readonly [Op in Stage["_tag"]]: Definition }
+  ...Object.fromEntries(Object.entries(stages).map(([op, { definition }]) => [op, definition])) as {
+    readonly [Op in keyof Stages]: Stages[Op]["definition"]
+  }
+} satisfies Readonly<Record<string, Definition>>
+type Definitions = typeof definitions
+
+/** The name of an operation. */
+export type Op = keyof Definitions
+
+/** Operations that make a `K`, by what their definitions say; without those whose result depends on their use. */
+export type Making<K extends Kind> = { [O in Op]: Definitions[O]["makes"] extends K ? O : never }[Op]
+
+/** What any node's operation can be, with its parameters. */
+export type Stage = InstanceType<Definitions[Op]["schema"]>
+export const Stage = Schema.Union(Object.values(definitions).map(({ schema }) => schema))
+export type StageOf<O extends Op> = Extract<Stage, { readonly _tag: O }>
+
+/** The case of an operation, one for each. */
+export const match = <C extends { readonly [O in Op]: (stage: StageOf<O>) => unknown }>(
+  stage: Stage,
+  cases: C
+): ReturnType<C[Op]> => (cases[stage._tag] as (stage: Stage) => never)(stage)
+
+type Encoded = Definitions[Op]["schema"]["Encoded"]
+type Field<E = Encoded> = E extends unknown ? Exclude<keyof E, "_tag"> : never
+type Value<K, E = Encoded> = E extends unknown ? K extends keyof E ? E[K] : never : never
+
+/** Every parameter of every operation by its name, as JSON. */
+export type Fields = { readonly [K in Field]?: Value<K> }
+
+/** The parameters of an artefact, by their names; they mean something where `check` found nothing wrong. */
+export const fieldsOf = ({ node }: Any): Fields => node.params as Fields
 
 export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
 
 /** The definition of a node's operation: Keel's, or the one that came with it from outside; undefined when there is none. */
 export const definitionOf = (
   { definition, op }: { readonly op: string; readonly definition?: Definition | undefined }
-): Definition | undefined => isBuiltIn(op) ? definitions[op as keyof typeof definitions] : definition
+): Definition | undefined => isBuiltIn(op) ? definitions[op as Op] : definition
 
 /** The artefacts that the weights of an artefact come from; several for a merge. */
 export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {
@@ -172,3 +149,7 @@ export const initialOf = (artifact: Any): Any => {
   while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
   return of
 }
+
+/** The wires with rows that the models on other wires are judged by, and those wires. */
+export const judgesOf = ({ node }: Any): Readonly<Record<string, ReadonlyArray<string> | undefined>> =>
+  definitionOf(node)?.judges ?? { held: [] }

@@ -54,3 +54,26 @@ export const training = {
   lora: Schema.optionalKey(Lora),
   seed: Seed
 }
+
+/** AdamW moves each weight by about the learning rate in a step. */
+const most = 10
+
+/** One sentence for a learning rate that no training survives. */
+export const rateMistakes = (name: string, rate: number | undefined): ReadonlyArray<string> =>
+  rate === undefined || rate <= most ? [] : [
+    `${name} ${rate} is above ${most}, and AdamW moves every weight by about as much in a step: was ${
+      (1 / rate).toExponential().replace(/\.\d+/u, "")
+    } meant?`
+  ]
+
+/** What can be wrong with these fields in a stage that has them; `steps` is there where the stage has as many. */
+export const mistakes = (
+  { learningRate, steps = Infinity, warmupSteps }: {
+    readonly learningRate: number
+    readonly warmupSteps: number
+    readonly steps?: number
+  }
+): ReadonlyArray<string> => [
+  ...rateMistakes("learningRate", learningRate),
+  ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`])
+]

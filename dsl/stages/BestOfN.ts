@@ -35,8 +35,9 @@ export const definition = {
   schema: BestOfN,
   wires,
   main: "",
-  makes: () => ({ kind: "Evaluation", family: "" })
-} as const satisfies Definition
+  compares: ({ sizes }) => [`best of ${Math.max(...sizes)}`, Math.max(...sizes)],
+  makes: "Evaluation"
+} as const satisfies Definition<BestOfN, typeof wires>
 
 export const make = <W extends Given, const G extends Gold>(
   connected: Checked<"BestOfN", typeof wires, never, W>,

@@ -37,8 +37,10 @@ export const definition = {
   schema: Compare,
   wires,
   main: "policy",
-  makes: () => ({ kind: "Preferences", family: "" })
-} as const satisfies Definition
+  opens: { frozen: ["policy"] },
+  makes: "Preferences",
+  rows: ({ completionsPerPrompt: k }, { prompts }) => prompts * k * (k - 1) / 2
+} as const satisfies Definition<Compare, typeof wires>
 
 export const make = <W extends Given, const G extends Gold>(
   connected: Checked<"Compare", typeof wires, "policy", W>,

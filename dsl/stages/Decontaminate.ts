@@ -7,7 +7,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
-import { rows, sameAs } from "../Data.ts"
+import { kept, rows } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Count } from "../Training.ts"
@@ -27,9 +27,9 @@ export const definition = {
   op: "Decontaminate",
   schema: Decontaminate,
   wires,
-  main: "",
-  makes: sameAs
-} as const satisfies Definition
+  ...kept,
+  judges: { against: [] }
+} as const satisfies Definition<Decontaminate, typeof wires>
 
 export const make = <W extends Given>(
   connected: Checked<"Decontaminate", typeof wires, never, W>,

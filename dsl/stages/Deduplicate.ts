@@ -4,7 +4,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
-import { rows, sameAs } from "../Data.ts"
+import { kept, rows } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { or } from "../Training.ts"
@@ -20,9 +20,8 @@ export const definition = {
   op: "Deduplicate",
   schema: Deduplicate,
   wires,
-  main: "",
-  makes: sameAs
-} as const satisfies Definition
+  ...kept
+} as const satisfies Definition<Deduplicate, typeof wires>
 
 export const make = <W extends Given>(
   connected: Checked<"Deduplicate", typeof wires, never, W>,

@@ -46,14 +46,21 @@ export const definition = {
   wires,
   main: "student",
   parent: "student",
-  mistakes: ({ maxNewTokens }: Readonly<Record<string, any>>, { demonstrations, prompts }: Connected) => [
+  opens: { trained: ["student"] },
+  passesOver: ({ completionsPerPrompt }, { prompts }) =>
+    prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
+  mistakes: ({ completionsPerPrompt, maxNewTokens }, { demonstrations, prompts }) => [
+    ...(demonstrations === undefined ? [] : [
+      ...(maxNewTokens === undefined ? [] : ["maxNewTokens"]),
+      ...(completionsPerPrompt === 1 ? [] : ["completionsPerPrompt"])
+    ].map((name) => `${name} is of no use: the teacher answers nothing, the demonstrations do; leave it out`)),
     ...((prompts === undefined) === (demonstrations === undefined) ? [choice] : []),
     ...(prompts !== undefined && maxNewTokens === undefined
       ? ["maxNewTokens is missing: how long may an answer be?"]
       : [])
   ],
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["student"]?.node.family ?? "" })
-} as const satisfies Definition
+  makes: "Policy"
+} as const satisfies Definition<Distill, typeof wires>
 
 /** Exactly one of the two sources of answers. */
 type CheckedSource<W> = W extends { readonly prompts: unknown; readonly demonstrations: unknown }

@@ -23,7 +23,7 @@ import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import type { Loss, NamedLoss } from "../PreferenceLoss.ts"
-import { OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
+import { mistakes, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
 import type { Checked, Connected, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
@@ -62,15 +62,15 @@ export const definition = {
   op: "Dpo",
   schema: Dpo,
   wires,
-  wiresOf: (_: unknown, params: Readonly<Record<string, any>>) =>
-    params["loss"]?.reference === false ?
-      { ...wires, reference: none } :
-      wires,
+  wiresOf: (_, params) => params["loss"]?.reference === false ? { ...wires, reference: none } : wires,
   main: "init",
   parent: "init",
   spendsKl: true,
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
-} as const satisfies Definition
+  opens: { trained: ["init"] },
+  passesOver: "preferences",
+  mistakes: ({ loss }) => "_tag" in loss ? [] : mistakes(loss),
+  makes: "Policy"
+} as const satisfies Definition<Dpo, typeof wires>
 
 export const make = <
   W extends Given,

@@ -38,13 +38,11 @@ export const definition = {
   wiresOf,
   main: "members.0",
   parent: "members.0",
-  mistakes: (_: unknown, connected: Connected) =>
+  opens: {},
+  mistakes: (_, connected) =>
     Object.keys(connected).length < 2 ? ["an ensemble of one is that one: give it two members or more"] : [],
-  makes: (_: unknown, connected: Connected) => ({
-    kind: "RewardModel",
-    family: connected["members.0"]?.node.family ?? ""
-  })
-} as const satisfies Definition
+  makes: "RewardModel"
+} as const satisfies Definition<Ensemble>
 
 type Members<M extends ReadonlyArray<unknown>> = {
   readonly [I in keyof M]: Called<M[I]> extends "RewardModel"

@@ -49,8 +49,12 @@ export const definition = {
   wires,
   wiresOf,
   main: "initial",
-  makes: () => ({ kind: "Evaluation", family: "" })
-} as const satisfies Definition
+  opens: { frozen: ["initial"] },
+  judges: { prompts: ["models"], preferences: ["reward"] },
+  mistakes: (_, connected) =>
+    Object.keys(connected).some((wire) => wire.startsWith("models.")) ? [] : ["it has no model to report on"],
+  makes: "Evaluation"
+} as const satisfies Definition<Evaluate, typeof wires>
 
 type CheckedModels<F extends string, M> = {
   readonly [K in keyof M]: CheckedWire<"Evaluate", `models.${K & string}`, typeof policy, F, M[K]>

@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
-import { rows, sameAs } from "../Data.ts"
+import { kept, rows } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Count } from "../Training.ts"
@@ -26,20 +26,20 @@ export const definition = {
   op: "Filter",
   schema: Filter,
   wires,
-  main: "",
-  mistakes: (params: Readonly<Record<string, any>>, { of }: Connected) => [
-    ...(Object.keys(params).some((name) => name in Filter.fields && name !== "_tag")
-      ? []
-      : ["it has no criterion and would keep everything: give minWords, maxWords, minScore or ended"]),
-    ...(params["minScore"] !== undefined && of !== undefined && of.node.kind !== "ScoredCompletions"
-      ? [`minScore needs scored completions, not ${of.node.kind}: score them first, e.g. with Score.byReward(…)`]
-      : []),
-    ...(params["minWords"] > params["maxWords"]
-      ? [`minWords ${params["minWords"]} is more than maxWords ${params["maxWords"]}`]
-      : [])
-  ],
-  makes: sameAs
-} as const satisfies Definition
+  ...kept,
+  mistakes: ({ _tag, ...criteria }, { of }) => {
+    const { maxWords = Infinity, minWords = 0 } = criteria
+    return [
+      ...(Object.keys(criteria).length > 0
+        ? []
+        : ["it has no criterion and would keep everything: give minWords, maxWords, minScore or ended"]),
+      ...(criteria.minScore !== undefined && of !== undefined && of.node.kind !== "ScoredCompletions"
+        ? [`minScore needs scored completions, not ${of.node.kind}: score them first, e.g. with Score.byReward(…)`]
+        : []),
+      ...(minWords > maxWords ? [`minWords ${minWords} is more than maxWords ${maxWords}`] : [])
+    ]
+  }
+} as const satisfies Definition<Filter, typeof wires>
 
 export const make = <W extends Given>(
   connected: Checked<"Filter", typeof wires, never, W>,

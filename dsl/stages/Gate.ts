@@ -56,7 +56,9 @@ export const definition = {
   wires,
   main: "candidate",
   parent: "candidate",
-  mistakes: ({ tolerance }: Readonly<Record<string, any>>, connected: Connected) => [
+  opens: { frozen: ["candidate", "initial", "reward"] },
+  judges: { held: ["candidate"] },
+  mistakes: ({ tolerance }, connected) => [
     ...(Object.keys(tolerance).length === 0 ? ["it guards nothing: give a tolerance for at least one metric"] : []),
     ...([["kl", "initial"], ["proxy", "reward"]] as const).flatMap(([metric, wire]) =>
       tolerance[metric] !== undefined && connected[wire] === undefined
@@ -64,8 +66,8 @@ export const definition = {
         : []
     )
   ],
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["candidate"]?.node.family ?? "" })
-} as const satisfies Definition
+  makes: "Policy"
+} as const satisfies Definition<Gate, typeof wires>
 
 export const make = <W extends Given, const P extends typeof Gate["~type.make.in"]>(
   connected: Checked<"Gate", typeof wires, "candidate", W>,

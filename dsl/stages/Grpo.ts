@@ -25,7 +25,7 @@ import type { Allotting } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
+import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
@@ -86,31 +86,21 @@ export const definition = {
   main: "init",
   parent: "init",
   spendsKl: true,
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" }),
-  mistakes: ({ beta, verifiers }: Readonly<Record<string, any>>, { reference, reward }: Connected) => [
-    ...referenceMistakes("Grpo", wires.reference, beta as number, reference !== undefined),
-    ...(reward === undefined && (verifiers as ReadonlyArray<unknown>).length === 0
+  opens: { trained: ["init"], frozen: ["reference", "reward"] },
+  makes: "Policy",
+  mistakes: (stage, { reference, reward }) => [
+    ...batchMistakes(stage),
+    ...(stage.groupSize > 1 || stage.advantage._tag === "MonteCarlo"
+      ? []
+      : [`groupSize 1 leaves ${stage.advantage._tag} nothing to compare: raise it, or take MonteCarlo`]),
+    ...lossMistakes(stage.loss),
+    ...controlMistakes(stage),
+    ...referenceMistakes(stage, wires.reference, reference),
+    ...(reward === undefined && stage.verifiers.length === 0
       ? ["it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"]
       : [])
   ]
-} as const satisfies Definition
-
-/** What is wrong with its parameters by themselves. */
-export const mistakes = (stage: Grpo): ReadonlyArray<string> => {
-  const { advantage, batchSize, groupSize, loss, numMiniBatches, steps, warmupSteps } = stage
-  return [
-    ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
-    ...(batchSize % numMiniBatches === 0 ? [] : [
-      `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
-    ]),
-    ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
-    ...(groupSize > 1 || advantage._tag === "MonteCarlo"
-      ? []
-      : [`groupSize 1 leaves ${advantage._tag} nothing to compare: raise it, or take MonteCarlo`]),
-    ...lossMistakes(loss),
-    ...controlMistakes(stage)
-  ]
-}
+} as const satisfies Definition<Grpo, typeof wires>
 
 export const make = <
   W extends Given,

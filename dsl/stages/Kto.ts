@@ -60,8 +60,18 @@ export const definition = {
   main: "init",
   parent: "init",
   spendsKl: true,
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" })
-} as const satisfies Definition
+  opens: { trained: ["init"] },
+  passesOver: (_, { preferences }) => ["preferences", preferences?.node.kind === "Preferences" ? 2 : 1],
+  mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight }) => [
+    ...(desirableWeight > 0 || undesirableWeight > 0
+      ? []
+      : ["desirableWeight and undesirableWeight are both 0: nothing would be learnt"]),
+    ...(batchSize > 1 || loss !== "kto"
+      ? []
+      : ["batchSize 1 leaves the loss kto no other answer to estimate its KL from: raise it, or take apo-zero"])
+  ],
+  makes: "Policy"
+} as const satisfies Definition<Kto, typeof wires>
 
 export const make = <W extends Given, const N extends number, const G extends Gold = never>(
   connected: Checked<"Kto", typeof wires, "init", W>,

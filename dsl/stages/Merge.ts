@@ -99,38 +99,39 @@ export const definition = {
   wires: { ...policyWires, ...rewardWires },
   wiresOf,
   main: "",
-  parents: (wires: Connected) => ["base", ...Object.keys(wires).filter((wire) => wire.startsWith("models."))],
-  makes: (_: unknown, wires: Connected) => ({
+  parents: (wires) => ["base", ...Object.keys(wires).filter((wire) => wire.startsWith("models."))],
+  // Weights are merged as arrays; the models that measure the result are opened one after the other.
+  opens: {},
+  judges: { held: [], preferences: [] },
+  mistakes: ({ maxNewTokens, method }, wires) => {
+    const models = modelsOf(wires)
+    const names = Object.keys(models)
+    if (names.length === 0) return ["it has no model to merge"]
+    const families = new Set(
+      [...Object.values(models), ...(wires["base"] ? [wires["base"]] : [])].map((of) => of.node.family)
+    )
+    const rewards = ofRewards(wires)
+    return [
+      ...methodMistakes(method, names),
+      ...(families.size === 1
+        ? []
+        : [`its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`]),
+      ...(rewards || maxNewTokens !== undefined
+        ? []
+        : ["maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens"]),
+      ...(rewards && maxNewTokens !== undefined
+        ? ["maxNewTokens is of no use: reward models have no KL to measure"]
+        : []),
+      ...(method._tag !== "GreedySoup" || (method.metric === "accuracy") === rewards
+        ? []
+        : [`a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`])
+    ]
+  },
+  makes: (_, wires) => ({
     kind: kindOf(kindsIn(wires)),
     family: Object.values(modelsOf(wires))[0]?.node.family ?? ""
   })
-} as const satisfies Definition
-
-/** What `check` finds wrong with a merge whose parameters and wires are valid by themselves. */
-export const mistakes = ({ maxNewTokens, method }: Merge, wires: Connected): ReadonlyArray<string> => {
-  const models = modelsOf(wires)
-  const names = Object.keys(models)
-  if (names.length === 0) return ["it has no model to merge"]
-  const families = new Set(
-    [...Object.values(models), ...(wires["base"] ? [wires["base"]] : [])].map((of) => of.node.family)
-  )
-  const rewards = ofRewards(wires)
-  return [
-    ...methodMistakes(method, names),
-    ...(families.size === 1
-      ? []
-      : [`its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`]),
-    ...(rewards || maxNewTokens !== undefined
-      ? []
-      : ["maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens"]),
-    ...(rewards && maxNewTokens !== undefined
-      ? ["maxNewTokens is of no use: reward models have no KL to measure"]
-      : []),
-    ...(method._tag !== "GreedySoup" || (method.metric === "accuracy") === rewards
-      ? []
-      : [`a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`])
-  ]
-}
+} as const satisfies Definition<Merge>
 
 /** The families of what can be merged; data have none. */
 type FamilyIn<M> = {

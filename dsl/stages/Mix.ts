@@ -37,17 +37,19 @@ export const partsOf = (connected: Connected): Connected =>
     )
   )
 
+const sum = (of: Readonly<Record<string, number>>): number => Object.values(of).reduce((total, n) => total + n, 0)
+
 export const definition = {
   op: "Mix",
   schema: Mix,
   wires: {},
   main: "",
-  wiresOf: (connected: Connected) =>
+  wiresOf: (connected) =>
     Object.fromEntries(Object.keys(connected).filter((name) => name.startsWith("parts.")).map((name) => [name, part])),
-  mistakes: ({ take }: Readonly<Record<string, any>>, connected: Connected) => {
+  mistakes: ({ take }, connected) => {
     const parts = partsOf(connected)
     const [names, kinds] = [Object.keys(parts), new Set(Object.values(parts).map(({ node }) => node.kind))]
-    const shares: Readonly<Record<string, number>> = take.counts ?? take.weights ?? parts
+    const shares = take._tag === "Counts" ? take.counts : take._tag === "Weights" ? take.weights : parts
     return [
       ...(names.length === 0 ? ["it has nothing to mix"] : []),
       ...(kinds.size > 1 ? [`its parts are of different kinds: ${[...kinds].sort().join(", ")}`] : []),
@@ -57,8 +59,10 @@ export const definition = {
       )
     ]
   },
-  makes: (_: unknown, wires: Connected) => ({ kind: Object.values(wires)[0]?.node.kind ?? "Prompts", family: "" })
-} as const satisfies Definition
+  makes: (_, wires) => ({ kind: Object.values(wires)[0]?.node.kind ?? "Prompts", family: "" }),
+  rows: ({ take }, on) => take._tag === "Weights" ? take.count : sum(take._tag === "Counts" ? take.counts : on),
+  candidates: (_, on) => sum(on)
+} as const satisfies Definition<Mix>
 
 type IsUnion<A, B = A> = [A] extends [never] ? false : A extends unknown ? ([B] extends [A] ? false : true) : never
 

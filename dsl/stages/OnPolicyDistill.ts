@@ -50,7 +50,8 @@ export const definition = {
   main: "student",
   parent: "student",
   spendsKl: true,
-  mistakes: ({ lambda, objective }: Readonly<Record<string, any>>, { demonstrations }: Connected) => [
+  opens: { trained: ["student"], frozen: ["teacher"] },
+  mistakes: ({ lambda, objective }, { demonstrations }) => [
     ...(objective._tag === "ReverseKl" && lambda < 1
       ? [`lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`]
       : []),
@@ -58,8 +59,8 @@ export const definition = {
       ? ["demonstrations are never used with lambda 1: leave them out"]
       : [])
   ],
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["student"]?.node.family ?? "" })
-} as const satisfies Definition
+  makes: "Policy"
+} as const satisfies Definition<OnPolicyDistill, typeof wires>
 
 export const make = <W extends Given, const N extends number, const G extends Gold = never>(
   connected: Checked<"OnPolicyDistill", typeof wires, "student", W>,

@@ -28,8 +28,10 @@ export const definition = {
   schema: Pair,
   wires,
   main: "",
-  makes: () => ({ kind: "Preferences", family: "" })
-} as const satisfies Definition
+  compares: () => ["a pair", 2],
+  makes: "Preferences",
+  rows: "completions"
+} as const satisfies Definition<Pair, typeof wires>
 
 export const make = <W extends Given>(
   connected: Checked<"Pair", typeof wires, never, W>,

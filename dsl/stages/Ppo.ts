@@ -24,10 +24,10 @@ import type { Allotting } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
+import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
-import { Count, NonNegative, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
@@ -94,34 +94,25 @@ export const definition = {
   main: "init",
   parent: "init",
   spendsKl: true,
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["init"]?.node.family ?? "" }),
-  mistakes: ({ beta, ptxCoef }: Readonly<Record<string, any>>, { pretraining, reference }: Connected) => [
-    ...referenceMistakes("Ppo", wires.reference, beta as number, reference !== undefined),
-    ...((ptxCoef as number) > 0 && pretraining === undefined
+  opens: { trained: ["init", "value"], frozen: ["reference", "reward"] },
+  makes: "Policy",
+  mistakes: (stage, { pretraining, reference }) => [
+    ...rateMistakes("valueLearningRate", stage.valueLearningRate),
+    ...batchMistakes(stage),
+    ...(stage.valueWarmupSteps < stage.steps
+      ? []
+      : [`valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`]),
+    ...lossMistakes(stage.loss),
+    ...controlMistakes(stage),
+    ...referenceMistakes(stage, wires.reference, reference),
+    ...(stage.ptxCoef > 0 && pretraining === undefined
       ? [`Ppo.pretraining is missing: connect ${wires.pretraining.needs}`]
       : []),
-    ...(ptxCoef === 0 && pretraining !== undefined
+    ...(stage.ptxCoef === 0 && pretraining !== undefined
       ? ["ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"]
       : [])
   ]
-} as const satisfies Definition
-
-/** What is wrong with its parameters by themselves. */
-export const mistakes = (stage: Ppo): ReadonlyArray<string> => {
-  const { batchSize, loss, numMiniBatches, steps, valueWarmupSteps, warmupSteps } = stage
-  return [
-    ...(numMiniBatches <= batchSize ? [] : [`numMiniBatches ${numMiniBatches} is more than batchSize ${batchSize}`]),
-    ...(batchSize % numMiniBatches === 0 ? [] : [
-      `batchSize ${batchSize} does not divide into ${numMiniBatches} equal mini-batches`
-    ]),
-    ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`]),
-    ...(valueWarmupSteps < steps
-      ? []
-      : [`valueWarmupSteps ${valueWarmupSteps} leaves no step of ${steps} for the policy`]),
-    ...lossMistakes(loss),
-    ...controlMistakes(stage)
-  ]
-}
+} as const satisfies Definition<Ppo, typeof wires>
 
 export const make = <
   W extends Given,

@@ -45,8 +45,17 @@ export const definition = {
   schema: Pretrain,
   wires,
   main: "",
-  makes: (params: Readonly<Record<string, any>>) => ({ kind: "BaseModel", family: String(params["family"]) })
-} as const satisfies Definition
+  passesOver: "text",
+  mistakes: ({ lora, model: { dim, heads, kvHeads } }) => [
+    ...(lora === undefined ? [] : ["lora adapts a model that exists; pretraining starts from nothing"]),
+    ...(dim % heads === 0 ? [] : [`model.dim ${dim} is not a multiple of model.heads ${heads}`]),
+    ...(dim % heads !== 0 || (dim / heads) % 2 === 0
+      ? []
+      : [`a head has ${dim / heads} dimensions; it must be even for RoPE`]),
+    ...(heads % kvHeads === 0 ? [] : [`model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`])
+  ],
+  makes: "BaseModel"
+} as const satisfies Definition<Pretrain, typeof wires>
 
 export const make = <W extends Given, const F extends string>(
   connected: Checked<"Pretrain", typeof wires, never, W>,

@@ -43,15 +43,17 @@ export const definition = {
   wires,
   main: "init",
   parent: "init",
-  mistakes: ({ loss }: Readonly<Record<string, any>>, { preferences }: Connected) => {
-    const wanted: string = learnsFrom[loss._tag as RewardLoss["_tag"]]
+  opens: { trained: ["init"] },
+  passesOver: "preferences",
+  mistakes: ({ loss }, { preferences }) => {
+    const wanted: string = learnsFrom[loss._tag]
     const kind = preferences?.node.kind
     return kind === undefined || kind === wanted || !(wires.preferences.kinds as ReadonlyArray<string>).includes(kind)
       ? []
       : [`the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`]
   },
-  makes: (_: unknown, connected: Connected) => ({ kind: "RewardModel", family: connected["init"]?.node.family ?? "" })
-} as const satisfies Definition
+  makes: "RewardModel"
+} as const satisfies Definition<RewardModeling, typeof wires>
 
 type Params = Omit<typeof RewardModeling["~type.make.in"], "loss">
 

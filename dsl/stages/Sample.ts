@@ -41,8 +41,17 @@ export const definition = {
   schema: Sample,
   wires,
   main: "policy",
-  makes: () => ({ kind: "Completions", family: "" })
-} as const satisfies Definition
+  opens: { frozen: ["policy"] },
+  mistakes: ({ completionsPerPrompt, temperature, topK }) => {
+    const greedy = temperature === 0 ? "temperature 0" : topK === 1 ? "topK 1" : undefined
+    return greedy === undefined || completionsPerPrompt === 1 ? [] : [
+      `${greedy} is greedy, so the ${completionsPerPrompt} completions of a prompt would all be the same: ask for 1, or sample`
+    ]
+  },
+  makes: "Completions",
+  rows: ({ completionsPerPrompt }, { prompts }) => prompts * completionsPerPrompt,
+  candidates: ({ completionsPerPrompt }) => completionsPerPrompt
+} as const satisfies Definition<Sample, typeof wires>
 
 export const make = <W extends Given>(
   connected: Checked<"Sample", typeof wires, "policy", W>,

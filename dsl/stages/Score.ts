@@ -33,14 +33,17 @@ export const definition = {
   schema: Score,
   wires,
   main: "reward",
-  mistakes: ({ scorer }: Readonly<Record<string, any>>, { reward: connected }: Connected) =>
+  opens: { frozen: ["reward"] },
+  mistakes: ({ scorer }, { reward: connected }) =>
     scorer._tag === "RewardScorer" && connected === undefined
       ? [`Score.reward is missing: connect ${reward.needs}`]
       : scorer._tag !== "RewardScorer" && connected !== undefined
       ? [`Score.reward is connected, but its scorer is ${scorer._tag}: leave the reward model out or score by it`]
       : [],
-  makes: () => ({ kind: "ScoredCompletions", family: "" })
-} as const satisfies Definition
+  makes: "ScoredCompletions",
+  rows: "completions",
+  candidates: "completions"
+} as const satisfies Definition<Score, typeof wires>
 
 type Options = Omit<typeof Score["~type.make.in"], "scorer">
 type Scored<W extends Given, X extends string = never> = Artifact.Output<

@@ -45,8 +45,10 @@ export const definition = {
   schema: Select,
   wires,
   main: "",
-  makes: () => ({ kind: "Demonstrations", family: "" })
-} as const satisfies Definition
+  compares: ({ rule }) => rule._tag === "PerPrompt" ? [`keeping ${rule.keep} of each prompt`, rule.keep] : ["", 0],
+  makes: "Demonstrations",
+  rows: ({ rule }, { completions }) => Math.min(completions, rule._tag === "Overall" ? rule.keep : Infinity)
+} as const satisfies Definition<Select, typeof wires>
 
 export const make = <W extends Given>(
   connected: Checked<"Select", typeof wires, never, W>,

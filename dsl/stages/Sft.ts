@@ -49,8 +49,14 @@ export const definition = {
   wires,
   main: "base",
   parent: "base",
-  makes: (_: unknown, connected: Connected) => ({ kind: "Policy", family: connected["base"]?.node.family ?? "" })
-} as const satisfies Definition
+  opens: { trained: ["base"] },
+  passesOver: "demonstrations",
+  mistakes: ({ batchTokens = Infinity, maxLength = 0 }) =>
+    maxLength <= batchTokens
+      ? []
+      : [`maxLength ${maxLength} is more than batchTokens ${batchTokens}: such a row fits no batch; raise batchTokens`],
+  makes: "Policy"
+} as const satisfies Definition<Sft, typeof wires>
 
 export const make = <W extends Given>(
   connected: Checked<"Sft", typeof wires, "base", W>,

@@ -6,7 +6,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
-import { rows, sameAs } from "../Data.ts"
+import { kept, rows } from "../Data.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { Fraction, or, Seed } from "../Training.ts"
@@ -25,9 +25,10 @@ export const definition = {
   op: "Split",
   schema: Split,
   wires,
-  main: "",
-  makes: sameAs
-} as const satisfies Definition
+  ...kept,
+  mistakes: ({ fraction }) =>
+    fraction > 0 && fraction < 1 ? [] : [`fraction ${fraction} leaves one part empty: take one between 0 and 1`]
+} as const satisfies Definition<Split, typeof wires>
 
 /** `[first, rest]`: disjoint, and together everything. */
 export const make = <W extends Given>(

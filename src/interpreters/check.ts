@@ -2,18 +2,14 @@
  * Judges a description without loading anything: every mistake at once, each with its remedy, in milliseconds. What the folders of its
  * checkpoints say of their shapes, it is told (`shapesIn`).
  */
-import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
-import type { Definition } from "../../dsl/Definition.ts"
-import type { Extension } from "../../dsl/Extension.ts"
+import { type Definition, mistakes } from "../../dsl/Definition.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, initialOf, isBuiltIn, type Stage } from "../../dsl/Stage.ts"
-import { mistakes } from "../../dsl/Wires.ts"
-import { type Merge, mistakes as mergeMistakes } from "../../dsl/stages/Merge.ts"
-import { alone } from "./checks/alone.ts"
+import { definitionOf, fieldsOf, initialOf, isBuiltIn } from "../../dsl/Stage.ts"
+import { mistakes as wireMistakes } from "../../dsl/Wires.ts"
 import { ranks } from "./checks/adapters.ts"
 import { lengths } from "./checks/context.ts"
 import { fitting } from "./checks/memory.ts"
@@ -60,7 +56,7 @@ const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<s
 
 /** What is wrong between nodes. */
 const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.Any): ReadonlyArray<string> => {
-  const { node: { op, wires } } = artifact
+  const { op, wires } = artifact.node
   const found: Array<string> = []
   if (needsCap(artifact) && limits(artifact).kl.length === 0) {
     found.push(
@@ -73,48 +69,20 @@ const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.
       found.push(`${wire} is an ensemble, which has no weights to start from: connect one of its members`)
     }
   }
-  if (op === "Merge") found.push(...mergeMistakes(Pipeline.stageOf(artifact) as Merge, wires))
-  if (op === "Evaluate" && !Object.keys(wires).some((wire) => wire.startsWith("models."))) {
-    found.push("it has no model to report on")
-  }
-  if (op === "Cap") {
-    type Distance = { readonly mnats: number; readonly per: string }
-    const params = artifact.node.params as Readonly<Partial<Record<"kl" | "klP95" | "klMax", Distance>>>
-    for (const name of ["klP95", "klMax", "whenSpent"] as const) {
-      if (Object.hasOwn(params, name) && params.kl === undefined) {
-        found.push(`${name} stands beside kl, the cap on the mean over prompts: write both`)
-      }
-    }
-    for (const name of ["klP95", "klMax"] as const) {
-      const { mnats, per } = params[name] ?? { mnats: Infinity, per: "sequence" }
-      if (per !== "sequence") {
-        found.push(`${name} must be per sequence: convert it with Kl.overTokens(kl, length)`)
-      } else if (mnats < (params.kl?.mnats ?? 0)) {
-        found.push(
-          `${name} ${mnats} is below kl ${params.kl!.mnats}, and ${name.slice(2)} over prompts is above the mean`
-        )
-      }
-    }
-    const from = wires["from"]
-    if (params.kl === undefined) return found
-    if (params.kl.per !== "sequence") {
-      found.push("a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)")
-    }
-    if (from === undefined) {
-      found.push("kl needs `from`, the initial model that the distance is measured from, e.g. from: sft")
-      return found
-    }
+  const { kl } = fieldsOf(artifact)
+  if (op === "Cap" && kl !== undefined && wires["from"] !== undefined) {
+    const { from } = wires
     const of = wires["of"]!
     if (!Artifact.lineage(of).some(({ id }) => id === initialOf(from).id)) {
       found.push(`its initial model ${label(from)} is not among what ${label(of)} was made from`)
     }
     const allotted = klSpenders(of, from)
     const total = allotted.reduce((sum, { mnats }) => sum + mnats, 0)
-    if (total > params.kl.mnats) {
+    if (total > kl.mnats) {
       found.push(
         `KL over budget: ${total} mnats allotted (${
           allotted.map(({ artifact, mnats }) => `${label(artifact)} ${mnats}`).join(", ")
-        }), cap is ${params.kl.mnats}; lower the allowances or raise the cap`
+        }), cap is ${kl.mnats}; lower the allowances or raise the cap`
       )
     }
   }
@@ -144,36 +112,35 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: Known = {})
   const named = naming(root)
   const paid = paying(root)
   const all = Artifact.lineage(root)
-  const wrong = all.map(({ node }) => {
+  const decoded = all.map(({ node }) => {
     const definition = definitionOf(node)
-    return definition === undefined
-      ? ["no such operation"]
-      : Pipeline.paramMistakes(definition, node.params).map(spelled(definition))
+    return definition === undefined ? Result.fail(["no such operation"]) : Result.mapError(
+      Pipeline.decode(definition, node.params),
+      (wrong) => wrong.map(spelled(definition))
+    )
   })
   // What follows data and models back needs parameters that mean something all the way.
   const sound = new Set<string>()
   for (const [i, { id, node: { wires } }] of all.entries()) {
-    if (wrong[i]!.length === 0 && Object.values(wires).every((of) => sound.has(of.id))) sound.add(id)
+    if (Result.isSuccess(decoded[i]!) && Object.values(wires).every((of) => sound.has(of.id))) sound.add(id)
   }
-  const memory = all.some(({ node }) => node.op === "Cap" && Object.hasOwn(node.params as object, "memory"))
+  const memory = all.some((artifact) => artifact.node.op === "Cap" && fieldsOf(artifact).memory !== undefined)
   const shares = sharing(all.filter(({ id }) => sound.has(id)))
   return all.flatMap((artifact, i) => {
     const { op, params, wires } = artifact.node
     const definition = definitionOf(artifact.node)
+    const own = decoded[i]!
     // What stands on a wire and is no artefact is a mistake of the stage that has the wire.
     if (op === Artifact.strayOp) return []
-    if (definition === undefined) return wrong[i]!.map((problem) => ({ stage: op, problem }))
+    if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
     const spec = definition.wiresOf?.(wires, isRecord(params) ? params : {}) ?? definition.wires
-    const own = wrong[i]!
-    const decoded = own.length > 0 ? Option.none<Stage | Extension>() : Option.some(Pipeline.stageOf(artifact))
     return [
-      ...own,
-      ...mistakes(op, spec, definition.main, wires),
-      ...Option.match(decoded, { onNone: () => [], onSome: (stage) => alone(stage, artifact) }),
+      ...(Result.isFailure(own) ? own.failure : []),
+      ...wireMistakes(op, spec, definition.main, wires),
+      ...(Result.isFailure(own) ? [] : mistakes(definition, own.success, wires)),
       ...named(artifact.node),
       ...paid(artifact),
-      ...(own.length > 0 ? [] : definition.mistakes?.(params as object, wires) ?? []),
-      ...(own.length > 0 ? [] : between(limits, artifact)),
+      ...(Result.isFailure(own) ? [] : between(limits, artifact)),
       ...(!sound.has(artifact.id) ? [] : [
         ...shares(artifact),
         ...unreadable(artifact, shapes),

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { OutOfMemory } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"
+import { fieldsOf } from "../../dsl/Stage.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { CurrentMicroBatches, inMicroBatches } from "../engine/microBatches.ts"
 import type { Made } from "../store/made.ts"
@@ -99,7 +100,7 @@ const making = Effect.fnUntraced(
       for (const { from, ...cap } of own.kl) {
         kl.push({ ...cap, from: label(from), initial: yield* wires.weightsOf(from) })
       }
-      const { lora } = artifact.node.params as Pick<Scope, "lora">
+      const { lora } = fieldsOf(artifact)
       return {
         key: keyOf(artifact, own),
         label: label(artifact),

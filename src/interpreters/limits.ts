@@ -4,7 +4,7 @@
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { type Resource, resources, units, type WhenSpent } from "../../dsl/Budget.ts"
-import { definitionOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
+import { definitionOf, fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on what several stages spend together. */
 export interface Total {
@@ -154,8 +154,7 @@ const heaviest = (of: Artifact.Any, stop: string | undefined): ReadonlyArray<Spe
       )
     if (initialOf(at).id === stop || !spendsKl(at)) ways.set(at.id, before)
     else {
-      const { allowance } = at.node.params as { readonly allowance?: { readonly mnats?: number } }
-      const mnats = allowance?.mnats ?? 0
+      const mnats = fieldsOf(at).allowance?.mnats ?? 0
       ways.set(at.id, { mnats: before.mnats + mnats, last: { artifact: at, mnats }, before })
     }
   }

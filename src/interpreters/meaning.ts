@@ -4,7 +4,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { Extension } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { initialOf, Stage } from "../../dsl/Stage.ts"
+import { initialOf, match } from "../../dsl/Stage.ts"
 import { modelsOf as mergedBy } from "../../dsl/stages/Merge.ts"
 import type { Dataset, RowsOf } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
@@ -93,7 +93,7 @@ export const meanings = Effect.fnUntraced(function*(
     const wire = (name: string) => wires[name]!
     const stage = stageOf(artifact)
     if (stage._tag === "Extension") return yield* outside(artifact, stage, scope)
-    return yield* Stage.match(stage, {
+    return yield* match(stage, {
       Input: ({ name }) => Effect.die(new Error(`input ${name} is open`)),
       Cap: () => make(wire("of")),
       Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>

@@ -1,6 +1,7 @@
 /** Whether the engine here computes in the precision that a description asks for. */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
+import { fieldsOf } from "../../dsl/Stage.ts"
 import type { Engine } from "../engine/engine.ts"
 import type { Problem } from "./check.ts"
 
@@ -16,7 +17,7 @@ export const lackingPrecisions = (
   { precisions }: Pick<Engine, "precisions">
 ): ReadonlyArray<Problem> =>
   Artifact.lineage(root).flatMap((artifact) => {
-    const { precision } = artifact.node.params as { readonly precision?: string }
+    const { precision } = fieldsOf(artifact)
     if (precision === undefined || precisions === undefined || precisions.some((one) => one === precision)) return []
     return [{
       stage: label(artifact),

@@ -11,13 +11,14 @@ import * as Layer from "effect/Layer"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented, Reward } from "../../dsl/Extension.ts"
+import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { initialOf } from "../../dsl/Stage.ts"
+import { fieldsOf, initialOf } from "../../dsl/Stage.ts"
 import { Datasets } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { ensembleOf, type EnsembleRule } from "../engine/ensemble.ts"
+import { ensembleOf } from "../engine/ensemble.ts"
 import { language } from "../engine/tabular/checkpoint.ts"
 import * as data from "../engine/tabular/data.ts"
 import * as judged from "../engine/tabular/judgedData.ts"
@@ -170,12 +171,12 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
       function*(artifact) {
         const of = initialOf(artifact)
         if (of.node.op === "Checkpoint") return language(world)
-        if (of.node.op === "Ensemble") {
-          const { rule } = of.node.params as { readonly rule: EnsembleRule }
+        const stage = stageOf(of)
+        if (stage._tag === "Ensemble") {
           const { wires } = of.node
           const members: Array<Weights> = []
           for (let i = 0; i < Object.keys(wires).length; i++) members.push(yield* weightsOf(wires[`members.${i}`]!))
-          return ensembleOf(members, rule)
+          return ensembleOf(members, stage.rule)
         }
         const found = yield* store.find(keyOf(of, limits(of)), label(of))
         if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
@@ -184,7 +185,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
     )
     const policies: Array<ExactPolicy> = []
     for (const artifact of Artifact.lineage(root)) {
-      const { kind, op, params, wires } = artifact.node
+      const { kind, op, wires } = artifact.node
       if ((kind !== "Policy" && kind !== "BaseModel") || op === "Cap" || !(yield* isMade(artifact))) continue
       const now = logDistribution(world, yield* weightsOf(artifact))
       const measured: Array<ExactPolicy["kl"][number]> = []
@@ -193,11 +194,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
         measured.push({ from: label(from), nats, cap: mnats / 1000 })
       }
       let best: ExactPolicy["optimum"] = null
-      const { beta, referencePolicy, verifiers = [] } = params as {
-        readonly beta?: number
-        readonly referencePolicy?: { readonly _tag: string }
-        readonly verifiers?: ReadonlyArray<{ readonly weight: number }>
-      }
+      const { beta, referencePolicy, verifiers = [] } = fieldsOf(artifact)
       const { reference: anchor, reward: scorer } = wires
       const still = referencePolicy === undefined || referencePolicy._tag === "Frozen"
       const rewarded = scorer !== undefined || verifiers.length > 0

@@ -6,7 +6,7 @@
 import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { initialOf } from "../../dsl/Stage.ts"
+import { fieldsOf, initialOf, type Making } from "../../dsl/Stage.ts"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import type { Metrics } from "../store/runLog.ts"
 import * as Bounds from "./bounds.ts"
@@ -107,7 +107,7 @@ const filtered = (what: string, metrics: Metrics | undefined): Link => {
 /** Completions of a prompt, where the description says how many. */
 const candidatesOf = (artifact: Artifact.Any): number | undefined => {
   const { node } = artifact
-  if (node.op === "Sample") return (node.params as { readonly completionsPerPrompt?: number }).completionsPerPrompt
+  if (node.op === "Sample") return fieldsOf(artifact).completionsPerPrompt
   const below = node.op === "Score"
     ? node.wires["completions"]
     : node.op === "Cap" || node.op === "Split"
@@ -130,8 +130,7 @@ export const chainsIn = (
       chain.from === null ? foreign : { from: chain.from, links: [...chain.links, ...links] }
     const itself: Chain = { from: label(artifact), links: [] }
     const stage = stageOf(artifact)
-    const { _tag } = stage
-    switch (_tag) {
+    switch (stage._tag) {
       case "Cap":
       case "Split":
         return on("of")
@@ -195,34 +194,15 @@ export const chainsIn = (
             return after(completions, filtered(`score at least ${stage.rule.atLeast}`, metricsOf(label(artifact))))
         }
       }
-      // Models: the law of their samples begins with them.
-      case "Checkpoint":
-      case "Pretrain":
-      case "Sft":
-      case "Ppo":
-      case "Grpo":
-      case "Dpo":
-      case "Kto":
-      case "Distill":
-      case "OnPolicyDistill":
-      case "Merge":
-      case "Gate":
-        return itself
-      case "Input":
-        return artifact.node.kind === "Policy" || artifact.node.kind === "BaseModel" ? itself : foreign
       // Data from elsewhere, and what is not about the law of one model's completions.
       case "Source":
       case "Compare":
       case "Pair":
-      case "RewardModeling":
-      case "Ensemble":
-      case "BestOfN":
-      case "Evaluate":
         return foreign
-      case "Extension":
-        return ["Policy", "BaseModel"].includes(artifact.node.kind) ? itself : foreign
       default:
-        return _tag satisfies never
+        // The law of its samples begins with a policy, and no data that a policy wrote are made by any other.
+        stage satisfies { readonly _tag: Making<Artifact.Model | "Evaluation"> | "Input" | "Merge" | "Extension" }
+        return ["Policy", "BaseModel"].includes(artifact.node.kind) ? itself : foreign
     }
   }
   for (const artifact of Artifact.lineage(root)) chains.set(artifact.id, chainOf(artifact))

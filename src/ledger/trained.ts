@@ -8,7 +8,7 @@ import type { ReferencePolicy } from "../../dsl/Reference.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
-import { initialOf, parentsOf } from "../../dsl/Stage.ts"
+import { initialOf, type Making, type Op, parentsOf } from "../../dsl/Stage.ts"
 import * as Bounds from "./bounds.ts"
 import { type Chain, type Link, ofLink } from "./chain.ts"
 import * as Renyi from "./renyi.ts"
@@ -144,7 +144,11 @@ export const aimsOf = (artifact: Artifact.Any, chainOf: (of: Artifact.Any) => Ch
         : [moves(null, "weights averaged: unknown until measured, from each parent and from the initial model")]
     case "Extension":
       return stage.definition.spendsKl === true ? [moves(start, "trained outside Keel: none beforehand")] : []
+    case "Gate":
+      return []
     default:
+      // No policy is made by any other.
+      stage satisfies { readonly _tag: Exclude<Op, Making<"Policy">> }
       return []
   }
 }

@@ -46,6 +46,6 @@ export interface Implementation<out Op extends string = string, out E extends Fa
  * not this code, so a change that matters belongs into the description too (a field `version`, say).
  */
 export const implement = <const Op extends string, S extends Wires, P, E extends Failure>(
-  definition: Definition<Op, S> & { readonly schema: { readonly Type: P } },
+  definition: Definition & { readonly op: Op; readonly wires: S; readonly schema: { readonly Type: P } },
   make: (params: P, inputs: Inputs<S>, scope: Scope) => Effect.Effect<Made, E, StageServices>
 ): Implementation<Op, E> => ({ definition, make })

@@ -5,7 +5,7 @@
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
-import { initialOf, parentsOf } from "../../dsl/Stage.ts"
+import { fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link, type VocabularyOf } from "../ledger/chain.ts"
 import { type Interval, ofMean } from "../ledger/interval.ts"
 import { type Aim, aimsOf, modelOn } from "../ledger/trained.ts"
@@ -107,8 +107,8 @@ const measuredOf = (artifact: Artifact.Any, m: Measurement): Measured => {
   }
 }
 
-const movesReference = ({ node }: Artifact.Any): boolean => {
-  const { referencePolicy } = node.params as { readonly referencePolicy?: { readonly _tag: string } }
+const movesReference = (artifact: Artifact.Any): boolean => {
+  const { referencePolicy } = fieldsOf(artifact)
   return referencePolicy !== undefined && referencePolicy._tag !== "Frozen"
 }
 
@@ -129,10 +129,7 @@ export const ledgerOf = (
   const entryOf = (artifact: Artifact.Any): Entry => {
     const { node } = artifact
     const stage = label(artifact)
-    const { allowance, sizes = [] } = node.params as {
-      readonly allowance?: { readonly mnats: number }
-      readonly sizes?: ReadonlyArray<number>
-    }
+    const { allowance, sizes = [] } = fieldsOf(artifact)
     // A step that was done again after a crash was measured again, to the same numbers.
     const once = new Map(events.flatMap((event) => {
       if (event._tag !== "Measured" || event.measurement.stage !== stage) return []

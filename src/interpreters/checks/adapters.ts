@@ -1,13 +1,15 @@
 /** Whether adapters are of lower rank than the matrices that they are for. */
 import type * as Artifact from "../../../dsl/Artifact.ts"
-import type { Lora, TargetModule } from "../../../dsl/Lora.ts"
-import { isBuiltIn } from "../../../dsl/Stage.ts"
+import { trains } from "../../../dsl/Definition.ts"
+import type { TargetModule } from "../../../dsl/Lora.ts"
+import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
 import { shapeOf, type Shapes } from "./shapes.ts"
 
 /** One sentence for each kind of matrix that is too small for the adapters of a stage, where somebody says how large it is. */
 export const ranks = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
-  const { lora } = artifact.node.params as { readonly lora?: Lora }
-  if (lora === undefined || artifact.node.op === "Pretrain" || !isBuiltIn(artifact.node.op)) return []
+  const { lora } = fieldsOf(artifact)
+  const definition = definitionOf(artifact.node)
+  if (lora === undefined || definition?.parent === undefined || !trains(definition)) return []
   const shape = shapeOf(artifact, shapes)
   if (shape === undefined) return []
   const { dim, ffn, headDim, heads, kvHeads } = shape

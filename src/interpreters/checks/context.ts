@@ -1,6 +1,7 @@
 /** Whether prompts and completions fit into what the models of a stage take. */
 import * as Artifact from "../../../dsl/Artifact.ts"
 import { label } from "../../../dsl/Render.ts"
+import { fieldsOf, judgesOf } from "../../../dsl/Stage.ts"
 import { shapedBy, shapeOf, type Shapes } from "./shapes.ts"
 
 /** Words in the shortest instruction of the task `tales`. */
@@ -8,19 +9,19 @@ export const shortestTale = 11
 
 /** A number of tokens that each prompt has at least: words, each at least a token of the word-level tokenizer of `Pretrain`. */
 const wordsAtLeast = (prompts: Artifact.Any): number => {
-  const { op, params, wires } = prompts.node
-  if (op === "Source") {
-    const { origin } = params as { readonly origin?: { readonly _tag?: string; readonly words?: number } }
-    return origin?._tag === "Tales" ? shortestTale : origin?._tag === "Openings" ? origin.words ?? 0 : 0
+  const { origin } = fieldsOf(prompts)
+  if (prompts.node.op === "Source" && origin !== undefined) {
+    return origin._tag === "Tales" ? shortestTale : origin._tag === "Openings" ? origin.words : 0
   }
-  const from = Object.entries(wires).filter(([wire]) => wire !== "against").map(([, of]) => wordsAtLeast(of))
+  const judged = judgesOf(prompts)
+  const from = Object.entries(prompts.node.wires).flatMap(([wire, of]) => wire in judged ? [] : [wordsAtLeast(of)])
   return from.length === 0 ? 0 : Math.min(...from)
 }
 
 /** One sentence for each model of a stage whose context is too short for what the stage samples. */
 export const lengths = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
-  const { params, wires } = artifact.node
-  const { maxLength, maxNewTokens } = params as { readonly maxNewTokens?: number; readonly maxLength?: number }
+  const { wires } = artifact.node
+  const { maxLength, maxNewTokens } = fieldsOf(artifact)
   const models = Object.entries(wires).flatMap(([wire, of]) => {
     if (!Artifact.modelKinds.includes(of.node.kind)) return []
     const from = shapedBy(of)

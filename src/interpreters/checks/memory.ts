@@ -3,7 +3,9 @@
  * gradient and AdamW's two moments of each. More than that needs its data; what a stage really takes is what the plan counts.
  */
 import type * as Artifact from "../../../dsl/Artifact.ts"
+import { trains } from "../../../dsl/Definition.ts"
 import { size as shown } from "../../../dsl/Size.ts"
+import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
 import { elements, parameters } from "../../model/parameters.ts"
 import { type ModelShape, shapeOf, type Shapes } from "./shapes.ts"
 
@@ -11,23 +13,6 @@ import { type ModelShape, shapeOf, type Shapes } from "./shapes.ts"
 const real = 4
 /** Weights, gradients and two moments. */
 const copies = 4
-
-/** Which models are open in the step of a stage, and which of them are trained. */
-const open: Readonly<
-  Record<string, { readonly trained: ReadonlyArray<string>; readonly frozen: ReadonlyArray<string> }>
-> = {
-  Sft: { trained: ["base"], frozen: [] },
-  RewardModeling: { trained: ["init"], frozen: [] },
-  Ppo: { trained: ["init", "value"], frozen: ["reference", "reward"] },
-  Grpo: { trained: ["init"], frozen: ["reference", "reward"] },
-  Dpo: { trained: ["init"], frozen: [] },
-  Kto: { trained: ["init"], frozen: [] },
-  Distill: { trained: ["student"], frozen: [] },
-  OnPolicyDistill: { trained: ["student"], frozen: ["teacher"] },
-  Compare: { trained: [], frozen: ["policy"] },
-  Sample: { trained: [], frozen: ["policy"] },
-  Evaluate: { trained: [], frozen: ["initial"] }
-}
 
 const elementsOf = (shape: ModelShape, head: "lm" | "score"): number =>
   parameters(shape, head).reduce((total, { shape }) => total + elements(shape), 0)
@@ -38,21 +23,32 @@ const size = (shape: ModelShape, head: "lm" | "score"): number => {
   return without + shape.layers * (elementsOf({ ...shape, layers: 1 }, head) - without)
 }
 
-/** What is read from the model on a wire. */
-const headOf = (op: string, wire: string): "lm" | "score" =>
-  op === "RewardModeling" || wire === "reward" || wire === "value" ? "score" : "lm"
+/** What is read from a model: a score of a reward or value model, and of what becomes one. */
+const headOf = (...kinds: ReadonlyArray<Artifact.Kind>): "lm" | "score" =>
+  kinds.some((kind) => kind === "RewardModel" || kind === "ValueModel") ? "score" : "lm"
 
 /** Bytes that a stage takes at least; 0 where nobody says how large its models are. */
 export const bytesAtLeast = (artifact: Artifact.Any, shapes: Shapes): number => {
-  const { op, params, wires } = artifact.node
-  if (op === "Pretrain") return real * copies * size(shapeOf(artifact, shapes)!, "lm")
-  const trains = (params as { readonly lora?: unknown }).lora === undefined ? copies : 1
-  const of = (wire: string, times: number): number => {
-    const shape = wires[wire] === undefined ? undefined : shapeOf(wires[wire], shapes)
-    return shape === undefined ? 0 : real * times * size(shape, headOf(op, wire))
+  const { node } = artifact
+  const { frozen = [], trained = [] } = opensOf(artifact)
+  const of = (model: Artifact.Any | undefined, times: number, ...becomes: ReadonlyArray<Artifact.Kind>): number => {
+    const shape = model === undefined ? undefined : shapeOf(model, shapes)
+    return shape === undefined ? 0 : real * times * size(shape, headOf(model!.node.kind, ...becomes))
   }
-  const { frozen, trained } = open[op] ?? { frozen: [], trained: [] }
-  return [...trained.map((wire) => of(wire, trains)), ...frozen.map((wire) => of(wire, 1))].reduce((a, b) => a + b, 0)
+  const times = fieldsOf(artifact).lora === undefined ? copies : 1
+  return [
+    ...(fromNothing(artifact) ? [of(artifact, copies)] : []),
+    ...trained.map((wire) => of(node.wires[wire], times, node.kind)),
+    ...frozen.map((wire) => of(node.wires[wire], 1))
+  ].reduce((a, b) => a + b, 0)
+}
+
+const opensOf = ({ node }: Artifact.Any) => definitionOf(node)?.opens ?? {}
+
+/** Whether it trains a model that is on none of its wires. */
+const fromNothing = ({ node }: Artifact.Any): boolean => {
+  const definition = definitionOf(node)
+  return definition !== undefined && trains(definition) && definition.parent === undefined
 }
 
 /** One sentence when a stage cannot fit its memory cap. */
@@ -60,13 +56,13 @@ export const fitting = (artifact: Artifact.Any, cap: number, shapes: Shapes): Re
   if (cap === Infinity) return []
   const least = bytesAtLeast(artifact, shapes)
   if (least <= cap) return []
-  const { lora } = artifact.node.params as { readonly lora?: unknown }
-  const trains = artifact.node.op === "Pretrain" || (open[artifact.node.op]?.trained.length ?? 0) > 0
+  const whole = fieldsOf(artifact).lora === undefined
+  const trained = (opensOf(artifact).trained ?? []).length > 0
   return [
     `memory is capped at ${shown(cap)}, and its models' weights${
-      trains && lora === undefined ? ", gradients and AdamW moments" : ""
+      whole && (trained || fromNothing(artifact)) ? ", gradients and AdamW moments" : ""
     } alone take ${shown(least)}: raise the cap, take a smaller model${
-      trains && lora === undefined && artifact.node.op !== "Pretrain" ? ", or train adapters with lora" : ""
+      whole && trained ? ", or train adapters with lora" : ""
     }`
   ]
 }

@@ -4,8 +4,8 @@
  */
 import * as Artifact from "../../../dsl/Artifact.ts"
 import { label } from "../../../dsl/Render.ts"
-import { isBuiltIn } from "../../../dsl/Stage.ts"
-import { spendsKl } from "../limits.ts"
+import type { Origin } from "../../../dsl/Source.ts"
+import { fieldsOf, judgesOf } from "../../../dsl/Stage.ts"
 
 /** Half open. */
 type Range = readonly [from: number, to: number]
@@ -51,16 +51,6 @@ const shared = (one: Rows, two: Rows): string | undefined => {
   return undefined
 }
 
-interface Origin {
-  readonly _tag: "File" | "Tales" | "Openings"
-  readonly path: string
-  readonly split: string
-  readonly words?: number
-  readonly fields?: Readonly<Record<string, string>>
-  readonly offset?: number
-  readonly limit?: number
-}
-
 /** `./a//b` is `a/b`. */
 const plainPath = (path: string): string =>
   path.split("/").filter((part, i) => part !== "." && (part !== "" || i === 0)).join("/")
@@ -75,8 +65,12 @@ const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
     const split = role === "Prompts" || role === "Preferences" ? origin.split : "train"
     return [{ origin: `the ${split} split of tales`, prompt: "", ranges: new Map() }]
   }
-  const from = origin.offset ?? 0
-  const prompt = role === "Text" ? "text" : origin.words ?? origin.fields?.["prompt"] ?? "prompt"
+  const from = origin.offset
+  const prompt = role === "Text"
+    ? "text"
+    : origin._tag === "Openings"
+    ? origin.words
+    : origin.fields["prompt"] ?? "prompt"
   return [{
     origin: plainPath(origin.path),
     prompt: String(prompt),
@@ -85,11 +79,11 @@ const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
 }
 
 /** A split goes by the prompt and its seed alone, so two splits of the same seed cut alike, whatever they cut. */
-const cut = (boxes: Rows["boxes"], { fraction, part, seed }: Readonly<Record<string, any>>): Rows["boxes"] =>
+const cut = (boxes: Rows["boxes"], fraction: number, split: string, first: boolean): Rows["boxes"] =>
   boxed([...boxes.values()].map((box) => {
-    const key = `split ${seed} by ${box.prompt}`
+    const key = `${split} by ${box.prompt}`
     const [from, to] = box.ranges.get(key) ?? everything
-    const side: Range = part === "first" ? [from, Math.min(to, fraction)] : [Math.max(from, fraction), to]
+    const side: Range = first ? [from, Math.min(to, fraction)] : [Math.max(from, fraction), to]
     return { ...box, ranges: new Map([...box.ranges, [key, side]]) }
   }))
 
@@ -97,25 +91,21 @@ const cut = (boxes: Rows["boxes"], { fraction, part, seed }: Readonly<Record<str
 const common = (sets: ReadonlyArray<ReadonlySet<string>>): ReadonlyArray<string> =>
   [...sets[0] ?? []].filter((id) => sets.every((set) => set.has(id)))
 
-/** Wires with rows that models are judged on, not trained on. */
-const judging = new Set(["held", "against"])
-
-/** Stages that only look at the rows that they get. */
-const observing = new Set(["Evaluate", "Gate", "Merge", "BestOfN"])
-
 /** The rows that each artefact holds, if it is data; inputs come first. */
 const holdings = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) => Rows => {
   const held = new Map<string, Rows>()
-  for (const { id, node: { kind, op, wires, ...node } } of all) {
+  for (const artifact of all) {
+    const { id, node: { kind, op, wires } } = artifact
     if (Artifact.modelKinds.includes(kind)) continue
-    const params = node.params as Readonly<Record<string, any>>
-    const from = Object.entries(wires).flatMap(([wire, of]) => wire === "against" ? [] : held.get(of.id) ?? [])
-    const boxes = op === "Source"
-      ? boxed(ofSource(params["role"], params["origin"]))
+    const { fraction = 1, origin, part, role = "", seed } = fieldsOf(artifact)
+    const judged = judgesOf(artifact)
+    const from = Object.entries(wires).flatMap(([wire, of]) => wire in judged ? [] : held.get(of.id) ?? [])
+    const boxes = op === "Source" && origin !== undefined
+      ? boxed(ofSource(role, origin))
       : new Map(from.flatMap(({ boxes }) => [...boxes]))
     const against = op === "Decontaminate" && wires["against"] !== undefined ? [wires["against"].id] : []
     held.set(id, {
-      boxes: op === "Split" ? cut(boxes, params) : boxes,
+      boxes: op === "Split" ? cut(boxes, fraction, `split ${seed}`, part === "first") : boxes,
       within: new Set([id, ...common(from.map(({ within }) => within))]),
       without: new Set([...against, ...common(from.map(({ without }) => without))])
     })
@@ -123,13 +113,13 @@ const holdings = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) =>
   return ({ id }) => held.get(id) ?? nothing
 }
 
-/** The data on the wires of a stage that its policy is trained on. */
-const dataOf = ({ node: { op, wires } }: Artifact.Any): ReadonlyArray<Artifact.Any> =>
-  observing.has(op) ?
-    [] :
-    Object.entries(wires).filter(([wire, of]) => !judging.has(wire) && !Artifact.modelKinds.includes(of.node.kind)).map(
-      ([, of]) => of
-    )
+/** The wires of a stage with data that its model is trained on. */
+const dataOf = (artifact: Artifact.Any): ReadonlyArray<readonly [wire: string, data: Artifact.Any]> => {
+  const judged = judgesOf(artifact)
+  return Object.entries(artifact.node.wires).filter(([wire, of]) =>
+    !(wire in judged) && !Artifact.modelKinds.includes(of.node.kind)
+  )
+}
 
 const remedy = "use other rows (offset and limit, or the other split), one side of Split.make, or Decontaminate.make"
 
@@ -141,7 +131,7 @@ export const sharing = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.A
   const trainedOn = (models: ReadonlyArray<Artifact.Any>, own: Rows): string | undefined => {
     for (const stage of Artifact.lineage(...models)) {
       if (!Artifact.modelKinds.includes(stage.node.kind)) continue
-      for (const data of dataOf(stage)) {
+      for (const [, data] of dataOf(stage)) {
         const origin = shared(rows(data), own)
         if (origin !== undefined) return `${label(stage)} was trained on the same prompts, of ${origin}`
       }
@@ -150,29 +140,24 @@ export const sharing = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.A
   }
 
   return (artifact) => {
-    const { op, wires } = artifact.node
+    const { kind, wires } = artifact.node
     const found: Array<string> = []
-    const judge = (wire: string, models: ReadonlyArray<Artifact.Any>): void => {
-      if (wires[wire] === undefined) return
-      const trained = trainedOn(models, rows(wires[wire]))
+    for (const [judged, models = []] of Object.entries(judgesOf(artifact))) {
+      const own = wires[judged]
+      if (own === undefined) continue
+      const trained = trainedOn(
+        Object.entries(wires).flatMap(([wire, of]) => models.includes(wire.replace(/\..*/u, "")) ? [of] : []),
+        rows(own)
+      )
       if (trained !== undefined) {
-        found.push(`its ${wire} are prompts that a model was trained on (${trained}): ${remedy}`)
+        found.push(`its ${judged} are prompts that a model was trained on (${trained}): ${remedy}`)
       }
-    }
-    const named = (...names: ReadonlyArray<string>) =>
-      Object.entries(wires).filter(([wire]) => wire.startsWith("models.") || names.includes(wire)).map(([, of]) => of)
-    if (op === "Evaluate") {
-      judge("prompts", named())
-      judge("preferences", named("reward").filter(({ node }) => node.kind === "RewardModel"))
-    }
-    if (op === "Gate") judge("held", named("candidate"))
-    if (wires["held"] !== undefined && (spendsKl(artifact) || !isBuiltIn(op))) {
-      for (const [wire, of] of Object.entries(wires)) {
-        if (judging.has(wire) || Artifact.modelKinds.includes(of.node.kind)) continue
-        const origin = of.id === wires["held"].id ? label(of) : shared(rows(of), rows(wires["held"]))
+      if (!Artifact.modelKinds.includes(kind)) continue
+      for (const [wire, of] of dataOf(artifact)) {
+        const origin = of.id === own.id ? label(of) : shared(rows(of), rows(own))
         if (origin === undefined) continue
         found.push(
-          `${wire} and held share prompts, of ${origin}: KL would be measured on the prompts it trains on; ${remedy}`
+          `${wire} and ${judged} share prompts, of ${origin}: KL would be measured on the prompts it trains on; ${remedy}`
         )
       }
     }

@@ -4,7 +4,7 @@
  */
 import * as Result from "effect/Result"
 import type * as Artifact from "../../../dsl/Artifact.ts"
-import { parentsOf } from "../../../dsl/Stage.ts"
+import { fieldsOf, parentsOf } from "../../../dsl/Stage.ts"
 import type { Shape as Described } from "../../../dsl/stages/Pretrain.ts"
 import type { Shape } from "../../model/parameters.ts"
 
@@ -48,19 +48,19 @@ const pretrained = (model: Described): ModelShape => ({
 
 /** The shape of a model, its vocabulary at least; undefined where nobody says. */
 export const shapeOf = (model: Artifact.Any, shapes: Shapes): ModelShape | undefined => {
-  const { op, params } = shapedBy(model).node
-  const { model: described, path } = params as { readonly model?: Described; readonly path?: string }
-  if (op === "Pretrain") return pretrained(described!)
-  const known = op === "Checkpoint" ? shapes.get(path!) : undefined
+  const root = shapedBy(model)
+  const { model: described, path } = fieldsOf(root)
+  if (root.node.op === "Pretrain") return pretrained(described!)
+  const known = root.node.op === "Checkpoint" ? shapes.get(path!) : undefined
   return known === undefined ? undefined : Result.getOrUndefined(known)
 }
 
 /** What is wrong with the folder of a checkpoint. */
-export const unreadable = ({ node: { op, params } }: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
-  if (op !== "Checkpoint") return []
-  const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
-  return [path, ...(adapter === undefined ? [] : [adapter])].flatMap((folder) => {
-    const known = shapes.get(folder)
+export const unreadable = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
+  if (artifact.node.op !== "Checkpoint") return []
+  const { adapter, path } = fieldsOf(artifact)
+  return [path, adapter].flatMap((folder) => {
+    const known = folder === undefined ? undefined : shapes.get(folder)
     return known !== undefined && Result.isFailure(known) ? [known.failure] : []
   })
 }

@@ -1,8 +1,9 @@
 /** Policies that spend KL, capped, so that what is drawn satisfies `check`. */
 import type * as Artifact from "../../../dsl/Artifact.ts"
+import type { Definition } from "../../../dsl/Definition.ts"
 import * as Kl from "../../../dsl/Kl.ts"
 import * as Pipeline from "../../../dsl/Pipeline.ts"
-import { definitionOf } from "../../../dsl/Stage.ts"
+import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
 import { type Of, pick, type Policy } from "./shelf.ts"
 
 /** KL allotted on the way back from `of`, up to each model it descends from. */
@@ -11,12 +12,9 @@ const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; reado
   let allotted = 0
   let at: Artifact.Any | undefined = of
   while (at !== undefined) {
-    const { params, wires }: Artifact.Node = at.node
-    const definition = definitionOf(at.node)
-    if (definition?.spendsKl === true) {
-      allotted += (params as { readonly allowance: { readonly mnats: number } }).allowance.mnats
-    }
-    at = wires[definition?.parent ?? ""]
+    const { parent = "", spendsKl }: Partial<Definition> = definitionOf(at.node) ?? {}
+    if (spendsKl === true) allotted += fieldsOf(at).allowance?.mnats ?? 0
+    at = at.node.wires[parent]
     if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as Policy, allotted })
   }
   return found
