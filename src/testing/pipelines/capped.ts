@@ -12,7 +12,7 @@ const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; reado
   let allotted = 0
   let at: Artifact.Any | undefined = of
   while (at !== undefined) {
-    const { parent = "", spendsKl }: Partial<Definition> = definitionOf(at.node) ?? {}
+    const { parent = "", spendsKl }: Pick<Definition, "parent" | "spendsKl"> = definitionOf(at.node) ?? {}
     if (spendsKl === true) allotted += fieldsOf(at).allowance?.mnats ?? 0
     at = at.node.wires[parent]
     if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as Policy, allotted })

@@ -8,6 +8,7 @@
 import fc from "fast-check"
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import * as Render from "../../../dsl/Render.ts"
+import type { Making } from "../../../dsl/Stage.ts"
 import * as Evaluate from "../../../dsl/stages/Evaluate.ts"
 import { alignments } from "./alignment.ts"
 import { gates, merges } from "./composition.ts"
@@ -20,6 +21,21 @@ import { grpos, ppos } from "./reinforcement.ts"
 import { family, onShelf, pick, type Shelf, type Step, stocked } from "./shelf.ts"
 import { demonstrations, helds, prompts, texts } from "./sources.ts"
 
+/** Steps that make a policy, by the operation that each of them is there for. */
+const policies: Readonly<
+  Record<Making<"Policy"> | "Merge", { readonly weight: number; readonly arbitrary: fc.Arbitrary<Step> }>
+> = {
+  Sft: { weight: 3, arbitrary: sfts },
+  Ppo: { weight: 3, arbitrary: ppos },
+  Grpo: { weight: 2, arbitrary: grpos },
+  Dpo: { weight: 1, arbitrary: alignments },
+  Kto: { weight: 1, arbitrary: alignments },
+  Distill: { weight: 1, arbitrary: distillations },
+  OnPolicyDistill: { weight: 1, arbitrary: distillations },
+  Gate: { weight: 1, arbitrary: gates },
+  Merge: { weight: 1, arbitrary: merges }
+}
+
 /** Steps by the kind that they make. */
 export const steps = {
   Text: texts,
@@ -27,15 +43,7 @@ export const steps = {
   Held: helds,
   Demonstrations: demonstrations,
   BaseModel: bases,
-  Policy: fc.oneof(
-    { weight: 3, arbitrary: sfts },
-    { weight: 3, arbitrary: ppos },
-    { weight: 2, arbitrary: grpos },
-    { weight: 2, arbitrary: alignments },
-    { weight: 2, arbitrary: distillations },
-    { weight: 1, arbitrary: gates },
-    { weight: 1, arbitrary: merges }
-  ),
+  Policy: fc.oneof(...Object.values(policies)),
   Preferences: preferences,
   Scored: scored,
   Chosen: chosen,
