@@ -14,7 +14,7 @@ import { build, type Definition, made } from "./Definition.ts"
 import type { BudgetExceeded, KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
-import { definitionOf, definitions, isBuiltIn, type Stage } from "./Stage.ts"
+import { definitionOf, definitions, fieldsOf, isBuiltIn, type Stage } from "./Stage.ts"
 
 // ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -75,8 +75,7 @@ export const connect = <
 > =>
   rewrite(self, (artifact, wires) => {
     if (artifact.node.op !== "Input") return remake(artifact, artifact.node.params, wires)
-    const name = (artifact.node.params as { readonly name: string }).name
-    return (inputs as Readonly<Record<string, Artifact.Any>>)[name] ?? artifact
+    return (inputs as Readonly<Record<string, Artifact.Any>>)[fieldsOf(artifact).name ?? ""] ?? artifact
   }) as never
 
 // ── caps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

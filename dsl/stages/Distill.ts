@@ -8,12 +8,11 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {

@@ -25,7 +25,7 @@ import { klSpending } from "../KlSpending.ts"
 import type { Loss, NamedLoss } from "../PreferenceLoss.ts"
 import { mistakes, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {

@@ -5,8 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import { NonNegative } from "../Training.ts"
 import type { Called, Connected, Judged } from "../Wires.ts"
 import { model } from "../Wires.ts"

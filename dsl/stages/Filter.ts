@@ -6,10 +6,9 @@
 import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
 import { kept, rows } from "../Data.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import { Count } from "../Training.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 
 export class Filter extends Schema.TaggedClass<Filter>()("Filter", {
   minWords: Schema.optionalKey(Count),

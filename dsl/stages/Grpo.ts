@@ -29,7 +29,7 @@ import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } fro
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))

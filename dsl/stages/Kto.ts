@@ -22,7 +22,7 @@ import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Kto extends Schema.TaggedClass<Kto>()("Kto", {

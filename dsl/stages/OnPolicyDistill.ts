@@ -18,7 +18,7 @@ import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPolicyDistill", {

@@ -8,12 +8,11 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Called, Checked, Connected, Given } from "../Wires.ts"
+import type { Called, Checked, Given } from "../Wires.ts"
 import { model } from "../Wires.ts"
 
 export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("RewardModeling", {

@@ -6,11 +6,10 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Connected, Given } from "../Wires.ts"
+import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {

@@ -7,8 +7,7 @@
 import * as Schema from "effect/Schema"
 import type { SameAs } from "../Data.ts"
 import { kept, rows } from "../Data.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import { Fraction, or, Seed } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"
 
