@@ -27,7 +27,8 @@ describe.each(all.map((definition) => [definition.op, definition] as const))("%s
     const named = [
       ...main === "" ? [] : [main],
       ...parent === undefined ? [] : [parent],
-      ...[...opens?.trained ?? [], ...opens?.frozen ?? []],
+      ...opens?.trained ?? [],
+      ...opens?.frozen ?? [],
       ...[passesOver, rows, candidates].filter((one) => typeof one === "string"),
       ...Object.keys(judges),
       ...Object.values(judges).flatMap((models) => models ?? []).filter((wire) => wire !== "models")

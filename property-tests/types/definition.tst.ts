@@ -38,7 +38,7 @@ describe("a definition", () => {
   })
 
   test("has rules on typed parameters", () => {
-    const rule = (_: { readonly keep: string }) => [""]
+    const rule = ({ keep }: { readonly keep: string }) => [keep]
     expect({ ...said, opens, passesOver, mistakes: rule } as const).type
       .not.toBeAssignableTo<Definition<Nova, typeof wires>>()
   })
