@@ -1,6 +1,6 @@
 /**
- * What every operation says of itself, once: its schema, its wires, what can be wrong with it, what it opens, reads and makes. The
- * constructors use it to build nodes, `Pipeline.fromJson` to read them back, `check` to judge them. The compiler asks for each part.
+ * Everything that Keel knows of an operation, once: its schema, its wires, its rules, the models that it opens, the rows that it reads and
+ * makes. Constructors build nodes by it, `Pipeline.fromJson` reads them back, `check` judges them. The compiler asks for each part.
  *
  * A constructor never throws: parameters keep whatever was written, defaults filled in, and `check` reports every mistake of
  * the whole pipeline at once.
@@ -34,7 +34,7 @@ interface Opens<W extends string> {
   readonly frozen?: ReadonlyArray<W>
 }
 
-/** What every operation says of itself, and what it may say. */
+/** The parts of a definition; `Definition` adds which of them an operation must have. */
 interface Facts<P, S extends Wires> {
   readonly op: string
   readonly schema: Params & Schema.Codec<any, any>
@@ -49,24 +49,25 @@ interface Facts<P, S extends Wires> {
   readonly parents?: (connected: Connected) => ReadonlyArray<string>
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
-  /** What can be wrong with valid parameters, by themselves and beside what is connected, one sentence each. */
+  /** Mistakes in parameters that are valid one by one, beside the artefacts on the wires, one sentence each. */
   readonly mistakes?: (params: P, wires: Connected) => ReadonlyArray<string>
   readonly opens?: Opens<string>
   /** The wire whose rows a batch is made of in each epoch, and how many rows are made of each of them, where that is not 1. */
   readonly passesOver?: Name<S> | ((params: P, wires: Connected) => readonly [wire: Name<S>, times: number])
-  /** Wires with rows that models are judged by, not trained on, and the wires of those models; `held`, where nothing is said. */
+  /** Wires with rows that models are judged by, not trained on, each with the wires of those models. Left out: the wire `held`. */
   readonly judges?: { readonly [K in Name<S>]?: ReadonlyArray<Name<S> | "models"> }
   /** Of data: rows at most. */
   readonly rows?: AtMost<P, S>
   /** Of completions: those of one prompt at most. */
   readonly candidates?: AtMost<P, S>
-  /** What it needs several `completions` of one prompt for, and how many. */
+  /** How many `completions` of one prompt it needs, and for which purpose. */
   readonly compares?: (params: P) => readonly [what: string, completions: number]
 }
 
 /**
- * One operation with the parameters `P` and the wires `S`: `satisfies Definition<Kto, typeof wires>` asks for whatever such an operation
- * has to say. The kind of the result comes first in `makes`; its family is that of the model on `main`, or the parameter `family`.
+ * An operation with the parameters `P` and the wires `S`: `satisfies Definition<Kto, typeof wires>` asks for every part that such an
+ * operation must have. `makes` is the kind of its result, whose family is that of the model on `main` or the parameter `family`; a
+ * function where the kind depends on the use.
  */
 export type Definition<P = any, S extends Wires = Wires> =
   & Facts<P, S>
@@ -94,7 +95,7 @@ export const made = (
       family: Artifact.modelKinds.includes(makes) ? wires[main]?.node.family ?? params["family"] ?? "" : ""
     }
 
-/** Fields that several operations share, and what can be wrong with them: asked of every operation that has all of the fields. */
+/** Groups of fields that operations share, with their rules: these hold for every operation that has all fields of a group. */
 const groups = [
   { fields: ["allowance"], mistakes: spendingMistakes },
   { fields: Object.keys(training), mistakes: trainingMistakes }
@@ -106,7 +107,7 @@ const has = ({ schema }: Definition, fields: ReadonlyArray<string>): boolean =>
 /** Whether an operation trains by the fields of `training`, by their names. */
 export const trains = (definition: Definition): boolean => has(definition, Object.keys(training))
 
-/** What is wrong with one use of an operation whose parameters are valid one by one, those of its groups of fields first. */
+/** The mistakes in one use of an operation whose parameters are valid one by one, by the rules of its groups of fields and its own. */
 export const mistakes = (definition: Definition, params: any, wires: Connected): ReadonlyArray<string> => [
   ...groups.flatMap(({ fields, mistakes }) => has(definition, fields) ? mistakes(params) : []),
   ...definition.mistakes?.(params, wires) ?? []
