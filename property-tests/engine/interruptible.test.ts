@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "vitest"
 
 const child = fileURLToPath(new URL("./interruptibleChild.ts", import.meta.url))
-const run = (mode: "long" | "short") => {
+const run = (mode: "long" | "short" | "compare") => {
   const { signal, status, stderr, stdout } = spawnSync(process.execPath, ["--no-warnings", child, mode], {
     encoding: "utf8",
     timeout: 30_000
@@ -29,6 +29,12 @@ describe("an interruptible engine", () => {
       "1"
     ])
     assert.deepStrictEqual(seen, { handled: 1, disposed: 0, updates: 0, finallyRan: false })
+  })
+
+  it("ends a comparison with a teacher too, as word-level distillation makes one", () => {
+    const { results, seen } = run("compare")
+    assert.deepStrictEqual(results, ["Abandoned", "Abandoned"])
+    assert.isFalse(seen.finallyRan)
   })
 
   it("lets a verb end by itself while its patience lasts, and no longer", () => {

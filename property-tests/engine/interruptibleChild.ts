@@ -12,18 +12,20 @@ const terminated = () => {}
 process.on("SIGTERM", terminated)
 
 const kernel = () => seen.updates
+/** Endless, and the signal comes in the middle. */
+const endless = () => {
+  process.kill(process.pid, "SIGINT")
+  try {
+    for (;;) kernel()
+  } finally {
+    seen.finallyRan = true
+  }
+}
 const policy = {
   weights: () => ({ config: {}, tensors: new Map(), tokenizer: new Map() }),
   dispose: () => seen.disposed++,
-  /** Endless, and the signal comes in the middle. */
-  backward: () => {
-    process.kill(process.pid, "SIGINT")
-    try {
-      for (;;) kernel()
-    } finally {
-      seen.finallyRan = true
-    }
-  },
+  backward: endless,
+  divergences: endless,
   /** The signal comes while it works, and it ends by itself. */
   step: () => {
     process.kill(process.pid, "SIGINT")
@@ -62,6 +64,9 @@ await Effect.runPromise(Effect.scoped(Effect.gen(function*() {
     process.kill(process.pid, "SIGINT")
     yield* Effect.promise(sleep)
     note(() => seen.handled - before)
+  } else if (mode === "compare") {
+    note(() => model.divergences([], model, () => 0))
+    note(() => model.logprobs([]))
   } else {
     patience.wait(60)
     note(() => model.step(update))

@@ -1,7 +1,8 @@
 /**
- * An engine has five verbs: log-probabilities, backward, step, sample, save/load. A stage is written once against them and
- * runs on any engine: `tabular` (a small finite world where every quantity is exact) and `transformer` (the Llama family
- * over a `Backend`). A loss is a pure function of what `logprobs` returns; its gradient goes back through `backward`.
+ * What a stage asks of a model: passes over a batch (`logprobs`, `divergences`, `values`, `learn`), `backward`, `step`, `sample`, and its
+ * state to save and restore (`around.ts` has the list). A stage is written once against these verbs and runs on any engine: `tabular` (a
+ * small finite world where every quantity is exact) and `transformer` (the Llama family over a `Backend`). A loss is a pure function of
+ * the result of a pass; its gradient goes back through `backward`.
  *
  * Everything here is synchronous and plain: Effect stops at the training step.
  */

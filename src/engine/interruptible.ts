@@ -10,7 +10,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { createContext, Script } from "node:vm"
-import type { Engine, Model, Policy, Scorer } from "./engine.ts"
+import { type Around, aroundEngine, within } from "./around.ts"
+import type { Engine } from "./engine.ts"
 
 /** Thrown out of the verb that was stopped and, from then on, by whatever is asked of its engine. */
 export class Abandoned extends Error {
@@ -91,37 +92,20 @@ export const interruptible = (engine: Engine) =>
             throw error
           }
         })
-      const model = <M extends Model>(of: M): M => ({
-        ...of,
-        step: (update) => verb(() => of.step(update)),
-        weights: () => alive(of.weights),
-        optimizer: () => alive(of.optimizer),
-        restore: (optimizer) => alive(() => of.restore(optimizer)),
-        dispose: () => {
-          if (!state.dead) of.dispose()
+      const [ended, living] = [within(verb), within(alive)]
+      const model = (): Around => ({
+        pass: ended,
+        compare: ended,
+        backward: ended,
+        learn: ended,
+        step: ended,
+        sample: ended,
+        state: living,
+        dispose: (own) => () => {
+          if (!state.dead) own()
         }
       })
-      const policy = (of: Policy): Policy => ({
-        ...model(of),
-        logprobs: (batch, options) => verb(() => of.logprobs(batch, options)),
-        backward: (gradient) => verb(() => of.backward(gradient)),
-        learn: (batch, gradientOf) => verb(() => of.learn(batch, gradientOf)),
-        sample: (prompts, sampling, seeds) => verb(() => of.sample(prompts, sampling, seeds))
-      })
-      const scorer = (of: Scorer): Scorer => ({
-        ...model(of),
-        values: (batch, options) => verb(() => of.values(batch, options)),
-        backward: (gradient) => verb(() => of.backward(gradient))
-      })
-      return {
-        patience,
-        engine: {
-          ...engine,
-          initial: (model) => verb(() => engine.initial(model)),
-          policy: (...args) => policy(verb(() => engine.policy(...args))),
-          scorer: (...args) => scorer(verb(() => engine.scorer(...args)))
-        } satisfies Engine as Engine
-      }
+      return { patience, engine: aroundEngine(engine, { model, open: verb }) }
     }
   )
 

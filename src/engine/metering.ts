@@ -1,5 +1,6 @@
 /** An engine whose verbs are counted, whoever asks: stages, measurements of KL, evaluations, stages from outside. */
-import { type Batch, type Engine, offsetsOf, type Policy, type Scorer } from "./engine.ts"
+import { type Around, aroundEngine, same } from "./around.ts"
+import { type Batch, type Engine, offsetsOf } from "./engine.ts"
 
 export interface Counts {
   /** Tokens of completions sampled. */
@@ -23,37 +24,32 @@ export const metering = (engine: Engine, used: (prompt: Int32Array) => void): Me
     trained += offsetsOf(batch)[batch.length]!
     for (const { prompt } of batch) used(prompt)
   }
-  const retained =
-    <O extends { readonly retain?: boolean }, A>(verb: (batch: Batch, options?: O) => A) =>
-    (batch: Batch, options?: O): A => {
+  const model = (): Around => ({
+    pass: (own) => (batch, options) => {
       if (options?.retain === true) train(batch)
-      return verb(batch, options)
-    }
-  const policy = (of: Policy): Policy => ({
-    ...of,
-    logprobs: retained(of.logprobs),
-    divergences: (batch, teacher, divergence, options) => {
-      if (options?.retain === true) train(batch)
-      return of.divergences(batch, teacher, divergence, options)
+      return own(batch, options)
     },
-    learn: (batch, gradientOf) => {
+    compare: (own) => (batch, teacher, divergence, options) => {
+      if (options?.retain === true) train(batch)
+      return own(batch, teacher, divergence, options)
+    },
+    learn: (own) => (batch, gradientOf) => {
       train(batch)
-      return of.learn(batch, gradientOf)
+      return own(batch, gradientOf)
     },
-    sample: (prompts, sampling, seeds) => {
-      const sampled = of.sample(prompts, sampling, seeds)
+    sample: (own) => (prompts, sampling, seeds) => {
+      const sampled = own(prompts, sampling, seeds)
       for (const prompt of prompts) used(prompt)
       for (const { completion } of sampled) generated += completion.length
       return sampled
-    }
+    },
+    backward: same,
+    step: same,
+    state: same,
+    dispose: same
   })
-  const scorer = (of: Scorer): Scorer => ({ ...of, values: retained(of.values) })
   return {
     counts: () => ({ generated, trained, flops: engine.flops?.() ?? 0 }),
-    engine: {
-      ...engine,
-      policy: (weights, computing) => policy(engine.policy(weights, computing)),
-      scorer: (weights, computing) => scorer(engine.scorer(weights, computing))
-    }
+    engine: aroundEngine(engine, { model })
   }
 }

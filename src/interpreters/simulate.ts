@@ -16,6 +16,7 @@ import { label } from "../../dsl/Render.ts"
 import { fieldsOf, initialOf } from "../../dsl/Stage.ts"
 import { Datasets } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
+import { aroundEngine, unchanged } from "../engine/around.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { ensembleOf } from "../engine/ensemble.ts"
@@ -112,28 +113,13 @@ const judge = (world: World) => {
 }
 
 /** The tabular engine with every learning rate multiplied. */
-const scaled = (world: World, scale: number) => {
-  const engine = tabular(world)
-  return {
-    ...engine,
-    policy: (weights: Weights) => {
-      const policy = engine.policy(weights)
-      return {
-        ...policy,
-        step: (update: Parameters<typeof policy.step>[0]) =>
-          policy.step({ ...update, learningRate: update.learningRate * scale })
-      }
-    },
-    scorer: (weights: Weights) => {
-      const scorer = engine.scorer(weights)
-      return {
-        ...scorer,
-        step: (update: Parameters<typeof scorer.step>[0]) =>
-          scorer.step({ ...update, learningRate: update.learningRate * scale })
-      }
-    }
-  }
-}
+const scaled = (world: World, scale: number) =>
+  aroundEngine(tabular(world), {
+    model: () => ({
+      ...unchanged,
+      step: (own) => (update) => own({ ...update, learningRate: update.learningRate * scale })
+    })
+  })
 
 /** The services of a simulation, with the events in `events`. */
 const services = (world: World, { learningRateScale = 100, onEvent, store }: SimulateOptions, events: Array<Event>) =>

@@ -5,7 +5,7 @@
  * 1. Describe: a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are fields and checks that Keel's
  *    stages have), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make` whose type is `Artifact.Output`.
  * 2. Implement: `implement(definition, (params, inputs, scope) => …)`. Models are opened with `open` and trained by `train`, the one
- *    loop with checkpoints, caps and events; inside a step there is plain code against the engine's five verbs.
+ *    loop with checkpoints, caps and events; inside a step there is plain code against the verbs of an engine.
  * 3. Hold it to the laws of `keel/testing`.
  *
  * A loss is a pure function from log-probabilities to `Loss`: its value, its exact gradient, its metrics.
@@ -42,7 +42,7 @@ export { Store } from "../store/store.ts"
 export { encodeDemonstrations, encodePairs, encodePrompts, encodeTexts } from "../data/encode.ts"
 export type { DemonstrationRow, PreferenceRow, PromptRow, TextRow } from "../data/rows.ts"
 
-/** The five verbs. */
+/** The verbs of an engine. */
 export {
   type Batch,
   type Engine,

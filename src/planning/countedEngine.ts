@@ -170,11 +170,15 @@ export const metered = (options: MeterOptions = {}): Metered => {
       },
       learns,
       verbs: {
-        step: ((update) => {
+        parameters: of.parameters,
+        context: of.context,
+        restore: of.restore,
+        dispose: of.dispose,
+        step: (update) => {
           accumulated = Math.max(accumulated, waiting)
           waiting = 0
           return verb("update", () => of.step(update))
-        }) satisfies Model["step"],
+        },
         weights: () =>
           verb("save", () => {
             // Adapters are merged for it, and others are read as they are.
@@ -186,7 +190,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
           const { numbers, times } = retained
           verb("update", () => (of as unknown as Policy).backward(new Float64Array(numbers)), times)
         }
-      }
+      } satisfies Model & Pick<Policy, "backward">
     }
   }
 
@@ -198,8 +202,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
       const total = offsets[batch.length]!
       return { offsets, logps: new Float64Array(total), entropies: new Float64Array(total) }
     }
-    return {
-      ...of,
+    const counted: Policy = {
       ...verbs,
       logprobs: (batch, how) => {
         pass(batch, how?.retain, (some) => of.logprobs(some, how).logps.length)
@@ -243,12 +246,13 @@ export const metered = (options: MeterOptions = {}): Metered => {
         })
       }
     }
+    // With the members that are the transformer's own.
+    return { ...of, ...counted }
   }
 
   const scorer = (of: Scorer, weights: Weights, computing: Computing): Scorer => {
     const { pass, verbs } = common(of, withoutWeights(withHead(weights.config, "score"), weights.tokenizer), computing)
     return {
-      ...of,
       ...verbs,
       values: (batch, how) => {
         pass(batch, how?.retain, (some) => of.values(some, how).values.length)

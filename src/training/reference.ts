@@ -1,5 +1,6 @@
 /** The reference of a KL penalty: one that stays, or one that follows the policy (`dsl/Reference.ts`). */
 import type { ReferencePolicy } from "../../dsl/Reference.ts"
+import { forwarding } from "../engine/around.ts"
 import type { Policy, TensorData, Weights } from "../engine/engine.ts"
 
 /** A policy whose weights can be replaced. */
@@ -11,18 +12,7 @@ export interface Movable extends Policy {
 export const movable = (open: (weights: Weights) => Policy) => (weights: Weights): Movable => {
   let now = open(weights)
   return {
-    parameters: now.parameters,
-    context: now.context,
-    logprobs: (batch, options) => now.logprobs(batch, options),
-    divergences: (batch, teacher, divergence, options) => now.divergences(batch, teacher, divergence, options),
-    backward: (dLogps) => now.backward(dLogps),
-    learn: (batch, gradientOf) => now.learn(batch, gradientOf),
-    sample: (prompts, sampling, seeds) => now.sample(prompts, sampling, seeds),
-    step: (update) => now.step(update),
-    weights: () => now.weights(),
-    optimizer: () => now.optimizer(),
-    restore: (optimizer) => now.restore(optimizer),
-    dispose: () => now.dispose(),
+    ...forwarding(() => now),
     moveTo: (next) => {
       now.dispose()
       now = open(next)

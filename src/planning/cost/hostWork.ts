@@ -4,7 +4,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Dataset, Datasets } from "../../data/dataset.ts"
-import type { Codec, Engine, Model, Policy, Scorer, Weights } from "../../engine/engine.ts"
+import { type Around, aroundEngine, same } from "../../engine/around.ts"
+import type { Codec, Engine, Weights } from "../../engine/engine.ts"
 import { offsetsOf } from "../../engine/engine.ts"
 import type { Judge } from "../../rewards/judge.ts"
 import type { Made } from "../../store/made.ts"
@@ -71,14 +72,7 @@ const watchedCodec = (codec: Codec, { during }: Watch): Codec => ({
 /** An engine whose verbs are watched. */
 export const watchedEngine = (engine: Engine, watch: Watch): Engine => {
   const { during } = watch
-  const passing = <A extends { readonly offsets: Int32Array }>(retain: boolean | undefined, work: () => A): A =>
-    during(retain === true ? "learn" : "pass", work, ({ offsets }) => offsets.at(-1)!)
-  const model = <M extends Model>(of: M): M => ({
-    ...of,
-    // Part of learning: tokens are counted by the passes.
-    step: (update) => during("learn", () => of.step(update), () => 0)
-  })
-  const policy = (of: Policy): Policy => {
+  const model = (): Around => {
     let compared = 0
     let retains: "learn" | "diverge" = "learn"
     const diverging = <A>(work: () => A): A => {
@@ -86,44 +80,39 @@ export const watchedEngine = (engine: Engine, watch: Watch): Engine => {
       return during("diverge", work, () => compared - before)
     }
     return {
-      ...model(of),
-      logprobs: (batch, how) => {
+      pass: (own) => (batch, how) => {
         if (how?.retain === true) retains = "learn"
-        return passing(how?.retain, () => of.logprobs(batch, how))
+        return during(how?.retain === true ? "learn" : "pass", () => own(batch, how), ({ offsets }) => offsets.at(-1)!)
       },
-      divergences: (batch, teacher, divergence, how) => {
+      compare: (own) => (batch, teacher, divergence, how) => {
         if (how?.retain === true) retains = "diverge"
         const counted: typeof divergence = (student, other, gradient) => {
           compared += student.length
           return divergence(student, other, gradient)
         }
-        return diverging(() => of.divergences(batch, teacher, counted, how))
+        return diverging(() => own(batch, teacher, counted, how))
       },
-      learn: (batch, gradientOf) =>
-        during("learn", () => of.learn(batch, gradientOf), () => offsetsOf(batch)[batch.length]!),
-      backward: (gradient) =>
-        retains === "diverge"
-          ? diverging(() => of.backward(gradient))
-          : during("learn", () => of.backward(gradient), () => 0),
-      sample: (prompts, sampling, seeds) =>
+      // Part of learning, like the step: tokens are counted by the passes.
+      backward: (own) => (gradient) =>
+        retains === "diverge" ? diverging(() => own(gradient)) : during("learn", () => own(gradient), () => 0),
+      learn: (own) => (batch, gradientOf) =>
+        during("learn", () => own(batch, gradientOf), () => offsetsOf(batch)[batch.length]!),
+      step: (own) => (update) => during("learn", () => own(update), () => 0),
+      sample: (own) => (...asked) =>
         during(
           "sample",
-          () => of.sample(prompts, sampling, seeds),
+          () => own(...asked),
           (sampled) => sampled.reduce((sum, { completion }) => sum + completion.length, 0)
-        )
+        ),
+      state: same,
+      dispose: same
     }
   }
-  const scorer = (of: Scorer): Scorer => ({
-    ...model(of),
-    values: (batch, how) => passing(how?.retain, () => of.values(batch, how)),
-    backward: (gradient) => during("learn", () => of.backward(gradient), () => 0)
+  return aroundEngine(engine, {
+    model,
+    codec: (own) => watchedCodec(own, watch),
+    open: (work, weights) => weights === null ? work() : during("open", work, () => bytesOf(weights))
   })
-  return {
-    ...engine,
-    codec: (weights) => watchedCodec(engine.codec(weights), watch),
-    policy: (weights, how) => policy(during("open", () => engine.policy(weights, how), () => bytesOf(weights))),
-    scorer: (weights, how) => scorer(during("open", () => engine.scorer(weights, how), () => bytesOf(weights)))
-  }
 }
 
 export const watchedJudge = (judge: Judge["Service"], { during }: Watch): Judge["Service"] => ({
