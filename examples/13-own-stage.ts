@@ -7,29 +7,23 @@
  *     npx keel run examples/13-own-stage.ts          # a tiny transformer, about a minute
  */
 import { Effect, Schema } from "effect"
-import type { Artifact, Errors, Extension } from "keel"
+import type { Extension } from "keel"
 import { Compare, Evaluate, Gold, Kl, Pipeline, Pretrain, RewardModeling, Sft, Source } from "keel"
-import type { Add, Allotting, Compute, Loss, Policy, Row } from "keel/stage"
+import type { Definition, Loss, Row } from "keel/stage"
 import {
   afterLast,
   batchAt,
-  build,
   Count,
-  CurrentEngine,
   encodePrompts,
-  finite,
   implement,
-  klCaps,
   klSpending,
+  movePolicy,
+  moves,
   observer,
-  offsetsOf,
-  open,
-  openers,
+  policyFrom,
   Positive,
   reward,
-  train,
   training,
-  updateOf,
   Wires
 } from "keel/stage"
 
@@ -60,27 +54,11 @@ export const definition = {
   op: "Rwr",
   schema: Rwr,
   wires,
-  main: "init",
-  parent: "init",
-  spendsKl: true,
-  makes: (_: unknown, connected: Wires.Connected) => ({
-    kind: "Policy" as const,
-    family: connected["init"]?.node.family ?? ""
-  })
-} as const
+  ...policyFrom("init"),
+  opens: { trained: ["init"], frozen: ["reward"] }
+} as const satisfies Definition<Rwr, typeof wires>
 
-export const make = <W extends Wires.Given, const N extends number>(
-  connected: Wires.Checked<"Rwr", typeof wires, "init", W>,
-  params: Allotting<typeof Rwr["~type.make.in"], N>
-): Artifact.Output<
-  W,
-  "Policy",
-  Artifact.FamilyOf<W["init"]>,
-  Compute | "kl",
-  Add<Artifact.AllottedOf<W["init"]>, N>,
-  Errors.TrainingError | Errors.KlBudgetExceeded,
-  Extension.Stage<"Rwr">
-> => build(definition, connected, params)
+export const make = moves<Extension.Stage<"Rwr">>()(definition)
 
 // ── the loss ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -116,57 +94,35 @@ export const rwrLoss = (
 
 // ── what it means, on any engine ──────────────────────────────────────────────────────────────────────────────────────
 
-export const rwr = implement(definition, (stage, inputs, scope) =>
-  Effect.gen(function*() {
-    const engine = yield* CurrentEngine
-    const opens = openers(engine, stage)
-    const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
-      policy: { open: opens.policy, initial: inputs.init }
-    })
-    const scorer = yield* observer(opens.scorer, inputs.reward)
-    const codec = engine.codec(inputs.init)
-    const use = { stage: scope.label, codec, context: policy.context }
-    const prompts = yield* encodePrompts(use, inputs.prompts)
-    const held = yield* encodePrompts(use, inputs.held)
-    const { stop } = codec
-    const caps = yield* klCaps(scope, session, {
-      policy,
-      open: opens.policy,
-      opened: [],
-      held,
-      stop,
-      measured: stage,
-      steps: stage.steps
-    })
-    yield* train(scope, { ...session, models: { policy } }, {
-      steps: stage.steps,
-      checkpointEvery: stage.checkpointEvery,
-      state: caps.state,
-      step: Effect.fnUntraced(function*(n) {
-        const asked = batchAt(scope.key, prompts.length, stage.batchSize, n)
-          .flatMap((i) => Array.from({ length: stage.groupSize }, () => prompts[i]!))
-        const seeds = asked.map((_, i) => `${scope.key}/${n}/${i}`)
-        const sampling = { maxNewTokens: stage.maxNewTokens, temperature: 1, topK: 0, topP: 1, stop }
-        const rows = policy.sample(asked, sampling, seeds)
-          .map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
-        const offsets = offsetsOf(rows)
-        const rewards = afterLast(scorer.values(rows).values, offsets)
-        const { logps } = policy.logprobs(rows, { retain: true })
-        const { gradient, loss, metrics } = rwrLoss(logps, rewards, offsets, stage)
-        yield* finite({ loss })
-        policy.backward(gradient)
-        const update = updateOf(stage, n, stage.steps)
-        const norm = policy.step(update)
-        if (caps.due(n + 1)) yield* caps.measure(n + 1)
-        const reward = rewards.reduce((sum, r) => sum + r, 0) / rows.length
+export const rwr = implement(
+  definition,
+  (stage, inputs, scope) =>
+    movePolicy(stage, inputs, scope, ({ codec, open, policy, use }) =>
+      Effect.gen(function*() {
+        const scorer = yield* observer(open.scorer, inputs.reward)
+        const prompts = yield* encodePrompts(use, inputs.prompts)
+        const sampling = { maxNewTokens: stage.maxNewTokens, temperature: 1, topK: 0, topP: 1, stop: codec.stop }
         return {
-          tokens: 2 * logps.length,
-          metrics: { loss, reward, ...metrics, grad_norm: norm, lr: update.learningRate }
+          steps: stage.steps,
+          proxy: scorer,
+          step: (n: number) =>
+            Effect.sync(() => {
+              const asked = batchAt(scope.key, prompts.length, stage.batchSize, n)
+                .flatMap((i) => Array.from({ length: stage.groupSize }, () => prompts[i]!))
+              const rows = policy.sample(asked, sampling, asked.map((_, i) => `${scope.key}/${n}/${i}`))
+                .map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
+              const { logps, offsets } = policy.logprobs(rows, { retain: true })
+              const rewards = afterLast(scorer.values(rows).values, offsets)
+              return {
+                passed: { rows, numbers: logps },
+                learn: rwrLoss(logps, rewards, offsets, stage),
+                tokens: 2 * logps.length,
+                metrics: { reward: rewards.reduce((sum, r) => sum + r, 0) / rows.length }
+              }
+            })
         }
-      })
-    })
-    return { _tag: "Model" as const, weights: policy.weights() }
-  }).pipe(Effect.scoped))
+      })).pipe(Effect.map((weights) => ({ _tag: "Model" as const, weights })))
+)
 
 /** In [−1, 0], best at the length that the description asks for. */
 export const aboutAsLong = reward("AboutAsLong", (_, completion, { words = 20 }) => {

@@ -1,6 +1,8 @@
 /** The user's stage of `examples/13-own-stage.ts`, tested as a user would: by the laws of `keel/testing`. */
+import { Effect } from "effect"
 import fc from "fast-check"
-import { Kl, Pipeline, Source } from "keel"
+import { Gold, Grpo, Kl, Pipeline, Source, Verifier } from "keel"
+import { simulate } from "keel/interpreters"
 import {
   capped,
   exact,
@@ -110,14 +112,12 @@ describe("the stage", () => {
   it("simulates anywhere in a pipeline, within its caps", () =>
     laws.simulates(drawn(6), { stages, numRuns: 8, seed: 3 }))
 
-  const short = make({
-    init: sft,
-    reward: scorer,
+  const data = {
     prompts: Source.prompts(Source.tales({ count: 8 })),
     held: Source.prompts(Source.tales({ count: 8, split: "held" }))
-  }, {
+  }
+  const params = {
     allowance: Kl.mnatsPerSequence(20_000),
-    beta: 0.5,
     steps: 5,
     batchSize: 8,
     groupSize: 4,
@@ -126,8 +126,36 @@ describe("the stage", () => {
     measureEvery: 2,
     measureSamples: 16,
     maxNewTokens: 3
-  })
+  }
+  const short = make({ init: sft, reward: scorer, ...data }, { ...params, beta: 0.5 })
   const root = Pipeline.cap(short, { kl: Kl.mnatsPerSequence(20_000), from: sft })
+
+  it("is observed, as GRPO is: gold and its reward model, from the start on", async () => {
+    const observe = { gold: Gold.tales }
+    const own = make({ init: sft, reward: scorer, ...data }, { ...params, beta: 0.5, observe })
+    const grpo = Grpo.make({ init: sft, reward: scorer, ...data }, { ...params, beta: 0, observe })
+    const capped = (of: typeof own | typeof grpo) => Pipeline.cap(of, { kl: Kl.mnatsPerSequence(20_000), from: sft })
+    const seen = async (of: ReturnType<typeof capped>) =>
+      (await Effect.runPromise(simulate(of, { stages }))).events.flatMap((event) =>
+        event._tag === "Observed" ? [[event.step, ...Object.keys(event.observed).sort()]] : []
+      )
+    const [mine, theirs] = [await seen(capped(own)), await seen(capped(grpo))]
+    assert.deepStrictEqual(mine, theirs)
+    assert.deepStrictEqual(mine.map(([step]) => step), [0, 2, 4, 5])
+    assert.includeMembers(mine[0]!, ["gold", "proxy"])
+  })
+
+  it("goes back to where it started when its cap rolls back and nothing after that was within, as GRPO does", async () => {
+    const far = { ...params, allowance: Kl.mnatsPerSequence(1), learningRate: 0.01, measureEvery: 5 }
+    const own = make({ init: sft, reward: scorer, ...data }, { ...far, beta: 0.1 })
+    const grpo = Grpo.make({ init: sft, ...data }, { ...far, beta: 0, verifiers: [Verifier.format(["a"])] })
+    for (const  of of[own, grpo]) {
+      const root = Pipeline.cap(of as typeof own, { kl: Kl.mnatsPerSequence(1), from: sft, whenSpent: "rollback" })
+      const { events } = await Effect.runPromise(simulate(root, { stages }))
+      const over = events.flatMap((event) => event._tag === "OverBudget" ? [event] : [])
+      assert.deepStrictEqual(over.map(({ kept, step }) => [step, kept?.step]), [[5, 0]])
+    }
+  })
 
   it("goes on where it was stopped, bit for bit", () => laws.resumes(root, short, { stages, stops: [1, 4] }))
   it("is reproducible", () => laws.reproducible(root, short, { stages }))

@@ -12,16 +12,13 @@
  * `src/losses/dpo.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { Add } from "../Arithmetic.ts"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
-import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { LossesOf, RewardsOf } from "../Extension.ts"
+import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
+import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import type { Loss, NamedLoss } from "../PreferenceLoss.ts"
 import { mistakes, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
@@ -63,13 +60,10 @@ export const definition = {
   schema: Dpo,
   wires,
   wiresOf: (_, params) => params["loss"]?.reference === false ? { ...wires, reference: none } : wires,
-  main: "init",
-  parent: "init",
-  spendsKl: true,
+  ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: "preferences",
-  mistakes: ({ loss }) => "_tag" in loss ? [] : mistakes(loss),
-  makes: "Policy"
+  mistakes: ({ loss }) => "_tag" in loss ? [] : mistakes(loss)
 } as const satisfies Definition<Dpo, typeof wires>
 
 export const make = <
@@ -80,12 +74,4 @@ export const make = <
 >(
   connected: Checked<"Dpo", WiresOf<L["reference"]>, "init", W>,
   params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N, G> & { readonly loss: L }
-): Artifact.Output<
-  W,
-  "Policy",
-  Artifact.FamilyOf<W["init"]>,
-  Compute | "kl",
-  Add<Artifact.AllottedOf<W["init"]>, N>,
-  TrainingError | KlBudgetExceeded,
-  RewardsOf<G> | LossesOf<L>
-> => build(definition, connected, params)
+): Moved<W, "init", N, G, LossesOf<L>> => build(definition, connected, params)

@@ -11,18 +11,10 @@
  * `src/losses/kto.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { Add } from "../Arithmetic.ts"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
-import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { RewardsOf } from "../Extension.ts"
-import type { Gold } from "../Gold.ts"
-import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
+import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
@@ -57,9 +49,7 @@ export const definition = {
   op: "Kto",
   schema: Kto,
   wires,
-  main: "init",
-  parent: "init",
-  spendsKl: true,
+  ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: (_, { preferences }) => ["preferences", preferences?.node.kind === "Preferences" ? 2 : 1],
   mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight }) => [
@@ -69,19 +59,7 @@ export const definition = {
     ...(batchSize > 1 || loss !== "kto"
       ? []
       : ["batchSize 1 leaves the loss kto no other answer to estimate its KL from: raise it, or take apo-zero"])
-  ],
-  makes: "Policy"
+  ]
 } as const satisfies Definition<Kto, typeof wires>
 
-export const make = <W extends Given, const N extends number, const G extends Gold = never>(
-  connected: Checked<"Kto", typeof wires, "init", W>,
-  params: Allotting<typeof Kto["~type.make.in"], N, G>
-): Artifact.Output<
-  W,
-  "Policy",
-  Artifact.FamilyOf<W["init"]>,
-  Compute | "kl",
-  Add<Artifact.AllottedOf<W["init"]>, N>,
-  TrainingError | KlBudgetExceeded,
-  RewardsOf<G>
-> => build(definition, connected, params)
+export const make = moves()(definition)

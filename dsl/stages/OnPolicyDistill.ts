@@ -6,19 +6,11 @@
  * an allowance and is measured. Trained by `src/stages/onPolicyDistill.ts`, losses in `src/losses/{distill,onPolicyDistill}.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { Add } from "../Arithmetic.ts"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
 import { ReverseKl, TokenDivergence } from "../Distillation.ts"
-import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { RewardsOf } from "../Extension.ts"
-import type { Gold } from "../Gold.ts"
-import type { Allotting } from "../KlSpending.ts"
 import { klSpending } from "../KlSpending.ts"
+import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPolicyDistill", {
@@ -47,9 +39,7 @@ export const definition = {
   op: "OnPolicyDistill",
   schema: OnPolicyDistill,
   wires,
-  main: "student",
-  parent: "student",
-  spendsKl: true,
+  ...policyFrom("student"),
   opens: { trained: ["student"], frozen: ["teacher"] },
   mistakes: ({ lambda, objective }, { demonstrations }) => [
     ...(objective._tag === "ReverseKl" && lambda < 1
@@ -58,19 +48,7 @@ export const definition = {
     ...(demonstrations !== undefined && lambda === 1
       ? ["demonstrations are never used with lambda 1: leave them out"]
       : [])
-  ],
-  makes: "Policy"
+  ]
 } as const satisfies Definition<OnPolicyDistill, typeof wires>
 
-export const make = <W extends Given, const N extends number, const G extends Gold = never>(
-  connected: Checked<"OnPolicyDistill", typeof wires, "student", W>,
-  params: Allotting<typeof OnPolicyDistill["~type.make.in"], N, G>
-): Artifact.Output<
-  W,
-  "Policy",
-  Artifact.FamilyOf<W["student"]>,
-  Compute | "kl",
-  Add<Artifact.AllottedOf<W["student"]>, N>,
-  TrainingError | KlBudgetExceeded,
-  RewardsOf<G>
-> => build(definition, connected, params)
+export const make = moves()(definition)

@@ -12,17 +12,14 @@
  */
 import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
-import type { Add } from "../Arithmetic.ts"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
 import { build } from "../Definition.ts"
 import type { Definition } from "../Definition.ts"
-import type { KlBudgetExceeded, TrainingError } from "../Errors.ts"
-import type { LossesOf, RewardsOf } from "../Extension.ts"
+import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import type { Allotting } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { klSpending } from "../KlSpending.ts"
+import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
@@ -91,11 +88,8 @@ export const definition = {
   op: "Ppo",
   schema: Ppo,
   wires,
-  main: "init",
-  parent: "init",
-  spendsKl: true,
+  ...policyFrom("init"),
   opens: { trained: ["init", "value"], frozen: ["reference", "reward"] },
-  makes: "Policy",
   mistakes: (stage, { pretraining, reference }) => [
     ...rateMistakes("valueLearningRate", stage.valueLearningRate),
     ...batchMistakes(stage),
@@ -123,12 +117,4 @@ export const make = <
 >(
   connected: Checked<"Ppo", Referenced<typeof wires, B>, "init", W>,
   params: Omit<Allotting<typeof Ppo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
-): Artifact.Output<
-  W,
-  "Policy",
-  Artifact.FamilyOf<W["init"]>,
-  Compute | "kl",
-  Add<Artifact.AllottedOf<W["init"]>, N>,
-  TrainingError | KlBudgetExceeded,
-  RewardsOf<G> | LossesOf<L>
-> => build(definition, connected, params)
+): Moved<W, "init", N, G, LossesOf<L>> => build(definition, connected, params)

@@ -3,7 +3,20 @@ import { Effect, Exit, Result } from "effect"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
-import { Pipeline } from "../../dsl/index.ts"
+import {
+  Advantage,
+  Distill,
+  Distillation,
+  Dpo,
+  Grpo,
+  Kl,
+  Kto,
+  OnPolicyDistill,
+  Pipeline,
+  PreferenceLoss,
+  Source,
+  Verifier
+} from "../../dsl/index.ts"
 import type { Computing, Engine } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import { problems } from "../../src/interpreters/check.ts"
@@ -81,6 +94,73 @@ describe("precision bf16", () => {
     const { events } = await Effect.runPromise(simulate(root))
     for (const event of events) if (event._tag === "Step") assert.deepStrictEqual(gaps(event.metrics), [])
     assert.isTrue(events.some(({ _tag }) => _tag === "Step"))
+  })
+})
+
+describe("rounding is measured at the first and the last step, and only there, of", () => {
+  const { base, compared: preferences, held, prompts, sft: init } = tiny()
+  const demonstrations = Source.demonstrations(Source.tales({ count: 9 }))
+  const off = { batchSize: 3, learningRate: 3e-3, precision: "bf16" } as const
+  const on = { allowance: Kl.mnatsPerSequence<number>(1), steps: 3, maxNewTokens: 4, measureSamples: 4, ...off }
+  const { steps: _, ...byEpoch } = on
+  const [student, teacher] = [base, init]
+  const grpo = (learningRate: number) =>
+    Grpo.make({ init, prompts, held }, {
+      ...on,
+      batchSize: 2,
+      groupSize: 2,
+      beta: 0,
+      verifiers: [Verifier.format(["a"])],
+      advantage: new Advantage.MonteCarlo({}),
+      missingEosPenalty: 1,
+      learningRate
+    })
+  const stages: Readonly<Record<string, Artifact.Any>> = {
+    Dpo: Dpo.make({ init, preferences, held }, { ...byEpoch, loss: PreferenceLoss.simPo() }),
+    Kto: Kto.make({ init, reference: init, preferences, held }, byEpoch),
+    Grpo: grpo(3e-3),
+    "Distill, sequences": Distill.make({ student, teacher, demonstrations }, {
+      ...off,
+      objective: Distillation.sequenceLevel
+    }),
+    "Distill, words": Distill.make({ student, teacher, demonstrations }, { ...off, objective: Distillation.wordLevel }),
+    "OnPolicyDistill, reverse KL": OnPolicyDistill.make({ student, teacher, prompts, held }, {
+      ...on,
+      objective: Distillation.reverseKl()
+    }),
+    "OnPolicyDistill, divergence": OnPolicyDistill.make({ student, teacher, prompts, held }, {
+      ...on,
+      objective: Distillation.generalizedJsd({ beta: 0.5 })
+    })
+  }
+  const told = async (of: Artifact.Any) => {
+    const distance = { kl: Kl.mnatsPerSequence(1e6), from: of.node.op === "OnPolicyDistill" ? base : init }
+    const root = "allowance" in (of.node.params as object) ? Pipeline.cap(of, distance) : of
+    return stepsOf(
+      succeeded(await runs(root as Artifact.Any, folder(), { engine: transformer(rounded(reference())) })),
+      of.node.op.toLowerCase()
+    )
+  }
+
+  for (const [name, root] of Object.entries(stages)) {
+    it(name, async () => {
+      const steps = await told(root)
+      assert.isAbove(steps.length, 2)
+      steps.forEach(({ metrics }, i) => {
+        const ends = i === 0 || i === steps.length - 1
+        assert.sameMembers(gaps(metrics) as Array<string>, ends ? ["bf16/logp_gap_mean", "bf16/logp_gap_max"] : [])
+        if (!ends) return
+        assert.isAbove(metrics["bf16/logp_gap_mean"]!, 1e-7)
+        assert.isBelow(metrics["bf16/logp_gap_max"]!, 0.1)
+      })
+    })
+  }
+
+  it("the samples, before an update moves the policy", async () => {
+    // After an update of this size log-probabilities are elsewhere altogether.
+    for (const { metrics } of (await told(grpo(0.3))).slice(0, 1)) {
+      assert.isBelow(metrics["bf16/logp_gap_max"]!, 0.02)
+    }
   })
 })
 

@@ -17,7 +17,7 @@ const measured = (
     const mean = xs.reduce((sum, x) => sum + x, 0) / xs.length
     const variance = xs.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (xs.length - 1)
     const one = { mean, standardError: Math.sqrt(variance / xs.length), samples: xs.length }
-    if (enough({ ...one, byPrompt: () => [] }, { mean: of.cap }, of)) return one
+    if (enough({ ...one, byPrompt: () => [] }, { mnats: 1000 * of.cap }, of)) return one
   }
 }
 
@@ -130,10 +130,10 @@ describe("p95 and max over prompts", () => {
   it("with a cap are asked for, and left alone without; the most ends everything", () => {
     const of = { mean: 1, standardError: 0, samples: 80, byPrompt: () => [{ mean: 3, standardError: 1 }] }
     const precision = { error: 0.1, most: 1000 }
-    assert.isTrue(enough(of, { mean: 2 }, precision))
-    assert.isFalse(enough(of, { mean: 2, max: 4 }, precision))
-    assert.isFalse(enough(of, { mean: 2, p95: 4 }, precision))
-    assert.isTrue(enough(of, { mean: 2, p95: 10, max: 10 }, precision))
-    assert.isTrue(enough({ ...of, samples: 1000 }, { mean: 2, max: 4 }, precision))
+    assert.isTrue(enough(of, { mnats: 2000 }, precision))
+    assert.isFalse(enough(of, { mnats: 2000, max: 4000 }, precision))
+    assert.isFalse(enough(of, { mnats: 2000, p95: 4000 }, precision))
+    assert.isTrue(enough(of, { mnats: 2000, p95: 10_000, max: 10_000 }, precision))
+    assert.isTrue(enough({ ...of, samples: 1000 }, { mnats: 2000, max: 4000 }, precision))
   })
 })

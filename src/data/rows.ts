@@ -1,4 +1,5 @@
 /** Plain rows of text, before any tokenizer: the data that stages read. */
+import * as Schema from "effect/Schema"
 
 /** Text to pretrain on: TRL's "language modeling". */
 export interface TextRow {
@@ -79,18 +80,24 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
   )
 
 /** A policy's answer to a prompt. */
-export interface CompletionRow extends PromptRow {
-  readonly completion: string
+export const CompletionRow = Schema.Struct({
+  prompt: Schema.String,
+  answer: Schema.optionalKey(Schema.String),
+  completion: Schema.String,
   /** Whether it ended by itself. */
-  readonly ended: boolean
+  ended: Schema.Boolean,
   /** Its length, the end included. */
-  readonly tokens: number
-}
+  tokens: Schema.Natural
+})
+export type CompletionRow = typeof CompletionRow.Type
 
 /** A policy's answer and its score. */
-export interface ScoredRow extends CompletionRow {
-  readonly score: number
-}
+export const ScoredRow = Schema.Struct({ ...CompletionRow.fields, score: Schema.Number })
+export type ScoredRow = typeof ScoredRow.Type
+
+/** The rows that a stage had made when it stopped, in an array that can grow; none at the start. */
+export const resumed = <S extends Schema.Codec<any, any>>(row: S, state: Schema.Json): Array<S["Type"]> =>
+  state === null ? [] : [...Schema.decodeUnknownSync(Schema.Array(row))(state)]
 
 export type AnyRow =
   | TextRow

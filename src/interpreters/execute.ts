@@ -97,9 +97,7 @@ const making = Effect.fnUntraced(
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
       const own = limits(artifact)
       const kl: Array<Scope["limits"]["kl"][number]> = []
-      for (const { from, ...cap } of own.kl) {
-        kl.push({ ...cap, from: label(from), initial: yield* wires.weightsOf(from) })
-      }
+      for (const cap of own.kl) kl.push({ ...cap, initial: yield* wires.weightsOf(cap.from) })
       const { lora } = fieldsOf(artifact)
       return {
         key: keyOf(artifact, own),

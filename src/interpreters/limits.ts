@@ -3,7 +3,8 @@
  * of these those that descend from it.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
-import { type Resource, resources, units, type WhenSpent } from "../../dsl/Budget.ts"
+import { type Caps, type Resource, resources, units } from "../../dsl/Budget.ts"
+import type { KlCap } from "../../dsl/KlCap.ts"
 import { definitionOf, fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on what several stages spend together. */
@@ -13,15 +14,6 @@ export interface Total {
   /** Ids of the artefacts whose making it governs. */
   readonly of: ReadonlySet<string>
   readonly limits: Readonly<Partial<Record<Resource, number>>>
-}
-
-/** A KL cap, milli-nats per sequence: of the mean over held prompts, and where it says so of the 95th percentile and the largest. */
-export interface KlCap {
-  readonly mnats: number
-  readonly p95?: number
-  readonly max?: number
-  readonly whenSpent?: WhenSpent
-  readonly from: Artifact.Any
 }
 
 /** The caps on one node: the tightest of each resource (`Infinity`: none), every KL cap with its initial model. */
@@ -38,11 +30,7 @@ interface Money {
 /** What a description says of resources; check has not looked at it yet. */
 type Amounts = Readonly<Partial<Record<Exclude<Resource, "money">, number>>> & { readonly money?: Money }
 
-interface CapParams extends Amounts {
-  readonly kl?: { readonly mnats: number }
-  readonly klP95?: { readonly mnats: number }
-  readonly klMax?: { readonly mnats: number }
-  readonly whenSpent?: WhenSpent
+interface CapParams extends Amounts, Pick<Caps, "kl" | "klP95" | "klMax" | "whenSpent"> {
   readonly total?: Amounts
 }
 
@@ -97,14 +85,15 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
     const { kl, klMax, klP95, total = {}, whenSpent, ...each } = cap.node.params as CapParams
     const of = governed(cap)
     const from = cap.node.wires["from"] === undefined ? undefined : initialOf(cap.node.wires["from"])
+    const one: KlCap | undefined = kl === undefined || from === undefined ? undefined : {
+      mnats: kl.mnats,
+      ...(klP95 === undefined ? {} : { p95: klP95.mnats }),
+      ...(klMax === undefined ? {} : { max: klMax.mnats }),
+      ...(whenSpent === undefined ? {} : { whenSpent }),
+      from
+    }
     return {
-      kl: kl === undefined ? undefined : {
-        mnats: kl.mnats,
-        ...(klP95 === undefined ? {} : { p95: klP95.mnats }),
-        ...(klMax === undefined ? {} : { max: klMax.mnats }),
-        ...(whenSpent === undefined ? {} : { whenSpent })
-      },
-      from,
+      kl: one === undefined ? [] : [one],
       descend: descendants(cap.node.wires["of"], from),
       of,
       each: inUnits(each),
@@ -118,9 +107,7 @@ export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits
       // Measured from what it descends from, so what is made before it: two caps could else wait for each other's stages.
       kl: !measuresKl(artifact) ?
         [] :
-        mine.flatMap(({ descend, from, kl }) =>
-          kl === undefined || from === undefined || !descend.has(artifact.id) ? [] : [{ ...kl, from }]
-        ),
+        mine.flatMap(({ descend, kl }) => descend.has(artifact.id) ? kl : []),
       ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
       totals: mine.flatMap(({ total }) => Object.keys(total.limits).length === 0 ? [] : [total])
     }

@@ -2,6 +2,7 @@
  * Decides when a measurement of KL has enough samples: when the mean, the 95th percentile and the maximum over prompts are each clearly on
  * one side of their caps. Until then each block doubles the number of samples, up to a stated maximum.
  */
+import { type KlCap, nats } from "../../dsl/KlCap.ts"
 import { rank95 } from "./measure.ts"
 
 export interface Precision {
@@ -37,23 +38,17 @@ export const toldRank = (means: ReadonlyArray<Mean>, rank: number, cap: number, 
   return within >= rank || sure.length - within > means.length - rank
 }
 
-/** Caps on the statistics of a measurement, nats per sequence. */
-export interface CapsOn {
-  readonly mean: number
-  readonly p95?: number | undefined
-  readonly max?: number | undefined
-}
-
 /** Whether to stop: each statistic with a cap is clearly on one side of it, or there are `most` samples. */
 export const enough = (
   { byPrompt, samples, ...mean }: Mean & { readonly samples: number; readonly byPrompt: () => ReadonlyArray<Mean> },
-  cap: CapsOn,
+  cap: Omit<KlCap, "from">,
   { error, most }: Precision
 ): boolean => {
   if (samples >= most) return true
-  if (!told(mean, cap.mean, error)) return false
-  if ((cap.p95 ?? cap.max) === undefined) return true
+  if (!told(mean, nats(cap, "mean")!, error)) return false
+  const [p95, max] = [nats(cap, "p95"), nats(cap, "max")]
+  if ((p95 ?? max) === undefined) return true
   const prompts = byPrompt()
-  return (cap.p95 === undefined || toldRank(prompts, rank95(prompts.length), cap.p95, error)) &&
-    (cap.max === undefined || toldRank(prompts, prompts.length, cap.max, error))
+  return (p95 === undefined || toldRank(prompts, rank95(prompts.length), p95, error)) &&
+    (max === undefined || toldRank(prompts, prompts.length, max, error))
 }

@@ -3,9 +3,10 @@
  * it in one file.
  *
  * 1. Describe: a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are fields and checks that Keel's
- *    stages have), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make` whose type is `Artifact.Output`.
- * 2. Implement: `implement(definition, (params, inputs, scope) => …)`. Models are opened with `open` and trained by `train`, the one
- *    loop with checkpoints, caps and events; inside a step there is plain code against the verbs of an engine.
+ *    stages have), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make`: `moves` gives the one of a stage that moves a
+ *    policy by an allowance, any other has the type `Artifact.Output`.
+ * 2. Implement: `implement(definition, (params, inputs, scope) => …)`. A stage that moves a policy is `movePolicy` with its own step; any
+ *    other opens models with `open` and trains them by `descend` or `train`. Inside a step there is plain code against the verbs of an engine.
  * 3. Hold it to the laws of `keel/testing`.
  *
  * A loss is a pure function from log-probabilities to `Loss`: its value, its exact gradient, its metrics.
@@ -13,6 +14,7 @@
 
 // ── describing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 export { build, type Definition } from "../../dsl/Definition.ts"
+export { type Moved, moves, policyFrom } from "../../dsl/MovesPolicy.ts"
 export { type Allotting, klSpending } from "../../dsl/KlSpending.ts"
 export { Count, Fraction, NonNegative, or, Positive, Seed, training } from "../../dsl/Training.ts"
 export * as Wires from "../../dsl/Wires.ts"
@@ -53,12 +55,14 @@ export {
   type Weights
 } from "../engine/engine.ts"
 
-/** The training loop: `open` the models, `train` them, with batches and randomness that depend on (key, step, sample) alone. */
+/** Training, with batches and randomness that depend on (key, step, sample) alone: the frames, and the parts that they are made of. */
+export { type At, type MovedStep, movePolicy } from "../training/movePolicy.ts"
+export { descend, type Learnt, type Stepped } from "../training/descent.ts"
 export { batchAt, stepsOf } from "../training/batches.ts"
 export { klCaps } from "../training/klCaps.ts"
 export { finite, observer, open, type Step, train, updateOf } from "../training/loop.ts"
 export { withinCaps } from "../training/budgets.ts"
-export { logpGap, openers, valueGap } from "../training/precision.ts"
+export { openers, roundingGap } from "../training/precision.ts"
 export { type Random, stream } from "../sampling/random.ts"
 
 /** Losses. */

@@ -4,22 +4,21 @@
  * measurements of two stages; their types differ. `ledgerText.ts` prints it.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
+import type { WhenSpent } from "../../dsl/Budget.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link, type VocabularyOf } from "../ledger/chain.ts"
 import { type Interval, ofMean } from "../ledger/interval.ts"
+import type { KlCap } from "../../dsl/KlCap.ts"
 import { type Aim, aimsOf, modelOn } from "../ledger/trained.ts"
 import { chain as variationAlong, fromKl, type VariationBound } from "../ledger/variation.ts"
 import type { Event, Measurement } from "../store/runLog.ts"
 
 /** Declared, milli-nats per sequence, from an initial model. */
-export interface Cap {
+export interface Cap extends Omit<KlCap, "from"> {
   readonly _tag: "Cap"
   readonly from: string
-  readonly mnats: number
-  readonly p95?: number
-  readonly max?: number
-  readonly whenSpent: "stop" | "rollback" | "warn"
+  readonly whenSpent: WhenSpent
 }
 
 /** At the level of `ledger/interval.ts`; null where the error is unknown. */
@@ -76,14 +75,6 @@ export interface Entry {
   readonly along: Along | null
 }
 
-export interface CapOn {
-  readonly mnats: number
-  readonly p95?: number
-  readonly max?: number
-  readonly whenSpent?: Cap["whenSpent"]
-  readonly from: Artifact.Any
-}
-
 const statement = (of: Statement["of"], chain: Chain, because?: string): Statement => ({
   of,
   from: chain.from,
@@ -116,7 +107,7 @@ const movesReference = (artifact: Artifact.Any): boolean => {
 export const ledgerOf = (
   root: Artifact.Any,
   events: ReadonlyArray<Event>,
-  capsOn: (artifact: Artifact.Any) => ReadonlyArray<CapOn>,
+  capsOn: (artifact: Artifact.Any) => ReadonlyArray<KlCap>,
   vocabularyOf?: VocabularyOf
 ): ReadonlyArray<Entry> => {
   const metricsOf = (stage: string) => {

@@ -6,10 +6,10 @@ import { repeated } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
-import { generalizedJsd } from "../losses/distill.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
-import { answersOf } from "../training/distilling.ts"
-import { finite, observer, open, train, updateOf } from "../training/loop.ts"
+import { descend } from "../training/descent.ts"
+import { answersOf, divergenceLoss } from "../training/distilling.ts"
+import { observer, open } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -46,32 +46,20 @@ export const distill = Effect.fn("distill")(function*(
   const taking = inBatches(scope.key, answered.length, stage.batchSize, { tokens: (i) => lengthOf(answered[i]!) })
   const { objective } = stage
 
-  yield* train(scope, { ...session, models: { policy } }, {
+  yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps,
-    checkpointEvery: stage.checkpointEvery,
     taking,
-    step: Effect.fnUntraced(function*(n) {
-      const batch = taking.of(n).map((i) => answered[i]!)
-      const sampled = n === 0 && "prompts" in wires.answers
-        ? answered.reduce((sum, { completion }) => sum + completion.length, 0)
-        : 0
-      const tokens = batch.reduce((sum, { completion }) => sum + completion.length, 0)
-      let loss: number
-      if (objective._tag === "SequenceLevel") {
-        const nll = crossEntropy(policy.logprobs(batch, { retain: true }).logps)
-        loss = nll.loss
-        yield* finite({ loss })
-        policy.backward(nll.gradient)
-      } else {
-        const { values } = policy.divergences(batch, teacher, generalizedJsd(objective), { retain: true })
-        loss = values.reduce((sum, x) => sum + x, 0) / tokens
-        yield* finite({ loss })
-        policy.backward(values.fill(1 / tokens))
-      }
-      const update = updateOf(stage, n, steps)
-      const norm = policy.step(update)
-      return { tokens: tokens + sampled, metrics: { loss, grad_norm: norm, lr: update.learningRate } }
-    })
+    step: (n) =>
+      Effect.sync(() => {
+        const rows = taking.of(n).map((i) => answered[i]!)
+        const sampled = n === 0 && "prompts" in wires.answers
+          ? answered.reduce((sum, { completion }) => sum + completion.length, 0)
+          : 0
+        const tokens = sampled + rows.reduce((sum, { completion }) => sum + completion.length, 0)
+        if (objective._tag !== "SequenceLevel") return { tokens, ...divergenceLoss(policy, teacher, rows, objective) }
+        const { logps } = policy.logprobs(rows, { retain: true })
+        return { tokens, passed: { rows, numbers: logps }, learn: { ...crossEntropy(logps), metrics: {} } }
+      })
   })
   return policy.weights()
 }, Effect.scoped)

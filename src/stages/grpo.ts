@@ -9,22 +9,21 @@ import * as Effect from "effect/Effect"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
-import { CurrentEngine } from "../engine/current.ts"
-import type { Policy, Weights } from "../engine/engine.ts"
+import type { Update, Weights } from "../engine/engine.ts"
 import { informative, tokenAdvantages } from "../losses/advantages.ts"
 import { grpoMetrics } from "../losses/grpo.ts"
 import { tokenRewards } from "../losses/rewards.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
-import { RunLog } from "../store/runLog.ts"
+import type { Metrics } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
-import { klCaps } from "../training/klCaps.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
-import { finite, observer, open, train, updateOf } from "../training/loop.ts"
+import { finite, observer } from "../training/loop.ts"
+import { movePolicy } from "../training/movePolicy.ts"
 import { average, passes } from "../training/passes.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
-import { logpGap, openers, roundingTurns } from "../training/precision.ts"
-import { follow, type Movable, movable } from "../training/reference.ts"
+import type { Openers } from "../training/precision.ts"
+import { movingReference, referenceOf } from "../training/reference.ts"
 import { pick, type Rollout, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -46,176 +45,145 @@ const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, n
   }
 }
 
-export const grpo = Effect.fn("grpo")(function*(
-  stage: Grpo,
-  wires: {
-    readonly init: Weights
-    /** If and only if β > 0. */
-    readonly reference: Weights | undefined
-    readonly reward: Weights | undefined
-    readonly prompts: ReadonlyArray<PromptRow>
-    readonly held: ReadonlyArray<PromptRow>
-  },
-  scope: Scope
-) {
-  const [engine, judge, log] = [yield* CurrentEngine, yield* Judge, yield* RunLog]
+interface Wires {
+  readonly init: Weights
+  /** If and only if β > 0. */
+  readonly reference: Weights | undefined
+  readonly reward: Weights | undefined
+  readonly prompts: ReadonlyArray<PromptRow>
+  readonly held: ReadonlyArray<PromptRow>
+}
+
+export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wires }: Wires, scope: Scope) {
   yield* answered(scope.label, stage.verifiers, wires.prompts)
-  const opens = openers(engine, stage)
-  const moves = stage.referencePolicy._tag !== "Frozen" && wires.reference !== undefined
-  const { models, ...session } = yield* open<{ policy: Policy; reference?: Movable }>(scope, {
-    policy: { open: opens.policy, initial: wires.init },
-    ...(moves
-      ? { reference: { open: movable(opens.policy), initial: wires.reference!, untrained: true as const } }
-      : {})
-  })
-  const { policy } = models
-  const frozen = moves || wires.reference === undefined ? null : yield* observer(opens.policy, wires.reference)
-  const reference = models.reference ?? frozen
-  const codec = engine.codec(wires.init)
-  const use = { stage: scope.label, codec, context: policy.context }
-  const prompts = yield* encodePrompts(use, wires.prompts)
-  const held = yield* encodePrompts(use, wires.held)
-  const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, temperature } = stage
-  const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
-  const scoring = {
-    reward: wires.reward === undefined ? null : yield* observer(opens.scorer, wires.reward),
-    codec,
-    verifiers: stage.verifiers,
-    verifies: judge.verifies,
-    missingEosPenalty: stage.missingEosPenalty,
-    maxNewTokens,
-    overlong: stage.overlong
-  }
-  const maxBatches = dynamicSampling?.maxBatches ?? 1
-  const control = klControl(stage, session.state)
-  const inReward = loss.kl._tag === "KlInReward"
-
-  /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
-  const sample = (n: number, k: number) => {
-    const chosen = batchAt(scope.key, prompts.length, batchSize, n * maxBatches + k)
-    const asked = chosen.flatMap((i) =>
-      Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
-    )
-    const seeds = asked.map((_, i) => `${scope.key}/${n}/${k}/${i}`)
-    const episodes = rollout({ policy, reference, sampling, scoring }, asked, seeds)
-    const kept = dynamicSampling === undefined
-      ? chosen.map((_, g) => g)
-      : informative(episodes.scores, groupSize).flatMap((yes, g) => yes ? [g] : [])
-    return { chosen, episodes, kept }
-  }
-  const rowsOf = (groups: ReadonlyArray<number>): ReadonlyArray<number> =>
-    groups.flatMap((g) => Array.from({ length: groupSize }, (_, i) => g * groupSize + i))
-
-  /** The batches of step n with the groups to train on, no more than `batchSize` of them. */
-  const sampledAt = (n: number) => {
-    const batches: Array<ReturnType<typeof sample>> = []
-    let missing = batchSize
-    while (missing > 0 && batches.length < maxBatches) {
-      const batch = sample(n, batches.length)
-      batches.push({ ...batch, kept: batch.kept.slice(0, missing) })
-      missing -= batch.kept.length
-    }
-    return batches
-  }
-
-  const caps = yield* klCaps(scope, session, {
-    policy,
-    open: opens.policy,
-    opened: frozen === null ? [] : [[wires.reference!, frozen]],
-    // Weights where it stays, the policy itself where it moves: the ledger says which.
-    reference: models.reference ?? wires.reference,
-    init: wires.init,
-    held,
-    observing: { rows: wires.held, decode: codec.decode, proxy: scoring.reward },
-    stop: codec.stop,
-    measured: stage,
-    steps: stage.steps
-  })
-
-  yield* train(scope, { ...session, models }, {
-    steps: stage.steps,
-    checkpointEvery: stage.checkpointEvery,
-    turns: roundingTurns(stage.precision, stage.steps),
-    state: () => ({ ...caps.state(), ...control.state() }),
-    step: Effect.fnUntraced(function*(n) {
-      const batches = sampledAt(n)
-      const { chosen, episodes: first } = batches[0]!
-      const all = joined(batches.map(({ episodes }) => ({ episodes, rows: episodes.rows.map((_, i) => i) })))
-      const episodes = joined(batches.map(({ episodes, kept }) => ({ episodes, rows: rowsOf(kept) })))
-      yield* finite({ reward: all.scores.reduce((sum, x) => sum + x, 0) })
-      const update = updateOf(stage, n, stage.steps)
-      const { advantages } = tokenAdvantages(
-        stage.advantage,
-        { ...episodes, refLogps: inReward ? episodes.refLogps : null },
-        { beta: control.beta(), groupSize }
-      )
-      const updates: Array<Readonly<Record<string, number>>> = []
-      const groups = episodes.scores.length / groupSize
-      const minis = groups === 0
-        ? []
-        : passes(`${scope.key}/${n}`, groups, { miniBatches: stage.numMiniBatches, passes: stage.numIterations })
-      for (const mini of minis) {
-        const rows = rowsOf(mini)
-        /** With the KL of the policy as it is now: an advantage that moves with it. */
-        const contrasted = (logps: Float64Array, offsets: Int32Array): Float64Array =>
-          tokenAdvantages(stage.advantage, {
-            scores: Float64Array.from(rows, (row) => episodes.scores[row]!),
-            logps,
-            refLogps: inReward && episodes.refLogps !== null ? pick(episodes.refLogps, episodes.offsets, rows) : null,
-            offsets
-          }, { beta: control.beta(), groupSize }).advantages
-        const metrics = yield* policyUpdate(policy, episodes, rows, {
-          loss,
-          beta: control.beta(),
-          ...movedMost(stage),
-          maxNewTokens,
-          update,
-          advantages: loss._tag === "PolicyLoss" && loss.objective._tag === "Contrastive"
-            ? contrasted
-            : () => pick(advantages, episodes.offsets, rows)
-        }, grpoMetrics)
-        if (metrics === null) break
-        updates.push(metrics)
+  const beside = (open: Openers) => movingReference(stage.referencePolicy, wires.reference, open.policy)
+  return yield* movePolicy(stage, { init, held, beside }, scope, (at) =>
+    Effect.gen(function*() {
+      const { codec, open, policy, use } = at
+      const judge = yield* Judge
+      const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
+      const prompts = yield* encodePrompts(use, wires.prompts)
+      const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, temperature } = stage
+      const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
+      const scoring = {
+        reward: wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward),
+        codec,
+        verifiers: stage.verifiers,
+        verifies: judge.verifies,
+        missingEosPenalty: stage.missingEosPenalty,
+        maxNewTokens,
+        overlong: stage.overlong
       }
-      const step = n + 1
-      if (caps.due(step)) {
-        yield* caps.measure(step)
-        yield* log.emit({
-          _tag: "Sampled",
-          stage: scope.label,
-          step,
-          prompt: wires.prompts[chosen[0]!]!.prompt,
-          completion: codec.decode(first.rows[0]!.completion),
-          score: first.scores[0]!
+      const maxBatches = dynamicSampling?.maxBatches ?? 1
+      const control = klControl(stage, at.state)
+      const inReward = loss.kl._tag === "KlInReward"
+
+      /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
+      const sample = (n: number, k: number) => {
+        const chosen = batchAt(scope.key, prompts.length, batchSize, n * maxBatches + k)
+        const asked = chosen.flatMap((i) =>
+          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
+        )
+        const seeds = asked.map((_, i) => `${scope.key}/${n}/${k}/${i}`)
+        const episodes = rollout({ policy, reference, sampling, scoring }, asked, seeds)
+        const kept = dynamicSampling === undefined
+          ? chosen.map((_, g) => g)
+          : informative(episodes.scores, groupSize).flatMap((yes, g) => yes ? [g] : [])
+        return { chosen, episodes, kept }
+      }
+      const rowsOf = (groups: ReadonlyArray<number>): ReadonlyArray<number> =>
+        groups.flatMap((g) => Array.from({ length: groupSize }, (_, i) => g * groupSize + i))
+
+      /** The batches of step n with the groups to train on, no more than `batchSize` of them. */
+      const sampledAt = (n: number) => {
+        const batches: Array<ReturnType<typeof sample>> = []
+        let missing = batchSize
+        while (missing > 0 && batches.length < maxBatches) {
+          const batch = sample(n, batches.length)
+          batches.push({ ...batch, kept: batch.kept.slice(0, missing) })
+          missing -= batch.kept.length
+        }
+        return batches
+      }
+
+      return {
+        ...told,
+        steps: stage.steps,
+        proxy: scoring.reward,
+        state: control.state,
+        step: Effect.fnUntraced(function*(n: number) {
+          const batches = sampledAt(n)
+          const { chosen, episodes: first } = batches[0]!
+          const all = joined(batches.map(({ episodes }) => ({ episodes, rows: episodes.rows.map((_, i) => i) })))
+          const episodes = joined(batches.map(({ episodes, kept }) => ({ episodes, rows: rowsOf(kept) })))
+          yield* finite({ reward: all.scores.reduce((sum, x) => sum + x, 0) })
+          const { advantages } = tokenAdvantages(
+            stage.advantage,
+            { ...episodes, refLogps: inReward ? episodes.refLogps : null },
+            { beta: control.beta(), groupSize }
+          )
+          const groups = episodes.scores.length / groupSize
+          const learn = Effect.fnUntraced(function*(update: Update) {
+            const updates: Array<Metrics> = []
+            const minis = groups === 0
+              ? []
+              : passes(`${scope.key}/${n}`, groups, { miniBatches: stage.numMiniBatches, passes: stage.numIterations })
+            for (const mini of minis) {
+              const rows = rowsOf(mini)
+              /** With the KL of the policy as it is now: an advantage that moves with it. */
+              const contrasted = (logps: Float64Array, offsets: Int32Array): Float64Array =>
+                tokenAdvantages(stage.advantage, {
+                  scores: Float64Array.from(rows, (row) => episodes.scores[row]!),
+                  logps,
+                  refLogps: inReward && episodes.refLogps !== null
+                    ? pick(episodes.refLogps, episodes.offsets, rows)
+                    : null,
+                  offsets
+                }, { beta: control.beta(), groupSize }).advantages
+              const metrics = yield* policyUpdate(policy, episodes, rows, {
+                loss,
+                beta: control.beta(),
+                ...movedMost(stage),
+                maxNewTokens,
+                update,
+                advantages: loss._tag === "PolicyLoss" && loss.objective._tag === "Contrastive"
+                  ? contrasted
+                  : () => pick(advantages, episodes.offsets, rows)
+              }, grpoMetrics)
+              if (metrics === null) break
+              updates.push(metrics)
+            }
+            const { metrics } = tokenRewards(all.logps, all.refLogps, all.scores, all.offsets, {
+              beta: inReward ? control.beta() : 0
+            })
+            const coefficient = control.metrics()
+            control.seen(metrics["objective/kl"], all.scores.length)
+            return {
+              ...metrics,
+              ...average(batches.map(({ episodes }) => episodes.metrics)),
+              ...groupMetrics(all.scores, groupSize),
+              ...average(updates),
+              ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
+              ...coefficient,
+              groups,
+              lr: update.learningRate,
+              episode: (n + 1) * batchSize * groupSize
+            }
+          })
+          return {
+            passed: { rows: first.rows, numbers: first.logps },
+            learn,
+            tokens: all.logps.length + episodes.logps.length * stage.numIterations,
+            sampled: () => ({
+              prompt: wires.prompts[chosen[0]!]!.prompt,
+              completion: codec.decode(first.rows[0]!.completion),
+              score: first.scores[0]!
+            })
+          }
         })
       }
-      // After KL from it was measured.
-      follow(stage.referencePolicy, models.reference, policy, step)
-      const { metrics } = tokenRewards(all.logps, all.refLogps, all.scores, all.offsets, {
-        beta: inReward ? control.beta() : 0
-      })
-      const beta = control.beta()
-      control.seen(metrics["objective/kl"], all.scores.length)
-      const at = { engine, precision: stage.precision, n, steps: stage.steps }
-      return {
-        tokens: all.logps.length + episodes.logps.length * stage.numIterations,
-        metrics: {
-          ...metrics,
-          ...logpGap(at, policy, first.rows, first.logps),
-          ...average(batches.map(({ episodes }) => episodes.metrics)),
-          ...groupMetrics(all.scores, groupSize),
-          ...average(updates),
-          ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
-          ...((stage.klControl?._tag ?? "FixedBeta") === "FixedBeta" ? {} : { "objective/kl_coef": beta }),
-          groups,
-          lr: update.learningRate,
-          episode: step * batchSize * groupSize
-        }
-      }
-    })
-  })
-  return policy.weights()
-}, Effect.scoped)
+    }))
+})
 
 /** Some rows of each rollout, one after the other, as one. */
 const joined = (parts: ReadonlyArray<{ readonly episodes: Rollout; readonly rows: ReadonlyArray<number> }>) => {

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { Diverged, Unmergeable, type UnusableData } from "../../dsl/Errors.ts"
+import { label as nameOf } from "../../dsl/Render.ts"
 import type { Merge } from "../../dsl/stages/Merge.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
@@ -146,7 +147,7 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
   )
   const measured = { maxNewTokens: stage.maxNewTokens!, measureSamples: stage.measureSamples, measureEvery: 1 }
   // Told once, with its cap.
-  const capped = new Set(scope.limits.kl.map(({ from }) => from))
+  const capped = new Set(scope.limits.kl.map(({ from }) => nameOf(from)))
   for (const { label, weights } of Object.values(wires.models).filter(({ label }) => !capped.has(label))) {
     const { maxNewTokens, measureSamples: samples } = measured
     // One parent at a time: closed before the next is opened.
@@ -158,7 +159,8 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
     const how = { against: "parent", estimator: "k1", direction: "reverse", temperature: 1, cap: null } as const
     yield* log.emit({ _tag: "Measured", measurement: { ...found, stage: scope.label, step: 1, from: label, ...how } })
   }
-  const opens = { policy, open: engine.policy, opened: [], held, stop, measured, steps: 1, start: kept }
+  const none = { opened: [], reference: undefined, observing: null, init: null }
+  const opens = { ...none, policy, open: engine.policy, held, stop, measured, steps: 1, start: kept }
   yield* (yield* klCaps(scope, { state: null }, opens)).measure(1)
 })
 

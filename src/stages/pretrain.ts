@@ -8,8 +8,9 @@ import type { Policy } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches } from "../training/batches.ts"
-import { finite, open, train, updateOf } from "../training/loop.ts"
-import { logpGap, openers, roundingTurns } from "../training/precision.ts"
+import { descend } from "../training/descent.ts"
+import { open } from "../training/loop.ts"
+import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Trains a base model from nothing; see `dsl/stages/Pretrain.ts`. */
@@ -35,22 +36,17 @@ export const pretrain = Effect.fn("pretrain")(function*(
     characters: (i) => charactersOf(rows[i]!)
   })
 
-  yield* train(scope, { ...session, models: { policy } }, {
+  yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps: stage.steps,
-    checkpointEvery: stage.checkpointEvery,
-    turns: roundingTurns(stage.precision, stage.steps),
     taking,
-    step: Effect.fnUntraced(function*(n) {
-      const batch = taking.of(n).map((i) => documents[i]!)
-      const denominator = offsetsOf(batch)[batch.length]!
-      const { logps } = policy.learn(batch, (logps) => crossEntropy(logps, { denominator }).gradient)
-      const { loss } = crossEntropy(logps)
-      const rounding = logpGap({ engine, precision: stage.precision, n, steps: stage.steps }, policy, batch, logps)
-      yield* finite({ loss, ...rounding })
-      const update = updateOf(stage, n, stage.steps)
-      const norm = policy.step(update)
-      return { tokens: logps.length, metrics: { loss, grad_norm: norm, lr: update.learningRate, ...rounding } }
-    })
+    step: (n) =>
+      Effect.sync(() => {
+        const rows = taking.of(n).map((i) => documents[i]!)
+        const denominator = offsetsOf(rows)[rows.length]!
+        const { logps } = policy.learn(rows, (logps) => crossEntropy(logps, { denominator }).gradient)
+        const { loss } = crossEntropy(logps)
+        return { passed: { rows, numbers: logps }, learn: { loss, gradient: null, metrics: {} }, tokens: logps.length }
+      })
   })
   return policy.weights()
 }, Effect.scoped)

@@ -10,8 +10,9 @@ import { offsetsOf } from "../engine/engine.ts"
 import { processRead } from "../rewards/processRead.ts"
 import { rewardObjective } from "../rewards/objective.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
-import { finite, open, train, updateOf } from "../training/loop.ts"
-import { openers, roundingTurns, valueGap } from "../training/precision.ts"
+import { descend } from "../training/descent.ts"
+import { open } from "../training/loop.ts"
+import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Trains a reward model on judged answers; see `dsl/stages/RewardModeling.ts`. What its loss reads is in `rewards/objective.ts`. */
@@ -46,26 +47,16 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
     }
   )
 
-  yield* train(scope, { ...session, models: { reward } }, {
+  yield* descend(scope, { ...session, models: { reward } }, stage, reward, {
     steps,
-    checkpointEvery: stage.checkpointEvery,
-    turns: roundingTurns(stage.precision, steps),
     taking,
-    step: Effect.fnUntraced(function*(n) {
-      const { loss: score, rows } = objective.batch(taking.of(n))
-      const offsets = offsetsOf(rows)
-      const { values } = reward.values(rows, { retain: true })
-      const { gradient, loss, metrics } = score(values, offsets)
-      const rounding = valueGap({ engine, precision: stage.precision, n, steps }, reward, rows, values)
-      yield* finite({ loss, ...rounding })
-      reward.backward(gradient)
-      const update = updateOf(stage, n, steps)
-      const norm = reward.step(update)
-      return {
-        tokens: offsets.at(-1)!,
-        metrics: { loss, ...metrics, grad_norm: norm, lr: update.learningRate, ...rounding }
-      }
-    })
+    step: (n) =>
+      Effect.sync(() => {
+        const { loss, rows } = objective.batch(taking.of(n))
+        const offsets = offsetsOf(rows)
+        const { values } = reward.values(rows, { retain: true })
+        return { passed: { rows, numbers: values }, learn: loss(values, offsets), tokens: offsets.at(-1)! }
+      })
   })
   return processRead(reward.weights(), rewardLoss, codec)
 }, Effect.scoped)

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import { encodePrompts } from "../data/encode.ts"
-import type { CompletionRow, PromptRow } from "../data/rows.ts"
+import { CompletionRow, type PromptRow, resumed } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -22,7 +22,7 @@ export const sample = Effect.fn("sample")(function*(
   const prompts = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, wires.prompts)
   const { batchSize, checkpointEvery, completionsPerPrompt: k, maxNewTokens, temperature, topK, topP } = stage
   const sampling = { maxNewTokens, temperature, topK, topP, stop: codec.stop }
-  const rows: Array<CompletionRow> = session.state === null ? [] : [...session.state as unknown as Array<CompletionRow>]
+  const rows = resumed(CompletionRow, session.state)
 
   const steps = Math.ceil(prompts.length / batchSize)
 
@@ -30,7 +30,7 @@ export const sample = Effect.fn("sample")(function*(
     steps,
     turns: [steps - 1],
     checkpointEvery,
-    state: () => [...rows] as never,
+    state: () => [...rows],
     step: (n) =>
       Effect.sync(() => {
         const asked = prompts.slice(n * batchSize, (n + 1) * batchSize).flatMap((prompt, i) =>

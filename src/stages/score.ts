@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Score } from "../../dsl/stages/Score.ts"
-import type { CompletionRow, ScoredRow } from "../data/rows.ts"
+import { type CompletionRow, resumed, ScoredRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -22,7 +22,7 @@ export const score = Effect.fn("score")(function*(
   const reward = wires.reward === undefined
     ? undefined
     : { model: yield* observer(engine.scorer, wires.reward), codec: engine.codec(wires.reward) }
-  const scored: Array<ScoredRow> = session.state === null ? [] : [...session.state as unknown as Array<ScoredRow>]
+  const scored = resumed(ScoredRow, session.state)
 
   const steps = Math.ceil(completions.length / stage.batchSize)
 
@@ -30,7 +30,7 @@ export const score = Effect.fn("score")(function*(
     steps,
     turns: [steps - 1],
     checkpointEvery: 10,
-    state: () => [...scored] as never,
+    state: () => [...scored],
     step: Effect.fnUntraced(function*(n) {
       const rows = completions.slice(n * stage.batchSize, (n + 1) * stage.batchSize)
       const given = yield* scores(stage.scorer, { stage: scope.label, judge, reward }, rows)

@@ -8,9 +8,10 @@ import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
-import { finite, open, train, updateOf } from "../training/loop.ts"
+import { descend } from "../training/descent.ts"
+import { open } from "../training/loop.ts"
 import { joinedTokens } from "../training/rollout.ts"
-import { logpGap, openers, roundingTurns } from "../training/precision.ts"
+import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Fine-tunes on demonstrations; see `dsl/stages/Sft.ts`. */
@@ -56,29 +57,28 @@ export const sft = Effect.fn("sft")(function*(
       characters: (i: number) => lengths[i]!
     }
 
-  yield* train(scope, { ...session, models: { policy } }, {
+  yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps,
-    checkpointEvery: stage.checkpointEvery,
-    turns: roundingTurns(stage.precision, steps),
     taking,
-    step: Effect.fnUntraced(function*(n) {
-      const batch = taking.of(n).map((i) => rows[i]!)
-      const mask = joinedTokens(batch.map((row) => row.mask))
-      const denominator = mask.reduce((sum, weight) => sum + weight, 0)
-      const reduction = stage.reduction === "sum" ? "sum" : "mean"
-      const { entropies, logps } = policy.learn(
-        batch,
-        (logps, first) =>
-          crossEntropy(logps, { reduction, denominator, mask: mask.subarray(first, first + logps.length) }).gradient
-      )
-      const { loss } = crossEntropy(logps, { reduction, mask })
-      const rounding = logpGap({ engine, precision: stage.precision, n, steps }, policy, batch, logps)
-      yield* finite({ loss, ...rounding })
-      const update = updateOf(stage, n, steps)
-      const norm = policy.step(update)
-      const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length
-      return { tokens: logps.length, metrics: { loss, entropy, grad_norm: norm, lr: update.learningRate, ...rounding } }
-    })
+    step: (n) =>
+      Effect.sync(() => {
+        const batch = taking.of(n).map((i) => rows[i]!)
+        const mask = joinedTokens(batch.map((row) => row.mask))
+        const denominator = mask.reduce((sum, weight) => sum + weight, 0)
+        const reduction = stage.reduction === "sum" ? "sum" : "mean"
+        const { entropies, logps } = policy.learn(
+          batch,
+          (logps, first) =>
+            crossEntropy(logps, { reduction, denominator, mask: mask.subarray(first, first + logps.length) }).gradient
+        )
+        const { loss } = crossEntropy(logps, { reduction, mask })
+        const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length
+        return {
+          passed: { rows: batch, numbers: logps },
+          learn: { loss, gradient: null, metrics: { entropy } },
+          tokens: logps.length
+        }
+      })
   })
   return policy.weights()
 }, Effect.scoped)

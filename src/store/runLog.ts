@@ -38,6 +38,19 @@ export const Measurement = Schema.Struct({
 })
 export type Measurement = typeof Measurement.Type
 
+/** A KL cap was passed, and the stage does not end with an error. */
+export const OverBudget = Schema.TaggedStruct("OverBudget", {
+  stage: Schema.String,
+  step: Schema.Natural,
+  from: Schema.String,
+  statistic: Schema.Literals(["mean", "p95", "max"]),
+  /** Nats per sequence. */
+  spent: Schema.Number,
+  cap: Schema.Number,
+  /** `null`: the stage goes on; else the step that it went back to. */
+  kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural }))
+})
+
 /** The events of a run, in order. */
 export const Event = Schema.Union([
   Schema.TaggedStruct("Cached", { stage: Schema.String }),
@@ -51,18 +64,7 @@ export const Event = Schema.Union([
     metrics: Metrics
   }),
   Schema.TaggedStruct("Measured", { measurement: Measurement }),
-  /** A KL cap was passed, and the stage does not end with an error. */
-  Schema.TaggedStruct("OverBudget", {
-    stage: Schema.String,
-    step: Schema.Natural,
-    from: Schema.String,
-    statistic: Schema.Literals(["mean", "p95", "max"]),
-    /** Nats per sequence. */
-    spent: Schema.Number,
-    cap: Schema.Number,
-    /** `null`: the stage goes on; else the step that it went back to. */
-    kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural }))
-  }),
+  OverBudget,
   /**
    * Observations of a policy on held prompts besides its KL: `entropy` (nats per token), `length` (tokens), `finished`, `distinct_1`,
    * `distinct_2`, and, where known, `proxy` and `gold` (each with its standard error `_se`).

@@ -1,10 +1,25 @@
-/** What the distilling stages share: the two models, and answers of either as rows. */
+/** What the distilling stages share: answers of either model as rows, and the loss of a divergence. */
 import * as Effect from "effect/Effect"
-import type { Policy, Row, Sampling } from "../engine/engine.ts"
+import type { Batch, Policy, Row, Sampling } from "../engine/engine.ts"
+import { generalizedJsd } from "../losses/distill.ts"
+import type { Learnt } from "./descent.ts"
 import { each, whole } from "./rehearsal.ts"
 
 /** Prompts answered at a time: bounds the memory of a call. */
 const atOnce = 256
+
+/** The mean divergence of a token, of which `policy` retains the batch: the gradient of each token's divergence is 1/N. */
+export const divergenceLoss = (
+  policy: Policy,
+  teacher: Policy,
+  rows: Batch,
+  objective: Parameters<typeof generalizedJsd>[0]
+) => {
+  const { values } = policy.divergences(rows, teacher, generalizedJsd(objective), { retain: true })
+  const loss = values.reduce((sum, x) => sum + x, 0) / values.length
+  const learn: Learnt = { loss, gradient: values.fill(1 / values.length), metrics: {} }
+  return { passed: { rows, numbers: null }, learn }
+}
 
 /** One answer for each prompt; answer i draws from the stream of `seed/i`. What was cut off at the limit has no end token. */
 export const answersOf = (

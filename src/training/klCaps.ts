@@ -5,41 +5,40 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { Diverged, KlBudgetExceeded } from "../../dsl/Errors.ts"
 import type { Observe } from "../../dsl/Observe.ts"
+import { label } from "../../dsl/Render.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
+import { passed } from "../../dsl/KlCap.ts"
 import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
-import { type CapsOn, enough } from "../ledger/sequential.ts"
-import { type Event, RunLog } from "../store/runLog.ts"
+import { enough } from "../ledger/sequential.ts"
+import { OverBudget, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
 import { type Observing, observing } from "./observing.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
-import type { KlLimit, Scope } from "./scope.ts"
+import type { OpenKlCap, Scope } from "./scope.ts"
 
 /** How the policy is called that was last within the caps. */
 const kept = "within-cap"
 
-const natsOf = ({ max, mnats, p95 }: KlLimit): CapsOn => ({
-  mean: mnats / 1000,
-  p95: p95 === undefined ? undefined : p95 / 1000,
-  max: max === undefined ? undefined : max / 1000
+const Saved = Schema.Struct({
+  path: Schema.String,
+  step: Schema.Natural,
+  /** What was told so far of caps that only warn: it is part of what the stage makes, before and after an interruption. */
+  warned: Schema.optionalKey(Schema.Array(OverBudget))
 })
 
-/** What a cap is passed by: nats per sequence. */
-interface Over {
-  readonly statistic: "mean" | "p95" | "max"
-  readonly spent: number
-  readonly cap: number
-}
-
-const passed = (limit: KlLimit, measured: KlMeasured): Over | undefined => {
-  const caps = natsOf(limit)
-  return (["mean", "p95", "max"] as const).flatMap((statistic) => {
-    const [spent, cap] = [measured[statistic], caps[statistic]]
-    return spent !== null && cap !== undefined && spent > cap ? [{ statistic, spent, cap }] : []
-  })[0]
+/** What a description says of measuring KL: `dsl/KlSpending.ts`. */
+export interface Measuring {
+  readonly maxNewTokens: number
+  readonly measureEvery: number
+  readonly measureSamples: number
+  readonly measureError?: number
+  readonly measureMost?: number
+  readonly observe?: Observe
 }
 
 /** Opens the initial models of the caps; a model that is open already serves for weights that are the same. */
@@ -48,23 +47,15 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   readonly open: (weights: Weights) => Policy
   readonly opened: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
   /** The model of its KL penalty: weights that stay, or a policy that moves. */
-  readonly reference?: Weights | Policy | null | undefined
+  readonly reference: Weights | Policy | undefined
   readonly held: ReadonlyArray<Int32Array>
-  /** What there is to look at besides KL; nothing when left out. */
-  readonly observing?: Omit<Observing, "observe">
+  /** What there is to look at besides KL. */
+  readonly observing: Omit<Observing, "observe"> | null
   readonly stop: ReadonlyArray<number>
-  /** Of the description: `dsl/KlSpending.ts`. */
-  readonly measured: {
-    readonly maxNewTokens: number
-    readonly measureEvery: number
-    readonly measureSamples: number
-    readonly measureError?: number
-    readonly measureMost?: number
-    readonly observe?: Observe
-  }
+  readonly measured: Measuring
   readonly steps: number
-  /** The weights that the policy starts with, which a stage can go back to; left out where there are none, as for a merge. */
-  readonly init?: Weights
+  /** The weights that the policy starts with, which a stage can go back to; null where there are none, as for a merge. */
+  readonly init: Weights | null
   /** What there is before the first measurement within the caps; the policy that it started from when left out. */
   readonly start?: string
 }) {
@@ -85,9 +76,9 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     opened.set(weights, policy)
     return policy
   })
-  const others: Array<{ readonly limit: KlLimit | null; readonly from: string; readonly policy: Policy }> = []
-  for (const limit of limits) others.push({ limit, from: limit.from, policy: yield* openedAs(limit.initial) })
-  if (stage.reference !== undefined && stage.reference !== null) {
+  const others: Array<{ readonly limit: OpenKlCap | null; readonly from: string; readonly policy: Policy }> = []
+  for (const limit of limits) others.push({ limit, from: label(limit.from), policy: yield* openedAs(limit.initial) })
+  if (stage.reference !== undefined) {
     const moves = "logprobs" in stage.reference
     const policy = moves ? stage.reference as Policy : yield* openedAs(stage.reference as Weights)
     // Already among the others, when it is the initial model of a cap.
@@ -98,10 +89,9 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
 
   const began = stage.start ?? `the policy that ${scope.label} started from`
   let within = { path: began, step: 0 }
-  /** What was told so far of caps that only warn: it is part of what the stage makes, before and after an interruption. */
-  const warned: Array<Event> = []
+  const warned: Array<typeof OverBudget.Type> = []
   if (session.state !== null) {
-    const { path, step, warned: before = [] } = session.state as typeof within & { readonly warned?: typeof warned }
+    const { path, step, warned: before = [] } = Schema.decodeUnknownSync(Saved)(session.state)
     within = { path, step }
     warned.push(...before)
     for (const warning of warned) yield* log.emit(warning)
@@ -109,7 +99,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   const { init } = stage
   const rollsBack = rehearsal === null && limits.some(({ whenSpent }) => whenSpent === "rollback")
 
-  const eyes = stage.observing === undefined ? null : yield* observing(
+  const eyes = stage.observing === null ? null : yield* observing(
     scope,
     stage.policy,
     { ...stage.observing, ...(stage.measured.observe === undefined ? {} : { observe: stage.measured.observe }) },
@@ -129,10 +119,14 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       enough: (measured) =>
         measured.every((one, i) => {
           const { limit } = others[i]!
-          return limit === null || enough(one, natsOf(limit), { error, most })
+          return limit === null || enough(one, limit, { error, most })
         })
     })
-    const over: Array<{ readonly limit: KlLimit; readonly measured: KlMeasured; readonly by: Over }> = []
+    const over: Array<{
+      readonly limit: OpenKlCap
+      readonly measured: KlMeasured
+      readonly by: NonNullable<ReturnType<typeof passed>>
+    }> = []
     for (const [i, measured] of all.entries()) {
       const { from, limit } = others[i]!
       yield* finite({ [limit === null ? "kl from the reference" : "kl from the initial model"]: measured.mean })
@@ -153,14 +147,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       const by = limit === null ? undefined : passed(limit, measured)
       if (by !== undefined) over.push({ limit: limit!, measured, by })
     }
-    const beyond = ({ by, limit: { from } }: typeof over[number], kept: { readonly step: number } | null): Event => ({
-      _tag: "OverBudget",
-      stage: scope.label,
-      step,
-      from,
-      ...by,
-      kept
-    })
+    const beyond = ({ by, limit: { from } }: typeof over[number], kept: { readonly step: number } | null) =>
+      OverBudget.make({ stage: scope.label, step, from: label(from), ...by, kept })
     const ending = over.filter(({ limit }) => limit.whenSpent !== "warn")
     for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) {
       const warning = beyond(one, null)
@@ -192,7 +180,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   })
 
   // Where it starts is what it may have to go back to, may be beyond a cap already, and is what gold reward is counted from.
-  if (rehearsal === null && session.state === null && (rollsBack || eyes?.fromStart === true) && init !== undefined) {
+  if (rehearsal === null && session.state === null && (rollsBack || eyes?.fromStart === true) && init !== null) {
     if (eyes?.fromStart === true || limits.some(({ initial }) => initial !== init)) {
       yield* Effect.catchTag(
         measure(0),

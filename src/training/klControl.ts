@@ -17,6 +17,8 @@ export const klControl = (
   return {
     /** β of the step that is made now. */
     beta: (): number => now,
+    /** The β of this step as a metric, where β can change. */
+    metrics: () => how === undefined || how._tag === "FixedBeta" ? {} : { "objective/kl_coef": now },
     /** After a step: KL of its samples from the reference, nats per sequence; `undefined` where there is no reference. */
     seen: (kl: number | undefined, episodes: number): void => {
       if (kl === undefined || how === undefined || how._tag === "FixedBeta") return

@@ -53,17 +53,20 @@ const Saved = Schema.Struct({ spent: Schema.optionalKey(Schema.Json), stage: Sch
 
 const isAdapter = (name: string): boolean => name.startsWith("lora.")
 
+export interface Opening<M> {
+  readonly open: (weights: Weights, trained?: Trained) => M
+  readonly initial: Weights
+  /** It changes and is saved, but no gradient trains it: a reference that follows the policy. It has no adapters. */
+  readonly untrained?: true
+}
+
+/** What models are opened from. */
+export type Opened<M> = { readonly [K in keyof M]: Opening<NonNullable<M[K]>> }
+
 /** Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. */
 export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>(
   scope: Scope,
-  openers: {
-    readonly [K in keyof M]: {
-      readonly open: (weights: Weights, trained?: Trained) => M[K]
-      readonly initial: Weights
-      /** It changes and is saved, but no gradient trains it: a reference that follows the policy. It has no adapters. */
-      readonly untrained?: true
-    }
-  }
+  openers: Opened<M>
 ) {
   const saved = Option.getOrUndefined(yield* (yield* Store).latest(scope.key, scope.label))
   const models: Record<string, Model> = {}
@@ -186,21 +189,20 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   yield* log.emit({ _tag: "Finished", stage: label, tokens: generated + trained })
 })
 
-/** The AdamW update of step `n` of a stage with the fields of `dsl/Training.ts`. */
-export const updateOf = (
-  stage: {
-    readonly learningRate: number
-    readonly schedule: "constant" | "linear" | "cosine"
-    readonly warmupSteps: number
-    readonly adamBeta1: number
-    readonly adamBeta2: number
-    readonly adamEpsilon: number
-    readonly weightDecay: number
-    readonly maxGradNorm: number
-  },
-  n: number,
-  steps: number
-): Update => ({
+/** What the fields of `dsl/Training.ts` say of updates. */
+export interface Updating {
+  readonly learningRate: number
+  readonly schedule: "constant" | "linear" | "cosine"
+  readonly warmupSteps: number
+  readonly adamBeta1: number
+  readonly adamBeta2: number
+  readonly adamEpsilon: number
+  readonly weightDecay: number
+  readonly maxGradNorm: number
+}
+
+/** The AdamW update of step `n`. */
+export const updateOf = (stage: Updating, n: number, steps: number): Update => ({
   learningRate: stage.learningRate * scheduled(stage.schedule, n, steps, stage.warmupSteps),
   betas: [stage.adamBeta1, stage.adamBeta2],
   eps: stage.adamEpsilon,

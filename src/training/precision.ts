@@ -17,6 +17,8 @@ export const openers = (engine: Engine, { precision, recompute }: Omit<Computing
   }
 }
 
+export type Openers = ReturnType<typeof openers>
+
 /** Where in a stage it is measured what rounding does, and whether at all. */
 export interface Rounding {
   readonly engine: Engine
@@ -47,10 +49,18 @@ const gap = (name: string, rounded: Float64Array, exact: Float64Array): Metrics 
     : { [`bf16/${name}_gap_mean`]: sum / rounded.length, [`bf16/${name}_gap_max`]: most }
 }
 
-/** Mean and largest |log π_bf16 − log π_f32| of the tokens of a batch, nats; `logps` are the policy's own. */
-export const logpGap = (rounding: Rounding, policy: Policy, batch: Batch, logps: Float64Array): Metrics =>
-  measured(rounding) ? gap("logp", logps, policy.logprobs(batch, { precision: "f32" }).logps) : {}
-
-/** The same of a scalar head, in the unit of its values; a new head is zero, so the gap of the first step is too. */
-export const valueGap = (rounding: Rounding, scorer: Scorer, batch: Batch, values: Float64Array): Metrics =>
-  measured(rounding) ? gap("value", values, scorer.values(batch, { precision: "f32" }).values) : {}
+/**
+ * Mean and largest |log π_bf16 − log π_f32| of the tokens of a batch, nats; of a scorer the same of its values, in their unit (a new head is
+ * zero, so the gap of the first step is too). `numbers` are the model's own where they are known.
+ */
+export const roundingGap = (
+  rounding: Rounding,
+  model: Policy | Scorer,
+  batch: Batch,
+  numbers: Float64Array | null
+): Metrics => {
+  if (!measured(rounding)) return {}
+  const read = (how?: { readonly precision: Precision }): Float64Array =>
+    "values" in model ? model.values(batch, how).values : model.logprobs(batch, how).logps
+  return gap("values" in model ? "value" : "logp", numbers ?? read(), read({ precision: "f32" }))
+}

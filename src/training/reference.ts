@@ -1,7 +1,10 @@
 /** The reference of a KL penalty: one that stays, or one that follows the policy (`dsl/Reference.ts`). */
+import * as Effect from "effect/Effect"
 import type { ReferencePolicy } from "../../dsl/Reference.ts"
 import { forwarding } from "../engine/around.ts"
 import type { Policy, TensorData, Weights } from "../engine/engine.ts"
+import { observer, type Opened } from "./loop.ts"
+import type { At } from "./movePolicy.ts"
 
 /** A policy whose weights can be replaced. */
 export interface Movable extends Policy {
@@ -40,3 +43,34 @@ export const follow = (how: ReferencePolicy, reference: Movable | undefined, pol
     reference.moveTo(blend(reference.weights(), policy.weights(), how.rate))
   }
 }
+
+/** What is saved beside the policy: the reference, where it moves. */
+export const movingReference = (
+  how: ReferencePolicy,
+  weights: Weights | undefined,
+  open: (weights: Weights) => Policy
+): Opened<{ readonly reference?: Movable }> =>
+  weights === undefined || how._tag === "Frozen"
+    ? {}
+    : { reference: { open: movable(open), initial: weights, untrained: true } }
+
+/** The open reference of a stage, null where it has none, and what `movePolicy` is told of it. */
+export const referenceOf = Effect.fnUntraced(function*(
+  how: ReferencePolicy,
+  weights: Weights | undefined,
+  { models, open, policy }: At<{ readonly reference?: Movable }>
+) {
+  const { reference: moves } = models
+  const frozen = weights === undefined || moves !== undefined ? null : yield* observer(open.policy, weights)
+  return {
+    reference: moves ?? frozen,
+    told: {
+      // Weights where it stays, the policy itself where it moves: the ledger says which.
+      reference: moves ?? weights,
+      // The initial model is usually the reference too: one copy serves both.
+      opened: frozen === null ? [] : [[weights!, frozen]] as const,
+      // After KL from it was measured.
+      after: (step: number) => follow(how, moves, policy, step)
+    }
+  }
+})

@@ -1,17 +1,10 @@
 import type { Resource } from "../../dsl/Budget.ts"
 import type { Lora, Weights } from "../engine/engine.ts"
+import type { KlCap } from "../../dsl/KlCap.ts"
 import type { Spent } from "../store/spent.ts"
 
-/** A KL cap that governs a stage, with the initial model that it is measured from. */
-export interface KlLimit {
-  /** Of the mean over held prompts, milli-nats per sequence. */
-  readonly mnats: number
-  /** Of the 95th percentile and the largest over held prompts. */
-  readonly p95?: number
-  readonly max?: number
-  /** What happens when one is passed; `stop` when left out. */
-  readonly whenSpent?: "stop" | "rollback" | "warn"
-  readonly from: string
+/** A KL cap with the weights of its initial model. */
+export interface OpenKlCap extends KlCap {
   readonly initial: Weights
 }
 
@@ -32,7 +25,7 @@ export interface Scope {
   readonly lora?: Omit<Lora, "seed">
   /** In the units of `dsl/Budget.ts`; a resource without a cap is left out, or `Infinity`. */
   readonly limits: Readonly<Partial<Record<Resource, number>>> & {
-    readonly kl: ReadonlyArray<KlLimit>
+    readonly kl: ReadonlyArray<OpenKlCap>
     readonly totals?: ReadonlyArray<TotalLimit>
   }
 }

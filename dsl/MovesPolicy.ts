@@ -1,0 +1,47 @@
+/**
+ * Operations that move one policy by an allowance: their definition and constructor. The result is a policy of the same family, whose KL has
+ * to be capped where it is used.
+ */
+import type { Add } from "./Arithmetic.ts"
+import type * as Artifact from "./Artifact.ts"
+import type { Compute } from "./Budget.ts"
+import { build, type Definition } from "./Definition.ts"
+import type { KlBudgetExceeded, TrainingError } from "./Errors.ts"
+import type { RewardsOf } from "./Extension.ts"
+import type { Gold } from "./Gold.ts"
+import type { Allotting } from "./KlSpending.ts"
+import type { Checked, Given, Wires } from "./Wires.ts"
+
+/** The result, from the policy on the wire `Main`; `N` is allotted, `G` observed, `X` needed from outside. */
+export type Moved<
+  W,
+  Main extends keyof W,
+  N extends number,
+  G extends Gold = never,
+  X extends string = never
+> = Artifact.Output<
+  W,
+  "Policy",
+  Artifact.FamilyOf<W[Main]>,
+  Compute | "kl",
+  Add<Artifact.AllottedOf<W[Main]>, N>,
+  TrainingError | KlBudgetExceeded,
+  RewardsOf<G> | X
+>
+
+/** The part of a definition that all of them share; `main` is the wire of the policy that is moved. */
+export const policyFrom = <const Main extends string>(main: Main) =>
+  ({ main, parent: main, spendsKl: true, makes: "Policy" }) as const
+
+type Parameters<D> = D extends { readonly schema: { readonly "~type.make.in": infer P } } ? P : never
+
+/** The constructor of such an operation. `X` is the need for its implementation, `Extension.Stage<"Rwr">` of one from outside. */
+export const moves =
+  <X extends string = never>() =>
+  <const Op extends string, const S extends Wires, const Main extends keyof S & string, D extends Definition>(
+    definition: D & { readonly op: Op; readonly wires: S; readonly main: Main }
+  ) =>
+  <W extends Given, const N extends number, const G extends Gold = never>(
+    connected: Checked<Op, S, Main, W>,
+    params: Allotting<Parameters<D>, N, G>
+  ): Moved<W, Main, N, G, X> => build(definition, connected, params)

@@ -1,0 +1,108 @@
+/**
+ * The frame of every stage that moves a policy by an allowance (`dsl/MovesPolicy.ts`). It opens the policy where the stage stopped, holds
+ * it against the KL caps, observes it, and trains it (`descent.ts`); a stage says what it opens besides, and makes the steps.
+ */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import { encodePrompts, type For } from "../data/encode.ts"
+import type { PromptRow } from "../data/rows.ts"
+import { CurrentEngine } from "../engine/current.ts"
+import type { Codec, Computing, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
+import { type Event, RunLog } from "../store/runLog.ts"
+import { descend, type Stepped, type Steps, type Training } from "./descent.ts"
+import { klCaps, type Measuring } from "./klCaps.ts"
+import { open, type Opened } from "./loop.ts"
+import { type Openers, openers } from "./precision.ts"
+import type { Scope } from "./scope.ts"
+
+/** The fields of a description with `klSpending` and `training`. */
+export interface Moving extends Training, Measuring, Pick<Computing, "recompute"> {}
+
+export interface MovedBy<M> {
+  readonly init: Weights
+  /** Prompts that KL is measured on. */
+  readonly held: ReadonlyArray<PromptRow>
+  /** Models that are saved with the policy. */
+  readonly beside?: (open: Openers) => Opened<M>
+}
+
+/** The policy and what is opened, or can be, beside it. */
+export interface At<M> {
+  readonly policy: Policy
+  readonly models: M
+  readonly codec: Codec
+  /** For `encodePrompts`, `encodePairs`, … */
+  readonly use: For
+  /** Opens a model in the precision of the stage. */
+  readonly open: Openers
+  /** The `state` of the last checkpoint; null at the start. */
+  readonly state: Schema.Json
+}
+
+export interface MovedStep<E = never, R = never> extends Stepped<E, R> {
+  /** A completion to show, and its score, when KL is measured. */
+  readonly sampled?: () => Omit<Extract<Event, { readonly _tag: "Sampled" }>, "_tag" | "stage" | "step">
+}
+
+export interface Moves<E, R> extends Steps<MovedStep<E, R>, E, R> {
+  /** The model of a KL penalty: weights that stay, or a policy that moves. */
+  readonly reference?: Weights | Policy | undefined
+  /** Models that are open already, by their weights. */
+  readonly opened?: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
+  /** The reward model of the stage, which is observed too. */
+  readonly proxy?: Scorer | null
+  /** What else belongs into a checkpoint. */
+  readonly state?: () => Readonly<Record<string, Schema.Json>>
+  /** After each step, and the measurement of KL in it. */
+  readonly after?: (step: number) => void
+}
+
+export const movePolicy = Effect.fn("movePolicy")(function*<E1, R1, E2, R2, M extends Record<string, Model> = {}>(
+  stage: Moving,
+  { beside, held: rows, init }: MovedBy<M>,
+  scope: Scope,
+  begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>
+) {
+  const [engine, log] = [yield* CurrentEngine, yield* RunLog]
+  const opens = openers(engine, stage)
+  const { models, ...session } = yield* open<M & { readonly policy: Policy }>(scope, {
+    policy: { open: opens.policy, initial: init },
+    ...beside?.(opens)
+  } as never)
+  const { policy } = models
+  const codec = engine.codec(init)
+  const use = { stage: scope.label, codec, context: policy.context }
+  const held = yield* encodePrompts(use, rows)
+  const { after, opened = [], proxy = null, reference, state, ...steps } = yield* begin({
+    policy,
+    models,
+    codec,
+    use,
+    open: opens,
+    state: session.state
+  })
+  const caps = yield* klCaps(scope, session, {
+    policy,
+    open: opens.policy,
+    opened,
+    reference,
+    init,
+    held,
+    observing: { rows, decode: codec.decode, proxy },
+    stop: codec.stop,
+    measured: stage,
+    steps: steps.steps
+  })
+  yield* descend(scope, { ...session, models }, stage, policy, {
+    ...steps,
+    state: () => ({ ...caps.state(), ...state?.() }),
+    after: Effect.fnUntraced(function*(step, { sampled }) {
+      if (caps.due(step)) {
+        yield* caps.measure(step)
+        if (sampled !== undefined) yield* log.emit({ _tag: "Sampled", stage: scope.label, step, ...sampled() })
+      }
+      after?.(step)
+    })
+  })
+  return policy.weights()
+}, Effect.scoped)
