@@ -9,7 +9,7 @@
 import { Effect, Schema } from "effect"
 import type { Extension } from "keel"
 import { Compare, Evaluate, Gold, Kl, Pipeline, Pretrain, RewardModeling, Sft, Source } from "keel"
-import type { Definition, Loss, Row } from "keel/stage"
+import type { Loss, Row } from "keel/stage"
 import {
   afterLast,
   batchAt,
@@ -50,13 +50,9 @@ const wires = {
   held: Wires.data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
 } as const
 
-export const definition = {
-  op: "Rwr",
-  schema: Rwr,
-  wires,
-  ...policyFrom("init"),
-  opens: { trained: ["init"], frozen: ["reward"] }
-} as const satisfies Definition<Rwr, typeof wires>
+const opens = { trained: ["init"], frozen: ["reward"] } as const
+
+export const definition = { op: "Rwr", schema: Rwr, wires, opens, ...policyFrom("init") } as const
 
 export const make = moves<Extension.Stage<"Rwr">>()(definition)
 
