@@ -9,7 +9,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { Lora } from "../../dsl/Lora.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf } from "../../dsl/Stage.ts"
+import { definitionOf, fieldsOf } from "../../dsl/Stage.ts"
 import type { MicroBatches, Precision } from "../engine/engine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { check } from "../interpreters/check.ts"
@@ -97,14 +97,8 @@ const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: Reado
   const all = Artifact.lineage(root)
   // By its operation where that is one stage; an id is no longer the same after the first change.
   const name = artifact.node.op.toLowerCase()
-  const params = artifact.node.params as {
-    readonly lora?: Lora
-    readonly recompute?: boolean
-    readonly precision?: Precision
-    readonly maxNewTokens?: number
-    readonly batchSize?: number
-  }
-  const lora = all.map(({ node }) => (node.params as { readonly lora?: Lora }).lora).find((one) => one !== undefined)
+  const params = fieldsOf(artifact)
+  const lora = all.map((one) => fieldsOf(one).lora).find((one) => one !== undefined)
   const { fields } = definitionOf(artifact.node)!.schema as { readonly fields?: Readonly<Record<string, unknown>> }
   const has = (field: string): boolean => fields !== undefined && Object.hasOwn(fields, field)
   const change = (field: string, value: Change["value"], result: Effects): Change => ({
