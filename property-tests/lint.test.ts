@@ -200,6 +200,8 @@ const fences: ReadonlyArray<
       "../tensor/wasm/wasm.ts",
       "../losses/kl.ts",
       "../optim/adamw.ts",
+      "../planning/plan.ts",
+      "../program/run.ts",
       "../cli/main.js"
     ]
   },
@@ -236,7 +238,7 @@ const fences: ReadonlyArray<
       "../engine/tabular/exact.ts",
       "../losses/kl.ts"
     ],
-    never: ["vitest", "../tensor/reference.ts", "../cli/main.js", "../../property-tests/run.ts"]
+    never: ["vitest", "../tensor/reference.ts", "../program/run.ts", "../cli/main.js", "../../property-tests/run.ts"]
   },
   {
     from: "src/control/case.ts",
@@ -270,7 +272,7 @@ const fences: ReadonlyArray<
       "../engine/transformer/transformer.ts",
       "../stages/sft.ts",
       "../interpreters/run.ts",
-      "../cli/backend.ts",
+      "../program/backend.ts",
       "../../dsl/Kl.ts",
       "./../tensor/wasm/wasm.ts"
     ]
@@ -282,15 +284,20 @@ const fences: ReadonlyArray<
       "../interpreters/run.ts",
       "../../dsl/Pipeline.ts",
       "../store/store.ts",
-      "./backend.ts",
+      "../program/run.ts",
       "../bench/bench.ts"
     ],
     never: ["../losses/kl.ts", "../tensor/backend.ts", "../tensor/wasm/wasm.ts"]
   },
   {
-    from: "src/cli/backend.ts",
+    from: "src/program/backend.ts",
     may: ["../tensor/wasm/wasm.ts", "../tensor/reference.ts", "../engine/transformer/transformer.ts"],
-    never: ["../losses/kl.ts"]
+    never: ["../losses/kl.ts", "../cli/run.ts"]
+  },
+  {
+    from: "src/program/case.ts",
+    may: ["effect/Effect", "./backend.ts", "../planning/plan.ts", "../interpreters/run.ts", "../bench/profile.ts"],
+    never: ["../losses/kl.ts", "../tensor/backend.ts", "../tensor/wasm/wasm.ts", "../cli/run.ts"]
   },
   {
     from: "examples/00-case.ts",
@@ -310,7 +317,14 @@ const fences: ReadonlyArray<
       "../training/rehearsal.ts",
       "../../dsl/stages/Sft.ts"
     ],
-    never: ["../stages/sft.ts", "../losses/kl.ts", "../tensor/wasm/wasm.ts", "../tensor/reference.ts", "../cli/run.ts"]
+    never: [
+      "../stages/sft.ts",
+      "../losses/kl.ts",
+      "../tensor/wasm/wasm.ts",
+      "../tensor/reference.ts",
+      "../program/run.ts",
+      "../cli/run.ts"
+    ]
   },
   ...["data", "doctor", "ledger", "report", "rewards", "sampling", "store", "training"].map((folder) => ({
     from: `src/${folder}/case.ts`,
@@ -326,6 +340,7 @@ const fences: ReadonlyArray<
       "../stages/sft.ts",
       "../interpreters/run.ts",
       "../planning/plan.ts",
+      "../program/run.ts",
       "../tensor/wasm/wasm.ts",
       "../cli/main.js"
     ]

@@ -21,12 +21,13 @@ import rewardModels from "../examples/08-reward-models.ts"
 import rejection from "../examples/09-rejection-sampling.ts"
 import merge from "../examples/11-merge.ts"
 import lora from "../examples/12-lora.ts"
-import { backend as openBackend, type BackendName } from "../src/cli/backend.ts"
+import { backend as openBackend, type BackendName } from "../src/program/backend.ts"
 import { measured } from "../src/planning/cost/costs.ts"
 import type { RateTable } from "../src/planning/cost/rates.ts"
 import { transformer } from "../src/engine/transformer/transformer.ts"
 import { calibrate } from "../src/planning/calibrate.ts"
 import { plan } from "../src/planning/plan.ts"
+import { prepare } from "../src/planning/prepare.ts"
 import { run } from "../src/interpreters/run.ts"
 import * as RunDirectory from "../src/store/runDirectory.ts"
 
@@ -79,7 +80,7 @@ const take = (name: string) =>
     const folder = mkdtempSync(join(tmpdir(), "keel-timing-"))
     const append = yield* RunDirectory.open(join(folder, "run"), "{}", { keel: 1, backend, store: folder })
     const start = now()
-    yield* run(root as never, {
+    yield* run(yield* prepare(root, { engine: transformer(opened) }), {
       engine: {
         ...engine,
         policy: (...args) => {

@@ -146,11 +146,14 @@ describe("keel ledger", () => {
       keel(["ledger", empty], empty),
       keel(["ledger", "compare", join(at, "run.json"), at], at)
     ])
-    assert.match(file.stderr, /BadPipelineFile: .*run\.json: there is no run there/u)
+    assert.match(file.stderr, /BadRunFolder: .*run\.json: there is no run there/u)
     assert.strictEqual(without.code, 0, without.stderr)
     assert.match(without.stdout, /No stage of this description[^]*No KL was measured in this run\./u)
     assert.deepStrictEqual([nowhere.code, nowhere.stdout], [1, ""])
-    assert.match(nowhere.stderr, /BadPipelineFile: .*: there is no run there\. Give the folder of a run/u)
+    assert.match(
+      nowhere.stderr,
+      /BadRunFolder: .*: there is no run there\. Start a run with keel run, or give the folder of one/u
+    )
   })
 
   it("knows the bound of a choice and says why there is none, and adds nothing up", () => {

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
+import { Sft, Source } from "../../dsl/index.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
@@ -31,6 +32,23 @@ describe("keel plan", () => {
       total.generated,
       stages.reduce((sum: number, one: { generated: number }) => sum + one.generated, 0)
     )
+  }, 30_000)
+
+  it("of which some stages have none says which and why, and exits with 1", async () => {
+    const at = workplace()
+    const rows = Source.demonstrations(Source.file("nowhere.jsonl"))
+    const none = Sft.make({ base: tiny().base, demonstrations: rows }, { batchSize: 2, learningRate: 1e-3 })
+    writeFileSync(join(at, "none.json"), toJson(none))
+    const [text, json] = await Promise.all([
+      keel(["plan", "none.json"], at),
+      keel(["plan", "none.json", "--json"], at)
+    ])
+    assert.deepStrictEqual([text.code, json.code], [1, 1])
+    assert.match(text.stdout, /^What was planned fits\.$/mu)
+    for (const { stderr } of [text, json]) {
+      assert.match(stderr, /^NotPlanned: 1 of 2 stages cannot be planned\. sft-\w+: nowhere\.jsonl: .*$/mu)
+    }
+    assert.lengthOf(JSON.parse(json.stdout).unplanned, 1)
   }, 30_000)
 
   it("answers nonsense in one line, and says which stage is over its memory cap", async () => {

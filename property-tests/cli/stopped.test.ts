@@ -1,5 +1,5 @@
 import { assert, describe, it } from "vitest"
-import { goesOn } from "../../src/cli/stopped.ts"
+import { goesOn } from "../../src/program/stopped.ts"
 import type { Event } from "../../src/store/runLog.ts"
 
 const stage = "sft-12345678"

@@ -178,7 +178,7 @@ describe("keel refuses", () => {
     [
       "to go on with what never began",
       () => ["resume", "out"],
-      /^BadPipelineFile: out: there is no run to resume. Start one with keel run/
+      /^BadRunFolder: out: there is no run there. Start a run with keel run/
     ],
     [
       "a model that is not there",

@@ -6,14 +6,14 @@ import { build, type Definition } from "../../dsl/Definition.ts"
 import { Compare, Evaluate, Gold, Interpreter, Pipeline, Render, Sft, Source } from "../../dsl/index.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { lackingExtensions } from "../../src/interpreters/extensions.ts"
-import { run } from "../../src/interpreters/run.ts"
 import { simulate } from "../../src/interpreters/simulate.ts"
+import { prepare } from "../../src/planning/prepare.ts"
 import { implement } from "../../src/outside/implementation.ts"
 import { reward } from "../../src/rewards/own.ts"
 import { data, model, optional } from "../../dsl/Wires.ts"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { folders } from "../store/faultyFileSystem.ts"
-import { engine, tiny } from "./tiny.ts"
+import { engine, tiny, train } from "./tiny.ts"
 
 const folder = folders("extensions")
 
@@ -118,7 +118,7 @@ describe("an operation from outside", () => {
     const events: Array<string> = []
     const once = () =>
       Effect.runPromise(
-        run(pipeline(), {
+        train(pipeline(), {
           engine: engine(),
           store,
           stages: [join],
@@ -156,7 +156,7 @@ describe("a reward from outside", () => {
   const gold = Gold.own("Longest", { unit: "letters" })
   const compared: Artifact.Any = Compare.make({ policy: base, prompts }, { gold, maxNewTokens: 4 })
   const on = (store: string, rewards: ReadonlyArray<ReturnType<typeof reward>>) =>
-    run(compared, { engine: engine(), store, rewards, onEvent: () => Effect.void }).pipe(
+    train(compared, { engine: engine(), store, rewards, onEvent: () => Effect.void }).pipe(
       Effect.provide(NodeServices.layer)
     )
 
@@ -187,9 +187,7 @@ it("all that nobody implements is named at once, with every other mistake, by ch
   )
   const error = failure(
     await Effect.runPromiseExit(
-      run(root, { engine: engine(), store: folder(), onEvent: () => Effect.void }).pipe(
-        Effect.provide(NodeServices.layer)
-      )
+      Effect.provide(prepare(root, { engine: engine() }), NodeServices.layer)
     )
   )
   const lacking = lackingExtensions(root, {})

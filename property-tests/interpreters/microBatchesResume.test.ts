@@ -7,7 +7,7 @@ import { assert, beforeAll, describe, it } from "vitest"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
-import { chosen } from "../../src/planning/microBatches.ts"
+import { prepare } from "../../src/planning/prepare.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { wasm } from "../../src/tensor/wasm/wasm.ts"
 import { keel, start } from "../cli/keel.ts"
@@ -39,8 +39,8 @@ beforeAll(async () => {
 
 describe("micro-batches chosen for a memory cap", () => {
   it("are several to a step of PPO, and the run within its cap", async () => {
-    const of = chosen(policy, { addressable: 2 ** 32, kind: "transformer" }, {})
-    const microBatches = await Effect.runPromise(Effect.provide(of, NodeFileSystem.layer))
+    const of = prepare(policy, { engine: { addressable: 2 ** 32, kind: "transformer" } })
+    const { microBatches } = await Effect.runPromise(Effect.provide(of, NodeFileSystem.layer))
     assert.deepStrictEqual([...microBatches.keys()], [label(rl)])
     // A step has 4 episodes of 17 tokens or more.
     assert.isBelow(microBatches.get(label(rl))!.microBatchTokens!, 68)

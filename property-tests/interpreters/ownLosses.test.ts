@@ -30,7 +30,6 @@ import { pipelineOf } from "../../src/cli/pipelineFile.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { lackingExtensions } from "../../src/interpreters/extensions.ts"
 import { plan } from "../../src/planning/plan.ts"
-import { run } from "../../src/interpreters/run.ts"
 import { defaultWorld, simulate } from "../../src/interpreters/simulate.ts"
 import { aimsOf } from "../../src/ledger/trained.ts"
 import { policyGradient } from "../../src/losses/policyGradient.ts"
@@ -45,7 +44,7 @@ import { keel } from "../cli/keel.ts"
 import { f64, i32 } from "../losses/gradients.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { described, mine, pairwise, spends, started } from "./ownLoss.ts"
-import { engine, tiny } from "./tiny.ts"
+import { engine, tiny, train } from "./tiny.ts"
 
 const folder = folders("ownLosses")
 const { held, prompts, sft } = started
@@ -248,7 +247,7 @@ describe("in a pipeline", () => {
       const { policies } = await Effect.runPromise(simulate(root as Artifact.Any, { losses }))
       assert.isAtLeast(policies.length, 3)
       await Effect.runPromise(
-        run(root as Artifact.Any, {
+        train(root as Artifact.Any, {
           engine: engine(),
           store,
           losses,
@@ -335,7 +334,7 @@ it("that nobody implements is refused by every interpreter, with the remedy; one
   const refused = [
     simulate(root),
     plan(root),
-    run(root, { engine: engine(), store: folder(), onEvent: () => Effect.void })
+    train(root, { engine: engine(), store: folder(), onEvent: () => Effect.void })
   ]
   for (const one of refused) {
     const error = failure(

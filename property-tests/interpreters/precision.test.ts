@@ -20,7 +20,7 @@ import {
 import type { Computing, Engine } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import { problems } from "../../src/interpreters/check.ts"
-import { preflight } from "../../src/planning/preflight.ts"
+import { prepare } from "../../src/planning/prepare.ts"
 import { simulate } from "../../src/interpreters/simulate.ts"
 import { reference } from "../../src/tensor/reference.ts"
 import { rounded } from "../engine/transformer/rounded.ts"
@@ -63,7 +63,9 @@ describe("precision bf16", () => {
     }
     assert.deepStrictEqual([...contents(store).keys()], [])
     const before = (engine?: Engine) =>
-      Effect.runPromise(Effect.exit(Effect.provide(preflight(root, engine), NodeServices.layer)))
+      Effect.runPromise(
+        Effect.exit(Effect.provide(prepare(root, engine === undefined ? {} : { engine }), NodeServices.layer))
+      )
     assert.isTrue(Exit.isFailure(await before(transformer(reference()))))
     assert.isTrue(Exit.isSuccess(await before(transformer(rounded(reference())))))
     assert.isTrue(Exit.isSuccess(await before()))

@@ -4,7 +4,7 @@ import { Cause, Effect, Exit, Fiber, type FileSystem, type Layer } from "effect"
 import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join, relative } from "node:path"
-import type * as Artifact from "../../dsl/Artifact.ts"
+import * as Artifact from "../../dsl/Artifact.ts"
 import {
   Budget,
   Compare,
@@ -20,8 +20,12 @@ import {
 } from "../../dsl/index.ts"
 import type { Engine } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
-import type { ExecuteError } from "../../src/interpreters/making.ts"
-import { run } from "../../src/interpreters/run.ts"
+import type { ExecuteError } from "../../src/interpreters/execute.ts"
+import type { Extensions } from "../../src/interpreters/extensions.ts"
+import { judged } from "../../src/interpreters/lacking.ts"
+import { limitsIn } from "../../src/interpreters/limits.ts"
+import { run, type RunOptions } from "../../src/interpreters/run.ts"
+import { fitted, planWith, roomWithin } from "../../src/planning/microBatches.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { reference } from "../../src/tensor/reference.ts"
 
@@ -96,6 +100,27 @@ export interface Ran {
   readonly events: ReadonlyArray<Event>
 }
 
+/** Runs without what `prepare` reads of checkpoints; planned only where memory is capped. */
+export const train = Effect.fnUntraced(function*(
+  root: Artifact.Any,
+  { losses = [], rewards = [], stages = [], ...options }: Extensions & RunOptions
+) {
+  const { engine } = options
+  const { precisions } = engine
+  yield* judged(root, {
+    extensions: { losses, rewards, stages },
+    engine: precisions === undefined ? {} : { precisions },
+    price: null
+  })
+  const limits = limitsIn(root)
+  const capped = Artifact.lineage(root).some((artifact) => limits(artifact).memory < Infinity)
+  const plan = planWith({ losses, stages, ...(engine.packing === undefined ? {} : { packing: engine.packing }) })
+  const { microBatches } = capped
+    ? yield* Effect.provide(fitted(root, roomWithin(engine.addressable ?? Infinity), plan), NodeFileSystem.layer)
+    : { microBatches: new Map() }
+  return yield* run({ root, extensions: { losses, rewards, stages }, price: null, microBatches }, options)
+})
+
 /** Runs a pipeline on the reference backend; `stopAt` interrupts it when it says so, as Ctrl-C does. */
 export const runs = async (root: Artifact.Any, store: string, options: {
   readonly stopAt?: (event: Event) => boolean
@@ -104,7 +129,7 @@ export const runs = async (root: Artifact.Any, store: string, options: {
 } = {}): Promise<Ran> => {
   const events: Array<Event> = []
   let stop = () => {}
-  const program = run(root, {
+  const program = train(root, {
     engine: options.engine ?? engine(),
     store,
     onEvent: (event) =>

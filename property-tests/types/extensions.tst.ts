@@ -20,7 +20,8 @@ import {
   Sample,
   Score
 } from "keel"
-import { run, type RunOptions, simulate } from "keel/interpreters"
+import type { Effect } from "effect"
+import { type Ran, run, type RunOptions, simulate } from "keel/interpreters"
 import { policyLoss, preferenceLoss } from "keel/stage"
 import { describe, expect, test } from "tstyche"
 import { aboutAsLong, make, rwr } from "../../examples/13-own-stage.ts"
@@ -38,7 +39,7 @@ const own = make({ init: sft, reward, prompts, held }, {
 })
 const policy = Pipeline.cap(own, { kl: Kl.mnatsPerSequence(10), from: sft })
 const judged = Compare.make({ policy, prompts }, { gold: Gold.own("AboutAsLong"), maxNewTokens: 4 })
-declare const options: Pick<RunOptions, "engine" | "store" | "onEvent">
+declare const options: Pick<RunOptions, "backend" | "out">
 
 describe("a stage from outside", () => {
   test("is in the type of what is made from it", () => {
@@ -61,6 +62,12 @@ describe("a stage from outside", () => {
     // @ts-expect-error is not assignable to type '"Rwr.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
     make({ init: sft, reward: sft, prompts, held }, { ...own.node.params as any, allowance: Kl.mnatsPerSequence(10) })
   })
+})
+
+test("a run says whether it made a model", () => {
+  const model = <M extends string | null>(ran: Effect.Effect<Ran<M>, unknown>) => ran as unknown as M
+  expect(model(run(sft))).type.toBe<string>()
+  expect(model(run(judged, { stages: [rwr], rewards: [aboutAsLong] }))).type.toBe<null>()
 })
 
 describe("a reward from outside", () => {

@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { install as installed, installable } from "./backend.ts"
+import { install as installed, installable } from "../program/backend.ts"
 import { json } from "./options.ts"
 
 const install = Command.make(

@@ -27,7 +27,7 @@ import { transformer } from "../engine/transformer/transformer.ts"
 import { calibrate } from "../planning/calibrate.ts"
 import { load } from "../model/checkpoint.ts"
 import { markdown } from "../report/table.ts"
-import { backend as openBackend, type BackendName, type BackendOptions, backends } from "./backend.ts"
+import { backend as openBackend, type BackendName, type BackendOptions, backends } from "../program/backend.ts"
 import { device as deviceFlag, deviceOption, json as jsonFlag } from "./options.ts"
 
 /** An option of the command that makes no sense. */

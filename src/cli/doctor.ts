@@ -7,7 +7,7 @@ import { advice } from "../doctor/advice.ts"
 import { lookAround } from "../doctor/machine.ts"
 import { text } from "../doctor/text.ts"
 import { attempt } from "../doctor/trial.ts"
-import { backend, backends } from "./backend.ts"
+import { backend, backends } from "../program/backend.ts"
 import { json } from "./options.ts"
 
 export const doctor = Command.make(

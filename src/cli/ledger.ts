@@ -1,42 +1,22 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { join } from "node:path"
-import { limitsIn } from "../interpreters/limits.ts"
-import { vocabulariesIn } from "../interpreters/vocabularies.ts"
-import { alarms } from "../report/alarms.ts"
-import { passed } from "../report/passed.ts"
-import { ledgerOf } from "../report/ledger.ts"
+import { ledger as ledgerOf } from "../program/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
-import { text as overOptimisationText, trajectories } from "../report/overOptimisation.ts"
+import { text as overOptimisationText } from "../report/overOptimisation.ts"
 import { measuredKl, overOptimised, stacked, svg } from "../report/plots.ts"
 import { writeFileAtomic } from "../store/files.ts"
-import { events as eventsOf, RunFile } from "../store/runDirectory.ts"
+import { started } from "../store/runDirectory.ts"
 import { json } from "./options.ts"
 import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
 
 /** The ledger of the run in `folder`. */
 const ledgerIn = Effect.fnUntraced(function*(folder: string) {
-  const fs = yield* FileSystem.FileSystem
-  const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
-  const wrong = (problem: string, path = folder) =>
-    new BadPipelineFile({ path, problem, remedy: "Give the folder of a run, e.g. runs/1a2b3c4d." })
-  // A path that is not a folder has no files in it either.
-  const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
-  if (!(yield* there(description)) || !(yield* there(runFile))) return yield* wrong("there is no run there")
-  const { module = null, store } = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(
-    yield* fs.readFileString(runFile)
-  ).pipe(Effect.mapError((error) => wrong(error.message, runFile)))
-  const { root } = yield* pipelineOf(description, undefined, module)
-  const limits = limitsIn(root)
-  const events = yield* eventsOf(folder)
-  const stages = ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* vocabulariesIn(root, store))
-  return { stages, passed: passed(events), alarms: alarms(events), overOptimisation: trajectories(events) }
+  const { description, module = null } = yield* started(folder)
+  return yield* ledgerOf(folder, (yield* pipelineOf(description, undefined, module)).extensions)
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))

@@ -1,4 +1,5 @@
 import * as Console from "effect/Console"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Command from "effect/cli/Command"
@@ -8,20 +9,19 @@ import { assumed as utilisation } from "../planning/cost/costs.ts"
 import { size } from "../../dsl/Size.ts"
 import { describe } from "../model/checkpoint.ts"
 import { smaller } from "../planning/advice.ts"
-import { problems, Refused } from "../interpreters/check.ts"
 import { fits, overflows } from "../planning/fits.ts"
 import { overCaps, overCapText } from "../planning/overCaps.ts"
 import { planWith, roomWithin } from "../planning/microBatches.ts"
 import type { StagePlan } from "../planning/plan.ts"
-import { lackingPrices } from "../interpreters/prices.ts"
+import { judged } from "../interpreters/lacking.ts"
 import { shapesIn } from "../interpreters/shapes.ts"
 import { markdown } from "../report/table.ts"
 import { deviceMoney } from "../store/spent.ts"
-import { backends } from "./backend.ts"
+import { backends } from "../program/backend.ts"
 import { misfit, reasons } from "./fits.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
-import { machineOf } from "./planMachine.ts"
+import { machineOf } from "../program/machine.ts"
 import { priceIn, prices } from "./prices.ts"
 
 /** Not by a locale, whose tables take 0.02 to 0.04 s to load. */
@@ -73,6 +73,15 @@ const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<st
   ]
 }
 
+/** Stages of which nothing can be said. */
+class NotPlanned extends Data.TaggedError("NotPlanned")<
+  { readonly stage: string; readonly problem: string; readonly count: number; readonly all: number }
+> {
+  override get message() {
+    return `${this.count} of ${this.all} stages cannot be planned. ${this.stage}: ${this.problem}`
+  }
+}
+
 export const plan = Command.make(
   "plan",
   {
@@ -115,11 +124,9 @@ export const plan = Command.make(
   ) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
-    const unpriced = lackingPrices(root, price)
     // With a shape of the user's own, nobody asks what the folders of the checkpoints say.
-    const shapes = Option.isSome(modelConfig) ? undefined : yield* shapesIn(root)
-    const mistakes = [...problems(root, shapes === undefined ? {} : { shapes }), ...unpriced]
-    if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
+    const shapes = Option.isSome(modelConfig) ? {} : { shapes: yield* shapesIn(root) }
+    yield* judged(root, { ...shapes, extensions, price })
     /** Millionths of the currency. */
     const costs = (seconds: number | null): number | null =>
       price === null || seconds === null ? null : deviceMoney(1000 * seconds, price)
@@ -141,6 +148,11 @@ export const plan = Command.make(
     const room = roomWithin(machine.memory)
     const known = yield* planned(root, new Map())
     const { stages, unplanned } = known
+    const complete = unplanned.length === 0
+      ? Effect.void
+      : Effect.fail(
+        new NotPlanned({ ...unplanned[0]!, count: unplanned.length, all: stages.length + unplanned.length })
+      )
     const large = stages.filter((stage) => stage.bytes > room(stage))
     /** Many plans of single stages: for a large description several times what the plan of all took. */
     const advised = Effect.map(
@@ -172,7 +184,7 @@ export const plan = Command.make(
       const completions = Option.getOrElse(completionLength, () => "maxNewTokens" as const)
       const { fit, over } = yield* advised
       const assumed = { ...(Option.isSome(device) ? { utilisation } : {}), completions }
-      return yield* Console.log(
+      yield* Console.log(
         JSON.stringify({
           machine: machine.costs === null ? null : machine.title,
           assumed,
@@ -186,6 +198,7 @@ export const plan = Command.make(
           ...(price === null ? {} : { money: { currency: price.currency, micros: costs(total.seconds) } })
         })
       )
+      return yield* complete
     }
     yield* Console.log(markdown([
       [
@@ -248,13 +261,11 @@ export const plan = Command.make(
     const { fit, over } = yield* advised
     const said = [
       ...smaller(fit),
-      ...(over.length > 0
+      ...(over.length > 0 || stages.length === 0
         ? []
         : [
           unplanned.length > 0
-            ? `What was planned fits; ${unplanned.length} of ${
-              stages.length + unplanned.length
-            } stages were not planned.`
+            ? "What was planned fits."
             : passed.length > 0
             ? "Its memory fits."
             : "It fits."
@@ -262,6 +273,7 @@ export const plan = Command.make(
       ...fit.misfits.flatMap((of) => ["", misfit(of, whose(of))])
     ]
     if (said.length > 0) yield* Console.log(said.join("\n"))
+    yield* complete
   })
 ).pipe(
   Command.withDescription(

@@ -1,35 +1,22 @@
 /** `keel run` and `keel resume`: the same thing, since finished nodes are found again and the rest goes on. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { dirname, join, resolve } from "node:path"
-import { toJson } from "../../dsl/Pipeline.ts"
-import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
-import { finishedIn } from "../interpreters/keys.ts"
-import { preflight } from "../planning/preflight.ts"
-import { overCaps, overCapText } from "../planning/overCaps.ts"
-import { run as interpret } from "../interpreters/run.ts"
+import { join } from "node:path"
+import { type BackendName, backends } from "../program/backend.ts"
+import { folderOf, run as train, type RunOptions } from "../program/run.ts"
 import { alarms } from "../report/alarms.ts"
 import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
-import { capOf, writeReport } from "../report/write.ts"
-import * as FileStore from "../store/files.ts"
-import type { Report } from "../store/report.ts"
-import type { Price } from "../store/spent.ts"
-import { events as eventsOf, open, RunFile } from "../store/runDirectory.ts"
-import { type BackendName, backends, engine as openEngine } from "./backend.ts"
-import { BadPipelineFile, type PipelineFile, pipelineOf } from "./pipelineFile.ts"
+import { capOf } from "../report/write.ts"
+import { events as eventsOf, started } from "../store/runDirectory.ts"
+import { type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { priceIn, prices } from "./prices.ts"
 import { progress } from "./progress.ts"
-import { planned, spent } from "./spending.ts"
 import { device, deviceOption, json, overrides, pipeline } from "./options.ts"
-import { goesOn } from "./stopped.ts"
 
 const backend = Flag.Literals("backend", backends).pipe(
   Flag.withDescription(
@@ -43,72 +30,21 @@ const out = Flag.Directory("out").pipe(
   Flag.optional
 )
 
-interface Options extends PipelineFile {
-  readonly folder: string
-  readonly store: string
-  readonly backend: BackendName
-  readonly device?: string
-  readonly price: Price | null
-  readonly json: boolean
-}
-
-const execute = Effect.fn("cli.run")(function*(
-  { backend, device, extensions, folder, json, module, price, root, store }: Options
+/** Trains and prints the outcome. */
+const told = Effect.fnUntraced(function*(
+  { extensions, module, root }: PipelineFile,
+  { json, ...options }: RunOptions & { readonly json: boolean }
 ) {
-  const where = device === undefined ? {} : { device }
-  const { backend: name, engine: opened } = yield* openEngine(backend, where)
-  yield* Effect.provide(preflight(root, opened, finishedIn(root), extensions, price), FileStore.layer(store))
-  const fs = yield* FileSystem.FileSystem
-  const description = join(folder, "description.json")
-  if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {
-    return yield* new BadPipelineFile({
-      path: folder,
-      problem: "it holds a run of another description",
-      remedy: "Give another --out; what is the same in both is found again in the store beside it."
-    })
-  }
-  const { engine, patience } = yield* interruptible(opened)
-  const append = yield* open(folder, toJson(root), {
-    keel: 1,
-    backend,
-    ...where,
-    store,
-    ...(price === null ? {} : { price }),
-    ...(module === null ? {} : { module })
-  })
-  const tell = progress({
-    write: (text) => process.stderr.write(text),
-    live: process.stderr.isTTY === true,
-    columns: process.stderr.columns ?? 100
-  })
-  yield* Console.error(`run ${folder} on ${name}`)
-  const expected = yield* planned(folder, root, extensions, backend, opened.packing)
-  const planning = Object.entries(expected.stages).map(([stage, of]) => ({ stage, ...of }))
-  for (const one of overCaps(root, planning, price)) yield* Console.error(overCapText(one, price))
-  const spending = Effect.provide(spent(folder, root, expected, price), FileStore.layer(store))
-  const write = (report: Report | null) =>
-    Effect.flatMap(spending, (spending) => Effect.as(writeReport(folder, root, report, spending), spending))
-  const exit = yield* interpret(root, {
+  const { folder, made, report, spending } = yield* train(root as never, {
+    ...options,
     ...extensions,
-    engine,
-    store,
-    price,
-    onEvent: (event) => Effect.andThen(append(event), tell(event))
-  }).pipe(
-    Effect.provideService(CurrentPatience, patience),
-    abandonedIsInterrupted,
-    Effect.onInterrupt(Effect.fnUntraced(function*() {
-      yield* Effect.ignore(write(null))
-      const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)
-      yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: keel resume ${folder}`)
-    })),
-    Effect.exit
-  )
-  const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null
-  const written = write(report)
-  // The error of the run comes first: on a full disk the report cannot be written either.
-  const took = yield* Exit.isSuccess(exit) ? written : Effect.orElseSucceed(written, () => "")
-  const made = yield* exit
+    module,
+    onEvent: progress({
+      write: (text) => process.stderr.write(text),
+      live: process.stderr.isTTY === true,
+      columns: process.stderr.columns ?? 100
+    })
+  })
   if (json) {
     yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))
     return
@@ -117,22 +53,21 @@ const execute = Effect.fn("cli.run")(function*(
   if (report !== null) {
     yield* Console.log(["", table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)].join("\n"))
   }
-  yield* Console.log(`\n${took}`)
+  yield* Console.log(`\n${spending}`)
   // Last, where it is seen: the run succeeded, and what it made is not what it would have been.
-  const told = [...passed(events), ...alarms(events)]
-  if (told.length > 0) yield* Console.log(`\n${told.join("\n")}`)
+  const said = [...passed(events), ...alarms(events)]
+  if (said.length > 0) yield* Console.log(`\n${said.join("\n")}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
-}, Effect.scoped)
+})
 
 export const run = Command.make(
   "run",
   { pipeline, ...overrides, out, backend, device, prices, json },
   Effect.fn(function*({ backend, device, json, out, pipeline, prices, ...overridden }) {
     const file = yield* pipelineOf(pipeline, overridden)
-    const folder = Option.getOrElse(out, () => join("runs", file.root.id.slice(0, 8)))
-    const store = join(dirname(resolve(folder)), "store")
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
-    yield* execute({ ...file, folder, store, backend, ...deviceOption(device), price, json })
+    const folder = Option.isSome(out) ? { out: out.value } : {}
+    yield* told(file, { ...folder, backend, ...deviceOption(device), price, json })
   })
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
@@ -144,31 +79,11 @@ export const resume = Command.make(
   "resume",
   { runFolder, ...overrides, json },
   Effect.fn(function*({ json, runFolder, ...overridden }) {
-    const fs = yield* FileSystem.FileSystem
-    let folder = runFolder
-    if (/\.(ts|mts|js|mjs|json)$/u.test(runFolder)) {
-      const { root } = yield* pipelineOf(runFolder, overridden)
-      folder = join("runs", root.id.slice(0, 8))
-    }
-    const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
-    if (!(yield* fs.exists(description)) || !(yield* fs.exists(runFile))) {
-      return yield* new BadPipelineFile({
-        path: folder,
-        problem: "there is no run to resume",
-        remedy: "Start one with keel run, or give its folder."
-      })
-    }
-    const { backend, module = null, price = null, store, ...where } = yield* Schema.decodeUnknownEffect(
-      Schema.fromJsonString(RunFile)
-    )(
-      yield* fs.readFileString(runFile)
-    ).pipe(
-      Effect.mapError((error) =>
-        new BadPipelineFile({ path: runFile, problem: error.message, remedy: "Start the run again with keel run." })
-      )
-    )
+    const out = /\.(ts|mts|js|mjs|json)$/u.test(runFolder)
+      ? folderOf((yield* pipelineOf(runFolder, overridden)).root)
+      : runFolder
+    const { backend, description, keel: _, module = null, ...options } = yield* started(out)
     const file = yield* pipelineOf(description, undefined, module)
-    const device = where.device === undefined ? {} : { device: where.device }
-    yield* execute({ ...file, folder, store, backend: backend as BackendName, ...device, price, json })
+    yield* told(file, { ...options, out, backend: backend as BackendName, json })
   })
 ).pipe(Command.withDescription("Go on with a run that was stopped or killed"))

@@ -21,22 +21,17 @@ import { hold } from "../training/budgets.ts"
 import type { Metered } from "../training/meter.ts"
 import { CurrentLosses } from "../training/ownLosses.ts"
 import type { Scope } from "../training/scope.ts"
-import { check, Refused } from "./check.ts"
 import { counted } from "./counted.ts"
-import { type Extensions, lackingExtensions } from "./extensions.ts"
+import type { Extensions } from "./extensions.ts"
 import { finishedIn, keyOf, spentIn, transparent } from "./keys.ts"
+import { judged } from "./lacking.ts"
 import { limitsIn } from "./limits.ts"
-import type { ExecuteError, ExecuteServices, Make } from "./making.ts"
 import { meanings, model } from "./meaning.ts"
-import { lackingPrecisions } from "./precisions.ts"
-import { wired } from "./wires.ts"
+import { type ExecuteError, type ExecuteServices, type Make, wired } from "./wires.ts"
 
-export interface ExecuteOptions extends Pick<Extensions, "losses" | "stages"> {
-  /** What serves for a node, once its inputs are there, without making it: a plan has made another like it. */
-  readonly twinOf?: (artifact: Artifact.Any) => Made | undefined
-  /** What of the pipeline is made, under the caps of all of it; its root when left out. */
-  readonly only?: ReadonlyArray<Artifact.Any>
-}
+export type { ExecuteError } from "./wires.ts"
+
+export type ExecuteOptions = Pick<Extensions, "losses" | "stages">
 
 /** What a backend throws when its device is full, as the error that it is for whoever runs the pipeline. */
 const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory> => {
@@ -44,20 +39,11 @@ const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, Ou
   return shortage === undefined ? Effect.die(defect) : Effect.fail(new OutOfMemory({ stage, ...shortage, terms: [] }))
 }
 
-const making = Effect.fnUntraced(
-  function*(
-    root: Artifact.Any,
-    { losses = [], only = [], stages = [], twinOf = () => undefined }: ExecuteOptions,
-    meter: Metered
-  ) {
-    yield* Effect.fromResult(check(root))
-    const unknown = lackingExtensions(root, { losses, stages }, { rewards: false })
-    if (unknown.length > 0) return yield* new Refused({ problems: unknown })
+const maker = Effect.fnUntraced(
+  function*(root: Artifact.Any, { stages = [] }: ExecuteOptions, meter: Metered) {
     const [store, log] = [yield* Store, yield* RunLog]
     const engine = yield* CurrentEngine
     const microBatches = yield* CurrentMicroBatches
-    const lacking = lackingPrecisions(root, engine)
-    if (lacking.length > 0) return yield* new Refused({ problems: lacking })
     const limits = limitsIn(root)
     const made = new Map<string, Made>()
     // Of finished artefacts only: what an unfinished one has spent is in the meter as soon as it goes on.
@@ -118,20 +104,14 @@ const making = Effect.fnUntraced(
           made.set(artifact.id, found.value)
           return found.value
         }
-        const twin = own ? twinOf(artifact) : undefined
-        if (twin !== undefined) {
-          for (const wire of Object.values(artifact.node.wires)) if (wire.node.op !== "Source") yield* make(wire)
-        }
         const told: Array<Event> = []
         const finished = Effect.tap(
-          (twin === undefined
-            ? Effect.flatMap(scopeOf(artifact), (scope) => meaning(artifact, scope))
-            : Effect.succeed(twin)).pipe(
-              Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
-              Effect.provideService(RunLog, remembering(name, told)),
-              // Nothing about it is a failure: the stage made what it had kept.
-              Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
-            ),
+          Effect.flatMap(scopeOf(artifact), (scope) => meaning(artifact, scope)).pipe(
+            Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
+            Effect.provideService(RunLog, remembering(name, told)),
+            // Nothing about it is a failure: the stage made what it had kept.
+            Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
+          ),
           (value) =>
             own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, told)) : Effect.void
         )
@@ -170,26 +150,36 @@ const making = Effect.fnUntraced(
       // Nor is it forgotten that a stage passed a cap or a peak: what is made here rests on the policy that it made nevertheless.
       for (const told of yield* store.told(keyOf(artifact, limits(artifact)), label(artifact))) yield* log.emit(told)
       const took = before.get(artifact.id)
-      if (took !== undefined) yield* settle(artifact, took)
+      // Memory is held and not spent: what it held is free again.
+      if (took !== undefined) yield* settle(artifact, { ...took, memory: 0 })
     }
-    for (const artifact of only) yield* make(artifact)
-    return yield* make(only.at(-1) ?? root)
+    return make
   }
 )
 
 /**
- * Makes `root`. Refuses it first when `check` finds anything wrong, or when a stage or a loss from outside is not among `stages` or `losses`; what
- * those fail with comes through as it is. What it takes is counted, and held against the caps on resources.
+ * What `use` makes of the pipeline `root`, in which `check` has found no mistake: all of it counted, and held against the caps on
+ * resources.
+ */
+export const making = <A, E, R>(
+  root: Artifact.Any,
+  options: ExecuteOptions,
+  use: (make: Make) => Effect.Effect<A, E, R>
+) =>
+  counted((meter) => Effect.flatMap(maker(root, options, meter), use)).pipe(
+    Effect.provideService(CurrentLosses, options.losses ?? [])
+  )
+
+/**
+ * Makes `root`. Refuses it first when `check` finds anything wrong, when a stage or a loss from outside is not among `stages` or
+ * `losses`, or when the engine lacks a precision; errors of stages come through as they are.
  */
 export const execute: (
   root: Artifact.Any,
   options?: ExecuteOptions
 ) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fn("execute")(
   function*(root: Artifact.Any, options: ExecuteOptions = {}) {
-    return yield* Effect.provideService(
-      counted((meter) => making(root, options, meter)),
-      CurrentLosses,
-      options.losses ?? []
-    )
+    yield* judged(root, { extensions: options, rewards: false, engine: yield* CurrentEngine })
+    return yield* making(root, options, (make) => make(root))
   }
 )

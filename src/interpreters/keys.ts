@@ -34,6 +34,26 @@ export const finishedIn = (root: Artifact.Any) => {
       : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
 }
 
+/**
+ * Artefacts that making `root` makes, inputs first: nothing that is `finished`, nothing that only a finished artefact needs, and not the
+ * initial model of a cap without KL.
+ */
+export const wantedIn = Effect.fnUntraced(function*<E = never, R = never>(
+  root: Artifact.Any,
+  finished: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R> = () => Effect.succeed(false)
+) {
+  const wanted = new Set<string>()
+  const left = new Set<string>([root.id])
+  for (const artifact of Artifact.lineage(root).toReversed()) {
+    if (!left.has(artifact.id) || (yield* finished(artifact))) continue
+    const { op, params, wires } = artifact.node
+    const needed = op === "Cap" && !Object.hasOwn(params as object, "kl") ? [wires["of"]!] : Object.values(wires)
+    for (const { id } of needed) left.add(id)
+    if (!transparent.has(op)) wanted.add(artifact.id)
+  }
+  return Artifact.lineage(root).filter(({ id }) => wanted.has(id))
+})
+
 /** What making each artefact of the pipeline `root` took, where the store knows. */
 export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
   const store = yield* Store

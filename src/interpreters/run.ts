@@ -8,52 +8,47 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import type { Implemented } from "../../dsl/Extension.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { CurrentMicroBatches } from "../engine/microBatches.ts"
-import type { Engine } from "../engine/engine.ts"
+import type { Engine, MicroBatches } from "../engine/engine.ts"
 import { loadWith } from "../model/adapter.ts"
 import * as JudgeLayer from "../rewards/judge.ts"
 import * as FileStore from "../store/files.ts"
 import type { Event } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Made } from "../store/made.ts"
-import { problems, Refused } from "./check.ts"
-import { Checkpoints } from "./checkpoints.ts"
-import { CurrentPrice } from "../training/budgets.ts"
 import type { Price } from "../store/spent.ts"
-import { lackingPrices } from "./prices.ts"
-import { execute } from "./execute.ts"
-import type { ExecuteError } from "./making.ts"
-import { chosen } from "../planning/microBatches.ts"
-import { type Extensions, type FailureOf, lackingExtensions, type Met } from "./extensions.ts"
+import { CurrentPrice } from "../training/budgets.ts"
+import { Checkpoints } from "./checkpoints.ts"
+import { type ExecuteError, making } from "./execute.ts"
+import type { Extensions } from "./extensions.ts"
 
-export interface RunOptions extends Extensions {
+/** A description in which nothing is wrong, and how it is run: what `prepare` makes. */
+export interface Prepared {
+  readonly root: Artifact.Any
+  readonly extensions: Required<Extensions>
+  /** What an hour of the engine costs; null where nobody said. */
+  readonly price: Price | null
+  /** How much a stage, by its label, does at once; as the engine does by itself where it is left out. */
+  readonly microBatches: ReadonlyMap<string, MicroBatches>
+}
+
+export interface RunOptions {
   readonly engine: Engine
   /** Folder of the store; shared by runs that should find each other's finished nodes. */
   readonly store: string
-  /** What an hour of `engine` costs; needed where money is capped. */
-  readonly price?: Price | null
   readonly onEvent: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>
 }
 
-const make = Effect.fn("run")(function*(
-  root: Artifact.Any,
-  { engine, losses = [], onEvent, price = null, rewards = [], stages = [], store }: RunOptions
+export const run: (
+  prepared: Prepared,
+  options: RunOptions
+) => Effect.Effect<Made, ExecuteError, FileSystem.FileSystem> = Effect.fn("run")(function*(
+  { extensions: { losses, rewards, stages }, microBatches, price, root }: Prepared,
+  { engine, onEvent, store }: RunOptions
 ) {
-  const mistakes = [
-    ...problems(root),
-    ...lackingExtensions(root, { losses, rewards, stages }),
-    ...lackingPrices(root, price)
-  ]
-  if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
-  const microBatches = yield* chosen(root, engine, {
-    losses,
-    stages,
-    ...(engine.packing === undefined ? {} : { packing: engine.packing })
-  })
-  return yield* execute(root, { losses, stages }).pipe(
+  return yield* making(root, { losses, stages }, (make) => make(root)).pipe(
     Effect.provideService(CurrentMicroBatches, microBatches),
     Effect.provide(
       Layer.mergeAll(
@@ -68,9 +63,3 @@ const make = Effect.fn("run")(function*(
     Effect.provideService(CurrentPrice, price)
   )
 })
-
-/** What is declared outside Keel needs its implementation in `stages`, `rewards` or `losses`; the compiler says so. */
-export const run = <P extends Artifact.Any, const O extends RunOptions>(
-  root: P & Implemented<P, Met<O>>,
-  options: O
-): Effect.Effect<Made, ExecuteError | FailureOf<O>, FileSystem.FileSystem> => make(root as Artifact.Any, options)

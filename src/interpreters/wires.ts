@@ -1,16 +1,54 @@
 /** What is on the wires of a stage: weights and rows, made when they are asked for. */
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
 import type * as Artifact from "../../dsl/Artifact.ts"
+import type {
+  BudgetExceeded,
+  Diverged,
+  GateFailed,
+  KlBudgetExceeded,
+  OutOfMemory,
+  Unmergeable,
+  UnusableData
+} from "../../dsl/Errors.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
+import type { BadData } from "../data/badData.ts"
 import { type Dataset, Datasets, type RowsOf } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import type { Judge } from "../rewards/judge.ts"
+import type { Made } from "../store/made.ts"
+import type { RunLog } from "../store/runLog.ts"
+import type { Store, StoreError } from "../store/store.ts"
+import type { Refused } from "./check.ts"
+import type { Checkpoints } from "./checkpoints.ts"
 import { keyOf } from "./keys.ts"
 import type { Limits } from "./limits.ts"
-import type { ExecuteError, ExecuteServices, Make } from "./making.ts"
+
+/** All that making a pipeline can end with. */
+export type ExecuteError =
+  | Refused
+  | KlBudgetExceeded
+  | BudgetExceeded
+  | Diverged
+  | GateFailed
+  | UnusableData
+  | Unmergeable
+  | OutOfMemory
+  | BadData
+  | BadCheckpoint
+  | StoreError
+  | PlatformError.PlatformError
+
+export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog | Checkpoints | FileSystem.FileSystem
+
+/** Makes an artefact, or gives what was made of it before. */
+export type Make = (artifact: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices>
 
 export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: Artifact.Any) => Limits) {
   const datasets = yield* Datasets

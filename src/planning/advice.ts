@@ -44,13 +44,9 @@ export const remedy = ({ verdicts }: Misfit): string => {
   if (!best.fits) {
     return `Nothing tried fits: the smallest needs ${size(best.bytes)} (${change(best)}). Take a smaller model.`
   }
-  const alone = verdicts.find(({ changes, fits }) => fits && changes.length === 0)
-  if (alone === undefined) {
-    const instead = best.result === "another" ? ", which makes something else: nothing gentler fits" : ""
-    return `The least that helps: ${settings(best)} (${size(best.bytes)})${instead}.`
-  }
-  const itself = `It is run in ${parts(alone.microBatches!)}, with the same result.`
-  return best === alone ? itself : `${itself} Cheaper, with the same result: ${settings(best)}.`
+  if (best.changes.length === 0) return `It is run in ${parts(best.microBatches!)}, with the same result.`
+  const instead = best.result === "another" ? ", which makes something else: nothing gentler fits" : ""
+  return `The least that helps: ${settings(best)} (${size(best.bytes)})${instead}.`
 }
 
 /** A line for each stage that is done in smaller parts than the engine makes by itself. */

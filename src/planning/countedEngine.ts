@@ -48,8 +48,8 @@ export interface Metered {
   readonly stepping: (yes: boolean) => void
 }
 
-/** Rows of more tokens than this in one call are alike enough for some of them to stand for all: for all that is shown, and for looking. */
-const [manyTokens, roughTokens] = [2 ** 15, 2 ** 13]
+/** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
+const manyTokens = 2 ** 15
 /** The same of prompts that are sampled from, a whole number of times as many as there are slots. */
 const manyPrompts = 256
 
@@ -67,8 +67,6 @@ export interface MeterOptions extends TransformerOptions {
   readonly completionLength?: number
   /** Whether every row of a large batch is passed. */
   readonly whole?: boolean
-  /** Whether fewer rows of a large batch are enough. */
-  readonly rough?: boolean
   /** Of tokenizers that another meter has met: the completions that it made up are known by them. */
   readonly codecs?: Codecs
 }
@@ -120,8 +118,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
     const parts = partsOf(computing)
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
     const tokens = passes(lengths)
-    const most = options.rough === true ? Math.max(roughTokens, 2 * parts.microBatchTokens) : manyTokens
-    const every = options.whole === true ? 1 : Math.ceil(tokens / most)
+    const every = options.whole === true ? 1 : Math.ceil(tokens / manyTokens)
     if (every <= 1) return { some: batch, times: 1, again: 0 }
     const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
     const some = batch.filter((_, i) => i % every === 0)

@@ -1,6 +1,6 @@
 /**
- * What would fit where a description does not: every change is made and planned, on top of the micro-batches that a run chooses for itself, and
- * those that fit are compared by what they cost. Nothing here knows how much memory anything takes.
+ * What would fit where a description does not, not even in the micro-batches that a run chooses for itself: changes are made and planned, the
+ * gentle ones first, and those that fit are compared by what they cost. Nothing here knows how much memory anything takes.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -9,11 +9,11 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { Lora } from "../../dsl/Lora.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf } from "../../dsl/Stage.ts"
+import { definitionOf, fieldsOf } from "../../dsl/Stage.ts"
 import type { MicroBatches, Precision } from "../engine/engine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
-import { check, type Refused } from "../interpreters/check.ts"
-import { type Fitted, fitted, leastOf, type Plan, type Room } from "./microBatches.ts"
+import { check } from "../interpreters/check.ts"
+import { type Fitted, fitted, type Plan, type Room } from "./microBatches.ts"
 import type { Planned, StagePlan } from "./plan.ts"
 
 /** What a change does to what the stage makes: nothing but the order of sums; other numbers for the same; another thing. */
@@ -60,24 +60,21 @@ export interface Fit extends Fitted {
   readonly misfits: ReadonlyArray<Misfit>
 }
 
-/** What a stage costs, in any unit: seconds where somebody says what work costs, else floating-point operations. */
-export type Cost = (stage: StagePlan) => number
-
 export interface FitOptions {
   readonly room: Room
   readonly plan: Plan
   /** The plan of the description as it is, where there is one already. */
   readonly known?: Planned
-  readonly cost?: Cost
   /** That there are: bf16 is no change where the backend does not have it. */
   readonly precisions?: ReadonlyArray<Precision>
 }
 
-const work: Cost = ({ flops, seconds }) => seconds ?? flops
+/** What a stage costs, in any unit: seconds where somebody says what work costs, else floating-point operations. */
+const cost = ({ flops, seconds }: StagePlan): number => seconds ?? flops
 const both: ReadonlyArray<Precision> = ["f32", "bf16"]
 
 /** The order in which advice is given. */
-export const before = (a: Verdict, b: Verdict): number =>
+const before = (a: Verdict, b: Verdict): number =>
   Number(b.fits) - Number(a.fits) ||
   (a.fits ? effects.indexOf(a.result) - effects.indexOf(b.result) || a.cost - b.cost : a.bytes - b.bytes) ||
   a.changes.length - b.changes.length
@@ -100,14 +97,8 @@ const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: Reado
   const all = Artifact.lineage(root)
   // By its operation where that is one stage; an id is no longer the same after the first change.
   const name = artifact.node.op.toLowerCase()
-  const params = artifact.node.params as {
-    readonly lora?: Lora
-    readonly recompute?: boolean
-    readonly precision?: Precision
-    readonly maxNewTokens?: number
-    readonly batchSize?: number
-  }
-  const lora = all.map(({ node }) => (node.params as { readonly lora?: Lora }).lora).find((one) => one !== undefined)
+  const params = fieldsOf(artifact)
+  const lora = all.map((one) => fieldsOf(one).lora).find((one) => one !== undefined)
   const { fields } = definitionOf(artifact.node)!.schema as { readonly fields?: Readonly<Record<string, unknown>> }
   const has = (field: string): boolean => fields !== undefined && Object.hasOwn(fields, field)
   const change = (field: string, value: Change["value"], result: Effects): Change => ({
@@ -122,20 +113,13 @@ const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: Reado
       : []),
     ...(has("lora") && params.lora === undefined ? [change("lora", { ...(lora ?? adapters) }, "about the same")] : [])
   ]
-  /** The smallest first: where that does not fit, no larger one does. */
   const less = (field: "maxNewTokens" | "batchSize"): ReadonlyArray<Change> => {
     const now = params[field]
     if (now === undefined) return []
-    return [8, 4, 2].map((by) => Math.floor(now / by)).filter((n) => n >= 1).map((n) => change(field, n, "another"))
+    return [2, 4, 8].map((by) => Math.floor(now / by)).filter((n) => n >= 1).map((n) => change(field, n, "another"))
   }
   return { gentle, harsh: [less("maxNewTokens"), less("batchSize")] }
 }
-
-/** All subsets with two members or more, the small ones first. */
-const together = (changes: ReadonlyArray<Change>): ReadonlyArray<ReadonlyArray<Change>> =>
-  Array.from({ length: 2 ** changes.length }, (_, bits) => changes.filter((_, i) => (bits >> i) % 2 === 1))
-    .filter(({ length }) => length > 1)
-    .sort((a, b) => a.length - b.length)
 
 const operationOf = ({ stage }: StagePlan): string => stage.slice(0, stage.lastIndexOf("-"))
 
@@ -180,82 +164,72 @@ export const fits: (
   options: FitOptions,
   /** The label of the only stage that is asked about; every one that does not fit when left out. */
   only?: string
-) => Effect.Effect<Fit, Refused, FileSystem.FileSystem> = Effect.fn("fits")(
-  function*(root, { cost = work, known, plan, precisions = both, room: allowed }: FitOptions, only) {
+) => Effect.Effect<Fit, never, FileSystem.FileSystem> = Effect.fn("fits")(
+  function*(root, { known, plan, precisions = both, room: allowed }: FitOptions, only) {
     const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
     const found = yield* fitted(root, room, plan, known === undefined ? {} : { known })
     const lineage = Artifact.lineage(root)
     const misfits: Array<Misfit> = []
     for (const group of groupsOf(found.plain.stages, room)) {
-      const [stage] = group
-      const at = lineage.findIndex((artifact) => label(artifact) === stage.stage)
-      const of = ({ stages }: Planned, changed: Artifact.Any): StagePlan | undefined =>
-        stages.find((one) => one.stage === label(Artifact.lineage(changed)[at]!))
-      // Planned as what it is compared with is: by itself.
-      const plain = of(yield* plan(root, new Map(), { only: new Set([stage.stage]) }), root) ?? stage
-      const judged = (changes: ReadonlyArray<Change>, changed: Artifact.Any, fit: Fitted): Verdict | null => {
-        const planned = of(fit.planned, changed)
-        return planned === undefined ? null : {
+      const [plain] = group
+      const at = lineage.findIndex((artifact) => label(artifact) === plain.stage)
+      const verdicts: Array<Verdict> = []
+      const judge = (
+        changes: ReadonlyArray<Change>,
+        { microBatches, planned }: Fitted,
+        stage: string
+      ): Verdict | null => {
+        const made = planned.stages.find((one) => one.stage === stage)
+        if (made === undefined) return null
+        const verdict: Verdict = {
           changes,
           result: effects[Math.max(0, ...changes.map(({ result }) => effects.indexOf(result)))]!,
-          microBatches: fit.microBatches.get(planned.stage),
-          fits: planned.bytes <= allowed(planned),
-          bytes: planned.bytes,
-          cost: cost(planned) / cost(plain)
+          microBatches: microBatches.get(stage),
+          fits: made.bytes <= allowed(made),
+          bytes: made.bytes,
+          cost: cost(made) / cost(plain)
         }
+        verdicts.push(verdict)
+        return verdict
       }
       /** Changed, and with micro-batches if it then needs any; null when that is no description or cannot be planned. */
-      const tried = Effect.fnUntraced(function*(changes: ReadonlyArray<Change>) {
+      const tried = Effect.fnUntraced(function*(...changes: ReadonlyArray<Change>) {
         const changed = setOf(root, changes)
         if (changed === null) return null
-        const name = label(Artifact.lineage(changed)[at]!)
-        const own: Room = (one) => one.stage === name ? allowed(one) : Infinity
-        const smallest = yield* leastOf(changed, name, plan, true)
-        const hopeless = smallest.planned.stages.some((one) => one.bytes > own(one))
-        return judged(
-          changes,
-          changed,
-          yield* (hopeless
-            ? leastOf(changed, name, plan, false)
-            : fitted(changed, own, plan, { only: new Set([name]) }))
-        )
+        const stage = label(Artifact.lineage(changed)[at]!)
+        return judge(changes, yield* fitted(changed, allowed, plan, { only: new Set([stage]) }), stage)
       })
-      const alone = judged([], root, found)!
-      const verdicts = [alone]
-      const all = Effect.fnUntraced(function*(candidates: ReadonlyArray<ReadonlyArray<Change>>) {
-        const more: Array<Verdict> = []
-        for (const changes of candidates) {
-          const verdict = yield* tried(changes)
-          if (verdict !== null) more.push(verdict)
-        }
-        verdicts.push(...more)
-        return more
-      })
+      const alone = judge([], found, plain.stage)!
       const { gentle, harsh } = changesOf(root, lineage[at]!, precisions)
-      const singles = yield* all(gentle.map((change) => [change]))
-      if (!verdicts.some(({ fits }) => fits)) {
+      if (!alone.fits) {
         // What takes nothing off by itself takes nothing off beside others.
-        const useful = singles.filter(({ bytes }) => bytes < alone.bytes).flatMap(({ changes }) => changes)
-        // More together never take more: where all of them are not enough, no fewer are.
-        const [most, ...fewer] = together(useful).toReversed()
-        const [best] = most === undefined ? [] : yield* all([most])
-        if (best?.fits === true) yield* all(fewer)
-        else {
-          for (const field of harsh) {
-            for (const change of field) {
-              const [verdict] = yield* all([[...useful, change]])
-              if (verdict?.fits !== true) break
-            }
+        let useful: ReadonlyArray<Change> = []
+        for (const change of gentle) {
+          const verdict = yield* tried(change)
+          if (verdict !== null && verdict.bytes < alone.bytes) useful = [...useful, change]
+        }
+        const enough = (changes: ReadonlyArray<Change>) =>
+          changes.length < 2
+            ? Effect.succeed(false)
+            : Effect.map(tried(...changes), (verdict) => verdict?.fits === true)
+        if (!verdicts.some(({ fits }) => fits) && (yield* enough(useful))) {
+          // What can be left out is, the harshest first.
+          for (const change of useful.toReversed()) {
+            const fewer = useful.filter((one) => one !== change)
+            if (yield* enough(fewer)) useful = fewer
           }
         }
-        // What takes next to nothing off is no advice.
-        const smallest = Math.min(...verdicts.filter(({ result }) => result !== "another").map(({ bytes }) => bytes))
-        const idle = ({ bytes, fits, result }: Verdict) => !fits && result === "another" && bytes > 0.99 * smallest
-        verdicts.splice(0, Infinity, ...verdicts.filter((verdict) => !idle(verdict)))
+        for (const field of verdicts.some(({ fits }) => fits) ? [] : harsh) {
+          for (const change of field) if ((yield* tried(...useful, change))?.fits === true) break
+        }
       }
+      // What takes next to nothing off is no advice.
+      const smallest = Math.min(...verdicts.filter(({ result }) => result !== "another").map(({ bytes }) => bytes))
       misfits.push({
         ...overflow(group, room),
-        verdicts: verdicts.sort(before)
+        verdicts: verdicts
+          .filter(({ bytes, fits, result }) => fits || result !== "another" || bytes <= 0.99 * smallest)
+          .sort(before)
       })
     }
     return { ...found, misfits }

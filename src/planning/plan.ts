@@ -4,6 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -28,12 +29,12 @@ import type { Made } from "../store/made.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { likenesses } from "./sameShape.ts"
-import { check, Refused } from "../interpreters/check.ts"
+import type { Refused } from "../interpreters/check.ts"
 import { Checkpoints } from "../interpreters/checkpoints.ts"
-import { execute } from "../interpreters/execute.ts"
+import { making } from "../interpreters/execute.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
-import { lackingExtensions } from "../interpreters/extensions.ts"
-import { keyOf, transparent } from "../interpreters/keys.ts"
+import { keyOf, transparent, wantedIn } from "../interpreters/keys.ts"
+import { judged } from "../interpreters/lacking.ts"
 import { limitsIn } from "../interpreters/limits.ts"
 import { nothing, rehearsing } from "./rehearsing.ts"
 
@@ -102,8 +103,6 @@ export interface PlanOptions extends Extensions {
   readonly packing?: Packing
   /** Mean length of a completion, tokens, at most `maxNewTokens`, which is assumed when this is left out. */
   readonly completionLength?: number
-  /** Two steps of a kind, and less of a large batch: for looking, not for showing. */
-  readonly rough?: boolean
   /** Labels of the stages that are planned; every one when left out. */
   readonly only?: ReadonlySet<string>
   /** Of plans before this one: what they made serves where only some stages are planned. */
@@ -158,8 +157,6 @@ interface Frame {
   steps: number
   /** The most bytes in the store so far. */
   stored: number
-  /** Of one like it. */
-  plan: StagePlan | null
 }
 
 /** What was planned by estimates, for others like it. */
@@ -173,12 +170,16 @@ const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
     b.bytes - a.bytes
   )
 
-export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: PlanOptions = {}) {
-  yield* Effect.fromResult(check(root))
-  const lacking = lackingExtensions(root, options)
-  if (lacking.length > 0) return yield* new Refused({ problems: lacking })
-  const { completionLength, costs, kept: before = kept(), only, packing, rough = false, shape, stages = [] } = options
-  const rehearsed = Math.min(rough ? 2 : Infinity, options.rehearsed ?? 128)
+/** The plan of a description that nothing is wrong with: what depends on a stage that cannot be planned is not, all others are. */
+export const planned: (
+  root: Artifact.Any,
+  options?: PlanOptions
+) => Effect.Effect<Planned, never, FileSystem.FileSystem> = Effect.fn("plan")(function*(
+  root: Artifact.Any,
+  options: PlanOptions = {}
+) {
+  const { completionLength, costs, kept: before = kept(), only, packing, shape, stages = [] } = options
+  const { rehearsed = 128 } = options
   const limits = limitsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
@@ -188,12 +189,11 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     ...(packing === undefined ? {} : { packing }),
     ...(completionLength === undefined ? {} : { completionLength }),
     whole: rehearsed === Infinity,
-    rough,
     codecs: before.codecs
   })
   const host = tally(costs?.host ?? {})
 
-  // A stage makes its inputs first: theirs are frames on top of its own.
+  // Where only some stages are asked about, one of them may make its inputs first: theirs are frames on top of its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
   const rehearsal = rehearsing(meter, rehearsed, host.seconds)
@@ -202,21 +202,20 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    frames.push({ key, artifact, steps: 0, stored: 0, plan: null })
+    frames.push({ key, artifact, steps: 0, stored: 0 })
     rehearsal.begin()
   }
-  const end = (key: string, made: Made, prompts: number, bytes: number): void => {
-    if (frames.at(-1)?.key !== key) return
-    const { artifact, plan, steps, stored } = frames.pop()!
+  const keep = (artifact: Artifact.Any, made: Made): void => {
     before.made.set(artifact.id, made)
     const like = likeness(artifact)
     if (!before.made.has(like)) before.made.set(like, made)
+  }
+  const end = (key: string, made: Made, prompts: number, bytes: number): void => {
+    if (frames.at(-1)?.key !== key) return
+    const { artifact, steps, stored } = frames.pop()!
+    keep(artifact, made)
     host.stage(artifact.node.op)
     const { accumulated, error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
-    if (plan !== null) {
-      done.push({ ...plan, stage: label(artifact) })
-      return
-    }
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
       const { calls, flops, seconds, traffic } = spent.get(phase) ?? nothing
@@ -253,19 +252,20 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       memoryCap: limits(artifact).memory
     }
     done.push(own)
-    if (estimated) templates.set(like, { plan: own, made })
+    if (estimated) templates.set(likeness(artifact), { plan: own, made })
   }
-  const twinOf = (artifact: Artifact.Any): Made | undefined => {
-    const found = templates.get(likeness(artifact))
-    if (found === undefined || frames.at(-1)?.artifact.id !== artifact.id) return undefined
-    frames.at(-1)!.plan = found.plan
-    return found.made
-  }
-  /** What another plan has made serves where this stage is not asked about. */
+  /** What another plan has made serves where this stage is not asked about; else what this plan has made of a stage like it. */
   const given = (key: string): Option.Option<Made> => {
     const artifact = byKey.get(key)
-    if (only === undefined || artifact === undefined || only.has(label(artifact))) return Option.none()
-    return Option.fromUndefinedOr(before.made.get(artifact.id) ?? before.made.get(likeness(artifact)))
+    if (artifact === undefined) return Option.none()
+    if (only !== undefined && !only.has(label(artifact))) {
+      return Option.fromUndefinedOr(before.made.get(artifact.id) ?? before.made.get(likeness(artifact)))
+    }
+    const twin = templates.get(likeness(artifact))
+    if (twin === undefined) return Option.none()
+    done.push({ ...twin.plan, stage: label(artifact) })
+    keep(artifact, twin.made)
+    return Option.some(twin.made)
   }
 
   // Read once, whatever stages read it; a conversation is rendered by the template of whoever does.
@@ -318,13 +318,35 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
     })
   ).pipe(Layer.provide(MemoryStore.layer))
 
-  const asked = lineage.filter((artifact) => only?.has(label(artifact)) === true)
-  const failed = yield* execute(root, {
-    losses: (options.losses ?? []).map(uncomputed),
-    stages,
-    twinOf,
-    ...(only === undefined ? {} : { only: asked })
-  }).pipe(
+  const wanted = yield* wantedIn(root)
+  const asked = only === undefined ? wanted : wanted.filter((artifact) => only.has(label(artifact)))
+  const unplanned: Array<Planned["unplanned"][number]> = []
+  /** Ids of the stages that cannot be planned. */
+  const without = new Set<string>()
+  yield* making(
+    root,
+    { losses: (options.losses ?? []).map(uncomputed), stages },
+    (make) =>
+      Effect.forEach(asked, (artifact) => {
+        const after = (missing: string) =>
+          unplanned.push({ stage: label(artifact), problem: `it comes after ${missing}` })
+        const missing = without.size === 0 ? undefined : Artifact.lineage(artifact).find(({ id }) => without.has(id))
+        if (missing !== undefined) return Effect.sync(() => after(label(missing)))
+        return Effect.catchCause(Effect.asVoid(make(artifact)), (cause) => {
+          if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+          const failed = Cause.squash(cause)
+          const at = frames.at(-1)?.artifact ?? artifact
+          frames.splice(0).forEach(() => rehearsal.end())
+          const said = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
+          // There is nothing behind the names of the weights.
+          const problem = failed instanceof TypeError ? `it needs the weights themselves (${said})` : said
+          without.add(at.id)
+          unplanned.push({ stage: label(at), problem })
+          if (at !== artifact) after(label(at))
+          return Effect.void
+        })
+      }, { discard: true })
+  ).pipe(
     Effect.provide(Layer.mergeAll(
       Layer.succeed(CurrentEngine, watchedEngine(meter.engine, host)),
       Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(
@@ -337,11 +359,14 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
           Effect.suspend(() => {
             const known = before.checkpoints.get(path)
             if (known !== undefined) return Effect.succeed(known)
-            return Effect.map(shape === undefined ? describe(path) : Effect.succeed(shape), ({ config, tokenizer }) => {
-              const weights = withoutWeights(config, tokenizer)
-              before.checkpoints.set(path, weights)
-              return weights
-            })
+            return Effect.map(
+              shape === undefined ? describe(path) : Effect.succeed(shape),
+              ({ config, tokenizer }) => {
+                const weights = withoutWeights(config, tokenizer)
+                before.checkpoints.set(path, weights)
+                return weights
+              }
+            )
           })
       }),
       Layer.succeed(
@@ -355,28 +380,14 @@ export const plan = Effect.fn("plan")(function*(root: Artifact.Any, options: Pla
       )
     )),
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
-    Effect.as(null),
-    Effect.catchCause((cause) =>
-      Cause.hasInterruptsOnly(cause)
-        ? Effect.interrupt
-        : Effect.succeed(Cause.squash(cause))
-    )
+    // Nothing is spent yet, and the store is memory.
+    Effect.orDie
   )
-  const planned = only === undefined ? done : done.filter(({ stage }) => only.has(stage))
-  if (failed === null) return { stages: planned, unplanned: [] } satisfies Planned as Planned
-  const at = label(frames.at(-1)?.artifact ?? root)
-  const said = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
-  // There is nothing behind the names of the weights.
-  const problem = failed instanceof TypeError ? `it needs the weights themselves (${said})` : said
-  const settled = new Set([at, ...done.map(({ stage }) => stage)])
-  return {
-    stages: planned,
-    unplanned: [
-      { stage: at, problem },
-      ...(only === undefined ? lineage : asked).map(label).filter((stage) => !settled.has(stage)).map((stage) => ({
-        stage,
-        problem: `it comes after ${at}`
-      }))
-    ]
-  } satisfies Planned as Planned
+  return { stages: only === undefined ? done : done.filter(({ stage }) => only.has(stage)), unplanned }
 })
+
+export const plan = (
+  root: Artifact.Any,
+  options: PlanOptions = {}
+): Effect.Effect<Planned, Refused, FileSystem.FileSystem> =>
+  Effect.andThen(judged(root, { extensions: options }), planned(root, options))

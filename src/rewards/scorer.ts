@@ -16,6 +16,17 @@ export interface Using {
   readonly reward: { readonly model: RewardModel; readonly codec: Codec } | undefined
 }
 
+/** The reward of each completion by a reward model. */
+export const rewardsOf = (
+  stage: string,
+  { codec, model }: NonNullable<Using["reward"]>,
+  rows: ReadonlyArray<Pick<CompletionRow, "prompt" | "completion">>
+): Effect.Effect<ReadonlyArray<number>, UnusableData> =>
+  Effect.map(
+    encodeDemonstrations({ stage, codec, context: model.context }, rows),
+    (batch) => [...afterLast(model.values(batch).values, offsetsOf(batch))]
+  )
+
 /** A number for each completion, larger is better. A case for each scorer of `dsl/Scorer.ts`. */
 export const scores = (
   scorer: Scorer,
@@ -34,10 +45,6 @@ export const scores = (
       ),
     RewardScorer: () => {
       if (reward === undefined) throw new Error(`${stage} scores by a reward model and has none`)
-      const { codec, model } = reward
-      return Effect.map(
-        encodeDemonstrations({ stage, codec, context: model.context }, rows),
-        (batch) => [...afterLast(model.values(batch).values, offsetsOf(batch))]
-      )
+      return rewardsOf(stage, reward, rows)
     }
   })

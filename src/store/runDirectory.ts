@@ -10,6 +10,17 @@ import { join } from "node:path"
 import { writeFileAtomic } from "./files.ts"
 import { Event } from "./runLog.ts"
 
+/** A folder that is not that of a run, or not of this one. */
+export class BadRunFolder extends Schema.TaggedError<BadRunFolder>()("BadRunFolder", {
+  path: Schema.String,
+  problem: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.path}: ${this.problem}. ${this.remedy}`
+  }
+}
+
 /** How a run was started; enough to resume it. */
 export const RunFile = Schema.Struct({
   keel: Schema.Literal(1),
@@ -31,6 +42,26 @@ const Line = Schema.Struct({ at: Schema.Number, event: Event })
 
 const encodeLine = Schema.encodeSync(Schema.fromJsonString(Line))
 const decodeLine = Schema.decodeUnknownOption(Schema.fromJsonString(Line))
+
+/** How the run in `folder` was started. */
+export const started = Effect.fn("runDirectory.started")(function*(folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const wrong = (problem: string, path = folder) =>
+    new BadRunFolder({
+      path,
+      problem,
+      remedy: "Start a run with keel run, or give the folder of one, e.g. runs/1a2b3c4d."
+    })
+  const [description, runFile] = [join(folder, "description.json"), join(folder, "run.json")]
+  // A path that is not a folder has no files in it either.
+  const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
+  if (!(yield* there(description)) || !(yield* there(runFile))) return yield* wrong("there is no run there")
+  const file = yield* Effect.mapError(
+    Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(yield* fs.readFileString(runFile)),
+    (error) => wrong(error.message, runFile)
+  )
+  return { ...file, description }
+})
 
 /** Creates the folder if need be and gives the appender of its event log. */
 export const open = Effect.fn("runDirectory.open")(function*(folder: string, description: string, run: RunFile) {

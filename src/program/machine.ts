@@ -73,22 +73,26 @@ const ofProfile = ({ backends, busy, cpu, memory }: MachineProfile, backend: Bac
   }
 }
 
+const packed = (machine: Machine, backend: BackendName): Machine =>
+  backend === "torch" ? { ...machine, packing: libtorch.cpu } : machine
+
+/** This machine, as it was measured. */
+export const thisMachine = (backend: BackendName) =>
+  readProfile(profilePath()).pipe(
+    Effect.map((found) => found === null ? unmeasured("this machine was not measured") : ofProfile(found, backend)),
+    Effect.catchTag("BadProfile", ({ path, problem }) => Effect.succeed(unmeasured(`${path}: ${problem}`))),
+    Effect.map((machine) => packed(machine, backend))
+  )
+
 export const machineOf = Effect.fnUntraced(function*(
   device: Option.Option<DeviceName>,
   profile: Option.Option<string>,
   backend: BackendName
 ) {
   if (Option.isSome(device)) return published(device.value)
-  const of = (machine: Machine): Machine => backend === "torch" ? { ...machine, packing: libtorch.cpu } : machine
-  if (Option.isNone(profile)) {
-    return yield* readProfile(profilePath()).pipe(
-      Effect.map((found) => found === null ? unmeasured("this machine was not measured") : ofProfile(found, backend)),
-      Effect.catchTag("BadProfile", ({ path, problem }) => Effect.succeed(unmeasured(`${path}: ${problem}`))),
-      Effect.map(of)
-    )
-  }
+  if (Option.isNone(profile)) return yield* thisMachine(backend)
   const path = profile.value
   const found = yield* readProfile(path)
   if (found === null) return yield* new BadProfile({ path, problem: "there is no such file" })
-  return of(ofProfile(found, backend))
+  return packed(ofProfile(found, backend), backend)
 })

@@ -1,0 +1,72 @@
+/** What a description asks of the place where it runs: precisions of the engine, implementations, prices. */
+import * as Effect from "effect/Effect"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { label } from "../../dsl/Render.ts"
+import { fieldsOf } from "../../dsl/Stage.ts"
+import type { Engine } from "../engine/engine.ts"
+import type { Price } from "../store/spent.ts"
+import { type Known, type Problem, problems, Refused } from "./check.ts"
+import { type Extensions, lackingExtensions } from "./extensions.ts"
+import { currenciesOf } from "./limits.ts"
+
+/** Which engines offer a precision that is not offered everywhere. */
+const offeredBy: Readonly<Record<string, string>> = {
+  bf16:
+    "--backend native on a CPU with AVX512-BF16 or AMX (Intel Sapphire Rapids, AMD Zen 4 and later), or --backend torch on an NVIDIA GPU"
+}
+
+/** Stages whose precision the engine lacks. An engine without precisions is exact in all of them. */
+export const lackingPrecisions = (
+  root: Artifact.Any,
+  { precisions }: Pick<Engine, "precisions">
+): ReadonlyArray<Problem> =>
+  Artifact.lineage(root).flatMap((artifact) => {
+    const { precision } = fieldsOf(artifact)
+    if (precision === undefined || precisions === undefined || precisions.some((one) => one === precision)) return []
+    return [{
+      stage: label(artifact),
+      problem: `precision ${precision} is not offered here, only ${precisions.join(", ")}; ${precision} needs ${
+        offeredBy[precision] ?? "another backend"
+      }. Leave precision out to compute in f32`
+    }]
+  })
+
+/**
+ * Caps on money of which nobody can say whether they hold. `check` cannot know: a description does not say where it will run, nor what that
+ * costs there.
+ */
+export const lackingPrices = (root: Artifact.Any, price: Price | null): ReadonlyArray<Problem> =>
+  Artifact.lineage(root).flatMap((cap) => {
+    const others = currenciesOf(cap).filter((currency) => currency !== price?.currency)
+    if (others.length === 0) return []
+    const problem = price === null
+      ? "its money is capped and there is no price table: give one with --prices FILE.json, or cap seconds"
+      : `its money is capped in ${
+        others.join(" and ")
+      } and the price table is in ${price.currency}: give both in one currency`
+    return [{ stage: label(cap), problem }]
+  })
+
+/** The place where a description runs. What is left out is not judged. */
+export interface Place extends Known {
+  readonly extensions?: Extensions
+  /** Whether its rewards from outside are needed too (they are unless `false`). */
+  readonly rewards?: boolean
+  readonly engine?: Pick<Engine, "precisions">
+  readonly price?: Price | null
+}
+
+/** Fails with every mistake of a description and all that is lacking of it there, at once. */
+export const judged = (
+  root: Artifact.Any,
+  { engine, extensions, price, rewards = true, ...known }: Place
+): Effect.Effect<void, Refused> =>
+  Effect.suspend(() => {
+    const mistakes = [
+      ...problems(root, known),
+      ...(extensions === undefined ? [] : lackingExtensions(root, extensions, { rewards })),
+      ...(engine === undefined ? [] : lackingPrecisions(root, engine)),
+      ...(price === undefined ? [] : lackingPrices(root, price))
+    ]
+    return mistakes.length === 0 ? Effect.void : Effect.fail(new Refused({ problems: mistakes }))
+  })

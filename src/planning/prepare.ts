@@ -1,0 +1,118 @@
+/**
+ * All that is settled before a pipeline is run, once: it has no mistake and nothing is lacking where it runs, its plan is made, and
+ * micro-batches are chosen with which its stages fit their memory. Of a checkpoint `config.json` is all that is read.
+ */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import { totalmem } from "node:os"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import { OutOfMemory } from "../../dsl/Errors.ts"
+import { label } from "../../dsl/Render.ts"
+import { size } from "../../dsl/Size.ts"
+import type { Engine } from "../engine/engine.ts"
+import type { Extensions } from "../interpreters/extensions.ts"
+import { wantedIn } from "../interpreters/keys.ts"
+import { judged } from "../interpreters/lacking.ts"
+import type { Prepared as Runnable } from "../interpreters/run.ts"
+import { shapesIn } from "../interpreters/shapes.ts"
+import type { Price } from "../store/spent.ts"
+import type { Phase } from "../tensor/counting/memoryTerms.ts"
+import { remedy, smaller } from "./advice.ts"
+import type { Costs } from "./cost/costs.ts"
+import { fits } from "./fits.ts"
+import { fitted, planWith, type Room, roomWithin } from "./microBatches.ts"
+import type { Planned, StagePlan } from "./plan.ts"
+
+/** What `run` takes. */
+export interface Prepared extends Runnable {
+  /** With the micro-batches of the run: what its report holds against what was spent. */
+  readonly planned: Planned
+}
+
+export interface PrepareOptions<E = never, R = never> extends Extensions {
+  /** What computes; nothing is asked of it when left out. */
+  readonly engine?: Pick<Engine, "kind" | "precisions" | "addressable" | "packing">
+  /** What of the pipeline there is already: it needs no memory. */
+  readonly finished?: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R>
+  readonly price?: Price | null
+  /** What work costs there: then the plan has times. */
+  readonly costs?: Costs | null
+}
+
+const doing = {
+  load: "opening its models",
+  generation: "sampling",
+  logps: "computing log-probabilities",
+  update: "training",
+  copy: "replacing weights",
+  save: "saving",
+  measure: "measuring KL"
+} as const satisfies Record<Phase, string>
+
+/**
+ * Fails with every mistake of the description and all that the engine, the extensions and the price table lack of it (`Refused`), or when a
+ * stage needs more than the engine can address (`OutOfMemory`), however short its completions turn out. Says which stages are run in
+ * micro-batches, and which may not fit nevertheless.
+ */
+export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
+  root: Artifact.Any,
+  { costs = null, engine, finished, losses = [], price = null, rewards = [], stages = [] }: PrepareOptions<E, R> = {}
+) {
+  const extensions = { losses, rewards, stages }
+  const { addressable = Infinity, kind = "transformer", packing, precisions } = engine ?? {}
+  yield* judged(root, { shapes: yield* shapesIn(root), extensions, price, ...(engine === undefined ? {} : { engine }) })
+  const plan = planWith({
+    ...extensions,
+    ...(packing === undefined ? {} : { packing }),
+    ...(costs === null ? {} : { costs })
+  })
+  const room: Room = kind === "tabular" ? () => Infinity : roomWithin(addressable)
+  const fit = yield* fitted(root, room, plan)
+  const { microBatches, planned } = fit
+  const wanted = new Set((yield* wantedIn(root, finished)).map(label))
+  const making = planned.stages.filter(({ stage }) => wanted.has(stage))
+  // What a plan says is for completions of `maxNewTokens`: nobody is refused who might need less.
+  const atLeast = (of: ReadonlyArray<StagePlan>) =>
+    of.length === 0
+      ? Effect.succeed([])
+      : Effect.map(
+        plan(root, microBatches, { only: new Set(of.map(({ stage }) => stage)), rehearsed: 1, completionLength: 1 }),
+        ({ stages }) => stages
+      )
+  for (const { bytes, phases, stage, terms } of yield* atLeast(making.filter(({ bytes }) => bytes > addressable))) {
+    const over = phases.find(({ bytes }) => bytes > addressable)
+    if (over === undefined) continue
+    const { misfits } = yield* fits(root, {
+      plan,
+      room: roomWithin(addressable),
+      known: fit.plain,
+      ...(precisions === undefined ? {} : { precisions })
+    }, stage)
+    return yield* new OutOfMemory({
+      stage,
+      phase: doing[over.phase],
+      needed: bytes,
+      available: addressable,
+      terms,
+      remedy: [...misfits.map(remedy), "The native backend has no such limit."].join(" ")
+    })
+  }
+  for (const line of smaller(fit)) yield* Console.error(line)
+  for (const stage of making.filter((stage) => stage.bytes > room(stage))) {
+    yield* Console.error(
+      `${stage.stage} may take ${size(stage.bytes)} even so, and has ${
+        size(room(stage))
+      }: keel plan says what would fit.`
+    )
+  }
+  const least = yield* atLeast(making.filter(({ bytes }) => bytes > totalmem()))
+  const most = Math.max(0, ...least.map(({ bytes }) => bytes))
+  // The system may swap, or have more than it says: no reason to refuse.
+  if (most > totalmem()) {
+    yield* Console.error(
+      `This takes at least ${size(most)} of memory and the machine has ${size(totalmem())}: ` +
+        "it will be very slow, or killed."
+    )
+  }
+  return { root, extensions, price, microBatches, planned } satisfies Prepared as Prepared
+})

@@ -1,0 +1,32 @@
+/** The ledger of a run: what KL each stage was allowed, what is known of it and what was measured. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import { fromJson } from "../../dsl/Pipeline.ts"
+import type { Extensions } from "../interpreters/extensions.ts"
+import { limitsIn } from "../interpreters/limits.ts"
+import { vocabulariesIn } from "../interpreters/vocabularies.ts"
+import { alarms } from "../report/alarms.ts"
+import { ledgerOf } from "../report/ledger.ts"
+import { trajectories } from "../report/overOptimisation.ts"
+import { passed } from "../report/passed.ts"
+import { events as eventsOf, started } from "../store/runDirectory.ts"
+
+/**
+ * Of the run in `folder`, as `keel ledger` prints it: by stage, with caps and peaks that were passed, alarms, and over-optimisation.
+ * Stages from outside Keel are declared by their implementations, in `stages`.
+ */
+export const ledger = Effect.fn("ledger")(function*(folder: string, { stages = [] }: Pick<Extensions, "stages"> = {}) {
+  const fs = yield* FileSystem.FileSystem
+  const { description, store } = yield* started(folder)
+  const definitions = stages.map(({ definition }) => definition)
+  const root = yield* Effect.fromResult(fromJson(yield* fs.readFileString(description), definitions))
+  const limits = limitsIn(root)
+  const events = yield* eventsOf(folder)
+  return {
+    stages: ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* vocabulariesIn(root, store)),
+    passed: passed(events),
+    alarms: alarms(events),
+    overOptimisation: trajectories(events)
+  }
+}, Effect.provide(NodeFileSystem.layer))

@@ -1,0 +1,124 @@
+/** What a model in a Hugging Face folder says: texts that it continues, texts that it scores. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Effect from "effect/Effect"
+import { UnusableData } from "../../dsl/Errors.ts"
+import { encodePrompts } from "../data/encode.ts"
+import type { Codec, Engine, Model, Weights } from "../engine/engine.ts"
+import { abandonedIsInterrupted, interruptible } from "../engine/interruptible.ts"
+import { codecOf } from "../interpreters/checkpoints.ts"
+import { load } from "../model/checkpoint.ts"
+import { rewardsOf } from "../rewards/scorer.ts"
+import { type BackendName, engine as openEngine } from "./backend.ts"
+
+export interface ModelOptions {
+  /** What computes: `auto`, the fastest that works here, when left out. */
+  readonly backend?: BackendName
+  /** `cpu`, or a GPU, `cuda:N`; chosen with the backend when left out. */
+  readonly device?: string
+}
+
+export interface GenerateOptions extends ModelOptions {
+  /** Most new tokens, default 128; up to the end of the context when that comes first. */
+  readonly maxNewTokens?: number
+  /** Default 1; 0 takes the most likely token always. */
+  readonly temperature?: number
+  /** Sample from the k likeliest tokens; 0, the default, for all. */
+  readonly topK?: number
+  /** Sample from the likeliest tokens that have this probability together, default 1. */
+  readonly topP?: number
+  readonly seed?: number
+  /** Whether a prompt is a user's message in the model's chat template. */
+  readonly chat?: boolean
+}
+
+/** One continued prompt. */
+export interface Generated {
+  /** Prompt and completion. */
+  readonly text: string
+  readonly completion: string
+  readonly promptIds: ReadonlyArray<number>
+  readonly ids: ReadonlyArray<number>
+  /** Of each token of the completion, nats. */
+  readonly logps: ReadonlyArray<number>
+  /** Whether the completion ended by itself. */
+  readonly finished: boolean
+}
+
+/** Opens the model in the folder `path` while `use` uses it. */
+const opened = <M extends Model, A, E>(
+  path: string,
+  { backend = "auto", device }: ModelOptions,
+  as: (engine: Engine, weights: Weights) => M,
+  use: (model: M, codec: Codec) => Effect.Effect<A, E>
+) =>
+  Effect.gen(function*() {
+    const weights = yield* load(path)
+    const { engine } = yield* interruptible(
+      (yield* openEngine(backend, device === undefined ? {} : { device })).engine
+    )
+    const codec = yield* codecOf(engine, weights, path)
+    const model = yield* Effect.acquireRelease(
+      Effect.sync(() => as(engine, weights)),
+      (model) => Effect.sync(() => model.dispose())
+    )
+    return yield* use(model, codec)
+  }).pipe(Effect.scoped, abandonedIsInterrupted, Effect.provide(NodeFileSystem.layer))
+
+const stage = "generate"
+
+/** Continues each of `prompts` with the model in the folder `model`. The same seed gives the same texts. */
+export const generate = (
+  model: string,
+  prompts: ReadonlyArray<string>,
+  { chat = false, maxNewTokens = 128, seed = 0, temperature = 1, topK = 0, topP = 1, ...options }: GenerateOptions = {}
+) =>
+  opened(
+    model,
+    options,
+    (engine, weights) => engine.policy(weights),
+    Effect.fnUntraced(function*(policy, codec) {
+      const texts = yield* Effect.try({
+        try: () => prompts.map((content) => chat ? codec.chat([{ role: "user", content }]) : content),
+        catch: (error) =>
+          new UnusableData({
+            stage,
+            problem: error instanceof Error ? error.message : String(error),
+            remedy: "Leave out chat (--chat), or take a model with a chat template."
+          })
+      })
+      const encoded = yield* encodePrompts(
+        { stage, codec, context: policy.context },
+        texts.map((prompt) => ({ prompt }))
+      )
+      if (encoded.some(({ length }) => length === 0)) {
+        return yield* new UnusableData({
+          stage,
+          problem: "the prompt is empty and this model's tokenizer puts nothing in front",
+          remedy: "Give it a prompt (--prompt)."
+        })
+      }
+      const seeds = encoded.map((_, i) => i === 0 ? `generate/${seed}` : `generate/${seed}/${i}`)
+      return policy.sample(encoded, { maxNewTokens, temperature, topK, topP, stop: codec.stop }, seeds)
+        .map(({ completion, finished, logps }, i): Generated => ({
+          text: codec.decode(Int32Array.of(...encoded[i]!, ...completion)),
+          completion: codec.decode(completion),
+          promptIds: [...encoded[i]!],
+          ids: [...completion],
+          logps: [...logps],
+          finished
+        }))
+    })
+  )
+
+/** What the reward model in the folder `model` makes of each completion of its prompt: larger is better. */
+export const score = (
+  model: string,
+  rows: ReadonlyArray<{ readonly prompt: string; readonly completion: string }>,
+  options: ModelOptions = {}
+) =>
+  opened(
+    model,
+    options,
+    (engine, weights) => engine.scorer(weights),
+    (scorer, codec) => rewardsOf("score", { model: scorer, codec }, rows)
+  )

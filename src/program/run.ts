@@ -1,0 +1,178 @@
+/** A run in a folder, as `keel run` does it: prepared, trained, resumed, reported. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import { dirname, join, resolve } from "node:path"
+import type * as Artifact from "../../dsl/Artifact.ts"
+import type { Implemented } from "../../dsl/Extension.ts"
+import { toJson } from "../../dsl/Pipeline.ts"
+import { label } from "../../dsl/Render.ts"
+import { initialOf } from "../../dsl/Stage.ts"
+import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
+import type { Refused } from "../interpreters/check.ts"
+import type { ExecuteError } from "../interpreters/execute.ts"
+import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
+import { finishedIn, keyOf } from "../interpreters/keys.ts"
+import { limitsIn } from "../interpreters/limits.ts"
+import { run as interpret } from "../interpreters/run.ts"
+import { overCaps, overCapText } from "../planning/overCaps.ts"
+import { plan as planned, type Planned, type PlanOptions } from "../planning/plan.ts"
+import { prepare as prepareOn, type Prepared } from "../planning/prepare.ts"
+import { writeReport } from "../report/write.ts"
+import * as FileStore from "../store/files.ts"
+import type { Made } from "../store/made.ts"
+import type { Report } from "../store/report.ts"
+import { BadRunFolder, events as eventsOf, open } from "../store/runDirectory.ts"
+import type { Event } from "../store/runLog.ts"
+import type { Price } from "../store/spent.ts"
+import { type BackendName, type BackendUnavailable, engine as openEngine } from "./backend.ts"
+import { readable } from "./inputs.ts"
+import { thisMachine } from "./machine.ts"
+import { expected, spent } from "./spending.ts"
+import { goesOn } from "./stopped.ts"
+
+export interface RunOptions extends Extensions {
+  /** Folder of the run; `runs/` and the first digits of the description's id when left out. */
+  readonly out?: string
+  /** Folder of what is made, shared by runs; `store` beside the folder of the run when left out. */
+  readonly store?: string
+  /** What computes: `auto`, the fastest that works here, when left out. */
+  readonly backend?: BackendName
+  /** `cpu`, or a GPU, `cuda:N`; chosen with the backend when left out. */
+  readonly device?: string
+  /** What an hour of it costs; needed where money is capped. */
+  readonly price?: Price | null
+  /** The module that exports the extensions, for `keel resume`. */
+  readonly module?: string | null
+  /** Told of every event once it is in the log. */
+  readonly onEvent?: (event: Event) => Effect.Effect<void>
+}
+
+/** What a run ended with. `M` is `string` where the pipeline makes a model in a folder, `null` where it makes something else. */
+export interface Ran<M extends string | null = string | null> {
+  readonly folder: string
+  readonly made: Made
+  /** Hugging Face folder of the model that was made; an ensemble has none. */
+  readonly model: M
+  /** Of an `Evaluate`. */
+  readonly report: Report | null
+  /** Planned against spent, as text. */
+  readonly spending: string
+}
+
+type ModelOf<P extends Artifact.Any> = P[typeof Artifact.TypeId]["kind"] extends infer K
+  ? K extends "BaseModel" | "Policy" | "ValueModel" ? string : K extends "RewardModel" ? string | null : null
+  : never
+
+export type RunError = ExecuteError | BackendUnavailable | BadRunFolder
+
+/** The folder of a run that nobody named. */
+export const folderOf = (root: Artifact.Any): string => join("runs", root.id.slice(0, 8))
+
+/** Opens what computes, and prepares the run on it. */
+const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOptions) {
+  const { backend = "auto", device, out = folderOf(root), store = join(dirname(resolve(out)), "store") } = options
+  const { price = null, losses = [], rewards = [], stages = [] } = options
+  const { backend: name, engine } = yield* openEngine(backend, device === undefined ? {} : { device })
+  const { costs } = yield* thisMachine(backend)
+  const prepared = yield* prepareOn(root, {
+    engine,
+    finished: finishedIn(root),
+    losses,
+    rewards,
+    stages,
+    price,
+    costs
+  }).pipe(Effect.provide(FileStore.layer(store)))
+  yield* readable(root)
+  return { backend, engine, folder: out, name, prepared, store }
+})
+
+const running = Effect.fnUntraced(
+  function*(root: Artifact.Any, options: RunOptions) {
+    const { backend, engine: opened, folder, name, prepared, store } = yield* preparing(root, options)
+    const { device, module = null, onEvent } = options
+    const { price } = prepared
+    const fs = yield* FileSystem.FileSystem
+    const description = join(folder, "description.json")
+    if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {
+      return yield* new BadRunFolder({
+        path: folder,
+        problem: "it holds a run of another description",
+        remedy: "Give another folder (--out); what is the same in both is found again in the store beside it."
+      })
+    }
+    const { engine, patience } = yield* interruptible(opened)
+    const append = yield* open(folder, toJson(root), {
+      keel: 1,
+      backend,
+      ...(device === undefined ? {} : { device }),
+      store,
+      ...(price === null ? {} : { price }),
+      ...(module === null ? {} : { module })
+    })
+    yield* Console.error(`run ${folder} on ${name}`)
+    for (const one of overCaps(root, prepared.planned.stages, price)) yield* Console.error(overCapText(one, price))
+    const expectation = yield* expected(folder, prepared.planned)
+    const write = Effect.fnUntraced(function*(report: Report | null) {
+      const spending = yield* Effect.provide(spent(folder, root, expectation, price), FileStore.layer(store))
+      yield* writeReport(folder, root, report, spending)
+      return spending
+    })
+    const exit = yield* interpret(prepared, {
+      engine,
+      store,
+      onEvent: (event) => Effect.andThen(append(event), onEvent?.(event) ?? Effect.void)
+    }).pipe(
+      Effect.provideService(CurrentPatience, patience),
+      abandonedIsInterrupted,
+      Effect.onInterrupt(Effect.fnUntraced(function*() {
+        yield* Effect.ignore(write(null))
+        const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)
+        yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: keel resume ${folder}`)
+      })),
+      Effect.exit
+    )
+    const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null
+    const written = write(report)
+    // The error of the run comes first: on a full disk the report cannot be written either.
+    const spending = yield* Exit.isSuccess(exit) ? written : Effect.orElseSucceed(written, () => "")
+    const made = yield* exit
+    const of = initialOf(root)
+    const model = made._tag !== "Model" || of.node.op === "Ensemble"
+      ? null
+      : of.node.op === "Checkpoint"
+      ? (of.node.params as { readonly path: string }).path
+      : FileStore.modelIn(store, keyOf(of, limitsIn(root)(of)), label(of))
+    return { folder, made, model, report, spending } satisfies Ran as Ran
+  },
+  Effect.scoped,
+  Effect.provide(NodeFileSystem.layer)
+)
+
+/**
+ * Trains `root` in the folder `out`. Again, it goes on where it was stopped and reaches the same weights. What is declared outside Keel
+ * needs its implementation in `stages`, `rewards` or `losses`; the compiler says so. Which backend it is, micro-batches and caps that the plan
+ * passes are said on the `Console`.
+ */
+export const run = <P extends Artifact.Any, const O extends RunOptions = RunOptions>(
+  root: P & Implemented<P, Met<O>>,
+  options?: O
+): Effect.Effect<Ran<ModelOf<P>>, RunError | FailureOf<O>> =>
+  running(root as Artifact.Any, options ?? {}) as Effect.Effect<Ran<never>, RunError>
+
+/** What `run` does before it trains: the plan of the run with its micro-batches, or all that is wrong. Nothing is written. */
+export const prepare = <P extends Artifact.Any, const O extends RunOptions = RunOptions>(
+  root: P & Implemented<P, Met<O>>,
+  options?: O
+): Effect.Effect<Prepared, RunError> =>
+  Effect.map(preparing(root as Artifact.Any, options ?? {}), ({ prepared }) => prepared).pipe(
+    Effect.scoped,
+    Effect.provide(NodeFileSystem.layer)
+  )
+
+/** What each stage of `root` is planned to take, on no machine in particular. What cannot be planned says why. */
+export const plan = (root: Artifact.Any, options?: PlanOptions): Effect.Effect<Planned, Refused> =>
+  Effect.provide(planned(root, options), NodeFileSystem.layer)

@@ -1,0 +1,59 @@
+/** What a run was planned to take, kept in its folder, and what it took. */
+import * as Effect from "effect/Effect"
+import { join } from "node:path"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { label } from "../../dsl/Render.ts"
+import { finishedIn, spentIn } from "../interpreters/keys.ts"
+import type { Planned } from "../planning/plan.ts"
+import { type Expected, rowsOf, spending } from "../report/spending.ts"
+import { writeFileAtomic } from "../store/files.ts"
+import { events as eventsOf } from "../store/runDirectory.ts"
+import { type Price, toJson } from "../store/spent.ts"
+
+/** What a run is planned to take. */
+export interface Expectation {
+  readonly stages: Readonly<Record<string, Expected>>
+  /** Why a stage has no plan, in one line. */
+  readonly problem: string | null
+}
+
+/** What is expected of the run in `folder`, written there. */
+export const expected = Effect.fn("expected")(function*(folder: string, { stages, unplanned: [first] }: Planned) {
+  const made: Expectation = {
+    stages: Object.fromEntries(stages.map(({ bytes, disk, flops, generated, prompts, seconds, stage, trained }) => [
+      stage,
+      { generated, trained, flops, memory: bytes, prompts, disk, seconds }
+    ])),
+    problem: first === undefined ? null : `${first.stage}: ${first.problem}`
+  }
+  yield* writeFileAtomic(join(folder, "planned.json"), `${JSON.stringify(made, null, 2)}\n`)
+  return made
+})
+
+/** Planned against spent as text, and in `spending.json` as numbers. */
+export const spent = Effect.fn("spent")(function*(
+  folder: string,
+  root: Artifact.Any,
+  { problem, stages }: Expectation,
+  price: Price | null
+) {
+  const [found, started] = [yield* spentIn(root), new Set<string>()]
+  for (const event of yield* eventsOf(folder)) if (event._tag === "Started") started.add(event.stage)
+  const finished = finishedIn(root)
+  const rows: Array<Parameters<typeof rowsOf>[0][number]> = []
+  for (const artifact of Artifact.lineage(root)) {
+    const [name, took] = [label(artifact), found.get(artifact.id) ?? null]
+    const expected = stages[name] ?? null
+    if (took === null && expected === null) continue
+    rows.push({ stage: name, earlier: !started.has(name) && (yield* finished(artifact)), expected, spent: took })
+  }
+  const numbers = rowsOf(rows).map(({ spent, ...row }) => ({
+    ...row,
+    spent: spent === null ? null : { ...toJson(spent) as object, prompts: spent.prompts.size }
+  }))
+  yield* writeFileAtomic(
+    join(folder, "spending.json"),
+    `${JSON.stringify({ price, problem, stages: numbers }, null, 2)}\n`
+  )
+  return spending(rowsOf(rows), price, problem)
+})
