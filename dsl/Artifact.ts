@@ -11,7 +11,6 @@ import * as Pipeable from "effect/Pipeable"
 import type * as Schema from "effect/Schema"
 import type { Dimension } from "./Budget.ts"
 import { canonical, settled } from "./Canonical.ts"
-import type { Definition } from "./Definition.ts"
 import { sha256 } from "./Digest.ts"
 
 export const TypeId = "~keel/Artifact"
@@ -46,8 +45,8 @@ export interface Node {
   readonly family: string
   readonly params: Schema.Json
   readonly wires: Readonly<Record<string, Any>>
-  /** What the operation says of itself. No part of the identity or of the JSON: there the operation stands by its name. */
-  readonly definition?: Definition
+  /** The operation's `Definition`. No part of the identity or of the JSON: there the operation stands by its name. */
+  readonly definition?: { readonly op: string }
 }
 
 /**

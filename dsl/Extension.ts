@@ -9,13 +9,13 @@
  */
 import * as Schema from "effect/Schema"
 import type { Any, OutsideOf } from "./Artifact.ts"
-import type { Definition } from "./Definition.ts"
 import { or } from "./Training.ts"
 
 /** One use of an operation from outside. Not a case of `Stage`, which is closed. */
 export interface Extension {
   readonly _tag: "Extension"
-  readonly definition: Definition
+  /** Its `Definition`. */
+  readonly definition: { readonly op: string; readonly main: string; readonly spendsKl?: true }
   /** An instance of the definition's schema. */
   readonly params: { readonly _tag: string }
 }

@@ -24,7 +24,7 @@ export class File extends Schema.TaggedClass<File>()("File", {
 
 /**
  * `tales`: tiny stories written to order, made by Keel. A grammar of about 150 words, instructions, mediocre demonstrations,
- * and a checker that says what a good story is (`src/data/tales`, `src/rewards/tales.ts`).
+ * and a checker that says what a good story is (`src/data/tales`, `src/data/tales/gold.ts`).
  */
 export class Tales extends Schema.TaggedClass<Tales>()("Tales", {
   /** Instructions of `train` and `held` never overlap. */

@@ -132,8 +132,8 @@ export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
 
 /** The definition of a node's operation: Keel's, or the one that came with it from outside; undefined when there is none. */
 export const definitionOf = (
-  { definition, op }: { readonly op: string; readonly definition?: Definition | undefined }
-): Definition | undefined => isBuiltIn(op) ? definitions[op as Op] : definition
+  { definition, op }: { readonly op: string; readonly definition?: { readonly op: string } | undefined }
+): Definition | undefined => isBuiltIn(op) ? definitions[op as Op] : definition as Definition | undefined
 
 /** The artefacts that the weights of an artefact come from; several for a merge. */
 export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {

@@ -17,7 +17,8 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { continuations, flopsPerToken, trainStep } from "../src/bench/cases.ts"
 import { asBatch, sequences, update, type Workload } from "../src/bench/models.ts"
-import { footprint } from "../src/engine/transformer/footprint.ts"
+import { withoutWeights } from "../src/planning/countedEngine.ts"
+import { counting } from "../src/tensor/counting/backend.ts"
 import { transformer } from "../src/engine/transformer/transformer.ts"
 import { save } from "../src/model/checkpoint.ts"
 import { modelConfig } from "../src/model/config.ts"
@@ -195,14 +196,12 @@ const compare = (backend: Backend, workload: Workload, folder: string, precision
   const { peak } = backend.memory()
   const held = onGpu ? heldOnGpu() : null
   policy.dispose()
-  const planned = footprint(
-    [{ name: "policy", kind: "policy", config: weights.config, computing: { precision } }],
-    [
-      { verb: "sample", model: "policy", prompts, maxNewTokens: newTokens },
-      { verb: "train", model: "policy", rows: asBatch(batches[0]!) },
-      { verb: "score", model: "policy", rows: asBatch(batches[0]!) }
-    ]
-  ).bytes
+  const counted = counting()
+  const same = transformer(counted).policy(withoutWeights(weights.config), { precision })
+  continuations(same, workload)
+  trainStep(same, workload, 0)
+  same.logprobs(asBatch(batches[0]!))
+  const planned = counted.memory().peak
   const best = peakOf(backend.at(precision))
   const flops = flopsPerToken(workload, size.sequence, 3) * trained
   const peer = askPeer(workload, folder, precision)

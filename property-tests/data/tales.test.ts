@@ -6,7 +6,7 @@ import { parse, sentences, tokens } from "../../src/data/tales/parse.ts"
 import { phrase, read, type Request } from "../../src/data/tales/request.ts"
 import { mediocre, perfect, write } from "../../src/data/tales/story.ts"
 import { demonstrations, prompts, text, words } from "../../src/data/tales/tales.ts"
-import { tales } from "../../src/rewards/tales.ts"
+import { tales } from "../../src/data/tales/gold.ts"
 import { stream } from "../../src/sampling/random.ts"
 
 const mean = (xs: ReadonlyArray<number>): number => xs.reduce((a, b) => a + b, 0) / xs.length

@@ -57,6 +57,8 @@ const planned = (cost: Cost, lengths: ReadonlyArray<number>, newTokens: number, 
   return [...meter.spentIn().values()].reduce((sum, { seconds }) => sum + seconds, 0)
 }
 
+const mistral = { architectures: ["MistralForCausalLM"], model_type: "mistral", sliding_window: 30 }
+
 describe("what work costs", () => {
   for (const [name, { backend }] of all) {
     it(`by ${name} is finite, not negative, and no less for more`, () => {
@@ -106,7 +108,7 @@ describe("what work costs", () => {
       calls.push(seconds)
       return seconds
     }
-    const { alike: _, ...backend } = counting({ cost })
+    const backend = counting({ cost })
     const policy = transformer(backend).policy(initial(model))
     backend.during("update", () => {
       policy.learn(rowsOf([3, 9]), ({ length }) => new Float64Array(length))
@@ -131,47 +133,47 @@ describe("what work costs", () => {
     }
   })
 
-  it("counts decoding the same at once and token by token, where it is linear", () => {
+  it("counts decoding by its first tokens the same as token by token, and the memory too", () => {
     const { backend } = measured(rates)
-    const of = (together: boolean) => {
-      const all = counting({ cost: backend })
-      const { together: _, ...single } = all
-      const policy = transformer(together ? all : single).policy(initial(model))
-      policy.sample([Int32Array.of(1, 2), Int32Array.of(1)], sampling(9), ["a", "b"])
-      return all.spent().seconds
-    }
-    assert.approximately(of(true), of(false), 1e-9 * of(false))
-  })
-
-  it("counts one layer for all the same as each by itself, and the memory too", () => {
-    const { backend } = measured(rates)
-    const ways: ReadonlyArray<Computing> = [
-      {},
-      { recompute: true },
-      { precision: "bf16" },
-      { lora: { rank: 2, alpha: 4, targetModules: ["q_proj", "down_proj"], seed: "alike" } }
-    ]
-    const deep = initial({ ...model, layers: 5 })
-    for (const computing of ways) {
-      const of = (alike: boolean) => {
-        const all = counting({ cost: backend })
-        const { alike: _, ...single } = all
-        const policy = transformer(alike ? all : single).policy(deep, computing)
-        // Growing, and shrinking: what stands for all has to grow with all.
-        for (const lengths of [[3], [9, 7], [2, 2]]) {
-          policy.learn(rowsOf(lengths), ({ length }) => new Float64Array(length))
-          policy.step(update)
-          policy.logprobs(rowsOf([...lengths, 12]))
+    const lengths = fc.integer({ min: 1, max: 9 })
+    fc.assert(
+      fc.property(
+        fc.array(lengths, { minLength: 1, maxLength: 70 }),
+        fc.integer({ min: 1, max: 90 }),
+        fc.constantFrom<Computing>({}, { precision: "bf16" }, {
+          lora: { rank: 2, alpha: 4, targetModules: ["q_proj", "down_proj"], seed: "decoded" }
+        }),
+        fc.boolean(),
+        (prompts, maxNewTokens, computing, windowed) => {
+          const of = (whole: boolean) => {
+            const meter = metered({ cost: backend, whole })
+            const { config, ...weights } = meter.engine.initial({ ...model, context: 128 })
+            const shape = windowed ? { ...config, ...mistral } : config
+            meter.engine.policy({ ...weights, config: shape }, computing)
+              .sample(
+                prompts.map((length) => new Int32Array(length).fill(1)),
+                sampling(maxNewTokens),
+                prompts.map(String)
+              )
+            const { terms, bytes } = meter.peaks().get("generation")!
+            return {
+              spent: meter.spentIn().get("generation")!,
+              bytes,
+              terms: [...terms],
+              generated: meter.amounts().generated
+            }
+          }
+          const [few, all] = [of(false), of(true)]
+          assert.deepStrictEqual([few.bytes, few.terms, few.generated], [all.bytes, all.terms, all.generated])
+          for (const what of ["flops", "calls", "traffic", "seconds"] as const) {
+            // Prompts of several lengths reach a window at several tokens.
+            const near = windowed && what !== "calls" ? 0.02 : 1e-9
+            assert.approximately(few.spent[what] / all.spent[what], 1, near, what)
+          }
         }
-        policy.sample([1, 2, 2, 2].map((id) => Int32Array.of(1, id)), sampling(9), ["a", "b", "c", "d"])
-        const { seconds, ...spent } = all.spent()
-        return { seconds, spent, memory: all.memory() }
-      }
-      const [together, apart] = [of(true), of(false)]
-      assert.deepStrictEqual(together.spent, apart.spent)
-      assert.deepStrictEqual(together.memory, apart.memory)
-      assert.approximately(together.seconds, apart.seconds, 1e-9 * apart.seconds)
-    }
+      ),
+      { numRuns: 40 }
+    )
   })
 
   it("of the host is charged by unit, and the start of an operation once", () => {
@@ -258,7 +260,7 @@ describe("the clock", () => {
     const times = clock(() => 0)
     assert.deepStrictEqual(of(times.backend(reference()) as ReturnType<typeof reference>), of(reference()))
     const counted = new Map<string, number>()
-    const { alike: _, ...single } = counting({ cost: (what) => (counted.set(what, (counted.get(what) ?? 0) + 1), 0) })
+    const single = counting({ cost: (what) => (counted.set(what, (counted.get(what) ?? 0) + 1), 0) })
     of(single as never)
     const timed = new Map(
       [...times.timings()].map(([what, sizes]) => [what, sizes.reduce((sum, { calls }) => sum + calls, 0)])

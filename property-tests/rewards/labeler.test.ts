@@ -2,7 +2,7 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { demonstrations } from "../../src/data/tales/tales.ts"
 import { careful, features, prefer, preference } from "../../src/rewards/labeler.ts"
-import { tales } from "../../src/rewards/tales.ts"
+import { tales } from "../../src/data/tales/gold.ts"
 import { stream } from "../../src/sampling/random.ts"
 
 const gold = fc.double({ min: -8, max: 5, noNaN: true })

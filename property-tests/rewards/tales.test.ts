@@ -4,7 +4,7 @@ import { moodWords } from "../../src/data/tales/lexicon.ts"
 import { parse, sentences, tokens } from "../../src/data/tales/parse.ts"
 import { perfect } from "../../src/data/tales/story.ts"
 import { demonstrations, prompts, words } from "../../src/data/tales/tales.ts"
-import { bounds, parts, tales } from "../../src/rewards/tales.ts"
+import { bounds, parts, tales } from "../../src/data/tales/gold.ts"
 
 const prompt = "write a happy story about a dog and a ball in the park ."
 const good =

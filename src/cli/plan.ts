@@ -38,17 +38,6 @@ const time = (seconds: number | null): string =>
     ? `${(seconds / 60).toFixed(1)} min`
     : `${(seconds / 3600).toFixed(1)} h`
 
-/** What the numbers are worth: a standard error that matters is said. */
-const estimates = (stages: ReadonlyArray<StagePlan>): string => {
-  const said = "A few steps of each stage stand for all of them"
-  const worst = stages.reduce((worst, one) => one.error > worst.error ? one : worst, { stage: "", error: 0 })
-  return worst.error < 0.01
-    ? `${said}.`
-    : `${said}; where their rows differ much in length that is rough: the FLOPs of ${worst.stage} are known to ± ${
-      (100 * worst.error).toFixed(0)
-    } % (standard error, the largest of all).`
-}
-
 /** Seconds of each phase that there is, of the host, and of all; nothing when nobody says what work costs. */
 const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<string>> => {
   if (stages.every(({ seconds }) => seconds === null)) return []
@@ -246,7 +235,7 @@ export const plan = Command.make(
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
-      estimates(stages)
+      "A few steps of each stage stand for all of them."
     ]
     yield* Console.log(notes.join("\n"))
     const passed = overCaps(root, stages, price)

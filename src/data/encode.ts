@@ -6,8 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
-import { CurrentRehearsal } from "../training/rehearsal.ts"
-import { lazily } from "./lazily.ts"
+import { EncodeWhenRead, lazily } from "./lazily.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** The purpose of the rows, named in errors. */
@@ -65,8 +64,7 @@ export const encodeAll = <A, B>(
         "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
       ))
     }
-    // A rehearsal looks at the rows of a few steps alone.
-    if ((yield* CurrentRehearsal) !== null) return lazily(rows.length, (i) => Result.getOrThrow(fitting(i)))
+    if (yield* EncodeWhenRead) return lazily(rows.length, (i) => Result.getOrThrow(fitting(i)))
     const encoded: Array<B> = []
     for (let i = 0; i < rows.length; i++) encoded.push(yield* Effect.fromResult(fitting(i)))
     return encoded

@@ -4,19 +4,17 @@ import * as Layer from "effect/Layer"
 import type { File, Openings, Tales } from "../../dsl/Source.ts"
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"
-import { CurrentRehearsal } from "../training/rehearsal.ts"
 import type { Chat } from "./formats.ts"
 import * as jsonl from "./jsonl.ts"
-import { lazily } from "./lazily.ts"
 import { cut } from "./openings.ts"
 import * as judged from "./tales/judged.ts"
 import * as tales from "./tales/tales.ts"
 
-const fromTales = (role: Role, { count, seed, split }: Tales, of?: typeof lazily): Effect.Effect<Dataset, BadData> => {
+const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dataset, BadData> => {
   const key = `${role}/${split}/${seed}`
   switch (role) {
     case "Text":
-      return Effect.succeed({ role, rows: tales.text(key, count, of), vocabulary: tales.words() })
+      return Effect.succeed({ role, rows: tales.text(key, count), vocabulary: tales.words() })
     case "Prompts": {
       const rows = tales.prompts(split, key, count)
       return rows.length === count ? Effect.succeed({ role, rows }) : Effect.fail(
@@ -29,13 +27,13 @@ const fromTales = (role: Role, { count, seed, split }: Tales, of?: typeof lazily
       )
     }
     case "Demonstrations":
-      return Effect.succeed({ role, rows: tales.demonstrations(key, count, undefined, of) })
+      return Effect.succeed({ role, rows: tales.demonstrations(key, count) })
     case "Rankings":
-      return Effect.succeed({ role, rows: judged.rankings(key, count, of) })
+      return Effect.succeed({ role, rows: judged.rankings(key, count) })
     case "UnpairedPreferences":
-      return Effect.succeed({ role, rows: judged.unpaired(key, count, of) })
+      return Effect.succeed({ role, rows: judged.unpaired(key, count) })
     case "Stepwise":
-      return Effect.succeed({ role, rows: judged.stepwise(key, count, of) })
+      return Effect.succeed({ role, rows: judged.stepwise(key, count) })
     case "Preferences":
       return Effect.fail(
         new BadData({
@@ -119,10 +117,7 @@ export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.
     load: (role: Role, origin: File | Tales | Openings, chat: Chat): Effect.Effect<Dataset, BadData> => {
       switch (origin._tag) {
         case "Tales":
-          return Effect.flatMap(
-            CurrentRehearsal,
-            (rehearsal) => fromTales(role, origin, rehearsal === null ? undefined : lazily)
-          )
+          return fromTales(role, origin)
         case "File":
           return Effect.provideService(fromFile(role, origin, chat), FileSystem.FileSystem, fs)
         case "Openings":

@@ -1,3 +1,8 @@
+import * as Context from "effect/Context"
+
+/** Whether rows are encoded when they are first looked at, instead of all of them before a stage begins: a plan looks at a few. */
+export const EncodeWhenRead = Context.Reference<boolean>("keel/EncodeWhenRead", { defaultValue: () => false })
+
 /** The array of `at(0)` … `at(length − 1)`, each made when it is first looked at. */
 export const lazily = <A>(length: number, at: (i: number) => A): ReadonlyArray<A> => {
   const made = new Array<A>(length)
@@ -20,14 +25,3 @@ export const lazily = <A>(length: number, at: (i: number) => A): ReadonlyArray<A
 /** Each element `times` times. */
 export const repeated = <A>(all: ReadonlyArray<A>, times: number): ReadonlyArray<A> =>
   lazily(times * all.length, (i) => all[Math.floor(i / times)]!)
-
-/** The concatenation of several arrays. */
-export const inTurn = <A>(parts: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> =>
-  lazily(parts.reduce((sum, { length }) => sum + length, 0), (i) => {
-    let at = i
-    for (const part of parts) {
-      if (at < part.length) return part[at]!
-      at -= part.length
-    }
-    throw new RangeError(`there is no row ${i}`)
-  })

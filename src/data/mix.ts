@@ -29,11 +29,10 @@ const draw = <A>(rows: ReadonlyArray<A>, count: number, key: string): ReadonlyAr
 export const mix = <A>(
   parts: Readonly<Record<string, ReadonlyArray<A>>>,
   take: Take,
-  key: string,
-  concatenated: (parts: ReadonlyArray<ReadonlyArray<A>>) => ReadonlyArray<A> = (parts) => parts.flat()
+  key: string
 ): ReadonlyArray<A> => {
   const names = Object.keys(parts).sort()
-  if (take._tag === "Whole") return concatenated(names.map((name) => parts[name]!))
+  if (take._tag === "Whole") return names.flatMap((name) => parts[name]!)
   const counts = take._tag === "Counts" ? take.counts : shares(take.weights, take.count)
   return names.flatMap((name) => draw(parts[name]!, counts[name] ?? 0, `${key}/${name}`))
 }

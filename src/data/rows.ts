@@ -1,5 +1,6 @@
 /** Plain rows of text, before any tokenizer: the data that stages read. */
 import * as Schema from "effect/Schema"
+import type { Row } from "../engine/engine.ts"
 
 /** Text to pretrain on: TRL's "language modeling". */
 export interface TextRow {
@@ -123,10 +124,10 @@ export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
     ? [row.chosen, row.rejected]
     : [promptOf(row)]
 
-/** Characters of a row; its number of tokens is roughly proportional to them. */
-export const charactersOf = (row: AnyRow): number => {
+/** Characters of a row, which its number of tokens is roughly proportional to; of an encoded row, its tokens. */
+export const lengthIn = (row: AnyRow | Row): number => {
   let sum = "prompt" in row ? row.prompt.length : 0
-  for (const text of writtenIn(row)) sum += text.length
+  for (const { length } of writtenIn(row as AnyRow)) sum += length
   return sum
 }
 

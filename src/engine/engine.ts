@@ -8,9 +8,9 @@
  */
 
 import type { Packing, Precision } from "../tensor/backend.ts"
-import type { Ensemble } from "./ensemble.ts"
+import type { Adapter, Codec, TensorData, Tensors, Weights } from "../model/weights.ts"
 
-export type { Packing, Precision }
+export type { Adapter, Codec, Packing, Precision, TensorData, Tensors, Weights }
 
 /** How much a model does at once: memory against speed. The result is the same but for the rounding of sums in another order. */
 export interface MicroBatches {
@@ -38,21 +38,9 @@ export interface Computing extends MicroBatches {
 }
 
 /** Low-rank adaptation: W + (α/r) B A with W frozen (Hu et al. 2021, arXiv 2106.09685). */
-export interface Lora {
-  readonly rank: number
-  readonly alpha: number
-  /** The projections of every layer that get an adapter, under their Hugging Face names, e.g. `q_proj`. */
-  readonly targetModules: ReadonlyArray<string>
+export interface Lora extends Omit<Adapter, "pairs" | "head"> {
   /** Of the random start of A; null where nothing is drawn, because it is only counted. */
   readonly seed: string | null
-}
-
-/** A trained adapter. */
-export interface Adapter extends Omit<Lora, "seed"> {
-  /** A [r, in] and B [out, r] by the module that they are added to, e.g. `model.layers.0.self_attn.q_proj`. */
-  readonly pairs: ReadonlyMap<string, { readonly a: TensorData; readonly b: TensorData }>
-  /** The scalar head, which is trained as a whole; null of a policy. */
-  readonly head: TensorData | null
 }
 
 /** A prompt and a completion, as token ids. Only completion tokens have log-probabilities. */
@@ -126,25 +114,6 @@ export interface Sampled {
   readonly finished: boolean
 }
 
-/** Named arrays, as safetensors holds them. */
-export interface TensorData {
-  readonly shape: ReadonlyArray<number>
-  readonly data: Float32Array | Float64Array
-}
-export type Tensors = ReadonlyMap<string, TensorData>
-
-/** What a checkpoint holds: the model's configuration (Hugging Face `config.json`), its weights, and its tokenizer files. */
-export interface Weights {
-  readonly config: Readonly<Record<string, unknown>>
-  readonly tensors: Tensors
-  /** File name → contents, e.g. `tokenizer.json`; the same in every checkpoint of a family. */
-  readonly tokenizer: ReadonlyMap<string, string>
-  /** Reward models that are read as one, in place of tensors. */
-  readonly ensemble?: Ensemble
-  /** What was merged into `tensors` last, when they were trained as adapters: to be kept beside them. */
-  readonly adapter?: Adapter
-}
-
 /** Optimiser moments and the number of updates made: with the weights, all that resuming needs. */
 export interface Optimizer {
   readonly step: number
@@ -213,21 +182,6 @@ export interface Scorer extends Model {
   /** As `Policy.logprobs`. */
   readonly values: (batch: Batch, options?: { readonly retain?: boolean; readonly precision?: Precision }) => Values
   readonly backward: (dValues: Float64Array) => void
-}
-
-/** Text to token ids and back, for one model family. */
-export interface Codec {
-  /** Includes what the model wants in front (bos). */
-  readonly encodePrompt: (text: string) => Int32Array
-  /** Continues a prompt: nothing in front; `end` appends the end-of-sequence token. */
-  readonly encodeCompletion: (text: string, options: { readonly end: boolean }) => Int32Array
-  /** Without special tokens. */
-  readonly decode: (ids: ArrayLike<number>) => string
-  /** A conversation to prompt text with the model's own chat template; throws when it has none. */
-  readonly chat: (messages: ReadonlyArray<{ readonly role: string; readonly content: string }>) => string
-  /** End-of-sequence tokens. */
-  readonly stop: ReadonlyArray<number>
-  readonly vocab: number
 }
 
 /** A model that does not exist yet. */

@@ -1,16 +1,5 @@
-import type { Scorer, Weights } from "./engine.ts"
-
-/** How the rewards of an ensemble's members become one: the data of `dsl/stages/Ensemble.ts`. */
-export type EnsembleRule =
-  | { readonly _tag: "Mean" }
-  | { readonly _tag: "WorstCase" }
-  | { readonly _tag: "UncertaintyWeighted"; readonly lambda: number }
-
-/** Reward models that are read as one. */
-export interface Ensemble {
-  readonly members: ReadonlyArray<Weights>
-  readonly rule: EnsembleRule
-}
+import type { Ensemble, EnsembleRule, Weights } from "../model/weights.ts"
+import type { Scorer } from "./engine.ts"
 
 /** Weights of an ensemble: configuration and tokenizer are the first member's, there are no tensors of its own. */
 export const ensembleOf = (members: ReadonlyArray<Weights>, rule: EnsembleRule): Weights => ({

@@ -1,4 +1,4 @@
-import type { TensorData, Tensors } from "../engine/engine.ts"
+import type { TensorData, Tensors } from "./weights.ts"
 import { stream } from "../sampling/random.ts"
 import type { ModelConfig } from "./config.ts"
 import { elements, parameters } from "./parameters.ts"

@@ -1,4 +1,4 @@
-import type { TensorData, Tensors } from "../engine/engine.ts"
+import type { TensorData, Tensors } from "./weights.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import type { ModelConfig } from "./config.ts"
 import { parameters } from "./parameters.ts"

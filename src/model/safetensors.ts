@@ -1,4 +1,4 @@
-import type { TensorData, Tensors } from "../engine/engine.ts"
+import type { TensorData, Tensors } from "./weights.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { parseJson } from "./json.ts"
 import { elements } from "./parameters.ts"

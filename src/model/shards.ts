@@ -1,4 +1,4 @@
-import type { Tensors } from "../engine/engine.ts"
+import type { Tensors } from "./weights.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { parseJson } from "./json.ts"
 

@@ -1,5 +1,5 @@
 import type { Tokenizer } from "@huggingface/tokenizers"
-import type { Codec } from "../engine/engine.ts"
+import type { Codec } from "./weights.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { chatTemplate } from "./chatTemplate.ts"
 import type { ModelConfig } from "./config.ts"

@@ -3,15 +3,15 @@
  * verb. Completions reach `maxNewTokens`, the last token ends them, and no two of a call are alike.
  */
 import { modelConfig, withHead } from "../model/config.ts"
-import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, Weights } from "../engine/engine.ts"
+import { elements, parameters } from "../model/parameters.ts"
+import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, TensorData, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
-import { type Cost, counting, type Held, type Spent } from "../tensor/counting/backend.ts"
-import { withoutWeights } from "../engine/transformer/footprint.ts"
+import { type Cost, counting, type Held, type Spent, unread } from "../tensor/counting/backend.ts"
 import { initial } from "../engine/transformer/initial.ts"
 import { cut } from "../engine/transformer/packing.ts"
 import { learnedAtOnce, mostAtOnce, tokensIn } from "../engine/transformer/passes.ts"
 import type { Phase } from "../tensor/counting/memoryTerms.ts"
-import { lengths, type Rehearsed, rehearsed } from "./placeholderText.ts"
+import { fullLengths, lengths, type Rehearsed, rehearsed } from "./placeholderText.ts"
 import { microBatchTokens, transformer, type TransformerOptions } from "../engine/transformer/transformer.ts"
 
 export interface Amounts {
@@ -19,15 +19,12 @@ export interface Amounts {
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained: number
-  readonly passed: Passed
+  /** Tokens in any pass, prompts too. */
+  readonly passed: number
 }
 
-/** Rows in any pass, their tokens, prompts too, and the squares of these. */
-export interface Passed {
-  readonly rows: number
-  readonly tokens: number
-  readonly squares: number
-}
+/** Whether steps are being made: a model that is opened then takes the place of another, and what is sampled while training serves the step alone. */
+export type Stepping = "no" | "steps" | "training"
 
 export interface Metered {
   readonly engine: Engine
@@ -44,14 +41,36 @@ export interface Metered {
   /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
   readonly enter: (phase: Phase | null) => void
   readonly entered: () => Phase | null
-  /** Whether steps are being made: a model that is opened then takes the place of another. */
-  readonly stepping: (yes: boolean) => void
+  /** Says what begins; answers what it was before. */
+  readonly stepping: (now: Stepping) => Stepping
+  /** Whether a model that was opened since `restart` rounds its products. */
+  readonly rounds: () => boolean
+  /** How many times as many tokens as it made the last sampling of a step stands for. */
+  readonly stretched: () => number
 }
 
-/** Rows of more tokens than this in one call are alike enough for some of them to stand for all. */
-const manyTokens = 2 ** 15
-/** The same of prompts that are sampled from, a whole number of times as many as there are slots. */
-const manyPrompts = 256
+/** Rows of more tokens than these in one call are alike enough for some of them to stand for all: fewer where they are many micro-batches. */
+const [manyTokens, fewTokens, enoughParts] = [2 ** 15, 2 ** 13, 32]
+/** Twice as many of the prompts that are sampled from as there are slots stand for all, but no fewer than these. */
+const fewPrompts = 32
+/** Tokens that a call makes in a step of training: of longer completions only beginnings are made, and every verb counts their full lengths. */
+const mostMade = 2 ** 17
+/** Completions that are longer are decoded up to these lengths: a token costs more than the one before it by as much each time. */
+const decoded = [2, 3, 4] as const
+
+/** How many times each of `decoded` counts for a completion of `length` tokens, whose cost is a polynomial of the second degree in them. */
+const interpolated = (length: number): ReadonlyArray<number> =>
+  decoded.map((n) => decoded.reduce((product, m) => m === n ? product : product * (length - m) / (n - m), 1))
+
+/** A model by its shape alone, for the counting backend. */
+export const withoutWeights = (raw: Weights["config"], tokenizer: Weights["tokenizer"] = new Map()): Weights => {
+  const config = modelConfig(raw)
+  const tensors = parameters(config, config.head).map(({ name, shape }): readonly [string, TensorData] => [
+    name,
+    { shape, data: unread(elements(shape)) }
+  ])
+  return { config: raw, tensors: new Map(tensors), tokenizer }
+}
 
 /** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
 export type Shape = Pick<Weights, "config" | "tokenizer">
@@ -77,10 +96,19 @@ export const metered = (options: MeterOptions = {}): Metered => {
   const backend = counting(options)
   const engine = transformer(backend, options)
   let [generated, trained] = [0, 0]
-  let passed: Passed = { rows: 0, tokens: 0, squares: 0 }
+  let passed = 0
   /** Completions so far. */
   let written = 0
   const codecs: Codecs = options.codecs ?? new WeakMap()
+  let zeros = new Int32Array(0)
+  /** Rows in their full lengths. */
+  const full = (batch: Batch): Batch =>
+    !shortened ? batch : batch.map((row) => {
+      const length = fullLengths.get(row.completion) ?? 0
+      if (length === 0) return row
+      if (zeros.length < length) zeros = new Int32Array(length)
+      return { prompt: row.prompt, completion: zeros.subarray(0, length) }
+    })
   const speaking = (weights: Weights): Rehearsed => {
     const known = codecs.get(weights.tokenizer)
     if (known !== undefined) return known
@@ -95,20 +123,19 @@ export const metered = (options: MeterOptions = {}): Metered => {
   let accumulated = 0
   let atOnce = { tokens: 0, most: 0 }
   let entered: Phase | null = null
-  let opening: Phase = "load"
-  const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
-  /** Counts the rows of a pass by their tokens. */
-  const passes = (lengths: ReadonlyArray<number>): number => {
-    let { rows, squares, tokens } = passed
-    for (const length of lengths) {
-      rows++
-      tokens += length
-      squares += length ** 2
-    }
-    const before = passed.tokens
-    passed = { rows, tokens, squares }
-    return tokens - before
+  let [stepping, stretched, shortened, rounds]: [Stepping, number, boolean, boolean] = ["no", 1, false, false]
+  /** Opens a model. */
+  const opens = <M extends Model>(of: (computing: Computing) => M, computing: Computing): M => {
+    rounds ||= computing.precision === "bf16"
+    // Nobody looks at the numbers of adapters.
+    const { lora } = computing
+    return verb(
+      stepping === "no" ? "load" : "copy",
+      () => of(lora === undefined ? computing : { ...computing, lora: { ...lora, seed: null } })
+    )
   }
+  const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
+  const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
   /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
   const passing = (batch: Batch, computing: Computing): {
     readonly some: Batch
@@ -117,22 +144,17 @@ export const metered = (options: MeterOptions = {}): Metered => {
   } => {
     const parts = partsOf(computing)
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
-    const tokens = passes(lengths)
-    const every = options.whole === true ? 1 : Math.ceil(tokens / manyTokens)
+    const tokens = sum(lengths)
+    passed += tokens
+    const most = Math.min(manyTokens, Math.max(fewTokens, enoughParts * parts.microBatchTokens))
+    const every = options.whole === true ? 1 : Math.ceil(tokens / most)
     if (every <= 1) return { some: batch, times: 1, again: 0 }
-    const own = lengths.reduce((sum, length, i) => i % every === 0 ? sum + length : sum, 0)
+    const own = sum(lengths.filter((_, i) => i % every === 0))
     const some = batch.filter((_, i) => i % every === 0)
     const times = tokens / own
     // All micro-batches but the last are computed again before they go backward.
     const last = (rows: Batch): number => cut(rows, "tokens", parts).at(-1)?.tokens ?? 0
     return { some, times, again: (times * last(some) - last(batch)) / own }
-  }
-
-  /** Zeros, good until the next call: what a scorer reads is used at once. */
-  let scratch = new Float64Array(0)
-  const valuesOf = (length: number): Float64Array => {
-    if (scratch.length < length) scratch = new Float64Array(length)
-    return scratch.subarray(0, length).fill(0)
   }
 
   /** The verbs that any model has. */
@@ -154,7 +176,8 @@ export const metered = (options: MeterOptions = {}): Metered => {
     let retained = { numbers: 0, times: 1 }
     return {
       /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
-      pass: (batch: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
+      pass: (rows: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
+        const batch = full(rows)
         const { again, some, times } = passing(batch, computing)
         const numbers = verb(
           retain === true ? "update" : "logps",
@@ -194,7 +217,8 @@ export const metered = (options: MeterOptions = {}): Metered => {
   const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
     const { learns, pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
     const config = modelConfig(weights.config)
-    const zeros = (batch: Batch) => {
+    const { window } = config
+    const zeroLogps = (batch: Batch) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
       return { offsets, logps: new Float64Array(total), entropies: new Float64Array(total) }
@@ -203,43 +227,64 @@ export const metered = (options: MeterOptions = {}): Metered => {
       ...verbs,
       logprobs: (batch, how) => {
         pass(batch, how?.retain, (some) => of.logprobs(some, how).logps.length)
-        return zeros(batch)
+        return zeroLogps(batch)
       },
       divergences: (batch, teacher, divergence, how) => {
         pass(batch, how?.retain, (some) => of.divergences(some, teacher, divergence, how).values.length)
-        const { logps: values, offsets } = zeros(batch)
+        const { logps: values, offsets } = zeroLogps(batch)
         return { values, offsets }
       },
-      learn: (batch) => {
+      learn: (rows) => {
+        const batch = full(rows)
         const { some, times } = passing(batch, computing)
         verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
         const most = mostAtOnce(config, partsOf(computing))
         learns(batch, learnedAtOnce(tokensIn(batch), most), most)
-        return zeros(batch)
+        return zeroLogps(rows)
       },
       sample: (prompts, sampling, seeds) => {
         const maxNewTokens = Math.min(sampling.maxNewTokens, options.completionLength ?? Infinity)
-        const some = prompts.length > manyPrompts && options.whole !== true
-          ? prompts.slice(0, manyPrompts / 2)
-          : prompts
-        verb(
-          "generation",
-          () => of.sample(some, { ...sampling, maxNewTokens, stop: [] }, seeds.slice(0, some.length)),
-          prompts.length / some.length
-        )
+        const enough = Math.max(fewPrompts, 2 * (computing.slots ?? 64))
+        const some = prompts.length > 2 * enough && options.whole !== true ? prompts.slice(0, enough) : prompts
+        const samples = (maxNewTokens: number, stop: ReadonlyArray<number>, times: number) =>
+          verb(
+            "generation",
+            () => of.sample(some, { ...sampling, maxNewTokens, stop }, seeds.slice(0, some.length)),
+            times * prompts.length / some.length
+          )
+        if (options.whole === true || maxNewTokens <= 2 * decoded.length) samples(maxNewTokens, [], 1)
+        else {
+          // The first time weights may be packed.
+          samples(decoded[0], [], 1)
+          samples(decoded[0], [], -1)
+          // Every token is 0 here: the cache in its whole length, for what it holds.
+          samples(maxNewTokens, [0], 0)
+          // From a window's length on, a token costs what the one before it does.
+          const within = window - sum(some.map(({ length }) => length)) / some.length + 1.5
+          const grown = Math.min(maxNewTokens, window === 0 ? Infinity : Math.max(decoded.length + 1, within))
+          const [now, before] = [interpolated(grown), interpolated(grown - 1)]
+          decoded.forEach((n, i) => samples(n, [], now[i]! + (maxNewTokens - grown) * (now[i]! - before[i]!)))
+        }
         const { completion } = speaking(weights)
         const lengths = prompts.map(({ length }) => Math.max(0, Math.min(maxNewTokens, of.context - length)))
-        const total = passes(lengths)
+        const total = sum(lengths)
+        passed += total
         generated += total
-        const [tokens, logps] = [new Int32Array(total), new Float64Array(total)]
+        const most = stepping === "training" && options.whole !== true
+          ? Math.max(1, Math.floor(mostMade / prompts.length))
+          : Infinity
+        const made = lengths.map((length) => Math.min(length, most))
+        stretched = stepping === "no" ? 1 : total / Math.max(1, sum(made))
+        const [tokens, logps] = [new Int32Array(sum(made)), new Float64Array(sum(made))]
         let at = 0
-        return lengths.map((length) => {
+        return made.map((length, i) => {
           const [from, to] = [at, at += length]
-          return {
-            completion: completion(++written, tokens.subarray(from, to), sampling.stop[0]),
-            logps: logps.subarray(from, to),
-            finished: true
+          const row = completion(++written, tokens.subarray(from, to), sampling.stop[0])
+          if (length < lengths[i]!) {
+            fullLengths.set(row, lengths[i]!)
+            shortened = true
           }
+          return { completion: row, logps: logps.subarray(from, to), finished: true }
         })
       }
     }
@@ -254,7 +299,7 @@ export const metered = (options: MeterOptions = {}): Metered => {
       values: (batch, how) => {
         pass(batch, how?.retain, (some) => of.values(some, how).values.length)
         const offsets = offsetsOf(batch, 1)
-        const values = valuesOf(offsets[batch.length]!)
+        const values = new Float64Array(offsets[batch.length]!)
         // Scores that differ: what is all alike may be dropped, and not trained on.
         for (let row = 1; row <= batch.length; row++) values[offsets[row]! - 1] = row % 2
         return { values, offsets }
@@ -271,15 +316,21 @@ export const metered = (options: MeterOptions = {}): Metered => {
     restart: () => {
       accumulated = 0
       atOnce = { tokens: 0, most: 0 }
+      rounds = false
       backend.restart()
     },
     enter: (phase) => {
       entered = phase
     },
     entered: () => entered,
-    stepping: (yes) => {
-      opening = yes ? "copy" : "load"
+    stepping: (now) => {
+      const before = stepping
+      stepping = now
+      if (now === "no") [stretched, shortened] = [1, false]
+      return before
     },
+    rounds: () => rounds,
+    stretched: () => stretched,
     engine: {
       ...engine,
       codec: (weights) => speaking(weights).codec,
@@ -293,13 +344,9 @@ export const metered = (options: MeterOptions = {}): Metered => {
         return withoutWeights(sized, tokenizer)
       },
       policy: (weights, computing = {}) =>
-        policy(verb(opening, () => engine.policy(weights, undrawn(computing))), weights, computing),
+        policy(opens((how) => engine.policy(weights, how), computing), weights, computing),
       scorer: (weights, computing = {}) =>
-        scorer(verb(opening, () => engine.scorer(weights, undrawn(computing))), weights, computing)
+        scorer(opens((how) => engine.scorer(weights, how), computing), weights, computing)
     }
   }
 }
-
-/** Adapters whose numbers nobody looks at. */
-const undrawn = (computing: Computing): Computing =>
-  computing.lora === undefined ? computing : { ...computing, lora: { ...computing.lora, seed: null } }

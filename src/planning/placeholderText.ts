@@ -61,6 +61,9 @@ export interface Rehearsed {
   readonly completion: (i: number, into: Int32Array, stop: number | undefined) => Int32Array
 }
 
+/** Of completions of which only beginnings were made, how long they are. */
+export const fullLengths = new WeakMap<Int32Array, number>()
+
 /** A codec that also knows, without asking the tokenizer, the completions that it made up. */
 export const rehearsed = (of: Codec): Rehearsed => {
   const texts = new WeakMap<object, () => string>()
@@ -97,9 +100,12 @@ export const rehearsed = (of: Codec): Rehearsed => {
         if (known === undefined) return of.encodeCompletion(text, options)
         const ends = known.at(-1) === of.stop[0]
         if (ends === options.end) return known
-        return ends
+        const made = ends
           ? known.subarray(0, -1)
           : Int32Array.from({ length: known.length + 1 }, (_, t) => known[t] ?? of.stop[0]!)
+        const length = fullLengths.get(known)
+        if (length !== undefined) fullLengths.set(made, length + made.length - known.length)
+        return made
       },
       decode: (ids) => {
         const text = texts.get(ids)?.()

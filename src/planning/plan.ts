@@ -10,16 +10,15 @@ import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Costs } from "./cost/costs.ts"
-import { watchedDatasets, watchedEngine, watchedJudge, watchedLog, watchedStore } from "./cost/hostWork.ts"
+import { type Watch, watchedDatasets, watchedEngine, watchedJudge, watchedLog, watchedStore } from "./cost/hostWork.ts"
 import { tally } from "./cost/tally.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Packing, Weights } from "../engine/engine.ts"
-import type { Held } from "../tensor/counting/backend.ts"
-import { type Codecs, metered, type Shape } from "./countedEngine.ts"
+import { type Held, nothing } from "../tensor/counting/backend.ts"
+import { type Codecs, metered, type Shape, withoutWeights } from "./countedEngine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
-import { withoutWeights } from "../engine/transformer/footprint.ts"
 import { describe } from "../model/checkpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
@@ -27,6 +26,8 @@ import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import type { Made } from "../store/made.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
+import { EncodeWhenRead } from "../data/lazily.ts"
+import { CapsHold } from "../training/budgets.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { likenesses } from "./sameShape.ts"
 import type { Refused } from "../interpreters/check.ts"
@@ -36,7 +37,7 @@ import type { Extensions } from "../interpreters/extensions.ts"
 import { keyOf, transparent, wantedIn } from "../interpreters/keys.ts"
 import { judged } from "../interpreters/lacking.ts"
 import { limitsIn } from "../interpreters/limits.ts"
-import { nothing, rehearsing } from "./rehearsing.ts"
+import { rehearsing } from "./rehearsing.ts"
 
 /** One phase of a stage, all of its steps together. */
 export interface PhasePlan {
@@ -67,8 +68,6 @@ export interface StagePlan {
   readonly seconds: number | null
   /** Of these, the host's work: texts, judging, losses, events, files. */
   readonly hostSeconds: number | null
-  /** Standard error of the FLOPs relative to them, where some steps stand for others whose rows differ in length; else 0. */
-  readonly error: number
   /** Tokens of completions sampled. */
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
@@ -192,6 +191,11 @@ export const planned: (
     codecs: before.codecs
   })
   const host = tally(costs?.host ?? {})
+  /** The host's work with completions of which only beginnings were made. */
+  const watch: Watch = {
+    ...host,
+    during: (what, work, amount) => host.during(what, work, (value) => meter.stretched() * amount(value))
+  }
 
   // Where only some stages are asked about, one of them may make its inputs first: theirs are frames on top of its own.
   const frames: Array<Frame> = []
@@ -199,6 +203,8 @@ export const planned: (
   const rehearsal = rehearsing(meter, rehearsed, host.seconds)
   const likeness = likenesses(limits, before.numbers)
   const templates = new Map<string, Template>()
+  /** Ids of rows that were estimated. */
+  const estimates = new Set<string>()
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
@@ -215,7 +221,7 @@ export const planned: (
     const { artifact, steps, stored } = frames.pop()!
     keep(artifact, made)
     host.stage(artifact.node.op)
-    const { accumulated, error, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
+    const { accumulated, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
       const { calls, flops, seconds, traffic } = spent.get(phase) ?? nothing
@@ -241,7 +247,6 @@ export const planned: (
       flops: phases.reduce((sum, { flops }) => sum + flops, 0),
       seconds: costs === undefined ? null : phases.reduce((sum, { seconds }) => sum + seconds!, hostSeconds),
       hostSeconds: costs === undefined ? null : hostSeconds,
-      error,
       generated: Math.round(generated),
       trained: Math.round(trained),
       prompts,
@@ -252,7 +257,10 @@ export const planned: (
       memoryCap: limits(artifact).memory
     }
     done.push(own)
-    if (estimated) templates.set(likeness(artifact), { plan: own, made })
+    // What is made of estimated rows is no more exact than they are.
+    if (!estimated && !Object.values(artifact.node.wires).some(({ id }) => estimates.has(id))) return
+    if (!Artifact.modelKinds.includes(artifact.node.kind)) estimates.add(artifact.id)
+    templates.set(likeness(artifact), { plan: own, made })
   }
   /** What another plan has made serves where this stage is not asked about; else what this plan has made of a stage like it. */
   const given = (key: string): Option.Option<Made> => {
@@ -264,6 +272,7 @@ export const planned: (
     const twin = templates.get(likeness(artifact))
     if (twin === undefined) return Option.none()
     done.push({ ...twin.plan, stage: label(artifact) })
+    if (!Artifact.modelKinds.includes(artifact.node.kind)) estimates.add(artifact.id)
     keep(artifact, twin.made)
     return Option.some(twin.made)
   }
@@ -348,11 +357,11 @@ export const planned: (
       }, { discard: true })
   ).pipe(
     Effect.provide(Layer.mergeAll(
-      Layer.succeed(CurrentEngine, watchedEngine(meter.engine, host)),
+      Layer.succeed(CurrentEngine, watchedEngine(meter.engine, watch)),
       Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(
         Layer.provide(datasets)
       ),
-      Layer.succeed(Judge, watchedJudge(judging(completionLength === 1), host)),
+      Layer.succeed(Judge, watchedJudge(judging(completionLength === 1), watch)),
       store,
       Layer.succeed(Checkpoints, {
         load: (path) =>
@@ -380,6 +389,8 @@ export const planned: (
       )
     )),
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
+    Effect.provideService(EncodeWhenRead, rehearsed < Infinity),
+    Effect.provideService(CapsHold, false),
     // Nothing is spent yet, and the store is memory.
     Effect.orDie
   )

@@ -1,35 +1,23 @@
-/**
- * A few steps of a stage for all of them, on an engine that counts: which ones are made, what they stand for, and how far that may be
- * from all of them.
- */
+/** A few steps of a stage for all of them, on an engine that counts: which steps are made, and how many others each stands for. */
 import * as Effect from "effect/Effect"
-import type { Held, Spent } from "../tensor/counting/backend.ts"
-import type { Metered, Passed } from "./countedEngine.ts"
+import { type Held, plus, type Spent } from "../tensor/counting/backend.ts"
+import type { Metered } from "./countedEngine.ts"
 import { learnedAtOnce } from "../engine/transformer/passes.ts"
 import type { Phase } from "../tensor/counting/memoryTerms.ts"
-import type { Rehearsal, Taking } from "../training/rehearsal.ts"
-import { type Estimated, sharesAt, type Surveyed, surveyed, varianceAt } from "./estimating.ts"
+import type { Taking } from "../training/batches.ts"
+import type { Rehearsal } from "../training/rehearsal.ts"
+import { type RowTokens, rowTokens, spread } from "./rowTokens.ts"
 
 /** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
 const enoughTokens = 2 ** 16
-/** Rows that are looked at without making a step, for the tokens of all; those that are encoded for it have at most `sum`. */
-const looked = { least: 128, count: 2 ** 13, sum: 2 ** 18, error: 0.004 }
-/** Rows that are looked at for steps that have many tokens or few, and for the one that holds the most. */
-const [compared, searched] = [2 ** 8, 2 ** 15]
-/** How far a step's tokens may be from what its characters say. */
+/** Rows of the steps among which a typical one is looked for, and the one that holds the most. */
+const searched = 2 ** 15
+/** How far a row's tokens may be from what its characters say. */
 const roughly = 0.01
 /** Parts that a step is learnt from in which hold, the largest of them, about as much as one may. */
 const manyParts = 16
-/** Steps of which one stands for many and others say how they differ. */
-const enoughToTell = 3
-
-const tokensPerStep = ({ characters, count, perStep, tokens }: Taking, steps: number): Surveyed => {
-  const { looked: rows, mean, variance } = surveyed(count, looked, steps * perStep, tokens, characters)
-  return { mean: perStep * mean, variance: perStep ** 2 * variance, looked: rows }
-}
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
-const tokensOf = ({ of, tokens }: Taking, n: number): number => sum(of(n).map(tokens))
 
 /** The most of these rows that are learnt from at once, where `most` may be: whole rows, in parts that are about equal. */
 const largestPart = (rows: ReadonlyArray<number>, most: number): number => {
@@ -41,8 +29,6 @@ const largestPart = (rows: ReadonlyArray<number>, most: number): number => {
   }
   return largest
 }
-
-export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
 /** What was counted. */
 interface Amounts {
@@ -59,8 +45,6 @@ export interface Tally extends Amounts {
   readonly peaks: ReadonlyMap<Phase, Held>
   /** The most micro-batches of one update. */
   readonly accumulated: number
-  /** Standard error of the FLOPs relative to them: steps whose rows differ in length stand for others. 0 where all were made or are alike. */
-  readonly error: number
   /** Whether some of what was done stood for more. */
   readonly estimated: boolean
 }
@@ -78,35 +62,13 @@ const add = (to: Amounts, from: Amounts, times: number): void => {
   to.generated += times * from.generated
   to.trained += times * from.trained
   to.host += times * from.host
-  for (const [phase, { calls, flops, seconds, traffic }] of from.spent) {
-    const sum = to.spent.get(phase) ?? nothing
-    to.spent.set(phase, {
-      flops: sum.flops + times * flops,
-      calls: sum.calls + times * calls,
-      traffic: sum.traffic + times * traffic,
-      seconds: sum.seconds + times * seconds
-    })
-  }
+  for (const [phase, spent] of from.spent) to.spent.set(phase, plus(to.spent.get(phase), spent, times))
 }
-
-const since = (before: Passed, now: Passed): Passed => ({
-  rows: now.rows - before.rows,
-  tokens: now.tokens - before.tokens,
-  squares: now.squares - before.squares
-})
-
-/** Variance of the tokens of as many rows, relative to the square of their sum. */
-const spreadOf = ({ rows, squares, tokens }: Passed): number =>
-  tokens === 0 ? 0 : Math.max(0, squares / tokens ** 2 - 1 / rows)
-
-const flopsOf = ({ spent }: Amounts): number => [...spent.values()].reduce((sum, { flops }) => sum + flops, 0)
 
 interface Frame {
   readonly sheets: Array<Sheet>
   readonly peaks: Map<Phase, Held>
   accumulated: number
-  /** Variance of the FLOPs. */
-  variance: number
   estimated: boolean
 }
 
@@ -159,30 +121,15 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     add(into.own, own, times)
     add(into.fixed, fixed, 1)
   }
-  const estimates = (variance: number): void => {
-    frames.at(-1)!.estimated = true
-    frames.at(-1)!.variance += variance
-  }
+  /** Makes a step that stands for so many. */
+  const makes = <E, R>(once: Effect.Effect<unknown, E, R>, times: number) =>
+    apart(once, (done, into) => {
+      stands(into, done, times)
+      if (times !== 1) frames.at(-1)!.estimated = true
+    })
 
-  /** Makes steps, each for its share of `size`; answers with the FLOPs of each. */
-  const makes = Effect.fnUntraced(function*<E, R>(
-    steps: ReadonlyArray<number>,
-    shares: ReadonlyArray<number>,
-    size: number,
-    once: (n: number) => Effect.Effect<unknown, E, R>
-  ) {
-    const flops: Array<number> = []
-    for (const [i, n] of steps.entries()) {
-      yield* apart(once(n), (done, into) => {
-        stands(into, done, size * shares[i]!)
-        flops.push(flopsOf(done.own))
-      })
-    }
-    return flops
-  })
-
-  /** Steps `from` … `to` − 1, of which nothing is known. */
-  const stratum = Effect.fnUntraced(function*<E, R>(
+  /** Steps `from` … `to` − 1, of which nothing is known: a few, evenly spread. */
+  const unknown = Effect.fnUntraced(function*<E, R>(
     from: number,
     to: number,
     once: (n: number) => Effect.Effect<unknown, E, R>
@@ -193,80 +140,63 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
     yield* apart(once(from), (done, outer) => {
       ;[into, first] = [outer, done]
     })
-    const step = since(passed, meter.amounts().passed)
-    const count = Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, step.tokens))))
+    const tokens = meter.amounts().passed - passed
+    const count = Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, tokens))))
     stands(into, first, size / count)
-    const others = Array.from({ length: count - 1 }, (_, i) => from + Math.floor(((i + 1) * size) / count))
-    const flops = [flopsOf(first.own), ...yield* makes(others, others.map(() => 1 / count), size, once)]
-    if (count === size) return
-    const mean = flops.reduce((sum, x) => sum + x, 0) / count
-    // Of one step, as its rows say that others would differ from it.
-    const variance = count > 1
-      ? flops.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1)
-      : mean ** 2 * spreadOf(step)
-    estimates(size ** 2 * (variance / count) * (1 - count / size))
+    if (count < size) frames.at(-1)!.estimated = true
+    for (let i = 1; i < count; i++) yield* makes(once(from + Math.floor(i * size / count)), size / count)
   })
 
-  /** Steps `from` … `to` − 1, of which it is known how many tokens they take: the few that are made stand for one that takes `asked`. */
-  const knownStratum = Effect.fnUntraced(function*<E, R>(
+  /** Steps `from` … `to` − 1 whose rows are known: two that take about the mean for all of them, and the one that holds the most for that alone. */
+  const known = Effect.fnUntraced(function*<E, R>(
     from: number,
     to: number,
     once: (n: number) => Effect.Effect<unknown, E, R>,
-    taking: Taking,
-    asked: Estimated,
-    first: number
+    { of, perStep, tokens }: Taking,
+    rows: RowTokens
   ) {
     const size = to - from
-    const { characters = taking.tokens, count, of, perStep } = taking
-    /** By what they take, some steps of the first so many, with `rows` rows. */
-    const among = (rows: number, size: number) => {
-      const some = Math.min(size, Math.max(enoughToTell, Math.floor(rows / perStep)))
-      const steps = Array.from({ length: some }, (_, i) => from + Math.floor((i * size) / some))
-      return steps.map((n) => ({ n, characters: sum(of(n).map(characters)) }))
-        .sort((a, b) => a.characters - b.characters)
-    }
-    /** Of few tokens, of many, and one in between; those of one pass, because another would have to be shuffled first. */
-    const telling = () => {
-      if (first >= enoughTokens) return [{ n: from, characters: sum(of(from).map(characters)) }]
-      const all = among(compared, Math.min(size, Math.max(enoughToTell, Math.floor(count / perStep))))
-      return [...new Set([all[0]!, all[all.length >> 1]!, all.at(-1)!])]
-    }
-    const known = yield* look(() => telling().map((step) => ({ ...step, tokens: tokensOf(taking, step.n) })))
-    const steps = known.toSorted((a, b) => a.n - b.n)
-    const tokens = steps.map(({ tokens }) => tokens)
-    const flops = yield* makes(steps.map(({ n }) => n), sharesAt(tokens, asked.mean), size, once)
-    estimates(size ** 2 * varianceAt(tokens, flops, asked))
-    // What is held at most is what is learnt from at once: of steps that might be more, one is made for that alone. Many parts are as
-    // large as may be anyway.
+    const found = yield* look(() =>
+      spread(size, Math.max(3, Math.floor(searched / perStep))).map((i) => {
+        const taken = of(from + i).map(rows.of)
+        return { n: from + i, rows: taken, squares: sum(taken.map((row) => row ** 2)) }
+      })
+    )
+    // Steps differ by how many long rows they have, which attention takes the squares of: the nearest below the mean, and above it.
+    const mean = sum(found.map(({ squares }) => squares)) / found.length
+    const sorted = found.toSorted((a, b) => a.squares - b.squares)
+    const above = Math.min(Math.max(1, sorted.findIndex(({ squares }) => squares > mean)), sorted.length - 1)
+    const [less, more] = [sorted[above - 1]!, sorted[above]!]
+    const share = less.squares === more.squares ? 0.5 : (mean - less.squares) / (more.squares - less.squares)
+    const [few, many] = yield* look(() => [less, more].map(({ n }) => sum(of(n).map(tokens))))
+    const taken = (1 - share) * few! + share * many!
+    const times = size * perStep * rows.mean / Math.max(1, taken)
+    yield* makes(once(less.n), (1 - share) * times)
+    yield* makes(once(more.n), share * times)
     const { most: limit, tokens: held } = meter.atOnce()
-    if (held >= (1 - 2 * roughly) * limit || known[0]!.tokens >= manyParts * limit) return
-    const per = sum(tokens) / sum(steps.map(({ characters }) => characters))
+    if (held >= (1 - 2 * roughly) * limit || taken >= manyParts * limit) return
     // Its tokens are not quite known: a few more, and there might be a part more, and all of them smaller.
-    const atOnce = ({ n }: { readonly n: number }): number => {
-      const rows = of(n).map((i) => per * characters(i))
-      return Math.min(...[1 - roughly, 1 + roughly].map((about) => largestPart(rows.map((row) => about * row), limit)))
-    }
-    const others = yield* look(() => among(searched, size).map((step) => ({ ...step, atOnce: atOnce(step) })))
-    const largest = others.reduce((most, one) => one.atOnce > most.atOnce ? one : most)
-    if (largest.atOnce > held) yield* makes([largest.n], [0], size, once)
+    const atOnce = (step: typeof found[number]): number =>
+      Math.min(...[1 - roughly, 1 + roughly].map((about) => largestPart(step.rows.map((row) => about * row), limit)))
+    const largest = found.map((step) => ({ n: step.n, part: atOnce(step) })).reduce((a, b) => b.part > a.part ? b : a)
+    if (largest.part > held) yield* makes(once(largest.n), 0)
   })
 
   return {
     begin: () => {
       settle()
-      meter.stepping(false)
+      meter.stepping("no")
       meter.restart()
-      frames.push({ sheets: [sheet()], peaks: new Map(), accumulated: 0, variance: 0, estimated: false })
+      frames.push({ sheets: [sheet()], peaks: new Map(), accumulated: 0, estimated: false })
     },
     end: () => {
       settle()
       meter.restart()
-      const { accumulated, estimated, peaks, sheets: [{ fixed, own }], variance } = frames.pop() as Frame & {
+      const { accumulated, estimated, peaks, sheets: [{ fixed, own }] } = frames.pop() as Frame & {
         readonly sheets: [Sheet]
       }
       add(own, fixed, 1)
-      const flops = flopsOf(own)
-      return { ...own, peaks, accumulated, estimated, error: flops === 0 ? 0 : Math.sqrt(variance) / flops }
+      return { ...own, peaks, accumulated, estimated }
     },
     times: (times, once, phase) =>
       Effect.suspend(() => {
@@ -283,43 +213,37 @@ export const rehearsing = (meter: Metered, most: number, host: () => number): Re
           counted
         )
       }),
-    steps: Effect.fnUntraced(function*(count, once, turns, taking) {
-      meter.stepping(true)
-      const borders = [...new Set([0, ...turns, count])].filter((n) => n >= 0 && n <= count).sort((a, b) => a - b)
-      /** Tokens of a step, once somebody has asked. */
-      let asked: Estimated | null = null
+    steps: Effect.fnUntraced(function*(count, once, { taking, trains = false, turns = [] }) {
+      const outer = meter.stepping("steps")
+      if (trains || outer === "training") meter.stepping("training")
+      // Rounding is measured at the first step and at the last; and the last of those that train nothing may have fewer rows.
+      const own = [...(meter.rounds() ? [1, count - 1] : []), ...(trains ? [] : [count - 1])]
+      const borders = [...new Set([0, ...own, ...turns, count])].filter((n) => n >= 0 && n <= count)
+        .sort((a, b) => a - b)
+      let [rows, step]: [RowTokens | null, typeof once] = [null, once]
+      if (taking !== undefined && count > borders.length - 1) {
+        const { of, tokens } = taking
+        let times = 1
+        rows = yield* apart(
+          Effect.sync(() => {
+            const found = rowTokens(taking)
+            times = found.times
+            return found
+          }),
+          (done, into) => stands(into, done, times)
+        )
+        // Steps find their rows encoded: that was counted with all rows.
+        step = (n) => Effect.andThen(look(() => of(n).forEach(tokens)), Effect.suspend(() => once(n)))
+      }
       for (let b = 1; b < borders.length; b++) {
         const [from, to] = [borders[b - 1]!, borders[b]!]
-        if (taking === undefined || most < enoughToTell) {
-          yield* stratum(from, to, once)
-          continue
-        }
-        // Steps find encoded what was looked at before.
-        let first = 0
-        const all = () => to - from <= most && (to - from) * first <= enoughTokens
-        yield* apart(
-          Effect.sync(() => {
-            first = tokensOf(taking, from)
-          }),
-          (done, into) => all() && stands(into, done, 1)
-        )
-        if (all()) {
-          yield* stratum(from, to, once)
-          continue
-        }
-        if (asked === null) {
-          let survey!: Surveyed
-          yield* apart(
-            Effect.sync(() => {
-              survey = tokensPerStep(taking, count)
-            }),
-            (done, into) => stands(into, done, taking.count / survey.looked)
-          )
-          asked = survey
-        }
-        yield* knownStratum(from, to, once, taking, asked, first)
+        const size = to - from
+        const few = size < 3 || (size <= most && size * (taking?.perStep ?? 0) * (rows?.mean ?? 0) <= enoughTokens)
+        yield* taking === undefined || rows === null || few
+          ? unknown(from, to, step)
+          : known(from, to, step, taking, rows)
       }
-      meter.stepping(false)
+      meter.stepping(outer)
     })
   }
 }

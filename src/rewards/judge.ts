@@ -6,7 +6,7 @@ import type { PromptRow } from "../data/rows.ts"
 import { features, prefer } from "./labeler.ts"
 import type { RewardImplementation } from "./own.ts"
 import { stories } from "./stories.ts"
-import { tales } from "./tales.ts"
+import { tales } from "../data/tales/gold.ts"
 import { verify } from "./verifier.ts"
 
 /** The gold reward of a completion, and a labeler's choice between two completions. */

@@ -8,8 +8,7 @@ import { Judge } from "../rewards/judge.ts"
 import { stream } from "../sampling/random.ts"
 import { RunLog } from "../store/runLog.ts"
 import { withinCaps } from "../training/budgets.ts"
-import { observer } from "../training/loop.ts"
-import { each, whole } from "../training/rehearsal.ts"
+import { each, observer, whole } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Prompts answered at a time: bounds the memory of a call. */

@@ -9,13 +9,11 @@ import type { Dataset } from "../data/dataset.ts"
 import { decontaminate } from "../data/decontaminate.ts"
 import { deduplicate } from "../data/deduplicate.ts"
 import { filter } from "../data/filter.ts"
-import { inTurn } from "../data/lazily.ts"
 import { mix } from "../data/mix.ts"
 import type { AnyRow } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { atOnce } from "../training/atOnce.ts"
-import { CurrentRehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
 type Stage = Mix | Filter | Split | Deduplicate | Decontaminate
@@ -24,14 +22,13 @@ type Stage = Mix | Filter | Split | Deduplicate | Decontaminate
 const meaning = (
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
-  scope: Scope,
-  rehearsed: boolean
+  scope: Scope
 ): ReadonlyArray<AnyRow> => {
   const rows = (name: string): ReadonlyArray<AnyRow> => wires[name]!.rows
   switch (stage._tag) {
     case "Mix": {
       const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
-      return mix<AnyRow>(Object.fromEntries(parts), stage.take, scope.key, rehearsed ? inTurn : undefined)
+      return mix<AnyRow>(Object.fromEntries(parts), stage.take, scope.key)
     }
     case "Filter":
       return filter(rows("of"), stage)
@@ -53,8 +50,7 @@ export const data = Effect.fn("data")(function*(
   const first = wires["of"] ?? all[0]!
   // A world has a handful of prompts that are trained and evaluated on alike: nothing is held out in it.
   const shared = (yield* CurrentEngine).kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
-  const rehearsed = (yield* CurrentRehearsal) !== null
-  const rows = shared ? first.rows : meaning(stage, wires, scope, rehearsed)
+  const rows = shared ? first.rows : meaning(stage, wires, scope)
   const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
   yield* atOnce(scope, rows, {
     problem: `none of ${before} rows is left`,

@@ -43,7 +43,7 @@ export const distill = Effect.fn("distill")(function*(
     )
     : yield* encodeDemonstrations(use, wires.answers.demonstrations)
   const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
-  const taking = inBatches(scope.key, answered.length, stage.batchSize, { tokens: (i) => lengthOf(answered[i]!) })
+  const taking = inBatches(scope.key, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
   const { objective } = stage
 
   yield* descend(scope, { ...session, models: { policy } }, stage, policy, {

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
 import { encodePairs, lengthOf } from "../data/encode.ts"
-import { charactersOf, type PreferenceRow, type PromptRow } from "../data/rows.ts"
+import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import type { Weights } from "../engine/engine.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
@@ -24,10 +24,8 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
     Effect.gen(function*() {
       const lossOf = yield* preferenceLossOf(stage.loss)
       const pairs = yield* encodePairs(use, wires.preferences)
-      const taking = inBatches(scope.key, pairs.length, stage.batchSize, {
-        tokens: (i) => lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected),
-        characters: (i) => charactersOf(wires.preferences[i]!)
-      })
+      const taking = inBatches(scope.key, wires.preferences, stage.batchSize, (i) =>
+        lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected))
       const reference = wires.reference === null ? null : yield* referenceLogps({
         stage: scope.label,
         reference: wires.reference,
@@ -42,8 +40,15 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
         reference: wires.reference?.weights,
         step: (n: number) =>
           Effect.sync(() => {
-            const batch = taking.of(n).map((i) => pairs[i]!)
-            const rows = [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
+            const batch = taking.of(n).map((i) =>
+              pairs[i]!
+            )
+            const rows = [
+              ...batch.map(({ chosen }) =>
+                chosen
+              ),
+              ...batch.map(({ rejected }) => rejected)
+            ]
             const { logps, offsets } = policy.logprobs(rows, { retain: true })
             const refLogps = reference === null ? null : Float64Array.from(rows, reference)
             return {

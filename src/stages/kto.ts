@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Kto } from "../../dsl/stages/Kto.ts"
 import { encodeUnpaired, lengthOf } from "../data/encode.ts"
-import { charactersOf, type PromptRow, type UnpairedPreferenceRow } from "../data/rows.ts"
+import type { PromptRow, UnpairedPreferenceRow } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { kto as ktoLoss, ktoKl } from "../losses/kto.ts"
@@ -29,10 +29,7 @@ export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
     Effect.gen(function*() {
       const answers = yield* encodeUnpaired(use, wires.preferences)
       const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
-      const taking = inBatches(scope.key, answers.length, stage.batchSize, {
-        tokens: (i) => lengthOf(answers[i]!.row),
-        characters: (i) => charactersOf(wires.preferences[i]!)
-      })
+      const taking = inBatches(scope.key, wires.preferences, stage.batchSize, (i) => lengthOf(answers[i]!.row))
       const batches = lazily(steps, (n) => {
         const batch = taking.of(n).map((i) => answers[i]!)
         const rows = batch.map(({ row }) => row)

@@ -2,7 +2,6 @@ import * as Effect from "effect/Effect"
 import type { Pretrain } from "../../dsl/stages/Pretrain.ts"
 import type { Dataset } from "../data/dataset.ts"
 import { encodeTexts, lengthOf } from "../data/encode.ts"
-import { charactersOf } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -31,10 +30,7 @@ export const pretrain = Effect.fn("pretrain")(function*(
     { stage: scope.label, codec: engine.codec(initial), context: policy.context },
     rows
   )
-  const taking = inBatches(scope.key, documents.length, stage.batchSize, {
-    tokens: (i) => lengthOf(documents[i]!),
-    characters: (i) => charactersOf(rows[i]!)
-  })
+  const taking = inBatches(scope.key, rows, stage.batchSize, (i) => lengthOf(documents[i]!))
 
   yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps: stage.steps,

@@ -3,7 +3,6 @@ import { Process, type RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { RewardModeling } from "../../dsl/stages/RewardModeling.ts"
 import type { Dataset } from "../data/dataset.ts"
 import { lengthOf } from "../data/encode.ts"
-import { charactersOf } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -39,12 +38,9 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
   const steps = stepsOf(objective.count, stage.batchSize, stage.epochs)
   const taking = inBatches(
     scope.key,
-    objective.count,
+    wires.preferences.rows,
     stage.batchSize,
-    {
-      tokens: (i) => objective.rows(i).reduce((sum, row) => sum + lengthOf(row), 0),
-      characters: (i) => charactersOf(wires.preferences.rows[i]!)
-    }
+    (i) => objective.rows(i).reduce((sum, row) => sum + lengthOf(row), 0)
   )
 
   yield* descend(scope, { ...session, models: { reward } }, stage, reward, {

@@ -5,8 +5,7 @@ import { CompletionRow, type PromptRow, resumed } from "../data/rows.ts"
 import { lazily } from "../data/lazily.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { observer, open, train } from "../training/loop.ts"
-import { whole } from "../training/rehearsal.ts"
+import { observer, open, train, whole } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Samples a batch of prompts a step; see `dsl/stages/Sample.ts`. The checkpoint is the completions so far. */
@@ -28,7 +27,6 @@ export const sample = Effect.fn("sample")(function*(
 
   yield* train(scope, session, {
     steps,
-    turns: [steps - 1],
     checkpointEvery,
     state: () => [...rows],
     step: (n) =>
@@ -59,7 +57,7 @@ export const sample = Effect.fn("sample")(function*(
       })
   })
   const all = yield* whole(rows, k * prompts.length)
-  // What stands for a completion that a rehearsal did not make answers that prompt.
+  // A completion that stands for one that was not made answers that prompt.
   return all === rows
     ? rows
     : lazily(all.length, (i): CompletionRow => ({ ...all[i]!, ...wires.prompts[Math.floor(i / k)] }))

@@ -6,8 +6,7 @@ import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { Judge } from "../rewards/judge.ts"
 import { scores } from "../rewards/scorer.ts"
-import { observer, open, train } from "../training/loop.ts"
-import { whole } from "../training/rehearsal.ts"
+import { observer, open, train, whole } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Scores a batch of completions a step; see `dsl/stages/Score.ts`. */
@@ -28,7 +27,6 @@ export const score = Effect.fn("score")(function*(
 
   yield* train(scope, session, {
     steps,
-    turns: [steps - 1],
     checkpointEvery: 10,
     state: () => [...scored],
     step: Effect.fnUntraced(function*(n) {

@@ -3,17 +3,9 @@ import type { Select } from "../../dsl/stages/Select.ts"
 import { byPrompt, type DemonstrationRow, type ScoredRow } from "../data/rows.ts"
 import { control, select as selected } from "../data/select.ts"
 import { atOnce } from "../training/atOnce.ts"
-import { CurrentRehearsal, whole } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
 const mean = (rows: ReadonlyArray<ScoredRow>): number => rows.reduce((sum, { score }) => sum + score, 0) / rows.length
-
-/** Those of the first prompts: about a thousand, or all. */
-const firstPrompts = (rows: ReadonlyArray<ScoredRow>): ReadonlyArray<ScoredRow> => {
-  let end = 1024
-  while (end < rows.length && rows[end]!.prompt === rows[end - 1]!.prompt) end++
-  return rows.slice(0, end)
-}
 
 /**
  * Chooses; see `dsl/stages/Select.ts`. `max_divergence` is D∞ from the law that the candidates were drawn from to the law of the kept
@@ -26,9 +18,7 @@ export const select = Effect.fn("select")(function*(
   scope: Scope
 ) {
   const { rule } = stage
-  // Of each prompt as many: in a rehearsal those of some prompts stand for all.
-  const few = (yield* CurrentRehearsal) !== null && rule._tag === "PerPrompt"
-  const completions = few ? firstPrompts(wires.completions) : wires.completions
+  const { completions } = wires
   const kept = stage.control ? control(completions, rule, `${scope.key}/control`) : selected(completions, rule)
   const furthest = (keep: number): number =>
     byPrompt(completions).reduce((most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))), 0)
@@ -52,8 +42,5 @@ export const select = Effect.fn("select")(function*(
     "rows/out": kept.length,
     ...(bound === undefined ? {} : { "max_divergence": bound })
   })
-  return yield* whole(
-    kept.map(({ completion, ended, prompt }): DemonstrationRow => ({ prompt, completion, ended })),
-    few ? Math.round(kept.length * wires.completions.length / completions.length) : 0
-  )
+  return kept.map(({ completion, ended, prompt }): DemonstrationRow => ({ prompt, completion, ended }))
 })

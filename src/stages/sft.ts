@@ -3,7 +3,7 @@ import type { Sft } from "../../dsl/stages/Sft.ts"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { lengthOf } from "../data/encode.ts"
 import { encodeSft } from "../data/encodeSft.ts"
-import { charactersOf, type DemonstrationRow } from "../data/rows.ts"
+import type { DemonstrationRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
@@ -43,19 +43,10 @@ export const sft = Effect.fn("sft")(function*(
     ? null
     : batchesWithin(scope.key, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
   const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
-  const inOrder = inBatches(scope.key, rows.length, batchSize, {
-    tokens: (i) => lengthOf(rows[i]!),
-    characters: (i) => charactersOf(wires.demonstrations[i]!)
-  })
+  const inOrder = inBatches(scope.key, wires.demonstrations, batchSize, (i) => lengthOf(rows[i]!))
   const taking = packed === null
     ? inOrder
-    : {
-      ...inOrder,
-      perStep: rows.length * stage.epochs / steps,
-      of: (n: number) => packed[n]!,
-      // As well known, and exact.
-      characters: (i: number) => lengths[i]!
-    }
+    : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }
 
   yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps,

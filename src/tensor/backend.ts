@@ -126,13 +126,6 @@ export interface Backend {
   readonly memory: () => { readonly live: number; readonly peak: number }
   /** Releases threads and memory. */
   readonly dispose: () => void
-  /**
-   * Only of a backend that counts instead of computing: `once` is what is done at each of `steps` tokens that follow one another, all
-   * alike but for their positions, and is counted as all of them.
-   */
-  readonly together?: (steps: number, once: () => void) => void
-  /** Only of a backend that counts instead of computing: what the kernels in `once` take is counted so many times. */
-  readonly alike?: (times: number, once: () => void) => void
 
   // ── elementwise ───────────────────────────────────────────────────────────────────────────────────────────────────
   /** out[i] += x[i] */

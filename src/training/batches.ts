@@ -1,5 +1,19 @@
+import { type AnyRow, lengthIn } from "../data/rows.ts"
+import type { Row } from "../engine/engine.ts"
 import { stream } from "../sampling/random.ts"
-import type { Taking } from "./rehearsal.ts"
+
+/** Rows that the steps of a stage take: rows, pairs or groups, which may be encoded when they are looked at. */
+export interface Taking {
+  readonly count: number
+  /** How many of them a step takes, on average. */
+  readonly perStep: number
+  /** Which of them step `n` takes. */
+  readonly of: (n: number) => ReadonlyArray<number>
+  /** Tokens of one of them. */
+  readonly tokens: (i: number) => number
+  /** Characters of one of them, which it need not be encoded for. */
+  readonly characters: (i: number) => number
+}
 
 /** Orders of the last few epochs that were asked for: a step asks for the one that the step before it had. */
 const shuffles = new Map<string, ReadonlyArray<number>>()
@@ -63,10 +77,16 @@ export const batchesWithin = (
 export const stepsOf = (count: number, batchSize: number, epochs: number): number =>
   Math.max(1, Math.ceil((count * epochs) / batchSize))
 
-/** What steps take that are cut into batches by `batchAt`. */
+/** Steps that take the rows in batches, as `batchAt` cuts them; `tokens` of row `i`, encoded. */
 export const inBatches = (
   key: string,
-  count: number,
+  rows: ReadonlyArray<AnyRow | Row>,
   batchSize: number,
-  how: Pick<Taking, "tokens" | "characters">
-): Taking => ({ count, perStep: batchSize, of: (n) => batchAt(key, count, batchSize, n), ...how })
+  tokens: (i: number) => number
+): Taking => ({
+  count: rows.length,
+  perStep: batchSize,
+  of: (n) => batchAt(key, rows.length, batchSize, n),
+  tokens,
+  characters: (i) => lengthIn(rows[i]!)
+})

@@ -6,11 +6,13 @@ import { BudgetExceeded } from "../../dsl/Errors.ts"
 import { amountOf, type Price, type Spent } from "../store/spent.ts"
 import type { StoreError } from "../store/store.ts"
 import { CurrentMeter } from "./meter.ts"
-import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
 /** What an hour of what computes costs; null where nobody said, and money is not counted. */
 export const CurrentPrice = Context.Reference<Price | null>("keel/Price", { defaultValue: () => null })
+
+/** Whether a cap ends a run. A plan goes on, and says by how much a cap is passed. */
+export const CapsHold = Context.Reference<boolean>("keel/CapsHold", { defaultValue: () => true })
 
 interface Over {
   readonly resource: Resource
@@ -47,8 +49,7 @@ export const hold = Effect.fnUntraced(function*<E>(
   spent: Spent,
   keep: Effect.Effect<string, E>
 ) {
-  // A rehearsal is to say by how much, not to end there.
-  if ((yield* CurrentRehearsal) !== null) return
+  if (!(yield* CapsHold)) return
   const price = yield* CurrentPrice
   const over = exceeded(limits, spent, price)
   if (over === undefined) return

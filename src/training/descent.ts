@@ -9,8 +9,8 @@ import type { Batch, Model, Policy, Precision, Scorer, Update } from "../engine/
 import type { Loss } from "../losses/loss.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { finite, type NotFinite, type Session, train, updateOf, type Updating } from "./loop.ts"
-import { roundingGap, roundingTurns } from "./precision.ts"
-import type { Taking } from "./rehearsal.ts"
+import { roundingGap } from "./precision.ts"
+import type { Taking } from "./batches.ts"
 import type { Scope } from "./scope.ts"
 
 /** A loss of the batch that was retained last; `gradient` is null where `learn` has added it up already. */
@@ -61,7 +61,7 @@ export const descend = Effect.fnUntraced(function*<S extends Stepped<E, R>, E, R
   yield* train(scope, session, {
     steps,
     checkpointEvery: stage.checkpointEvery,
-    turns: [...turns, ...roundingTurns(precision, steps)],
+    turns,
     ...(taking === undefined ? {} : { taking }),
     ...(state === undefined ? {} : { state }),
     step: Effect.fnUntraced(function*(n) {

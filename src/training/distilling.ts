@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type { Batch, Policy, Row, Sampling } from "../engine/engine.ts"
 import { generalizedJsd } from "../losses/distill.ts"
 import type { Learnt } from "./descent.ts"
-import { each, whole } from "./rehearsal.ts"
+import { each, whole } from "./loop.ts"
 
 /** Prompts answered at a time: bounds the memory of a call. */
 const atOnce = 256

@@ -22,7 +22,9 @@ import { Store } from "../store/store.ts"
 import { withinCaps } from "./budgets.ts"
 import { CurrentMeter } from "./meter.ts"
 import type { Trained } from "./precision.ts"
-import { CurrentRehearsal, type Taking } from "./rehearsal.ts"
+import type { Taking } from "./batches.ts"
+import { lazily } from "../data/lazily.ts"
+import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
 /** Something that must be finite is not; the loop turns it into `Diverged`. */
@@ -114,6 +116,23 @@ export interface Step {
 /** A step that takes fewer seconds than this is finished when the run is stopped. */
 const shortStep = 2
 
+/** Makes the steps 0 … `count` − 1 of a stage without models and checkpoints one after the other; a few of them in a rehearsal. */
+export const each = <E, R>(
+  count: number,
+  once: (n: number) => Effect.Effect<unknown, E, R>
+): Effect.Effect<void, E, R> =>
+  Effect.flatMap(CurrentRehearsal, (rehearsal) =>
+    rehearsal === null
+      ? Effect.forEach(Array.from({ length: count }, (_, n) => n), once, { discard: true })
+      : rehearsal.steps(count, once, {}))
+
+/** The rows that all steps have made; in a rehearsal the rows of the steps that were made, repeated until there are `count`. */
+export const whole = <A>(rows: ReadonlyArray<A>, count: number): Effect.Effect<ReadonlyArray<A>> =>
+  Effect.map(CurrentRehearsal, (rehearsal) =>
+    rehearsal === null || rows.length === 0 || rows.length >= count
+      ? rows
+      : lazily(count, (i) => rows[i % rows.length]!))
+
 /** Runs steps `session.from … steps`. */
 export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Session<Record<string, Model>>, stage: {
   readonly steps: number
@@ -159,7 +178,8 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
         ({ metrics, tokens }) =>
           log.emit({ _tag: "Step", stage: label, step: n + 1, steps: stage.steps, tokens, metrics })
       )
-    yield* rehearsal.steps(stage.steps, told, stage.turns ?? [], stage.taking).pipe(
+    const trains = Object.keys(session.models).length > 0
+    yield* rehearsal.steps(stage.steps, told, { turns: stage.turns, taking: stage.taking, trains }).pipe(
       Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
     )
     const saves = Math.ceil(stage.steps / stage.checkpointEvery) - 1

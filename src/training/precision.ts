@@ -32,10 +32,6 @@ export interface Rounding {
 const measured = ({ engine, n, precision, steps }: Rounding): boolean =>
   precision === "bf16" && engine.precisions !== undefined && (n === 0 || n === steps - 1)
 
-/** The steps that rounding makes longer than others, as `turns` of a rehearsal. */
-export const roundingTurns = (precision: Precision | undefined, steps: number): ReadonlyArray<number> =>
-  precision === "bf16" ? [1, steps - 1] : []
-
 const gap = (name: string, rounded: Float64Array, exact: Float64Array): Metrics => {
   let [sum, most] = [0, 0]
   rounded.forEach((x, i) => {

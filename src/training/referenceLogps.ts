@@ -10,8 +10,8 @@ import { sha256 } from "../../dsl/Digest.ts"
 import type { Policy, Precision, Row, Weights } from "../engine/engine.ts"
 import { sumRows } from "../losses/ragged.ts"
 import { Store } from "../store/store.ts"
-import { observer } from "./loop.ts"
-import { CurrentRehearsal, each } from "./rehearsal.ts"
+import { each, observer } from "./loop.ts"
+import { CurrentRehearsal } from "./rehearsal.ts"
 
 /** Weights with the identity of what made them. */
 export interface Known {

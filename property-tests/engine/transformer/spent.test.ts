@@ -4,7 +4,7 @@ import { flopsPerToken, trainStep } from "../../../src/bench/cases.ts"
 import { asBatch, type WorkloadName, workloads } from "../../../src/bench/models.ts"
 import { counting } from "../../../src/tensor/counting/backend.ts"
 import type { Packing } from "../../../src/tensor/backend.ts"
-import { withoutWeights } from "../../../src/engine/transformer/footprint.ts"
+import { withoutWeights } from "../../../src/planning/countedEngine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { plainSampling, randomBatch, variants } from "./tinyModels.ts"
 
@@ -71,28 +71,6 @@ describe("counted floating-point operations", () => {
         assert.strictEqual(of(lengths), lengths.reduce((sum, row) => sum + of([row]), 0))
       }),
       { numRuns: 50 }
-    )
-  })
-
-  it("of tokens that are decoded at once are those of the loop, and so are kernels, bytes moved and memory", () => {
-    const lengths = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 70 })
-    fc.assert(
-      fc.property(configs, lengths, fc.integer({ min: 1, max: 12 }), (config, prompts, maxNewTokens) => {
-        const sampled = (atOnce: boolean) => {
-          const { together, ...others } = counting()
-          const backend = { ...others, ...(atOnce ? { together } : {}) } as typeof others
-          const policy = transformer({ ...backend, at: () => backend }).policy(withoutWeights(config))
-          const batch = randomBatch(prompts.map((length) => [length, 1] as const), "together")
-          policy.sample(
-            batch.map(({ prompt }) => prompt),
-            { ...plainSampling, stop: [], maxNewTokens },
-            prompts.map(String)
-          )
-          return { ...backend.spent(), ...backend.memory() }
-        }
-        assert.deepStrictEqual(sampled(true), sampled(false))
-      }),
-      { numRuns: 30 }
     )
   })
 

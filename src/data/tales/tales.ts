@@ -9,16 +9,12 @@ import { mediocre, perfect, type Skill, wish, write } from "./story.ts"
  * The built-in task: instructions such as `write a happy story about a dog and a ball .`, and tiny stories that answer
  * them. A language of about 150 words, so that a model of 0.2 M parameters can learn it from scratch in half a minute,
  * with the stages of InstructGPT (Ouyang et al. 2022, arXiv 2203.02155): text to pretrain on has no instructions;
- * demonstrations follow them only half (`mediocre`); the gold reward is `src/rewards/tales.ts`.
+ * demonstrations follow them only half (`mediocre`); the gold reward is `src/data/tales/gold.ts`.
  *
  * Everything is a pure function of a seed.
  */
 
 export type Split = "train" | "held"
-
-/** How rows are made, each by its number: all at once, or when they are looked at. */
-export type Rows = <A>(count: number, row: (i: number) => A) => ReadonlyArray<A>
-export const all: Rows = (count, row) => Array.from({ length: count }, (_, i) => row(i))
 
 /**
  * About a sixth of the pairs of a subject and an object is held out, in every mood, place, length and phrasing. In every mood: if a
@@ -52,8 +48,8 @@ export const prompts = (split: Split, seed = "prompts", count = Infinity): Reado
  * Short stories to pretrain on, each under a title that it keeps to (`a sad story about a dog and a ball : …`): what an
  * instruction names, a title names in the same order, so that a model learns to copy it before it sees an instruction.
  */
-export const text = (seed: string, count: number, of: Rows = all): ReadonlyArray<TextRow> =>
-  of(count, (i) => {
+export const text = (seed: string, count: number): ReadonlyArray<TextRow> =>
+  Array.from({ length: count }, (_, i) => {
     const key = `tales/text/${seed}/${i}`
     const random = stream(key)
     const request = { ...wish(`${key}/wish`), sentences: 2 + random.int(3) }
@@ -66,23 +62,18 @@ export const text = (seed: string, count: number, of: Rows = all): ReadonlyArray
 export const demonstrations = (
   seed: string,
   count: number,
-  skill: Skill = mediocre,
-  of: Rows = all
+  skill: Skill = mediocre
 ): ReadonlyArray<DemonstrationRow> => {
-  const keyOf = (n: number): string => `tales/demonstrations/${seed}/${n}`
-  const wishOf = (n: number): Request => wish(`${keyOf(n)}/wish`)
-  // By their numbers alone: of many rows few may be looked at.
-  const asked: Array<number> = []
-  for (let n = 0; asked.length < count; n++) {
-    const { object, subject } = wishOf(n)
-    if (!isHeld(subject, object)) asked.push(n)
-  }
-  return of(count, (i) => {
-    const request = wishOf(asked[i]!)
-    const random = stream(keyOf(asked[i]!))
+  const rows: Array<DemonstrationRow> = []
+  for (let n = 0; rows.length < count; n++) {
+    const key = `tales/demonstrations/${seed}/${n}`
+    const request = wish(`${key}/wish`)
+    if (isHeld(request.subject, request.object)) continue
+    const random = stream(key)
     const ways = phrase(request)
-    return { prompt: ways[random.int(ways.length)]!, completion: write(random, request, skill) }
-  })
+    rows.push({ prompt: ways[random.int(ways.length)]!, completion: write(random, request, skill) })
+  }
+  return rows
 }
 
 /** Every word of the task, for a word-level tokenizer: stories, titles and instructions. Sorted. */

@@ -80,12 +80,12 @@ export const activations = (space: Workspace, config: ModelConfig, rows: number,
   return {
     rows,
     layers: kept === "all"
-      ? space.alike(config.layers, (l) => layer(`${l}.`))
+      ? Array.from({ length: config.layers }, (_, l) => layer(`${l}.`))
       : new Array<LayerActivations>(config.layers).fill(layer("")),
     shared: kept !== "all",
     residual: kept === "nothing"
       ? new Array<Tensor>(config.layers + 1).fill(space.reals("residual", rows * dim))
-      : space.alike(config.layers + 1, (l) => space.reals(`${l}.residual`, rows * dim)),
+      : Array.from({ length: config.layers + 1 }, (_, l) => space.reals(`${l}.residual`, rows * dim)),
     final: space.reals("final", rows * dim),
     invFinal: space.reals("invFinal", rows)
   }

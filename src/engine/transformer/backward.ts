@@ -1,6 +1,6 @@
 import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Activations } from "./activations.ts"
-import { alike, attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
+import { attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
 import type { Gradients } from "./layout.ts"
 import type { Workspace } from "./workspace.ts"
 
@@ -127,7 +127,6 @@ export const backward = (
       norm
     )
   }
-  layer(config.layers - 1)
-  alike(backend, config.layers - 1, (i) => layer(config.layers - 2 - i))
+  for (let l = config.layers - 1; l >= 0; l--) layer(l)
   if (gradients.embed !== null) backend.embedBackward(gradients.embed, dX, ids, dim)
 }

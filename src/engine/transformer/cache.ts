@@ -1,5 +1,5 @@
 import type { Backend, Tensor } from "../../tensor/backend.ts"
-import { alike, attentionShape } from "./forward.ts"
+import { attentionShape } from "./forward.ts"
 import type { Opened } from "./opened.ts"
 
 /** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is one sequence being continued. */
@@ -12,7 +12,8 @@ export interface Cache {
 /** The memory stays with the workspace, so that one rollout after the other uses the same. */
 export const cache = ({ config, space }: Pick<Opened, "config" | "space">, slots: number, capacity: number): Cache => {
   const length = slots * capacity * config.kvHeads * config.headDim
-  const perLayer = (name: string) => space.alike(config.layers, (l) => space.reals(`${name}.${l}`, length))
+  const perLayer = (name: string) =>
+    Array.from({ length: config.layers }, (_, l) => space.reals(`${name}.${l}`, length))
   return { keys: perLayer("keys"), values: perLayer("values"), shape: { ...attentionShape(config), capacity } }
 }
 
@@ -25,10 +26,8 @@ export const copySlot = (
   to: ReadonlyArray<number>
 ): void => {
   const width = kvHeads * headDim
-  alike(backend, keys.length, (l) => {
-    for (const held of [keys[l]!, values[l]!]) {
-      const prefix = backend.slice(held, from * capacity * width, tokens * width)
-      for (const slot of to) backend.copy(backend.slice(held, slot * capacity * width, tokens * width), prefix)
-    }
-  })
+  for (const held of [...keys, ...values]) {
+    const prefix = backend.slice(held, from * capacity * width, tokens * width)
+    for (const slot of to) backend.copy(backend.slice(held, slot * capacity * width, tokens * width), prefix)
+  }
 }

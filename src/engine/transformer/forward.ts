@@ -96,12 +96,6 @@ export const layerForward = (pass: Pass, from: Activations, l: number): void => 
   backend.swiglu(at.gated, at.gateUp, rows, ffn)
 }
 
-/** Does `once` with 0 … `count` − 1, all of which ask the same of the backend: one that only counts is asked for the first. */
-export const alike = (backend: Backend, count: number, once: (i: number) => void): void => {
-  if (backend.alike === undefined || count === 0) { for (let i = 0; i < count; i++) once(i) }
-  else backend.alike(count, () => once(0))
-}
-
 /**
  * The decoder without its head (Llama 2, Touvron et al. 2023; Qwen3 adds the norms of queries and keys): fills `into`, whose
  * `final` is the normed hidden state of every token row.
@@ -111,13 +105,13 @@ export const forward = (pass: Pass, into: Activations, ids: Ints): void => {
   const { ffn, dim } = config
   const { rows } = into
   backend.embed(into.residual[0]!, parameters.embed, ids, dim)
-  alike(backend, config.layers, (l) => {
+  for (let l = 0; l < config.layers; l++) {
     layerForward(pass, into, l)
     const { down, downBias } = parameters.layers[l]!
     const { gated, middle } = into.layers[l]!
     multiply(into.residual[l + 1]!, gated, down, downBias, rows, ffn, dim, middle)
     adapters?.forward(backend, l, "down", into.residual[l + 1]!, gated, rows)
-  })
+  }
   const last = into.residual[config.layers]!
   backend.rmsNorm(into.final, last, parameters.norm, into.invFinal, rowNorm(config, rows))
 }

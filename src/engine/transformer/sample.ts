@@ -180,14 +180,14 @@ export const sampler = (
     let active: Array<Going> = []
     let next = 0
 
-    /** Adds the tokens chosen from the logits; those that go on. Where nothing is computed, as many tokens as are counted at once. */
-    const extend = (rows: ReadonlyArray<Going>, logits: Tensor, steps = 1): ReadonlyArray<Going> => {
+    /** Adds the tokens chosen from the logits; those that go on. */
+    const extend = (rows: ReadonlyArray<Going>, logits: Tensor): ReadonlyArray<Going> => {
       const chosen = choose(logits, rows)
       rows.forEach((row, n) => {
         const token = chosen.tokens[n]!
         row.tokens[row.count] = token
         row.logps[row.count] = chosen.logps[n]!
-        row.count += steps
+        row.count++
         const finished = sampling.stop.includes(token)
         if (!finished && row.count < row.tokens.length) return
         const { count, logps, tokens } = row
@@ -268,18 +268,9 @@ export const sampler = (
         positions[j] = row.prompt.length + row.count - 1
         slots[j] = row.slot
       }
-      const step = (steps: number): void => {
-        const logits = decode.next(ids.subarray(0, rows), positions.subarray(0, rows), slots.subarray(0, rows))
-        const goOn = extend(active, logits, steps)
-        if (goOn.length < rows) active = [...goOn]
-      }
-      if (backend.together === undefined || sampling.stop.length > 0) step(1)
-      else {
-        // Packed once, not at every token.
-        weightsFor(rows)
-        const alike = Math.min(...active.map(({ count, tokens }) => tokens.length - count))
-        backend.together(alike, () => step(alike))
-      }
+      const logits = decode.next(ids.subarray(0, rows), positions.subarray(0, rows), slots.subarray(0, rows))
+      const goOn = extend(active, logits)
+      if (goOn.length < rows) active = [...goOn]
     }
   }
 

@@ -7,11 +7,6 @@ import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
 export interface Workspace {
   /** `length` reals under `name`; the contents are whatever was there before. */
   readonly reals: (name: string, length: number) => Tensor
-  /**
-   * Sets of buffers of the same sizes, each under names of its own. Of a backend that only counts the first stands for all, unless it has to
-   * grow: then all do.
-   */
-  readonly alike: <A>(count: number, make: (i: number) => A) => ReadonlyArray<A>
   /** The integers under `name`, set to `data`. */
   readonly ints: (name: string, data: Int32Array) => Ints
   /** Allocates integers of every length up to `most` now, so that none of them is allocated later. */
@@ -29,7 +24,6 @@ export const workspace = (backend: Backend): Workspace => {
   // Integers have no slices (their length is the number of rows), so every length needs a buffer of its own. A name keeps the
   // last one, and all the reserved ones: rows that come and go with every sampled token then allocate nothing.
   const last = new Map<string, Ints>()
-  let allocated = 0
   const reserved = new Map<string, Array<Ints>>()
   const integers = (name: string, length: number): Ints => {
     const kept = reserved.get(name)?.[length]
@@ -49,16 +43,9 @@ export const workspace = (backend: Backend): Workspace => {
         if (now.buffer.length >= length) return (now.view = backend.slice(now.buffer, 0, length))
         backend.free(now.buffer)
       }
-      allocated++
       const buffer = backend.reals(length, name)
       held.set(name, { buffer, view: buffer })
       return buffer
-    },
-    alike: (count, make) => {
-      const before = allocated
-      const first = make(0)
-      const stands = backend.alike !== undefined && allocated === before
-      return Array.from({ length: count }, (_, i) => i === 0 || stands ? first : make(i))
     },
     ints: (name, data) => {
       const buffer = integers(name, data.length)

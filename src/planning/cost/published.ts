@@ -3,8 +3,7 @@
  * where nobody calibrated it. The engine's own code on the backend that counts, at the roofline; nothing is fitted to the figures.
  */
 import type { Computing, Weights } from "../../engine/engine.ts"
-import { withoutWeights } from "../../engine/transformer/footprint.ts"
-import { metered } from "../countedEngine.ts"
+import { metered, withoutWeights } from "../countedEngine.ts"
 import type { Term } from "../../tensor/counting/memoryTerms.ts"
 import { assumed, roofline } from "./costs.ts"
 

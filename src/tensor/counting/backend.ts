@@ -24,6 +24,16 @@ export interface Spent {
   readonly seconds: number
 }
 
+export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
+
+/** The sum, and so many times `more`. */
+export const plus = (sum: Spent = nothing, more: Spent, times: number): Spent => ({
+  flops: sum.flops + times * more.flops,
+  calls: sum.calls + times * more.calls,
+  traffic: sum.traffic + times * more.traffic,
+  seconds: sum.seconds + times * more.seconds
+})
+
 /** What was held at one time. */
 export interface Held {
   readonly bytes: number
@@ -82,16 +92,17 @@ const isKept = (tensor: Tensor): boolean => {
   return term === "weights" || term === "optimizer"
 }
 
+type Argument = Partial<Tensor> | null | undefined
+/** A number of a call. Eight arguments by name, the most that a kernel has: an array of them for each call would be garbage. */
+type Kernel = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown, f: unknown, g: unknown, h: unknown) => number
+
+const lengthOf = (arg: unknown): number => (arg as Argument)?.dtype === undefined ? 0 : (arg as Tensor).length
+
 /** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
-const elementsOf = (args: ReadonlyArray<unknown>): number => {
-  let sum = 0
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i] as Partial<Tensor> | null | undefined
-    if (arg?.dtype !== undefined) sum += arg.length!
-    else if (i === 0) {
-      for (const name in arg) sum += (arg as Readonly<Record<string, Partial<Tensor> | null>>)[name]?.length ?? 0
-    }
-  }
+const elementsOf: Kernel = (first, b, c, d, e, f, g, h) => {
+  let sum = lengthOf(b) + lengthOf(c) + lengthOf(d) + lengthOf(e) + lengthOf(f) + lengthOf(g) + lengthOf(h)
+  if ((first as Argument)?.dtype !== undefined) return sum + lengthOf(first)
+  for (const name in first as object) sum += (first as Readonly<Record<string, Argument>>)[name]?.length ?? 0
   return sum
 }
 
@@ -115,7 +126,7 @@ export const counting = (
   const spentIn = new Map<Phase, Spent>()
   let [live, peak] = [0, 0]
   // In one object: numbers that change in a closure of their own are made anew at every change.
-  const all = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
+  const all = { ...nothing }
   let [phase, share]: [Phase | null, number] = [null, 1]
   let settled: Spent = { ...all }
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
@@ -129,15 +140,7 @@ export const counting = (
   }
   /** What was spent since goes to the phase that is going on. */
   const settle = (): void => {
-    if (phase !== null) {
-      const sum = spentIn.get(phase) ?? { flops: 0, calls: 0, traffic: 0, seconds: 0 }
-      spentIn.set(phase, {
-        flops: sum.flops + share * (all.flops - settled.flops),
-        calls: sum.calls + share * (all.calls - settled.calls),
-        traffic: sum.traffic + share * (all.traffic - settled.traffic),
-        seconds: sum.seconds + share * (all.seconds - settled.seconds)
-      })
-    }
+    if (phase !== null) spentIn.set(phase, plus(spentIn.get(phase), plus(all, settled, -1), share))
     settled = { ...all }
   }
   const allocate = <D extends (Tensor | Ints)["dtype"]>(dtype: D, length: number, size: number, term: Term) => {
@@ -148,17 +151,15 @@ export const counting = (
     return { dtype, length, bytes, term }
   }
 
-  /** Steps that are counted at once, and layers. */
-  let [steps, layers] = [1, 1]
-  const work = workOf((ints) => written.get(ints)!, () => steps)
-  /** Of `steps` tokens more, from each of these positions on. */
-  const added = (positions: Ints, of: (length: number) => number): number => {
+  const work = workOf((ints) => written.get(ints)!)
+  /** Keys that one token more reads, after each of these positions. */
+  const keysReadAt = (positions: Ints, window: number): number => {
     let sum = 0
-    for (const position of written.get(positions)!) sum += of(position + steps) - of(position)
+    for (const position of written.get(positions)!) sum += keysRead(position + 1, window) - keysRead(position, window)
     return sum
   }
-  const priced = (what: string, operations: number, elements: number, precision: Precision, calls = steps): void => {
-    if (cost !== undefined) all.seconds += calls * cost(what, operations / steps, realBytes * elements, precision)
+  const priced = (what: string, operations: number, elements: number, precision: Precision): void => {
+    if (cost !== undefined) all.seconds += cost(what, operations, realBytes * elements, precision)
   }
 
   const at = (precision: Precision): Counting => {
@@ -169,15 +170,18 @@ export const counting = (
       what: string,
       computes?: (...args: Parameters<F>) => number,
       moves?: (...args: Parameters<F>) => number
-    ): F =>
-      ((...args: Parameters<F>): void => {
-        const operations = computes === undefined ? 0 : computes(...args)
-        const elements = moves === undefined ? elementsOf(args) : moves(...args)
-        all.calls += layers * steps
-        all.traffic += layers * steps * realBytes * elements
-        all.flops += layers * operations
-        priced(what, operations, elements, precision, layers * steps)
-      }) as unknown as F
+    ): F => {
+      const [counts, moved] = [computes as Kernel | undefined, (moves ?? elementsOf) as Kernel]
+      const call: Kernel = (a, b, c, d, e, f, g, h) => {
+        const operations = counts === undefined ? 0 : counts(a, b, c, d, e, f, g, h)
+        const elements = moved(a, b, c, d, e, f, g, h)
+        all.traffic += realBytes * elements
+        all.flops += operations
+        priced(what, operations, elements, precision)
+        return all.calls++
+      }
+      return call as unknown as F
+    }
     return {
       name: "counting",
       realBytes,
@@ -235,22 +239,6 @@ export const counting = (
         priced("writeInts", 0, data.length, precision)
       },
       dispose: () => {},
-      together: (count, once) => {
-        steps = count
-        try {
-          once()
-        } finally {
-          steps = 1
-        }
-      },
-      alike: (count, once) => {
-        layers *= count
-        try {
-          once()
-        } finally {
-          layers /= count
-        }
-      },
       packedLength: (inputs, outputs) => Math.max(1, Math.ceil(packing(precision, inputs, outputs))),
       sumSquares: ({ length }) => {
         all.calls++
@@ -288,7 +276,7 @@ export const counting = (
         "attentionDecode",
         work.attentionDecode,
         (out, _, __, ___, ____, positions, { headDim, kvHeads, window }) =>
-          2 * out.length + 2 * kvHeads * headDim * added(positions, (length) => keysRead(length, window)) / steps
+          2 * out.length + 2 * kvHeads * headDim * keysReadAt(positions, window)
       ),
       swiglu: kernel("swiglu"),
       swigluBackward: kernel("swigluBackward"),

@@ -36,26 +36,25 @@ type Work = { readonly [K in Working]: (...args: Parameters<Backend[K]>) => numb
 
 /**
  * Useful floating-point operations of a call of each kernel, from its arguments: the one place that says so, for a plan and for a
- * run. `written` is what integers were written last; `steps` is how many steps of decoding the call stands for.
+ * run. `written` is what integers were written last.
  */
-export const workOf = (written: (ints: Ints) => Int32Array, steps: () => number = () => 1): Work => ({
-  linear: (_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs, steps()),
-  linearPacked: (_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs, steps()),
+export const workOf = (written: (ints: Ints) => Int32Array): Work => ({
+  linear: (_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs),
+  linearPacked: (_, __, ___, ____, rows, inputs, outputs) => product(rows, inputs, outputs),
   linearBackward: ({ dW, dX }, _, __, ___, rows, inputs, outputs) =>
-    product(rows, inputs, outputs, steps() * ((dX === null ? 0 : 1) + (dW === null ? 0 : 1))),
+    product(rows, inputs, outputs, (dX === null ? 0 : 1) + (dW === null ? 0 : 1)),
   attention: (_, __, ___, starts, shape) => attend(summed(written(starts), shape.window), shape),
   attentionBackward: (_, __, ___, ____, _____, starts, shape) =>
     attend(summed(written(starts), shape.window), shape, 2),
   attentionDecode: (_, __, ___, ____, _____, positions, shape) => {
-    const more = steps()
     const all = written(positions)
     let seen = 0
     // Of one token more without a window: (n + 1)² / 2 − n² / 2, for each sequence of every step, so not by way of squares.
-    if (shape.window === 0 && more === 1) { for (let i = 0; i < all.length; i++) seen += all[i]! + 0.5 }
-    else for (const at of all) seen += pairs(at + more, shape.window) - pairs(at, shape.window)
+    if (shape.window === 0) { for (let i = 0; i < all.length; i++) seen += all[i]! + 0.5 }
+    else for (const at of all) seen += pairs(at + 1, shape.window) - pairs(at, shape.window)
     return attend(seen, shape)
   },
-  head: (_, __, ___, ____, { dim, rows, vocab }: HeadShape) => product(rows, dim, vocab, steps()),
+  head: (_, __, ___, ____, { dim, rows, vocab }: HeadShape) => product(rows, dim, vocab),
   headBackward: ({ dW }, _, __, ___, ____, _____, { dim, rows, vocab }) =>
-    product(rows, dim, vocab, steps() * (dW === null ? 1 : 2))
+    product(rows, dim, vocab, dW === null ? 1 : 2)
 })

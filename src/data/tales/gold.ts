@@ -1,6 +1,6 @@
-import { moodWords, pronouns } from "../data/tales/lexicon.ts"
-import { find, parse, sentences, tokens, type Tree } from "../data/tales/parse.ts"
-import { read, type Request } from "../data/tales/request.ts"
+import { moodWords, pronouns } from "./lexicon.ts"
+import { find, parse, sentences, tokens, type Tree } from "./parse.ts"
+import { read, type Request } from "./request.ts"
 
 /**
  * The gold reward of the built-in task, in points: how well a completion follows its prompt, judged by parsing it

@@ -1,0 +1,55 @@
+/**
+ * Tokens of rows by their characters: all rows are measured in characters, a few hundred are encoded. Rows of about one length have one
+ * ratio of tokens to characters, so that few long rows among many short ones weigh what they do.
+ */
+import type { Taking } from "../training/batches.ts"
+
+/** Rows that are encoded, and rows whose characters are read: of more rows, so many evenly spread stand for all. */
+const [encoded, measured] = [256, 2 ** 16]
+
+export interface RowTokens {
+  /** Mean over all rows. */
+  readonly mean: number
+  /** Of row `i`. */
+  readonly of: (i: number) => number
+  /** How many times the text that was encoded all text is. */
+  readonly times: number
+}
+
+const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
+
+/** So many of the numbers 0 … `count` − 1, evenly spread; all of them where there are no more. */
+export const spread = (count: number, some: number): ReadonlyArray<number> =>
+  Array.from({ length: Math.min(count, some) }, (_, i) => some >= count ? i : Math.floor((i + 0.5) * count / some))
+
+export const rowTokens = (
+  { characters, count, tokens }: Pick<Taking, "characters" | "count" | "tokens">
+): RowTokens => {
+  // An empty row has tokens, too.
+  const size = (i: number): number => characters(i) + 1
+  /** Rows of one class differ in length by a sixth at most. */
+  const classOf = (size: number): number => Math.ceil(4.5 * Math.log2(size))
+  const classes = new Map<number, Array<number>>()
+  const rows = spread(count, measured)
+  for (const i of rows) {
+    const own = classOf(size(i))
+    if (classes.has(own)) classes.get(own)!.push(i)
+    else classes.set(own, [i])
+  }
+  const all = sum(rows.map(size))
+  let [known, total] = [0, 0]
+  const ratios = new Map([...classes].map(([own, members]) => {
+    const share = sum(members.map(size))
+    const some = spread(members.length, Math.ceil(encoded * share / all)).map((j) => members[j]!)
+    const read = sum(some.map(size))
+    const ratio = sum(some.map(tokens)) / read
+    known += read
+    total += ratio * share
+    return [own, ratio]
+  }))
+  return {
+    mean: total / rows.length,
+    of: (i) => size(i) * (ratios.get(classOf(size(i))) ?? total / all),
+    times: all * count / rows.length / known
+  }
+}
