@@ -7,25 +7,25 @@ import { metered, withoutWeights } from "../countedEngine.ts"
 import type { Term } from "../../tensor/counting/memoryTerms.ts"
 import { assumed, roofline } from "./costs.ts"
 
-type Config = Weights["config"]
+const llama = {
+  model_type: "llama",
+  hidden_size: 4096,
+  intermediate_size: 14336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  max_position_embeddings: 65536,
+  vocab_size: 128256
+}
 
-const qwen3 = (hidden: number, layers: number, heads: number, ffn: number): Config => ({
-  architectures: ["Qwen3ForCausalLM"],
+const qwen3 = (hidden: number, layers: number, heads: number, ffn: number): Weights["config"] => ({
+  ...llama,
   model_type: "qwen3",
-  hidden_act: "silu",
   hidden_size: hidden,
   intermediate_size: ffn,
   num_hidden_layers: layers,
   num_attention_heads: heads,
-  num_key_value_heads: 8,
-  head_dim: 128,
-  max_position_embeddings: 65536,
-  rms_norm_eps: 1e-6,
-  rope_theta: 1e6,
   tie_word_embeddings: true,
-  attention_bias: false,
-  bos_token_id: 151643,
-  eos_token_id: 151645,
   vocab_size: 151936
 })
 
@@ -33,26 +33,8 @@ const qwen3 = (hidden: number, layers: number, heads: number, ffn: number): Conf
 const models = {
   "Qwen3-0.6B": qwen3(1024, 28, 16, 3072),
   "Qwen3-4B": qwen3(2560, 36, 32, 9728),
-  "Llama-3.1-8B": {
-    architectures: ["LlamaForCausalLM"],
-    model_type: "llama",
-    hidden_act: "silu",
-    hidden_size: 4096,
-    intermediate_size: 14336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 8,
-    max_position_embeddings: 65536,
-    rms_norm_eps: 1e-5,
-    rope_theta: 500000,
-    tie_word_embeddings: false,
-    attention_bias: false,
-    mlp_bias: false,
-    bos_token_id: 128000,
-    eos_token_id: 128009,
-    vocab_size: 128256
-  }
-} as const satisfies Readonly<Record<string, Config>>
+  "Llama-3.1-8B": llama
+}
 
 const lora: Computing["lora"] = {
   rank: 16,
@@ -61,183 +43,92 @@ const lora: Computing["lora"] = {
   seed: "published"
 }
 
-export interface Published {
-  readonly source: string
-  readonly title: string
-  readonly model: keyof typeof models
-  readonly device: "h100" | "h200" | "a6000" | "4090"
-  readonly devices: number
+type Published = readonly [
+  source: string,
+  title: string,
+  model: keyof typeof models,
+  device: "h100" | "h200" | "a6000" | "4090",
+  devices: number,
   /** Tokens of a sequence; one is in memory at a time. */
-  readonly sequence: number
-  /** Sequences of a step on each device. */
-  readonly sequences: number
-  readonly adapters: boolean
+  sequence: number,
+  trains: "all" | "adapters",
   /** Of all devices together, tokens a second. */
-  readonly rate: number
+  rate: number,
   /** Peak of one device, GiB. */
-  readonly peak: number
-  /** What the plan does not model of it. */
-  readonly besides: string
-}
+  peak: number,
+  /** The parts of it that the plan does not model. */
+  besides: string
+]
+
+/** Sequences of a step on each device. */
+const sequences = 2
 
 const prime = "prime-rl, benchmarks/baselines"
 const tune = "torchtune, README"
+const slower = "by its step time, 1.99 s, it does 16,448 tokens/s"
+const gathering = "communication, gathered layers"
+const bits = "weights and gradients in bf16, moments of 8 bits, updates in the backward pass"
+const bf16 = "weights in bf16; at 4 operations a weight and token its rate is 97 % of the data sheet's peak"
 
 /** prime-rl's trainer alone (recomputation, FlashAttention 3, two micro-batches a step); torchtune's single-device recipes. */
 export const published: ReadonlyArray<Published> = [
-  {
-    source: prime,
-    title: "SFT 8k",
-    model: "Qwen3-0.6B",
-    device: "h100",
-    devices: 1,
-    sequence: 8192,
-    sequences: 2,
-    adapters: false,
-    rate: 26_005,
-    peak: 31.7,
-    besides: "logits kept whole (our guess)"
-  },
-  {
-    source: prime,
-    title: "RL 16k",
-    model: "Qwen3-0.6B",
-    device: "h100",
-    devices: 1,
-    sequence: 16384,
-    sequences: 2,
-    adapters: false,
-    rate: 11_896,
-    peak: 12.5,
-    besides: "by its step time, 1.99 s, it does 16,448 tokens/s"
-  },
-  {
-    source: prime,
-    title: "RL LoRA 64k",
-    model: "Qwen3-4B",
-    device: "h100",
-    devices: 1,
-    sequence: 65536,
-    sequences: 2,
-    adapters: true,
-    rate: 4_200,
-    peak: 42.0,
-    besides: "–"
-  },
-  {
-    source: prime,
-    title: "SFT 16k",
-    model: "Qwen3-4B",
-    device: "h200",
-    devices: 8,
-    sequence: 16384,
-    sequences: 2,
-    adapters: false,
-    rate: 53_100,
-    peak: 54.6,
-    besides: "communication, gathered layers, logits kept whole (our guess)"
-  },
-  {
-    source: prime,
-    title: "RL 64k",
-    model: "Qwen3-4B",
-    device: "h200",
-    devices: 8,
-    sequence: 65536,
-    sequences: 2,
-    adapters: false,
-    rate: 29_500,
-    peak: 36.1,
-    besides: "communication, gathered layers"
-  },
-  {
-    source: tune,
-    title: "full 2k (assumed)",
-    model: "Llama-3.1-8B",
-    device: "4090",
-    devices: 1,
-    sequence: 2048,
-    sequences: 2,
-    adapters: false,
-    rate: 1_650,
-    peak: 18.9,
-    besides: "weights and gradients in bf16, moments of 8 bits, updates in the backward pass"
-  },
-  {
-    source: tune,
-    title: "LoRA 2k (assumed)",
-    model: "Llama-3.1-8B",
-    device: "a6000",
-    devices: 1,
-    sequence: 2048,
-    sequences: 2,
-    adapters: true,
-    rate: 4_699,
-    peak: 30.3,
-    besides: "weights in bf16; at 4 operations a weight and token its rate is 97 % of the data sheet's peak"
-  }
+  [prime, "SFT 8k", "Qwen3-0.6B", "h100", 1, 8192, "all", 26_005, 31.7, "logits kept whole (our guess)"],
+  [prime, "RL 16k", "Qwen3-0.6B", "h100", 1, 16384, "all", 11_896, 12.5, slower],
+  [prime, "RL LoRA 64k", "Qwen3-4B", "h100", 1, 65536, "adapters", 4_200, 42.0, "–"],
+  [prime, "SFT 16k", "Qwen3-4B", "h200", 8, 16384, "all", 53_100, 54.6, `${gathering}, logits kept whole (our guess)`],
+  [prime, "RL 64k", "Qwen3-4B", "h200", 8, 65536, "all", 29_500, 36.1, gathering],
+  [tune, "full 2k (assumed)", "Llama-3.1-8B", "4090", 1, 2048, "all", 1_650, 18.9, bits],
+  [tune, "LoRA 2k (assumed)", "Llama-3.1-8B", "a6000", 1, 2048, "adapters", 4_699, 30.3, bf16]
 ]
-
-export interface PlannedStep {
-  /** Of all devices together, tokens a second. */
-  readonly rate: number
-  /** Peak of one device, GiB. */
-  readonly peak: number
-  /** Share of the device's peak that the useful operations are. */
-  readonly utilisation: number
-}
 
 /** State that is the same for every device, and divided among them (ZeRO, Rajbhandari et al. 2020, stage 3). */
 const sharded: ReadonlySet<Term> = new Set(["weights", "gradients", "optimizer"])
 
-/** One step of it, on devices that share nothing but the states of the model. */
-export const planStep = (
-  { adapters, devices, model, sequence, sequences }: Published,
-  device: { readonly peak: { readonly f32: number; readonly bf16: number }; readonly bandwidth: number }
-): PlannedStep => {
+interface Device {
+  readonly title: string
+  readonly peak: { readonly f32: number; readonly bf16: number }
+  readonly bandwidth: number
+}
+
+/** Tokens a second of all devices together, and the peak of one in GiB, when they share nothing but the states of the model. */
+const planStep = ([, , model, , devices, sequence, trains]: Published, device: Device) => {
   const meter = metered({ cost: roofline(device).backend, microBatchTokens: sequence })
   const policy = meter.engine.policy(withoutWeights(models[model]), {
     precision: "bf16",
     recompute: true,
-    ...(adapters ? { lora } : {})
+    ...(trains === "adapters" ? { lora } : {})
   })
   const row = { prompt: Int32Array.of(1), completion: new Int32Array(sequence - 1).fill(1) }
   for (let i = 0; i < sequences; i++) policy.learn([row], ({ length }) => new Float64Array(length))
   policy.step({ learningRate: 1e-5, betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0, maxGradNorm: 1 })
-  const { flops, seconds } = meter.spentIn().get("update")!
-  const { terms } = meter.peaks().get("update")!
+  const { seconds } = meter.spentIn().get("update")!
   let bytes = 0
-  for (const [term, held] of terms) bytes += sharded.has(term) ? held / devices : held
+  for (const [term, held] of meter.peaks().get("update")!.terms) bytes += sharded.has(term) ? held / devices : held
   policy.dispose()
-  return {
-    rate: devices * sequences * sequence / seconds,
-    peak: bytes / 2 ** 30,
-    utilisation: flops / seconds / device.peak.bf16
-  }
+  return { rate: devices * sequences * sequence / seconds, peak: bytes / 2 ** 30 }
 }
 
 const off = (planned: number, known: number): string =>
   `${planned >= known ? "+" : "−"}${Math.abs(100 * (planned / known - 1)).toFixed(0)} %`
 
 /** Rows of a table: published beside planned, with the error. */
-export const publishedRows = (
-  deviceOf: (name: Published["device"]) => { readonly title: string } & Parameters<typeof planStep>[1]
-): ReadonlyArray<ReadonlyArray<string>> => [
+export const publishedRows = (deviceOf: (name: Published[3]) => Device): ReadonlyArray<ReadonlyArray<string>> => [
   ["source", "step", "on", "tokens/s", "planned", "error", "peak GiB", "planned", "error", "not modelled"],
   ...published.map((one) => {
-    const device = deviceOf(one.device)
-    const { peak, rate } = planStep(one, device)
+    const [source, title, model, name, devices, , , rate, peak, besides] = one
+    const device = deviceOf(name)
+    const planned = planStep(one, device)
     return [
-      one.source,
-      `${one.model} ${one.title}`,
-      `${one.devices} × ${device.title}`,
-      one.rate.toLocaleString("en-US"),
-      Math.round(rate).toLocaleString("en-US"),
-      off(rate, one.rate),
-      one.peak.toFixed(1),
+      source,
+      `${model} ${title}`,
+      `${devices} × ${device.title}`,
+      rate.toLocaleString("en-US"),
+      Math.round(planned.rate).toLocaleString("en-US"),
+      off(planned.rate, rate),
       peak.toFixed(1),
-      off(peak, one.peak),
-      one.besides
+      planned.peak.toFixed(1),
+      off(planned.peak, peak),
+      besides
     ]
   })
 ]
