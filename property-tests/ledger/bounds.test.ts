@@ -195,7 +195,7 @@ describe("the ledger's bounds", () => {
     assert.isAbove(kl(at, initial), sum)
     // β bounds a step, not the drift.
     assert.isAbove(maxDivergence(at, initial), nats(Bounds.tilt(1, beta)))
-    assert.isAtMost(maxDivergence(at, initial), nats(Bounds.resetTilt(1, beta, resets)))
+    assert.isAtMost(maxDivergence(at, initial), nats(Bounds.tilt(1, beta / (resets + 1))))
   })
 
   it("a geometric merge exceeds both parents, which is why it is unknown: .93 and .90 nats merge to 2.80", () => {

@@ -1,6 +1,5 @@
 /** The cases of the benchmark: each is a piece of work that backends and a peer do alike. */
-import type { Engine, Policy } from "../engine/engine.ts"
-import { offsetsOf } from "../engine/engine.ts"
+import { type Engine, offsetsOf, type Policy } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { modelConfig } from "../model/config.ts"
 import type { Backend } from "../tensor/backend.ts"

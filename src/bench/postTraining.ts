@@ -3,8 +3,7 @@
  * passes including the reference's, the same update. There are no stages here: the additions of a stage (data, budgets,
  * reports) costs nothing that could be measured, and GRPO has none here.
  */
-import type { Batch, Engine, Policy, Update, Weights } from "../engine/engine.ts"
-import { offsetsOf } from "../engine/engine.ts"
+import { type Batch, type Engine, offsetsOf, type Policy, type Update, type Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { dpo as dpoLoss } from "../losses/dpo.ts"
 import { sumRows } from "../losses/ragged.ts"

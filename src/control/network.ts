@@ -1,5 +1,4 @@
-import { adamw, clipScale } from "../optim/adamw.ts"
-import type { AdamW } from "../optim/adamw.ts"
+import { type AdamW, adamw, clipScale } from "../optim/adamw.ts"
 import type { Random } from "../sampling/random.ts"
 
 /**

@@ -230,10 +230,3 @@ export const offsetsOf = (batch: Batch, extra = 0): Int32Array => {
   })
   return offsets
 }
-
-/**
- * A row of a padded Hugging Face batch as the engine takes it: the ids under `attention_mask`, wherever the padding stands.
- * The engine itself has none: batches are packed.
- */
-export const unpadded = (ids: Int32Array, attentionMask: ArrayLike<number>): Int32Array =>
-  ids.filter((_, i) => attentionMask[i] !== 0)

@@ -59,15 +59,10 @@ export const acceptFilter = (accepted: number): Bound => boundOf(-Math.log(accep
 
 /**
  * The optimum π* ∝ π_ref exp(r / β) of a reward with max − min = `span`: log π* − log π_ref = r / β − log Z, and Z is a mean of exp(r / β), so at
- * most span / β. A policy still on its way there may be further off for some completions.
+ * most span / β. A policy still on its way there may be further off for some completions. A reference that moves to each optimum makes β
+ * smaller with each move (β / k after k tilts): β bounds a step, not the drift.
  */
 export const tilt = (span: number, beta: number): Bound => span === 0 ? still : boundOf(span / beta)
-
-/**
- * A repeated tilt with the reference moved to each optimum: exactly a tilt with β over the number of tilts, *if every optimum is
- * reached*. A reference that moves `resets` times in a stage makes β that much smaller: it bounds steps, not the drift.
- */
-export const resetTilt = (span: number, beta: number, resets: number): Bound => tilt(span, beta / (resets + 1))
 
 /**
  * A mixture Σ w_i P_i of outputs (a model drawn at random answers): log Σ w_i exp(D∞_i). An average of weights instead of outputs has

@@ -1,5 +1,4 @@
-import type { Policy, Row, Sampling, Scorer } from "../engine/engine.ts"
-import { offsetsOf } from "../engine/engine.ts"
+import { offsetsOf, type Policy, type Row, type Sampling, type Scorer } from "../engine/engine.ts"
 import { kl } from "../losses/kl.ts"
 import { afterLast } from "../losses/ragged.ts"
 

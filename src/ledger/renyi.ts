@@ -11,8 +11,7 @@
  *
  * Whole milli-nats at the orders below, rounded up; between them the next higher order counts, since D_α does not fall with α.
  */
-import type { Bound } from "./bounds.ts"
-import { mnatsUp } from "./bounds.ts"
+import { type Bound, mnatsUp } from "./bounds.ts"
 
 export const orders = [1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 16, 32, 64, Infinity] as const
 

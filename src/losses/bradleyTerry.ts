@@ -1,7 +1,5 @@
+import { softplus } from "./logistic.ts"
 import { poison, sameLength } from "./loss.ts"
-
-/** log(1 + eˣ) without overflow; NaN in, NaN out. */
-const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))
 
 /**
  * Bradley–Terry loss of a reward model on pairs of scores.

@@ -1,5 +1,4 @@
-import type { Averaging, Loss } from "./loss.ts"
-import { sameLength, scaleOf } from "./loss.ts"
+import { type Averaging, type Loss, sameLength, scaleOf } from "./loss.ts"
 
 /**
  * Cross-entropy of the target tokens, the loss of supervised fine-tuning and pretraining.

@@ -1,7 +1,5 @@
-import type { Loss } from "./loss.ts"
-import { poison, sameLength } from "./loss.ts"
-import type { PreferenceForm } from "./preferenceForms.ts"
-import { preferenceForm } from "./preferenceForms.ts"
+import { type Loss, poison, sameLength } from "./loss.ts"
+import { type PreferenceForm, preferenceForm } from "./preferenceForms.ts"
 import { sumRows } from "./ragged.ts"
 
 /** A loss on pairs as data; `dsl/PreferenceLoss.ts` has the names. */

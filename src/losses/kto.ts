@@ -1,6 +1,5 @@
 import { sigmoid } from "./logistic.ts"
-import type { Loss } from "./loss.ts"
-import { poison, sameLength } from "./loss.ts"
+import { type Loss, poison, sameLength } from "./loss.ts"
 import { sumRows } from "./ragged.ts"
 
 /**

@@ -1,5 +1,4 @@
-import type { Loss } from "./loss.ts"
-import { poison, sameLength } from "./loss.ts"
+import { type Loss, poison, sameLength } from "./loss.ts"
 
 /**
  * Reverse KL from the student's own samples as a policy gradient, with k1 in the reward: every token is paid

@@ -1,9 +1,5 @@
-import type { Loss } from "./loss.ts"
-import { poison, sameLength } from "./loss.ts"
-
-/** log(1 + eˣ) without overflow. */
-export const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))
-export const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
+import { sigmoid, softplus } from "./logistic.ts"
+import { type Loss, poison, sameLength } from "./loss.ts"
 
 /**
  * Binary cross-entropy of log-odds z with labels y in {0, 1}: of an outcome reward model the final correctness after every token (Cobbe
@@ -22,7 +18,7 @@ export const outcome = (logits: Float64Array, labels: ArrayLike<number>): Loss =
     const y = labels[i]!
     loss += (softplus(z) - y * z + poison(z)) * scale
     if (y === 1 ? z > 0 : z < 0) right++
-    return (logistic(z) - y) * scale
+    return (sigmoid(z) - y) * scale
   })
   return { loss, gradient, metrics: logits.length === 0 ? {} : { accuracy: right * scale } }
 }

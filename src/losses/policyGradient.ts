@@ -2,8 +2,7 @@ import { type Aggregation, rowWeights } from "./aggregation.ts"
 import { type Clip, shape, type Shaped } from "./clip.ts"
 import { entropyGradient } from "./entropy.ts"
 import { k2, k3 } from "./kl.ts"
-import type { Averaging, Loss } from "./loss.ts"
-import { poison, sameLength } from "./loss.ts"
+import { type Averaging, type Loss, poison, sameLength } from "./loss.ts"
 import { sumRows } from "./ragged.ts"
 
 /** A point of the space of `dsl/PolicyLoss.ts`, where each part is explained. */

@@ -1,5 +1,4 @@
-import type { Averaging, Loss } from "./loss.ts"
-import { scaleOf } from "./loss.ts"
+import { type Averaging, type Loss, scaleOf } from "./loss.ts"
 import { policyGradient } from "./policyGradient.ts"
 
 /**

@@ -1,6 +1,6 @@
-import type { Loss } from "./loss.ts"
-import { poison, sameLength } from "./loss.ts"
-import { logistic, outcome, softplus } from "./outcome.ts"
+import { sigmoid, softplus } from "./logistic.ts"
+import { type Loss, poison, sameLength } from "./loss.ts"
+import { outcome } from "./outcome.ts"
 
 /**
  * Cross-entropy of a process reward model's steps. `binary`: labels 0 and 1, as `outcome`. `ternary`: −1, 0 (neutral) and 1 as ordered
@@ -24,7 +24,7 @@ export const processLoss = (logits: Float64Array, labels: ArrayLike<number>, sca
     const surprise = y < 0 ? wrong : y > 0 ? good : softplus(-z - 1) + softplus(z - 1) - Math.log1p(-Math.exp(-2))
     loss += (surprise + poison(z)) * by
     if ((z < -1 ? -1 : z > 1 ? 1 : 0) === y) right++
-    return by * (y < 0 ? logistic(z + 1) : y > 0 ? -logistic(1 - z) : logistic(z - 1) - logistic(-z - 1))
+    return by * (y < 0 ? sigmoid(z + 1) : y > 0 ? -sigmoid(1 - z) : sigmoid(z - 1) - sigmoid(-z - 1))
   })
   return { loss, gradient, metrics: logits.length === 0 ? {} : { accuracy: right * by } }
 }

@@ -1,6 +1,5 @@
 import { bradleyTerry } from "./bradleyTerry.ts"
-import type { Loss } from "./loss.ts"
-import { poison } from "./loss.ts"
+import { type Loss, poison } from "./loss.ts"
 
 /**
  * Scores of the completions of some prompts, one prompt after the other: prompt i owns `groups[i] … groups[i + 1]`. Gradients are with

@@ -4,8 +4,7 @@ import { policyWeights } from "../engine/tabular/checkpoint.ts"
 import { codecOf } from "../engine/tabular/codec.ts"
 import { completions } from "../engine/tabular/exact.ts"
 import { treeOf } from "../engine/tabular/tree.ts"
-import type { World } from "../engine/tabular/world.ts"
-import { world } from "../engine/tabular/world.ts"
+import { type World, world } from "../engine/tabular/world.ts"
 import { stream } from "../sampling/random.ts"
 
 /** Small worlds of every shape, down to one prompt, one letter and one step. */

@@ -32,9 +32,6 @@ export const treeOf = (spec: WorldSpec): Tree => {
 export const child = (tree: Tree, context: number, action: number): number =>
   action === tree.letters ? tree.prefixes + context : context * tree.letters + 1 + action
 
-/** The completion (number) that ends at `node`; only for nodes that are not contexts. */
-export const completionAt = (tree: Tree, node: number): number => node >= tree.prefixes ? node - tree.prefixes : node
-
 /** Tokens of completion `n`, `</s>` included where it ended. */
 export const completionTokens = (tree: Tree, n: number): Int32Array => {
   const tokens: Array<number> = n < tree.contexts ? [tree.letters] : []
