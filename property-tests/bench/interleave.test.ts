@@ -21,7 +21,6 @@ describe("a run", () => {
     let clock = 0
     const contestant = (name: string, takes: (one: Case) => boolean): Contestant => ({
       name,
-      kind: "backend",
       takes,
       measure: ({ name: what }, count) =>
         Effect.sync(() => {

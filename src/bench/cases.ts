@@ -71,44 +71,32 @@ const modelCases = (name: WorkloadName, workload: Workload): ReadonlyArray<Case>
   const batch = workload.batches[0]!
   const sequence = batch[0]!.length - 1
   const tokens = batch.length * sequence
-  const heavy = name !== "tiny"
+  const shared = { peer: "torch", heavy: name !== "tiny" } as const
+  const pass = (verb: string, title: string, passes: 1 | 3, run: (policy: Policy, step: number) => void): Case => ({
+    ...shared,
+    name: `${verb}-${name}`,
+    title: `${title} ${name}`,
+    show: "ms",
+    amount: tokens,
+    flops: tokens * flopsPerToken(workload, sequence, passes),
+    open: ({ policy }) => {
+      let step = 0
+      return () => run(policy(name), step++)
+    },
+    request: { do: verb, name }
+  })
   return [
+    pass("train", "train step", 3, (policy, step) => trainStep(policy, workload, step)),
+    pass("logprobs", "log-probs", 1, (policy, step) => {
+      policy.logprobs(asBatch(workload.batches[step % workload.batches.length]!))
+    }),
     {
-      name: `train-${name}`,
-      title: `train step ${name}`,
-      peer: "torch",
-      show: "ms",
-      amount: tokens,
-      flops: tokens * flopsPerToken(workload, sequence, 3),
-      heavy,
-      open: ({ policy }) => {
-        let step = 0
-        return () => trainStep(policy(name), workload, step++)
-      },
-      request: { do: "train", name }
-    },
-    {
-      name: `logprobs-${name}`,
-      title: `log-probs ${name}`,
-      peer: "torch",
-      show: "ms",
-      amount: tokens,
-      flops: tokens * flopsPerToken(workload, sequence, 1),
-      heavy,
-      open: ({ policy }) => {
-        let step = 0
-        return () => policy(name).logprobs(asBatch(workload.batches[step++ % workload.batches.length]!))
-      },
-      request: { do: "logprobs", name }
-    },
-    {
+      ...shared,
       name: `generate-${name}`,
       title: `generation ${name}`,
-      peer: "torch",
       show: "tok/s",
       amount: workload.prompts.length * workload.newTokens,
       flops: null,
-      heavy,
       open: ({ policy }) => () => continuations(policy(name), workload),
       request: { do: "generate", name }
     }

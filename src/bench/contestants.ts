@@ -27,7 +27,6 @@ export const ours = (
   const open = new Map<Case, Run>()
   return {
     name,
-    kind: "backend",
     takes: (one) => !one.heavy || backend.realBytes === 4,
     measure: (one, count) =>
       Effect.sync(() => {
@@ -43,7 +42,6 @@ export const ours = (
 /** The processes of a peer as a contestant; `of` finds the one that does a case. */
 export const theirs = (name: string, of: (one: Case) => Peer | null): Contestant => ({
   name,
-  kind: "peer",
   takes: (one) => of(one) !== null,
   measure: (one, count) =>
     of(one)!.request({ ...one.request, count }).pipe(

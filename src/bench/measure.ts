@@ -3,10 +3,9 @@ import * as Effect from "effect/Effect"
 import type { Case } from "./cases.ts"
 import type { PeerFailed } from "./peer.ts"
 
-/** Who is measured: a backend or a peer. */
+/** A backend or a peer. */
 export interface Contestant {
   readonly name: string
-  readonly kind: "backend" | "peer"
   readonly takes: (one: Case) => boolean
   /** Does the work of the case `count` times; returns the seconds of a single time. */
   readonly measure: (one: Case, count: number) => Effect.Effect<number, PeerFailed>

@@ -1,42 +1,10 @@
 /** The models and data of the benchmark: the same for every backend and every peer. */
 import type { Batch, TensorData, Update, Weights } from "../engine/engine.ts"
 import { modelConfig } from "../model/config.ts"
-import { initial } from "../model/init.ts"
+import { initial, llamaConfig } from "../model/init.ts"
 import { elements, parameters } from "../model/parameters.ts"
 import { wordLevel } from "../model/wordLevel.ts"
 import { stream } from "../sampling/random.ts"
-
-interface Size {
-  readonly dim: number
-  readonly layers: number
-  readonly heads: number
-  readonly kvHeads: number
-  readonly ffn: number
-  readonly vocab: number
-  readonly context: number
-  readonly tied: boolean
-}
-
-const llama = (size: Size): Readonly<Record<string, unknown>> => ({
-  architectures: ["LlamaForCausalLM"],
-  model_type: "llama",
-  hidden_act: "silu",
-  hidden_size: size.dim,
-  intermediate_size: size.ffn,
-  num_hidden_layers: size.layers,
-  num_attention_heads: size.heads,
-  num_key_value_heads: size.kvHeads,
-  max_position_embeddings: size.context,
-  rms_norm_eps: 1e-5,
-  rope_theta: 10000,
-  tie_word_embeddings: size.tied,
-  attention_bias: false,
-  mlp_bias: false,
-  bos_token_id: 1,
-  eos_token_id: 2,
-  pad_token_id: 3,
-  vocab_size: size.vocab
-})
 
 /** The ids of the special tokens come first, `words` after them, as in `wordLevel`. */
 const firstWord = 4
@@ -98,50 +66,35 @@ export const sequences = (
   })
 }
 
-const workload = (name: string, size: Size, batch: number, sequence: number): Workload => ({
+const workload = (
+  name: string,
+  model: Omit<Parameters<typeof llamaConfig>[0], "context" | "tied">,
+  batch: number,
+  sequence: number
+): Workload => ({
   name,
-  weights: spreadOut(llama(size), `bench/${name}`),
+  weights: spreadOut(llamaConfig({ ...model, context: 512, tied: false }), `bench/${name}`),
   batches: Array.from(
     { length: 8 },
-    (_, i) => sequences(batch, () => sequence + 1, size.vocab, `bench/${name}/batch/${i}`)
+    (_, i) => sequences(batch, () => sequence + 1, model.vocab, `bench/${name}/batch/${i}`)
   ),
-  prompts: sequences(16, () => 16, size.vocab, `bench/${name}/prompts`),
+  prompts: sequences(16, () => 16, model.vocab, `bench/${name}/prompts`),
   newTokens: 64,
   update
 })
 
 export const workloads = {
   /** 0.29 M parameters, a step of 16 × 128 tokens. */
-  tiny: () =>
-    workload(
-      "tiny",
-      { dim: 64, layers: 5, heads: 4, kvHeads: 2, ffn: 172, vocab: 512, context: 512, tied: false },
-      16,
-      128
-    ),
+  tiny: () => workload("tiny", { dim: 64, layers: 5, heads: 4, kvHeads: 2, ffn: 172, vocab: 512 }, 16, 128),
   /** 5.4 M parameters, a step of 8 × 256 tokens. */
-  mid: () =>
-    workload(
-      "mid",
-      { dim: 256, layers: 6, heads: 8, kvHeads: 4, ffn: 688, vocab: 2048, context: 512, tied: false },
-      8,
-      256
-    )
+  mid: () => workload("mid", { dim: 256, layers: 6, heads: 8, kvHeads: 4, ffn: 688, vocab: 2048 }, 8, 256)
 } as const
 export type WorkloadName = keyof typeof workloads
 
 /** The shape of stories260K (Karpathy's llama2.c) with random weights, for the steps that TRL takes. */
 export const storiesShape = (): Weights => {
-  const config = llama({
-    dim: 64,
-    layers: 5,
-    heads: 8,
-    kvHeads: 4,
-    ffn: 172,
-    vocab: 512,
-    context: 512,
-    tied: true
-  })
+  const shape = { dim: 64, layers: 5, heads: 8, kvHeads: 4, ffn: 172, vocab: 512, context: 512 }
+  const config = llamaConfig({ ...shape, tied: true })
   return wordTokens({ config, tensors: initial(modelConfig(config), "bench/stories"), tokenizer: new Map() })
 }
 

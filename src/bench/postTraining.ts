@@ -1,16 +1,18 @@
 /**
  * Whole post-training steps on a model of the shape of stories260K, against the trainers of TRL: the same rows, the same forward
  * passes including the reference's, the same update. There are no stages here: the additions of a stage (data, budgets,
- * reports) costs nothing that could be measured, and GRPO has none here.
+ * reports) cost nothing that could be measured.
  */
-import { type Batch, type Engine, offsetsOf, type Policy, type Update, type Weights } from "../engine/engine.ts"
-import { crossEntropy } from "../losses/crossEntropy.ts"
+import type { Batch, Engine, Policy, Update, Weights } from "../engine/engine.ts"
+import { tokenAdvantages } from "../losses/advantages.ts"
 import { dpo as dpoLoss } from "../losses/dpo.ts"
+import type { Loss } from "../losses/loss.ts"
+import { policyGradient } from "../losses/policyGradient.ts"
 import { sumRows } from "../losses/ragged.ts"
 import { modelConfig } from "../model/config.ts"
 import { stream } from "../sampling/random.ts"
-import type { Bench, Case } from "./cases.ts"
-import { asBatch, sequences, textOf } from "./models.ts"
+import { type Case, trainStep } from "./cases.ts"
+import { sequences, textOf } from "./models.ts"
 
 /** Hugging Face's defaults for AdamW and clipping; at this rate a few steps show in the loss. */
 export const trlUpdate: Update = {
@@ -21,7 +23,7 @@ export const trlUpdate: Update = {
   maxGradNorm: 1
 }
 
-/** A step and its loss. */
+/** A step that returns its loss. */
 export interface Step {
   readonly step: () => number
   readonly dispose: () => void
@@ -45,17 +47,42 @@ const sigmoid = {
   terms: [{ weight: 1, form: { _tag: "Logistic", labelSmoothing: 0, margin: 0 } }],
   nll: 0
 } as const
+/** TRL's defaults for GRPO. */
+const standardised = { _tag: "GroupStd", ddof: 1, epsilon: 1e-4 } as const
+const surrogate = {
+  objective: { _tag: "Ratio", level: "token", clip: { _tag: "Clipped", low: 0.2, high: 0.2 } },
+  aggregation: { _tag: "TokenMean" },
+  kl: { _tag: "KlInLoss", estimator: "k3" }
+} as const
 const bos = 1
 const eos = 2
 
-const learn = (policy: Policy, gradient: Float64Array): void => {
-  policy.backward(gradient)
-  policy.step(trlUpdate)
+/** Steps of a policy beside its reference; `gradientOf` retains the passes of the policy. */
+const beside = (
+  engine: Engine,
+  weights: Weights,
+  gradientOf: (policy: Policy, reference: Policy, step: number) => Loss
+): Step => {
+  const [policy, reference] = [engine.policy(weights), engine.policy(weights)]
+  let step = 0
+  return {
+    step: () => {
+      const { gradient, loss } = gradientOf(policy, reference, step++)
+      policy.backward(gradient)
+      policy.step(trlUpdate)
+      return loss
+    },
+    dispose: () => {
+      policy.dispose()
+      reference.dispose()
+    }
+  }
 }
 
 const sft = (vocab: number): PostTraining => {
-  const [rows, length, batches] = [16, 256, 8]
-  const data = sequences(rows * batches, () => length, vocab, "bench/sft")
+  const [rows, length] = [16, 256]
+  const data = sequences(rows * 8, () => length, vocab, "bench/sft")
+  const batches = Array.from({ length: 8 }, (_, i) => data.slice(i * rows, (i + 1) * rows))
   return {
     name: "sft",
     title: "SFT step 16 × 256",
@@ -63,17 +90,7 @@ const sft = (vocab: number): PostTraining => {
     open: (engine, weights) => {
       const policy = engine.policy(weights)
       let step = 0
-      return {
-        step: () => {
-          const at = (step++ % batches) * rows
-          const batch = asBatch(data.slice(at, at + rows))
-          const denominator = offsetsOf(batch)[rows]!
-          const { logps } = policy.learn(batch, (logps) => crossEntropy(logps, { denominator }).gradient)
-          policy.step(trlUpdate)
-          return crossEntropy(logps).loss
-        },
-        dispose: policy.dispose
-      }
+      return { step: () => trainStep(policy, { batches, update: trlUpdate }, step++), dispose: policy.dispose }
     },
     request: { trainer: "sft", batchSize: rows, rows: data.map((ids) => [...ids]) }
   }
@@ -108,24 +125,13 @@ const dpo = (vocab: number): PostTraining => {
     name: "dpo",
     title: "DPO step 8 pairs ≤ 256",
     tokens: tokens / batches,
-    open: (engine, weights) => {
-      const [policy, reference] = [engine.policy(weights), engine.policy(weights)]
-      let step = 0
-      return {
-        step: () => {
-          const rows = batch(step++)
-          const before = reference.logprobs(rows)
-          const { logps, offsets } = policy.logprobs(rows, { retain: true })
-          const { gradient, loss } = dpoLoss(logps, sumRows(before.logps, offsets), offsets, sigmoid)
-          learn(policy, gradient)
-          return loss
-        },
-        dispose: () => {
-          policy.dispose()
-          reference.dispose()
-        }
-      }
-    },
+    open: (engine, weights) =>
+      beside(engine, weights, (policy, reference, step) => {
+        const rows = batch(step)
+        const before = reference.logprobs(rows)
+        const { logps, offsets } = policy.logprobs(rows, { retain: true })
+        return dpoLoss(logps, sumRows(before.logps, offsets), offsets, sigmoid)
+      }),
     request: {
       trainer: "dpo",
       batchSize: pairs,
@@ -147,49 +153,23 @@ const grpo = (vocab: number): PostTraining => {
     name: "grpo",
     title: "GRPO step 32 × 64, groups of 8",
     tokens: samples * newTokens,
-    open: (engine, weights) => {
-      const [policy, reference] = [engine.policy(weights), engine.policy(weights)]
-      let step = 0
-      return {
-        step: () => {
-          const asked = Array.from({ length: samples }, (_, i) => {
-            const prompt = prompts[(step * distinct + Math.floor(i / group)) % prompts.length]!
-            return Int32Array.of(bos, ...prompt)
-          })
-          const sampling = { maxNewTokens: newTokens, temperature: 1, topK: 0, topP: 1, stop: [] }
-          const rows = policy.sample(asked, sampling, asked.map((_, i) => `bench/${step}/${i}`))
-            .map(({ completion }, i) => ({ prompt: asked[i]!, completion }))
-          step++
-          const rewards = rows.map(({ completion }) => completion.reduce((sum, id) => sum + id, 0) % 7)
-          const before = reference.logprobs(rows)
-          const { logps, offsets } = policy.logprobs(rows, { retain: true })
-          // With one update a batch the ratio to the sampler is 1, so the gradient of the surrogate is −A; TRL does the same.
-          const gradient = new Float64Array(logps.length)
-          let loss = 0
-          for (let g = 0; g < distinct; g++) {
-            const of = rewards.slice(g * group, (g + 1) * group)
-            const mean = of.reduce((sum, r) => sum + r, 0) / group
-            const deviation = Math.sqrt(of.reduce((sum, r) => sum + (r - mean) ** 2, 0) / (group - 1))
-            of.forEach((reward, j) => {
-              const advantage = (reward - mean) / (deviation + 1e-4)
-              const row = g * group + j
-              for (let t = offsets[row]!; t < offsets[row + 1]!; t++) {
-                // k3 of Schulman 2020: e^(ref − π) − 1 − (ref − π).
-                const d = before.logps[t]! - logps[t]!
-                loss += (beta.grpo * (Math.expm1(d) - d) - advantage) / logps.length
-                gradient[t] = (-advantage - beta.grpo * Math.expm1(d)) / logps.length
-              }
-            })
-          }
-          learn(policy, gradient)
-          return loss
-        },
-        dispose: () => {
-          policy.dispose()
-          reference.dispose()
-        }
-      }
-    },
+    open: (engine, weights) =>
+      beside(engine, weights, (policy, reference, step) => {
+        const asked = Array.from({ length: samples }, (_, i) => {
+          const prompt = prompts[(step * distinct + Math.floor(i / group)) % prompts.length]!
+          return Int32Array.of(bos, ...prompt)
+        })
+        const sampling = { maxNewTokens: newTokens, temperature: 1, topK: 0, topP: 1, stop: [] }
+        const rows = policy.sample(asked, sampling, asked.map((_, i) => `bench/${step}/${i}`))
+          .map(({ completion }, i) => ({ prompt: asked[i]!, completion }))
+        const scores = Float64Array.from(rows, ({ completion }) => completion.reduce((sum, id) => sum + id, 0) % 7)
+        const refLogps = reference.logprobs(rows).logps
+        const { logps, offsets } = policy.logprobs(rows, { retain: true })
+        const rewarded = { scores, logps, refLogps: null, offsets }
+        const { advantages } = tokenAdvantages(standardised, rewarded, { beta: 0, groupSize: group })
+        // With one update a batch the sampler is the policy itself: the ratio is 1, as in TRL.
+        return policyGradient({ logps, oldLogps: logps, refLogps, advantages, offsets }, surrogate, { beta: beta.grpo })
+      }),
     request: {
       trainer: "grpo",
       batchSize: samples,
@@ -215,6 +195,6 @@ export const trlCase = (one: PostTraining, weights: Weights): Case => ({
   amount: one.tokens,
   flops: null,
   heavy: true,
-  open: ({ engine }: Bench) => one.open(engine, weights).step,
+  open: ({ engine }) => one.open(engine, weights).step,
   request: { do: "step", trainer: one.name }
 })

@@ -1,9 +1,8 @@
-/** A sample of timings in four numbers. All in the unit of the sample. */
+/** A sample of timings in three numbers. All in the unit of the sample. */
 export interface Spread {
   readonly median: number
   readonly min: number
   readonly max: number
-  readonly n: number
 }
 
 /** Median: the middle of the sorted sample, the mean of the two middle numbers of an even sample, NaN of an empty sample. */
@@ -18,14 +17,13 @@ export const median = (sample: ReadonlyArray<number>): number => {
 export const spread = (sample: ReadonlyArray<number>): Spread => ({
   median: median(sample),
   min: Math.min(...sample),
-  max: Math.max(...sample),
-  n: sample.length
+  max: Math.max(...sample)
 })
 
 /** Median and range of f of each: a rate from a time turns them round. */
-export const mapSpread = ({ max, median, min, n }: Spread, f: (x: number) => number): Spread => {
+export const mapSpread = ({ max, median, min }: Spread, f: (x: number) => number): Spread => {
   const [a, b] = [f(min), f(max)]
-  return { median: f(median), min: Math.min(a, b), max: Math.max(a, b), n }
+  return { median: f(median), min: Math.min(a, b), max: Math.max(a, b) }
 }
 
 /**

@@ -8,6 +8,7 @@
  */
 
 import type { Packing, Precision } from "../tensor/backend.ts"
+import type { LlamaShape } from "../model/init.ts"
 import type { Adapter, Codec, TensorData, Tensors, Weights } from "../model/weights.ts"
 
 export type { Adapter, Codec, Packing, Precision, TensorData, Tensors, Weights }
@@ -185,15 +186,7 @@ export interface Scorer extends Model {
 }
 
 /** A model that does not exist yet. */
-export interface NewModel {
-  /** `hidden_size`, `num_hidden_layers`, `num_attention_heads`, `num_key_value_heads`, `intermediate_size`. */
-  readonly dim: number
-  readonly layers: number
-  readonly heads: number
-  readonly kvHeads: number
-  readonly ffn: number
-  /** Longest sequence, tokens. */
-  readonly context: number
+export interface NewModel extends LlamaShape {
   /** The words of its vocabulary, without repetition. */
   readonly words: ReadonlyArray<string>
   readonly seed: string
