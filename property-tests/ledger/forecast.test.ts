@@ -90,7 +90,7 @@ describe("a forecast from the first half of a run", () => {
   })
 
   it("of another law is scored as what it is: wrong", () => {
-    const found = forecast(run("bestOfN", 0, ""), 0.5, "rl")!
+    const found = forecast(run("bestOfN", 0, ""))!
     assert.isAbove(found.error, 0.2)
   })
 

@@ -28,19 +28,15 @@ const keptText = 8000
 
 const lastLine = (text: string): string => text.trim().split("\n").at(-1)?.trim() ?? ""
 
-interface Waiting {
-  readonly resume: (answer: Effect.Effect<Answer, PeerFailed>) => void
-}
-
 const open = (name: string, command: string, args: ReadonlyArray<string>): Peer & { readonly child: ChildProcess } => {
   const child = spawn(command, [...args], { stdio: ["pipe", "pipe", "pipe"] })
   let said = ""
-  let waiting: Waiting | null = null
+  let waiting: ((answer: Effect.Effect<Answer, PeerFailed>) => void) | null = null
   let ended: PeerFailed | null = null
   const finish = (answer: Effect.Effect<Answer, PeerFailed>): void => {
     const now = waiting
     waiting = null
-    now?.resume(answer)
+    now?.(answer)
   }
   const fail = (problem: string): void => {
     ended ??= new PeerFailed({ peer: name, problem })
@@ -70,7 +66,7 @@ const open = (name: string, command: string, args: ReadonlyArray<string>): Peer 
     request: (request) =>
       Effect.callback<Answer, PeerFailed>((resume) => {
         if (ended !== null) return resume(Effect.fail(ended))
-        waiting = { resume }
+        waiting = resume
         child.stdin.write(`${JSON.stringify(request)}\n`)
       })
   }

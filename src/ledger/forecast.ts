@@ -5,7 +5,7 @@
  * to turn, the law fits well and cannot predict the turn.
  */
 import { type Interval, ofMean } from "./interval.ts"
-import { type Fit, fitGold, foreseenError, type Form, goldAt, peakOf } from "./overoptimization.ts"
+import { type Fit, fitGold, foreseenError, goldAt, peakOf } from "./overoptimization.ts"
 
 /** A measurement: distance √KL (KL in nats per sequence), and gold reward above the start's. */
 export interface Measured {
@@ -49,8 +49,8 @@ type Foresight = (d: number, ahead: number) => { readonly foreseen: number; read
 const moves = (seen: ReadonlyArray<Measured>): number => seen.filter(({ d }) => d > 0).length
 
 /** The law needs three measurements to be more than a line through them. */
-const fitted = (form: Form, seen: ReadonlyArray<Measured>): Fit | null =>
-  moves(seen) < 3 ? null : fitGold(form, seen.filter(({ d }) => d > 0))
+const fitted = (seen: ReadonlyArray<Measured>): Fit | null =>
+  moves(seen) < 3 ? null : fitGold("rl", seen.filter(({ d }) => d > 0))
 
 /** `least`: the error of its trial. A wrong law scatters little where it was fitted, and is far off elsewhere. */
 const byLaw = (fit: Fit, seen: ReadonlyArray<Measured>, least: number): Foresight => {
@@ -72,19 +72,19 @@ const off = (by: Foresight, rest: ReadonlyArray<Measured>): number =>
   rms(rest.map(({ d, gold }, i) => by(d, i + 1).foreseen - gold))
 
 /** Of both forecasts from `seen`, over `rest`. */
-const errorsOf = (form: Form, seen: ReadonlyArray<Measured>, rest: ReadonlyArray<Measured>): Errors => {
-  const fit = fitted(form, seen)
+const errorsOf = (seen: ReadonlyArray<Measured>, rest: ReadonlyArray<Measured>): Errors => {
+  const fit = fitted(seen)
   return { law: fit === null ? null : off(byLaw(fit, seen, 0), rest), unchanged: off(unchanged(seen), rest) }
 }
 
-/** Forecasts the points after the first `share` of `points`, in their order. Null with fewer than 4 points to learn from, or no later point. */
-export const forecast = (points: ReadonlyArray<Measured>, share = 0.5, form: Form = "rl"): Forecast | null => {
-  const seen = Math.floor(points.length * share)
+/** Forecasts the second half of `points`, in their order, from the first. Null with fewer than 4 points to learn from, or no later point. */
+export const forecast = (points: ReadonlyArray<Measured>): Forecast | null => {
+  const seen = Math.floor(points.length / 2)
   const [first, rest] = [points.slice(0, seen), points.slice(seen)]
   if (first.length < 4 || rest.length === 0) return null
   const half = Math.floor(seen / 2)
-  const trial = errorsOf(form, first.slice(0, half), first.slice(half))
-  const fit = fitted(form, first)
+  const trial = errorsOf(first.slice(0, half), first.slice(half))
+  const fit = fitted(first)
   const bend = fit === null ? null : ofMean(fit.law.b, fit.standardError.b, moves(first) - 1)
   const lawful = fit !== null && trial.law !== null && trial.law < trial.unchanged && bend !== null && bend.low > 0
   const by = lawful ? byLaw(fit, first, trial.law!) : unchanged(first)
@@ -97,7 +97,7 @@ export const forecast = (points: ReadonlyArray<Measured>, share = 0.5, form: For
     peak: lawful ? peakOf(fit.law) : null,
     rest: foreseen,
     error: off(by, rest),
-    errors: errorsOf(form, first, rest),
+    errors: errorsOf(first, rest),
     within:
       foreseen.filter(({ foreseen, gold, standardError }) => Math.abs(foreseen - gold) <= 2 * standardError).length
   }

@@ -9,42 +9,35 @@ export interface Point {
   readonly value: number
 }
 
+const number = (
+  field: string,
+  more: { readonly title?: string; readonly scale?: { readonly zero: boolean } } = {}
+) => ({
+  field,
+  type: "quantitative" as const,
+  ...more
+})
+const step = number("step")
+const nats = "nats per sequence"
+const small = { width: 360, height: 180 } as const
+
 const line = (title: string, y: string, values: ReadonlyArray<Point>): TopLevelSpec => ({
-  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
   title,
-  width: 360,
-  height: 180,
+  ...small,
   data: { values: [...values] },
   mark: { type: "line", color: "#1f6feb" },
-  encoding: {
-    x: { field: "step", type: "quantitative" },
-    y: { field: "value", type: "quantitative", title: y, scale: { zero: false } }
-  }
+  encoding: { x: step, y: number("value", { title: y, scale: { zero: false } }) }
 })
-
-const step = { field: "step", type: "quantitative" } as const
 
 /** Measured KL with its standard error, under its cap (dashed). */
 const klPlot = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
-  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
   title: `${measured[0]?.stage}: KL from ${measured[0]?.from}`,
-  width: 360,
-  height: 180,
+  ...small,
   data: { values: measured.map((m) => ({ ...m, low: m.mean - m.standardError, high: m.mean + m.standardError })) },
   layer: [
     { mark: { type: "rule", strokeDash: [4, 4], color: "#b00" }, encoding: { y: { datum: measured[0]?.cap ?? 0 } } },
-    {
-      mark: { type: "errorbar" },
-      encoding: {
-        x: step,
-        y: { field: "low", type: "quantitative", title: "nats per sequence" },
-        y2: { field: "high" }
-      }
-    },
-    {
-      mark: { type: "line", point: true, color: "#1f6feb" },
-      encoding: { x: step, y: { field: "mean", type: "quantitative" } }
-    }
+    { mark: { type: "errorbar" }, encoding: { x: step, y: number("low", { title: nats }), y2: { field: "high" } } },
+    { mark: { type: "line", point: true, color: "#1f6feb" }, encoding: { x: step, y: number("mean") } }
   ]
 })
 
@@ -82,26 +75,17 @@ const stagePlot = ({ caps, measured, stage }: Entry) => {
       {
         data: { values: shown },
         mark: { type: "rule", strokeDash: [4, 4], color: "#b00" },
-        encoding: { y: { field: "cap", type: "quantitative" } }
+        encoding: { y: number("cap") }
       },
       {
         data: { values: points },
         mark: { type: "rule" },
-        encoding: {
-          x: step,
-          y: { field: "low", type: "quantitative", title: "nats per sequence" },
-          y2: { field: "high" },
-          color
-        }
+        encoding: { x: step, y: number("low", { title: nats }), y2: { field: "high" }, color }
       },
       {
         data: { values: points },
         mark: { type: "line", point: true },
-        encoding: {
-          x: { ...step, axis: { tickMinStep: 1, format: "d" } },
-          y: { field: "mean", type: "quantitative" },
-          color
-        }
+        encoding: { x: { ...step, axis: { tickMinStep: 1, format: "d" } }, y: number("mean"), color }
       }
     ]
   }
@@ -109,7 +93,6 @@ const stagePlot = ({ caps, measured, stage }: Entry) => {
 
 /** The measured KL of a run with its intervals, a panel for each stage, a line for each model that it was measured against. */
 export const measuredKl = (ledger: ReadonlyArray<Entry>): TopLevelSpec => ({
-  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
   title: "Measured KL(policy‖model), with 95 % intervals",
   columns: 2,
   concat: ledger.filter(({ measured }) => measured.length > 0).map(stagePlot) as never,
@@ -118,7 +101,6 @@ export const measuredKl = (ledger: ReadonlyArray<Entry>): TopLevelSpec => ({
 
 /** Gold and proxy of a stage against √KL: over-optimisation is where they part. */
 export const overOptimised = ({ from, points, stage }: Trajectory): TopLevelSpec & { readonly title: string } => ({
-  $schema: "https://vega.github.io/schema/vega-lite/v6.json",
   title: `${stage}: rewards against √KL from ${from}`,
   width: 480,
   height: 240,
@@ -130,8 +112,8 @@ export const overOptimised = ({ from, points, stage }: Trajectory): TopLevelSpec
   },
   mark: { type: "line", point: true },
   encoding: {
-    x: { field: "d", type: "quantitative", title: "√KL, KL in nats per sequence" },
-    y: { field: "value", type: "quantitative", title: "reward", scale: { zero: false } },
+    x: number("d", { title: "√KL, KL in nats per sequence" }),
+    y: number("value", { title: "reward", scale: { zero: false } }),
     color: { field: "reward", type: "nominal", title: null }
   }
 })

@@ -33,6 +33,18 @@ export const nothing: Spent = {
   prompts: new Set()
 }
 
+/** Both: what is spent is added, of memory the larger, of prompts those of either. Associative, commutative, `nothing` is neutral. */
+export const plus = (a: Spent, b: Spent): Spent => ({
+  generated: a.generated + b.generated,
+  trained: a.trained + b.trained,
+  judged: a.judged + b.judged,
+  flops: a.flops + b.flops,
+  memory: Math.max(a.memory, b.memory),
+  disk: a.disk + b.disk,
+  milliseconds: a.milliseconds + b.milliseconds,
+  prompts: new Set([...a.prompts, ...b.prompts])
+})
+
 /** Millionths of a currency unit. */
 export interface Price {
   readonly currency: string

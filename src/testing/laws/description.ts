@@ -14,8 +14,18 @@ export interface DescriptionOptions extends fc.Parameters<[Drawn]> {
   readonly definitions?: ReadonlyArray<Definition>
 }
 
-const read = (json: string, definitions: ReadonlyArray<Definition>): Artifact.Any =>
-  Result.getOrThrow(Pipeline.fromJson(json, definitions))
+/** `law` of any pipeline, its JSON, and the reading of JSON. */
+const forAll = (
+  drawn: fc.Arbitrary<Drawn>,
+  { definitions = [], ...parameters }: DescriptionOptions,
+  law: (root: Artifact.Any, json: string, read: (json: string) => Artifact.Any) => void
+): void =>
+  fc.assert(
+    fc.property(drawn, ({ root }) => {
+      law(root, Pipeline.toJson(root), (json) => Result.getOrThrow(Pipeline.fromJson(json, definitions)))
+    }),
+    parameters
+  )
 
 /** The same value with the keys of every object the other way round. */
 const backwards = (value: unknown): unknown => {
@@ -25,44 +35,30 @@ const backwards = (value: unknown): unknown => {
 }
 
 /** Read back from JSON a pipeline is the same: bytes, identity, every node, and what people are shown of it. */
-export const jsonRoundTrip = (
-  drawn: fc.Arbitrary<Drawn>,
-  { definitions = [], ...parameters }: DescriptionOptions = {}
-): void =>
-  fc.assert(
-    fc.property(drawn, ({ root }) => {
-      const json = Pipeline.toJson(root)
-      const back = read(json, definitions)
-      assert.equal(Pipeline.toJson(back), json)
-      assert.equal(back.id, root.id)
-      const nodes = (of: Artifact.Any) =>
-        Artifact.lineage(of).map(({ id, node: { family, kind, op, params } }) => ({ id, family, kind, op, params }))
-      assert.deepEqual(nodes(back), nodes(root))
-      assert.equal(Render.text(back), Render.text(root))
-      assert.equal(Render.mermaid(back), Render.mermaid(root))
-    }),
-    parameters
-  )
+export const jsonRoundTrip = (drawn: fc.Arbitrary<Drawn>, options: DescriptionOptions = {}): void =>
+  forAll(drawn, options, (root, json, read) => {
+    const back = read(json)
+    assert.equal(Pipeline.toJson(back), json)
+    assert.equal(back.id, root.id)
+    const nodes = (of: Artifact.Any) =>
+      Artifact.lineage(of).map(({ id, node: { family, kind, op, params } }) => ({ id, family, kind, op, params }))
+    assert.deepEqual(nodes(back), nodes(root))
+    assert.equal(Render.text(back), Render.text(root))
+    assert.equal(Render.mermaid(back), Render.mermaid(root))
+  })
 
 /** Equal descriptions hash equally, whatever the order in which they are written; different ones differently. */
-export const identity = (
-  drawn: fc.Arbitrary<Drawn>,
-  { definitions = [], ...parameters }: DescriptionOptions = {}
-): void =>
-  fc.assert(
-    fc.property(drawn, ({ root }) => {
-      const json = Pipeline.toJson(root)
-      assert.equal(read(JSON.stringify(backwards(JSON.parse(json))), definitions).id, root.id)
-      const ids = new Map<string, string>()
-      for (const { id, node } of Artifact.lineage(root)) {
-        const wires = Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
-        ids.set(JSON.stringify([node.op, node.params, wires]), id)
-      }
-      assert.equal(ids.size, new Set(ids.values()).size, "two descriptions with one id, or one with two")
-      assert.equal(ids.size, Artifact.lineage(root).length, "one description twice")
-    }),
-    parameters
-  )
+export const identity = (drawn: fc.Arbitrary<Drawn>, options: DescriptionOptions = {}): void =>
+  forAll(drawn, options, (root, json, read) => {
+    assert.equal(read(JSON.stringify(backwards(JSON.parse(json)))).id, root.id)
+    const ids = new Map<string, string>()
+    for (const { id, node } of Artifact.lineage(root)) {
+      const wires = Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
+      ids.set(JSON.stringify([node.op, node.params, wires]), id)
+    }
+    assert.equal(ids.size, new Set(ids.values()).size, "two descriptions with one id, or one with two")
+    assert.equal(ids.size, Artifact.lineage(root).length, "one description twice")
+  })
 
 /** `check` finds nothing wrong. */
 export const wellTyped = (drawn: fc.Arbitrary<Drawn>, parameters: fc.Parameters<[Drawn]> = {}): void =>
