@@ -7,6 +7,7 @@ import * as Variation from "../../src/ledger/variation.ts"
 import { distribution } from "../../src/sampling/draw.ts"
 import { stream } from "../../src/sampling/random.ts"
 import { bestOf, chainsOf, type Kind, kinds, kl, maxDivergence, normalised, renyi, topOf, variation } from "./chains.ts"
+import { mixtureBound } from "./mixture.ts"
 
 const nats = ({ mnats }: Bounds.Bound): number => mnats! / 1000
 
@@ -92,7 +93,7 @@ describe("the ledger's bounds", () => {
     assert.closeTo(nats(Bounds.chain(Bounds.bestOfN(4), Bounds.bestOfN(8))), Math.log(32), 2e-3)
     // A mixture with a part that is rare elsewhere.
     const half = rare.map((x, i) => (x + bestOf(rare, [0, 1], 8)[i]!) / 2)
-    const mixed = Bounds.mixture([{ weight: 1, bound: Bounds.still }, { weight: 1, bound: Bounds.bestOfN(8) }])
+    const mixed = mixtureBound([{ weight: 1, bound: Bounds.still }, { weight: 1, bound: Bounds.bestOfN(8) }])
     assert.closeTo(nats(mixed), maxDivergence(half, rare), 2e-3)
   })
 

@@ -3,6 +3,7 @@ import * as Bounds from "../../src/ledger/bounds.ts"
 import * as Renyi from "../../src/ledger/renyi.ts"
 import { distribution } from "../../src/sampling/draw.ts"
 import { stream } from "../../src/sampling/random.ts"
+import { mixtureBound, mixtureRenyi } from "./mixture.ts"
 
 export type Distribution = ReadonlyArray<number>
 
@@ -130,8 +131,8 @@ export const chainsOf = (seed: string) => {
         const best = bestOf(p, score, n)
         return link(
           p.map((x, i) => weight * x + (1 - weight) * best[i]!),
-          Bounds.mixture([{ weight, bound: Bounds.still }, { weight: 1 - weight, bound: Bounds.bestOfN(n) }]),
-          Renyi.mixture([
+          mixtureBound([{ weight, bound: Bounds.still }, { weight: 1 - weight, bound: Bounds.bestOfN(n) }]),
+          mixtureRenyi([
             { weight, bound: Renyi.ofBound(Bounds.still) },
             { weight: 1 - weight, bound: Renyi.bestOfN(n) }
           ])

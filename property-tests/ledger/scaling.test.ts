@@ -1,6 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import fc from "fast-check"
-import { rewardAt } from "../../src/ledger/scaling.ts"
+
+/**
+ * Reward after compute c ≥ 0 (ScaleRL, Khatri et al. 2025, arXiv 2510.13786, eq. 1): R₀ + (A − R₀) / (1 + (C_mid / c)^B), with the start R₀,
+ * the asymptote A, the compute C_mid of half the gain and the steepness B.
+ */
+const rewardAt = (
+  { asymptote, middle, start, steepness }: Readonly<Record<"asymptote" | "middle" | "start" | "steepness", number>>,
+  c: number
+): number => start + (asymptote - start) / (1 + (middle / c) ** steepness)
 
 const curve = fc.record({
   start: fc.double({ min: 0, max: 0.5, noNaN: true }),

@@ -30,7 +30,7 @@ export const boundOf = (nats: number): Bound => ({
   mnats: Number.isFinite(nats) ? mnatsUp(nats) : null
 })
 
-/** Unknown: weights that were trained or averaged. */
+/** Unknown: weights that were trained or averaged. A merge is unknown until it is measured. */
 export const unknown: Bound = boundOf(Infinity)
 
 /** No movement. */
@@ -63,19 +63,6 @@ export const acceptFilter = (accepted: number): Bound => boundOf(-Math.log(accep
  * smaller with each move (β / k after k tilts): β bounds a step, not the drift.
  */
 export const tilt = (span: number, beta: number): Bound => span === 0 ? still : boundOf(span / beta)
-
-/**
- * A mixture Σ w_i P_i of outputs (a model drawn at random answers): log Σ w_i exp(D∞_i). An average of weights instead of outputs has
- * no bound: a merge is unknown until it is measured.
- */
-export const mixture = (parts: ReadonlyArray<{ readonly weight: number; readonly bound: Bound }>): Bound => {
-  const known = parts.filter(({ weight }) => weight > 0)
-  const { mnats: most } = either(...known.map(({ bound }) => bound))
-  if (most === null) return unknown
-  const total = known.reduce((sum, { weight }) => sum + weight, 0)
-  const sum = known.reduce((sum, { bound, weight }) => sum + weight / total * Math.exp((bound.mnats! - most) / 1000), 0)
-  return boundOf(most / 1000 + Math.min(0, Math.log(sum)))
-}
 
 /**
  * A policy sampled in another way than at temperature 1 from all tokens (`sampling/draw.ts`: temperature T, then the k most likely, then

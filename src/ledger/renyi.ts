@@ -53,22 +53,6 @@ export const tilt = (span: number, beta: number): RenyiBound | null => {
   return Number.isFinite(h) ? from((order) => h === 0 ? 0 : Math.min(order * h * h / 8, h)) : null
 }
 
-/** A mixture of outputs: E_R[(P/R)^α] is convex in P for α > 1, and so is KL. Weights sum to 1. */
-export const mixture = (
-  parts: ReadonlyArray<{ readonly weight: number; readonly bound: RenyiBound | null }>
-): RenyiBound | null => {
-  const known = parts.filter(({ weight }) => weight > 0)
-  if (known.some(({ bound }) => bound === null)) return null
-  return from((order) => {
-    const nats = known.map(({ bound, weight }) => ({ weight, nats: bound!.mnats[orders.indexOf(order as 1)]! / 1000 }))
-    if (order === 1) return nats.reduce((sum, { nats, weight }) => sum + weight * nats, 0)
-    const power = order === Infinity ? 1 : order - 1
-    const most = Math.max(...nats.map(({ nats }) => nats))
-    return most +
-      Math.log(nats.reduce((sum, { nats, weight }) => sum + weight * Math.exp(power * (nats - most)), 0)) / power
-  })
-}
-
 /** The entry of the lowest order that is not below `order`. */
 const at = ({ mnats }: RenyiBound, order: number): number => mnats[orders.findIndex((known) => known >= order - 1e-12)]!
 

@@ -13,23 +13,35 @@ export const sumRows = (tokens: Float64Array, offsets: Int32Array): Float64Array
   return sums
 }
 
-/** The numbers *before* each token: positions → tokens. For a value model, V of the state each token was chosen in. */
-export const beforeTokens = (positions: Float64Array, offsets: Int32Array): Float64Array => {
+/** Positions → tokens: of each token the number before it (`shift` 0) or after it (1). */
+const gather = (shift: 0 | 1) => (positions: Float64Array, offsets: Int32Array): Float64Array => {
   const tokens = new Float64Array(offsets[offsets.length - 1]!)
   for (let row = 0; row + 1 < offsets.length; row++) {
-    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) tokens[t] = positions[t + row]!
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) tokens[t] = positions[t + row + shift]!
   }
   return tokens
 }
 
-/** Transpose of `beforeTokens`: a gradient over tokens → over positions, 0 after the last token of each row. */
-export const beforeTokensBackward = (tokens: Float64Array, offsets: Int32Array): Float64Array => {
+/** Transpose of `gather`: a gradient over tokens → over positions, 0 elsewhere. */
+const scatter = (shift: 0 | 1) => (tokens: Float64Array, offsets: Int32Array): Float64Array => {
   const positions = new Float64Array(tokens.length + offsets.length - 1)
   for (let row = 0; row + 1 < offsets.length; row++) {
-    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) positions[t + row] = tokens[t]!
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) positions[t + row + shift] = tokens[t]!
   }
   return positions
 }
+
+/** The numbers *before* each token: positions → tokens. For a value model, V of the state each token was chosen in. */
+export const beforeTokens = gather(0)
+
+/** Transpose of `beforeTokens`: a gradient over tokens → over positions, 0 after the last token of each row. */
+export const beforeTokensBackward = scatter(0)
+
+/** The numbers *after* each token: positions → tokens. For an outcome reward model, its judgement after it has read the token. */
+export const afterTokens = gather(1)
+
+/** Transpose of `afterTokens`: a gradient over tokens → over positions, 0 before the first token of each row. */
+export const afterTokensBackward = scatter(1)
 
 /** The number *after* the last token of each row: positions → rows. For a reward model, the score of the completion. */
 export const afterLast = (positions: Float64Array, offsets: Int32Array): Float64Array => {
@@ -42,23 +54,5 @@ export const afterLast = (positions: Float64Array, offsets: Int32Array): Float64
 export const afterLastBackward = (rows: Float64Array, offsets: Int32Array): Float64Array => {
   const positions = new Float64Array(offsets[offsets.length - 1]! + rows.length)
   for (let row = 0; row < rows.length; row++) positions[offsets[row + 1]! + row] = rows[row]!
-  return positions
-}
-
-/** The numbers *after* each token: positions → tokens. For an outcome reward model, its judgement after it has read the token. */
-export const afterTokens = (positions: Float64Array, offsets: Int32Array): Float64Array => {
-  const tokens = new Float64Array(offsets[offsets.length - 1]!)
-  for (let row = 0; row + 1 < offsets.length; row++) {
-    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) tokens[t] = positions[t + row + 1]!
-  }
-  return tokens
-}
-
-/** Transpose of `afterTokens`: a gradient over tokens → over positions, 0 before the first token of each row. */
-export const afterTokensBackward = (tokens: Float64Array, offsets: Int32Array): Float64Array => {
-  const positions = new Float64Array(tokens.length + offsets.length - 1)
-  for (let row = 0; row + 1 < offsets.length; row++) {
-    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) positions[t + row + 1] = tokens[t]!
-  }
   return positions
 }

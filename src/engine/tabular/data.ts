@@ -2,8 +2,7 @@ import { draw } from "../../sampling/draw.ts"
 import { stream } from "../../sampling/random.ts"
 import type { Weights } from "../engine.ts"
 import { language } from "./checkpoint.ts"
-import type { Table } from "./exact.ts"
-import { completions, logDistribution, rewardTable } from "./exact.ts"
+import { completions, logDistribution, rewardTable, type Table } from "./exact.ts"
 import type { World } from "./world.ts"
 
 /**

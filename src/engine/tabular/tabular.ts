@@ -1,15 +1,12 @@
 import { distribution, draw } from "../../sampling/draw.ts"
 import { stream } from "../../sampling/random.ts"
-import type { Engine, Model, Policy, Sampled, Scorer, Weights } from "../engine.ts"
-import { offsetsOf } from "../engine.ts"
+import { type Engine, type Model, offsetsOf, type Policy, type Sampled, type Scorer, type Weights } from "../engine.ts"
 import { read } from "../processReward.ts"
 import { checkWorld, policyWeights, scorerWeights, tensorOf, uniform } from "./checkpoint.ts"
 import { codecOf } from "./codec.ts"
-import type { Parameters } from "./parameters.ts"
-import { parameters } from "./parameters.ts"
+import { type Parameters, parameters } from "./parameters.ts"
 import { entropy, logSoftmax } from "./softmax.ts"
-import type { State } from "./walk.ts"
-import { walker } from "./walk.ts"
+import { type State, walker } from "./walk.ts"
 import type { World } from "./world.ts"
 
 /**

@@ -1,8 +1,6 @@
 import type { Batch, Row } from "../engine.ts"
-import type { Ids } from "./codec.ts"
-import { idsOf } from "./codec.ts"
-import type { Tree } from "./tree.ts"
-import { child, treeOf } from "./tree.ts"
+import { type Ids, idsOf } from "./codec.ts"
+import { child, type Tree, treeOf } from "./tree.ts"
 import type { WorldSpec } from "./world.ts"
 
 /** Where a token sequence has got to: a prompt and a node of its tree; prompt −1 is before any prompt. */

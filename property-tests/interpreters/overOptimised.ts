@@ -2,12 +2,12 @@
  * A world whose reward model has learnt some completions wrong: Goodhart's law with every number known. Optimised, the proxy rises without end;
  * gold rises while what the two have in common is learnt, and falls when the policy finds the mistakes.
  */
-import { stream } from "../../sampling/random.ts"
-import type { Weights } from "../engine.ts"
-import { language, scorerWeights } from "./checkpoint.ts"
-import { completions, logDistribution, rewardTable, type Table } from "./exact.ts"
-import { treeOf } from "./tree.ts"
-import { type World, world as makeWorld } from "./world.ts"
+import { stream } from "../../src/sampling/random.ts"
+import type { Weights } from "../../src/engine/engine.ts"
+import { language, scorerWeights } from "../../src/engine/tabular/checkpoint.ts"
+import { completions, logDistribution, rewardTable, type Table } from "../../src/engine/tabular/exact.ts"
+import { treeOf } from "../../src/engine/tabular/tree.ts"
+import { type World, world as makeWorld } from "../../src/engine/tabular/world.ts"
 
 /** A reward model with these scores of whole completions. */
 export const scorerOf = (world: World, table: Table): Weights => {
