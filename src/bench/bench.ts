@@ -20,15 +20,10 @@ import { median } from "./statistics.ts"
 import { type PostTraining, postTraining, trlCase } from "./postTraining.ts"
 import { leastMemory } from "./torchMemory.ts"
 
-/** An optional extra of a backend: operations a second of a loop of multiply-adds in registers, on all threads. */
-export interface Peaked {
-  readonly peakFlops?: () => number
-}
-
 /** A backend that is open, under the name its column gets. */
 export interface Opened {
   readonly name: string
-  readonly backend: Backend & Peaked
+  readonly backend: Backend
   readonly engine: Engine
   /** Whether its losses should equal PyTorch's; false at a lower precision. */
   readonly exact: boolean
@@ -60,7 +55,7 @@ export interface Memory {
 export interface Result {
   /** Share of the cores that others used, before or after: the larger. */
   readonly busy: number
-  /** The best floating-point operations a second of a backend: its best GEMM, or its own statement. */
+  /** The best GEMM of a backend, floating-point operations a second. */
   readonly peaks: ReadonlyMap<string, number>
   readonly versions: Readonly<Partial<Record<PeerName, string>>>
   readonly measured: ReadonlyArray<Measured>
@@ -68,21 +63,13 @@ export interface Result {
   readonly agreement: ReadonlyArray<Agreement>
 }
 
-/** Best GEMM of a contestant, floating-point operations a second; 0 when none was measured. */
-const bestGemm = (name: string, measured: ReadonlyArray<Measured>): number =>
-  Math.max(
-    0,
-    ...measured.flatMap(({ one, seconds }) => {
-      const of = seconds.get(name)
-      return of === undefined || one.name !== "gemm" ? [] : [one.amount / median(of)]
-    })
-  )
-
-const isPeerFailed = (error: unknown): error is PeerFailed => error instanceof PeerFailed
-
 /** A peer that cannot be opened is left out with a note. */
 const orNote = <A, E, R>({ note }: Plan, open: Effect.Effect<A, E | PeerFailed, R>) =>
-  Effect.catchIf(open, isPeerFailed, (error) => Effect.as(note(`${error.message}; left out`), null))
+  Effect.catchIf(
+    open,
+    (error): error is PeerFailed => error instanceof PeerFailed,
+    (error) => Effect.as(note(`${error.message}; left out`), null)
+  )
 
 const memoryOfTraining = Effect.fnUntraced(function*(plan: Plan, mid: Workload) {
   const { backends, peers, say, threads, trainAlone } = plan
@@ -168,10 +155,10 @@ export const bench = (
       theirs("trl", ({ name, peer }) => peer === "trl" ? trl.get(name) ?? null : null)
     ]
     const measured = yield* interleave(cases, contestants, rounds, onProgress)
-    const peaks = new Map(backends.flatMap(({ backend, name }) => {
-      const peak = Math.max(backend.peakFlops?.() ?? 0, bestGemm(name, measured))
-      return peak > 0 ? [[name, peak] as const] : []
-    }))
+    const peaks = new Map<string, number>()
+    for (const { one, seconds } of measured.filter(({ one }) => one.name === "gemm")) {
+      for (const [name, of] of seconds) peaks.set(name, Math.max(peaks.get(name) ?? 0, one.amount / median(of)))
+    }
     const busy = Math.max(busyBefore, yield* busyNow)
     return { versions, measured, memory, agreement, peaks, busy }
   })

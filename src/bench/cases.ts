@@ -14,7 +14,6 @@ export type Run = () => void
 export interface Bench {
   readonly backend: Backend
   readonly engine: Engine
-  readonly workload: (name: WorkloadName) => Workload
   readonly policy: (name: WorkloadName) => Policy
 }
 

@@ -17,7 +17,6 @@ export const ours = (
   const bench: Bench = {
     backend,
     engine,
-    workload,
     policy: (name) => {
       const policy = policies.get(name) ?? engine.policy(workload(name).weights)
       policies.set(name, policy)
