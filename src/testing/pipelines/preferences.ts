@@ -38,41 +38,31 @@ export const rewards: fc.Arbitrary<Step> = fc.record({
     separator: fc.constantFrom("\n", " .", "")
   }),
   params: fc.record({ batchSize, learningRate: rate, training })
-}).map(
-  ({ center, data, family, init, judged, listwise, origin, params: { training, ...params }, process }) => (shelf) => {
-    const of = stocked(shelf, family)
-    const from = pick(onShelf(shelf.policies, of), init)
-    const [all, own] = [{ ...training, ...params }, onShelf(shelf.rewards, of)]
-    const centred = { centerRewardsCoefficient: center }
+}).map(({ center, data, family, judged, listwise, origin, process, ...drawn }) => (shelf) => {
+  const of = stocked(shelf, family)
+  const init = pick(onShelf(shelf.policies, of), drawn.init)
+  const { training, ...params } = drawn.params
+  const all = { ...training, ...params }
+  const centred = { centerRewardsCoefficient: center }
+  const made = () => {
     switch (judged) {
-      case "pairs":
-        return void own.push(
-          RewardModeling.make(
-            { init: from, preferences: pick(shelf.preferences, data) },
-            { ...all, loss: RewardLoss.bradleyTerry(centred) }
-          )
-        )
-      case "rankings":
-        return void own.push(
-          RewardModeling.make(
-            { init: from, preferences: Source.rankings(origin) },
-            { ...all, loss: listwise ? RewardLoss.plackettLuce : RewardLoss.kWise(centred) }
-          )
-        )
-      case "answers":
-        return void own.push(
-          RewardModeling.make(
-            { init: from, preferences: Source.unpairedPreferences(origin) },
-            { ...all, loss: RewardLoss.outcome }
-          )
-        )
-      case "steps":
-        return void own.push(
-          RewardModeling.make(
-            { init: from, preferences: Source.stepwise(origin) },
-            { ...all, loss: RewardLoss.process(process) }
-          )
-        )
+      case "pairs": {
+        const preferences = pick(shelf.preferences, data)
+        return RewardModeling.make({ init, preferences }, { ...all, loss: RewardLoss.bradleyTerry(centred) })
+      }
+      case "rankings": {
+        const loss = listwise ? RewardLoss.plackettLuce : RewardLoss.kWise(centred)
+        return RewardModeling.make({ init, preferences: Source.rankings(origin) }, { ...all, loss })
+      }
+      case "answers": {
+        const preferences = Source.unpairedPreferences(origin)
+        return RewardModeling.make({ init, preferences }, { ...all, loss: RewardLoss.outcome })
+      }
+      case "steps": {
+        const loss = RewardLoss.process(process)
+        return RewardModeling.make({ init, preferences: Source.stepwise(origin) }, { ...all, loss })
+      }
     }
   }
-)
+  onShelf(shelf.rewards, of).push(made())
+})
