@@ -18,6 +18,7 @@ if (process.argv.includes("--restore")) process.exit()
 
 rmSync("dist", { recursive: true, force: true })
 execFileSync("tsc", ["--project", "tsconfig.package.json"], { stdio: "inherit" })
+cpSync("template", "dist/template", { recursive: true })
 for (const variant of ["relaxed", "plain"] as const) await load(variant)
 for (const file of [...globSync("src/**/*.{c,h,py}"), ...globSync("src/tensor/wasm/kernels.{relaxed,plain}.wasm")]) {
   cpSync(file, `dist/${file}`)
@@ -25,6 +26,7 @@ for (const file of [...globSync("src/**/*.{c,h,py}"), ...globSync("src/tensor/wa
 
 /** Where the package has a module: what of it is for TypeScript, and what for Node. */
 const built = (source: string) => {
+  if (!source.endsWith(".ts")) return source
   const path = source.replace("./", "./dist/").replace(/\.ts$/u, "")
   return { types: `${path}.d.ts`, default: `${path}.js` }
 }

@@ -18,6 +18,7 @@ import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
 import { doctor } from "./doctor.ts"
 import { generate } from "./generate.ts"
+import { init } from "./init.ts"
 import { ledger } from "./ledger.ts"
 import { plan } from "./plan.ts"
 import { resume, run } from "./run.ts"
@@ -27,7 +28,7 @@ const keel = Command.make("keel").pipe(
   Command.withDescription(
     "LLM post-training as typed, pure descriptions: check, show, plan, simulate, run and resume them"
   ),
-  Command.withSubcommands([check, show, plan, simulate, run, resume, ledger, generate, bench, doctor, backend])
+  Command.withSubcommands([init, check, show, plan, simulate, run, resume, ledger, generate, bench, doctor, backend])
 )
 
 const expected = (error: unknown): error is Error & { readonly _tag: string } =>
