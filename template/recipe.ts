@@ -21,7 +21,7 @@ export const base = Pretrain.make({ text: Source.text(Source.file("data/text.txt
   model: { dim: 64, layers: 2, heads: 2, kvHeads: 2, ffn: 128, context: 64 },
   steps: 600,
   batchSize: 16,
-  learningRate: 1e-2,
+  learningRate: 5e-3,
   schedule: "cosine",
   warmupSteps: 20
 })
@@ -33,22 +33,29 @@ export const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source
   schedule: "cosine"
 })
 
-/** DPO from `sft`. `beta` is how hard it is held to `sft`; `allowance` is how far it may move, in thousandths of a nat of KL for each answer. */
+/**
+ * DPO from `sft`. `beta` is how hard it is held to `sft`; `allowance` is how far it may move, in thousandths of a nat of KL for each
+ * answer. `nll` adds the likelihood of the chosen answer, which keeps DPO from making both answers unlikely.
+ */
 export const aligned = <const Allowance extends number>(beta: number, allowance: Allowance) =>
   Dpo.make({ init: sft, reference: sft, preferences: pairs, held }, {
-    loss: PreferenceLoss.dpo({ beta }),
+    loss: PreferenceLoss.dpo({ beta, nll: 1 }),
     allowance: Kl.mnatsPerSequence(allowance),
     epochs: 4,
     batchSize: 16,
-    learningRate: 3e-4,
+    learningRate: 2e-4,
     measureEvery: 5,
     maxNewTokens
   })
 
-/** The distance from `sft` may not exceed 8 nats: training stops where it does. */
-export const dpo = Pipeline.cap(aligned(0.1, 8_000), { kl: Kl.mnatsPerSequence(8_000), from: sft })
+/** The distance from `sft` may not exceed 8 nats: where it does, training ends with the last checkpoint within. */
+export const dpo = Pipeline.cap(aligned(0.1, 8_000), {
+  kl: Kl.mnatsPerSequence(8_000),
+  from: sft,
+  whenSpent: "rollback"
+})
 
-/** How good an answer really is, by your own code: half for thanks, half for the thing that was asked about. It judges, and trains nothing. */
+/** How good an answer is, by your own code: half a point for thanks, half for the thing asked about. It judges, and trains nothing. */
 export const friendly = reward("Friendly", (prompt, completion) => {
   const thing = /\bthe (\w+)/u.exec(prompt)?.[1]
   return (completion.includes("thank you") ? 0.5 : 0) + (thing !== undefined && completion.includes(thing) ? 0.5 : 0)

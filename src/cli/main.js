@@ -20,7 +20,8 @@ if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
   )
   process.exitCode = 1
 } else {
-  module.enableCompileCache()
-  await import("./resolving.js")
+  // Bun and Deno have neither, and do without.
+  module.enableCompileCache?.()
+  if (module.registerHooks !== undefined) await import("./resolving.js")
   await import("./keel.ts")
 }
