@@ -37,7 +37,7 @@ export const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source
  * DPO from `sft`. `beta` is how hard it is held to `sft`; `allowance` is how far it may move, in thousandths of a nat of KL for each
  * answer. `nll` adds the likelihood of the chosen answer, which keeps DPO from making both answers unlikely.
  */
-export const aligned = <const Allowance extends number>(beta: number, allowance: Allowance) =>
+export const aligned = (beta: number, allowance: number) =>
   Dpo.make({ init: sft, reference: sft, preferences: pairs, held }, {
     loss: PreferenceLoss.dpo({ beta, nll: 1 }),
     allowance: Kl.mnatsPerSequence(allowance),
