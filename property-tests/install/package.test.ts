@@ -20,18 +20,11 @@ import { fileURLToPath } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 
 const repository = fileURLToPath(new URL("../../", import.meta.url))
-const { exports, version } = JSON.parse(readFileSync(join(repository, "package.json"), "utf8")) as {
-  readonly exports: Readonly<Record<string, string>>
-  readonly version: string
-}
+const { version } = JSON.parse(readFileSync(join(repository, "package.json"), "utf8"))
 
-/** How a user names what an example takes from a folder of the repository. */
-const published = (_: string, file: string): string => {
-  const [path] = Object.entries(exports).find(([, source]) =>
-    source.endsWith("/index.ts") && file.startsWith(dirname(source).slice(2))
-  )!
-  return `"keel${path.slice(1)}"`
-}
+/** The name by which a user imports a file of the repository. */
+const published = (_: string, folder: string): string =>
+  folder === "dsl" ? '"keel"' : folder === "src/outside" ? '"keel/stage"' : '"keel/interpreters"'
 
 const asked = spawnSync("npm", ["view", "fast-check", "version", "--fetch-retries=0", "--fetch-timeout=10000"], {
   encoding: "utf8",
@@ -60,7 +53,7 @@ interface Ended {
   readonly text: string
 }
 
-/** Node 24 of the repository first, then what the project has. */
+/** This Node first, then what the project has. */
 const environment = {
   ...process.env,
   NO_COLOR: "1",
@@ -83,11 +76,11 @@ const said = async (command: string, args: ReadonlyArray<string>, cwd = recipe):
   return text
 }
 
-/** The command line under another runtime than the one that npm starts it with. */
+/** The command line, for runtimes that npm does not start it with. */
 const main = join(project, "node_modules/keel/dist/src/cli/main.js")
 
 /** Pretraining cut short: whether it trains is asked, not how well. */
-const short = ["run", "recipe.ts", "--backend", "wasm", "--set", "pretrain.steps=20"]
+const short = (backend: string) => ["run", "recipe.ts", "--backend", backend, "--set", "pretrain.steps=20"]
 
 const systemOf = { win32: "win" }[process.platform as string] ?? process.platform
 
@@ -181,7 +174,10 @@ describe.skipIf(unreachable !== null)("the installed package", () => {
     assert.match(trained, /\| dpo +\|/u)
     assert.isNotEmpty(globSync("runs/*/plots/*.svg", { cwd: recipe }))
     assert.match(await said("keel", ["run", "recipe.ts"]), /made before/u)
-    assert.match(await said("keel", short), /on wasm/u)
+    assert.match(await said("keel", short("wasm")), /on wasm/u)
+    if (spawnSync(process.env["CC"] ?? "cc", ["--version"]).status === 0 && process.platform !== "win32") {
+      assert.match(await said("keel", [...short("native"), "--out", "runs/native"]), /on native/u)
+    }
   })
 
   it("holds the laws of the recipe, with fast-check", async () => {
@@ -201,7 +197,7 @@ describe.skipIf(unreachable !== null)("the installed package", () => {
         for (const name of globSync("examples/*.ts", { cwd: repository })) {
           write(
             join(project, name),
-            read(join(repository, name)).replaceAll(/"\.\.\/((?:dsl|src)\/[^"]+)"/gu, published)
+            read(join(repository, name)).replaceAll(/"\.\.\/(dsl|src\/\w+)\/[^"]+"/gu, published)
           )
         }
         write(
@@ -243,7 +239,7 @@ describe.skipIf(unreachable !== null)("the installed package", () => {
       const runtime = join(project, "node_modules", path)
       assert.match(await said(runtime, [...args, main, "simulate", "recipe.ts"]), /\| dpo-/u)
       rmSync(join(recipe, "runs"), { recursive: true, force: true })
-      assert.match(await said(runtime, [...args, main, ...short]), /\| dpo +\|/u)
+      assert.match(await said(runtime, [...args, main, ...short("wasm")]), /\| dpo +\|/u)
       assert.isTrue(existsSync(join(recipe, "runs")))
     })
   })

@@ -57,10 +57,10 @@ export const init = Command.make(
     // npm leaves a file of this name out of packages, so that the template cannot have it.
     yield* fs.writeFileString(join(folder, ".gitignore"), "node_modules/\nruns/\n")
     yield* Console.log(
-      `${folder} holds a recipe with data of its own, which README.md there says how to replace:\n\n` +
+      `${folder} has a recipe and rows of data; README.md there says how to replace them by yours. Next:\n\n` +
         `  cd ${folder}\n  npm install\n  npm run check\n  npm test\n  npm run simulate\n  npm start`
     )
   })
 ).pipe(
-  Command.withDescription("Begin a project: a recipe with data, its tests and all that they need, in a new folder")
+  Command.withDescription("Write a new project into an empty folder: recipe, data, tests, configuration")
 )
