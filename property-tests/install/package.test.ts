@@ -50,6 +50,8 @@ const write = (path: string, text: string): void => {
 
 interface Ended {
   readonly code: number
+  readonly stdout: string
+  /** All that was said. */
   readonly text: string
 }
 
@@ -65,7 +67,7 @@ const ended = (command: string, args: ReadonlyArray<string>, cwd: string): Promi
   new Promise((resolve) =>
     execFile(command, args, { cwd, env: environment, maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : 1
-      resolve({ code, text: error !== null && stdout + stderr === "" ? String(error) : stdout + stderr })
+      resolve({ code, stdout, text: error !== null && stdout + stderr === "" ? String(error) : stdout + stderr })
     })
   )
 
@@ -187,7 +189,9 @@ describe.skipIf(unreachable !== null)("the installed package", () => {
   it("runs from a program", async () => {
     const path = join(project, "property-tests/install/program.ts")
     cpSync(join(repository, "property-tests/install/program.ts"), path)
-    assert.deepEqual(JSON.parse(await said("node", [path])), { problems: [], policies: 3 })
+    const { stdout } = await ended("node", [path], recipe)
+    const expected = { problems: [], policies: 3, names: ["base", "sft", "dpo"], texts: 2 }
+    assert.deepEqual(JSON.parse(stdout.trim().split("\n").at(-1)!), expected)
   })
 
   describe.each(["typescript-5", "typescript-6", "typescript"])("with %s", (compiler) => {
