@@ -18,8 +18,8 @@ describe("keel on a Node that is too old", () => {
     assert.strictEqual(stdout, "")
     assert.strictEqual(
       stderr,
-      `This is Node ${version}, and keel needs ≥ 22.19: npx keel and npm run keel take the one that npm ci installed; ` +
-        "elsewhere, install it from nodejs.org.\n"
+      `This is Node ${version}, and keel needs ≥ 22.19: install it from nodejs.org, ` +
+        "or for this project alone with `npm install --save-dev node@24`, which npx keel then takes.\n"
     )
   })
 

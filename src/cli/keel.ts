@@ -1,10 +1,15 @@
 /** The command line. Errors of ours are one line with the remedy and exit code 1; bugs show their stack. */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as NodeChildProcessSpawner from "@effect/platform-node-shared/NodeChildProcessSpawner"
+import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
+import * as NodePath from "@effect/platform-node-shared/NodePath"
+import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
+import * as NodeStdio from "@effect/platform-node-shared/NodeStdio"
+import * as NodeTerminal from "@effect/platform-node-shared/NodeTerminal"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import manifest from "../../package.json" with { type: "json" }
@@ -13,6 +18,7 @@ import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
 import { doctor } from "./doctor.ts"
 import { generate } from "./generate.ts"
+import { init } from "./init.ts"
 import { ledger } from "./ledger.ts"
 import { plan } from "./plan.ts"
 import { resume, run } from "./run.ts"
@@ -22,7 +28,7 @@ const keel = Command.make("keel").pipe(
   Command.withDescription(
     "LLM post-training as typed, pure descriptions: check, show, plan, simulate, run and resume them"
   ),
-  Command.withSubcommands([check, show, plan, simulate, run, resume, ledger, generate, bench, doctor, backend])
+  Command.withSubcommands([init, check, show, plan, simulate, run, resume, ledger, generate, bench, doctor, backend])
 )
 
 const expected = (error: unknown): error is Error & { readonly _tag: string } =>
@@ -41,7 +47,10 @@ keel.pipe(
       expected(defect.defect) ? `\n${defect.defect._tag}: ${defect.defect.message}` : Cause.pretty(cause)
     )
   }),
-  Effect.provide(NodeServices.layer),
+  Effect.provide(Layer.provideMerge(
+    NodeChildProcessSpawner.layer,
+    Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeStdio.layer, NodeTerminal.layer)
+  )),
   NodeRuntime.runMain({
     disableErrorReporting: true,
     teardown: (exit, done) => {

@@ -15,12 +15,13 @@ const [leastMajor, leastMinor] = engines.node.match(/\d+/gu).map(Number)
 
 if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
   console.error(
-    `This is Node ${process.versions.node}, and keel needs ${engines.node.replace(">=", "≥ ")}: npx keel and npm run keel take the one that npm ci installed; ` +
-      "elsewhere, install it from nodejs.org."
+    `This is Node ${process.versions.node}, and keel needs ${engines.node.replace(">=", "≥ ")}: install it from nodejs.org, ` +
+      "or for this project alone with `npm install --save-dev node@24`, which npx keel then takes."
   )
   process.exitCode = 1
 } else {
-  module.enableCompileCache()
-  await import("./resolving.js")
+  // Bun and Deno have neither, and do without.
+  module.enableCompileCache?.()
+  if (module.registerHooks !== undefined) await import("./resolving.js")
   await import("./keel.ts")
 }

@@ -5,7 +5,8 @@
 import { registerHooks } from "node:module"
 
 const keel = new URL("../../", import.meta.url).href
-const [sources, modules] = [[`${keel}src/`, `${keel}dsl/`], `${keel}node_modules/`]
+const sources = [`${keel}src/`, `${keel}dsl/`]
+const modules = new URL("../", import.meta.resolve("effect/package.json")).href
 const ours = (from) => sources.some((folder) => from.startsWith(folder))
 /** Modules throughout, which name files in full; a package inside of theirs may be another matter. */
 const effects = (from) => from.startsWith(modules) && /^(?:effect|@effect\/[^/]+)\/dist\//u.test(from.slice(modules.length))
@@ -19,7 +20,7 @@ registerHooks({
     if (name.startsWith(".")) {
       const { href: url } = new URL(name, from)
       if (url.endsWith(".ts") && ours(from)) return { url, format: "module-typescript", shortCircuit: true }
-      if (url.endsWith(".js") && effects(from)) return { url, format: "module", shortCircuit: true }
+      if (url.endsWith(".js") && (ours(from) || effects(from))) return { url, format: "module", shortCircuit: true }
     } else if (/^@?effect\//u.test(name) && ours(from)) {
       const known = packages.get(name) ?? { ...next(name, context), shortCircuit: true }
       packages.set(name, known)

@@ -8,7 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented, Reward } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"

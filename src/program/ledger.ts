@@ -1,5 +1,5 @@
 /** The ledger of a run: what KL each stage was allowed, what is known of it and what was measured. */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { fromJson } from "../../dsl/Pipeline.ts"

@@ -1,5 +1,5 @@
 /** What a model in a Hugging Face folder says: texts that it continues, texts that it scores. */
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { encodePrompts } from "../data/encode.ts"

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
+import { dirname, extname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { homeOf, npmName, type PackageName, packageVersion } from "./packages.ts"
@@ -108,7 +108,7 @@ const check = (name: PackageName, folder: string): Promise<{ readonly version: s
     "loading what was built",
     "Give another TensorFlow with --tensorflow; 2.21 is known to work.",
     async () => {
-      const probe = fileURLToPath(new URL("./probe.ts", import.meta.url))
+      const probe = fileURLToPath(new URL(`./probe${extname(import.meta.url)}`, import.meta.url))
       const { stdout } = await run(process.execPath, ["--no-warnings", probe, name, join(folder, "package.json")])
       const answer = JSON.parse(stdout.trim().split("\n").at(-1)!)
       if (answer.product.join() !== "3,3,3,3") {

@@ -1,3 +1,4 @@
+import { extname } from "node:path"
 import { Worker } from "node:worker_threads"
 import { type Machine, maxParts, partsOf } from "../compiled/machine.ts"
 import { control, controlBytes, controlViews, finish, instantiate, left, spins, take } from "./control.ts"
@@ -10,7 +11,10 @@ const maxPages = 65536
 
 const startWorker = (workerData: WorkerStart): Promise<Worker> =>
   new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData, execArgv: [] })
+    const worker = new Worker(new URL(`./worker${extname(import.meta.url)}`, import.meta.url), {
+      workerData,
+      execArgv: []
+    })
     worker.once("error", reject)
     worker.once("message", () => {
       // From now on the worker does not keep the process alive.
