@@ -43,8 +43,7 @@ export type KlControl = typeof KlControl.Type
 
 /** The fields of a stage that makes several updates on its own samples with a KL penalty. */
 export const klControl = {
-  /** β stays what it is when left out. */
-  klControl: Schema.optionalKey(KlControl),
+  klControl: or(KlControl, FixedBeta.make({})),
   /**
    * The passes over a step's samples end before the update at which the policy has moved from its sampler by more than 1.5 of this
    * (Spinning Up, Stable-Baselines3 `target_kl`), milli-nats per token, by the mean of k2 over the update's tokens (`approx_kl`).
@@ -61,11 +60,11 @@ export const klControl = {
 export const controlMistakes = (
   { beta, klControl, temperature }: {
     readonly beta: number
-    readonly klControl?: KlControl
+    readonly klControl: KlControl
     readonly temperature: number
   }
 ): ReadonlyArray<string> => {
-  if (klControl === undefined || klControl._tag === "FixedBeta") return []
+  if (klControl._tag === "FixedBeta") return []
   return [
     ...(beta > 0 ? [] : [`klControl ${klControl._tag} multiplies beta, which is 0: start from a beta above 0`]),
     ...(temperature === 1 ? [] : [

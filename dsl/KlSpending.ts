@@ -6,6 +6,22 @@ import type { Gold } from "./Gold.ts"
 import { Observe, type Observing } from "./Observe.ts"
 import { Count, Fraction, or } from "./Training.ts"
 
+/** How precisely KL is measured. */
+export const measuring = {
+  /** Completions sampled for one measurement; as many again, and again, while it is too close to a cap to tell. */
+  measureSamples: or(
+    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
+    256
+  ),
+  /** The standard error that is small enough, as a share of the cap, of a prompt's own mean where p95 or max has one. */
+  measureError: or(
+    Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" })),
+    0.1
+  ),
+  /** No more completions than these for one measurement, however close (`measureSamples`, where that is more). */
+  measureMost: or(Count, 2048)
+}
+
 export const klSpending = {
   /** What this stage may move the policy: an allocation out of the pipeline's KL cap. */
   allowance: KlAmount,
@@ -13,17 +29,7 @@ export const klSpending = {
   maxNewTokens: Count,
   /** Steps between measurements of KL from the initial model on held prompts. */
   measureEvery: or(Count, 5),
-  /** Completions sampled for one measurement; as many again, and again, while it is too close to a cap to tell. */
-  measureSamples: or(
-    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
-    256
-  ),
-  /** The standard error that is small enough, as a share of the cap, of a prompt's own mean where p95 or max has one: 0.1 when left out. */
-  measureError: Schema.optionalKey(
-    Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" }))
-  ),
-  /** No more completions than these for one measurement, however close (`measureSamples`, where that is more): 2048 when left out. */
-  measureMost: Schema.optionalKey(Count),
+  ...measuring,
   /** What else is looked at there, and when that ends the stage. */
   observe: Schema.optionalKey(Observe)
 }

@@ -39,17 +39,17 @@ export const training = {
   /** Optimiser steps between checkpoints: what a crash may lose. */
   checkpointEvery: or(Count, 50),
   /**
-   * In what the factors of matrix products are rounded, in every model of the stage: `f32` (not at all; when left out), or
+   * In what the factors of matrix products are rounded, in every model of the stage: `f32` (not at all), or
    * `bf16`, which some CPUs multiply faster. Weights, gradients, optimiser state and sums stay f32. What it does to
    * log-probabilities is in the metrics of the first and the last step: `bf16/logp_gap_mean` and `bf16/logp_gap_max`, |log
    * π_bf16 − log π_f32| in nats a token (of a reward model `bf16/value_gap_…`).
    */
-  precision: Schema.optionalKey(Schema.Literals(["f32", "bf16"])),
+  precision: or(Schema.Literals(["f32", "bf16"]), "f32"),
   /**
    * Keep only each layer's input for the backward pass and compute the layer again there (Chen et al. 2016): less memory for
-   * one more forward pass. The same gradients, bit for bit; not done when left out.
+   * one more forward pass. The same gradients, bit for bit.
    */
-  recompute: Schema.optionalKey(Schema.Boolean),
+  recompute: or(Schema.Boolean, false),
   /** Train adapters of low rank instead of the weights themselves; all weights are trained when left out. */
   lora: Schema.optionalKey(Lora),
   seed: Seed

@@ -13,7 +13,8 @@ import type { Compute } from "../Budget.ts"
 import { build, type Definition } from "../Definition.ts"
 import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../Errors.ts"
 import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
-import { Count, or, Seed } from "../Training.ts"
+import { measuring } from "../KlSpending.ts"
+import { Count, Seed } from "../Training.ts"
 import type { Called, CheckedIn, Connected, Given, Judged, Wires } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
@@ -21,11 +22,8 @@ export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
   method: MergeMethod,
   /** Of policies: longest completion when KL is measured, tokens. */
   maxNewTokens: Schema.optionalKey(Count),
-  /** Of policies: completions sampled for one measurement. */
-  measureSamples: or(
-    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
-    256
-  ),
+  /** Of policies. */
+  ...measuring,
   /** Decides what DARE drops and which completions a greedy soup is judged by. */
   seed: Seed
 }) {}
@@ -166,8 +164,8 @@ type CheckedMetric<Me, S extends Sort> = Me extends { readonly _tag: "GreedySoup
   : unknown
 
 type Measuring<S extends Sort> = S extends "policies"
-  ? { readonly maxNewTokens: number; readonly measureSamples?: number }
-  : { readonly maxNewTokens?: never; readonly measureSamples?: never }
+  ? { readonly maxNewTokens: number } & { readonly [K in keyof typeof measuring]?: number }
+  : { readonly [K in "maxNewTokens" | keyof typeof measuring]?: never }
 
 type MergedKind<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "RewardModel"
   : [Artifact.KindOf<M[keyof M]>] extends ["BaseModel"] ? "BaseModel"

@@ -17,9 +17,7 @@ import { type Limits, limitsIn } from "./limits.ts"
 export const keyOf = (artifact: Artifact.Any, limits: Limits): string => {
   if (limits.kl.length === 0) return artifact.id
   const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
-  // Three constants, so that keys, and with them seeds and results, stay what they were when caps on resources were part of them.
-  const [tokens, memory, seconds] = ["Infinity", "Infinity", "Infinity"]
-  return sha256(canonical({ id: artifact.id, caps: { kl, tokens, memory, seconds } }))
+  return sha256(canonical({ id: artifact.id, kl }))
 }
 
 /** Operations that make nothing of their own. */

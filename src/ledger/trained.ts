@@ -81,7 +81,7 @@ const noOptimum = (stage: Grpo | Ppo, artifact: Artifact.Any): ReadonlyArray<str
     ...loss._tag === "OwnPolicyLoss" || loss.entropyCoef === 0 ? [] : ["entropy is rewarded too"],
     ...temperature === 1 ? [] : [`it samples at temperature ${temperature}`],
     ...stage._tag === "Ppo" && stage.ptxCoef > 0 ? ["text is learned too"] : [],
-    ...klControl === undefined || klControl._tag === "FixedBeta" ? [] : ["β follows the KL"],
+    ...klControl._tag === "FixedBeta" ? [] : ["β follows the KL"],
     ...referencePolicy._tag === "MovingAverage" ? ["its reference follows it"] : []
   ]
 }

@@ -145,7 +145,7 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
     { stage: scope.label, codec: engine.codec(merged), context: policy.context },
     wires.held!
   )
-  const measured = { maxNewTokens: stage.maxNewTokens!, measureSamples: stage.measureSamples, measureEvery: 1 }
+  const measured = { ...stage, maxNewTokens: stage.maxNewTokens!, measureEvery: 1 }
   // Told once, with its cap.
   const capped = new Set(scope.limits.kl.map(({ from }) => nameOf(from)))
   for (const { label, weights } of Object.values(wires.models).filter(({ label }) => !capped.has(label))) {

@@ -32,7 +32,7 @@ export interface Stepped<E = never, R = never> {
 
 /** The fields of a description with `training` (`dsl/Training.ts`). */
 export interface Training extends Updating {
-  readonly precision?: Precision
+  readonly precision: Precision
   readonly checkpointEvery: number
 }
 

@@ -36,8 +36,8 @@ export interface Measuring {
   readonly maxNewTokens: number
   readonly measureEvery: number
   readonly measureSamples: number
-  readonly measureError?: number
-  readonly measureMost?: number
+  readonly measureError: number
+  readonly measureMost: number
   readonly observe?: Observe
 }
 
@@ -62,7 +62,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   const [log, store] = [yield* RunLog, yield* Store]
   const rehearsal = yield* CurrentRehearsal
   let rehearsed = false
-  const { maxNewTokens, measureEvery, measureError: error = 0.1, measureMost = 2048 } = stage.measured
+  const { maxNewTokens, measureEvery, measureError: error, measureMost } = stage.measured
   const limits = scope.limits.kl
   const perPrompt = limits.some(({ max, p95 }) => (max ?? p95) !== undefined)
   const samples = Math.max(stage.measured.measureSamples, perPrompt ? samplesPerPrompt * stage.held.length : 0)

@@ -6,7 +6,7 @@ import { ppoPenaltyControl, zieglerControl } from "../optim/klControl.ts"
 const Saved = Schema.Struct({ beta: Schema.Number, kls: Schema.Array(Schema.Number) })
 
 export const klControl = (
-  { beta, klControl: how }: { readonly beta: number; readonly klControl?: KlControl },
+  { beta, klControl: how }: { readonly beta: number; readonly klControl: KlControl },
   /** Of the checkpoint; null at the start. */
   state: Schema.Json
 ) => {
@@ -18,10 +18,10 @@ export const klControl = (
     /** β of the step that is made now. */
     beta: (): number => now,
     /** The β of this step as a metric, where β can change. */
-    metrics: () => how === undefined || how._tag === "FixedBeta" ? {} : { "objective/kl_coef": now },
+    metrics: () => how._tag === "FixedBeta" ? {} : { "objective/kl_coef": now },
     /** After a step: KL of its samples from the reference, nats per sequence; `undefined` where there is no reference. */
     seen: (kl: number | undefined, episodes: number): void => {
-      if (kl === undefined || how === undefined || how._tag === "FixedBeta") return
+      if (kl === undefined || how._tag === "FixedBeta") return
       const target = how.target.mnats / 1000
       kls = [...kls, kl]
       if (how._tag === "PpoPenalty" && kls.length < how.every) return

@@ -16,7 +16,7 @@ import { type Openers, openers } from "./precision.ts"
 import type { Scope } from "./scope.ts"
 
 /** The fields of a description with `klSpending` and `training`. */
-export interface Moving extends Training, Measuring, Pick<Computing, "recompute"> {}
+export interface Moving extends Training, Measuring, Required<Pick<Computing, "recompute">> {}
 
 export interface MovedBy<M> {
   readonly init: Weights

@@ -6,14 +6,10 @@ import type { Metrics } from "../store/runLog.ts"
 export type Trained = Pick<Computing, "lora">
 
 /** Opens every model of a stage, those that only look on too, so that what is compared was computed in the same way. */
-export const openers = (engine: Engine, { precision, recompute }: Omit<Computing, "lora">) => {
-  const computing: Computing = {
-    ...(precision === undefined ? {} : { precision }),
-    ...(recompute === undefined ? {} : { recompute })
-  }
+export const openers = (engine: Engine, { precision, recompute }: Required<Pick<Computing, "precision" | "recompute">>) => {
   return {
-    policy: (weights: Weights, trained: Trained = {}): Policy => engine.policy(weights, { ...computing, ...trained }),
-    scorer: (weights: Weights, trained: Trained = {}): Scorer => engine.scorer(weights, { ...computing, ...trained })
+    policy: (weights: Weights, trained: Trained = {}): Policy => engine.policy(weights, { precision, recompute, ...trained }),
+    scorer: (weights: Weights, trained: Trained = {}): Scorer => engine.scorer(weights, { precision, recompute, ...trained })
   }
 }
 
@@ -22,7 +18,7 @@ export type Openers = ReturnType<typeof openers>
 /** Where in a stage it is measured what rounding does, and whether at all. */
 export interface Rounding {
   readonly engine: Engine
-  readonly precision: Precision | undefined
+  readonly precision: Precision
   /** The step about to be made, and how many there are. */
   readonly n: number
   readonly steps: number

@@ -38,7 +38,7 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   readonly stage: string
   readonly reference: Known
   readonly open: (weights: Weights) => Policy
-  readonly precision: Precision | undefined
+  readonly precision: Precision
   /** Rows that stand together: pairs, or batches. */
   readonly groups: ReadonlyArray<ReadonlyArray<Row>>
   /** Rows in one forward pass. */
@@ -52,7 +52,7 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   const ids = new Map(some.flat().map((row) => [row, rowId(row)]))
   const byId = new Map([...ids].map(([row, id]) => [id, row]))
   const wanted = [...byId.keys()].sort()
-  const key = sha256(["logps", of.reference.key, of.precision ?? "f32", ...wanted].join("\n"))
+  const key = sha256(["logps", of.reference.key, of.precision, ...wanted].join("\n"))
   const label = "logps"
   const found = yield* store.find(key, label)
   let logps: ReadonlyMap<string, number>
