@@ -6,10 +6,15 @@ import type { Metrics } from "../store/runLog.ts"
 export type Trained = Pick<Computing, "lora">
 
 /** Opens every model of a stage, those that only look on too, so that what is compared was computed in the same way. */
-export const openers = (engine: Engine, { precision, recompute }: Required<Pick<Computing, "precision" | "recompute">>) => {
+export const openers = (
+  engine: Engine,
+  { precision, recompute }: Required<Pick<Computing, "precision" | "recompute">>
+) => {
   return {
-    policy: (weights: Weights, trained: Trained = {}): Policy => engine.policy(weights, { precision, recompute, ...trained }),
-    scorer: (weights: Weights, trained: Trained = {}): Scorer => engine.scorer(weights, { precision, recompute, ...trained })
+    policy: (weights: Weights, trained: Trained = {}): Policy =>
+      engine.policy(weights, { precision, recompute, ...trained }),
+    scorer: (weights: Weights, trained: Trained = {}): Scorer =>
+      engine.scorer(weights, { precision, recompute, ...trained })
   }
 }
 
