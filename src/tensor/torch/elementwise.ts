@@ -82,7 +82,7 @@ export const elementwise = (
     adamw: (params, grads, m, v, update) => {
       const { gradScale, step } = update
       const { length } = params
-      if (!(step >= 1)) memory.fail("adamw", `step ${step} is not 1 or more`)
+      memory.check.adamw(step)
       const of = [
         output("adamw", "params", params),
         ...([["grads", grads], ["m", m], ["v", v]] as const).map(

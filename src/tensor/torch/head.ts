@@ -14,10 +14,7 @@ export const head = (
   { accumulate, into }: Products
 ): Pick<Backend, "head" | "headBackward"> => {
   const { as, constant, copy, mul, room, run } = aten
-  const { int, output, real, view } = memory
-  const check = (kernel: string, { temperature, vocab }: HeadShape): void => {
-    if (!(temperature > 0 && vocab > 0)) memory.fail(kernel, `temperature ${temperature}, vocab ${vocab}`)
-  }
+  const { check, int, output, real, view } = memory
   const inBlocks = ({ rows, vocab }: HeadShape, each: (first: number, count: number, logits: Handle) => void): void => {
     const block = Math.min(rows, Math.max(64, Math.floor(mostLogits[memory.device.kind] / vocab)))
     const logits = room([block, vocab])
@@ -30,7 +27,7 @@ export const head = (
 
   return {
     head: (out, h, w, targets, shape) => {
-      check("head", shape)
+      check.head("head", shape)
       const { dim, rows, temperature, vocab } = shape
       const logps = output("head", "logps", out.logps, rows)
       const lse = output("head", "lse", out.lse, rows)
@@ -71,7 +68,7 @@ export const head = (
     },
     headBackward: (out, dLogps, h, w, targets, lse, shape) => {
       const kernel = "headBackward"
-      check(kernel, shape)
+      check.head(kernel, shape)
       const { dim, rows, temperature, vocab } = shape
       const dH = output(kernel, "dH", out.dH, rows * dim)
       const dW = out.dW === null ? null : matrixOf(memory, output(kernel, "dW", out.dW, vocab * dim), vocab, dim)
