@@ -74,19 +74,16 @@ export const attention = (
   const forward = (x: T, group: Group, shape: AttentionShape) => {
     const { q, k, v } = headsOf(x, group, shape)
     const blocks = blocksOf(group, shape)
-    const outs: Array<T> = []
-    const lses: Array<T> = []
-    cut(q, blocks).forEach((queries, i) => {
-      const [out, lse] = tf.tidy(() => {
+    const parts = cut(q, blocks).map((queries, i) =>
+      tf.tidy(() => {
         const scores = scoresOf(queries, seen(k, blocks[i]!), blocks[i]!)
         const p = tf.softmax(scores)
         // The largest probability is e^(largest score − lse).
         const lse = tf.sub(tf.max(scores, 2, true), tf.log(tf.max(p, 2, true)))
         return [tf.matMul(p, seen(v, blocks[i]!)), lse]
       })
-      outs.push(out!)
-      lses.push(lse!)
-    })
+    )
+    const [outs, lses] = [0, 1].map((part) => parts.map((of) => of[part]!)) as [Array<T>, Array<T>]
     const { count, length } = group
     const { headDim, heads } = shape
     return {

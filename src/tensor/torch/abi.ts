@@ -241,6 +241,11 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
   }
   const [shape, steps, into] = [addressOf(sizesAt), addressOf(stridesAt), addressOf(spare)]
   const dtype = (name: string): number => need(`int aoti_torch_dtype_${name}()`)() as number
+  const dtypes = { f32: dtype("float32"), f64: dtype("float64"), bf16: dtype("bfloat16"), i64: dtype("int64") }
+  const dtypeOf = (data: HostData): number =>
+    data instanceof Float32Array ? dtypes.f32 : data instanceof Float64Array ? dtypes.f64 : dtypes.i64
+  const deviceType = (name: "cpu" | "cuda") => need(`int aoti_torch_device_type_${name}()`)() as number
+  const cpu = deviceType("cpu")
   return {
     version: has,
     cuda: cudaProblem,
@@ -264,8 +269,9 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
       check(c.share(of, into) as number, "share")
       return at(spare)
     },
-    dtypes: { f32: dtype("float32"), f64: dtype("float64"), bf16: dtype("bfloat16"), i64: dtype("int64") },
-    deviceType: (name: "cpu" | "cuda") => need(`int aoti_torch_device_type_${name}()`)() as number,
+    dtypes,
+    dtypeOf,
+    deviceType,
     drop: (of: Handle): void => void c.drop(of),
     copy: (to: Handle, from: Handle, wait: boolean): void => check(c.copy(to, from, wait ? 0 : 1) as number, "copy_"),
     zero: (of: Handle): void => check(c.zero(of) as number, "zero_"),
@@ -286,9 +292,9 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
       return at(spare)
     },
     /** A tensor of the host's own memory, which must outlive it. */
-    onHost: (data: HostData, sizes: ReadonlyArray<number>, dtype: number, cpu: number): Handle => {
+    onHost: (data: HostData, sizes: ReadonlyArray<number>): Handle => {
       place(sizes, contiguous(sizes))
-      check(c.fromHost(data, sizes.length, shape, steps, 0, dtype, cpu, 0, into) as number, "from_blob")
+      check(c.fromHost(data, sizes.length, shape, steps, 0, dtypeOf(data), cpu, 0, into) as number, "from_blob")
       return at(spare)
     },
     scalar: (value: number): Handle => {

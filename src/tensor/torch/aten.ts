@@ -97,7 +97,7 @@ export const makeAten = (abi: Abi, memory: Memory) => {
   const one = memory.upload(Float32Array.of(1), [1])
   // The operator reads the factors on the host.
   const signs = new Float64Array([1, -1])
-  const factor = [0, 1].map((i) => abi.onHost(signs.subarray(i, i + 1), [1], abi.dtypes.f64, abi.deviceType("cpu")))
+  const factor = [0, 1].map((i) => abi.onHost(signs.subarray(i, i + 1), [1]))
 
   /** out += sign · a · b, each broadcast to `out`. */
   const addcmul = (out: Handle, a: Handle, b: Handle, sign: 1 | -1 = 1): void =>

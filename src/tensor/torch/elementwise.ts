@@ -48,7 +48,7 @@ export const elementwise = (
         }
         let sum = 0
         const parts = new Float64Array(chunks)
-        const host = aten.keep(aten.abi.onHost(parts, [chunks], dtypes.f64, aten.abi.deviceType("cpu")))
+        const host = aten.keep(aten.abi.onHost(parts, [chunks]))
         copy(host, sums, true)
         for (const part of parts) sum += part
         return sum

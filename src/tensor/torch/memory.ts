@@ -1,7 +1,7 @@
 import { freemem } from "node:os"
 import type { Host, Ints, Tensor } from "../backend.ts"
 import { checks } from "../checks.ts"
-import { type Abi, contiguous, type Handle } from "./abi.ts"
+import { type Abi, contiguous, type Handle, type HostData } from "./abi.ts"
 import type { Device } from "./device.ts"
 import { explained } from "./errors.ts"
 
@@ -185,14 +185,9 @@ export const makeMemory = (abi: Abi, device: Device) => {
   }
 
   /** A device tensor of numbers of the host. */
-  const upload = (data: BigInt64Array | Float32Array | Float64Array, sizes: ReadonlyArray<number>): Handle => {
-    const dtype = data instanceof Float32Array
-      ? abi.dtypes.f32
-      : data instanceof Float64Array
-      ? abi.dtypes.f64
-      : abi.dtypes.i64
-    const from = abi.onHost(data, sizes, dtype, abi.deviceType("cpu"))
-    const to = empty(sizes, dtype)
+  const upload = (data: HostData, sizes: ReadonlyArray<number>): Handle => {
+    const from = abi.onHost(data, sizes)
+    const to = empty(sizes, abi.dtypeOf(data))
     // Memory of the host that is not pinned was copied when this returns, whatever the device is doing.
     abi.copy(to, from, false)
     abi.drop(from)
@@ -282,8 +277,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
         if (data.length === 0) return
         of.allocation.version++
         of.allocation.pristine = false
-        const dtype = data instanceof Float32Array ? abi.dtypes.f32 : abi.dtypes.f64
-        const from = abi.onHost(data, [data.length], dtype, abi.deviceType("cpu"))
+        const from = abi.onHost(data, [data.length])
         const into = abi.view(of.allocation.root, [data.length], [1], of.start + at)
         abi.copy(into, from, false)
         abi.drop(into)
@@ -300,7 +294,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
         const of = checked("read", "from", "real", from)
         const copy = new Float32Array(of.length)
         if (of.length === 0) return copy
-        const into = abi.onHost(copy, [of.length], abi.dtypes.f32, abi.deviceType("cpu"))
+        const into = abi.onHost(copy, [of.length])
         const whole = abi.view(of.allocation.root, [of.length], [1], of.start)
         abi.copy(into, whole, true)
         abi.drop(whole)
