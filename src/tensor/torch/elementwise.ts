@@ -1,4 +1,5 @@
-import type { Backend } from "../backend.ts"
+import type { Backend, Tensor } from "../backend.ts"
+import type { Handle } from "./abi.ts"
 import type { Aten } from "./aten.ts"
 import type { Memory } from "./memory.ts"
 
@@ -83,16 +84,14 @@ export const elementwise = (
       const { gradScale, step } = update
       const { length } = params
       memory.check.adamw(step)
-      const of = [
-        output("adamw", "params", params),
-        ...([["grads", grads], ["m", m], ["v", v]] as const).map(
-          ([name, tensor]) => output("adamw", name, tensor, length)
-        )
-      ].map((one) => view(one, [length])) as [number, number, number, number]
+      const flat = (name: string, of: Tensor): Handle => view(output("adamw", name, of, length), [length])
+      const values = flat("params", params)
+      const gradient = flat("grads", grads)
+      const moments = [flat("m", m), flat("v", v)] as const
       run("adamw", [length], () => {
-        if (gradScale !== 1) mul(of[1], of[1], constant(gradScale))
-        aten.adamw([...of, aten.keep(memory.upload(Float32Array.of(step), []))], update)
-        aten.zero(of[1])
+        if (gradScale !== 1) mul(gradient, gradient, constant(gradScale))
+        aten.adamw([values, gradient, ...moments, aten.keep(memory.upload(Float32Array.of(step), []))], update)
+        aten.zero(gradient)
       })
     }
   }

@@ -47,11 +47,9 @@ export const head = (
           )
           if (temperature !== 1) mul(logits, logits, constant(1 / temperature))
           const which = as(target, [count, 1], [1, 1], first)
-          const [logp, sums, left] = [logps, lse, entropy].map((of) => column(of, first, count)) as [
-            Handle,
-            Handle,
-            Handle
-          ]
+          const logp = column(logps, first, count)
+          const sums = column(lse, first, count)
+          const left = column(entropy, first, count)
           const chosen = room([count, 1])
           aten.gather(chosen, logits, which)
           const all = room([count, vocab])

@@ -37,14 +37,9 @@ const onCpu = ({ abi, keep }: Aten): Sdpa => {
   const backward = abi.need(
     `int ${name}_backward(${pointer} dOut, ${inputs}, ${pointer} out, ${pointer} lse, ${options}, ${pointer} dQuery, ${pointer} dKey, ${pointer} dValue)`
   )
-  const { places } = abi
-  const [first, second, third, mask, scale] = [0, 1, 2, 3, 4].map((i) => abi.addressOf(i)) as [
-    number,
-    number,
-    number,
-    number,
-    number
-  ]
+  const { addressOf, places } = abi
+  const [first, second, third] = [addressOf(0), addressOf(1), addressOf(2)]
+  const [mask, scale] = [addressOf(3), addressOf(4)]
   /** Puts the optional arguments where their address is known; returns the address of the mask, or 0. */
   const optional = (of: Problem): Handle => {
     places.real(4, of.scale)
