@@ -81,19 +81,9 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     }
     : { linear: null, linearAdd: null }
 
-  const constants = new Map<number, Handle>()
+  const constants = memory.keptBy<number>(mostConstants)
   /** A number as a tensor without dimensions: it has no say in the precision of a result. */
-  const constant = (value: number): Handle => {
-    const known = constants.get(value)
-    if (known !== undefined) return known
-    const made = abi.scalar(value)
-    if (constants.size >= mostConstants) {
-      for (const handle of constants.values()) keep(handle)
-      constants.clear()
-    }
-    constants.set(value, made)
-    return made
-  }
+  const constant = (value: number): Handle => constants(value, abi.scalar)
   const one = memory.upload(Float32Array.of(1), [1])
   // The operator reads the factors on the host.
   const signs = new Float64Array([1, -1])
@@ -214,8 +204,7 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     /** x[i] */
     pick: (x: Handle, i: number): Handle => made(op.pick, x, 0, i),
     dispose: (): void => {
-      for (const handle of [...constants.values(), one, ...factor]) abi.drop(handle)
-      constants.clear()
+      for (const handle of [one, ...factor]) abi.drop(handle)
     }
   }
 }

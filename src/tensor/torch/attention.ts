@@ -57,25 +57,18 @@ export const attention = (
     }))
   }
 
-  const masks = new Map<string, Handle>()
+  const masks = memory.keptBy<string>(64)
   /** 0 where a query of the block sees a key, −∞ where not; null where plain causality says the same. */
   const maskOf = ({ from, keysFrom, to }: Block, window: number): Handle | null => {
     if (keysFrom === 0 && from === 0 && (window === 0 || window >= to)) return null
     const [queries, keys, before] = [to - from, to - keysFrom, from - keysFrom]
-    const key = [queries, keys, before, window].join()
-    const known = masks.get(key)
-    if (known !== undefined) return known
-    const mask = new Float32Array(queries * keys).fill(-Infinity)
-    for (let q = 0; q < queries; q++) {
-      mask.fill(0, q * keys + Math.max(0, before + q - window + 1), q * keys + before + q + 1)
-    }
-    if (masks.size >= 64) {
-      for (const handle of masks.values()) aten.keep(handle)
-      masks.clear()
-    }
-    const made = upload(mask, [queries, keys])
-    masks.set(key, made)
-    return made
+    return masks([queries, keys, before, window].join(), () => {
+      const mask = new Float32Array(queries * keys).fill(-Infinity)
+      for (let q = 0; q < queries; q++) {
+        mask.fill(0, q * keys + Math.max(0, before + q - window + 1), q * keys + before + q + 1)
+      }
+      return upload(mask, [queries, keys])
+    })
   }
 
   /** Calls `each` with the arguments of each call of `sdpa`. */

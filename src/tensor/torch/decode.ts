@@ -64,33 +64,31 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
     const width = kvHeads * headDim
     const [slot, at] = [values(slots), values(positions)]
     const rows = slot.length
-    if (slot.every((s, i) => s === i) && (mask === null || of.allocation.pristine)) {
-      const whole = capacity * width
-      const { allocation: { root }, start } = of
-      const offset = (first: number) => start + from * width + first * headDim
-      // Each is asked for once: with every token it is another.
-      return {
-        straight: (first, count) => as(root, [rows, tokens, count * headDim], [whole, width, 1], offset(first)),
-        turned: (first, count) => as(root, [rows, count * headDim, tokens], [whole, 1, width], offset(first))
-      }
+    const inPlace = slot.every((s, i) => s === i) && (mask === null || of.allocation.pristine)
+    const copied = (): Handle => {
+      const which = derived(positions, `read ${capacity} ${window} ${contents(slots)}`, () => {
+        const places = new BigInt64Array(rows * tokens)
+        slot.forEach((s, i) => {
+          const first = firstSeen(at[i]!, window)
+          for (let t = 0; t < tokens; t++) {
+            const seen = from + t >= first && from + t <= at[i]!
+            places[i * tokens + t] = BigInt(s * capacity + (seen ? from + t : first))
+          }
+        })
+        return [upload(places, [places.length])]
+      })[0]!
+      const copy = room([rows * tokens, width])
+      select(copy, view(of, [of.length / width, width]), which)
+      return copy
     }
-    const which = derived(positions, `read ${capacity} ${window} ${contents(slots)}`, () => {
-      const places = new BigInt64Array(rows * tokens)
-      slot.forEach((s, i) => {
-        const first = firstSeen(at[i]!, window)
-        for (let t = 0; t < tokens; t++) {
-          const seen = from + t >= first && from + t <= at[i]!
-          places[i * tokens + t] = BigInt(s * capacity + (seen ? from + t : first))
-        }
-      })
-      return [upload(places, [places.length])]
-    })[0]!
-    const copied = room([rows * tokens, width])
-    select(copied, view(of, [of.length / width, width]), which)
+    const [handle, stride, start] = inPlace
+      ? [of.allocation.root, capacity * width, of.start + from * width] as const
+      : [copied(), tokens * width, 0] as const
+    // Each is asked for once: with every token it is another.
     return {
       straight: (first, count) =>
-        as(copied, [rows, tokens, count * headDim], [tokens * width, width, 1], first * headDim),
-      turned: (first, count) => as(copied, [rows, count * headDim, tokens], [tokens * width, 1, width], first * headDim)
+        as(handle, [rows, tokens, count * headDim], [stride, width, 1], start + first * headDim),
+      turned: (first, count) => as(handle, [rows, count * headDim, tokens], [stride, 1, width], start + first * headDim)
     }
   }
 

@@ -194,20 +194,29 @@ export const makeMemory = (abi: Abi, device: Device) => {
     return to
   }
 
-  /** Rows of a constant, kept for the lengths in use. */
-  const constantRow = (fill: number) => {
-    const rows = new Map<number, Handle>()
-    return (length: number): Handle => {
-      const known = rows.get(length)
-      if (known !== undefined) return known
-      if (rows.size >= mostDerived) {
-        discarded.push(...rows.values())
-        rows.clear()
-      }
-      const row = upload(new Float32Array(length).fill(fill), [1, length])
-      rows.set(length, row)
-      return row
+  const dropKept: Array<() => void> = []
+  /** Tensors kept by a key for as long as there are at most so many of them; then all are dropped. */
+  const keptBy = <Key>(most: number) => {
+    const kept = new Map<Key, Handle>()
+    const drop = (): void => {
+      discarded.push(...kept.values())
+      kept.clear()
     }
+    dropKept.push(drop)
+    return (key: Key, make: (key: Key) => Handle): Handle => {
+      const known = kept.get(key)
+      if (known !== undefined) return known
+      if (kept.size >= most) drop()
+      const made = make(key)
+      kept.set(key, made)
+      return made
+    }
+  }
+  /** Rows of a constant. */
+  const constantRow = (fill: number) => {
+    const rows = keptBy<number>(mostDerived)
+    const make = (length: number): Handle => upload(new Float32Array(length).fill(fill), [1, length])
+    return (length: number): Handle => rows(length, make)
   }
 
   return {
@@ -220,6 +229,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
     empty,
     view,
     derived,
+    keptBy,
     upload,
     /** Integers as an index [length]. */
     index: (of: Int): Handle =>
@@ -306,6 +316,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
     /** Gives back all memory that was not freed. */
     dispose: (): void => {
       for (const allocation of held) release(allocation)
+      for (const drop of dropKept) drop()
       dropDiscarded()
     },
 
