@@ -7,12 +7,9 @@ export const norm = (
 ): Pick<Backend, "rmsNorm" | "rmsNormBackward" | "rope"> => {
   const normSizes = (kernel: string, shape: NormShape) => {
     const { dim, groups, offset, rows, stride } = shape
-    return {
-      ...check.norm(kernel, shape),
-      work: adding * rows * groups * dim,
-      /** Arguments of every kernel. */
-      numbers: [rows, groups, dim, stride, offset]
-    }
+    const { inv, x } = check.norm(kernel, shape)
+    /** `numbers` are the last arguments of every kernel. */
+    return { inv, x, work: adding * rows * groups * dim, numbers: [rows, groups, dim, stride, offset] }
   }
 
   return {
