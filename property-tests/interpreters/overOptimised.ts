@@ -6,7 +6,7 @@ import { stream } from "../../src/sampling/random.ts"
 import type { Weights } from "../../src/engine/engine.ts"
 import { language, scorerWeights } from "../../src/engine/tabular/checkpoint.ts"
 import { completions, logDistribution, rewardTable, type Table } from "../../src/engine/tabular/exact.ts"
-import { treeOf } from "../../src/engine/tabular/tree.ts"
+import { endOf, treeOf } from "../../src/engine/tabular/tree.ts"
 import { type World, world as makeWorld } from "../../src/engine/tabular/world.ts"
 
 /** A reward model with these scores of whole completions. */
@@ -15,7 +15,7 @@ export const scorerOf = (world: World, table: Table): Weights => {
   const scores = new Float64Array(world.prompts.length * tree.nodes)
   table.forEach((of, p) =>
     of.forEach((score, n) => {
-      scores[p * tree.nodes + (n < tree.contexts ? tree.prefixes + n : n)] = score
+      scores[p * tree.nodes + endOf(tree, n)] = score
     })
   )
   return scorerWeights(world, scores)

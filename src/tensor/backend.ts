@@ -53,6 +53,19 @@ export interface NormShape {
   readonly eps: number
 }
 
+/** Rotation of the first `heads` heads of rows of `stride` elements; `inverse` rotates back. */
+export interface RopeShape {
+  readonly heads: number
+  readonly headDim: number
+  readonly stride: number
+  readonly inverse: boolean
+}
+
+/** Attention against a cache of `capacity` positions a slot. */
+export interface CacheShape extends AttentionShape {
+  readonly capacity: number
+}
+
 /** Shape of the language-model head. */
 export interface HeadShape {
   /** Token rows. */
@@ -158,16 +171,7 @@ export interface Backend {
   /** packed = w as `linearPacked` reads it best, which only the backend knows: for weights that many small products share. */
   readonly packWeight: (packed: Tensor, w: Tensor, inputs: number, outputs: number) => void
   /** `linear` with a packed weight. */
-  readonly linearPacked: (
-    out: Tensor,
-    x: Tensor,
-    packed: Tensor,
-    bias: Tensor | null,
-    rows: number,
-    inputs: number,
-    outputs: number,
-    residual?: Tensor | null
-  ) => void
+  readonly linearPacked: Backend["linear"]
   /** dX = dOut w (or += when `accumulate`); dW += dOutᵀ x; dBias += column sums of dOut. A null output is not computed. */
   readonly linearBackward: (
     out: {
@@ -209,13 +213,7 @@ export interface Backend {
    * (a, b) → (a·cos − b·sin, b·cos + a·sin) with a, b the halves of a head; `cos`, `sin` are [positions, headDim / 2].
    * `inverse` rotates back (the backward pass).
    */
-  readonly rope: (
-    x: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    positions: Ints,
-    shape: { readonly heads: number; readonly headDim: number; readonly stride: number; readonly inverse: boolean }
-  ) => void
+  readonly rope: (x: Tensor, cos: Tensor, sin: Tensor, positions: Ints, shape: RopeShape) => void
 
   // ── attention ─────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Causal block-diagonal attention. qkv [N, (heads + 2 kvHeads) headDim], out [N, heads · headDim], lse [N, heads]. */
@@ -240,7 +238,7 @@ export interface Backend {
     qkv: Tensor,
     slots: Ints,
     positions: Ints,
-    shape: AttentionShape & { readonly capacity: number }
+    shape: CacheShape
   ) => void
   /** One query row per slot against its cache, which already holds positions 0 … positions[i]. out [n, heads · headDim]. */
   readonly attentionDecode: (
@@ -250,7 +248,7 @@ export interface Backend {
     values: Tensor,
     slots: Ints,
     positions: Ints,
-    shape: AttentionShape & { readonly capacity: number }
+    shape: CacheShape
   ) => void
 
   // ── feed-forward ──────────────────────────────────────────────────────────────────────────────────────────────────

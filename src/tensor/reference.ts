@@ -1,60 +1,21 @@
-import type { AttentionShape, Backend, HeadShape, Ints, NormShape, Tensor } from "./backend.ts"
+import type { Backend, Ints } from "./backend.ts"
 import { adamw } from "./reference/adamw.ts"
 import { attention, attentionBackward, attentionDecode, cacheWrite } from "./reference/attention.ts"
 import { embed, embedBackward, scatterRows } from "./reference/embedding.ts"
 import { head, headBackward } from "./reference/head.ts"
 import { linear, linearBiasGradient, linearInputGradient, linearWeightGradient } from "./reference/linear.ts"
-import { intsOf, makeMemory, realsOf, rowsOf } from "./reference/memory.ts"
+import { check, intsOf, makeMemory, realsOf } from "./reference/memory.ts"
 import { rmsNorm, rmsNormBackward } from "./reference/rmsNorm.ts"
 import { rope } from "./reference/rope.ts"
 import { sample } from "./reference/sample.ts"
 import { swiglu, swigluBackward } from "./reference/swiglu.ts"
 
-const require = (condition: boolean, kernel: string, complaint: string): void => {
-  if (!condition) throw new Error(`reference.${kernel}: ${complaint}`)
-}
-
-/** Row starts of a packed batch: 0, then not decreasing, then the number of rows. */
+/** Row starts of a packed batch. */
 const startsOf = (kernel: string, starts: Ints, rows: number): Int32Array => {
   const data = intsOf(kernel, "starts", starts, rows + 1)
-  require(
-    data[0] === 0 && data[data.length - 1] === rows && data.every((start, b) => b === 0 || start >= data[b - 1]!),
-    kernel,
-    `starts [${data.join(", ")}] do not divide ${rows} rows`
-  )
+  check.starts(kernel, data, rows)
   return data
 }
-
-const checkHeads = (kernel: string, shape: AttentionShape): void => {
-  require(
-    shape.kvHeads > 0 && shape.headDim > 0 && shape.heads % shape.kvHeads === 0 && shape.window >= 0,
-    kernel,
-    `${shape.heads} heads cannot share ${shape.kvHeads} kvHeads (headDim ${shape.headDim}, window ${shape.window})`
-  )
-}
-
-const attentionSizes = (kernel: string, qkv: Tensor, shape: AttentionShape) => {
-  checkHeads(kernel, shape)
-  const width = (shape.heads + 2 * shape.kvHeads) * shape.headDim
-  const rows = rowsOf(kernel, "qkv", qkv, width)
-  return { rows, qkv: rows * width, out: rows * shape.heads * shape.headDim, lse: rows * shape.heads }
-}
-
-const cacheSlots = (kernel: string, keys: Tensor, shape: AttentionShape & { readonly capacity: number }): number =>
-  rowsOf(kernel, "keys", keys, shape.capacity * shape.kvHeads * shape.headDim)
-
-const normSizes = (kernel: string, shape: NormShape) => {
-  const { dim, groups, offset, rows, stride } = shape
-  require(
-    dim > 0 && offset >= 0 && offset + groups * dim <= stride,
-    kernel,
-    `${groups} groups of ${dim} from ${offset} do not fit in a row of ${stride}`
-  )
-  return { x: rows * stride, inv: rows * groups }
-}
-
-const checkHead = (kernel: string, shape: HeadShape): void =>
-  require(shape.temperature > 0 && shape.vocab > 0, kernel, `temperature ${shape.temperature}, vocab ${shape.vocab}`)
 
 /**
  * The definition of every kernel: plain loops in double precision, each a transcription of its formula. For tests and for
@@ -73,13 +34,18 @@ export const reference = (): Backend => {
       outputs,
       residual === null ? null : realsOf(kernel, "residual", residual, rows * outputs)
     )
+  const gather = (kernel: string, from: string, which: string): Backend["embed"] => (out, table, ids, dim) => {
+    const known = check.rowsOf(kernel, from, table, dim)
+    const to = realsOf(kernel, "out", out, ids.length * dim)
+    embed(to, realsOf(kernel, from, table), intsOf(kernel, which, ids, known), dim)
+  }
   const backend: Backend = {
     name: "reference",
     realBytes: 8,
     addressable: Infinity,
     precisions: ["f32"],
     at: (precision) => {
-      require(precision === "f32", "at", `no precision ${precision}: everything is in double precision`)
+      if (precision !== "f32") check.fail("at", `no precision ${precision}: everything is in double precision`)
       return backend
     },
     ...memory,
@@ -98,17 +64,9 @@ export const reference = (): Backend => {
       return sum
     },
 
-    embed: (out, table, ids, dim) => {
-      const vocab = rowsOf("embed", "table", table, dim)
-      embed(
-        realsOf("embed", "out", out, ids.length * dim),
-        realsOf("embed", "table", table),
-        intsOf("embed", "ids", ids, vocab),
-        dim
-      )
-    },
+    embed: gather("embed", "table", "ids"),
     embedBackward: (dTable, dOut, ids, dim) => {
-      const vocab = rowsOf("embedBackward", "dTable", dTable, dim)
+      const vocab = check.rowsOf("embedBackward", "dTable", dTable, dim)
       embedBackward(
         realsOf("embedBackward", "dTable", dTable),
         realsOf("embedBackward", "dOut", dOut, ids.length * dim),
@@ -138,7 +96,7 @@ export const reference = (): Backend => {
     },
 
     rmsNorm: (out, x, weight, inv, shape) => {
-      const sizes = normSizes("rmsNorm", shape)
+      const sizes = check.norm("rmsNorm", shape)
       rmsNorm(
         realsOf("rmsNorm", "out", out, sizes.x),
         realsOf("rmsNorm", "x", x, sizes.x),
@@ -149,7 +107,7 @@ export const reference = (): Backend => {
     },
     rmsNormBackward: (out, dOut, x, weight, inv, shape) => {
       const kernel = "rmsNormBackward"
-      const sizes = normSizes(kernel, shape)
+      const sizes = check.norm(kernel, shape)
       rmsNormBackward(
         realsOf(kernel, "dX", out.dX, sizes.x),
         out.accumulate,
@@ -163,12 +121,9 @@ export const reference = (): Backend => {
     },
 
     rope: (x, cos, sin, positions, shape) => {
-      const { headDim, heads, stride } = shape
-      require(headDim > 0 && headDim % 2 === 0, "rope", `headDim ${headDim} is not even`)
-      require(heads * headDim <= stride, "rope", `${heads} heads of ${headDim} do not fit in a row of ${stride}`)
-      const known = rowsOf("rope", "cos", cos, headDim / 2)
+      const known = check.rope(cos, shape)
       rope(
-        realsOf("rope", "x", x, positions.length * stride),
+        realsOf("rope", "x", x, positions.length * shape.stride),
         realsOf("rope", "cos", cos),
         realsOf("rope", "sin", sin, cos.length),
         intsOf("rope", "positions", positions, known),
@@ -177,7 +132,7 @@ export const reference = (): Backend => {
     },
 
     attention: (out, lse, qkv, starts, shape) => {
-      const sizes = attentionSizes("attention", qkv, shape)
+      const sizes = check.attention("attention", qkv, shape)
       attention(
         realsOf("attention", "out", out, sizes.out),
         realsOf("attention", "lse", lse, sizes.lse),
@@ -188,7 +143,7 @@ export const reference = (): Backend => {
     },
     attentionBackward: (dQkv, dOut, qkv, out, lse, starts, shape) => {
       const kernel = "attentionBackward"
-      const sizes = attentionSizes(kernel, qkv, shape)
+      const sizes = check.attention(kernel, qkv, shape)
       attentionBackward(
         realsOf(kernel, "dQkv", dQkv, sizes.qkv),
         realsOf(kernel, "dOut", dOut, sizes.out),
@@ -200,25 +155,25 @@ export const reference = (): Backend => {
       )
     },
     cacheWrite: (keys, values, qkv, slots, positions, shape) => {
-      const { rows } = attentionSizes("cacheWrite", qkv, shape)
+      const { rows } = check.attention("cacheWrite", qkv, shape)
       cacheWrite(
         realsOf("cacheWrite", "keys", keys),
         realsOf("cacheWrite", "values", values, keys.length),
         realsOf("cacheWrite", "qkv", qkv),
-        intsOf("cacheWrite", "slots", slots, cacheSlots("cacheWrite", keys, shape), rows),
+        intsOf("cacheWrite", "slots", slots, check.slots("cacheWrite", keys, shape), rows),
         intsOf("cacheWrite", "positions", positions, shape.capacity, rows),
         shape
       )
     },
     attentionDecode: (out, qkv, keys, values, slots, positions, shape) => {
       const kernel = "attentionDecode"
-      const sizes = attentionSizes(kernel, qkv, shape)
+      const sizes = check.attention(kernel, qkv, shape)
       attentionDecode(
         realsOf(kernel, "out", out, sizes.out),
         realsOf(kernel, "qkv", qkv),
         realsOf(kernel, "keys", keys),
         realsOf(kernel, "values", values, keys.length),
-        intsOf(kernel, "slots", slots, cacheSlots(kernel, keys, shape), sizes.rows),
+        intsOf(kernel, "slots", slots, check.slots(kernel, keys, shape), sizes.rows),
         intsOf(kernel, "positions", positions, shape.capacity, sizes.rows),
         shape
       )
@@ -241,7 +196,7 @@ export const reference = (): Backend => {
       ),
 
     head: (out, h, w, targets, shape) => {
-      checkHead("head", shape)
+      check.head("head", shape)
       head(
         realsOf("head", "logps", out.logps, shape.rows),
         realsOf("head", "lse", out.lse, shape.rows),
@@ -253,7 +208,7 @@ export const reference = (): Backend => {
       )
     },
     headBackward: (out, dLogps, h, w, targets, lse, shape) => {
-      checkHead("headBackward", shape)
+      check.head("headBackward", shape)
       headBackward(
         realsOf("headBackward", "dH", out.dH, shape.rows * shape.dim),
         out.dW === null ? null : realsOf("headBackward", "dW", out.dW, shape.vocab * shape.dim),
@@ -266,8 +221,8 @@ export const reference = (): Backend => {
       )
     },
     sample: (out, logits, uniforms, shape) => {
-      const { rows, temperature, vocab } = shape
-      require(temperature >= 0 && vocab > 0, "sample", `temperature ${temperature}, vocab ${vocab}`)
+      const { rows, vocab } = shape
+      check.sample(shape)
       sample(
         realsOf("sample", "tokens", out.tokens, rows),
         realsOf("sample", "logps", out.logps, rows),
@@ -276,28 +231,15 @@ export const reference = (): Backend => {
         shape
       )
     },
-    gatherRows: (out, x, rows, dim) => {
-      const count = rowsOf("gatherRows", "x", x, dim)
-      embed(
-        realsOf("gatherRows", "out", out, rows.length * dim),
-        realsOf("gatherRows", "x", x),
-        intsOf("gatherRows", "rows", rows, count),
-        dim
-      )
-    },
+    gatherRows: gather("gatherRows", "x", "rows"),
     scatterRows: (out, x, rows, dim) => {
-      const to = intsOf("scatterRows", "rows", rows, rowsOf("scatterRows", "out", out, dim))
-      require(new Set(to).size === to.length, "scatterRows", "rows are not distinct")
-      scatterRows(
-        realsOf("scatterRows", "out", out),
-        realsOf("scatterRows", "x", x, rows.length * dim),
-        to,
-        dim
-      )
+      const to = intsOf("scatterRows", "rows", rows, check.rowsOf("scatterRows", "out", out, dim))
+      check.distinct("scatterRows", to)
+      scatterRows(realsOf("scatterRows", "out", out), realsOf("scatterRows", "x", x, rows.length * dim), to, dim)
     },
 
     adamw: (params, grads, m, v, update) => {
-      require(update.step >= 1, "adamw", `step ${update.step} is not 1 or more`)
+      check.adamw(update.step)
       const length = params.length
       adamw(
         realsOf("adamw", "params", params),

@@ -1,5 +1,5 @@
 import { draw } from "../../sampling/draw.ts"
-import { stream } from "../../sampling/random.ts"
+import { type Random, stream } from "../../sampling/random.ts"
 import type { Weights } from "../engine.ts"
 import { language } from "./checkpoint.ts"
 import { completions, logDistribution, rewardTable, type Table } from "./exact.ts"
@@ -34,23 +34,24 @@ export const passes = (world: World): (prompt: string, completion: string) => bo
 }
 
 /** exp of a log-probability table, on finished completions only; not normalised. */
-const finishedMass = (world: World, logps: Table): Table => {
+export const finishedMass = (world: World, logps: Table): Table => {
   const all = completions(world)
   return logps.map((of) => of.map((logp, n) => all[n]!.finished ? Math.exp(logp) : 0))
 }
 
 /** An index drawn in proportion to `mass`. */
-const pick = (mass: Float64Array, u: number): number => {
+export const pick = (mass: Float64Array, u: number): number => {
   const total = mass.reduce((sum, x) => sum + x, 0)
   if (!(total > 0)) throw new Error("the world has too few completions: give it a larger vocab or horizon")
   return draw(mass.map((x) => x / total), u)
 }
 
-const rows = <A>(
+/** A row each, with the number of its prompt and a stream of its own. */
+export const rows = <A>(
   world: World,
   role: string,
   { count, seed }: DataOptions,
-  row: (prompt: number, random: ReturnType<typeof stream>) => A
+  row: (prompt: number, random: Random) => A
 ): ReadonlyArray<A> =>
   Array.from({ length: count }, (_, i) => {
     const random = stream(`${world.seed}/${role}/${seed}/${i}`)

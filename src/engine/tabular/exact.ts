@@ -1,7 +1,7 @@
 import type { Weights } from "../engine.ts"
 import { checkWorld, policyWeights, tensorOf } from "./checkpoint.ts"
 import { logSoftmax } from "./softmax.ts"
-import { child, completionTokens, treeOf } from "./tree.ts"
+import { child, completionTokens, endOf, treeOf } from "./tree.ts"
 import type { World } from "./world.ts"
 
 /**
@@ -43,10 +43,7 @@ export const scoreTable = (world: World, scorer: Weights): Table => {
   const tree = treeOf(world)
   const scores = tensorOf(scorer, "scores", world.prompts.length * tree.nodes)
   return world.prompts.map((_, p) =>
-    Float64Array.from(
-      { length: tree.prefixes },
-      (_, n) => scores[p * tree.nodes + (n < tree.contexts ? tree.prefixes + n : n)]!
-    )
+    Float64Array.from({ length: tree.prefixes }, (_, n) => scores[p * tree.nodes + endOf(tree, n)]!)
   )
 }
 
@@ -73,10 +70,7 @@ export const logDistribution = (world: World, policy: Weights): Table => {
   const logits = logitsOf(world, policy)
   return world.prompts.map((_, p) => {
     const logps = pathLogps(world, logits, p)
-    return Float64Array.from(
-      { length: tree.prefixes },
-      (_, n) => logps[n < tree.contexts ? tree.prefixes + n : n]!
-    )
+    return Float64Array.from({ length: tree.prefixes }, (_, n) => logps[endOf(tree, n)]!)
   })
 }
 
@@ -86,7 +80,7 @@ export const policyOf = (world: World, logps: Table): Weights => {
   const logits = new Float64Array(world.prompts.length * tree.contexts * tree.actions)
   logps.forEach((of, p) => {
     const mass = new Float64Array(tree.nodes)
-    for (let n = 0; n < tree.prefixes; n++) mass[n < tree.contexts ? tree.prefixes + n : n] = of[n]!
+    for (let n = 0; n < tree.prefixes; n++) mass[endOf(tree, n)] = of[n]!
     for (let n = tree.contexts - 1; n >= 0; n--) {
       const at = (p * tree.contexts + n) * tree.actions
       for (let a = 0; a < tree.actions; a++) logits[at + a] = mass[child(tree, n, a)]!
@@ -168,8 +162,7 @@ export const objectiveGradient = (
     const paths = pathLogps(world, logits, p)
     const values = new Float64Array(tree.nodes)
     for (let n = 0; n < tree.prefixes; n++) {
-      const g = reward[p]![n]! - beta * (logps[p]![n]! - logRef[p]![n]!)
-      values[n < tree.contexts ? tree.prefixes + n : n] = g
+      values[endOf(tree, n)] = reward[p]![n]! - beta * (logps[p]![n]! - logRef[p]![n]!)
     }
     for (let n = tree.contexts - 1; n >= 0; n--) {
       const next = Array.from({ length: tree.actions }, (_, a) => child(tree, n, a))

@@ -1,7 +1,6 @@
-import { draw } from "../../sampling/draw.ts"
-import { type Random, stream } from "../../sampling/random.ts"
+import type { Random } from "../../sampling/random.ts"
 import { language } from "./checkpoint.ts"
-import type { DataOptions } from "./data.ts"
+import { type DataOptions, finishedMass, pick, rows } from "./data.ts"
 import { completions, logDistribution, rewardTable } from "./exact.ts"
 import type { World } from "./world.ts"
 
@@ -12,22 +11,16 @@ import type { World } from "./world.ts"
 const judged = <A>(
   world: World,
   role: string,
-  { count, policy, seed }: DataOptions,
+  options: DataOptions,
   row: (prompt: number, another: () => number, random: Random) => A
 ): ReadonlyArray<A> => {
   const all = completions(world)
-  const mass = logDistribution(world, policy ?? language(world))
-    .map((of) => of.map((logp, n) => all[n]!.finished && all[n]!.text !== "" ? Math.exp(logp) : 0))
+  const mass = finishedMass(world, logDistribution(world, options.policy ?? language(world)))
+    .map((of) => of.map((x, n) => all[n]!.text === "" ? 0 : x))
   if (mass.some((of) => !(of.reduce((sum, x) => sum + x, 0) > 0))) {
     throw new Error("the world has too few completions: give it a longer horizon")
   }
-  return Array.from({ length: count }, (_, i) => {
-    const random = stream(`${world.seed}/${role}/${seed}/${i}`)
-    const prompt = random.int(world.prompts.length)
-    const total = mass[prompt]!.reduce((sum, x) => sum + x, 0)
-    const shares = mass[prompt]!.map((x) => x / total)
-    return row(prompt, () => draw(shares, random.next()), random)
-  })
+  return rows(world, role, options, (p, random) => row(p, () => pick(mass[p]!, random.next()), random))
 }
 
 /** `size` completions of each prompt (default 4), ranked by Plackett–Luce with the gold reward: by gold + Gumbel noise (Yellott 1977). */

@@ -32,6 +32,9 @@ export const treeOf = (spec: WorldSpec): Tree => {
 export const child = (tree: Tree, context: number, action: number): number =>
   action === tree.letters ? tree.prefixes + context : context * tree.letters + 1 + action
 
+/** The node where completion `n` ends. */
+export const endOf = (tree: Tree, n: number): number => n < tree.contexts ? tree.prefixes + n : n
+
 /** Tokens of completion `n`, `</s>` included where it ended. */
 export const completionTokens = (tree: Tree, n: number): Int32Array => {
   const tokens: Array<number> = n < tree.contexts ? [tree.letters] : []

@@ -1,4 +1,4 @@
-import type { Batch, Row } from "../engine.ts"
+import type { Row } from "../engine.ts"
 import { type Ids, idsOf } from "./codec.ts"
 import { child, type Tree, treeOf } from "./tree.ts"
 import type { WorldSpec } from "./world.ts"
@@ -42,5 +42,5 @@ export const walker = (spec: WorldSpec) => {
     row.completion.forEach((token, t) => path.push(onward(spec, tree, ids, path[t]!, token)))
     return path
   }
-  return { tree, ids, after, states, batch: (batch: Batch) => batch.map(states) }
+  return { tree, ids, after, states }
 }

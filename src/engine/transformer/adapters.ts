@@ -23,18 +23,13 @@ interface Shape {
 }
 
 const shapeOf = (inputs: number, parts: ReadonlyArray<readonly [module: string, outputs: number]>): Shape => {
-  let outputs = 0
-  return {
-    inputs,
-    parts: parts.map(([module, size]) => {
-      const at = outputs
-      outputs += size
-      return { module, outputs: size, at }
-    }),
-    get outputs() {
-      return outputs
-    }
-  }
+  let at = 0
+  const placed = parts.map(([module, outputs]) => {
+    const part = { module, outputs, at }
+    at += outputs
+    return part
+  })
+  return { inputs, outputs: at, parts: placed }
 }
 
 const shapesOf = ({ dim, ffn, headDim, heads, kvHeads }: ModelConfig): Readonly<Record<Site, Shape>> => ({
@@ -172,9 +167,7 @@ export const adapters = (
 
   return {
     places,
-    get length() {
-      return length
-    },
+    length,
     pairs,
     initialise: (flat, seed) => {
       for (const { name, length, shape, start } of places) {

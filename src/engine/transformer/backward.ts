@@ -1,5 +1,6 @@
 import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Activations } from "./activations.ts"
+import type { Site } from "./adapters.ts"
 import { attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
 import type { Gradients } from "./layout.ts"
 import type { Workspace } from "./workspace.ts"
@@ -33,18 +34,20 @@ export const backward = (
   const dGated = space.reals("dGated", rows * ffn)
   const dAttended = space.reals("dAttended", rows * heads * headDim)
   const dQkv = space.reals("dQkv", rows * width)
-  backend.rmsNormBackward(
-    { dX, accumulate: false, dWeight: gradients.norm },
-    dFinal,
-    from.residual[config.layers]!,
-    parameters.norm,
-    from.invFinal,
-    norm
-  )
+  const final = { dX, accumulate: false, dWeight: gradients.norm }
+  backend.rmsNormBackward(final, dFinal, from.residual[config.layers]!, parameters.norm, from.invFinal, norm)
+  /** What leaves the residual stream and comes back adds to its gradient. */
+  const residual = { dX, accumulate: true }
   const layer = (l: number): void => {
     const p = parameters.layers[l]!
-    const g = gradients.layers[l]!
+    const g = gradients.layers?.[l]
     const at = from.layers[l]!
+    /** Sets the gradient of the input of a product, and adds to its parameters' and adapter's. */
+    const product = (site: Site, dIn: Tensor, dOut: Tensor, x: Tensor, inputs: number, outputs: number): void => {
+      const into = { dX: dIn, accumulate: false, dW: g?.[site] ?? null, dBias: g?.[`${site}Bias`] ?? null }
+      backend.linearBackward(into, dOut, x, p[site], rows, inputs, outputs)
+      adapters?.backward(backend, l, site, dIn, dOut, x, rows)
+    }
     if (l < config.layers - 1) {
       if (from.shared) layerForward(pass, from, l)
       else {
@@ -53,79 +56,24 @@ export const backward = (
       }
     }
 
-    backend.linearBackward(
-      { dX: dGated, accumulate: false, dW: g.down, dBias: g.downBias },
-      dX,
-      at.gated,
-      p.down,
-      rows,
-      ffn,
-      dim
-    )
-    adapters?.backward(backend, l, "down", dGated, dX, at.gated, rows)
+    product("down", dGated, dX, at.gated, ffn, dim)
     backend.swigluBackward(at.gateUp, dGated, at.gateUp, rows, ffn)
-    backend.linearBackward(
-      { dX: dNormed, accumulate: false, dW: g.gateUp, dBias: g.gateUpBias },
-      at.gateUp,
-      at.normed,
-      p.gateUp,
-      rows,
-      dim,
-      2 * ffn
-    )
-    adapters?.backward(backend, l, "gateUp", dNormed, at.gateUp, at.normed, rows)
-    backend.rmsNormBackward(
-      { dX, accumulate: true, dWeight: g.normMiddle },
-      dNormed,
-      at.middle,
-      p.normMiddle,
-      at.invMiddle,
-      norm
-    )
+    product("gateUp", dNormed, at.gateUp, at.normed, dim, 2 * ffn)
+    const middle = { ...residual, dWeight: g?.normMiddle ?? null }
+    backend.rmsNormBackward(middle, dNormed, at.middle, p.normMiddle, at.invMiddle, norm)
 
-    backend.linearBackward(
-      { dX: dAttended, accumulate: false, dW: g.out, dBias: g.outBias },
-      dX,
-      at.attended,
-      p.out,
-      rows,
-      heads * headDim,
-      dim
-    )
-    adapters?.backward(backend, l, "out", dAttended, dX, at.attended, rows)
+    product("out", dAttended, dX, at.attended, heads * headDim, dim)
     backend.attentionBackward(dQkv, dAttended, at.qkv, at.attended, at.lse, starts, shape)
     backend.rope(dQkv, rotary.cos, rotary.sin, positions, rotate)
     if (p.queryNorm !== null && p.keyNorm !== null) {
-      const into = { dX: dQkv, accumulate: false }
-      backend.rmsNormBackward(
-        { ...into, dWeight: g.queryNorm },
-        dQkv,
-        at.rawQkv,
-        p.queryNorm,
-        at.invQuery!,
-        perHead.query
-      )
-      backend.rmsNormBackward({ ...into, dWeight: g.keyNorm }, dQkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
+      const query = { dX: dQkv, accumulate: false, dWeight: g?.queryNorm ?? null }
+      const key = { dX: dQkv, accumulate: false, dWeight: g?.keyNorm ?? null }
+      backend.rmsNormBackward(query, dQkv, at.rawQkv, p.queryNorm, at.invQuery!, perHead.query)
+      backend.rmsNormBackward(key, dQkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
     }
     backend.rmsNorm(at.normed, from.residual[l]!, p.norm, at.inv, norm)
-    backend.linearBackward(
-      { dX: dNormed, accumulate: false, dW: g.qkv, dBias: g.qkvBias },
-      dQkv,
-      at.normed,
-      p.qkv,
-      rows,
-      dim,
-      width
-    )
-    adapters?.backward(backend, l, "qkv", dNormed, dQkv, at.normed, rows)
-    backend.rmsNormBackward(
-      { dX, accumulate: true, dWeight: g.norm },
-      dNormed,
-      from.residual[l]!,
-      p.norm,
-      at.inv,
-      norm
-    )
+    product("qkv", dNormed, dQkv, at.normed, dim, width)
+    backend.rmsNormBackward({ ...residual, dWeight: g?.norm ?? null }, dNormed, from.residual[l]!, p.norm, at.inv, norm)
   }
   for (let l = config.layers - 1; l >= 0; l--) layer(l)
   if (gradients.embed !== null) backend.embedBackward(gradients.embed, dX, ids, dim)

@@ -2,6 +2,7 @@ import type { Tensor } from "../../tensor/backend.ts"
 import type { Divergence, Policy } from "../engine.ts"
 import type { Opened } from "./opened.ts"
 import type { HeadPasses } from "./passes.ts"
+import type { Workspace } from "./workspace.ts"
 
 /** Logits of either model that exist at once: 4 MiB of float32, and never fewer than 1 row. */
 const blockLogits = 2 ** 20
@@ -39,15 +40,17 @@ export const divergent = ({ backend, config, trainable }: Opened, of: Policy, di
   const [student, target] = [new Float64Array(vocab), new Float64Array(vocab)]
 
   return (into: Float64Array | null, dValues: Float64Array | null): HeadPasses => {
-    /** Calls `each` with every row of a micro-batch, in blocks; then `after` with the block. */
+    /** Calls `each` with every row of a micro-batch, in blocks; then `after` with the student's logits and states of the block. */
     const inBlocks = (
       hidden: Tensor,
       teacherHidden: Tensor,
       rows: number,
-      logits: { readonly student: Tensor; readonly teacher: Tensor },
+      space: Workspace,
       each: (row: number, inBlock: number) => void,
-      after: (first: number, count: number) => void
+      after: (own: Tensor, states: Tensor, first: number, count: number) => void
     ): void => {
+      const block = Math.min(rows, size) * vocab
+      const logits = { student: space.reals("logits", block), teacher: space.reals("teacherLogits", block) }
       for (let first = 0; first < rows; first += size) {
         const count = Math.min(size, rows - first)
         const own = backend.slice(logits.student, 0, count * vocab)
@@ -64,7 +67,7 @@ export const divergent = ({ backend, config, trainable }: Opened, of: Policy, di
           normalize(target)
           each(first + i, i)
         }
-        after(first, count)
+        after(own, states, first, count)
       }
     }
 
@@ -74,43 +77,25 @@ export const divergent = ({ backend, config, trainable }: Opened, of: Policy, di
         const kept = space.reals("teacherHidden", rows * teacherDim)
         backend.copy(kept, teacher.passes.hidden(packed))
         if (into === null) return
-        const block = Math.min(rows, size) * vocab
-        const logits = { student: space.reals("logits", block), teacher: space.reals("teacherLogits", block) }
-        inBlocks(hidden, kept, rows, logits, (row) => {
+        inBlocks(hidden, kept, rows, space, (row) => {
           into[packed.first + row] = divergence(student, target, null)
         }, () => {})
       },
       backward: (dHidden, hidden, packed, space) => {
         const rows = packed.outputs.length
         const kept = space.reals("teacherHidden", rows * teacherDim)
-        const block = Math.min(rows, size)
-        const logits = {
-          student: space.reals("logits", block * vocab),
-          teacher: space.reals("teacherLogits", block * vocab)
-        }
         const gradient = new Float64Array(vocab)
-        const dLogits = new Float64Array(block * vocab)
-        inBlocks(hidden, kept, rows, logits, (row, inBlock) => {
+        const dLogits = new Float64Array(Math.min(rows, size) * vocab)
+        inBlocks(hidden, kept, rows, space, (row, inBlock) => {
           divergence(student, target, gradient)
           const scale = dValues![packed.first + row]!
           for (let v = 0; v < vocab; v++) dLogits[inBlock * vocab + v] = scale * gradient[v]!
-        }, (first, count) => {
-          const dOut = backend.slice(logits.student, 0, count * vocab)
+        }, (dOut, states, first, count) => {
           backend.write(dOut, dLogits.subarray(0, count * vocab))
-          backend.linearBackward(
-            {
-              dX: backend.slice(dHidden, first * dim, count * dim),
-              accumulate: false,
-              dW: trainable.gradients().head,
-              dBias: null
-            },
-            dOut,
-            backend.slice(hidden, first * dim, count * dim),
-            trainable.parameters.head,
-            count,
-            dim,
-            vocab
-          )
+          const { gradients, parameters } = trainable
+          const dX = backend.slice(dHidden, first * dim, count * dim)
+          const sums = { dX, accumulate: false, dW: gradients().head, dBias: null }
+          backend.linearBackward(sums, dOut, states, parameters.head, count, dim, vocab)
         })
       }
     }

@@ -30,7 +30,7 @@ export interface ModelParameters {
 /** Gradients in the same places; null where nothing is trained. */
 export interface Gradients {
   readonly embed: Tensor | null
-  readonly layers: ReadonlyArray<{ readonly [K in keyof LayerParameters]: Tensor | null }>
+  readonly layers: ReadonlyArray<LayerParameters> | null
   readonly norm: Tensor | null
   readonly head: Tensor | null
 }

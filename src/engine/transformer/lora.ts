@@ -2,7 +2,7 @@ import type { ModelConfig } from "../../model/config.ts"
 import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Adapter, Lora, TensorData, Tensors, Weights } from "../engine.ts"
 import { adapters, type Pair } from "./adapters.ts"
-import { type Gradients, layout, type Place } from "./layout.ts"
+import { layout, type Place } from "./layout.ts"
 import { load, optimised, save } from "./optimised.ts"
 import { type Trainable, withHead } from "./trainable.ts"
 
@@ -46,21 +46,6 @@ export const loraTrainable = (
   if (scalar !== undefined) backend.copy(headOf(held.values)!, backend.slice(params, scalar.start, scalar.length))
 
   const base = view(params)
-  const frozen: Gradients["layers"][number] = {
-    norm: null,
-    qkv: null,
-    qkvBias: null,
-    queryNorm: null,
-    keyNorm: null,
-    out: null,
-    outBias: null,
-    normMiddle: null,
-    gateUp: null,
-    gateUpBias: null,
-    down: null,
-    downBias: null
-  }
-  const layers = base.layers.map(() => frozen)
   const at = new Map(places.map((place) => [place.name, place]))
 
   // Not rounded to bf16, whatever the precision of the model's products.
@@ -108,7 +93,7 @@ export const loraTrainable = (
     // Without the blocks that are no one's.
     count: low.pairs.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), scalar?.length ?? 0),
     parameters: { ...base, head: headOf(held.values) ?? base.head },
-    gradients: () => ({ embed: null, layers, norm: null, head: headOf(state.gradient()) }),
+    gradients: () => ({ embed: null, layers: null, norm: null, head: headOf(state.gradient()) }),
     adapters: low,
     step: state.step,
     // Nothing is derived from the adapters, and the rest never changes.

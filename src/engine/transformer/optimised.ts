@@ -12,22 +12,16 @@ export const load = (
   absent: (place: Place) => boolean = () => false
 ): void => {
   for (const place of places) {
-    const found = tensors.get(prefix + place.name)
+    const { length, shape, start } = place
+    const name = prefix + place.name
+    const wanted = `[${shape.join(", ")}]`
+    const found = tensors.get(name)
     if (found === undefined) {
-      if (absent(place)) backend.zero(backend.slice(flat, place.start, place.length))
-      else {throw new Error(
-          `The weights have no tensor "${prefix}${place.name}"; it should be [${place.shape.join(", ")}].`
-        )}
-    } else {
-      if (found.shape.join() !== place.shape.join() || found.data.length !== place.length) {
-        throw new Error(
-          `Tensor "${prefix}${place.name}" is [${found.shape.join(", ")}], its config wants [${
-            place.shape.join(", ")
-          }].`
-        )
-      }
-      backend.write(flat, found.data, place.start)
-    }
+      if (!absent(place)) throw new Error(`The weights have no tensor "${name}"; it should be ${wanted}.`)
+      backend.zero(backend.slice(flat, start, length))
+    } else if (found.shape.join() !== shape.join() || found.data.length !== length) {
+      throw new Error(`Tensor "${name}" is [${found.shape.join(", ")}], its config wants ${wanted}.`)
+    } else backend.write(flat, found.data, start)
   }
 }
 
@@ -75,11 +69,7 @@ export const optimised = (
   let version = 0
 
   const free = (): void => {
-    if (gradient !== null) backend.free(gradient)
-    if (moments !== null) {
-      backend.free(moments.first)
-      backend.free(moments.second)
-    }
+    for (const buffer of [gradient, moments?.first, moments?.second]) if (buffer) backend.free(buffer)
     gradient = null
     moments = null
   }

@@ -1,6 +1,6 @@
 import { modelConfig } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
-import { offsetsOf, type Policy, type Weights } from "../engine.ts"
+import { type Batch, type Logprobs, offsetsOf, type Policy, type Weights } from "../engine.ts"
 import { divergent } from "./divergent.ts"
 import { open, type Opened, type Options } from "./opened.ts"
 import type { HeadPasses } from "./passes.ts"
@@ -14,9 +14,11 @@ export interface TransformerPolicy extends Policy {
   readonly opened: Opened
 }
 
-interface PerToken {
-  readonly logps: Float64Array
-  readonly entropies: Float64Array
+/** Room for the numbers of a batch. */
+const perToken = (batch: Batch): Logprobs => {
+  const offsets = offsetsOf(batch)
+  const total = offsets[batch.length]!
+  return { logps: new Float64Array(total), entropies: new Float64Array(total), offsets }
 }
 
 export const policy = (chosen: Backend, weights: Weights, options: Options): TransformerPolicy => {
@@ -35,7 +37,7 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
 
   const shape = (rows: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature: 1 })
   /** Fused log-softmax and gather; `into` null when only the log-sum-exp is wanted again. */
-  const vocabulary = (into: PerToken | null, dLogps: Float64Array | null, on = backend): HeadPasses => ({
+  const vocabulary = (into: Logprobs | null, dLogps: Float64Array | null, on = backend): HeadPasses => ({
     forward: (hidden, { first, outputs, targets }, space) => {
       const rows = outputs.length
       const out = {
@@ -68,15 +70,13 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
     ...model,
     logprobs: (batch, { precision, retain = false } = {}) => {
       const on = precision === undefined ? backend : opened.at(precision)
-      const offsets = offsetsOf(batch)
-      const total = offsets[batch.length]!
-      const out = { logps: new Float64Array(total), entropies: new Float64Array(total) }
+      const out = perToken(batch)
       passes.run(batch, retain, vocabulary(out, null, on), on)
       if (retain) {
-        numbers = total
+        numbers = out.logps.length
         backwards = (dLogps) => vocabulary(null, dLogps)
       }
-      return { ...out, offsets }
+      return out
     },
     divergences: (batch, teacher, divergence, { retain = false } = {}) => {
       const offsets = offsetsOf(batch)
@@ -96,10 +96,8 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
       passes.backward(backwards(dTokens))
     },
     learn: (batch, gradientOf) => {
-      const offsets = offsetsOf(batch)
-      const total = offsets[batch.length]!
-      const out = { logps: new Float64Array(total), entropies: new Float64Array(total) }
-      const dLogps = new Float64Array(total)
+      const out = perToken(batch)
+      const dLogps = new Float64Array(out.logps.length)
       passes.learn(batch, vocabulary(out, dLogps), ({ first, outputs }) => {
         const logps = out.logps.subarray(first, first + outputs.length)
         const gradient = gradientOf(logps, first)
@@ -108,7 +106,7 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
         }
         dLogps.set(gradient, first)
       })
-      return { ...out, offsets }
+      return out
     },
     sample,
     logits,

@@ -1,5 +1,5 @@
 import { type Random, stream } from "../../sampling/random.ts"
-import type { Tensor } from "../../tensor/backend.ts"
+import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Policy, Sampled, Sampling } from "../engine.ts"
 import { type Activations, activations } from "./activations.ts"
 import { type Cache, cache, copySlot } from "./cache.ts"
@@ -58,6 +58,18 @@ export const sampler = (
     return logits
   }
 
+  const run = (
+    weights: Weights,
+    positions: Ints,
+    turn: Pass["rotary"],
+    at: Activations,
+    ids: Int32Array,
+    attend: Pass["attend"]
+  ): void => {
+    const { adapters } = trainable
+    forward({ backend, config, ...weights, adapters, positions, rotary: turn, attend }, at, space.ints("ids", ids))
+  }
+
   /** Runs whole prompts, prompt i into slot `slots[i]`; `each` gets the last hidden states of prompts first … first + count. */
   const prefill = (
     prompts: ReadonlyArray<Int32Array>,
@@ -78,24 +90,13 @@ export const sampler = (
       const at = activations(space, config, rows, "nothing")
       const shape = attentionShape(config)
       const weights = into === null ? plain : weightsFor(rows)
-      forward(
-        {
-          backend,
-          config,
-          ...weights,
-          adapters: trainable.adapters,
-          positions,
-          rotary: rotary.upTo(into === null ? rows : into.cache.shape.capacity),
-          attend: ({ attended, lse, qkv }, l) => {
-            backend.attention(attended, lse, qkv, starts, shape)
-            if (into === null) return
-            const { keys, shape: cached, values } = into.cache
-            backend.cacheWrite(keys[l]!, values[l]!, qkv, slots, positions, cached)
-          }
-        },
-        at,
-        space.ints("ids", batch.ids)
-      )
+      const turn = rotary.upTo(into === null ? rows : into.cache.shape.capacity)
+      run(weights, positions, turn, at, batch.ids, ({ attended, lse, qkv }, l) => {
+        backend.attention(attended, lse, qkv, starts, shape)
+        if (into === null) return
+        const { keys, shape: cached, values } = into.cache
+        backend.cacheWrite(keys[l]!, values[l]!, qkv, slots, positions, cached)
+      })
       const count = batch.outputs.length
       const last = space.reals("hidden", count * dim)
       backend.gatherRows(last, at.final, space.ints("outputs", batch.outputs), dim)
@@ -118,24 +119,12 @@ export const sampler = (
         const positions = space.ints("positions", where)
         const slots = space.ints("slots", which)
         const weights = weightsFor(rows)
-        forward(
-          {
-            backend,
-            config,
-            ...weights,
-            adapters: trainable.adapters,
-            positions,
-            rotary: turn,
-            attend: ({ attended, qkv }, l) => {
-              const keys = held.keys[l]!
-              const values = held.values[l]!
-              backend.cacheWrite(keys, values, qkv, slots, positions, held.shape)
-              backend.attentionDecode(attended, qkv, keys, values, slots, positions, held.shape)
-            }
-          },
-          at,
-          space.ints("ids", tokens)
-        )
+        run(weights, positions, turn, at, tokens, ({ attended, qkv }, l) => {
+          const keys = held.keys[l]!
+          const values = held.values[l]!
+          backend.cacheWrite(keys, values, qkv, slots, positions, held.shape)
+          backend.attentionDecode(attended, qkv, keys, values, slots, positions, held.shape)
+        })
         return logitsOf(weights, at.final, rows)
       }
     }

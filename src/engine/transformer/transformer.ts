@@ -29,15 +29,12 @@ export interface TransformerEngine extends Engine {
 export const transformer = (computes: Backend, options: TransformerOptions = {}): TransformerEngine => {
   const backend = counts(computes) ? computes : tallied(computes)
   const { microBatchTokens: most = microBatchTokens } = options
-  const settings = (
-    { lora, microBatchTokens = most, precision = "f32", recompute = options.recompute ?? false, slots = 64 }:
-      Computing = {}
-  ) => ({
+  const { recompute: again = false } = options
+  const settings = ({ microBatchTokens = most, recompute = again, slots = 64, ...rest }: Computing = {}) => ({
+    ...rest,
     microBatchTokens: Math.min(most, microBatchTokens),
     slots,
-    precision,
-    recompute,
-    ...(lora === undefined ? {} : { lora })
+    recompute
   })
   return {
     kind: "transformer",

@@ -1,6 +1,5 @@
 import type { Backend, Precision } from "../backend.ts"
 import { attention } from "./attention.ts"
-import { compiled } from "./compiled.ts"
 import { elementwise } from "./elementwise.ts"
 import { embedding } from "./embedding.ts"
 import { head } from "./head.ts"
@@ -11,8 +10,8 @@ import { norm } from "./norm.ts"
 
 /** The backend of a machine: shapes are checked, buffers become addresses, and the C kernels do the rest. */
 export const makeBackend = (machine: Machine): Backend => {
-  const { fail, free, ints, memory, read, reals, slice, write, writeInts, ...rest } = makeMemory(machine)
-  const calls = compiled(machine, { ...rest, fail })
+  const memory = makeMemory(machine)
+  const calls = { ...memory, machine, run: machine.run }
   const precisions: ReadonlyArray<Precision> = machine.bf16 ? ["f32", "bf16"] : ["f32"]
   const shared = {
     name: machine.name,
@@ -20,15 +19,9 @@ export const makeBackend = (machine: Machine): Backend => {
     addressable: machine.addressable,
     precisions,
     at: (precision: Precision): Backend =>
-      backends.get(precision) ?? fail("at", `no precision ${precision} on this processor, only ${precisions.join()}`),
-    reals,
-    ints,
-    free,
-    slice,
-    write,
-    writeInts,
-    read,
-    memory,
+      backends.get(precision) ??
+        memory.check.fail("at", `no precision ${precision} on this processor, only ${precisions.join()}`),
+    ...memory.ofBackend,
     dispose: machine.stop,
     ...elementwise(calls),
     ...embedding(calls),
@@ -37,7 +30,7 @@ export const makeBackend = (machine: Machine): Backend => {
   }
   const backends = new Map(precisions.map((precision) => {
     const multiply = products(calls, precision)
-    const backend: Backend = { ...shared, ...linear(calls, multiply, precision), ...head(calls, multiply) }
+    const backend: Backend = { ...shared, ...linear(calls, multiply), ...head(calls, multiply) }
     return [precision, backend] as const
   }))
   return backends.get("f32")!

@@ -1,13 +1,12 @@
 import type { Backend } from "../backend.ts"
-import type { Compiled } from "./compiled.ts"
-import { adding, exponential, moving } from "./compiled.ts"
+import { adding, type Compiled, exponential, moving } from "./compiled.ts"
 
 /** Elements in one partial sum of squares. */
 const sumChunk = 16384
 
 /** The elementwise kernels. */
 export const elementwise = (
-  { machine, need, real, run }: Compiled
+  { check, machine, real, run }: Compiled
 ): Pick<Backend, "zero" | "add" | "copy" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
   return {
     zero: (of) => run("zero", moving * of.length, [real("zero", "of", of), of.length]),
@@ -43,7 +42,7 @@ export const elementwise = (
       ]),
 
     adamw: (params, grads, m, v, { beta1, beta2, eps, gradScale, learningRate, step, weightDecay }) => {
-      need(step >= 1, "adamw", () => `step ${step} is not 1 or more`)
+      check.adamw(step)
       const length = params.length
       run("adamw", 20 * length, [
         real("adamw", "params", params),

@@ -1,6 +1,5 @@
 import type { Backend, HeadShape } from "../backend.ts"
-import type { Compiled } from "./compiled.ts"
-import { exponential } from "./compiled.ts"
+import { type Compiled, exponential } from "./compiled.ts"
 import type { Block } from "./machine.ts"
 import type { Products } from "./linear.ts"
 
@@ -9,12 +8,9 @@ const headLogits = 2 ** 19
 
 /** The vocabulary: log-probabilities, their gradient, and the choice of tokens. */
 export const head = (
-  { int, machine, need, real, run }: Compiled,
+  { check, int, machine, real, run }: Compiled,
   { inputGradient, product, weightGradient }: Products
 ): Pick<Backend, "head" | "headBackward" | "sample"> => {
-  const checkHead = (kernel: string, { temperature, vocab }: HeadShape): void =>
-    need(temperature > 0 && vocab > 0, kernel, () => `temperature ${temperature}, vocab ${vocab}`)
-
   /** Room for logits, kept: a block of this size costs more to get from the system than to fill. */
   let room: Block = { pointer: 0, bytes: 0 }
 
@@ -30,7 +26,7 @@ export const head = (
 
   return {
     head: (out, h, w, targets, shape) => {
-      checkHead("head", shape)
+      check.head("head", shape)
       const { dim, rows, temperature, vocab } = shape
       const logps = real("head", "logps", out.logps, rows)
       const lse = real("head", "lse", out.lse, rows)
@@ -40,7 +36,7 @@ export const head = (
       const ids = int("head", "targets", targets, vocab, rows)
       inBlocks(shape, (logits, first, count) => {
         const at = 4 * first
-        product(logits, hidden + at * dim, weight, 0, 0, count, dim, vocab)
+        product("linear", logits, hidden + at * dim, weight, 0, 0, count, dim, vocab)
         run("head_rows", exponential * count * vocab, [
           logps + at,
           lse + at,
@@ -55,7 +51,7 @@ export const head = (
     },
     headBackward: (out, dLogps, h, w, targets, lse, shape) => {
       const kernel = "headBackward"
-      checkHead(kernel, shape)
+      check.head(kernel, shape)
       const { dim, rows, temperature, vocab } = shape
       const dH = real(kernel, "dH", out.dH, rows * dim)
       const dW = out.dW === null ? 0 : real(kernel, "dW", out.dW, vocab * dim)
@@ -66,7 +62,7 @@ export const head = (
       const sums = real(kernel, "lse", lse, rows)
       inBlocks(shape, (logits, first, count) => {
         const at = 4 * first
-        product(logits, hidden + at * dim, weight, 0, 0, count, dim, vocab)
+        product("linear", logits, hidden + at * dim, weight, 0, 0, count, dim, vocab)
         run("head_rows_backward", exponential * count * vocab, [
           logits,
           gradient + at,
@@ -81,9 +77,10 @@ export const head = (
       })
     },
 
-    sample: (out, logits, uniforms, { rows, temperature, vocab }) => {
+    sample: (out, logits, uniforms, shape) => {
       const kernel = "sample"
-      need(temperature >= 0 && vocab > 0, kernel, () => `temperature ${temperature}, vocab ${vocab}`)
+      check.sample(shape)
+      const { rows, temperature, vocab } = shape
       machine.reserve(machine.ask("sample_rows_scratch", vocab))
       run("sample_rows", exponential * rows * vocab, [
         real(kernel, "tokens", out.tokens, rows),

@@ -2,112 +2,71 @@ import type { Backend, Precision } from "../backend.ts"
 import { adding, type Compiled, moving } from "./compiled.ts"
 
 /** Matrix products on addresses, 0 for none; also the logits of the head. */
-export interface Products {
-  /** out = x wᵀ + bias + residual */
-  readonly product: (
-    out: number,
-    x: number,
-    w: number,
-    bias: number,
-    residual: number,
-    rows: number,
-    inputs: number,
-    outputs: number
-  ) => void
-  /** dX (+)= dOut w */
-  readonly inputGradient: (
-    dX: number,
-    dOut: number,
-    w: number,
-    accumulate: boolean,
-    rows: number,
-    inputs: number,
-    outputs: number
-  ) => void
-  /** dW += dOutᵀ x */
-  readonly weightGradient: (
-    dW: number,
-    dOut: number,
-    x: number,
-    rows: number,
-    inputs: number,
-    outputs: number
-  ) => void
-}
-
-export const products = ({ machine, run }: Compiled, precision: Precision): Products => {
+export const products = ({ machine, run }: Compiled, precision: Precision) => {
   const suffix = precision === "bf16" ? "_bf16" : ""
   const scratch = machine.ask(`linear${suffix}_scratch`)
+  const call = (kernel: string, work: number, args: ReadonlyArray<number>): void => {
+    machine.reserve(scratch)
+    run(kernel + suffix, work, args)
+  }
+  type Sizes = readonly [rows: number, inputs: number, outputs: number]
+  const workOf = ([rows, inputs, outputs]: Sizes): number => 2 * rows * inputs * outputs
   return {
-    product: (out, x, w, bias, residual, rows, inputs, outputs) => {
-      machine.reserve(scratch)
-      run(`linear${suffix}`, 2 * rows * inputs * outputs, [out, x, w, bias, residual, rows, inputs, outputs])
-    },
-    inputGradient: (dX, dOut, w, accumulate, rows, inputs, outputs) => {
-      machine.reserve(scratch)
-      run(`linear_input_gradient${suffix}`, 2 * rows * inputs * outputs, [
-        dX,
-        dOut,
-        w,
-        Number(accumulate),
-        rows,
-        inputs,
-        outputs
-      ])
-    },
-    weightGradient: (dW, dOut, x, rows, inputs, outputs) => {
-      machine.reserve(scratch)
-      run(`linear_weight_gradient${suffix}`, 2 * rows * inputs * outputs, [dW, dOut, x, rows, inputs, outputs])
-    }
+    /** out = x wᵀ + bias + residual, of a weight as it lies (`linear`) or packed (`linear_packed`). */
+    product: (
+      kernel: "linear" | "linear_packed",
+      out: number,
+      x: number,
+      w: number,
+      bias: number,
+      residual: number,
+      ...sizes: Sizes
+    ): void => call(kernel, workOf(sizes), [out, x, w, bias, residual, ...sizes]),
+    /** dX (+)= dOut w */
+    inputGradient: (dX: number, dOut: number, w: number, accumulate: boolean, ...sizes: Sizes): void =>
+      call("linear_input_gradient", workOf(sizes), [dX, dOut, w, Number(accumulate), ...sizes]),
+    /** dW += dOutᵀ x */
+    weightGradient: (dW: number, dOut: number, x: number, ...sizes: Sizes): void =>
+      call("linear_weight_gradient", workOf(sizes), [dW, dOut, x, ...sizes]),
+    packedLength: (inputs: number, outputs: number): number => machine.ask(`packed_weight${suffix}`, inputs, outputs),
+    pack: (packed: number, w: number, inputs: number, outputs: number): void =>
+      call("pack_weight", moving * inputs * outputs, [packed, w, inputs, outputs])
   }
 }
 
+export type Products = ReturnType<typeof products>
+
 /** Linear layers. */
 export const linear = (
-  { machine, real, run }: Compiled,
-  { inputGradient, product, weightGradient }: Products,
-  precision: Precision
+  { real, run }: Compiled,
+  { inputGradient, pack, packedLength, product, weightGradient }: Products
 ): Pick<Backend, "linear" | "linearBackward" | "packedLength" | "packWeight" | "linearPacked"> => {
-  const suffix = precision === "bf16" ? "_bf16" : ""
-  const scratch = machine.ask(`linear${suffix}_scratch`)
-  const packedLength = (inputs: number, outputs: number): number =>
-    machine.ask(`packed_weight${suffix}`, inputs, outputs)
+  const affine = (
+    kernel: string,
+    of: "linear" | "linear_packed",
+    name: string,
+    length: (inputs: number, outputs: number) => number
+  ): Backend["linear"] =>
+  (out, x, w, bias, rows, inputs, outputs, residual = null) =>
+    product(
+      of,
+      real(kernel, "out", out, rows * outputs),
+      real(kernel, "x", x, rows * inputs),
+      real(kernel, name, w, length(inputs, outputs)),
+      bias === null ? 0 : real(kernel, "bias", bias, outputs),
+      residual === null ? 0 : real(kernel, "residual", residual, rows * outputs),
+      rows,
+      inputs,
+      outputs
+    )
   return {
-    linear: (out, x, w, bias, rows, inputs, outputs, residual = null) =>
-      product(
-        real("linear", "out", out, rows * outputs),
-        real("linear", "x", x, rows * inputs),
-        real("linear", "w", w, outputs * inputs),
-        bias === null ? 0 : real("linear", "bias", bias, outputs),
-        residual === null ? 0 : real("linear", "residual", residual, rows * outputs),
-        rows,
-        inputs,
-        outputs
-      ),
+    linear: affine("linear", "linear", "w", (inputs, outputs) => inputs * outputs),
     packedLength,
     packWeight: (packed, w, inputs, outputs) => {
-      machine.reserve(scratch)
-      run(`pack_weight${suffix}`, moving * inputs * outputs, [
-        real("packWeight", "packed", packed, packedLength(inputs, outputs)),
-        real("packWeight", "w", w, inputs * outputs),
-        inputs,
-        outputs
-      ])
+      const to = real("packWeight", "packed", packed, packedLength(inputs, outputs))
+      pack(to, real("packWeight", "w", w, inputs * outputs), inputs, outputs)
     },
-    linearPacked: (out, x, packed, bias, rows, inputs, outputs, residual = null) => {
-      const kernel = "linearPacked"
-      machine.reserve(scratch)
-      run(`linear_packed${suffix}`, 2 * rows * inputs * outputs, [
-        real(kernel, "out", out, rows * outputs),
-        real(kernel, "x", x, rows * inputs),
-        real(kernel, "packed", packed, packedLength(inputs, outputs)),
-        bias === null ? 0 : real(kernel, "bias", bias, outputs),
-        residual === null ? 0 : real(kernel, "residual", residual, rows * outputs),
-        rows,
-        inputs,
-        outputs
-      ])
-    },
+    linearPacked: affine("linearPacked", "linear_packed", "packed", packedLength),
     linearBackward: (out, dOut, x, w, rows, inputs, outputs) => {
       const kernel = "linearBackward"
       const gradient = real(kernel, "dOut", dOut, rows * outputs)

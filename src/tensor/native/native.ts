@@ -62,6 +62,10 @@ const start = async (threads: number): Promise<Machine> => {
     for (let i = 0; i < args.length; i++) passed[i] = args[i]!
     return passed
   }
+  const copied = <A extends Float32Array | Float64Array>(to: A, pointer: number): A => {
+    c.read(to, pointer, to.byteLength)
+    return to
+  }
   const ask = (name: string, ...args: ReadonlyArray<number>): number => c.ask(values.get(name)!, pass(args))
 
   return {
@@ -75,16 +79,8 @@ const start = async (threads: number): Promise<Machine> => {
       c.write(pointer, floats, 4 * floats.length)
     },
     writeInts: (pointer, data) => c.write(pointer, data, 4 * data.length),
-    read: (pointer, length) => {
-      const copy = new Float32Array(length)
-      c.read(copy, pointer, 4 * length)
-      return copy
-    },
-    readDoubles: (pointer, length) => {
-      const copy = new Float64Array(length)
-      c.read(copy, pointer, 8 * length)
-      return copy
-    },
+    read: (pointer, length) => copied(new Float32Array(length), pointer),
+    readDoubles: (pointer, length) => copied(new Float64Array(length), pointer),
     reserve: (floats) => {
       const bytes = Math.ceil(floats / 16) * 64
       if (bytes <= stride) return

@@ -1,4 +1,4 @@
-import type { AttentionShape } from "../backend.ts"
+import type { AttentionShape, CacheShape } from "../backend.ts"
 
 const dot = (a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number => {
   let sum = 0
@@ -98,7 +98,7 @@ export const cacheWrite = (
   qkv: Float64Array,
   slots: Int32Array,
   positions: Int32Array,
-  shape: AttentionShape & { readonly capacity: number }
+  shape: CacheShape
 ): void => {
   const { capacity, headDim, heads, kvHeads } = shape
   const width = (heads + 2 * kvHeads) * headDim
@@ -120,7 +120,7 @@ export const attentionDecode = (
   values: Float64Array,
   slots: Int32Array,
   positions: Int32Array,
-  shape: AttentionShape & { readonly capacity: number }
+  shape: CacheShape
 ): void => {
   const { capacity, headDim, heads, kvHeads, scale, window } = shape
   const width = (heads + 2 * kvHeads) * headDim

@@ -1,4 +1,5 @@
 import type { Host, Ints, Tensor } from "../backend.ts"
+import { checks } from "../checks.ts"
 
 /** The memory that `free` gives back; slices share it, so that a use after `free` is caught. */
 interface Allocation {
@@ -17,58 +18,28 @@ interface IntBuffer extends Ints {
   readonly allocation: Allocation
 }
 
-const checkLive = (kernel: string, name: string, buffer: RealBuffer | IntBuffer): void => {
+export const check = checks("reference")
+
+const checkLive = (kernel: string, name: string, buffer: RealBuffer | IntBuffer, length?: number): void => {
   if (!(buffer.data instanceof Float64Array) && !(buffer.data instanceof Int32Array)) {
-    throw new Error(`reference.${kernel}: ${name} is not a buffer of the reference backend`)
+    check.fail(kernel, `${name} is not a buffer of the reference backend`)
   }
-  if (buffer.allocation.freed) {
-    throw new Error(`reference.${kernel}: ${name} (length ${buffer.length}) was freed`)
-  }
-}
-
-const checkRange = (kernel: string, name: string, length: number, start: number, count: number): void => {
-  if (!Number.isInteger(start) || !Number.isInteger(count) || start < 0 || count < 0 || start + count > length) {
-    throw new Error(
-      `reference.${kernel}: elements ${start} to ${start + count} do not lie in ${name} of length ${length}`
-    )
-  }
-}
-
-const checkLength = (kernel: string, length: number): void => {
-  if (!Number.isInteger(length) || length < 0) throw new Error(`reference.${kernel}: ${length} is not a length`)
+  check.live(kernel, name, buffer, length)
 }
 
 /** The numbers of a live tensor that must have `length` elements. */
 export const realsOf = (kernel: string, name: string, tensor: Tensor, length?: number): Float64Array => {
   const buffer = tensor as RealBuffer
-  checkLive(kernel, name, buffer)
-  if (length !== undefined && buffer.length !== length) {
-    throw new Error(`reference.${kernel}: ${name} has length ${buffer.length}, expected ${length}`)
-  }
+  checkLive(kernel, name, buffer, length)
   return buffer.data
 }
 
 /** The numbers of live integers that must have `length` elements, each of them in `[0, below)`. */
 export const intsOf = (kernel: string, name: string, ints: Ints, below: number, length?: number): Int32Array => {
   const buffer = ints as IntBuffer
-  checkLive(kernel, name, buffer)
-  if (length !== undefined && buffer.length !== length) {
-    throw new Error(`reference.${kernel}: ${name} has length ${buffer.length}, expected ${length}`)
-  }
-  buffer.data.forEach((value, i) => {
-    if (value < 0 || value >= below) {
-      throw new Error(`reference.${kernel}: ${name}[${i}] is ${value}, expected 0 to ${below - 1}`)
-    }
-  })
+  checkLive(kernel, name, buffer, length)
+  check.below(kernel, name, buffer.data, below)
   return buffer.data
-}
-
-/** Rows of `width` elements that a tensor holds; it must hold a whole number of them. */
-export const rowsOf = (kernel: string, name: string, tensor: Tensor, width: number): number => {
-  if (!(width > 0) || tensor.length % width !== 0) {
-    throw new Error(`reference.${kernel}: ${name} has length ${tensor.length}, expected a multiple of ${width}`)
-  }
-  return tensor.length / width
 }
 
 /**
@@ -86,14 +57,14 @@ export const makeMemory = () => {
   }
 
   const reals = (length: number): Tensor => {
-    checkLength("reals", length)
+    check.length("reals", length)
     const data = new Float64Array(length).fill(NaN)
     const buffer: RealBuffer = { dtype: "real", length, data, allocation: allocate(data.byteLength), whole: true }
     return buffer
   }
 
   const ints = (length: number): Ints => {
-    checkLength("ints", length)
+    check.length("ints", length)
     const data = new Int32Array(length).fill(-(2 ** 31))
     const buffer: IntBuffer = { dtype: "int", length, data, allocation: allocate(data.byteLength) }
     return buffer
@@ -102,14 +73,14 @@ export const makeMemory = () => {
   const free = (buffer: Tensor | Ints): void => {
     const owned = buffer as RealBuffer | IntBuffer
     checkLive("free", "buffer", owned)
-    if (owned.dtype === "real" && !owned.whole) throw new Error(`reference.free: a slice of length ${owned.length}`)
+    if (owned.dtype === "real" && !owned.whole) check.fail("free", `a slice of length ${owned.length}`)
     owned.allocation.freed = true
     live -= owned.allocation.bytes
   }
 
   const slice = (of: Tensor, start: number, length: number): Tensor => {
     const data = realsOf("slice", "of", of)
-    checkRange("slice", "of", data.length, start, length)
+    check.range("slice", "of", data, start, length)
     const buffer: RealBuffer = {
       dtype: "real",
       length,
@@ -122,14 +93,14 @@ export const makeMemory = () => {
 
   const write = (to: Tensor, data: Host, at = 0): void => {
     const target = realsOf("write", "to", to)
-    checkRange("write", "to", target.length, at, data.length)
+    check.range("write", "to", target, at, data.length)
     target.set(data, at)
   }
 
   const writeInts = (to: Ints, data: Int32Array, at = 0): void => {
     const buffer = to as IntBuffer
     checkLive("writeInts", "to", buffer)
-    checkRange("writeInts", "to", buffer.length, at, data.length)
+    check.range("writeInts", "to", buffer, at, data.length)
     buffer.data.set(data, at)
   }
 

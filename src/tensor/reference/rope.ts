@@ -1,3 +1,5 @@
+import type { RopeShape } from "../backend.ts"
+
 /**
  * Rotates the first `heads` heads of each row (Su et al. 2021, in the half-split layout of Hugging Face):
  * (a, b) → (a·cos − b·sin, b·cos + a·sin), or by the opposite angle when `inverse`.
@@ -7,7 +9,7 @@ export const rope = (
   cos: Float64Array,
   sin: Float64Array,
   positions: Int32Array,
-  shape: { readonly heads: number; readonly headDim: number; readonly stride: number; readonly inverse: boolean }
+  shape: RopeShape
 ): void => {
   const half = shape.headDim / 2
   for (let n = 0; n < positions.length; n++) {

@@ -9,11 +9,11 @@ import type { Tfjs } from "./pieces.ts"
  */
 export const adamw = (
   tf: Tfjs,
-  { aligned, fail, kernel, part, real, room, set, shape }: Memory
+  { aligned, check, kernel, part, real, room, set, shape }: Memory
 ): Pick<Backend, "adamw"> => ({
   adamw: (params, grads, m, v, { beta1, beta2, eps, gradScale, learningRate, step, weightDecay }) =>
     kernel(() => {
-      if (!(step >= 1)) fail("adamw", `step ${step} is not 1 or more`)
+      check.adamw(step)
       const length = params.length
       const buffers = {
         params: room("adamw", "params", params),

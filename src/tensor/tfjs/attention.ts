@@ -1,4 +1,4 @@
-import type { AttentionShape, Backend, Ints, Tensor } from "../backend.ts"
+import type { AttentionShape, Backend, Ints } from "../backend.ts"
 import { type Block, masks } from "./mask.ts"
 import type { Memory } from "./memory.ts"
 import type { T, Tfjs } from "./pieces.ts"
@@ -11,26 +11,15 @@ import { type Group, packed, type Sequences, sequences, take } from "./sequences
  */
 export const attention = (
   tf: Tfjs,
-  { derived, fail, integers, kernel, real, room, set }: Memory,
+  { check, derived, integers, kernel, real, room, set }: Memory,
   blockElements: number
 ): Pick<Backend, "attention" | "attentionBackward"> & { readonly release: () => void } => {
   const { of: maskOf, release } = masks(tf)
 
-  const rowsOf = (name: string, qkv: Tensor, { headDim, heads, kvHeads, window }: AttentionShape): number => {
-    const width = (heads + 2 * kvHeads) * headDim
-    if (!(kvHeads > 0) || !(headDim > 0) || heads % kvHeads !== 0 || window < 0) {
-      fail(name, `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`)
-    }
-    if (qkv.length % width !== 0) fail(name, `qkv has length ${qkv.length}, expected a multiple of ${width}`)
-    return qkv.length / width
-  }
-
   const divided = (name: string, starts: Ints, rows: number): Sequences => {
     const ints = integers(name, "starts", starts)
     const { values } = ints
-    if (values[0] !== 0 || values.at(-1) !== rows || values.some((start, b) => b > 0 && start < values[b - 1]!)) {
-      fail(name, `starts [${values.join(", ")}] do not divide ${rows} rows`)
-    }
+    check.starts(name, values, rows)
     return derived(ints, "sequences", [], (own) => sequences(tf, values, own))
   }
 
@@ -85,19 +74,16 @@ export const attention = (
   const forward = (x: T, group: Group, shape: AttentionShape) => {
     const { q, k, v } = headsOf(x, group, shape)
     const blocks = blocksOf(group, shape)
-    const outs: Array<T> = []
-    const lses: Array<T> = []
-    cut(q, blocks).forEach((queries, i) => {
-      const [out, lse] = tf.tidy(() => {
+    const parts = cut(q, blocks).map((queries, i) =>
+      tf.tidy(() => {
         const scores = scoresOf(queries, seen(k, blocks[i]!), blocks[i]!)
         const p = tf.softmax(scores)
         // The largest probability is e^(largest score − lse).
         const lse = tf.sub(tf.max(scores, 2, true), tf.log(tf.max(p, 2, true)))
         return [tf.matMul(p, seen(v, blocks[i]!)), lse]
       })
-      outs.push(out!)
-      lses.push(lse!)
-    })
+    )
+    const [outs, lses] = [0, 1].map((part) => parts.map((of) => of[part]!)) as [Array<T>, Array<T>]
     const { count, length } = group
     const { headDim, heads } = shape
     return {
@@ -149,10 +135,9 @@ export const attention = (
     attention: (out, lse, qkv, starts, shape) =>
       kernel(() => {
         const name = "attention"
-        const rows = rowsOf(name, qkv, shape)
-        const width = (shape.heads + 2 * shape.kvHeads) * shape.headDim
-        const to = room(name, "out", out, rows * shape.heads * shape.headDim)
-        const sums = room(name, "lse", lse, rows * shape.heads)
+        const { rows, width, ...sizes } = check.attention(name, qkv, shape)
+        const to = room(name, "out", out, sizes.out)
+        const sums = room(name, "lse", lse, sizes.lse)
         const into = divided(name, starts, rows)
         const x = real(name, "qkv", qkv, [rows, width])
         const parts = into.groups.map((group) => forward(take(tf, x, group), group, shape))
@@ -162,10 +147,9 @@ export const attention = (
     attentionBackward: (dQkv, dOut, qkv, out, lse, starts, shape) =>
       kernel(() => {
         const name = "attentionBackward"
-        const rows = rowsOf(name, qkv, shape)
-        const width = (shape.heads + 2 * shape.kvHeads) * shape.headDim
-        const to = room(name, "dQkv", dQkv, rows * width)
-        room(name, "lse", lse, rows * shape.heads)
+        const { rows, width, ...sizes } = check.attention(name, qkv, shape)
+        const to = room(name, "dQkv", dQkv, sizes.qkv)
+        room(name, "lse", lse, sizes.lse)
         const attended = [rows, shape.heads * shape.headDim]
         const into = divided(name, starts, rows)
         const [x, gradient, y] = [

@@ -33,29 +33,21 @@ const onProcessor: BlockSizes = { scores: 2 ** 20, logits: 2 ** 21 }
  */
 export const makeBackend = (tf: Tfjs, { blocks = onProcessor, sumOfSquares = sumOnHost }: Options = {}): Backend => {
   const memory = makeMemory(tf)
-  const attend = attention(tf, memory, blocks.scores)
-  const cached = cache(tf, memory)
-  const { free, ints, read, reals, slice, write, writeInts } = memory
+  const { release: releaseMasks, ...attend } = attention(tf, memory, blocks.scores)
+  const { release: releaseOwners, ...cached } = cache(tf, memory)
   const backend: Backend = {
     name: "tfjs",
     realBytes: 4,
     addressable: Infinity,
     precisions: ["f32"],
     at: (precision) => {
-      if (precision !== "f32") memory.fail("at", `no precision ${precision}: TensorFlow.js has float32 only`)
+      if (precision !== "f32") memory.check.fail("at", `no precision ${precision}: TensorFlow.js has float32 only`)
       return backend
     },
-    reals,
-    ints,
-    free,
-    slice,
-    write,
-    writeInts,
-    read,
-    memory: memory.memory,
+    ...memory.ofBackend,
     dispose: () => {
-      attend.release()
-      cached.release()
+      releaseMasks()
+      releaseOwners()
       memory.release()
     },
     ...elementwise(tf, memory, sumOfSquares),
@@ -63,10 +55,8 @@ export const makeBackend = (tf: Tfjs, { blocks = onProcessor, sumOfSquares = sum
     ...linear(tf, memory),
     ...norm(tf, memory),
     ...rope(tf, memory),
-    attention: attend.attention,
-    attentionBackward: attend.attentionBackward,
-    cacheWrite: cached.cacheWrite,
-    attentionDecode: cached.attentionDecode,
+    ...attend,
+    ...cached,
     ...swiglu(tf, memory),
     ...head(tf, memory, blocks.logits),
     ...sample(tf, memory),

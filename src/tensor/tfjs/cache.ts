@@ -1,8 +1,6 @@
-import type { AttentionShape, Backend, Ints, Tensor } from "../backend.ts"
+import type { Backend, CacheShape, Ints, Tensor } from "../backend.ts"
 import type { Memory } from "./memory.ts"
 import type { T, Tfjs } from "./pieces.ts"
-
-type CacheShape = AttentionShape & { readonly capacity: number }
 
 /**
  * The cache of keys and values, and attention of one query a slot against it. Tensors do not change, so a step writes its rows into
@@ -14,7 +12,7 @@ type CacheShape = AttentionShape & { readonly capacity: number }
  */
 export const cache = (
   tf: Tfjs,
-  { derived, fail, int, kernel, real, room, set }: Memory
+  { check, derived, int, kernel, real, room, set }: Memory
 ): Pick<Backend, "attentionDecode" | "cacheWrite"> & { readonly release: () => void } => {
   /** [1, heads, kvHeads, 1]: 1 where a query head reads that key head. */
   const owners = new Map<string, T>()
@@ -38,30 +36,19 @@ export const cache = (
     positions: Ints,
     shape: CacheShape
   ) => {
-    const { capacity, headDim, heads, kvHeads, window } = shape
-    if (!(kvHeads > 0) || !(headDim > 0) || heads % kvHeads !== 0 || window < 0) {
-      fail(name, `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`)
-    }
+    const { capacity, headDim, heads, kvHeads } = shape
+    const { rows, width: all } = check.attention(name, qkv, shape)
+    const count = check.slots(name, keys, shape)
     const width = kvHeads * headDim
-    const all = (heads + 2 * kvHeads) * headDim
-    if (qkv.length % all !== 0) fail(name, `qkv has length ${qkv.length}, expected a multiple of ${all}`)
-    const rows = qkv.length / all
-    if (!(capacity > 0) || keys.length % (capacity * width) !== 0) {
-      fail(name, `keys has length ${keys.length}, expected a multiple of ${capacity * width}`)
-    }
-    const count = keys.length / (capacity * width)
     const held = [count, capacity, width]
-    const at = {
-      slots: int(name, "slots", slots, count, rows),
-      positions: int(name, "positions", positions, capacity, rows)
-    }
     room(name, "values", values, keys.length)
     const [q, k, v] = tf.split(real(name, "qkv", qkv, [rows, all]), [heads * headDim, width, width], 1)
     return {
       rows,
       width,
       count,
-      ...at,
+      slots: int(name, "slots", slots, count, rows),
+      positions: int(name, "positions", positions, capacity, rows),
       held: { keys: () => real(name, "keys", keys, held), values: () => real(name, "values", values, held) },
       q: q!,
       k: k!,

@@ -5,12 +5,9 @@ import type { T, Tfjs } from "./pieces.ts"
 /** The fused head in blocks of rows, so that about `blockElements` logits exist at a time. */
 export const head = (
   tf: Tfjs,
-  { accumulate, derived, fail, int, kernel, real, room, set }: Memory,
+  { accumulate, check, derived, int, kernel, real, room, set }: Memory,
   blockElements: number
 ): Pick<Backend, "head" | "headBackward"> => {
-  const check = (name: string, { temperature, vocab }: HeadShape): void => {
-    if (!(temperature > 0) || !(vocab > 0)) fail(name, `temperature ${temperature}, vocab ${vocab}`)
-  }
   const sizesOf = ({ rows, vocab }: HeadShape): ReadonlyArray<number> => {
     const blocks = Math.ceil(rows / Math.max(1, Math.floor(blockElements / vocab)))
     return Array.from({ length: blocks }, (_, i) => Math.floor(rows * (i + 1) / blocks) - Math.floor(rows * i / blocks))
@@ -23,13 +20,9 @@ export const head = (
     head: (out, h, w, targets, shape) =>
       kernel(() => {
         const name = "head"
-        check(name, shape)
+        check.head(name, shape)
         const { dim, rows, temperature, vocab } = shape
-        const to = {
-          logps: room(name, "logps", out.logps, rows),
-          lse: room(name, "lse", out.lse, rows),
-          entropy: room(name, "entropy", out.entropy, rows)
-        }
+        const to = (["logps", "lse", "entropy"] as const).map((of) => room(name, of, out[of], rows))
         const ids = int(name, "targets", targets, vocab, rows)
         const weight = real(name, "w", w, [vocab, dim])
         const hidden = real(name, "h", h, [rows, dim])
@@ -50,24 +43,19 @@ export const head = (
             const p = tf.softmax(z)
             // The largest probability is e^(largest logit − lse).
             const lse = tf.sub(tf.max(z, 1), tf.log(tf.max(p, 1)))
-            return [tf.sub(tf.gatherND(z, chosen[i]!), lse), lse, tf.sub(lse, tf.sum(tf.mul(p, z), 1))] as [T, T, T]
+            return [tf.sub(tf.gatherND(z, chosen[i]!), lse), lse, tf.sub(lse, tf.sum(tf.mul(p, z), 1))]
           })
         )
-        set(
-          to.logps,
-          join(blocks.map(([logps]) =>
-            logps
-          ))
+        to.forEach((of, i) =>
+          set(of, join(blocks.map((block) => block[i]!)))
         )
-        set(to.lse, join(blocks.map(([, lse]) => lse)))
-        set(to.entropy, join(blocks.map(([, , entropy]) => entropy)))
       }),
 
     // With g = dLogps / temperature: dH = g · (w[target] − p w), dW += Σ g h at the target − pᵀ (g · h).
     headBackward: (out, dLogps, h, w, targets, lse, shape) =>
       kernel(() => {
         const name = "headBackward"
-        check(name, shape)
+        check.head(name, shape)
         const { dim, rows, temperature, vocab } = shape
         const dH = room(name, "dH", out.dH, rows * dim)
         const dW = out.dW === null ? null : room(name, "dW", out.dW, vocab * dim)

@@ -1,4 +1,5 @@
 import type { Host, Ints, Tensor } from "../backend.ts"
+import { checks } from "../checks.ts"
 import { type Piece, pieces, type T, type Tfjs } from "./pieces.ts"
 
 interface Allocation {
@@ -49,46 +50,30 @@ class Integers implements Ints {
 /** The memory half of the backend, and how kernels get at tensors. A kernel checks all its buffers before it sets any. */
 export const makeMemory = (tf: Tfjs) => {
   const { drop, get, kernel, set, within } = pieces(tf)
+  const check = checks("tfjs")
   const allocations = new Set<Allocation>()
   let live = 0
   let peak = 0
 
-  const fail = (name: string, complaint: string): never => {
-    throw new Error(`tfjs.${name}: ${complaint}`)
-  }
-
-  const checkLive = (kernel: string, name: string, { allocation, length }: Reals | Integers): void => {
-    if (allocations.has(allocation)) return
-    fail(kernel, allocation.freed ? `${name} (length ${length}) was freed` : `${name} is not of this backend`)
-  }
-
-  const checkLength = (kernel: string, name: string, buffer: Reals | Integers, length: number | undefined): void => {
-    checkLive(kernel, name, buffer)
-    if (length !== undefined && buffer.length !== length) {
-      fail(kernel, `${name} has length ${buffer.length}, expected ${length}`)
-    }
+  const checkLive = (kernel: string, name: string, buffer: Reals | Integers, length?: number): void => {
+    check.live(kernel, name, buffer, length)
+    if (!allocations.has(buffer.allocation)) check.fail(kernel, `${name} is not of this backend`)
   }
 
   const room = (kernel: string, name: string, tensor: Tensor, length?: number): Reals => {
-    if (!(tensor instanceof Reals)) return fail(kernel, `${name} is not a tensor of this backend`)
-    checkLength(kernel, name, tensor, length)
+    if (!(tensor instanceof Reals)) return check.fail(kernel, `${name} is not a tensor of this backend`)
+    checkLive(kernel, name, tensor, length)
     return tensor
   }
 
   const integers = (kernel: string, name: string, ints: Ints, length?: number): Integers => {
-    if (!(ints instanceof Integers)) return fail(kernel, `${name} is not integers of this backend`)
-    checkLength(kernel, name, ints, length)
+    if (!(ints instanceof Integers)) return check.fail(kernel, `${name} is not integers of this backend`)
+    checkLive(kernel, name, ints, length)
     return ints
   }
 
-  const checkRange = (kernel: string, name: string, length: number, start: number, count: number): void => {
-    if (!Number.isInteger(start) || !Number.isInteger(count) || start < 0 || count < 0 || start + count > length) {
-      fail(kernel, `elements ${start} to ${start + count} do not lie in ${name} of length ${length}`)
-    }
-  }
-
   const allocate = (kernel: string, length: number, pieces: Array<Piece>): Allocation => {
-    if (!Number.isInteger(length) || length < 0) fail(kernel, `${length} is not a length`)
+    check.length(kernel, length)
     const allocation: Allocation = { pieces, bytes: 4 * length, freed: false }
     allocations.add(allocation)
     live += allocation.bytes
@@ -104,58 +89,61 @@ export const makeMemory = (tf: Tfjs) => {
   const holders = new Set<Integers>()
 
   return {
-    // ── of the interface ────────────────────────────────────────────────────────────────────────────────────────────
-    reals: (length: number): Tensor => {
-      const zeros: Piece = { start: 0, length, tensor: null, live: true }
-      return new Reals(length, 0, allocate("reals", length, [zeros]), true)
+    ofBackend: {
+      reals: (length: number): Tensor => {
+        const zeros: Piece = { start: 0, length, tensor: null, live: true }
+        return new Reals(length, 0, allocate("reals", length, [zeros]), true)
+      },
+      ints: (length: number): Ints => {
+        const ints = new Integers(length, allocate("ints", length, []))
+        holders.add(ints)
+        return ints
+      },
+      free: (buffer: Tensor | Ints): void => {
+        const owned = buffer.dtype === "real" ? room("free", "buffer", buffer) : integers("free", "buffer", buffer)
+        if (owned instanceof Reals && !owned.whole) check.fail("free", `a slice of length ${owned.length}`)
+        const { allocation } = owned
+        if (owned instanceof Integers) {
+          forget(owned)
+          holders.delete(owned)
+        } else kernel(() => drop(allocation.pieces))
+        allocations.delete(allocation)
+        allocation.freed = true
+        live -= allocation.bytes
+      },
+      slice: (of: Tensor, start: number, length: number): Tensor => {
+        const whole = room("slice", "of", of)
+        check.range("slice", "of", whole, start, length)
+        return new Reals(length, whole.start + start, whole.allocation, false)
+      },
+      write: (to: Tensor, data: Host, at = 0): void => {
+        const of = room("write", "to", to)
+        check.range("write", "to", of, at, data.length)
+        kernel(() =>
+          set(of.allocation.pieces, of.start + at, data.length, tf.tensor1d(Float32Array.from(data), "float32"))
+        )
+      },
+      writeInts: (to: Ints, data: Int32Array, at = 0): void => {
+        const ints = integers("writeInts", "to", to)
+        check.range("writeInts", "to", ints, at, data.length)
+        // Batches of one shape have the same positions and starts: tensors derived from them stay.
+        if (data.every((value, i) => value === ints.values[at + i])) return
+        ints.values.set(data, at)
+        forget(ints)
+      },
+      read: (from: Tensor): Float32Array => {
+        const { allocation, length, start } = room("read", "from", from)
+        const copy = new Float32Array(length)
+        for (const piece of allocation.pieces) {
+          const [first, end] = [Math.max(start, piece.start), Math.min(start + length, piece.start + piece.length)]
+          if (first >= end || piece.tensor === null) continue
+          const data = piece.tensor.dataSync() as Float32Array
+          copy.set(data.subarray(first - piece.start, end - piece.start), first - start)
+        }
+        return copy
+      },
+      memory: () => ({ live, peak })
     },
-    ints: (length: number): Ints => {
-      const ints = new Integers(length, allocate("ints", length, []))
-      holders.add(ints)
-      return ints
-    },
-    free: (buffer: Tensor | Ints): void => {
-      const owned = buffer.dtype === "real" ? room("free", "buffer", buffer) : integers("free", "buffer", buffer)
-      if (owned instanceof Reals && !owned.whole) fail("free", `a slice of length ${owned.length}`)
-      const { allocation } = owned
-      if (owned instanceof Integers) {
-        forget(owned)
-        holders.delete(owned)
-      } else kernel(() => drop(allocation.pieces))
-      allocations.delete(allocation)
-      allocation.freed = true
-      live -= allocation.bytes
-    },
-    slice: (of: Tensor, start: number, length: number): Tensor => {
-      const whole = room("slice", "of", of)
-      checkRange("slice", "of", whole.length, start, length)
-      return new Reals(length, whole.start + start, whole.allocation, false)
-    },
-    write: (to: Tensor, data: Host, at = 0): void => {
-      const { allocation, length, start } = room("write", "to", to)
-      checkRange("write", "to", length, at, data.length)
-      kernel(() => set(allocation.pieces, start + at, data.length, tf.tensor1d(Float32Array.from(data), "float32")))
-    },
-    writeInts: (to: Ints, data: Int32Array, at = 0): void => {
-      const ints = integers("writeInts", "to", to)
-      checkRange("writeInts", "to", ints.length, at, data.length)
-      // Batches of one shape have the same positions and starts: tensors derived from them stay.
-      if (data.every((value, i) => value === ints.values[at + i])) return
-      ints.values.set(data, at)
-      forget(ints)
-    },
-    read: (from: Tensor): Float32Array => {
-      const { allocation, length, start } = room("read", "from", from)
-      const copy = new Float32Array(length)
-      for (const piece of allocation.pieces) {
-        const [first, end] = [Math.max(start, piece.start), Math.min(start + length, piece.start + piece.length)]
-        if (first >= end || piece.tensor === null) continue
-        const data = piece.tensor.dataSync() as Float32Array
-        copy.set(data.subarray(first - piece.start, end - piece.start), first - start)
-      }
-      return copy
-    },
-    memory: () => ({ live, peak }),
     /** Gives back every tensor. */
     release: (): void => {
       kernel(() => {
@@ -165,10 +153,8 @@ export const makeMemory = (tf: Tfjs) => {
       allocations.clear()
       holders.clear()
     },
-
-    // ── for kernels ─────────────────────────────────────────────────────────────────────────────────────────────────
     kernel,
-    fail,
+    check,
     /** A buffer that must have `length` elements. */
     room,
     /** The current tensor of a buffer that must have that shape. */
@@ -215,12 +201,7 @@ export const makeMemory = (tf: Tfjs) => {
     /** Integers that must have `length` elements, each of them in `[0, below)`. */
     int: (kernel: string, name: string, ints: Ints, below: number, length?: number): Integers => {
       const buffer = integers(kernel, name, ints, length)
-      const { values } = buffer
-      for (let i = 0; i < values.length; i++) {
-        if (values[i]! < 0 || values[i]! >= below) {
-          fail(kernel, `${name}[${i}] is ${values[i]}, expected 0 to ${below - 1}`)
-        }
-      }
+      check.below(kernel, name, buffer.values, below)
       return buffer
     },
     integers,

@@ -1,4 +1,4 @@
-import type { Backend, NormShape } from "../backend.ts"
+import type { Backend } from "../backend.ts"
 import { columns } from "./columns.ts"
 import type { Memory } from "./memory.ts"
 import type { Tfjs } from "./pieces.ts"
@@ -6,21 +6,16 @@ import type { Tfjs } from "./pieces.ts"
 /** Root-mean-square normalisation (Zhang and Sennrich 2019, eq. 4) and its gradient. */
 export const norm = (
   tf: Tfjs,
-  { accumulate, fail, kernel, real, room, set }: Memory
+  { accumulate, check, kernel, real, room, set }: Memory
 ): Pick<Backend, "rmsNorm" | "rmsNormBackward"> => {
-  const check = (name: string, { dim, groups, offset, stride }: NormShape): void => {
-    if (!(dim > 0) || offset < 0 || offset + groups * dim > stride) {
-      fail(name, `${groups} groups of ${dim} from ${offset} do not fit in a row of ${stride}`)
-    }
-  }
   return {
     rmsNorm: (out, x, weight, inv, shape) =>
       kernel(() => {
         const name = "rmsNorm"
-        check(name, shape)
+        const sizes = check.norm(name, shape)
         const { dim, eps, groups, offset, rows, stride } = shape
-        const to = room(name, "out", out, rows * stride)
-        const scales = room(name, "inv", inv, rows * groups)
+        const to = room(name, "out", out, sizes.x)
+        const scales = room(name, "inv", inv, sizes.inv)
         const gain = real(name, "weight", weight, [dim])
         const input = columns(tf, real(name, "x", x, [rows, stride]), offset, groups * dim)
         const u = tf.reshape(input.inside, [rows * groups, dim])
@@ -34,7 +29,7 @@ export const norm = (
     rmsNormBackward: (out, dOut, x, weight, inv, shape) =>
       kernel(() => {
         const name = "rmsNormBackward"
-        check(name, shape)
+        check.norm(name, shape)
         const { dim, groups, offset, rows, stride } = shape
         const to = room(name, "dX", out.dX, rows * stride)
         const dWeight = out.dWeight === null ? null : room(name, "dWeight", out.dWeight, dim)

@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { promisify } from "node:util"
 import { cacheFolder } from "../cacheFolder.ts"
+import { pythonPackage } from "../pythonPackage.ts"
 
 const run = promisify(execFile)
 
@@ -26,18 +27,6 @@ const folderAt = (folder: string): TensorFlowFolder | null => {
     : null
 }
 
-/** Where `python3` finds tensorflow; it asks without importing it. */
-const ofPython = async (python: string): Promise<string | null> => {
-  const ask =
-    "import importlib.util as u; s = u.find_spec('tensorflow'); print(s.submodule_search_locations[0] if s else '')"
-  try {
-    const { stdout } = await run(python, ["-c", ask])
-    return stdout.trim() === "" ? null : stdout.trim()
-  } catch {
-    return null
-  }
-}
-
 const unpack = async (wheel: string): Promise<string> => {
   const folder = join(cacheFolder(), "tfjs", basename(wheel, ".whl"))
   await mkdir(folder, { recursive: true })
@@ -51,7 +40,7 @@ const unpack = async (wheel: string): Promise<string> => {
  */
 export const findTensorFlow = async (given: string | null): Promise<TensorFlowFolder | null> => {
   if (given === null) {
-    const folder = await ofPython("python3")
+    const folder = await pythonPackage("python3", "tensorflow")
     return folder === null ? null : folderAt(folder)
   }
   if (!existsSync(given)) throw new Error(`there is no ${given}`)
@@ -61,7 +50,11 @@ export const findTensorFlow = async (given: string | null): Promise<TensorFlowFo
     return folder
   }
   const environment = join(given, "bin/python3")
-  const candidates = [given, join(given, "tensorflow"), existsSync(environment) ? await ofPython(environment) : null]
+  const candidates = [
+    given,
+    join(given, "tensorflow"),
+    existsSync(environment) ? await pythonPackage(environment, "tensorflow") : null
+  ]
   for (const candidate of candidates) {
     const folder = candidate === null ? null : folderAt(candidate)
     if (folder !== null) return folder

@@ -8,14 +8,12 @@ import type { Tfjs } from "./pieces.ts"
  * exchange: x · (cos, cos) + R x · (−sin, sin). The rotation of every element of a row is worked out once for all the layers of a
  * pass; heads behind the rotated heads have angle 0.
  */
-export const rope = (tf: Tfjs, { derived, fail, int, kernel, real, room, set }: Memory): Pick<Backend, "rope"> => ({
-  rope: (x, cos, sin, positions, { headDim, heads, inverse, stride }) =>
+export const rope = (tf: Tfjs, { check, derived, int, kernel, real, room, set }: Memory): Pick<Backend, "rope"> => ({
+  rope: (x, cos, sin, positions, shape) =>
     kernel(() => {
+      const known = check.rope(cos, shape)
+      const { headDim, heads, inverse, stride } = shape
       const half = headDim / 2
-      if (!(headDim > 0) || headDim % 2 !== 0) fail("rope", `headDim ${headDim} is not even`)
-      if (heads * headDim > stride) fail("rope", `${heads} heads of ${headDim} do not fit in a row of ${stride}`)
-      if (cos.length % half !== 0) fail("rope", `cos has length ${cos.length}, expected a multiple of ${half}`)
-      const known = cos.length / half
       const rows = positions.length
       const at = int("rope", "positions", positions, known)
       const to = room("rope", "x", x, rows * stride)

@@ -6,7 +6,7 @@ import type { T, Tfjs } from "./pieces.ts"
  * A token for each row, chosen where the logits are. The cumulative sum is taken over about √vocab blocks and then within the chosen
  * one, from its beginning: float32 then resolves the tail of a large vocabulary, which a sum over all of it does not.
  */
-export const sample = (tf: Tfjs, { fail, kernel, real, room, set }: Memory): Pick<Backend, "sample"> => {
+export const sample = (tf: Tfjs, { check, kernel, real, room, set }: Memory): Pick<Backend, "sample"> => {
   const numbers = (n: number): T => tf.range(0, n, 1, "float32")
 
   /** Index of the first largest, [rows]; any index where there is NaN. */
@@ -50,9 +50,10 @@ export const sample = (tf: Tfjs, { fail, kernel, real, room, set }: Memory): Pic
   }
 
   return {
-    sample: (out, logits, uniforms, { rows, temperature, vocab }) =>
+    sample: (out, logits, uniforms, shape) =>
       kernel(() => {
-        if (!(temperature >= 0) || !(vocab > 0)) fail("sample", `temperature ${temperature}, vocab ${vocab}`)
+        check.sample(shape)
+        const { rows, temperature, vocab } = shape
         const to = {
           tokens: room("sample", "tokens", out.tokens, rows),
           logps: room("sample", "logps", out.logps, rows)

@@ -60,7 +60,8 @@ const double = 2
  * Σ x² where x is: cast to double precision, half the sum of squares there (`L2Loss`), and the 8 bytes of the result read as two
  * integers, because TensorFlow.js knows no doubles.
  */
-const sumOfSquares = ({ binding, getInputTensorIds }: NodeBackend) => (x: T): number => {
+const sumOfSquares = (node: NodeBackend) => (x: T): number => {
+  const { binding } = node
   const type = (name: string, value: number) => ({ name, type: binding.TF_ATTR_TYPE, value })
   const made: Array<number> = []
   const run = (name: string, attributes: Parameters<Binding["executeOp"]>[1], input: number): number => {
@@ -69,7 +70,7 @@ const sumOfSquares = ({ binding, getInputTensorIds }: NodeBackend) => (x: T): nu
     return id
   }
   try {
-    const wide = run("Cast", [type("SrcT", binding.TF_FLOAT), type("DstT", double)], getInputTensorIds([x])[0]!)
+    const wide = run("Cast", [type("SrcT", binding.TF_FLOAT), type("DstT", double)], node.getInputTensorIds([x])[0]!)
     const half = run("L2Loss", [type("T", double)], wide)
     const bits = run("Bitcast", [type("T", double), type("type", binding.TF_INT32)], half)
     return 2 * new Float64Array(binding.tensorDataSync(bits).slice().buffer)[0]!
@@ -89,10 +90,6 @@ export const loadTensorFlow = ({ from, name }: Found, threads: number): TensorFl
     tf,
     version: node.binding.TF_Version,
     gpu: node.isUsingGpuDevice,
-    sumOfSquares: sumOfSquares({
-      binding: node.binding,
-      isUsingGpuDevice: node.isUsingGpuDevice,
-      getInputTensorIds: (tensors) => node.getInputTensorIds(tensors)
-    })
+    sumOfSquares: sumOfSquares(node)
   }
 }

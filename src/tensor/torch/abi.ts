@@ -24,36 +24,29 @@ export class TorchFailed extends Error {
   }
 }
 
-/** An operator of ATen, its name and overload as C strings. */
+/** Booleans and dtypes are ints. */
+type Kind = "tensor" | "tensors" | "int" | "ints" | "real"
+type Parameter = Kind | `${Kind}?`
+type Schema<S extends string> = S extends Parameter ? S
+  : S extends `${infer First extends Parameter} ${infer Rest}` ? `${First} ${Schema<Rest>}`
+  : never
+
+/** An operator of ATen: name and overload as C strings, and its parameters in the order of its schema. */
 export interface Operator {
   readonly label: string
   readonly name: Buffer
   readonly overload: Buffer
+  readonly parameters: ReadonlyArray<{ readonly kind: Kind; readonly optional: boolean }>
 }
 
-const text = (of: string): Buffer => Buffer.from(`${of}\0`)
-
-export const operator = (name: string, overload = ""): Operator => ({
-  label: overload === "" ? name : `${name}.${overload}`,
-  name: text(name),
-  overload: text(overload)
-})
-
-/** Arguments of a call, pushed in the order of the operator's schema. */
-export interface Stack {
-  readonly tensor: (of: Handle) => void
-  /** Also of booleans and dtypes. */
-  readonly int: (value: number) => void
-  readonly real: (value: number) => void
-  /** An optional parameter that is not given. */
-  readonly none: () => void
-  readonly ints: (values: ReadonlyArray<number>) => void
-  readonly tensors: (values: ReadonlyArray<Handle>) => void
-  /** The last pushed value is for an optional parameter. */
-  readonly optional: () => void
-  /** Calls; its first result, which the caller drops as all the others. */
-  readonly call: (of: Operator) => Handle
-  readonly result: (i: number) => Handle
+/** `label` is `namespace::name` or `namespace::name.overload`; a parameter with `?` may be null. */
+export const operator = <S extends string>(label: string, schema: Schema<S>): Operator => {
+  const [name, overload = ""] = label.split(".")
+  const parameters = schema.split(" ").map((parameter) => ({
+    kind: parameter.replace("?", "") as Kind,
+    optional: parameter.endsWith("?")
+  }))
+  return { label, name: Buffer.from(`${name}\0`), overload: Buffer.from(`${overload}\0`), parameters }
 }
 
 /** Typed arrays that libtorch may read or write in place. */
@@ -107,12 +100,8 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
     for (const stem of ["torch_global_deps", "c10"]) open(stem)
     library = open("torch_cpu")
   } catch (cause) {
-    throw new NoTorch(
-      `libtorch in ${folder} does not load: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        cause
-      }
-    )
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new NoTorch(`libtorch in ${folder} does not load: ${why}`, { cause })
   }
   let cudaProblem: string | null = `libtorch in ${folder} is built without CUDA`
   try {
@@ -192,52 +181,57 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
   }
   const check = (code: number, label: string): void => {
     if (code === 0) return
-    count = 0
     throw new TorchFailed(label, c.what === null ? "libtorch refused it and printed why" : String(c.what()))
   }
-  /** Arguments pushed so far. */
-  let count = 0
-  /** Replaces the argument just pushed by the address of a copy of it, which the dispatcher frees. */
-  const optional = (): void => {
-    if (c.newOptional === null) put(spare, Number(c.allocate(8)))
-    else check(c.newOptional(addressOf(spare)) as number, "optional argument")
-    c.move(at(spare), addressOf(count - 1), 8)
-    put(count - 1, at(spare))
-  }
-  const stack: Stack = {
-    tensor: (of) => void c.share(of, addressOf(count++)),
-    int: (value) => {
+  const push = {
+    tensor: (to: number, of: Handle): void => void c.share(of, addressOf(to)),
+    int: (to: number, value: number): void => {
       // Two's complement; negative ones are small.
-      words[2 * count] = value
-      words[2 * count + 1] = value < 0 ? -1 : Math.floor(value / 2 ** 32)
-      count++
+      words[2 * to] = value
+      words[2 * to + 1] = value < 0 ? -1 : Math.floor(value / 2 ** 32)
     },
-    real: (value) => {
-      reals[count++] = value
+    real: (to: number, value: number): void => {
+      reals[to] = value
     },
-    none: () => put(count++, 0),
-    ints: (values) => {
+    ints: (to: number, values: ReadonlyArray<number>): void => {
       c.newList(values.length, addressOf(spare))
       const list = at(spare)
       for (const value of values) c.push(list, value < 0 ? BigInt.asUintN(64, BigInt(value)) : value)
-      put(count++, list)
+      put(to, list)
     },
-    tensors: (values) => {
+    tensors: (to: number, values: ReadonlyArray<Handle>): void => {
       c.newList(values.length, addressOf(spare))
       const list = at(spare)
       for (const value of values) {
         c.share(value, addressOf(spare))
         c.push(list, at(spare))
       }
-      put(count++, list)
-    },
-    optional,
-    call: ({ label, name, overload }) => {
-      count = 0
-      check(c.call(name, overload, base, meaning) as number, label)
-      return at(0)
-    },
-    result: at
+      put(to, list)
+    }
+  } satisfies Record<Kind, unknown>
+  /** Replaces an argument by the address of a copy of it, which the dispatcher frees. */
+  const optional = (place: number): void => {
+    if (c.newOptional === null) put(spare, Number(c.allocate(8)))
+    else check(c.newOptional(addressOf(spare)) as number, "optional argument")
+    c.move(at(spare), addressOf(place), 8)
+    put(place, at(spare))
+  }
+  /** Calls an operator; its first result, which the caller drops as all the others (`places.at`). */
+  const dispatch = (
+    { label, name, overload, parameters }: Operator,
+    ...values: ReadonlyArray<number | ReadonlyArray<number> | null>
+  ): Handle => {
+    for (let i = 0; i < values.length; i++) {
+      const parameter = parameters[i]!
+      if (values[i] === null) {
+        put(i, 0)
+        continue
+      }
+      push[parameter.kind](i, values[i] as never)
+      if (parameter.optional) optional(i)
+    }
+    check(c.call(name, overload, base, meaning) as number, label)
+    return at(0)
   }
   const place = (sizes: ReadonlyArray<number>, strides: ReadonlyArray<number>): void => {
     for (let i = 0; i < sizes.length; i++) {
@@ -247,10 +241,15 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
   }
   const [shape, steps, into] = [addressOf(sizesAt), addressOf(stridesAt), addressOf(spare)]
   const dtype = (name: string): number => need(`int aoti_torch_dtype_${name}()`)() as number
+  const dtypes = { f32: dtype("float32"), f64: dtype("float64"), bf16: dtype("bfloat16"), i64: dtype("int64") }
+  const dtypeOf = (data: HostData): number =>
+    data instanceof Float32Array ? dtypes.f32 : data instanceof Float64Array ? dtypes.f64 : dtypes.i64
+  const deviceType = (name: "cpu" | "cuda") => need(`int aoti_torch_device_type_${name}()`)() as number
+  const cpu = deviceType("cpu")
   return {
     version: has,
     cuda: cudaProblem,
-    stack,
+    dispatch,
     check,
     need,
     find,
@@ -270,8 +269,9 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
       check(c.share(of, into) as number, "share")
       return at(spare)
     },
-    dtypes: { f32: dtype("float32"), f64: dtype("float64"), bf16: dtype("bfloat16"), i64: dtype("int64") },
-    deviceType: (name: "cpu" | "cuda") => need(`int aoti_torch_device_type_${name}()`)() as number,
+    dtypes,
+    dtypeOf,
+    deviceType,
     drop: (of: Handle): void => void c.drop(of),
     copy: (to: Handle, from: Handle, wait: boolean): void => check(c.copy(to, from, wait ? 0 : 1) as number, "copy_"),
     zero: (of: Handle): void => check(c.zero(of) as number, "zero_"),
@@ -292,9 +292,9 @@ export const openAbi = async (folder: string, threads: number | undefined) => {
       return at(spare)
     },
     /** A tensor of the host's own memory, which must outlive it. */
-    onHost: (data: HostData, sizes: ReadonlyArray<number>, dtype: number, cpu: number): Handle => {
+    onHost: (data: HostData, sizes: ReadonlyArray<number>): Handle => {
       place(sizes, contiguous(sizes))
-      check(c.fromHost(data, sizes.length, shape, steps, 0, dtype, cpu, 0, into) as number, "from_blob")
+      check(c.fromHost(data, sizes.length, shape, steps, 0, dtypeOf(data), cpu, 0, into) as number, "from_blob")
       return at(spare)
     },
     scalar: (value: number): Handle => {

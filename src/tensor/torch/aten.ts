@@ -1,45 +1,52 @@
 /** The operators of ATen that the kernels use, on handles. An operator with a result of its own drops it when the kernel ends. */
 import { freemem } from "node:os"
+import type { AdamW } from "../backend.ts"
 import { type Abi, contiguous, type Handle, operator } from "./abi.ts"
 import { explained } from "./errors.ts"
 import type { Memory } from "./memory.ts"
 
 const op = {
-  mul: operator("aten::mul", "out"),
-  div: operator("aten::div", "out"),
-  hypot: operator("aten::hypot", "out"),
-  exp: operator("aten::exp", "out"),
-  silu: operator("aten::silu", "out"),
-  siluBackward: operator("aten::silu_backward", "grad_input"),
-  addcmul: operator("aten::_foreach_addcmul_", "Tensor"),
-  norm: operator("aten::linalg_norm"),
-  dot: operator("aten::dot"),
-  mv: operator("aten::mv"),
-  matmul: operator("aten::matmul"),
-  softmax: operator("aten::_softmax", "out"),
-  logSoftmax: operator("aten::_log_softmax", "out"),
-  gather: operator("aten::gather", "out"),
-  scatterAdd: operator("aten::scatter_add_"),
-  indexSelect: operator("aten::index_select", "out"),
-  indexCopy: operator("aten::index_copy_"),
-  embeddingBackward: operator("aten::embedding_dense_backward"),
-  layerNormBackward: operator("aten::native_layer_norm_backward"),
-  cumsum: operator("aten::cumsum"),
-  searchSorted: operator("aten::searchsorted", "Tensor"),
-  minimum: operator("aten::minimum"),
-  max: operator("aten::max", "dim"),
-  adamw: operator("aten::_fused_adamw_"),
-  mmWide: operator("aten::mm", "dtype_out"),
-  transpose: operator("aten::transpose", "int"),
-  pick: operator("aten::select", "int"),
-  reorder: operator("mkldnn::_reorder_linear_weight")
+  mul: operator("aten::mul.out", "tensor tensor tensor"),
+  div: operator("aten::div.out", "tensor tensor tensor"),
+  hypot: operator("aten::hypot.out", "tensor tensor tensor"),
+  exp: operator("aten::exp.out", "tensor tensor"),
+  silu: operator("aten::silu.out", "tensor tensor"),
+  siluBackward: operator("aten::silu_backward.grad_input", "tensor tensor tensor"),
+  addcmul: operator("aten::_foreach_addcmul_.Tensor", "tensors tensors tensors tensor"),
+  norm: operator("aten::linalg_norm", "tensor real? ints? int int?"),
+  dot: operator("aten::dot", "tensor tensor"),
+  mv: operator("aten::mv", "tensor tensor"),
+  matmul: operator("aten::matmul", "tensor tensor"),
+  softmax: operator("aten::_softmax.out", "tensor int int tensor"),
+  logSoftmax: operator("aten::_log_softmax.out", "tensor int int tensor"),
+  gather: operator("aten::gather.out", "tensor int tensor int tensor"),
+  scatterAdd: operator("aten::scatter_add_", "tensor int tensor tensor"),
+  indexSelect: operator("aten::index_select.out", "tensor int tensor tensor"),
+  indexCopy: operator("aten::index_copy_", "tensor int tensor tensor"),
+  embeddingBackward: operator("aten::embedding_dense_backward", "tensor tensor int int int"),
+  layerNormBackward: operator(
+    "aten::native_layer_norm_backward",
+    "tensor tensor ints tensor tensor tensor? tensor? ints"
+  ),
+  cumsum: operator("aten::cumsum", "tensor int int?"),
+  searchSorted: operator("aten::searchsorted.Tensor", "tensor tensor int int int? tensor?"),
+  minimum: operator("aten::minimum", "tensor tensor"),
+  max: operator("aten::max.dim", "tensor int int"),
+  adamw: operator(
+    "aten::_fused_adamw_",
+    "tensors tensors tensors tensors tensors tensors real real real real real int int tensor? tensor?"
+  ),
+  mmWide: operator("aten::mm.dtype_out", "tensor tensor int tensor"),
+  transpose: operator("aten::transpose.int", "tensor int int"),
+  pick: operator("aten::select.int", "tensor int int"),
+  reorder: operator("mkldnn::_reorder_linear_weight", "tensor ints?")
 }
 
 /** Constants that are kept as tensors without dimensions; they change with the learning rate, so not for ever. */
 const mostConstants = 64
 
 export const makeAten = (abi: Abi, memory: Memory) => {
-  const { check, stack } = abi
+  const { check, dispatch, places } = abi
   const { device, empty } = memory
   const temporary = memory.discarded
   const keep = (of: Handle): Handle => {
@@ -47,13 +54,10 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     return of
   }
 
-  /** An elementwise operator into `out`, which its result is too. */
-  const into = (of: ReturnType<typeof operator>, out: Handle, a: Handle, b?: Handle): void => {
-    stack.tensor(a)
-    if (b !== undefined) stack.tensor(b)
-    stack.tensor(out)
-    abi.drop(stack.call(of))
-  }
+  type Values = Parameters<Abi["dispatch"]>
+  const made = (...call: Values): Handle => keep(dispatch(...call))
+  /** An operator whose result is one of its arguments. */
+  const into = (...call: Values): void => abi.drop(dispatch(...call))
   const pointer = "uint64_t"
   const shim = (name: string, parameters: string) => abi.need(`int aoti_torch_${device.kind}_${name}(${parameters})`)
   const c = {
@@ -77,43 +81,20 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     }
     : { linear: null, linearAdd: null }
 
-  const constants = new Map<number, Handle>()
+  const constants = memory.keptBy<number>(mostConstants)
   /** A number as a tensor without dimensions: it has no say in the precision of a result. */
-  const constant = (value: number): Handle => {
-    const known = constants.get(value)
-    if (known !== undefined) return known
-    const made = abi.scalar(value)
-    if (constants.size >= mostConstants) {
-      for (const handle of constants.values()) keep(handle)
-      constants.clear()
-    }
-    constants.set(value, made)
-    return made
-  }
+  const constant = (value: number): Handle => constants(value, abi.scalar)
   const one = memory.upload(Float32Array.of(1), [1])
   // The operator reads the factors on the host.
   const signs = new Float64Array([1, -1])
-  const factor = [0, 1].map((i) => abi.onHost(signs.subarray(i, i + 1), [1], abi.dtypes.f64, abi.deviceType("cpu")))
+  const factor = [0, 1].map((i) => abi.onHost(signs.subarray(i, i + 1), [1]))
 
-  const normalised = (of: typeof op.softmax, out: Handle, x: Handle): void => {
-    stack.tensor(x)
-    stack.int(-1)
-    stack.int(0)
-    stack.tensor(out)
-    abi.drop(stack.call(of))
-  }
   /** out += sign · a · b, each broadcast to `out`. */
-  const addcmul = (out: Handle, a: Handle, b: Handle, sign: 1 | -1 = 1): void => {
-    stack.tensors([out])
-    stack.tensors([a])
-    stack.tensors([b])
-    stack.tensor(factor[sign === 1 ? 0 : 1]!)
-    stack.call(op.addcmul)
-  }
+  const addcmul = (out: Handle, a: Handle, b: Handle, sign: 1 | -1 = 1): void =>
+    void dispatch(op.addcmul, [out], [a], [b], factor[sign === 1 ? 0 : 1]!)
 
   return {
     abi,
-    stack,
     keep,
     constant,
     one,
@@ -141,38 +122,22 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     copy: (to: Handle, from: Handle): void => abi.copy(to, from, false),
     zero: abi.zero,
     add: (out: Handle, x: Handle): void => addcmul(out, x, one),
-    mul: (out: Handle, a: Handle, b: Handle): void => into(op.mul, out, a, b),
-    div: (out: Handle, a: Handle, b: Handle): void => into(op.div, out, a, b),
+    mul: (out: Handle, a: Handle, b: Handle): void => into(op.mul, a, b, out),
+    div: (out: Handle, a: Handle, b: Handle): void => into(op.div, a, b, out),
     /** √(a² + b²) */
-    hypot: (out: Handle, a: Handle, b: Handle): void => into(op.hypot, out, a, b),
-    exp: (out: Handle, x: Handle): void => into(op.exp, out, x),
-    silu: (out: Handle, x: Handle): void => into(op.silu, out, x),
+    hypot: (out: Handle, a: Handle, b: Handle): void => into(op.hypot, a, b, out),
+    exp: (out: Handle, x: Handle): void => into(op.exp, x, out),
+    silu: (out: Handle, x: Handle): void => into(op.silu, x, out),
     /** out = dOut · silu′(x) */
-    siluBackward: (out: Handle, dOut: Handle, x: Handle): void => into(op.siluBackward, out, dOut, x),
-    softmax: (out: Handle, x: Handle): void => normalised(op.softmax, out, x),
-    logSoftmax: (out: Handle, x: Handle): void => normalised(op.logSoftmax, out, x),
+    siluBackward: (out: Handle, dOut: Handle, x: Handle): void => into(op.siluBackward, dOut, x, out),
+    softmax: (out: Handle, x: Handle): void => into(op.softmax, x, -1, 0, out),
+    logSoftmax: (out: Handle, x: Handle): void => into(op.logSoftmax, x, -1, 0, out),
     /** √Σx² over the last dimension, which stays with length 1. */
-    norm: (x: Handle): Handle => {
-      stack.tensor(x)
-      stack.none()
-      stack.ints([-1])
-      stack.optional()
-      stack.int(1)
-      stack.none()
-      return keep(stack.call(op.norm))
-    },
+    norm: (x: Handle): Handle => made(op.norm, x, null, [-1], 1, null),
     /** Σ x y of vectors, as a tensor without dimensions. */
-    dot: (x: Handle, y: Handle): Handle => {
-      stack.tensor(x)
-      stack.tensor(y)
-      return keep(stack.call(op.dot))
-    },
+    dot: (x: Handle, y: Handle): Handle => made(op.dot, x, y),
     /** x v, over the last dimension of x. */
-    timesVector: (x: Handle, v: Handle, dimensions: number): Handle => {
-      stack.tensor(x)
-      stack.tensor(v)
-      return keep(stack.call(dimensions === 2 ? op.mv : op.matmul))
-    },
+    timesVector: (x: Handle, v: Handle, dimensions: number): Handle => made(dimensions === 2 ? op.mv : op.matmul, x, v),
     /** out = a b */
     mm: (out: Handle, a: Handle, b: Handle): void => check(c.mm(out, a, b) as number, "mm"),
     /** out = add + a b; `add` may be `out`. */
@@ -183,47 +148,16 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     baddbmm: (out: Handle, add: Handle, a: Handle, b: Handle): void =>
       check(c.baddbmm(out, add, a, b, 1, 1) as number, "baddbmm"),
     /** out[i, j] = x[i, index[i, j]] */
-    gather: (out: Handle, x: Handle, index: Handle): void => {
-      stack.tensor(x)
-      stack.int(1)
-      stack.tensor(index)
-      stack.int(0)
-      stack.tensor(out)
-      abi.drop(stack.call(op.gather))
-    },
+    gather: (out: Handle, x: Handle, index: Handle): void => into(op.gather, x, 1, index, 0, out),
     /** out[i, index[i, j]] += x[i, j] */
-    scatterAdd: (out: Handle, index: Handle, x: Handle): void => {
-      stack.tensor(out)
-      stack.int(1)
-      stack.tensor(index)
-      stack.tensor(x)
-      abi.drop(stack.call(op.scatterAdd))
-    },
+    scatterAdd: (out: Handle, index: Handle, x: Handle): void => into(op.scatterAdd, out, 1, index, x),
     /** out[i] = x[index[i]] */
-    select: (out: Handle, x: Handle, index: Handle): void => {
-      stack.tensor(x)
-      stack.int(0)
-      stack.tensor(index)
-      stack.tensor(out)
-      abi.drop(stack.call(op.indexSelect))
-    },
+    select: (out: Handle, x: Handle, index: Handle): void => into(op.indexSelect, x, 0, index, out),
     /** out[index[i]] = x[i]; `index` without repetition. */
-    indexCopy: (out: Handle, index: Handle, x: Handle): void => {
-      stack.tensor(out)
-      stack.int(0)
-      stack.tensor(index)
-      stack.tensor(x)
-      abi.drop(stack.call(op.indexCopy))
-    },
+    indexCopy: (out: Handle, index: Handle, x: Handle): void => into(op.indexCopy, out, 0, index, x),
     /** Row r of the result [rows, …] is the sum of dOut[i] with index[i] = r, in the order of i. */
-    embeddingBackward: (dOut: Handle, index: Handle, rows: number): Handle => {
-      stack.tensor(dOut)
-      stack.tensor(index)
-      stack.int(rows)
-      stack.int(-1)
-      stack.int(0)
-      return keep(stack.call(op.embeddingBackward))
-    },
+    embeddingBackward: (dOut: Handle, index: Handle, rows: number): Handle =>
+      made(op.embeddingBackward, dOut, index, rows, -1, 0),
     /** [dX, dWeight] of y = weight · (x − mean) · inv, with `mean` and `inv` for each row. */
     layerNormBackward: (
       dOut: Handle,
@@ -234,65 +168,23 @@ export const makeAten = (abi: Abi, memory: Memory) => {
       weight: Handle,
       withWeight: boolean
     ): readonly [dX: Handle, dWeight: Handle | null] => {
-      stack.tensor(dOut)
-      stack.tensor(x)
-      stack.ints([dim])
-      stack.tensor(mean)
-      stack.tensor(inv)
-      stack.tensor(weight)
-      stack.optional()
-      stack.none()
-      stack.ints([1, withWeight ? 1 : 0, 0])
-      stack.call(op.layerNormBackward)
-      const [dX, dWeight, dBias] = [keep(stack.result(0)), keep(stack.result(1)), keep(stack.result(2))]
-      void dBias
+      const dX = made(op.layerNormBackward, dOut, x, [dim], mean, inv, weight, null, [1, withWeight ? 1 : 0, 0])
+      const [dWeight] = [keep(places.at(1)), keep(places.at(2))]
       return [dX, withWeight ? dWeight : null]
     },
     /** Running sums over the last dimension. */
-    cumsum: (x: Handle): Handle => {
-      stack.tensor(x)
-      stack.int(-1)
-      stack.none()
-      return keep(stack.call(op.cumsum))
-    },
+    cumsum: (x: Handle): Handle => made(op.cumsum, x, -1, null),
     /** Of each row, the first index whose element is above the row's value. */
-    firstAbove: (rows: Handle, values: Handle): Handle => {
-      stack.tensor(rows)
-      stack.tensor(values)
-      stack.int(0)
-      stack.int(1)
-      stack.none()
-      stack.none()
-      return keep(stack.call(op.searchSorted))
-    },
-    minimum: (a: Handle, b: Handle): Handle => {
-      stack.tensor(a)
-      stack.tensor(b)
-      return keep(stack.call(op.minimum))
-    },
+    firstAbove: (rows: Handle, values: Handle): Handle => made(op.searchSorted, rows, values, 0, 1, null, null),
+    minimum: (a: Handle, b: Handle): Handle => made(op.minimum, a, b),
     /** The largest of each row and where it is first, [rows, 1] each. */
-    max: (x: Handle): readonly [values: Handle, indices: Handle] => {
-      stack.tensor(x)
-      stack.int(-1)
-      stack.int(1)
-      stack.call(op.max)
-      return [keep(stack.result(0)), keep(stack.result(1))]
-    },
+    max: (x: Handle): readonly [values: Handle, indices: Handle] => [made(op.max, x, -1, 1), keep(places.at(1))],
     adamw: (
       [params, grads, m, v, step]: readonly [Handle, Handle, Handle, Handle, Handle],
-      { beta1, beta2, eps, learningRate, weightDecay }: Readonly<
-        Record<"learningRate" | "beta1" | "beta2" | "eps" | "weightDecay", number>
-      >
+      { beta1, beta2, eps, learningRate, weightDecay }: Omit<AdamW, "step" | "gradScale">
     ): void => {
-      for (const one of [params, grads, m, v]) stack.tensors([one])
-      stack.tensors([])
-      stack.tensors([step])
-      for (const real of [learningRate, beta1, beta2, weightDecay, eps]) stack.real(real)
-      stack.int(0)
-      stack.int(0)
-      stack.none()
-      stack.none()
-      stack.call(op.adamw)
+      const rates = [learningRate, beta1, beta2, weightDecay, eps]
+      dispatch(op.adamw, [params], [grads], [m], [v], [], [step], ...rates, 0, 0, null, null)
     },
     hasOneDnn: dnn.linear !== null && dnn.linearAdd !== null,
     /** a bᵀ + add, by oneDNN. */
@@ -304,36 +196,15 @@ export const makeAten = (abi: Abi, memory: Memory) => {
       return keep(abi.got())
     },
     /** b in the order in which oneDNN reads it; the caller drops it. */
-    packed: (b: Handle): Handle => {
-      stack.tensor(b)
-      stack.none()
-      return stack.call(op.reorder)
-    },
+    packed: (b: Handle): Handle => dispatch(op.reorder, b, null),
     /** out = a b, float32 from bfloat16. */
-    mmWide: (out: Handle, a: Handle, b: Handle): void => {
-      stack.tensor(a)
-      stack.tensor(b)
-      stack.int(abi.dtypes.f32)
-      stack.tensor(out)
-      abi.drop(stack.call(op.mmWide))
-    },
+    mmWide: (out: Handle, a: Handle, b: Handle): void => into(op.mmWide, a, b, abi.dtypes.f32, out),
     /** x with its second and third dimension exchanged. */
-    transposed: (x: Handle): Handle => {
-      stack.tensor(x)
-      stack.int(1)
-      stack.int(2)
-      return keep(stack.call(op.transpose))
-    },
+    transposed: (x: Handle): Handle => made(op.transpose, x, 1, 2),
     /** x[i] */
-    pick: (x: Handle, i: number): Handle => {
-      stack.tensor(x)
-      stack.int(0)
-      stack.int(i)
-      return keep(stack.call(op.pick))
-    },
+    pick: (x: Handle, i: number): Handle => made(op.pick, x, 0, i),
     dispose: (): void => {
-      for (const handle of [...constants.values(), one, ...factor]) abi.drop(handle)
-      constants.clear()
+      for (const handle of [one, ...factor]) abi.drop(handle)
     }
   }
 }

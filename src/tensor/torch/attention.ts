@@ -1,4 +1,4 @@
-import type { AttentionShape, Backend, Ints, Tensor } from "../backend.ts"
+import type { AttentionShape, Backend, Ints } from "../backend.ts"
 import type { Handle } from "./abi.ts"
 import type { Aten } from "./aten.ts"
 import type { Memory, Real } from "./memory.ts"
@@ -6,23 +6,6 @@ import type { Problem, Sdpa } from "./sdpa.ts"
 
 /** Queries that are computed with the keys in their windows at a time; more when the window is longer. */
 const windowBlock = 64
-
-/** The layout of a row of `qkv`, checked. */
-export const attentionSizes = (memory: Memory, kernel: string, qkv: Tensor, shape: AttentionShape) => {
-  const { headDim, heads, kvHeads, window } = shape
-  if (!(kvHeads > 0 && headDim > 0 && heads % kvHeads === 0 && window >= 0)) {
-    memory.fail(
-      kernel,
-      `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`
-    )
-  }
-  const width = (heads + 2 * kvHeads) * headDim
-  if (qkv.length % width !== 0) {
-    memory.fail(kernel, `qkv has length ${qkv.length}, expected a multiple of ${width}`)
-  }
-  const rows = qkv.length / width
-  return { rows, width, qkv: qkv.length, out: rows * heads * headDim, lse: rows * heads }
-}
 
 /** Consecutive sequences of equal length. */
 interface Run {
@@ -48,12 +31,11 @@ export const attention = (
   sdpa: Sdpa
 ): Pick<Backend, "attention" | "attentionBackward"> => {
   const { add, copy, run } = aten
-  const { output, real, upload, values, view } = memory
+  const { check, output, real, upload, values, view } = memory
 
   const runsOf = (kernel: string, starts: Ints, rows: number): ReadonlyArray<Run> => {
     const at = values(memory.int(kernel, "starts", starts, rows + 1))
-    const whole = at[0] === 0 && at[at.length - 1] === rows && at.every((start, b) => b === 0 || start >= at[b - 1]!)
-    if (!whole) memory.fail(kernel, `starts [${at.join(", ")}] do not divide ${rows} rows`)
+    check.starts(kernel, at, rows)
     const runs: Array<{ first: number; length: number; count: number }> = []
     for (let b = 0; b + 1 < at.length; b++) {
       const length = at[b + 1]! - at[b]!
@@ -75,25 +57,18 @@ export const attention = (
     }))
   }
 
-  const masks = new Map<string, Handle>()
+  const masks = memory.keptBy<string>(64)
   /** 0 where a query of the block sees a key, −∞ where not; null where plain causality says the same. */
   const maskOf = ({ from, keysFrom, to }: Block, window: number): Handle | null => {
     if (keysFrom === 0 && from === 0 && (window === 0 || window >= to)) return null
     const [queries, keys, before] = [to - from, to - keysFrom, from - keysFrom]
-    const key = [queries, keys, before, window].join()
-    const known = masks.get(key)
-    if (known !== undefined) return known
-    const mask = new Float32Array(queries * keys).fill(-Infinity)
-    for (let q = 0; q < queries; q++) {
-      mask.fill(0, q * keys + Math.max(0, before + q - window + 1), q * keys + before + q + 1)
-    }
-    if (masks.size >= 64) {
-      for (const handle of masks.values()) aten.keep(handle)
-      masks.clear()
-    }
-    const made = upload(mask, [queries, keys])
-    masks.set(key, made)
-    return made
+    return masks([queries, keys, before, window].join(), () => {
+      const mask = new Float32Array(queries * keys).fill(-Infinity)
+      for (let q = 0; q < queries; q++) {
+        mask.fill(0, q * keys + Math.max(0, before + q - window + 1), q * keys + before + q + 1)
+      }
+      return upload(mask, [queries, keys])
+    })
   }
 
   /** Calls `each` with the arguments of each call of `sdpa`. */
@@ -175,7 +150,7 @@ export const attention = (
   return {
     attention: (out, lse, qkv, starts, shape) => {
       const kernel = "attention"
-      const sizes = attentionSizes(memory, kernel, qkv, shape)
+      const sizes = check.attention(kernel, qkv, shape)
       const from = real(kernel, "qkv", qkv)
       const to = output(kernel, "out", out, sizes.out)
       const sums = output(kernel, "lse", lse, sizes.lse)
@@ -193,7 +168,7 @@ export const attention = (
     },
     attentionBackward: (dQkv, dOut, qkv, out, lse, starts, shape) => {
       const kernel = "attentionBackward"
-      const sizes = attentionSizes(memory, kernel, qkv, shape)
+      const sizes = check.attention(kernel, qkv, shape)
       const from = real(kernel, "qkv", qkv)
       const gradient = real(kernel, "dOut", dOut, sizes.out)
       const result = real(kernel, "out", out, sizes.out)

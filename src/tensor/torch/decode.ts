@@ -1,10 +1,7 @@
-import type { AttentionShape, Backend, Tensor } from "../backend.ts"
+import type { Backend, CacheShape } from "../backend.ts"
 import type { Handle } from "./abi.ts"
 import type { Aten } from "./aten.ts"
-import { attentionSizes } from "./attention.ts"
 import type { Int, Memory, Real } from "./memory.ts"
-
-type Cached = AttentionShape & { readonly capacity: number }
 
 /**
  * Key heads that one product takes at a time: their queries stand in a matrix that is 0 outside its own key head, so that the cache is
@@ -24,15 +21,8 @@ const firstSeen = (position: number, window: number): number => window === 0 ? 0
 /** A token of each of some sequences, against a cache of the tokens before it. */
 export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" | "attentionDecode"> => {
   const { as, baddbmm, bmm, constant, copy, indexCopy, mul, room, run, select, softmax, zero } = aten
-  const { cached, derived, empty, int, output, real, upload, values, view } = memory
+  const { cached, check, derived, empty, int, output, real, upload, values, view } = memory
 
-  const slotsOf = (kernel: string, keys: Tensor, { capacity, headDim, kvHeads }: Cached): number => {
-    const size = capacity * kvHeads * headDim
-    if (!(size > 0) || keys.length % size !== 0) {
-      memory.fail(kernel, `keys has length ${keys.length}, expected a multiple of ${size}`)
-    }
-    return keys.length / size
-  }
   const contents = (of: Int): string => values(of).join()
 
   /** Rows slots[i] · capacity + positions[i] of a cache. */
@@ -68,39 +58,37 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
     of: Real,
     slots: Int,
     positions: Int,
-    { capacity, headDim, kvHeads, window }: Cached,
+    { capacity, headDim, kvHeads, window }: CacheShape,
     { from, mask, tokens }: ReturnType<typeof sight>
   ): Readable => {
     const width = kvHeads * headDim
     const [slot, at] = [values(slots), values(positions)]
     const rows = slot.length
-    if (slot.every((s, i) => s === i) && (mask === null || of.allocation.pristine)) {
-      const whole = capacity * width
-      const { allocation: { root }, start } = of
-      const offset = (first: number) => start + from * width + first * headDim
-      // Each is asked for once: with every token it is another.
-      return {
-        straight: (first, count) => as(root, [rows, tokens, count * headDim], [whole, width, 1], offset(first)),
-        turned: (first, count) => as(root, [rows, count * headDim, tokens], [whole, 1, width], offset(first))
-      }
+    const inPlace = slot.every((s, i) => s === i) && (mask === null || of.allocation.pristine)
+    const copied = (): Handle => {
+      const which = derived(positions, `read ${capacity} ${window} ${contents(slots)}`, () => {
+        const places = new BigInt64Array(rows * tokens)
+        slot.forEach((s, i) => {
+          const first = firstSeen(at[i]!, window)
+          for (let t = 0; t < tokens; t++) {
+            const seen = from + t >= first && from + t <= at[i]!
+            places[i * tokens + t] = BigInt(s * capacity + (seen ? from + t : first))
+          }
+        })
+        return [upload(places, [places.length])]
+      })[0]!
+      const copy = room([rows * tokens, width])
+      select(copy, view(of, [of.length / width, width]), which)
+      return copy
     }
-    const which = derived(positions, `read ${capacity} ${window} ${contents(slots)}`, () => {
-      const places = new BigInt64Array(rows * tokens)
-      slot.forEach((s, i) => {
-        const first = firstSeen(at[i]!, window)
-        for (let t = 0; t < tokens; t++) {
-          const seen = from + t >= first && from + t <= at[i]!
-          places[i * tokens + t] = BigInt(s * capacity + (seen ? from + t : first))
-        }
-      })
-      return [upload(places, [places.length])]
-    })[0]!
-    const copied = room([rows * tokens, width])
-    select(copied, view(of, [of.length / width, width]), which)
+    const [handle, stride, start] = inPlace
+      ? [of.allocation.root, capacity * width, of.start + from * width] as const
+      : [copied(), tokens * width, 0] as const
+    // Each is asked for once: with every token it is another.
     return {
       straight: (first, count) =>
-        as(copied, [rows, tokens, count * headDim], [tokens * width, width, 1], first * headDim),
-      turned: (first, count) => as(copied, [rows, count * headDim, tokens], [tokens * width, 1, width], first * headDim)
+        as(handle, [rows, tokens, count * headDim], [stride, width, 1], start + first * headDim),
+      turned: (first, count) => as(handle, [rows, count * headDim, tokens], [stride, 1, width], start + first * headDim)
     }
   }
 
@@ -123,9 +111,9 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
   return {
     cacheWrite: (keys, values, qkv, slots, positions, shape) => {
       const kernel = "cacheWrite"
-      const { rows, width } = attentionSizes(memory, kernel, qkv, shape)
+      const { rows, width } = check.attention(kernel, qkv, shape)
       const { capacity, headDim, heads, kvHeads } = shape
-      const all = slotsOf(kernel, keys, shape)
+      const all = check.slots(kernel, keys, shape)
       const size = kvHeads * headDim
       const from = real(kernel, "qkv", qkv)
       const into = [cached(kernel, "keys", keys), cached(kernel, "values", values, keys.length)] as const
@@ -145,13 +133,13 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
     },
     attentionDecode: (out, qkv, keys, values, slots, positions, shape) => {
       const kernel = "attentionDecode"
-      const sizes = attentionSizes(memory, kernel, qkv, shape)
+      const sizes = check.attention(kernel, qkv, shape)
       const { rows, width } = sizes
       const { capacity, headDim, heads, kvHeads, scale } = shape
       const from = real(kernel, "qkv", qkv)
       const to = output(kernel, "out", out, sizes.out)
       const [keyCache, valueCache] = [real(kernel, "keys", keys), real(kernel, "values", values, keys.length)]
-      const slot = int(kernel, "slots", slots, slotsOf(kernel, keys, shape), rows)
+      const slot = int(kernel, "slots", slots, check.slots(kernel, keys, shape), rows)
       const at = int(kernel, "positions", positions, capacity, rows)
       run(kernel, [rows, heads, kvHeads, headDim, capacity], () => {
         const seen = sight(at, shape.window)

@@ -1,4 +1,5 @@
-import type { Backend } from "../backend.ts"
+import type { Backend, Tensor } from "../backend.ts"
+import type { Handle } from "./abi.ts"
 import type { Aten } from "./aten.ts"
 import type { Memory } from "./memory.ts"
 
@@ -48,7 +49,7 @@ export const elementwise = (
         }
         let sum = 0
         const parts = new Float64Array(chunks)
-        const host = aten.keep(aten.abi.onHost(parts, [chunks], dtypes.f64, aten.abi.deviceType("cpu")))
+        const host = aten.keep(aten.abi.onHost(parts, [chunks]))
         copy(host, sums, true)
         for (const part of parts) sum += part
         return sum
@@ -82,17 +83,15 @@ export const elementwise = (
     adamw: (params, grads, m, v, update) => {
       const { gradScale, step } = update
       const { length } = params
-      if (!(step >= 1)) memory.fail("adamw", `step ${step} is not 1 or more`)
-      const of = [
-        output("adamw", "params", params),
-        ...([["grads", grads], ["m", m], ["v", v]] as const).map(
-          ([name, tensor]) => output("adamw", name, tensor, length)
-        )
-      ].map((one) => view(one, [length])) as [number, number, number, number]
+      memory.check.adamw(step)
+      const flat = (name: string, of: Tensor): Handle => view(output("adamw", name, of, length), [length])
+      const values = flat("params", params)
+      const gradient = flat("grads", grads)
+      const moments = [flat("m", m), flat("v", v)] as const
       run("adamw", [length], () => {
-        if (gradScale !== 1) mul(of[1], of[1], constant(gradScale))
-        aten.adamw([...of, aten.keep(memory.upload(Float32Array.of(step), []))], update)
-        aten.zero(of[1])
+        if (gradScale !== 1) mul(gradient, gradient, constant(gradScale))
+        aten.adamw([values, gradient, ...moments, aten.keep(memory.upload(Float32Array.of(step), []))], update)
+        aten.zero(gradient)
       })
     }
   }

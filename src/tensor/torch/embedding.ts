@@ -1,4 +1,4 @@
-import type { Backend, Ints, Tensor } from "../backend.ts"
+import type { Backend } from "../backend.ts"
 import type { Aten } from "./aten.ts"
 import type { Memory } from "./memory.ts"
 
@@ -8,33 +8,21 @@ export const embedding = (
   memory: Memory
 ): Pick<Backend, "embed" | "embedBackward" | "gatherRows" | "scatterRows"> => {
   const { add, indexCopy, room, run, select } = aten
-  const { index, int, output, real, upload, values, view } = memory
-  const rowsOf = (kernel: string, name: string, of: Tensor, dim: number): number => {
-    if (!(dim > 0) || of.length % dim !== 0) {
-      memory.fail(kernel, `${name} has length ${of.length}, expected a multiple of ${dim}`)
-    }
-    return of.length / dim
-  }
-  const gather = (
-    kernel: string,
-    [outName, out]: readonly [string, Tensor],
-    [name, table]: readonly [string, Tensor],
-    [idsName, ids]: readonly [string, Ints],
-    dim: number
-  ): void => {
-    const known = rowsOf(kernel, name, table, dim)
-    const to = view(output(kernel, outName, out, ids.length * dim), [ids.length, dim])
-    const from = view(real(kernel, name, table), [known, dim])
-    const which = int(kernel, idsName, ids, known)
-    run(kernel, [ids.length, dim], () => select(to, from, index(which)))
+  const { check, index, int, output, real, upload, values, view } = memory
+  const gather = (kernel: string, from: string, which: string): Backend["embed"] => (out, table, ids, dim) => {
+    const known = check.rowsOf(kernel, from, table, dim)
+    const to = view(output(kernel, "out", out, ids.length * dim), [ids.length, dim])
+    const rows = view(real(kernel, from, table), [known, dim])
+    const chosen = int(kernel, which, ids, known)
+    run(kernel, [ids.length, dim], () => select(to, rows, index(chosen)))
   }
 
   return {
-    embed: (out, table, ids, dim) => gather("embed", ["out", out], ["table", table], ["ids", ids], dim),
-    gatherRows: (out, x, rows, dim) => gather("gatherRows", ["out", out], ["x", x], ["rows", rows], dim),
+    embed: gather("embed", "table", "ids"),
+    gatherRows: gather("gatherRows", "x", "rows"),
     embedBackward: (dTable, dOut, ids, dim) => {
       const kernel = "embedBackward"
-      const vocab = rowsOf(kernel, "dTable", dTable, dim)
+      const vocab = check.rowsOf(kernel, "dTable", dTable, dim)
       const to = view(output(kernel, "dTable", dTable), [vocab, dim])
       const from = view(real(kernel, "dOut", dOut, ids.length * dim), [ids.length, dim])
       const which = int(kernel, "ids", ids, vocab)
@@ -58,9 +46,9 @@ export const embedding = (
     },
     scatterRows: (out, x, rows, dim) => {
       const kernel = "scatterRows"
-      const all = rowsOf(kernel, "out", out, dim)
+      const all = check.rowsOf(kernel, "out", out, dim)
       const which = int(kernel, "rows", rows, all)
-      if (new Set(values(which)).size !== rows.length) memory.fail(kernel, "rows are not distinct")
+      check.distinct(kernel, values(which))
       const to = view(output(kernel, "out", out), [all, dim])
       const from = view(real(kernel, "x", x, rows.length * dim), [rows.length, dim])
       run(kernel, [rows.length, dim, all], () => {

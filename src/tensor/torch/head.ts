@@ -14,10 +14,7 @@ export const head = (
   { accumulate, into }: Products
 ): Pick<Backend, "head" | "headBackward"> => {
   const { as, constant, copy, mul, room, run } = aten
-  const { int, output, real, view } = memory
-  const check = (kernel: string, { temperature, vocab }: HeadShape): void => {
-    if (!(temperature > 0 && vocab > 0)) memory.fail(kernel, `temperature ${temperature}, vocab ${vocab}`)
-  }
+  const { check, int, output, real, view } = memory
   const inBlocks = ({ rows, vocab }: HeadShape, each: (first: number, count: number, logits: Handle) => void): void => {
     const block = Math.min(rows, Math.max(64, Math.floor(mostLogits[memory.device.kind] / vocab)))
     const logits = room([block, vocab])
@@ -30,7 +27,7 @@ export const head = (
 
   return {
     head: (out, h, w, targets, shape) => {
-      check("head", shape)
+      check.head("head", shape)
       const { dim, rows, temperature, vocab } = shape
       const logps = output("head", "logps", out.logps, rows)
       const lse = output("head", "lse", out.lse, rows)
@@ -50,11 +47,9 @@ export const head = (
           )
           if (temperature !== 1) mul(logits, logits, constant(1 / temperature))
           const which = as(target, [count, 1], [1, 1], first)
-          const [logp, sums, left] = [logps, lse, entropy].map((of) => column(of, first, count)) as [
-            Handle,
-            Handle,
-            Handle
-          ]
+          const logp = column(logps, first, count)
+          const sums = column(lse, first, count)
+          const left = column(entropy, first, count)
           const chosen = room([count, 1])
           aten.gather(chosen, logits, which)
           const all = room([count, vocab])
@@ -71,7 +66,7 @@ export const head = (
     },
     headBackward: (out, dLogps, h, w, targets, lse, shape) => {
       const kernel = "headBackward"
-      check(kernel, shape)
+      check.head(kernel, shape)
       const { dim, rows, temperature, vocab } = shape
       const dH = output(kernel, "dH", out.dH, rows * dim)
       const dW = out.dW === null ? null : matrixOf(memory, output(kernel, "dW", out.dW, vocab * dim), vocab, dim)

@@ -1,7 +1,8 @@
 import type { Backend, Tensor } from "../backend.ts"
+import type { Handle } from "./abi.ts"
 import type { Aten } from "./aten.ts"
 import type { Memory } from "./memory.ts"
-import { matrixOf, type Products, turn } from "./products.ts"
+import { type Matrix, matrixOf, type Products, turn } from "./products.ts"
 
 /** Linear layers. */
 export const linear = (
@@ -10,24 +11,27 @@ export const linear = (
   { accumulate, into, intoPacked, pack, packedBytes }: Products
 ): Pick<Backend, "linear" | "linearBackward" | "packedLength" | "packWeight" | "linearPacked"> => {
   const { output, real, view } = memory
-  const addBias = (kernel: string, out: number, bias: Tensor | null, outputs: number): void => {
-    if (bias !== null) aten.add(out, view(real(kernel, "bias", bias, outputs), [1, outputs]))
+  /** `multiplier` checks the weight, and gives the product with it. */
+  const affine = (
+    kernel: string,
+    multiplier: (w: Tensor, inputs: number, outputs: number) => (out: Matrix, x: Matrix, add: Handle | null) => void
+  ): Backend["linear"] =>
+  (out, x, w, bias, rows, inputs, outputs, residual = null) => {
+    const to = matrixOf(memory, output(kernel, "out", out, rows * outputs), rows, outputs)
+    const from = matrixOf(memory, real(kernel, "x", x, rows * inputs), rows, inputs)
+    const multiply = multiplier(w, inputs, outputs)
+    const add = residual === null ? null : view(real(kernel, "residual", residual, rows * outputs), [rows, outputs])
+    const added = bias === null ? null : real(kernel, "bias", bias, outputs)
+    aten.run(kernel, [rows, inputs, outputs], () => {
+      multiply(to, from, add)
+      if (added !== null) aten.add(to.straight, view(added, [1, outputs]))
+    })
   }
   return {
-    linear: (out, x, w, bias, rows, inputs, outputs, residual = null) => {
-      const kernel = "linear"
-      const to = matrixOf(memory, output(kernel, "out", out, rows * outputs), rows, outputs)
-      const from = matrixOf(memory, real(kernel, "x", x, rows * inputs), rows, inputs)
-      const weight = matrixOf(memory, real(kernel, "w", w, outputs * inputs), outputs, inputs)
-      const add = residual === null
-        ? null
-        : view(real(kernel, "residual", residual, rows * outputs), [rows, outputs])
-      if (bias !== null) real(kernel, "bias", bias, outputs)
-      aten.run(kernel, [rows, inputs, outputs], () => {
-        into(to, from, turn(weight), add)
-        addBias(kernel, to.straight, bias, outputs)
-      })
-    },
+    linear: affine("linear", (w, inputs, outputs) => {
+      const weight = matrixOf(memory, real("linear", "w", w, outputs * inputs), outputs, inputs)
+      return (to, x, add) => into(to, x, turn(weight), add)
+    }),
     // The packed weight is libtorch's own tensor, kept beside a buffer that stands for it.
     packedLength: () => 1,
     packWeight: (packed, w, inputs, outputs) => {
@@ -36,20 +40,10 @@ export const linear = (
       const weight = matrixOf(memory, real(kernel, "w", w, inputs * outputs), outputs, inputs)
       aten.run(kernel, [inputs, outputs], () => memory.attach(into, pack(turn(weight)), inputs, outputs, packedBytes))
     },
-    linearPacked: (out, x, packed, bias, rows, inputs, outputs, residual = null) => {
-      const kernel = "linearPacked"
-      const to = matrixOf(memory, output(kernel, "out", out, rows * outputs), rows, outputs)
-      const from = matrixOf(memory, real(kernel, "x", x, rows * inputs), rows, inputs)
-      const weight = memory.attached(kernel, real(kernel, "packed", packed, 1), inputs, outputs)
-      const add = residual === null
-        ? null
-        : view(real(kernel, "residual", residual, rows * outputs), [rows, outputs])
-      if (bias !== null) real(kernel, "bias", bias, outputs)
-      aten.run(kernel, [rows, inputs, outputs], () => {
-        intoPacked(to, from, weight, add)
-        addBias(kernel, to.straight, bias, outputs)
-      })
-    },
+    linearPacked: affine("linearPacked", (packed, inputs, outputs) => {
+      const weight = memory.attached("linearPacked", real("linearPacked", "packed", packed, 1), inputs, outputs)
+      return (to, x, add) => intoPacked(to, x, weight, add)
+    }),
     linearBackward: (out, dOut, x, w, rows, inputs, outputs) => {
       const kernel = "linearBackward"
       const gradient = matrixOf(memory, real(kernel, "dOut", dOut, rows * outputs), rows, outputs)

@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
+import { pythonPackage } from "../pythonPackage.ts"
 
 /** There is no usable libtorch here; the message says what to install or set. */
 export class NoTorch extends Error {
@@ -12,15 +12,8 @@ const suffix = process.platform === "darwin" ? "dylib" : "so"
 /** File name of one of libtorch's libraries on this system. */
 export const libraryName = (stem: string): string => `lib${stem}.${suffix}`
 
-/** Finds the package without importing it, so it answers in milliseconds. */
-const look = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
-
-let asked: Promise<string> | undefined
-/** Asked once: it takes a tenth of a second. */
-const fromPython = (): Promise<string> =>
-  asked ??= new Promise((resolve) => {
-    execFile("python3", ["-c", look], (error, out) => resolve(error === null ? out.trim() : ""))
-  })
+/** Asked once. */
+let asked: Promise<string | null> | undefined
 
 const remedy = "pip install torch (2.10 or newer), or set KEEL_LIBTORCH to the folder with "
 
@@ -33,8 +26,8 @@ export const libraryFolder = async (): Promise<string> => {
     if (found === undefined) throw new NoTorch(`KEEL_LIBTORCH is ${given}, where there is no ${library}`)
     return found
   }
-  const found = await fromPython()
-  if (found === "") throw new NoTorch(`no libtorch: ${remedy}${library}`)
+  const found = await (asked ??= pythonPackage("python3", "torch"))
+  if (found === null) throw new NoTorch(`no libtorch: ${remedy}${library}`)
   const folder = join(found, "lib")
   if (!existsSync(join(folder, library))) throw new NoTorch(`${folder} has no ${library}: ${remedy}it`)
   return folder

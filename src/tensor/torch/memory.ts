@@ -1,6 +1,7 @@
 import { freemem } from "node:os"
 import type { Host, Ints, Tensor } from "../backend.ts"
-import { type Abi, contiguous, type Handle } from "./abi.ts"
+import { checks } from "../checks.ts"
+import { type Abi, contiguous, type Handle, type HostData } from "./abi.ts"
 import type { Device } from "./device.ts"
 import { explained } from "./errors.ts"
 
@@ -77,39 +78,25 @@ const mostDerived = 32
 
 /** The memory half of the backend, and the checks by which kernels turn buffers into handles. */
 export const makeMemory = (abi: Abi, device: Device) => {
+  const check = checks("torch")
   const owned = new WeakSet<Allocation>()
   const held = new Set<Allocation>()
   let live = 0
   let peak = 0
 
-  const fail = (kernel: string, complaint: string): never => {
-    throw new Error(`torch.${kernel}: ${complaint}`)
-  }
   const checked = <Type extends "real" | "int">(
     kernel: string,
     name: string,
     dtype: Type,
     buffer: Tensor | Ints,
-    length: number | undefined
+    length?: number
   ): Buffer<Type> => {
     if (!(buffer instanceof Buffer) || buffer.dtype !== dtype || !owned.has(buffer.allocation)) {
-      return fail(kernel, `${name} is not ${dtype === "real" ? "a tensor" : "integers"} of this backend`)
+      return check.fail(kernel, `${name} is not ${dtype === "real" ? "a tensor" : "integers"} of this backend`)
     }
-    if (buffer.allocation.freed) fail(kernel, `${name} (length ${buffer.length}) was freed`)
-    if (length !== undefined && buffer.length !== length) {
-      fail(kernel, `${name} has length ${buffer.length}, expected ${length}`)
-    }
+    check.live(kernel, name, buffer, length)
     return buffer as Buffer<Type>
   }
-  const checkRange = (kernel: string, name: string, length: number, start: number, count: number): void => {
-    if (!Number.isInteger(start) || !Number.isInteger(count) || start < 0 || count < 0 || start + count > length) {
-      fail(kernel, `elements ${start} to ${start + count} do not lie in ${name} of length ${length}`)
-    }
-  }
-  const checkLength = (kernel: string, length: number): void => {
-    if (!Number.isInteger(length) || length < 0) fail(kernel, `${length} is not a length`)
-  }
-
   const empty = (sizes: ReadonlyArray<number>, dtype: number = abi.dtypes.f32): Handle =>
     abi.empty(sizes, contiguous(sizes), dtype, device.type, device.index)
 
@@ -198,34 +185,38 @@ export const makeMemory = (abi: Abi, device: Device) => {
   }
 
   /** A device tensor of numbers of the host. */
-  const upload = (data: BigInt64Array | Float32Array | Float64Array, sizes: ReadonlyArray<number>): Handle => {
-    const dtype = data instanceof Float32Array
-      ? abi.dtypes.f32
-      : data instanceof Float64Array
-      ? abi.dtypes.f64
-      : abi.dtypes.i64
-    const from = abi.onHost(data, sizes, dtype, abi.deviceType("cpu"))
-    const to = empty(sizes, dtype)
+  const upload = (data: HostData, sizes: ReadonlyArray<number>): Handle => {
+    const from = abi.onHost(data, sizes)
+    const to = empty(sizes, abi.dtypeOf(data))
     // Memory of the host that is not pinned was copied when this returns, whatever the device is doing.
     abi.copy(to, from, false)
     abi.drop(from)
     return to
   }
 
-  /** Rows of a constant, kept for the lengths in use. */
-  const constantRow = (fill: number) => {
-    const rows = new Map<number, Handle>()
-    return (length: number): Handle => {
-      const known = rows.get(length)
-      if (known !== undefined) return known
-      if (rows.size >= mostDerived) {
-        discarded.push(...rows.values())
-        rows.clear()
-      }
-      const row = upload(new Float32Array(length).fill(fill), [1, length])
-      rows.set(length, row)
-      return row
+  const dropKept: Array<() => void> = []
+  /** Tensors kept by a key for as long as there are at most so many of them; then all are dropped. */
+  const keptBy = <Key>(most: number) => {
+    const kept = new Map<Key, Handle>()
+    const drop = (): void => {
+      discarded.push(...kept.values())
+      kept.clear()
     }
+    dropKept.push(drop)
+    return (key: Key, make: (key: Key) => Handle): Handle => {
+      const known = kept.get(key)
+      if (known !== undefined) return known
+      if (kept.size >= most) drop()
+      const made = make(key)
+      kept.set(key, made)
+      return made
+    }
+  }
+  /** Rows of a constant. */
+  const constantRow = (fill: number) => {
+    const rows = keptBy<number>(mostDerived)
+    const make = (length: number): Handle => upload(new Float32Array(length).fill(fill), [1, length])
+    return (length: number): Handle => rows(length, make)
   }
 
   return {
@@ -234,10 +225,11 @@ export const makeMemory = (abi: Abi, device: Device) => {
     /** [1, length] */
     ones: constantRow(1),
     zeros: constantRow(0),
-    fail,
+    check,
     empty,
     view,
     derived,
+    keptBy,
     upload,
     /** Integers as an index [length]. */
     index: (of: Int): Handle =>
@@ -259,70 +251,72 @@ export const makeMemory = (abi: Abi, device: Device) => {
     attached: (kernel: string, of: Real, inputs: number, outputs: number): Handle => {
       const { packed } = of.allocation
       if (packed === null || packed.inputs !== inputs || packed.outputs !== outputs) {
-        return fail(kernel, `packed holds no weight of ${inputs} × ${outputs}`)
+        return check.fail(kernel, `packed holds no weight of ${inputs} × ${outputs}`)
       }
       return packed.handle
     },
 
-    reals: (length: number): Tensor => {
-      checkLength("reals", length)
-      const root = allocated(length)
-      // Always zeroed: attention against a cache multiplies its empty places by 0.
-      abi.zero(root)
-      return hold("real", length, root, null)
+    ofBackend: {
+      reals: (length: number): Tensor => {
+        check.length("reals", length)
+        const root = allocated(length)
+        // Always zeroed: attention against a cache multiplies its empty places by 0.
+        abi.zero(root)
+        return hold("real", length, root, null)
+      },
+      ints: (length: number): Ints => {
+        check.length("ints", length)
+        return hold("int", length, 0, new Int32Array(length))
+      },
+      free: (buffer: Tensor | Ints): void => {
+        const of = checked("free", "buffer", buffer.dtype, buffer)
+        const { allocation, length, whole } = of
+        if (!whole) check.fail("free", `a slice of length ${length}`)
+        if (of.dtype === "int") dropDerived(of as Int)
+        release(allocation)
+        dropDiscarded()
+      },
+      slice: (of: Tensor, start: number, length: number): Tensor => {
+        const from = checked("slice", "of", "real", of)
+        check.range("slice", "of", from, start, length)
+        return new Buffer("real", length, from.start + start, from.allocation, false)
+      },
+      write: (to: Tensor, data: Host, at = 0): void => {
+        const of = checked("write", "to", "real", to)
+        check.range("write", "to", of, at, data.length)
+        if (data.length === 0) return
+        of.allocation.version++
+        of.allocation.pristine = false
+        const from = abi.onHost(data, [data.length])
+        const into = abi.view(of.allocation.root, [data.length], [1], of.start + at)
+        abi.copy(into, from, false)
+        abi.drop(into)
+        abi.drop(from)
+      },
+      writeInts: (to: Ints, data: Int32Array, at = 0): void => {
+        const of = checked("writeInts", "to", "int", to)
+        check.range("writeInts", "to", of, at, data.length)
+        of.allocation.integers!.set(data, at)
+        dropDerived(of)
+        dropDiscarded()
+      },
+      read: (from: Tensor): Float32Array => {
+        const of = checked("read", "from", "real", from)
+        const copy = new Float32Array(of.length)
+        if (of.length === 0) return copy
+        const into = abi.onHost(copy, [of.length])
+        const whole = abi.view(of.allocation.root, [of.length], [1], of.start)
+        abi.copy(into, whole, true)
+        abi.drop(whole)
+        abi.drop(into)
+        return copy
+      },
+      memory: () => ({ live, peak })
     },
-    ints: (length: number): Ints => {
-      checkLength("ints", length)
-      return hold("int", length, 0, new Int32Array(length))
-    },
-    free: (buffer: Tensor | Ints): void => {
-      const of = checked("free", "buffer", buffer.dtype, buffer, undefined)
-      const { allocation, length, whole } = of
-      if (!whole) fail("free", `a slice of length ${length}`)
-      if (of.dtype === "int") dropDerived(of as Int)
-      release(allocation)
-      dropDiscarded()
-    },
-    slice: (of: Tensor, start: number, length: number): Tensor => {
-      const from = checked("slice", "of", "real", of, undefined)
-      checkRange("slice", "of", from.length, start, length)
-      return new Buffer("real", length, from.start + start, from.allocation, false)
-    },
-    write: (to: Tensor, data: Host, at = 0): void => {
-      const of = checked("write", "to", "real", to, undefined)
-      checkRange("write", "to", of.length, at, data.length)
-      if (data.length === 0) return
-      of.allocation.version++
-      of.allocation.pristine = false
-      const dtype = data instanceof Float32Array ? abi.dtypes.f32 : abi.dtypes.f64
-      const from = abi.onHost(data, [data.length], dtype, abi.deviceType("cpu"))
-      const into = abi.view(of.allocation.root, [data.length], [1], of.start + at)
-      abi.copy(into, from, false)
-      abi.drop(into)
-      abi.drop(from)
-    },
-    writeInts: (to: Ints, data: Int32Array, at = 0): void => {
-      const of = checked("writeInts", "to", "int", to, undefined)
-      checkRange("writeInts", "to", of.length, at, data.length)
-      of.allocation.integers!.set(data, at)
-      dropDerived(of)
-      dropDiscarded()
-    },
-    read: (from: Tensor): Float32Array => {
-      const of = checked("read", "from", "real", from, undefined)
-      const copy = new Float32Array(of.length)
-      if (of.length === 0) return copy
-      const into = abi.onHost(copy, [of.length], abi.dtypes.f32, abi.deviceType("cpu"))
-      const whole = abi.view(of.allocation.root, [of.length], [1], of.start)
-      abi.copy(into, whole, true)
-      abi.drop(whole)
-      abi.drop(into)
-      return copy
-    },
-    memory: () => ({ live, peak }),
     /** Gives back all memory that was not freed. */
     dispose: (): void => {
       for (const allocation of held) release(allocation)
+      for (const drop of dropKept) drop()
       dropDiscarded()
     },
 
@@ -345,12 +339,7 @@ export const makeMemory = (abi: Abi, device: Device) => {
     /** Integers that must have `length` elements, each of them in [0, below). */
     int: (kernel: string, name: string, ints: Ints, below: number, length?: number): Int => {
       const of = checked(kernel, name, "int", ints, length)
-      const values = of.allocation.integers!
-      for (let i = 0; i < values.length; i++) {
-        if (values[i]! < 0 || values[i]! >= below) {
-          fail(kernel, `${name}[${i}] is ${values[i]}, expected 0 to ${below - 1}`)
-        }
-      }
+      check.below(kernel, name, of.allocation.integers!, below)
       return of
     }
   }

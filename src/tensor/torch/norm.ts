@@ -5,13 +5,7 @@ import type { Memory, Real } from "./memory.ts"
 /** RMS norm (Zhang and Sennrich 2019). */
 export const norm = (aten: Aten, memory: Memory): Pick<Backend, "rmsNorm" | "rmsNormBackward"> => {
   const { add, as, constant, copy, div, hypot, mul, room, run } = aten
-  const { output, real, view } = memory
-  const sizesOf = (kernel: string, { dim, groups, offset, rows, stride }: NormShape) => {
-    if (!(dim > 0 && offset >= 0 && offset + groups * dim <= stride)) {
-      memory.fail(kernel, `${groups} groups of ${dim} from ${offset} do not fit in a row of ${stride}`)
-    }
-    return { x: rows * stride, inv: rows * groups }
-  }
+  const { check, output, real, view } = memory
   /** The groups: [rows, dim] with a single group a row, otherwise [rows, groups, dim]. */
   const groupsOf = (of: Real, { dim, groups, offset, rows, stride }: NormShape): number =>
     groups === 1
@@ -24,7 +18,7 @@ export const norm = (aten: Aten, memory: Memory): Pick<Backend, "rmsNorm" | "rms
   return {
     rmsNorm: (out, x, weight, inv, shape) => {
       const kernel = "rmsNorm"
-      const sizes = sizesOf(kernel, shape)
+      const sizes = check.norm(kernel, shape)
       const to = groupsOf(output(kernel, "out", out, sizes.x), shape)
       const from = groupsOf(real(kernel, "x", x, sizes.x), shape)
       const by = view(real(kernel, "weight", weight, shape.dim), [shape.dim])
@@ -41,7 +35,7 @@ export const norm = (aten: Aten, memory: Memory): Pick<Backend, "rmsNorm" | "rms
     },
     rmsNormBackward: (out, dOut, x, weight, inv, shape) => {
       const kernel = "rmsNormBackward"
-      const sizes = sizesOf(kernel, shape)
+      const sizes = check.norm(kernel, shape)
       const to = groupsOf(output(kernel, "dX", out.dX, sizes.x), shape)
       const gradient = groupsOf(real(kernel, "dOut", dOut, sizes.x), shape)
       const from = groupsOf(real(kernel, "x", x, sizes.x), shape)

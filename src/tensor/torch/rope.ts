@@ -35,17 +35,14 @@ export const rope = (aten: Aten, memory: Memory): Pick<Backend, "rope"> => {
   }
 
   return {
-    rope: (x, cos, sin, positions, { headDim, heads, inverse, stride }) => {
-      if (!(headDim > 0 && headDim % 2 === 0)) memory.fail("rope", `headDim ${headDim} is not even`)
-      if (heads * headDim > stride) {
-        memory.fail("rope", `${heads} heads of ${headDim} do not fit in a row of ${stride}`)
-      }
+    rope: (x, cos, sin, positions, shape) => {
+      const known = memory.check.rope(cos, shape)
+      const { headDim, heads, inverse, stride } = shape
       const half = headDim / 2
-      if (cos.length % half !== 0) memory.fail("rope", `cos has length ${cos.length}, expected a multiple of ${half}`)
       const rows = positions.length
       const of = output("rope", "x", x, rows * stride)
       const [cosTable, sinTable] = [real("rope", "cos", cos), real("rope", "sin", sin, cos.length)]
-      const where = int("rope", "positions", positions, cos.length / half)
+      const where = int("rope", "positions", positions, known)
       run("rope", [rows, heads, headDim], () => {
         const [cosines, sines] = turns(where, cosTable, sinTable, half, inverse)
         const whole = view(of, [rows, heads, 2, half], [stride, headDim, half, 1])

@@ -7,9 +7,10 @@ export const sample = (aten: Aten, memory: Memory): Pick<Backend, "sample"> => {
   const { abi: { dtypes }, add, as, constant, copy, mul, room, run } = aten
   const { output, real, view } = memory
   return {
-    sample: (out, logits, uniforms, { rows, temperature, vocab }) => {
+    sample: (out, logits, uniforms, shape) => {
       const kernel = "sample"
-      if (!(temperature >= 0 && vocab > 0)) memory.fail(kernel, `temperature ${temperature}, vocab ${vocab}`)
+      memory.check.sample(shape)
+      const { rows, temperature, vocab } = shape
       const tokens = view(output(kernel, "tokens", out.tokens, rows), [rows, 1])
       const logps = view(output(kernel, "logps", out.logps, rows), [rows, 1])
       const z = view(real(kernel, "logits", logits, rows * vocab), [rows, vocab])

@@ -37,14 +37,9 @@ const onCpu = ({ abi, keep }: Aten): Sdpa => {
   const backward = abi.need(
     `int ${name}_backward(${pointer} dOut, ${inputs}, ${pointer} out, ${pointer} lse, ${options}, ${pointer} dQuery, ${pointer} dKey, ${pointer} dValue)`
   )
-  const { places } = abi
-  const [first, second, third, mask, scale] = [0, 1, 2, 3, 4].map((i) => abi.addressOf(i)) as [
-    number,
-    number,
-    number,
-    number,
-    number
-  ]
+  const { addressOf, places } = abi
+  const [first, second, third] = [addressOf(0), addressOf(1), addressOf(2)]
+  const [mask, scale] = [addressOf(3), addressOf(4)]
   /** Puts the optional arguments where their address is known; returns the address of the mask, or 0. */
   const optional = (of: Problem): Handle => {
     places.real(4, of.scale)
@@ -73,83 +68,24 @@ const onCpu = ({ abi, keep }: Aten): Sdpa => {
   }
 }
 
-const efficientForward = operator("aten::_efficient_attention_forward")
-const efficientGradient = operator("aten::_efficient_attention_backward")
-
-/**
- * Memory-efficient attention of [batch, tokens, heads, headDim], causal where there is no bias. With one split of the keys its backward
- * pass adds up in one order, so that results are the same every time.
- */
-const efficientOf = ({ abi: { dtypes }, keep, room, stack }: Aten) => {
-  const optionalTensor = (of: Handle | null): void => {
-    if (of === null) return stack.none()
-    stack.tensor(of)
-    stack.optional()
-  }
-  /** Its result, and the log-sum-exp [batch, heads, tokens rounded up]. */
-  const efficient = ([query, key, value]: readonly [Handle, Handle, Handle], bias: Handle | null, scale: number) => {
-    for (const factor of [query, key, value]) stack.tensor(factor)
-    optionalTensor(bias)
-    for (let i = 0; i < 4; i++) stack.none()
-    stack.real(0)
-    stack.int(bias === null ? 1 : 0)
-    stack.int(1)
-    stack.real(scale)
-    stack.optional()
-    stack.none()
-    stack.none()
-    stack.call(efficientForward)
-    const [out, lse] = [keep(stack.result(0)), keep(stack.result(1))]
-    keep(stack.result(2))
-    keep(stack.result(3))
-    return { out, lse }
-  }
-  const efficientBackward = (
-    [query, key, value]: readonly [Handle, Handle, Handle],
-    of: {
-      readonly bias: Handle | null
-      readonly dOut: Handle
-      readonly out: Handle
-      readonly lse: Handle
-      readonly tokens: number
-      readonly keys: number
-    },
-    scale: number
-  ): ReadonlyArray<Handle> => {
-    const seed = room([], dtypes.i64)
-    for (const one of [of.dOut, query, key, value]) stack.tensor(one)
-    optionalTensor(of.bias)
-    stack.tensor(of.out)
-    stack.none()
-    stack.none()
-    stack.int(of.tokens)
-    stack.int(of.keys)
-    stack.tensor(of.lse)
-    stack.real(0)
-    stack.tensor(seed)
-    stack.tensor(seed)
-    stack.int(of.bias === null ? 1 : 0)
-    stack.int(0)
-    stack.real(scale)
-    stack.optional()
-    // One split of the keys: one order of summation.
-    stack.int(1)
-    stack.optional()
-    stack.none()
-    stack.int(0)
-    stack.call(efficientGradient)
-    return [0, 1, 2, 3].map((i) => keep(stack.result(i))).slice(0, 3)
-  }
-  return { efficient, efficientBackward }
-}
+const efficientForward = operator(
+  "aten::_efficient_attention_forward",
+  "tensor tensor tensor tensor? tensor? tensor? int? int? real int int real? tensor? int?"
+)
+const efficientGradient = operator(
+  "aten::_efficient_attention_backward",
+  "tensor tensor tensor tensor tensor? tensor tensor? tensor? int int tensor real tensor tensor int int real? int? int? int"
+)
 
 /** The kernels keep the log-sum-exp of every head in rows of a multiple of this. */
 const lseAlignment = 32
 
-/** On a GPU, where the fused kernel that takes float32 wants [batch, tokens, heads, headDim]. */
+/**
+ * On a GPU, where the fused kernel that takes float32 wants [batch, tokens, heads, headDim]: memory-efficient attention, causal where
+ * there is no bias.
+ */
 const onCuda = (aten: Aten): Sdpa => {
-  const { as, copy, room, transposed } = aten
-  const { efficient, efficientBackward } = efficientOf(aten)
+  const { abi: { dispatch, dtypes, places }, as, copy, keep, room, transposed } = aten
   const turned = ({ key, query, value }: Problem) => [query, key, value].map(transposed) as [Handle, Handle, Handle]
   const biasOf = ({ keys, mask, sizes: [batch, heads, tokens] }: Problem): Handle | null => {
     if (mask === null) return null
@@ -159,12 +95,17 @@ const onCuda = (aten: Aten): Sdpa => {
     copy(as(aligned, [tokens, keys], [width, 1]), mask)
     return as(aligned, [batch, heads, tokens, keys], [0, 0, width, 1])
   }
+  const results = (): ReadonlyArray<Handle> => [0, 1, 2, 3].map((i) => keep(places.at(i)))
   return {
     forward: (of) => {
       const [batch, heads, tokens] = of.sizes
-      const { lse, out } = efficient(turned(of), biasOf(of), of.scale)
+      const factors = turned(of)
+      const bias = biasOf(of)
+      const causal = bias === null ? 1 : 0
+      dispatch(efficientForward, ...factors, bias, null, null, null, null, 0, causal, 1, of.scale, null, null)
+      const [out, lse] = results()
       const padded = Math.ceil(tokens / lseAlignment) * lseAlignment
-      return { out: transposed(out), lse: as(lse, [batch, heads, tokens], [heads * padded, padded, 1]) }
+      return { out: transposed(out!), lse: as(lse!, [batch, heads, tokens], [heads * padded, padded, 1]) }
     },
     backward: (of, dOut, out, lse) => {
       const [batch, heads, tokens] = of.sizes
@@ -172,11 +113,15 @@ const onCuda = (aten: Aten): Sdpa => {
       const sums = room([batch, heads, padded])
       aten.zero(sums)
       copy(as(sums, [batch, heads, tokens], [heads * padded, padded, 1]), lse)
-      const [dQuery, dKey, dValue] = efficientBackward(
-        turned(of),
-        { bias: biasOf(of), dOut: transposed(dOut), out: transposed(out), lse: sums, tokens, keys: of.keys },
-        of.scale
-      ).map(transposed) as [Handle, Handle, Handle]
+      const factors = turned(of)
+      const bias = biasOf(of)
+      const causal = bias === null ? 1 : 0
+      const [gradient, result, seed] = [transposed(dOut), transposed(out), room([], dtypes.i64)]
+      const inputs = [gradient, ...factors, bias, result, null, null, tokens, of.keys, sums, 0, seed, seed]
+      // One split of the keys: one order of summation, so that results are the same every time.
+      const splits = 1
+      dispatch(efficientGradient, ...inputs, causal, 0, of.scale, splits, null, 0)
+      const [dQuery, dKey, dValue] = results().slice(0, 3).map(transposed) as [Handle, Handle, Handle]
       return { dQuery, dKey, dValue }
     }
   }

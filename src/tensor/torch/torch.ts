@@ -34,22 +34,14 @@ export const torch = async ({ device: name = "cpu", threads }: TorchOptions = {}
   const memory = makeMemory(abi, device)
   const aten = makeAten(abi, memory)
   const precisions: ReadonlyArray<Precision> = ["f32", "bf16"]
-  const { free, ints, memory: held, read, reals, slice, write, writeInts } = memory
   const shared = {
     name: "torch",
     realBytes: 4,
     addressable: Infinity,
     precisions,
     at: (precision: Precision): Backend =>
-      backends.get(precision) ?? memory.fail("at", `no precision ${precision}, only ${precisions.join()}`),
-    reals,
-    ints,
-    free,
-    slice,
-    write,
-    writeInts,
-    read,
-    memory: held,
+      backends.get(precision) ?? memory.check.fail("at", `no precision ${precision}, only ${precisions.join()}`),
+    ...memory.ofBackend,
     dispose: () => {
       aten.dispose()
       memory.dispose()

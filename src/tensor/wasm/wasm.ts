@@ -1,8 +1,7 @@
 import { availableParallelism } from "node:os"
 import type { Backend } from "../backend.ts"
 import { makeBackend } from "../compiled/backend.ts"
-import { load } from "./build.ts"
-import type { Variant } from "./build.ts"
+import { load, type Variant } from "./build.ts"
 import { startThreads } from "./threads.ts"
 
 /** A module with a relaxed multiply-add: whether the engine compiles it decides which kernels it can run. */

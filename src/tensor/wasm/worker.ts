@@ -1,6 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads"
-import { control, controlViews, finish, instantiate, left, spins, take } from "./control.ts"
-import type { WorkerStart } from "./control.ts"
+import { control, controlViews, finish, instantiate, left, spins, take, type WorkerStart } from "./control.ts"
 
 const { controlPointer, memory, module, names, stackTop, thread } = workerData as WorkerStart
 const exports = instantiate(module, memory, stackTop)
