@@ -124,6 +124,9 @@ export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
     ? [row.chosen, row.rejected]
     : [promptOf(row)]
 
+/** The words of a text between its white space. */
+export const wordsOf = (text: string): ReadonlyArray<string> => text.split(/\s+/u).filter((word) => word !== "")
+
 /** Characters of a row, which its number of tokens is roughly proportional to; of an encoded row, its tokens. */
 export const lengthIn = (row: AnyRow | Row): number => {
   let sum = "prompt" in row ? row.prompt.length : 0

@@ -3,6 +3,7 @@ import {
   breakable,
   characters,
   colours,
+  does,
   feelings,
   looks,
   type Mood,
@@ -11,6 +12,7 @@ import {
   pronouns,
   things,
   uses,
+  weather,
   where
 } from "./lexicon.ts"
 import type { Request } from "./request.ts"
@@ -65,16 +67,7 @@ interface Scene {
   readonly mood: () => Mood
 }
 
-const weather: Readonly<Record<Mood, ReadonlyArray<string>>> = {
-  happy: ["the sun was warm", "the day was bright"],
-  sad: ["the rain was cold", "the sky was dark", "the wind was cold"]
-}
-
-/** The acts of a character when all goes well or badly, without and with the thing. */
-const does: Readonly<Record<Mood, ReadonlyArray<string>>> = {
-  happy: ["smiled", "laughed", "danced", "sang a song", "jumped for joy"],
-  sad: ["cried", "cried big tears", "sighed", "sat alone", "went home alone"]
-}
+/** The acts of a character with the thing when all goes well or badly. */
 const handles = ({ thing }: Scene, mood: Mood): ReadonlyArray<string> =>
   mood === "happy"
     ? [
