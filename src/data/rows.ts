@@ -60,13 +60,9 @@ export interface PreferenceRow {
 }
 
 /** An answer labelled by itself: TRL's "unpaired preference". */
-export interface UnpairedPreferenceRow {
-  readonly prompt: string
-  readonly completion: string
+export interface UnpairedPreferenceRow extends Omit<DemonstrationRow, "turns"> {
   /** Whether it is desirable. */
   readonly label: boolean
-  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
-  readonly ended?: boolean
 }
 
 /** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */

@@ -17,20 +17,23 @@ import {
 } from "./lexicon.ts"
 import type { Request } from "./request.ts"
 
-/** How likely a writer is to do each thing that is asked of them. */
-export interface Skill {
-  readonly subject: number
-  readonly object: number
-  readonly mood: number
-  readonly place: number
-  readonly sentences: number
+/** The writers of the demonstrations: fluent, and half listening. Imitating them well is not the same as doing well. */
+export const mediocre = {
+  subject: 0.8,
+  object: 0.65,
+  mood: 0.6,
+  place: 0.5,
+  sentences: 0.5,
   /** Ends with `the end .` */
-  readonly ending: number
+  ending: 0.75,
   /** Every sentence belongs to the grammar. */
-  readonly grammar: number
+  grammar: 0.95,
   /** Repeats no sentence. */
-  readonly fresh: number
+  fresh: 0.85
 }
+
+/** How likely a writer is to do each thing that is asked of them. */
+export type Skill = Readonly<typeof mediocre>
 
 /** Does everything that is asked, always. */
 export const perfect: Skill = {
@@ -42,18 +45,6 @@ export const perfect: Skill = {
   ending: 1,
   grammar: 1,
   fresh: 1
-}
-
-/** The writers of the demonstrations: fluent, and half listening. Imitating them well is not the same as doing well. */
-export const mediocre: Skill = {
-  subject: 0.8,
-  object: 0.65,
-  mood: 0.6,
-  place: 0.5,
-  sentences: 0.5,
-  ending: 0.75,
-  grammar: 0.95,
-  fresh: 0.85
 }
 
 const pick = <A>(random: Random, from: ReadonlyArray<A>): A => from[random.int(from.length)]!
