@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
-import { dataKinds } from "../../dsl/Artifact.ts"
+import { rowKinds } from "../../dsl/Artifact.ts"
 import type { Dataset } from "../data/dataset.ts"
 import type { Optimizer, Weights } from "../engine/engine.ts"
 import { isWhole as isAdapter, load as loadAdapter, save as saveAdapter } from "../model/adapter.ts"
@@ -28,7 +28,7 @@ import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
 const NodeFile = Schema.Struct({
   keel: Schema.Literal(1),
   key: Schema.String,
-  made: Schema.Literals(["Model", "Report", "Logps", ...dataKinds])
+  made: Schema.Literals(["Model", "Report", "Logps", ...rowKinds])
 })
 
 const StateFile = Schema.Struct({
