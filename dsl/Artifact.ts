@@ -15,27 +15,29 @@ import { sha256 } from "./Digest.ts"
 
 export const TypeId = "~keel/Artifact"
 
-export type Kind =
-  | "BaseModel"
-  | "Policy"
-  | "RewardModel"
-  | "ValueModel"
-  | "Text"
-  | "Prompts"
-  | "Demonstrations"
-  | "Preferences"
-  | "Rankings"
-  | "UnpairedPreferences"
-  | "Stepwise"
-  | "Completions"
-  | "ScoredCompletions"
-  | "Evaluation"
-
 /** Kinds that hold weights, and so belong to a family and share its tokenizer. */
-export const modelKinds: ReadonlyArray<Kind> = ["BaseModel", "Policy", "RewardModel", "ValueModel"]
-export type Model = Extract<Kind, "BaseModel" | "Policy" | "RewardModel" | "ValueModel">
-/** Kinds that are data. */
-export type Rows = Exclude<Kind, Model | "Evaluation">
+const models = ["BaseModel", "Policy", "RewardModel", "ValueModel"] as const
+export const modelKinds: ReadonlyArray<Kind> = models
+
+/** Kinds of data that a `Source` can be. */
+export const sourceKinds = [
+  "Text",
+  "Prompts",
+  "Demonstrations",
+  "Preferences",
+  "Rankings",
+  "UnpairedPreferences",
+  "Stepwise"
+] as const
+
+/** Kinds of data: only stages make the last two. */
+export const rowKinds = [...sourceKinds, "Completions", "ScoredCompletions"] as const
+
+export const kinds = [...models, ...rowKinds, "Evaluation"] as const
+export type Kind = typeof kinds[number]
+
+export type Model = typeof models[number]
+export type Rows = typeof rowKinds[number]
 
 /** What makes an artefact: the operation, its parameters as JSON, and the artefacts on its wires. */
 export interface Node {

@@ -1,8 +1,7 @@
 /** A model that exists already: a Hugging Face folder (`config.json`, `model.safetensors`, `tokenizer.json`). */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "./Artifact.ts"
-import type { Definition } from "./Definition.ts"
-import { build } from "./Definition.ts"
+import { build, type Definition } from "./Definition.ts"
 
 export class Checkpoint extends Schema.TaggedClass<Checkpoint>()("Checkpoint", {
   /** The family whose tokenizer it speaks; models of different families do not mix. */

@@ -6,10 +6,7 @@
  * The objective is J = E Σ_t γ^t r(s_t, a_t). Interpreted by `src/interpreters/control.ts`.
  */
 import * as Schema from "effect/Schema"
-import { Count, Fraction, or, Positive, training } from "./Training.ts"
-
-const { adamBeta1, adamBeta2, adamEpsilon, learningRate, maxGradNorm, schedule, seed, warmupSteps, weightDecay } =
-  training
+import { Count, Fraction, optimiser, or, Positive, Seed } from "./Training.ts"
 
 export class Control extends Schema.TaggedClass<Control>()("Control", {
   /** `cartpole`: Gymnasium's CartPole-v1, `src/control/cartPole.ts`. */
@@ -35,15 +32,8 @@ export class Control extends Schema.TaggedClass<Control>()("Control", {
   evaluationEpisodes: or(Count, 100),
   /** Iterations between evaluations. */
   evaluateEvery: or(Count, 5),
-  learningRate,
-  schedule,
-  warmupSteps,
-  adamBeta1,
-  adamBeta2,
-  adamEpsilon,
-  weightDecay,
-  maxGradNorm,
-  seed
+  ...optimiser,
+  seed: Seed
 }) {}
 
 /** Nothing is checked here and nothing dropped: the interpreter reports every mistake, keys that it does not know too. */

@@ -4,7 +4,7 @@ import type { Compute } from "./Budget.ts"
 import type { BudgetExceeded, UnusableData } from "./Errors.ts"
 import type { Connected, Given, Wire } from "./Wires.ts"
 
-export const dataKinds = [
+const dataKinds = [
   "Text",
   "Prompts",
   "Demonstrations",
@@ -12,7 +12,6 @@ export const dataKinds = [
   "Completions",
   "ScoredCompletions"
 ] as const satisfies ReadonlyArray<Artifact.Kind>
-export type DataKind = typeof dataKinds[number]
 
 /** A wire that takes rows of any kind. */
 export const rows = <const N extends string>(needs: N) =>

@@ -4,27 +4,16 @@
  * A node's id is needed while a description is being built, in any JavaScript runtime; `effect/crypto` and WebCrypto are
  * asynchronous and `node:crypto` is not `effect`, so these forty lines stand here.
  */
-const K = /* @__PURE__ */ (() => {
-  const constants = new Uint32Array(64)
-  let count = 0
-  for (let n = 2; count < 64; n++) {
-    let prime = true
-    for (let d = 2; d * d <= n; d++) if (n % d === 0) prime = false
-    if (prime) constants[count++] = (Math.cbrt(n) % 1) * 2 ** 32
-  }
-  return constants
-})()
-
-const INITIAL = /* @__PURE__ */ Uint32Array.of(
-  0x6a09e667,
-  0xbb67ae85,
-  0x3c6ef372,
-  0xa54ff53a,
-  0x510e527f,
-  0x9b05688c,
-  0x1f83d9ab,
-  0x5be0cd19
+const primes = /* @__PURE__ */ Array.from({ length: 310 }, (_, i) => i + 2).filter((n, _, numbers) =>
+  numbers.every((d) => d * d > n || n % d !== 0)
 )
+
+/** The first 32 bits of the fractional parts of roots of the first `count` primes. */
+const fractions = (count: number, root: (n: number) => number): Uint32Array =>
+  Uint32Array.from(primes.slice(0, count), (n) => (root(n) % 1) * 2 ** 32)
+
+const K = /* @__PURE__ */ fractions(64, Math.cbrt)
+const INITIAL = /* @__PURE__ */ fractions(8, Math.sqrt)
 
 const rotate = (x: number, n: number): number => (x >>> n) | (x << (32 - n))
 

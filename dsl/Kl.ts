@@ -8,8 +8,8 @@
  * KL(P‖Q) = E_P log(P/Q). The estimators for x ~ P, with r = Q(x)/P(x), are Schulman's (http://joschu.net/blog/kl-approx.html):
  * k1 = −log r (unbiased), k2 = ½ (log r)² (biased), k3 = r − 1 − log r (unbiased, never negative); `exact` enumerates.
  */
-import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { or } from "./Training.ts"
 
 export const Direction = Schema.Literals(["reverse", "forward"])
 export const Estimator = Schema.Literals(["k1", "k2", "k3", "exact"])
@@ -21,8 +21,8 @@ export type Per = typeof Per.Type
 
 const fields = {
   /** `reverse` is KL(policy‖other), what RLHF penalises; `forward` is KL(other‖policy). */
-  direction: Direction.pipe(Schema.withConstructorDefault(Effect.succeed("reverse" as const))),
-  estimator: Estimator.pipe(Schema.withConstructorDefault(Effect.succeed("k1" as const))),
+  direction: or(Direction, "reverse"),
+  estimator: or(Estimator, "k1"),
   per: Per,
   against: Against,
   mnats: Schema.Natural

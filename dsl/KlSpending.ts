@@ -1,7 +1,6 @@
 /** The fields that every stage shares which moves a policy away from where it started: its allowance, and how KL is measured. */
 import * as Schema from "effect/Schema"
-import type { Kl } from "./Kl.ts"
-import { KlAmount } from "./Kl.ts"
+import { type Kl, KlAmount } from "./Kl.ts"
 import type { Gold } from "./Gold.ts"
 import { Observe, type Observing } from "./Observe.ts"
 import { Count, Fraction, or } from "./Training.ts"

@@ -11,7 +11,6 @@ import * as Budget from "./Budget.ts"
 import type { Dimension } from "./Budget.ts"
 import { canonical } from "./Canonical.ts"
 import { build, type Definition, made } from "./Definition.ts"
-import type { BudgetExceeded, KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
 import { definitionOf, definitions, fieldsOf, isBuiltIn, type Stage } from "./Stage.ts"
@@ -167,8 +166,6 @@ export type Runnable<P extends Artifact.Any> = [Artifact.OpenOf<P>] extends [nev
 
 /** The identity function on pipelines that can run; the type error of one that cannot. */
 export const runnable = <P extends Artifact.Any>(pipeline: P & Runnable<P>): P => pipeline
-
-export type { BudgetExceeded, KlBudgetExceeded }
 
 // ── rounds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,6 +6,7 @@
  */
 import { Gae, GroupMean, GroupStd, LeaveOneOut, MaxNormalised, MonteCarlo } from "./Advantage.ts"
 import {
+  type Aggregation,
   Clipped,
   Contrastive,
   DetachedWeight,
@@ -14,6 +15,7 @@ import {
   KlInLoss,
   KlInReward,
   Likelihood,
+  type Objective,
   PolicyLoss,
   Ratio,
   SequenceMean,
@@ -26,6 +28,12 @@ import {
 const k3 = new KlInLoss({ estimator: "k3" })
 /** TRL's numbers; DeepSeekMath says neither. */
 const groupStd = new GroupStd({ ddof: 1, epsilon: 1e-4 })
+
+/** As GRPO, but for what is done with the ratio and how numbers of tokens become one. */
+const grouped = (objective: Objective, aggregation: Aggregation) => ({
+  advantage: groupStd,
+  loss: new PolicyLoss({ objective, aggregation, kl: k3 })
+})
 
 /** Williams 1992: the return times the score, KL in the reward. */
 export const reinforce = {
@@ -52,14 +60,7 @@ export const ppo = {
 export const ppoPtx = { ...ppo, ptxCoef: 27.8, ptxRatio: 8 }
 
 /** Shao et al. 2024 (arXiv 2402.03300), eq. 3; ε is not in the paper: 0.2 is TRL's. */
-export const grpo = {
-  advantage: groupStd,
-  loss: new PolicyLoss({
-    objective: new Ratio({ level: "token", clip: symmetric(0.2) }),
-    aggregation: new SequenceMean(),
-    kl: k3
-  })
-}
+export const grpo = grouped(new Ratio({ level: "token", clip: symmetric(0.2) }), new SequenceMean())
 
 /** Liu et al. 2025 (arXiv 2503.20783): no standard deviation, no length in the denominator. */
 export const drGrpo = {
@@ -69,57 +70,28 @@ export const drGrpo = {
 
 /** Yu et al. 2025 (arXiv 2503.14476): clip-higher, token mean, dynamic sampling, overlong penalty over the last fifth. */
 export const dapo = {
-  advantage: groupStd,
-  loss: new PolicyLoss({
-    objective: new Ratio({ level: "token", clip: new Clipped({ low: 0.2, high: 0.28 }) }),
-    aggregation: new TokenMean(),
-    kl: k3
-  }),
+  ...grouped(new Ratio({ level: "token", clip: new Clipped({ low: 0.2, high: 0.28 }) }), new TokenMean()),
   dynamicSampling: { maxBatches: 10 },
   overlong: { share: 0.2 }
 }
 
 /** Zheng et al. 2025 (arXiv 2507.18071), §5.1: one length-normalised ratio a completion, ε 3e-4 and 4e-4. */
-export const gspo = {
-  advantage: groupStd,
-  loss: new PolicyLoss({
-    objective: new Ratio({ level: "sequence-mean", clip: new Clipped({ low: 3e-4, high: 4e-4 }) }),
-    aggregation: new SequenceMean(),
-    kl: k3
-  })
-}
+export const gspo = grouped(
+  new Ratio({ level: "sequence-mean", clip: new Clipped({ low: 3e-4, high: 4e-4 }) }),
+  new SequenceMean()
+)
 
 /** MiniMax 2025 (arXiv 2506.13585), eq. 4. The bound is not in the paper: 5 is ScaleRL's (arXiv 2510.13786), as in TRL's documentation. */
-export const cispo = {
-  advantage: groupStd,
-  loss: new PolicyLoss({
-    objective: new Ratio({ level: "token", clip: new DetachedWeight({ max: 5 }) }),
-    aggregation: new TokenMean(),
-    kl: k3
-  })
-}
+export const cispo = grouped(new Ratio({ level: "token", clip: new DetachedWeight({ max: 5 }) }), new TokenMean())
 
 /** Gao et al. 2025 (arXiv 2511.20347): τ 1 and 1.05. */
-export const sapo = {
-  advantage: groupStd,
-  loss: new PolicyLoss({
-    objective: new Ratio({ level: "token", clip: new SoftGated({}) }),
-    aggregation: new SequenceMean(),
-    kl: k3
-  })
-}
+export const sapo = grouped(new Ratio({ level: "token", clip: new SoftGated({}) }), new SequenceMean())
 
 /** LUSPO (arXiv 2602.05261), TRL `luspo`: GSPO's ratio without its length in the denominator. */
-export const luspo = {
-  advantage: groupStd,
-  loss: new PolicyLoss({ objective: gspo.loss.objective, aggregation: new SequenceSum(), kl: k3 })
-}
+export const luspo = grouped(gspo.loss.objective, new SequenceSum())
 
 /** VESPO (arXiv 2602.10693), TRL `vespo`. */
-export const vespo = {
-  advantage: groupStd,
-  loss: new PolicyLoss({ objective: new GammaWeighted({}), aggregation: new TokenMean(), kl: k3 })
-}
+export const vespo = grouped(new GammaWeighted({}), new TokenMean())
 
 /** Tajwar et al. 2026 (arXiv 2602.02710): on policy, rewards of 0 and 1. */
 export const maxRl = {

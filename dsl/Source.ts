@@ -6,9 +6,8 @@
  * it through `sha256`, when it is given.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "./Artifact.ts"
-import type { Definition } from "./Definition.ts"
-import { build } from "./Definition.ts"
+import * as Artifact from "./Artifact.ts"
+import { build, type Definition } from "./Definition.ts"
 import { Count, or, Seed } from "./Training.ts"
 
 /** A `.jsonl`, `.jsonl.gz` or `.txt` file; relative paths are relative to the working directory. */
@@ -49,15 +48,7 @@ export class Openings extends Schema.TaggedClass<Openings>()("Openings", {
 export const Origin = Schema.Union([File, Tales, Openings])
 export type Origin = typeof Origin.Type
 
-const Role = Schema.Literals([
-  "Text",
-  "Prompts",
-  "Demonstrations",
-  "Preferences",
-  "Rankings",
-  "UnpairedPreferences",
-  "Stepwise"
-])
+const Role = Schema.Literals(Artifact.sourceKinds)
 
 /** The operation that stands for a data set. */
 export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role, origin: Origin }) {}

@@ -2,42 +2,23 @@
  * The closed set of operations. Adding one here makes every interpreter fail to compile until it says what it does with it.
  */
 import * as Schema from "effect/Schema"
-import type { Any, Kind } from "./Artifact.ts"
+import { type Any, type Kind, kinds } from "./Artifact.ts"
 import { Caps } from "./Budget.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
 import type { Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as stages from "./stages/index.ts"
 
-export const Kinds = Schema.Literals([
-  "BaseModel",
-  "Policy",
-  "RewardModel",
-  "ValueModel",
-  "Text",
-  "Prompts",
-  "Demonstrations",
-  "Preferences",
-  "Rankings",
-  "UnpairedPreferences",
-  "Stepwise",
-  "Completions",
-  "ScoredCompletions",
-  "Evaluation"
-])
-
 /** An artefact that is not described here but connected later with `Pipeline.connect`. */
 export class Input extends Schema.TaggedClass<Input>()("Input", {
   name: Schema.NonEmptyString,
-  kind: Kinds,
+  kind: Schema.Literals(kinds),
   /** Family of a model, `""` of data. */
   family: Schema.String
 }) {}
 
 /** Caps on everything between its wires `from` and `of`. */
 export class Cap extends Schema.TaggedClass<Cap>()("Cap", Caps.fields) {}
-
-const anyKind: ReadonlyArray<Kind> = Kinds.literals
 
 const input = {
   op: "Input",
@@ -52,7 +33,7 @@ const cap = {
   op: "Cap",
   schema: Cap,
   wires: {
-    of: { kinds: anyKind, model: false, optional: false, needs: "the artefact to cap" },
+    of: { kinds, model: false, optional: false, needs: "the artefact to cap" },
     from: {
       kinds: ["BaseModel", "Policy"],
       model: false,

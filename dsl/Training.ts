@@ -23,7 +23,8 @@ export const or = <S extends Schema.Codec<any, any> & Schema.WithoutConstructorD
 
 export const Seed = or(Schema.Natural, 0)
 
-export const training = {
+/** AdamW and its schedule. */
+export const optimiser = {
   /** Peak learning rate of AdamW (Loshchilov and Hutter 2019). */
   learningRate: Positive,
   /** After `warmupSteps` of linear warm-up: `constant`, `linear` to 0, or `cosine` to 10 % (InstructGPT, App. C). */
@@ -35,7 +36,11 @@ export const training = {
   /** Decoupled weight decay. */
   weightDecay: or(NonNegative, 0),
   /** Gradients with a larger L2 norm are scaled down to it. */
-  maxGradNorm: or(Positive, 1),
+  maxGradNorm: or(Positive, 1)
+}
+
+export const training = {
+  ...optimiser,
   /** Optimiser steps between checkpoints: what a crash may lose. */
   checkpointEvery: or(Count, 50),
   /**

@@ -2,7 +2,8 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { grammar, longestSentence } from "../../src/data/tales/grammar.ts"
 import { characters, moods, places, things } from "../../src/data/tales/lexicon.ts"
-import { parse, sentences, tokens } from "../../src/data/tales/parse.ts"
+import { wordsOf } from "../../src/data/rows.ts"
+import { parse, sentences } from "../../src/data/tales/parse.ts"
 import { phrase, read, type Request } from "../../src/data/tales/request.ts"
 import { mediocre, perfect, write } from "../../src/data/tales/story.ts"
 import { demonstrations, prompts, text, words } from "../../src/data/tales/tales.ts"
@@ -79,12 +80,12 @@ describe("the tales", () => {
     fc.assert(
       fc.property(request, fc.string(), (wanted, key) => {
         const story = write(stream(key), wanted, perfect)
-        const said = sentences(tokens(story))
+        const said = sentences(wordsOf(story))
         assert.strictEqual(said.at(-1)!.join(" "), "the end .")
         for (const sentence of said.slice(0, -1)) assert.isDefined(parse(sentence), sentence.join(" "))
         if (wanted.sentences !== undefined) assert.lengthOf(said, wanted.sentences + 1)
         if (wanted.place !== undefined) assert.include(story, ` the ${wanted.place}`)
-        assert.isAtMost(tokens(story).length, 56)
+        assert.isAtMost(wordsOf(story).length, 56)
       }),
       { numRuns: 500 }
     )
@@ -106,8 +107,8 @@ describe("the tales", () => {
     for (const row of titled) {
       const [title, story] = row.split(" : ")
       const { object, subject } = read(title!)
-      assert.include(tokens(story!), subject)
-      assert.include(tokens(story!), object)
+      assert.include(wordsOf(story!), subject)
+      assert.include(wordsOf(story!), object)
     }
   })
 

@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { demonstrations } from "../../src/data/tales/tales.ts"
-import { careful, features, prefer, preference } from "../../src/rewards/labeler.ts"
+import { features, labeler, preference } from "../../src/rewards/labeler.ts"
 import { tales } from "../../src/data/tales/gold.ts"
 import { stream } from "../../src/sampling/random.ts"
 
@@ -13,8 +13,8 @@ describe("a labeler", () => {
     fc.assert(fc.property(gold, gold, looks, looks, (a, b, fa, fb) => {
       const p = preference(a, b, fa, fb)
       assert.closeTo(p + preference(b, a, fb, fa), 1, 1e-12)
-      assert.isAtLeast(p, careful.noise / 2)
-      assert.isAtMost(p, 1 - careful.noise / 2)
+      assert.isAtLeast(p, labeler.noise / 2)
+      assert.isAtMost(p, 1 - labeler.noise / 2)
     }))
   })
 
@@ -42,7 +42,7 @@ describe("a labeler", () => {
     const p = preference(2, 2.5, a, b)
     const n = 20_000
     let times = 0
-    for (let i = 0; i < n; i++) if (prefer(2, 2.5, a, b, random.next())) times++
+    for (let i = 0; i < n; i++) if (random.next() < preference(2, 2.5, a, b)) times++
     assert.closeTo(times / n, p, 4 * Math.sqrt(p * (1 - p) / n))
   })
 
@@ -56,7 +56,7 @@ describe("a labeler", () => {
       Math.abs(a.gold - b.gold) > 1e-9
     )
     const agree = pairs.filter(([a, b]) =>
-      prefer(a.gold, b.gold, a.features, b.features, random.next()) === a.gold > b.gold
+      random.next() < preference(a.gold, b.gold, a.features, b.features) === a.gold > b.gold
     )
     const share = agree.length / pairs.length
     assert.isAbove(share, 0.7)

@@ -2,8 +2,9 @@ import fc from "fast-check"
 import { existsSync, readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
 import { assert, describe, it } from "vitest"
-import { isEnglish, isName, listedWords } from "../../src/rewards/english.ts"
-import { bounds, englishShare, parts, stories } from "../../src/rewards/stories.ts"
+import english from "../../src/rewards/english.json" with { type: "json" }
+import { isEnglish, isName } from "../../src/rewards/english.ts"
+import { englishShare, parts, stories } from "../../src/rewards/stories.ts"
 
 const prompt = "Once upon a time, there was a little girl named Lily. She had a red ball."
 const good =
@@ -23,8 +24,8 @@ describe("the gold reward of stories", () => {
       fc.property(anything, anything, (before, after) => {
         const score = stories(before, after)
         assert.isTrue(Number.isFinite(score))
-        assert.isAtLeast(score, bounds.min)
-        assert.isAtMost(score, bounds.max)
+        assert.isAtLeast(score, -6.25)
+        assert.isAtMost(score, 6)
         assert.strictEqual(stories(before, after), score)
         const share = englishShare(after)
         assert.isTrue(share >= 0 && share <= 1)
@@ -94,7 +95,7 @@ describe("the gold reward of stories", () => {
   })
 
   it("knows simple English and its endings, and no strings of letters", () => {
-    assert.isAtLeast(listedWords, 700)
+    assert.isAtLeast(new Set(Object.values(english.words).flat().join(" ").split(" ")).size, 700)
     for (
       const word of "hopping stories baked happier Children's leaves gently didn’t smiling cried bigger".split(" ")
     ) {

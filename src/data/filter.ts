@@ -1,7 +1,5 @@
 import type { Filter } from "../../dsl/stages/Filter.ts"
-import { type AnyRow, writtenIn } from "./rows.ts"
-
-const words = (text: string): number => text.split(/\s+/u).filter((word) => word !== "").length
+import { type AnyRow, wordsOf, writtenIn } from "./rows.ts"
 
 const ended = (row: AnyRow): boolean =>
   !("ended" in row) || row.ended === undefined || row.ended === true ||
@@ -11,7 +9,7 @@ const ended = (row: AnyRow): boolean =>
 export const filter = <R extends AnyRow>(rows: ReadonlyArray<R>, criteria: Omit<Filter, "_tag">): ReadonlyArray<R> => {
   const { maxWords = Infinity, minScore = -Infinity, minWords = 0 } = criteria
   return rows.filter((row) =>
-    writtenIn(row).every((text) => words(text) >= minWords && words(text) <= maxWords) &&
+    writtenIn(row).every((text) => wordsOf(text).length >= minWords && wordsOf(text).length <= maxWords) &&
     (!("score" in row) || row.score >= minScore) &&
     (criteria.ended !== true || ended(row))
   )

@@ -1,8 +1,10 @@
+import { Unfit } from "./encode.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, Turn, UnpairedPreferenceRow } from "./rows.ts"
 
 /**
  * A JSON object as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
- * (strings) and conversational (lists of messages), and the columns that public preference sets use for scores. Pure.
+ * (strings) and conversational (lists of messages), and the columns that public preference sets use for scores. Pure; an object that
+ * is not a row of the format throws `Unfit`.
  */
 
 export interface Message {
@@ -33,19 +35,12 @@ export interface Format {
   readonly chat?: Chat
 }
 
-/** Why an object is not a row of this format, and the remedy. */
-export interface Unfit {
-  readonly problem: string
-  readonly remedy: string
-}
-export const unfit = (problem: string, remedy: string): Unfit => ({ problem, remedy })
-export const isUnfit = (value: object): value is Unfit => "problem" in value
-
 export type Json = Readonly<Record<string, unknown>>
 
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null
 
-const at = (row: Json, field: Field, format: Format): unknown => {
+/** The value of a field, wherever `format` has it; undefined when there is none. */
+export const at = (row: Json, field: Field, format: Format): unknown => {
   const path = format.fields?.[field]
   if (path === undefined) return Object.hasOwn(row, field) ? row[field] : undefined
   const steps = Object.hasOwn(row, path) ? [path] : path.split(".")
@@ -55,12 +50,10 @@ const at = (row: Json, field: Field, format: Format): unknown => {
   )
 }
 
-export const valueAt = at
-
 /** The `prompt` of a row as text. */
-export const promptText = (row: Json, format: Format): string | Unfit => {
-  const made = at(row, "prompt", format) === undefined ? missing(row, "prompt", format) : promptRow(row, format)
-  return isUnfit(made) ? made : made.prompt
+export const promptText = (row: Json, format: Format): string => {
+  if (at(row, "prompt", format) === undefined) throw missing(row, "prompt", format)
+  return promptRow(row, format).prompt
 }
 
 const isMessages = (value: unknown): value is ReadonlyArray<Message> =>
@@ -73,68 +66,61 @@ const missing = (row: Json, field: Field, format: Format): Unfit => {
   const name = format.fields?.[field] ?? field
   const value = at(row, field, format)
   if (value !== undefined) {
-    return unfit(
+    return new Unfit(
       `"${name}" is neither a string nor a list of messages { role, content }`,
       `Make it a string, or name another field, as in fields: { ${field}: "…" }.`
     )
   }
   const like = names.find((n) => typeof row[n] === "string" && !(n in known)) ?? names[0] ?? "question"
-  return unfit(
+  return new Unfit(
     `no field "${name}"; the row has ${names.length === 0 ? "no fields" : names.map((n) => `"${n}"`).join(", ")}`,
     `Say where it is, as in fields: { ${field}: ${JSON.stringify(like)} }.`
   )
 }
 const known: Readonly<Record<string, true>> = { id: true, split: true, tree: true }
 
-const noChat = unfit(
-  "the row is a conversation, and no chat template renders it",
-  "Use a base model whose tokenizer has a chat template, or give plain strings."
-)
-
 /** A string as it is, messages as text. */
-const render = (value: string | ReadonlyArray<Message>, format: Format): string | Unfit => {
+const render = (value: string | ReadonlyArray<Message>, format: Format): string => {
   if (typeof value === "string") return value
-  if (format.chat === undefined) return noChat
+  if (format.chat === undefined) {
+    throw new Unfit(
+      "the row is a conversation, and no chat template renders it",
+      "Use a base model whose tokenizer has a chat template, or give plain strings."
+    )
+  }
   try {
     return format.chat(value)
   } catch (cause) {
-    return unfit(
+    throw new Unfit(
       `the chat template does not take this conversation: ${cause instanceof Error ? cause.message : String(cause)}`,
       "Check the order of the roles, or use a base model whose chat template allows it."
     )
   }
 }
 
+interface Answered {
+  readonly prompt: string
+  readonly completion: string
+}
+
 /** The text that `after` adds to `before` once both are rendered. */
-const remainder = (
-  before: ReadonlyArray<Message>,
-  after: ReadonlyArray<Message>,
-  format: Format
-): { readonly prompt: string; readonly completion: string } | Unfit => {
+const remainder = (before: ReadonlyArray<Message>, after: ReadonlyArray<Message>, format: Format): Answered => {
   const prompt = render(before, format)
-  if (typeof prompt !== "string") return prompt
   const whole = render([...before, ...after], format)
-  if (typeof whole !== "string") return whole
-  if (!whole.startsWith(prompt)) {
-    return unfit(
-      "the rendered prompt is not the beginning of the rendered conversation",
-      "Use a chat template that only ever appends, or give prompt and completion as plain strings."
-    )
-  }
-  return { prompt, completion: whole.slice(prompt.length) }
+  if (whole.startsWith(prompt)) return { prompt, completion: whole.slice(prompt.length) }
+  throw new Unfit(
+    "the rendered prompt is not the beginning of the rendered conversation",
+    "Use a chat template that only ever appends, or give prompt and completion as plain strings."
+  )
 }
 
 /** A prompt and its continuation, both strings or both messages. */
-const join = (
-  row: Json,
-  field: "completion" | "chosen" | "rejected",
-  format: Format
-): { readonly prompt: string; readonly completion: string } | Unfit => {
+const join = (row: Json, field: "completion" | "chosen" | "rejected", format: Format): Answered => {
   const prompt = at(row, "prompt", format)
   const rest = at(row, field, format)
   if (typeof prompt === "string" && typeof rest === "string") return { prompt, completion: rest }
-  if (!isMessages(prompt) && typeof prompt !== "string") return missing(row, "prompt", format)
-  if (!isMessages(rest) && typeof rest !== "string") return missing(row, field, format)
+  if (!isMessages(prompt) && typeof prompt !== "string") throw missing(row, "prompt", format)
+  if (!isMessages(rest) && typeof rest !== "string") throw missing(row, field, format)
   // UltraFeedback's own layout: the prompt a string, the answers whole conversations that begin with it.
   const before = typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt
   const after = typeof rest === "string" ? [{ role: "assistant", content: rest }] : rest
@@ -144,13 +130,15 @@ const join = (
 }
 
 /** A conversation is a demonstration of its last assistant turn, given the turns before. */
-const lastTurn = (messages: ReadonlyArray<Message>, format: Format): DemonstrationRow | Unfit => {
+const lastTurn = (messages: ReadonlyArray<Message>, format: Format): DemonstrationRow => {
   const last = messages.findLastIndex((message) => message.role === "assistant")
   if (last < 1) {
-    return unfit('no assistant turn with something before it in "messages"', "Leave such conversations out.")
+    throw new Unfit('no assistant turn with something before it in "messages"', "Leave such conversations out.")
   }
-  const row = remainder(messages.slice(0, last), messages.slice(last, last + 1), format)
-  return isUnfit(row) ? row : { ...row, turns: turnsOf(messages.slice(0, last + 1), format) }
+  return {
+    ...remainder(messages.slice(0, last), messages.slice(last, last + 1), format),
+    turns: turnsOf(messages.slice(0, last + 1), format)
+  }
 }
 
 /**
@@ -160,118 +148,110 @@ const lastTurn = (messages: ReadonlyArray<Message>, format: Format): Demonstrati
 const turnsOf = (messages: ReadonlyArray<Message>, format: Format): ReadonlyArray<Turn> | null => {
   const turns: Array<Turn> = []
   let whole = ""
-  for (const [i, { role }] of messages.entries()) {
-    if (role !== "assistant" || i === 0) continue
-    const turn = remainder(messages.slice(0, i), messages.slice(i, i + 1), format)
-    if (isUnfit(turn) || !turn.prompt.startsWith(whole)) return null
-    turns.push({ context: turn.prompt.slice(whole.length), answer: turn.completion })
-    whole = turn.prompt + turn.completion
+  try {
+    for (const [i, { role }] of messages.entries()) {
+      if (role !== "assistant" || i === 0) continue
+      const { completion, prompt } = remainder(messages.slice(0, i), messages.slice(i, i + 1), format)
+      if (!prompt.startsWith(whole)) return null
+      turns.push({ context: prompt.slice(whole.length), answer: completion })
+      whole = prompt + completion
+    }
+    return turns
+  } catch (error) {
+    if (error instanceof Unfit) return null
+    throw error
   }
-  return turns
 }
 
 /** `text`, or a whole conversation. */
-export const textRow = (row: Json, format: Format): TextRow | Unfit => {
+export const textRow = (row: Json, format: Format): TextRow => {
   const value = at(row, "text", format) ?? at(row, "messages", format)
-  if (typeof value !== "string" && !isMessages(value)) return missing(row, "text", format)
-  const text = render(value, format)
-  return typeof text === "string" ? { text } : text
+  if (typeof value !== "string" && !isMessages(value)) throw missing(row, "text", format)
+  return { text: render(value, format) }
 }
 
 /** `prompt` and `completion`, or `messages` split at the last assistant turn. */
-export const demonstrationRow = (row: Json, format: Format): DemonstrationRow | Unfit => {
-  const messages = at(row, "messages", format)
-  if (isMessages(messages) && at(row, "prompt", format) === undefined) return lastTurn(messages, format)
-  const made = join(row, "completion", format)
+export const demonstrationRow = (row: Json, format: Format): DemonstrationRow => {
   const [prompt, completion] = [at(row, "prompt", format), at(row, "completion", format)]
-  if (isUnfit(made) || !isMessages(prompt) || !isMessages(completion)) return made
+  const messages = at(row, "messages", format)
+  if (isMessages(messages) && prompt === undefined) return lastTurn(messages, format)
+  const made = join(row, "completion", format)
+  if (!isMessages(prompt) || !isMessages(completion)) return made
   return { ...made, turns: turnsOf([...prompt, ...completion], format) }
 }
 
 /** A demonstration with a `label`: true, or 1, for a desirable answer. */
-export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPreferenceRow | Unfit => {
-  const answered = demonstrationRow(row, format)
-  if (isUnfit(answered)) return answered
-  const { completion, prompt } = answered
+export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPreferenceRow => {
+  const { completion, prompt } = demonstrationRow(row, format)
   const label = at(row, "label", format)
-  if (label === undefined) return missing(row, "label", format)
+  if (label === undefined) throw missing(row, "label", format)
   if (label === true || label === 1) return { prompt, completion, label: true }
   if (label === false || label === 0) return { prompt, completion, label: false }
-  return unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
+  throw new Unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 
 /** `prompt`, or the text before the answer in a row of any other format; `answer`, a string or a number, if any. */
-export const promptRow = (row: Json, format: Format): PromptRow | Unfit => {
-  const asked = promptOf(row, format)
+export const promptRow = (row: Json, format: Format): PromptRow => {
+  const prompt = promptOf(row, format)
   const answer = at(row, "answer", format)
-  if (isUnfit(asked)) return asked
-  if (typeof answer === "string" || typeof answer === "number") return { ...asked, answer: String(answer) }
-  if (format.fields?.answer === undefined) return asked
-  return answer === undefined
-    ? missing(row, "answer", format)
-    : unfit(
-      `"${format.fields.answer}" is neither a string nor a number`,
-      "Make it a string, which a verifier can compare."
-    )
+  if (typeof answer === "string" || typeof answer === "number") return { prompt, answer: String(answer) }
+  if (format.fields?.answer === undefined) return { prompt }
+  if (answer === undefined) throw missing(row, "answer", format)
+  throw new Unfit(
+    `"${format.fields.answer}" is neither a string nor a number`,
+    "Make it a string, which a verifier can compare."
+  )
 }
 
-const promptOf = (row: Json, format: Format): PromptRow | Unfit => {
+const promptOf = (row: Json, format: Format): string => {
   const value = at(row, "prompt", format)
-  if (typeof value === "string" || isMessages(value)) {
-    const prompt = render(value, format)
-    return typeof prompt === "string" ? { prompt } : prompt
-  }
+  if (typeof value === "string" || isMessages(value)) return render(value, format)
   const messages = at(row, "messages", format)
   if (value === undefined && isMessages(messages)) {
-    const last = messages.at(-1)!.role === "assistant" ? lastTurn(messages, format) : render(messages, format)
-    return typeof last === "string" ? { prompt: last } : isUnfit(last) ? last : { prompt: last.prompt }
+    return messages.at(-1)!.role === "assistant" ? lastTurn(messages, format).prompt : render(messages, format)
   }
-  if (value === undefined && at(row, "chosen", format) !== undefined) {
-    const pair = preferenceRow(row, format)
-    return isUnfit(pair) ? pair : { prompt: pair.prompt }
-  }
-  return missing(row, "prompt", format)
+  if (value === undefined && at(row, "chosen", format) !== undefined) return preferenceRow(row, format).prompt
+  throw missing(row, "prompt", format)
 }
 
 /** `chosen` and `rejected`, with a `prompt` or a common beginning; `margin`, or the difference of two scores. */
-export const preferenceRow = (row: Json, format: Format): PreferenceRow | Unfit => {
-  const pair = at(row, "prompt", format) === undefined ? implicit(row, format) : explicit(row, format)
+export const preferenceRow = (row: Json, format: Format): PreferenceRow => {
+  const pair = at(row, "prompt", format) === undefined
+    ? implicit(row, format)
+    : pairOf(join(row, "chosen", format), join(row, "rejected", format))
   const margin = marginOf(row, format)
-  if (isUnfit(pair) || margin === undefined) return pair
-  return typeof margin === "number" ? { ...pair, margin } : margin
+  return margin === undefined ? pair : { ...pair, margin }
 }
 
-const explicit = (row: Json, format: Format): PreferenceRow | Unfit => {
-  const chosen = join(row, "chosen", format)
-  if (isUnfit(chosen)) return chosen
-  const rejected = join(row, "rejected", format)
-  return isUnfit(rejected)
-    ? rejected
-    : { prompt: chosen.prompt, chosen: chosen.completion, rejected: rejected.completion }
-}
+const pairOf = (chosen: Answered, rejected: Answered): PreferenceRow => ({
+  prompt: chosen.prompt,
+  chosen: chosen.completion,
+  rejected: rejected.completion
+})
 
-const identical = unfit(
-  '"chosen" and "rejected" are the same, so where the prompt ends cannot be told',
-  "Leave such rows out, or give the prompt in its own field."
-)
+const identical = (): Unfit =>
+  new Unfit(
+    '"chosen" and "rejected" are the same, so where the prompt ends cannot be told',
+    "Leave such rows out, or give the prompt in its own field."
+  )
 
 /** The prompt is the common beginning of both answers: the common turns, or the common text. */
-const implicit = (row: Json, format: Format): PreferenceRow | Unfit => {
+const implicit = (row: Json, format: Format): PreferenceRow => {
   const chosen = at(row, "chosen", format)
   const rejected = at(row, "rejected", format)
   if (typeof chosen === "string" && typeof rejected === "string") {
-    if (chosen === rejected) return identical
+    if (chosen === rejected) throw identical()
     const end = promptEnd(chosen, rejected)
     return { prompt: chosen.slice(0, end), chosen: chosen.slice(end), rejected: rejected.slice(end) }
   }
-  if (!isMessages(chosen)) return missing(row, "chosen", format)
-  if (!isMessages(rejected)) return missing(row, "rejected", format)
+  if (!isMessages(chosen)) throw missing(row, "chosen", format)
+  if (!isMessages(rejected)) throw missing(row, "rejected", format)
   const end = chosen.findIndex((m, i) => m.role !== rejected[i]?.role || m.content !== rejected[i]?.content)
-  if (end < 0) return identical
-  const better = remainder(chosen.slice(0, end), chosen.slice(end), format)
-  if (isUnfit(better)) return better
-  const worse = remainder(rejected.slice(0, end), rejected.slice(end), format)
-  return isUnfit(worse) ? worse : { prompt: better.prompt, chosen: better.completion, rejected: worse.completion }
+  if (end < 0) throw identical()
+  return pairOf(
+    remainder(chosen.slice(0, end), chosen.slice(end), format),
+    remainder(rejected.slice(0, end), rejected.slice(end), format)
+  )
 }
 
 /**
@@ -289,7 +269,7 @@ const promptEnd = (chosen: string, rejected: string): number => {
   return end > 0 && chosen[end - 1] === " " ? end - 1 : end
 }
 
-const marginOf = (row: Json, format: Format): number | undefined | Unfit => {
+const marginOf = (row: Json, format: Format): number | undefined => {
   const metadata = isObject(row.metadata) ? row.metadata : {}
   const difference = [row, metadata].map((scores) =>
     typeof scores.score_chosen === "number" && typeof scores.score_rejected === "number"
@@ -297,7 +277,7 @@ const marginOf = (row: Json, format: Format): number | undefined | Unfit => {
       : undefined
   ).find((d) => d !== undefined)
   const margin = at(row, "margin", format) ?? difference
-  if (margin === undefined && format.fields?.margin !== undefined) return missing(row, "margin", format)
+  if (margin === undefined && format.fields?.margin !== undefined) throw missing(row, "margin", format)
   if (margin === undefined || typeof margin === "number" && Number.isFinite(margin)) return margin
-  return unfit("the margin is not a number", "Make it a number: how much better the chosen answer is.")
+  throw new Unfit("the margin is not a number", "Make it a number: how much better the chosen answer is.")
 }

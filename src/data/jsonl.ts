@@ -2,31 +2,12 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { gunzipSync } from "node:zlib"
 import { BadData } from "./badData.ts"
-import {
-  demonstrationRow,
-  type Format,
-  isUnfit,
-  type Json,
-  preferenceRow,
-  promptRow,
-  textRow,
-  type Unfit,
-  unfit,
-  unpairedPreferenceRow
-} from "./formats.ts"
+import { Unfit } from "./encode.ts"
+import * as formats from "./formats.ts"
 import { rankingRow, stepwiseRow } from "./judged.ts"
-import type {
-  DemonstrationRow,
-  PreferenceRow,
-  PromptRow,
-  RankingRow,
-  StepwiseRow,
-  TextRow,
-  UnpairedPreferenceRow
-} from "./rows.ts"
 
 /** Reads users' data: `.jsonl` (an object a line) and `.txt` (a text a line), plain or gzipped. */
-export interface Options extends Format {
+export interface Options extends formats.Format {
   /** Reads at most this many rows. */
   readonly limit?: number
 }
@@ -74,35 +55,42 @@ const split = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-const decode = (line: Uint8Array): string | Unfit => {
+const decode = (line: Uint8Array): string => {
+  let text: string
   try {
-    const text = decoder.decode(line)
-    return text.includes("\0") ? unfit("not text: it holds a zero byte", kinds) : text.replace(/\r$/u, "")
+    text = decoder.decode(line)
   } catch {
-    return unfit("not UTF-8", "Save the file as UTF-8.")
+    throw new Unfit("not UTF-8", "Save the file as UTF-8.")
   }
+  if (text.includes("\0")) throw new Unfit("not text: it holds a zero byte", kinds)
+  return text.replace(/\r$/u, "")
 }
 
-const asJson = (line: string): Json | Unfit => {
+const asJson = (line: string): formats.Json => {
   const remedy = "Every line has to be one JSON object."
+  let value: unknown
   try {
-    const value: unknown = JSON.parse(line)
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { value }
-    const shown = Array.isArray(value) ? "a list" : value === null ? "null" : `a ${typeof value}`
-    return unfit(
-      `not an object but ${shown}`,
-      `${remedy} A list of objects is written one a line, without the brackets.`
-    )
+    value = JSON.parse(line)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.slice(0, 100).replaceAll(/\s+/gu, " ") : "cannot be parsed"
-    return unfit(`not JSON: ${why}`, remedy)
+    throw new Unfit(`not JSON: ${why}`, remedy)
   }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as formats.Json
+  const shown = Array.isArray(value) ? "a list" : value === null ? "null" : `a ${typeof value}`
+  throw new Unfit(
+    `not an object but ${shown}`,
+    `${remedy} A list of objects is written one a line, without the brackets.`
+  )
 }
 
-/** All rows of a file, or the first thing that is wrong with it. */
-const rowsOf = <Row extends object>(
-  row: (json: Json, format: Format) => Row | Unfit,
-  plain: (text: string) => Row | Unfit
+const needsJson = (): never => {
+  throw new Unfit("a line of plain text has no fields", "Give a .jsonl file, one object a line.")
+}
+
+/** All rows of a file, or the first thing that is wrong with it. Of formats that lines of plain text have no fields for, `plain` is left out. */
+const rowsOf = <Row>(
+  row: (json: formats.Json, format: formats.Format) => Row,
+  plain: (text: string) => Row = needsJson
 ) =>
   Effect.fn("data.read")(function*(path: string, options: Options = {}) {
     const { limit = Infinity } = options
@@ -111,15 +99,13 @@ const rowsOf = <Row extends object>(
     const rows: Array<Row> = []
     for (const [i, bytes] of lines.entries()) {
       if (rows.length >= limit) break
-      const bad = ({ problem, remedy }: Unfit) => new BadData({ path, line: i + 1, problem, remedy })
-      const line = decode(bytes)
-      if (typeof line !== "string") return yield* bad(line)
-      if (line.trim() === "") continue
-      const json = isJson ? asJson(line) : undefined
-      if (json !== undefined && isUnfit(json)) return yield* bad(json)
-      const made = json === undefined ? plain(line) : row(json.value as Json, options)
-      if (isUnfit(made)) return yield* bad(made)
-      rows.push(made)
+      try {
+        const line = decode(bytes)
+        if (line.trim() !== "") rows.push(isJson ? row(asJson(line), options) : plain(line))
+      } catch (error) {
+        if (!(error instanceof Unfit)) throw error
+        return yield* new BadData({ path, line: i + 1, problem: error.message, remedy: error.remedy })
+      }
     }
     if (rows.length === 0) {
       return yield* new BadData({
@@ -132,30 +118,23 @@ const rowsOf = <Row extends object>(
     return rows as ReadonlyArray<Row>
   })
 
-const pairsNeedJson = () => unfit("a line of plain text has no fields", "Give a .jsonl file, one object a line.")
-
-type Read<Row> = (
-  path: string,
-  options?: Options
-) => Effect.Effect<ReadonlyArray<Row>, BadData, FileSystem.FileSystem>
-
 /** Language modeling: `text`, or `messages`; in a .txt file a line is a text. */
-export const texts: Read<TextRow> = rowsOf(textRow, (text) => ({ text }))
+export const texts = rowsOf(formats.textRow, (text) => ({ text }))
 
 /** Prompt only: `prompt`, or the prompt of a row of the other formats; in a .txt file a line is a prompt. */
-export const prompts: Read<PromptRow> = rowsOf(promptRow, (prompt) => ({ prompt }))
+export const prompts = rowsOf(formats.promptRow, (prompt) => ({ prompt }))
 
 /** Prompt-completion: `prompt` and `completion`, or `messages` split at the last assistant turn. */
-export const demonstrations: Read<DemonstrationRow> = rowsOf(demonstrationRow, pairsNeedJson)
+export const demonstrations = rowsOf(formats.demonstrationRow)
 
 /** Preference: `chosen` and `rejected`, with an explicit or implicit prompt. */
-export const preferences: Read<PreferenceRow> = rowsOf(preferenceRow, pairsNeedJson)
+export const preferences = rowsOf(formats.preferenceRow)
 
 /** Unpaired preference: `prompt` and `completion`, or `messages`, with `label`. */
-export const unpairedPreferences: Read<UnpairedPreferenceRow> = rowsOf(unpairedPreferenceRow, pairsNeedJson)
+export const unpairedPreferences = rowsOf(formats.unpairedPreferenceRow)
 
 /** Rankings: `prompt` and `completions`, best first or with `scores`. */
-export const rankings: Read<RankingRow> = rowsOf(rankingRow, pairsNeedJson)
+export const rankings = rowsOf(rankingRow)
 
 /** Stepwise supervision: `prompt`, `completions` and `labels`. */
-export const stepwise: Read<StepwiseRow> = rowsOf(stepwiseRow, pairsNeedJson)
+export const stepwise = rowsOf(stepwiseRow)

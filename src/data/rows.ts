@@ -60,13 +60,9 @@ export interface PreferenceRow {
 }
 
 /** An answer labelled by itself: TRL's "unpaired preference". */
-export interface UnpairedPreferenceRow {
-  readonly prompt: string
-  readonly completion: string
+export interface UnpairedPreferenceRow extends Omit<DemonstrationRow, "turns"> {
   /** Whether it is desirable. */
   readonly label: boolean
-  /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
-  readonly ended?: boolean
 }
 
 /** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */
@@ -123,6 +119,9 @@ export const writtenIn = (row: AnyRow): ReadonlyArray<string> =>
     : "chosen" in row
     ? [row.chosen, row.rejected]
     : [promptOf(row)]
+
+/** The words of a text between its white space. */
+export const wordsOf = (text: string): ReadonlyArray<string> => text.split(/\s+/u).filter((word) => word !== "")
 
 /** Characters of a row, which its number of tokens is roughly proportional to; of an encoded row, its tokens. */
 export const lengthIn = (row: AnyRow | Row): number => {

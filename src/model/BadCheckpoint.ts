@@ -1,3 +1,4 @@
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /** A model folder that cannot be used as it is: the file, its problem, and the remedy. */
@@ -13,3 +14,14 @@ export class BadCheckpoint extends Schema.TaggedError<BadCheckpoint>()("BadCheck
     return `${this.path}: ${this.problem}. ${this.remedy}`
   }
 }
+
+/** Runs a function that throws `BadCheckpoint`. Anything else it throws is a bug. */
+export const attempt = <A>(read: () => A): Effect.Effect<A, BadCheckpoint> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(read())
+    } catch (error) {
+      if (error instanceof BadCheckpoint) return Effect.fail(error)
+      throw error
+    }
+  })

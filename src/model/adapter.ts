@@ -4,11 +4,10 @@
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import type { Adapter, TensorData, Tensors, Weights } from "./weights.ts"
-import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { load as loadModel } from "./checkpoint.ts"
 import { decode, encode } from "./safetensors.ts"
 
@@ -54,66 +53,52 @@ const tensorsOf = ({ head, pairs }: Adapter): Tensors =>
   ])
 
 /** Writes an adapter; `adapter_config.json` last, so that a folder that has it is whole. */
-export const save = (
-  dir: string,
-  adapter: Adapter
-): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    yield* fs.makeDirectory(dir, { recursive: true })
-    yield* fs.writeFile(join(dir, weightsFile), encode(tensorsOf(adapter)))
-    yield* fs.writeFileString(join(dir, configFile), `${JSON.stringify(configOf(adapter), null, 2)}\n`)
-  })
+export const save = Effect.fnUntraced(function*(dir: string, adapter: Adapter) {
+  const fs = yield* FileSystem.FileSystem
+  yield* fs.makeDirectory(dir, { recursive: true })
+  yield* fs.writeFile(join(dir, weightsFile), encode(tensorsOf(adapter)))
+  yield* fs.writeFileString(join(dir, configFile), `${JSON.stringify(configOf(adapter), null, 2)}\n`)
+})
 
 /** Whether there is a whole adapter in a folder. */
-export const isWhole = (dir: string): Effect.Effect<boolean, PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.exists(join(dir, configFile)))
+export const isWhole = (dir: string) => Effect.flatMap(FileSystem.FileSystem, (fs) => fs.exists(join(dir, configFile)))
 
 const bad = (path: string, problem: string) =>
   new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
 
 /** Reads the configuration of a plain LoRA adapter, and whether its weights exist, without the weights. */
-export const config = (
-  dir: string
-): Effect.Effect<typeof Config.Type, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    for (const file of [configFile, weightsFile]) {
-      if (!(yield* fs.exists(join(dir, file)))) return yield* bad(dir, `it has no ${file}`)
-    }
-    const path = join(dir, configFile)
-    return yield* Effect.mapError(
-      Schema.decodeUnknownEffect(Schema.fromJsonString(Config))(yield* fs.readFileString(path)),
-      (error) => bad(path, error.message)
-    )
-  })
+export const config = Effect.fnUntraced(function*(dir: string) {
+  const fs = yield* FileSystem.FileSystem
+  for (const file of [configFile, weightsFile]) {
+    if (!(yield* fs.exists(join(dir, file)))) return yield* bad(dir, `it has no ${file}`)
+  }
+  const path = join(dir, configFile)
+  return yield* Effect.mapError(
+    Schema.decodeUnknownEffect(Schema.fromJsonString(Config))(yield* fs.readFileString(path)),
+    (error) => bad(path, error.message)
+  )
+})
 
 /** Reads an adapter of plain LoRA. */
-export const load = (
-  dir: string
-): Effect.Effect<Adapter, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const { lora_alpha: alpha, r: rank, target_modules: targetModules } = yield* config(dir)
-    const bytes = yield* fs.readFile(join(dir, weightsFile))
-    const tensors = yield* Effect.try({
-      try: () => decode(bytes, join(dir, weightsFile)),
-      catch: (error) => error instanceof BadCheckpoint ? error : bad(dir, String(error))
-    })
-    const pairs = new Map<string, { a: TensorData; b: TensorData }>()
-    let head: TensorData | null = null
-    for (const [name, tensor] of tensors) {
-      const [, module, side] = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/u.exec(name) ?? []
-      if (name === `${prefix}score.weight`) head = tensor
-      else if (module === undefined) return yield* bad(dir, `${name} is no part of a plain LoRA adapter`)
-      else if (side === "A") {
-        const b = tensors.get(`${prefix}${module}.lora_B.weight`)
-        if (b === undefined) return yield* bad(dir, `${module} has a lora_A and no lora_B`)
-        pairs.set(module, { a: tensor, b })
-      }
+export const load = Effect.fnUntraced(function*(dir: string) {
+  const fs = yield* FileSystem.FileSystem
+  const { lora_alpha: alpha, r: rank, target_modules: targetModules } = yield* config(dir)
+  const bytes = yield* fs.readFile(join(dir, weightsFile))
+  const tensors = yield* attempt(() => decode(bytes, join(dir, weightsFile)))
+  const pairs = new Map<string, { a: TensorData; b: TensorData }>()
+  let head: TensorData | null = null
+  for (const [name, tensor] of tensors) {
+    const [, module, side] = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/u.exec(name) ?? []
+    if (name === `${prefix}score.weight`) head = tensor
+    else if (module === undefined) return yield* bad(dir, `${name} is no part of a plain LoRA adapter`)
+    else if (side === "A") {
+      const b = tensors.get(`${prefix}${module}.lora_B.weight`)
+      if (b === undefined) return yield* bad(dir, `${module} has a lora_A and no lora_B`)
+      pairs.set(module, { a: tensor, b })
     }
-    return { rank, alpha, targetModules, pairs, head }
-  })
+  }
+  return { rank, alpha, targetModules, pairs, head }
+})
 
 /** W + (α/r) B A in double precision, rounded to float32; throws `BadCheckpoint` for an adapter of another model. */
 export const merge = (weights: Weights, { alpha, head, pairs, rank }: Adapter): Weights => {
@@ -146,20 +131,12 @@ export const merge = (weights: Weights, { alpha, head, pairs, rank }: Adapter): 
 }
 
 /** A Hugging Face model folder, with its adapter, if any, merged into it. */
-export const loadWith = (
-  dir: string,
-  adapter: string | undefined
-): Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
-    const weights = yield* loadModel(dir)
-    if (adapter === undefined) return weights
-    const read = yield* load(adapter)
-    return yield* Effect.try({
-      try: () => merge(weights, read),
-      catch: (error) => {
-        // Anything else is a bug.
-        if (!(error instanceof BadCheckpoint)) throw error
-        return new BadCheckpoint({ path: join(adapter, error.path), problem: error.problem, remedy: error.remedy })
-      }
-    })
-  })
+export const loadWith = Effect.fnUntraced(function*(dir: string, adapter: string | undefined) {
+  const weights = yield* loadModel(dir)
+  if (adapter === undefined) return weights
+  const read = yield* load(adapter)
+  return yield* Effect.mapError(
+    attempt(() => merge(weights, read)),
+    ({ path, problem, remedy }) => new BadCheckpoint({ path: join(adapter, path), problem, remedy })
+  )
+})

@@ -3,8 +3,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as PlatformError from "effect/PlatformError"
 import { basename, dirname, join, resolve } from "node:path"
 import type { Tensors, Weights } from "./weights.ts"
-import { BadCheckpoint } from "./BadCheckpoint.ts"
-import { type ModelConfig, modelConfig, parseConfig } from "./config.ts"
+import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
+import { modelConfig, parseConfig } from "./config.ts"
 import { matchTensors } from "./matchTensors.ts"
 import { decode, encode } from "./safetensors.ts"
 import { joinShards, parseIndex } from "./shards.ts"
@@ -26,112 +26,81 @@ const indexFile = "model.safetensors.index.json"
 const pickles = /\.(bin|pt|pth|ckpt|pkl)$/
 
 /** Reads only the `config.json` of a model folder. */
-export const config = (
-  dir: string
-): Effect.Effect<ModelConfig, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.map(configured(dir), ({ config }) => config)
+export const config = (dir: string) => Effect.map(configured(dir), ({ config }) => config)
 
 /** Reads the description of the model in a folder, without its weights. */
-export const describe = (
-  dir: string
-): Effect.Effect<
-  Pick<Weights, "config" | "tokenizer">,
-  BadCheckpoint | PlatformError.PlatformError,
-  FileSystem.FileSystem
-> => Effect.map(open(dir), ({ raw, tokenizer }) => ({ config: raw, tokenizer }))
+export const describe = (dir: string) => Effect.map(open(dir), ({ raw, tokenizer }) => ({ config: raw, tokenizer }))
 
 /** Reads a Hugging Face model folder of the Llama family: a safetensors file, or several with an index. */
-export const load = (
-  dir: string
-): Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const { config, folder, present, raw, tokenizer } = yield* open(dir)
-    const tensors = yield* readTensors(fs, folder, dir, present)
-    return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
-  })
+export const load = Effect.fnUntraced(function*(dir: string) {
+  const fs = yield* FileSystem.FileSystem
+  const { config, folder, present, raw, tokenizer } = yield* open(dir)
+  const tensors = yield* readTensors(fs, folder, dir, present)
+  return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
+})
 
-const configured = (dir: string) =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const folder = yield* whereIs(fs, resolve(dir))
-    const present = new Set(yield* fs.readDirectory(folder))
-    if (!present.has(configFile)) {
-      return yield* new BadCheckpoint({
-        path: dir,
-        problem: `it has no ${configFile}`,
-        remedy: "Point at a Hugging Face model folder: config.json, model.safetensors, tokenizer.json."
-      })
-    }
-    const path = join(dir, configFile)
-    const text = yield* fs.readFileString(join(folder, configFile))
-    const raw = yield* attempt(() => parseConfig(text, path))
-    return { folder, present, raw, config: yield* attempt(() => modelConfig(raw, path)) }
-  })
+const configured = Effect.fnUntraced(function*(dir: string) {
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* whereIs(fs, resolve(dir))
+  const present = new Set(yield* fs.readDirectory(folder))
+  if (!present.has(configFile)) {
+    return yield* new BadCheckpoint({
+      path: dir,
+      problem: `it has no ${configFile}`,
+      remedy: "Point at a Hugging Face model folder: config.json, model.safetensors, tokenizer.json."
+    })
+  }
+  const path = join(dir, configFile)
+  const text = yield* fs.readFileString(join(folder, configFile))
+  const raw = yield* attempt(() => parseConfig(text, path))
+  return { folder, present, raw, config: yield* attempt(() => modelConfig(raw, path)) }
+})
 
-const open = (dir: string) =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const found = yield* configured(dir)
-    const tokenizer = new Map<string, string>()
-    for (const name of textFiles) {
-      if (found.present.has(name)) tokenizer.set(name, yield* fs.readFileString(join(found.folder, name)))
-    }
-    return { ...found, tokenizer }
-  })
+const open = Effect.fnUntraced(function*(dir: string) {
+  const fs = yield* FileSystem.FileSystem
+  const found = yield* configured(dir)
+  const names = textFiles.filter((name) => found.present.has(name))
+  const texts = yield* Effect.forEach(names, (name) => fs.readFileString(join(found.folder, name)))
+  const tokenizer: ReadonlyMap<string, string> = new Map(names.map((name, i) => [name, texts[i]!]))
+  return { ...found, tokenizer }
+})
 
 /**
  * Writes a Hugging Face model folder, all or nothing: the files are written and synced to `<dir>.partial` beside it, which then
  * takes its place. When that fails, the partial folder is removed and the old folder stays. An existing folder is replaced
  * only when it holds only a checkpoint.
  */
-export const save = (
-  dir: string,
-  weights: Weights
-): Effect.Effect<void, PlatformError.PlatformError, FileSystem.FileSystem> =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const folder = resolve(dir)
-    const partial = partialOf(folder)
-    for (const place of [folder, partial, previousOf(folder)]) yield* refuseForeign(fs, place)
-    yield* fs.makeDirectory(dirname(folder), { recursive: true })
-    const write = Effect.gen(function*() {
-      yield* fs.remove(partial, { recursive: true, force: true })
-      yield* fs.makeDirectory(partial)
-      for (const [name, bytes] of contents(weights)) yield* writeSynced(fs, join(partial, name), bytes)
-      yield* syncDirectory(fs, partial)
-      yield* Effect.uninterruptible(replace(fs, folder))
-    })
-    yield* Effect.onError(write, () => Effect.ignore(fs.remove(partial, { recursive: true, force: true })))
+export const save = Effect.fnUntraced(function*(dir: string, weights: Weights) {
+  const fs = yield* FileSystem.FileSystem
+  const folder = resolve(dir)
+  const partial = partialOf(folder)
+  for (const place of [folder, partial, previousOf(folder)]) yield* refuseForeign(fs, place)
+  yield* fs.makeDirectory(dirname(folder), { recursive: true })
+  const write = Effect.gen(function*() {
+    yield* fs.remove(partial, { recursive: true, force: true })
+    yield* fs.makeDirectory(partial)
+    for (const [name, bytes] of contents(weights)) yield* writeSynced(fs, join(partial, name), bytes)
+    yield* syncDirectory(fs, partial)
+    yield* Effect.uninterruptible(replace(fs, folder))
   })
+  yield* Effect.onError(write, () => Effect.ignore(fs.remove(partial, { recursive: true, force: true })))
+})
 
 const partialOf = (folder: string): string => `${folder}.partial`
 const previousOf = (folder: string): string => `${folder}.previous`
 
-/** Runs a function that throws `BadCheckpoint`. Anything else it throws is a bug. */
-const attempt = <A>(read: () => A): Effect.Effect<A, BadCheckpoint> =>
-  Effect.suspend(() => {
-    try {
-      return Effect.succeed(read())
-    } catch (error) {
-      if (error instanceof BadCheckpoint) return Effect.fail(error)
-      throw error
-    }
-  })
-
 /** The folder, or the folder that a `save` had moved aside when it was killed between its two renames. */
-const whereIs = (fs: FileSystem.FileSystem, folder: string) =>
-  Effect.gen(function*() {
-    for (const place of [folder, previousOf(folder)]) {
-      if (!(yield* fs.exists(place))) continue
-      if ((yield* fs.stat(place)).type === "Directory") return place
-      return yield* new BadCheckpoint({ path: place, problem: "it is a file", remedy: "Point at the folder it is in." })
-    }
-    return yield* new BadCheckpoint({ path: folder, problem: "there is no such folder", remedy: "Check the path." })
-  })
+const whereIs = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, folder: string) {
+  for (const place of [folder, previousOf(folder)]) {
+    if (!(yield* fs.exists(place))) continue
+    if ((yield* fs.stat(place)).type === "Directory") return place
+    return yield* new BadCheckpoint({ path: place, problem: "it is a file", remedy: "Point at the folder it is in." })
+  }
+  return yield* new BadCheckpoint({ path: folder, problem: "there is no such folder", remedy: "Check the path." })
+})
 
-const readTensors = (fs: FileSystem.FileSystem, folder: string, shown: string, present: ReadonlySet<string>) =>
-  Effect.gen(function*() {
+const readTensors = Effect.fnUntraced(
+  function*(fs: FileSystem.FileSystem, folder: string, shown: string, present: ReadonlySet<string>) {
     const one = (file: string) =>
       Effect.flatMap(readBytes(fs, join(folder, file)), (bytes) => attempt(() => decode(bytes, join(shown, file))))
     if (present.has(weightsFile)) return yield* one(weightsFile)
@@ -148,7 +117,8 @@ const readTensors = (fs: FileSystem.FileSystem, folder: string, shown: string, p
     const shards = new Map<string, Tensors>()
     for (const file of files) shards.set(file, yield* one(file))
     return yield* attempt(() => joinShards(index, shards, path))
-  })
+  }
+)
 
 const noWeights = (path: string, present: ReadonlySet<string>): BadCheckpoint => {
   const pickled = [...present].filter((file) => pickles.test(file))
@@ -214,38 +184,36 @@ const syncDirectory = (fs: FileSystem.FileSystem, path: string) =>
   Effect.ignore(Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r" }), (directory) => directory.sync)))
 
 /** A directory cannot be renamed over a non-empty directory: the old directory moves aside first, and back on failure. */
-const replace = (fs: FileSystem.FileSystem, folder: string) =>
-  Effect.gen(function*() {
-    const previous = previousOf(folder)
-    const there = yield* fs.exists(folder)
-    if (there) {
-      yield* fs.remove(previous, { recursive: true, force: true })
-      yield* fs.rename(folder, previous)
-    }
-    yield* Effect.onError(
-      fs.rename(partialOf(folder), folder),
-      () => there ? Effect.ignore(fs.rename(previous, folder)) : Effect.void
-    )
-    yield* syncDirectory(fs, dirname(folder))
-    yield* Effect.ignore(fs.remove(previous, { recursive: true, force: true }))
-  })
+const replace = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, folder: string) {
+  const previous = previousOf(folder)
+  const there = yield* fs.exists(folder)
+  if (there) {
+    yield* fs.remove(previous, { recursive: true, force: true })
+    yield* fs.rename(folder, previous)
+  }
+  yield* Effect.onError(
+    fs.rename(partialOf(folder), folder),
+    () => there ? Effect.ignore(fs.rename(previous, folder)) : Effect.void
+  )
+  yield* syncDirectory(fs, dirname(folder))
+  yield* Effect.ignore(fs.remove(previous, { recursive: true, force: true }))
+})
 
 const checkpointFile = (name: string): boolean =>
   name === configFile || name === indexFile || textFiles.includes(name) || name.endsWith(".safetensors")
 
-const refuseForeign = (fs: FileSystem.FileSystem, folder: string) =>
-  Effect.gen(function*() {
-    if (!(yield* fs.exists(folder))) return
-    const isFolder = (yield* fs.stat(folder)).type === "Directory"
-    const foreign = isFolder
-      ? (yield* fs.readDirectory(folder)).filter((name) => !checkpointFile(name))
-      : [basename(folder)]
-    if (foreign.length === 0) return
-    return yield* Effect.fail(PlatformError.systemError({
-      _tag: "AlreadyExists",
-      module: "checkpoint",
-      method: "save",
-      pathOrDescriptor: folder,
-      description: `it holds files that are no checkpoint's and would be lost: ${foreign.slice(0, 5).join(", ")}`
-    }))
-  })
+const refuseForeign = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, folder: string) {
+  if (!(yield* fs.exists(folder))) return
+  const isFolder = (yield* fs.stat(folder)).type === "Directory"
+  const foreign = isFolder
+    ? (yield* fs.readDirectory(folder)).filter((name) => !checkpointFile(name))
+    : [basename(folder)]
+  if (foreign.length === 0) return
+  return yield* Effect.fail(PlatformError.systemError({
+    _tag: "AlreadyExists",
+    module: "checkpoint",
+    method: "save",
+    pathOrDescriptor: folder,
+    description: `it holds files that are no checkpoint's and would be lost: ${foreign.slice(0, 5).join(", ")}`
+  }))
+})

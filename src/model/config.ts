@@ -45,25 +45,18 @@ export interface ModelConfig {
   readonly raw: Readonly<Record<string, unknown>>
 }
 
-export type Family = "llama" | "mistral" | "qwen2" | "qwen3"
-
 /**
  * The defaults of transformers for keys that `config.json` leaves out (its configuration classes, 5.18). Sizes that decide
  * the shape of every tensor are not guessed: they must be there.
  */
-const absent: Record<Family, {
-  readonly prefix: string
-  readonly kvHeads: number | null
-  readonly headDim: number | null
-  readonly context: number
-  readonly bos: number | null
-  readonly eos: number | null
-}> = {
+const absent = {
   llama: { prefix: "Llama", kvHeads: null, headDim: null, context: 2048, bos: 1, eos: 2 },
   mistral: { prefix: "Mistral", kvHeads: 8, headDim: null, context: 131072, bos: 1, eos: 2 },
   qwen2: { prefix: "Qwen2", kvHeads: 32, headDim: null, context: 32768, bos: null, eos: null },
   qwen3: { prefix: "Qwen3", kvHeads: 32, headDim: 128, context: 32768, bos: null, eos: null }
 }
+
+export type Family = keyof typeof absent
 
 const families = Object.keys(absent) as ReadonlyArray<Family>
 const isFamily = (name: unknown): name is Family => families.includes(name as Family)

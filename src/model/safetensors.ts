@@ -22,11 +22,10 @@ const largestHeader = 100_000_000
  * Writes a safetensors file. Equal tensors give equal bytes: wider types first, then by name, the header padded with spaces so
  * that the data begin at a multiple of 8.
  */
-export const encode = (tensors: Tensors, metadata: Readonly<Record<string, string>> = {}): Uint8Array => {
+export const encode = (tensors: Tensors): Uint8Array => {
   const width = (data: TensorData["data"]): number => data.BYTES_PER_ELEMENT
   const order = [...tensors].sort(([a, x], [b, y]) => width(y.data) - width(x.data) || (a < b ? -1 : a > b ? 1 : 0))
-  const notes = Object.entries({ format: "pt", ...metadata }).sort(([a], [b]) => (a < b ? -1 : 1))
-  const header: Array<[string, unknown]> = [["__metadata__", Object.fromEntries(notes)]]
+  const header: Array<[string, unknown]> = [["__metadata__", { format: "pt" }]]
   let size = 0
   for (const [name, { shape, data }] of order) {
     if (elements(shape) !== data.length) throw new RangeError(`${name}: shape [${shape}] for ${data.length} elements`)

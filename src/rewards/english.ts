@@ -55,6 +55,3 @@ export const isName = (word: string): boolean => {
   const lower = word.toLowerCase().replace(/['’]s$/u, "")
   return names.she.has(lower) || names.he.has(lower)
 }
-
-/** How many words the list holds, endings not counted. */
-export const listedWords: number = listed.size

@@ -3,7 +3,7 @@ import * as Layer from "effect/Layer"
 import { Gold } from "../../dsl/Gold.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { PromptRow } from "../data/rows.ts"
-import { features, prefer } from "./labeler.ts"
+import { features, preference } from "./labeler.ts"
 import type { RewardImplementation } from "./own.ts"
 import { stories } from "./stories.ts"
 import { tales } from "../data/tales/gold.ts"
@@ -30,15 +30,13 @@ const checker = (gold: Gold, own: ReadonlyArray<RewardImplementation>) =>
     }
   })
 
-/**
- * The built-in checkers and rewards from outside, and labelers with their tastes and mistakes (`labeler.ts`).
- */
+/** The built-in checkers and rewards from outside, and labelers with their tastes and mistakes (`labeler.ts`). */
 export const layer = (own: ReadonlyArray<RewardImplementation> = []): Layer.Layer<Judge> =>
   Layer.succeed(Judge, {
     gold: (gold, prompt, completion) => checker(gold, own)(prompt, completion),
     prefers: (gold, prompt, a, b, u) => {
       const score = checker(gold, own)
-      return prefer(score(prompt, a), score(prompt, b), features(a), features(b), u)
+      return u < preference(score(prompt, a), score(prompt, b), features(a), features(b))
     },
     verifies: (verifier, { answer }, completion) => verify(verifier, completion, answer)
   })

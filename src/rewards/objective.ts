@@ -1,7 +1,6 @@
 /** The objective of a reward model, for each loss: the rows of a batch, and the loss of the numbers that the model gives them. */
 import * as Effect from "effect/Effect"
-import type { UnusableData } from "../../dsl/Errors.ts"
-import { UnusableData as unusable } from "../../dsl/Errors.ts"
+import { UnusableData } from "../../dsl/Errors.ts"
 import { RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { Dataset } from "../data/dataset.ts"
 import { encodePairs, encodeUnpaired, type For } from "../data/encode.ts"
@@ -46,7 +45,23 @@ const groupsOf = (lengths: ReadonlyArray<number>): Int32Array => {
   return groups
 }
 
-/** `rows` of a batch are: of pairs all chosen, then all rejected; of rankings prompt by prompt. */
+/** Of encoded examples: `rows` are the sequences of one, `loss` is that of a batch of them, `laid` the order of its rows. */
+const over = <A>(
+  encoded: Effect.Effect<ReadonlyArray<A>, UnusableData>,
+  rows: (example: A) => ReadonlyArray<Row>,
+  loss: (batch: ReadonlyArray<A>) => RewardBatch["loss"],
+  laid: (batch: ReadonlyArray<A>) => ReadonlyArray<Row> = (batch) => batch.flatMap(rows)
+) =>
+  Effect.map(encoded, (examples): RewardObjective => ({
+    count: examples.length,
+    rows: (i) => rows(examples[i]!),
+    batch: (indices) => {
+      const batch = indices.map((i) => examples[i]!)
+      return { rows: laid(batch), loss: loss(batch) }
+    }
+  }))
+
+/** `rows` of a batch are: of pairs all chosen, then all rejected; of others example by example. */
 export const rewardObjective = (
   loss: RewardLoss,
   use: For,
@@ -54,24 +69,21 @@ export const rewardObjective = (
 ): Effect.Effect<RewardObjective, UnusableData> =>
   RewardLoss.match(loss, {
     BradleyTerry: (options) =>
-      Effect.map(encodePairs(use, rowsOf(data, "Preferences")), (pairs): RewardObjective => ({
-        count: pairs.length,
-        rows: (i) => [pairs[i]!.chosen, pairs[i]!.rejected],
-        batch: (indices) => {
-          const batch = indices.map((i) => pairs[i]!)
+      over(
+        encodePairs(use, rowsOf(data, "Preferences")),
+        ({ chosen, rejected }) => [chosen, rejected],
+        (batch) => {
           const margin = Float64Array.from(batch, ({ margin }) => margin)
-          return {
-            rows: [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)],
-            loss: ofScores((scores) => {
-              const { gradients, ...rest } = bradleyTerry(scores.slice(0, batch.length), scores.slice(batch.length), {
-                ...options,
-                margin
-              })
-              return { ...rest, gradient: Float64Array.of(...gradients.chosen, ...gradients.rejected) }
+          return ofScores((scores) => {
+            const { gradients, ...rest } = bradleyTerry(scores.slice(0, batch.length), scores.slice(batch.length), {
+              ...options,
+              margin
             })
-          }
-        }
-      })),
+            return { ...rest, gradient: Float64Array.of(...gradients.chosen, ...gradients.rejected) }
+          })
+        },
+        (batch) => [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
+      ),
     KWise: (options) => ranked(use, data, (scores, ranks, groups) => kWise(scores, ranks, groups, options)),
     PlackettLuce: () =>
       Effect.andThen(
@@ -79,44 +91,26 @@ export const rewardObjective = (
         ranked(use, data, (scores, _, groups) => plackettLuce(scores, groups))
       ),
     Outcome: () =>
-      Effect.map(encodeUnpaired(use, rowsOf(data, "UnpairedPreferences")), (answers): RewardObjective => ({
-        count: answers.length,
-        rows: (i) => [answers[i]!.row],
-        batch: (indices) => {
-          const batch = indices.map((i) => answers[i]!)
-          const labels = batch.flatMap(({ label, row }) => Array.from(row.completion, () => label ? 1 : 0))
-          return {
-            rows: batch.map(({ row }) => row),
-            loss: (values, offsets) => {
-              const loss = outcome(afterTokens(values, offsets), labels)
-              return { ...loss, gradient: afterTokensBackward(loss.gradient, offsets) }
-            }
-          }
+      over(encodeUnpaired(use, rowsOf(data, "UnpairedPreferences")), ({ row }) => [row], (batch) => {
+        const labels = batch.flatMap(({ label, row }) => Array.from(row.completion, () => label ? 1 : 0))
+        return (values, offsets) => {
+          const loss = outcome(afterTokens(values, offsets), labels)
+          return { ...loss, gradient: afterTokensBackward(loss.gradient, offsets) }
         }
-      })),
+      }),
     Process: (options) =>
-      Effect.map(encodeSteps(use, rowsOf(data, "Stepwise"), options), (answers): RewardObjective => ({
-        count: answers.length,
-        rows: (i) => [answers[i]!.row],
-        batch: (indices) => {
-          const batch = indices.map((i) => answers[i]!)
-          return {
-            rows: batch.map(({ row }) => row),
-            loss: (values, offsets) => {
-              // After the token that ends the step; a row of n tokens has n + 1 positions.
-              const at = batch.flatMap(({ ends }, row) => ends.map((t) => offsets[row]! + row + t + 1))
-              const loss = processLoss(
-                Float64Array.from(at, (position) => values[position]!),
-                batch.flatMap(({ labels }) => labels),
-                options.labels
-              )
-              const gradient = new Float64Array(values.length)
-              at.forEach((position, i) => (gradient[position] = loss.gradient[i]!))
-              return { ...loss, gradient }
-            }
-          }
-        }
-      }))
+      over(encodeSteps(use, rowsOf(data, "Stepwise"), options), ({ row }) => [row], (batch) => (values, offsets) => {
+        // After the token that ends the step; a row of n tokens has n + 1 positions.
+        const at = batch.flatMap(({ ends }, row) => ends.map((t) => offsets[row]! + row + t + 1))
+        const loss = processLoss(
+          Float64Array.from(at, (position) => values[position]!),
+          batch.flatMap(({ labels }) => labels),
+          options.labels
+        )
+        const gradient = new Float64Array(values.length)
+        at.forEach((position, i) => (gradient[position] = loss.gradient[i]!))
+        return { ...loss, gradient }
+      })
   })
 
 const ranked = (
@@ -124,25 +118,17 @@ const ranked = (
   data: Dataset,
   score: (scores: Float64Array, ranks: ReadonlyArray<number>, groups: Int32Array) => Loss
 ) =>
-  Effect.map(encodeRankings(use, rowsOf(data, "Rankings")), (rankings): RewardObjective => ({
-    count: rankings.length,
-    rows: (i) => rankings[i]!.rows,
-    batch: (indices) => {
-      const batch = indices.map((i) => rankings[i]!)
-      const ranks = batch.flatMap(({ ranks }) => ranks)
-      const groups = groupsOf(batch.map(({ rows }) => rows.length))
-      return {
-        rows: batch.flatMap(({ rows }) => rows),
-        loss: ofScores((scores) => score(scores, ranks, groups))
-      }
-    }
-  }))
+  over(encodeRankings(use, rowsOf(data, "Rankings")), ({ rows }) => rows, (batch) => {
+    const ranks = batch.flatMap(({ ranks }) => ranks)
+    const groups = groupsOf(batch.map(({ rows }) => rows.length))
+    return ofScores((scores) => score(scores, ranks, groups))
+  })
 
 /** Plackett–Luce has no place for ties. */
 const strict = ({ stage }: For, data: Dataset): Effect.Effect<void, UnusableData> => {
   const tied = rowsOf(data, "Rankings").findIndex(({ ranks }) => new Set(ranks).size < ranks.length)
   return tied < 0 ? Effect.void : Effect.fail(
-    new unusable({
+    new UnusableData({
       stage,
       problem: `row ${tied + 1} has completions that tie, and Plackett–Luce ranks without ties`,
       remedy: "Leave such rows out, or take the loss kWise."

@@ -28,24 +28,21 @@ export interface Parts {
   readonly ending: number
 }
 
-export const bounds: { readonly min: number; readonly max: number } = { min: -6.25, max: 6 }
+const set = (words: string): ReadonlySet<string> => new Set(words.split(" "))
 
 /** Words that say a story turned out well. */
-export const happyWords: ReadonlySet<string> = new Set(
-  ("happy happily glad smile smiled smiling laugh laughed laughing proud love loved joy fun hug hugged friends thankful " +
-    "grateful safe best better cheered celebrated danced enjoyed excited kind thanked together wonderful yummy played")
-    .split(" ")
+const happyWords = set(
+  "happy happily glad smile smiled smiling laugh laughed laughing proud love loved joy fun hug hugged friends thankful " +
+    "grateful safe best better cheered celebrated danced enjoyed excited kind thanked together wonderful yummy played"
 )
 
 /** Words that say it did not. */
-export const unhappyWords: ReadonlySet<string> = new Set(
-  ("sad sadly cry cried crying scared afraid angry mad upset hurt lost alone lonely died dead broke broken fell sick worried " +
-    "mean bad tears sorry hated screamed").split(" ")
+const unhappyWords = set(
+  "sad sadly cry cried crying scared afraid angry mad upset hurt lost alone lonely died dead broke broken fell sick worried " +
+    "mean bad tears sorry hated screamed"
 )
 
-const speech: ReadonlySet<string> = new Set(
-  "said asked replied shouted answered cried whispered yelled told called exclaimed thought laughed".split(" ")
-)
+const speech = set("said asked replied shouted answered cried whispered yelled told called exclaimed thought laughed")
 
 const clamp = (x: number, min: number, max: number): number => Math.min(max, Math.max(min, x))
 
@@ -84,7 +81,6 @@ const namesIn = (text: string): ReadonlySet<string> =>
     )
   )
 
-const set = (words: string): ReadonlySet<string> => new Set(words.split(" "))
 const determiners = set("the a an my your their our its")
 const prepositions = set("of to at with from into for")
 const auxiliaries = set("is are was were am had did does do could would can will should")

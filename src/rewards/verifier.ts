@@ -1,4 +1,5 @@
 import { Verifier } from "../../dsl/Verifier.ts"
+import { wordsOf } from "../data/rows.ts"
 
 /**
  * Whether a completion passes a verifier's check (`dsl/Verifier.ts` describes each check). Pure and total: any two strings get a fixed
@@ -16,8 +17,8 @@ export const verify = (verifier: Verifier, completion: string, answer: string | 
       return said !== undefined && answer !== undefined && number(answer) !== undefined && equal(said, answer)
     },
     Keywords: () => {
-      const wanted = words(answer ?? "")
-      const said = new Set(words(completion))
+      const wanted = wordsOf(answer ?? "")
+      const said = new Set(wordsOf(completion))
       return wanted.length > 0 && wanted.every((word) => said.has(word))
     },
     Format: ({ parts }) => {
@@ -30,8 +31,6 @@ export const verify = (verifier: Verifier, completion: string, answer: string | 
       return completion.slice(at).trim() === ""
     }
   })
-
-const words = (text: string): ReadonlyArray<string> => text.split(/\s+/u).filter((word) => word !== "")
 
 /** Digits, in groups of three where there are commas, and decimals; no digit, comma or point runs on before or after. */
 const plain = String.raw`[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?`
@@ -53,6 +52,6 @@ const number = (text: string): string | undefined => {
 const equal = (said: string, answer: string): boolean => {
   const [a, b] = [number(said), number(answer)]
   if (a !== undefined && b !== undefined) return a === b
-  const text = words(said).join(" ")
-  return text !== "" && text === words(answer).join(" ")
+  const text = wordsOf(said).join(" ")
+  return text !== "" && text === wordsOf(answer).join(" ")
 }

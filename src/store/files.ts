@@ -12,10 +12,11 @@ import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
+import { rowKinds } from "../../dsl/Artifact.ts"
 import type { Dataset } from "../data/dataset.ts"
 import type { Optimizer, Weights } from "../engine/engine.ts"
 import { isWhole as isAdapter, load as loadAdapter, save as saveAdapter } from "../model/adapter.ts"
-import { load, save } from "../model/checkpoint.ts"
+import { load, save as saveModel } from "../model/checkpoint.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { decode, encode } from "../model/safetensors.ts"
 import type { Made } from "./made.ts"
@@ -27,20 +28,7 @@ import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
 const NodeFile = Schema.Struct({
   keel: Schema.Literal(1),
   key: Schema.String,
-  made: Schema.Literals([
-    "Model",
-    "Report",
-    "Logps",
-    "Text",
-    "Prompts",
-    "Demonstrations",
-    "Preferences",
-    "Rankings",
-    "Stepwise",
-    "UnpairedPreferences",
-    "Completions",
-    "ScoredCompletions"
-  ])
+  made: Schema.Literals(["Model", "Report", "Logps", ...rowKinds])
 })
 
 const StateFile = Schema.Struct({
@@ -68,10 +56,8 @@ export const writeFileAtomic = Effect.fnUntraced(function*(path: string, content
   )
 })
 
-const parse = <S extends Schema.Codec<any, any>>(schema: S, path: string, text: string) =>
-  Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text).pipe(
-    Effect.mapError((error) => new StoreDamaged({ path, problem: `not what Keel wrote there: ${error.message}` }))
-  ) as Effect.Effect<S["Type"], StoreDamaged>
+const writeJson = (path: string, json: unknown, indent?: number) =>
+  writeFileAtomic(path, `${JSON.stringify(json, null, indent)}\n`)
 
 /** Reads a file that a finished folder must hold: a missing file is damage. */
 const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.PlatformError, R>) =>
@@ -99,59 +85,65 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
     Store,
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
-      const within = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Effect.Effect<A, E> =>
-        Effect.provideService(effect, FileSystem.FileSystem, fs)
+      const within = <Args extends ReadonlyArray<unknown>, A, E>(
+        method: (...args: Args) => Effect.Effect<A, E, FileSystem.FileSystem>
+      ) =>
+      (...args: Args): Effect.Effect<A, E> => Effect.provideService(method(...args), FileSystem.FileSystem, fs)
       const done = (key: string, label: string) => folderOf(root, key, label)
       const partial = (key: string, label: string) => `${done(key, label)}.partial`
 
-      const readJson = <S extends Schema.Codec<any, any>>(schema: S, path: string) =>
-        Effect.flatMap(whole(path, fs.readFileString(path)), (text) => parse(schema, path, text))
+      const readJson = <A, I>(schema: Schema.Codec<A, I>, path: string) =>
+        Effect.flatMap(whole(path, fs.readFileString(path)), (text) =>
+          Effect.mapError(
+            Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text),
+            (error) => new StoreDamaged({ path, problem: `not what Keel wrote there: ${error.message}` })
+          ))
 
-      const has = Effect.fnUntraced(function*(key: string, label: string) {
-        return yield* fs.exists(join(done(key, label), "node.json"))
-      })
+      const has = (key: string, label: string) => fs.exists(join(done(key, label), "node.json"))
 
-      const read = Effect.fnUntraced(function*(key: string, label: string) {
-        const folder = done(key, label)
-        const path = join(folder, "node.json")
-        const node = yield* readJson(NodeFile, path)
-        if (node.key !== key) return yield* new StoreDamaged({ path, problem: `it is of another node, ${node.key}` })
-        switch (node.made) {
-          case "Model":
-            return { _tag: "Model", weights: yield* loadModel(join(folder, "model")) } satisfies Made
-          case "Report": {
-            return { _tag: "Report", report: yield* readJson(ReportJson, join(folder, "report.json")) } satisfies Made
-          }
-          case "Logps": {
-            const logps = yield* readJson(LogpsFile, join(folder, "logps.json"))
-            return { _tag: "Logps", logps: new Map(Object.entries(logps)) } satisfies Made
-          }
-          default: {
-            const path = join(folder, "rows.jsonl")
-            const text = yield* whole(path, fs.readFileString(path))
-            const rows = yield* Effect.try({
-              try: () => text.split("\n").filter((line) => line !== "").map((line): unknown => JSON.parse(line)),
-              catch: (error) => new StoreDamaged({ path, problem: String(error) })
-            })
-            return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset } satisfies Made
+      const read = Effect.fnUntraced(
+        function*(folder: string, key: string): Effect.fn.Return<Made, StoreError, FileSystem.FileSystem> {
+          const path = join(folder, "node.json")
+          const node = yield* readJson(NodeFile, path)
+          if (node.key !== key) return yield* new StoreDamaged({ path, problem: `it is of another node, ${node.key}` })
+          switch (node.made) {
+            case "Model":
+              return { _tag: "Model", weights: yield* loadModel(join(folder, "model")) }
+            case "Report":
+              return { _tag: "Report", report: yield* readJson(ReportJson, join(folder, "report.json")) }
+            case "Logps":
+              return {
+                _tag: "Logps",
+                logps: new Map(Object.entries(yield* readJson(LogpsFile, join(folder, "logps.json"))))
+              }
+            default: {
+              const path = join(folder, "rows.jsonl")
+              const text = yield* whole(path, fs.readFileString(path))
+              const rows = yield* Effect.try({
+                try: () => text.split("\n").filter((line) => line !== "").map((line): unknown => JSON.parse(line)),
+                catch: (error) => new StoreDamaged({ path, problem: String(error) })
+              })
+              return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset }
+            }
           }
         }
-      })
+      )
+
+      const find = within(Effect.fnUntraced(function*(key: string, label: string) {
+        return (yield* has(key, label)) ? Option.some(yield* read(done(key, label), key)) : Option.none()
+      }))
 
       const write = Effect.fnUntraced(function*(folder: string, made: Made) {
         switch (made._tag) {
           case "Model":
-            yield* save(join(folder, "model"), made.weights)
+            yield* saveModel(join(folder, "model"), made.weights)
             if (made.weights.adapter !== undefined) yield* saveAdapter(join(folder, "adapter"), made.weights.adapter)
             return "Model"
           case "Report":
-            yield* writeFileAtomic(
-              join(folder, "report.json"),
-              `${JSON.stringify(Schema.encodeSync(ReportJson)(made.report), null, 2)}\n`
-            )
+            yield* writeJson(join(folder, "report.json"), Schema.encodeSync(ReportJson)(made.report), 2)
             return "Report"
           case "Logps":
-            yield* writeFileAtomic(join(folder, "logps.json"), `${JSON.stringify(Object.fromEntries(made.logps))}\n`)
+            yield* writeJson(join(folder, "logps.json"), Object.fromEntries(made.logps))
             return "Logps"
           case "Data":
             yield* writeFileAtomic(
@@ -162,17 +154,18 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         }
       })
 
-      const bytesIn: (folder: string) => Effect.Effect<number, PlatformError.PlatformError> = Effect.fnUntraced(
-        function*(folder) {
-          if (!(yield* fs.exists(folder))) return 0
-          let bytes = 0
-          for (const name of yield* fs.readDirectory(folder, { recursive: true })) {
-            const { size, type } = yield* fs.stat(join(folder, name))
-            if (type === "File") bytes += Number(size)
-          }
-          return bytes
+      const bytesIn = Effect.fnUntraced(function*(folder: string) {
+        if (!(yield* fs.exists(folder))) return 0
+        let bytes = 0
+        for (const name of yield* fs.readDirectory(folder, { recursive: true })) {
+          const { size, type } = yield* fs.stat(join(folder, name))
+          if (type === "File") bytes += Number(size)
         }
-      )
+        return bytes
+      })
+
+      const size = (key: string, label: string) =>
+        Effect.zipWith(bytesIn(done(key, label)), bytesIn(partial(key, label)), (kept, running) => kept + running)
 
       const spent = Effect.fnUntraced(function*(key: string, label: string) {
         const folder = done(key, label)
@@ -193,7 +186,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         return (yield* has(key, label)) && (yield* fs.exists(path)) ? yield* readJson(ToldFile, path) : []
       })
 
-      const finish = Effect.fnUntraced(function*(
+      const finish = within(Effect.fnUntraced(function*(
         key: string,
         label: string,
         made: Made,
@@ -204,17 +197,13 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         // Without node.json the folder was left by a crash between these lines.
         yield* fs.makeDirectory(folder, { recursive: true })
         const kind = yield* write(folder, made)
-        if (events.length > 0) {
-          const json = Schema.encodeSync(ToldFile)(events)
-          yield* writeFileAtomic(join(folder, "told.json"), `${JSON.stringify(json)}\n`)
-        }
+        if (events.length > 0) yield* writeJson(join(folder, "told.json"), Schema.encodeSync(ToldFile)(events))
         if (took !== undefined) {
-          const all = { ...took, disk: yield* bytesIn(folder) }
-          yield* writeFileAtomic(join(folder, "spent.json"), `${JSON.stringify(toJson(all))}\n`)
+          yield* writeJson(join(folder, "spent.json"), toJson({ ...took, disk: yield* bytesIn(folder) }))
         }
-        yield* writeFileAtomic(join(folder, "node.json"), `${JSON.stringify({ keel: 1, key, made: kind })}\n`)
+        yield* writeJson(join(folder, "node.json"), { keel: 1, key, made: kind })
         yield* fs.remove(partial(key, label), { recursive: true, force: true })
-      })
+      }))
 
       const steps = Effect.fnUntraced(function*(folder: string) {
         if (!(yield* fs.exists(folder))) return []
@@ -237,7 +226,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         yield* fs.rename(next, join(folder, `step-${step}`))
       })
 
-      const latest = Effect.fnUntraced(function*(key: string, label: string) {
+      const latest = within(Effect.fnUntraced(function*(key: string, label: string) {
         const folder = partial(key, label)
         yield* settle(folder)
         const [step] = yield* steps(folder)
@@ -260,9 +249,9 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
           }
         }
         return Option.some({ step, models: opened, state } satisfies Snapshot)
-      })
+      }))
 
-      const saveSnapshot = Effect.fnUntraced(function*(key: string, label: string, snapshot: Snapshot) {
+      const save = within(Effect.fnUntraced(function*(key: string, label: string, snapshot: Snapshot) {
         const folder = partial(key, label)
         const next = join(folder, "next")
         yield* settle(folder)
@@ -270,51 +259,32 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         yield* fs.makeDirectory(next, { recursive: true })
         const models: Record<string, { optimizerStep: number }> = {}
         for (const [name, { optimizer, weights }] of Object.entries(snapshot.models)) {
-          yield* save(join(next, name), weights)
+          yield* saveModel(join(next, name), weights)
           yield* writeFileAtomic(join(next, `${name}.optimizer.safetensors`), encode(optimizer.tensors))
           models[name] = { optimizerStep: optimizer.step }
         }
-        const state = { step: snapshot.step, models, state: snapshot.state }
-        yield* writeFileAtomic(join(next, "state.json"), `${JSON.stringify(state)}\n`)
+        yield* writeJson(join(next, "state.json"), { step: snapshot.step, models, state: snapshot.state })
         yield* settle(folder)
         return join(folder, `step-${snapshot.step}`)
-      })
+      }))
 
-      const keep = Effect.fnUntraced(function*(key: string, label: string, name: string, weights: Weights) {
+      const keep = within(Effect.fnUntraced(function*(key: string, label: string, name: string, weights: Weights) {
         const at = join(partial(key, label), name)
         yield* fs.makeDirectory(partial(key, label), { recursive: true })
         if (weights.adapter !== undefined) yield* saveAdapter(adapterOf(at), weights.adapter)
-        yield* save(at, weights)
+        yield* saveModel(at, weights)
         return at
-      })
+      }))
 
-      const kept = Effect.fnUntraced(function*(key: string, label: string, name: string) {
+      const kept = within(Effect.fnUntraced(function*(key: string, label: string, name: string) {
         const at = join(partial(key, label), name)
         // The last of its files that is written.
         if (!(yield* fs.exists(join(at, "model.safetensors")))) return Option.none()
         const weights = yield* loadModel(at)
         if (!(yield* isAdapter(adapterOf(at)))) return Option.some(weights)
         return Option.some({ ...weights, adapter: yield* damaged(adapterOf(at), loadAdapter(adapterOf(at))) })
-      })
+      }))
 
-      return {
-        has: (key, label) => within(has(key, label)),
-        find: (key, label): Effect.Effect<Option.Option<Made>, StoreError> =>
-          within(
-            Effect.flatMap(has(key, label), (there) =>
-              there
-                ? Effect.map(read(key, label), (made) => Option.some<Made>(made))
-                : Effect.succeed(Option.none<Made>()))
-          ),
-        finish: (key, label, made, took, events) => within(finish(key, label, made, took, events)),
-        told: (key, label) => within(told(key, label)),
-        spent: (key, label) => within(spent(key, label)),
-        size: (key, label) =>
-          Effect.zipWith(bytesIn(done(key, label)), bytesIn(partial(key, label)), (kept, running) => kept + running),
-        latest: (key, label) => within(latest(key, label)),
-        save: (key, label, snapshot) => within(saveSnapshot(key, label, snapshot)),
-        keep: (key, label, name, weights) => within(keep(key, label, name, weights)),
-        kept: (key, label, name) => within(kept(key, label, name))
-      }
+      return { find, has, finish, told, spent, size, latest, save, keep, kept }
     })
   )

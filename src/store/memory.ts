@@ -5,8 +5,7 @@ import type { Tensors, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
 import type { Event } from "./runLog.ts"
 import { fromJson, type Spent } from "./spent.ts"
-import type { Snapshot } from "./store.ts"
-import { Store } from "./store.ts"
+import { type Snapshot, Store } from "./store.ts"
 
 /** As safetensors holds them. A plan has tensors without numbers: their lengths are all that is known. */
 const bytesOf = (tensors: Tensors): number => [...tensors.values()].reduce((sum, { data }) => sum + 4 * data.length, 0)

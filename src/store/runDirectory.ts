@@ -5,6 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import { writeFileAtomic } from "./files.ts"
@@ -85,12 +86,9 @@ export const events = Effect.fn("runDirectory.events")(function*(folder: string)
   const fs = yield* FileSystem.FileSystem
   const path = join(folder, "events.jsonl")
   if (!(yield* fs.exists(path))) return []
-  const lines = (yield* fs.readFileString(path)).split("\n").flatMap((line) => {
-    const decoded = line === "" ? { _tag: "None" as const } : decodeLine(line)
-    return decoded._tag === "Some" ? [decoded.value.event] : []
-  })
+  const lines = (yield* fs.readFileString(path)).split("\n").flatMap((line) => Option.toArray(decodeLine(line)))
   const kept = new Map<string, Event>()
-  for (const event of lines) {
+  for (const { event } of lines) {
     const key = event._tag === "Measured"
       ? `Measured/${event.measurement.stage}/${event.measurement.step}/${event.measurement.from}`
       : event._tag === "OverBudget"

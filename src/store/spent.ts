@@ -3,24 +3,26 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Resource } from "../../dsl/Budget.ts"
 
-export interface Spent {
+const SpentFile = Schema.Struct({
   /** Tokens of completions sampled. */
-  readonly generated: number
+  generated: Schema.Natural,
   /** Completion tokens with a gradient. */
-  readonly trained: number
+  trained: Schema.Natural,
   /** Tokens read by a judge: four characters of prompt and completion count as a token. */
-  readonly judged: number
+  judged: Schema.Natural,
   /** Floating-point operations. */
-  readonly flops: number
+  flops: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
   /** Peak of the bytes held by the engine. */
-  readonly memory: number
+  memory: Schema.Natural,
   /** Bytes kept in the store. */
-  readonly disk: number
+  disk: Schema.Natural,
   /** Wall-clock. */
-  readonly milliseconds: number
+  milliseconds: Schema.Natural,
   /** The different prompts used, as 53-bit hashes of their token ids. */
-  readonly prompts: ReadonlySet<number>
-}
+  prompts: Schema.Array(Schema.Natural)
+})
+
+export type Spent = Omit<typeof SpentFile.Type, "prompts"> & { readonly prompts: ReadonlySet<number> }
 
 export const nothing: Spent = {
   generated: 0,
@@ -32,18 +34,6 @@ export const nothing: Spent = {
   milliseconds: 0,
   prompts: new Set()
 }
-
-/** Both: what is spent is added, of memory the larger, of prompts those of either. Associative, commutative, `nothing` is neutral. */
-export const plus = (a: Spent, b: Spent): Spent => ({
-  generated: a.generated + b.generated,
-  trained: a.trained + b.trained,
-  judged: a.judged + b.judged,
-  flops: a.flops + b.flops,
-  memory: Math.max(a.memory, b.memory),
-  disk: a.disk + b.disk,
-  milliseconds: a.milliseconds + b.milliseconds,
-  prompts: new Set([...a.prompts, ...b.prompts])
-})
 
 /** Millionths of a currency unit. */
 export interface Price {
@@ -78,19 +68,6 @@ export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price:
       return sum((one) => one[resource])
   }
 }
-
-const Amount = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
-
-const SpentFile = Schema.Struct({
-  generated: Schema.Natural,
-  trained: Schema.Natural,
-  judged: Schema.Natural,
-  flops: Amount,
-  memory: Schema.Natural,
-  disk: Schema.Natural,
-  milliseconds: Schema.Natural,
-  prompts: Schema.Array(Schema.Natural)
-})
 
 export const toJson = ({ prompts, ...numbers }: Spent): Schema.Json => ({
   ...numbers,

@@ -1,5 +1,6 @@
+import { wordsOf } from "../rows.ts"
 import { moodWords, pronouns } from "./lexicon.ts"
-import { find, parse, sentences, tokens, type Tree } from "./parse.ts"
+import { find, parse, sentences, type Tree } from "./parse.ts"
 import { read, type Request } from "./request.ts"
 
 /**
@@ -31,8 +32,6 @@ export interface Parts {
   /** −0.05 for every token over 48, −0.1 for every token under 12. In [−1.5, 0]. */
   readonly length: number
 }
-
-export const bounds: { readonly min: number; readonly max: number } = { min: -8, max: 5 }
 
 const clamp = (x: number, min: number, max: number): number => Math.min(max, Math.max(min, x))
 
@@ -123,7 +122,7 @@ const repetitionPart = (all: ReadonlyArray<ReadonlyArray<string>>): number => {
 /** The parts of the gold reward. Pure and total: any two strings get finite numbers. */
 export const parts = (prompt: string, completion: string): Parts => {
   const asked = read(prompt)
-  const all = tokens(completion)
+  const all = wordsOf(completion)
   const ended = all.slice(-3).join(" ") === "the end ." && (all.length === 3 || all.at(-4) === ".")
   const told = sentences(ended ? all.slice(0, -3) : all)
   const understood = understand(told)

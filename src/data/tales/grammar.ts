@@ -1,4 +1,4 @@
-import { breakable, characters, colours, feelings, looks, prepositions, things, uses } from "./lexicon.ts"
+import * as lexicon from "./lexicon.ts"
 
 /**
  * The grammar of a sentence, full stop included, as data. A name with a capital is a rule; every other word stands for
@@ -9,14 +9,7 @@ export const grammar: Readonly<Record<string, ReadonlyArray<string>>> = {
   Sentence: ["Introduction .", "Weather .", "Clause .", "Link Clause ."],
   Introduction: ["Once was a Somebody", "Once was a Somebody Where"],
   Once: ["there", "once there"],
-  Weather: [
-    "the sun was warm",
-    "the day was bright",
-    "the sky was blue",
-    "the rain was cold",
-    "the sky was dark",
-    "the wind was cold"
-  ],
+  Weather: [...lexicon.weather.happy, "the sky was blue", ...lexicon.weather.sad],
   Link: ["one day", "then", "soon", "so", "but", "at last", "that day"],
   Clause: [
     "Agent Predicate",
@@ -38,7 +31,6 @@ export const grammar: Readonly<Record<string, ReadonlyArray<string>>> = {
     "Goes to the Place",
     "sat Where",
     "went home",
-    "went home alone",
     "Feels Feeling",
     "Feels very Feeling",
     "Does"
@@ -49,29 +41,19 @@ export const grammar: Readonly<Record<string, ReadonlyArray<string>>> = {
   Handles: ["wanted", "loved", "liked", "lost", "dropped", "took", "played with", "looked at", "looked for"],
   Goes: ["went", "ran", "walked"],
   Feels: ["was", "felt"],
-  Does: [
-    "smiled",
-    "laughed",
-    "danced",
-    "sang a song",
-    "jumped for joy",
-    "cried",
-    "cried big tears",
-    "sighed",
-    "sat alone"
-  ],
+  Does: [...lexicon.does.happy, ...lexicon.does.sad],
   Where: ["in the In", "on the On", "by the By"],
-  Place: Object.keys(prepositions),
-  In: Object.keys(prepositions).filter((place) => prepositions[place] === "in"),
-  On: Object.keys(prepositions).filter((place) => prepositions[place] === "on"),
-  By: Object.keys(prepositions).filter((place) => prepositions[place] === "by"),
-  Uses: things.map((thing) => `${uses[thing]} the Thing:${thing}`),
-  Character: characters,
-  Thing: things,
-  Breakable: breakable,
-  Looks: looks,
-  Colour: colours,
-  Feeling: [...feelings.happy, ...feelings.sad]
+  Place: Object.keys(lexicon.prepositions),
+  In: Object.keys(lexicon.prepositions).filter((place) => lexicon.prepositions[place] === "in"),
+  On: Object.keys(lexicon.prepositions).filter((place) => lexicon.prepositions[place] === "on"),
+  By: Object.keys(lexicon.prepositions).filter((place) => lexicon.prepositions[place] === "by"),
+  Uses: lexicon.things.map((thing) => `${lexicon.uses[thing]} the Thing:${thing}`),
+  Character: lexicon.characters,
+  Thing: lexicon.things,
+  Breakable: lexicon.breakable,
+  Looks: lexicon.looks,
+  Colour: lexicon.colours,
+  Feeling: [...lexicon.feelings.happy, ...lexicon.feelings.sad]
 }
 
 /** The length of the longest sentence of the grammar: a longer sentence is not parsed. */

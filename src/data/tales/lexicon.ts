@@ -56,6 +56,16 @@ export const feelings: Readonly<Record<Mood, ReadonlyArray<string>>> = {
   sad: ["sad", "lonely", "upset"]
 }
 
+export const weather: Readonly<Record<Mood, ReadonlyArray<string>>> = {
+  happy: ["the sun was warm", "the day was bright"],
+  sad: ["the rain was cold", "the sky was dark", "the wind was cold"]
+}
+/** The acts of a character when all goes well or badly, without a thing. */
+export const does: Readonly<Record<Mood, ReadonlyArray<string>>> = {
+  happy: ["smiled", "laughed", "danced", "sang a song", "jumped for joy"],
+  sad: ["cried", "cried big tears", "sighed", "sat alone", "went home alone"]
+}
+
 /** The words that carry a mood; the gold reward counts them in well-formed sentences, the labelers count them anywhere. */
 export const moodWords: Readonly<Record<Mood, ReadonlySet<string>>> = {
   happy: new Set([

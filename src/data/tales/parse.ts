@@ -65,9 +65,6 @@ export const parse = (words: ReadonlyArray<string>): Tree | undefined => {
 export const find = (tree: Tree, rule: string): ReadonlyArray<Tree> =>
   tree.rule === rule ? [tree] : tree.children.flatMap((child) => find(child, rule))
 
-/** Text to words: tokens are separated by white space, punctuation is a token of its own. */
-export const tokens = (text: string): ReadonlyArray<string> => text.split(/\s+/u).filter((word) => word !== "")
-
 /** Words to sentences, each with its full stop; words after the last full stop are a (broken) sentence too. */
 export const sentences = (words: ReadonlyArray<string>): ReadonlyArray<ReadonlyArray<string>> => {
   const all: Array<ReadonlyArray<string>> = []

@@ -1,5 +1,5 @@
+import { wordsOf } from "../rows.ts"
 import { characters, counts, type Mood, moods, places, things, where } from "./lexicon.ts"
-import { tokens } from "./parse.ts"
 
 /** The request of an instruction. */
 export interface Request {
@@ -38,7 +38,7 @@ export const phrase = (request: Request): ReadonlyArray<string> => {
  * Total: never throws.
  */
 export const read = (prompt: string): Partial<Request> => {
-  const words = tokens(prompt.slice(0, 1000))
+  const words = wordsOf(prompt.slice(0, 1000))
   const of = (list: ReadonlyArray<string>): string | undefined => words.find((word) => list.includes(word))
   const mood = moods.find((m) => words.includes(m))
   const subject = of(characters)

@@ -3,6 +3,7 @@ import {
   breakable,
   characters,
   colours,
+  does,
   feelings,
   looks,
   type Mood,
@@ -11,24 +12,28 @@ import {
   pronouns,
   things,
   uses,
+  weather,
   where
 } from "./lexicon.ts"
 import type { Request } from "./request.ts"
 
-/** How likely a writer is to do each thing that is asked of them. */
-export interface Skill {
-  readonly subject: number
-  readonly object: number
-  readonly mood: number
-  readonly place: number
-  readonly sentences: number
+/** The writers of the demonstrations: fluent, and half listening. Imitating them well is not the same as doing well. */
+export const mediocre = {
+  subject: 0.8,
+  object: 0.65,
+  mood: 0.6,
+  place: 0.5,
+  sentences: 0.5,
   /** Ends with `the end .` */
-  readonly ending: number
+  ending: 0.75,
   /** Every sentence belongs to the grammar. */
-  readonly grammar: number
+  grammar: 0.95,
   /** Repeats no sentence. */
-  readonly fresh: number
+  fresh: 0.85
 }
+
+/** How likely a writer is to do each thing that is asked of them. */
+export type Skill = Readonly<typeof mediocre>
 
 /** Does everything that is asked, always. */
 export const perfect: Skill = {
@@ -42,18 +47,6 @@ export const perfect: Skill = {
   fresh: 1
 }
 
-/** The writers of the demonstrations: fluent, and half listening. Imitating them well is not the same as doing well. */
-export const mediocre: Skill = {
-  subject: 0.8,
-  object: 0.65,
-  mood: 0.6,
-  place: 0.5,
-  sentences: 0.5,
-  ending: 0.75,
-  grammar: 0.95,
-  fresh: 0.85
-}
-
 const pick = <A>(random: Random, from: ReadonlyArray<A>): A => from[random.int(from.length)]!
 const other = <A>(random: Random, from: ReadonlyArray<A>, than: A): A => pick(random, from.filter((a) => a !== than))
 
@@ -65,16 +58,7 @@ interface Scene {
   readonly mood: () => Mood
 }
 
-const weather: Readonly<Record<Mood, ReadonlyArray<string>>> = {
-  happy: ["the sun was warm", "the day was bright"],
-  sad: ["the rain was cold", "the sky was dark", "the wind was cold"]
-}
-
-/** The acts of a character when all goes well or badly, without and with the thing. */
-const does: Readonly<Record<Mood, ReadonlyArray<string>>> = {
-  happy: ["smiled", "laughed", "danced", "sang a song", "jumped for joy"],
-  sad: ["cried", "cried big tears", "sighed", "sat alone", "went home alone"]
-}
+/** The acts of a character with the thing when all goes well or badly. */
 const handles = ({ thing }: Scene, mood: Mood): ReadonlyArray<string> =>
   mood === "happy"
     ? [
