@@ -1,5 +1,5 @@
 /**
- * A KL cap, one object on the whole way: `interpreters/limits.ts` reads it from `Pipeline.cap`'s node, `Scope` brings it to a stage, and
+ * A KL cap, one object on the whole way: `interpreters/capsOf.ts` reads it from `Pipeline.cap`'s node, `Scope` brings it to a stage, and
  * `training/klCaps.ts` holds measurements against it.
  */
 import type * as Artifact from "./Artifact.ts"

@@ -5,7 +5,7 @@ import { assert, describe, it } from "vitest"
 import * as Artifact from "../dsl/Artifact.ts"
 import * as Pipeline from "../dsl/Pipeline.ts"
 import { problems } from "../src/interpreters/check.ts"
-import { spendsKl } from "../src/interpreters/limits.ts"
+import { spendsKl } from "../src/interpreters/capsOf.ts"
 import { simulate } from "../src/interpreters/simulate.ts"
 import type { Implementation } from "../src/outside/implementation.ts"
 

@@ -184,7 +184,7 @@ const fences: ReadonlyArray<
   },
   {
     from: "src/interpreters/check.ts",
-    may: ["effect/Effect", "../../dsl/Pipeline.ts", "../../dsl/stages/Evaluate.ts", "./limits.ts"],
+    may: ["effect/Effect", "../../dsl/Pipeline.ts", "../../dsl/stages/Evaluate.ts", "./capsOf.ts"],
     never: [
       "../stages/sft.ts",
       "../engine/engine.ts",

@@ -12,7 +12,7 @@ import {
   pick,
   pipelines,
   ragged,
-  type Step,
+  type ShelfStep,
   steps,
   stocked,
   world
@@ -32,7 +32,7 @@ import example, {
 const [definitions, stages] = [[definition], [rwr]]
 
 /** A step of the user's own operation, for pipelines that have it between Keel's. */
-const rwrs: fc.Arbitrary<Step> = fc.record({
+const rwrs: fc.Arbitrary<ShelfStep> = fc.record({
   family: fc.constantFrom("tales", "other"),
   index: fc.nat({ max: 99 }),
   slack: fc.constantFrom(0, 500),

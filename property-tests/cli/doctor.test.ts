@@ -1,7 +1,7 @@
 import { assert, describe, it } from "vitest"
 import { advice } from "../../src/doctor/advice.ts"
-import { enough, gpusOf, type Machine } from "../../src/doctor/machine.ts"
-import { type Report, text } from "../../src/doctor/text.ts"
+import { enoughMemory, gpusOf, type MachineFacts } from "../../src/doctor/machine.ts"
+import { type DoctorReport, text } from "../../src/doctor/text.ts"
 import type { Trial } from "../../src/doctor/trial.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { golden, keel } from "./keel.ts"
@@ -12,7 +12,7 @@ describe("keel doctor", () => {
   it("says what is here and opens every backend", async () => {
     const { code, stderr, stdout } = await keel(["doctor", "--json"], folder())
     assert.strictEqual(code, 0, stderr)
-    const report = JSON.parse(stdout) as Report
+    const report = JSON.parse(stdout) as DoctorReport
     assert.isTrue(report.machine.node.enough)
     const of = (name: string) => report.backends.find((one) => one.name === name)!
     for (const name of ["wasm", "reference"]) {
@@ -30,7 +30,7 @@ describe("keel doctor", () => {
   })
 
   const gib = 2 ** 30
-  const machine: Machine = {
+  const machine: MachineFacts = {
     platform: "linux x64",
     node: { version: "v22.3.0", needed: ">=22.19", enough: false },
     cpu: "A processor",
@@ -55,7 +55,7 @@ describe("keel doctor", () => {
 
   it("of a bare machine with a GPU, and of one that has everything", () => {
     const bare = [fails("native", "there is no C compiler"), works, fails("tfjs", "TensorFlow.js is not installed")]
-    const full: Machine = {
+    const full: MachineFacts = {
       ...machine,
       node: { ...machine.node, version: "v24.1.0", enough: true },
       gpus: [],
@@ -90,6 +90,6 @@ describe("keel doctor", () => {
       "v22.19",
       true
     ]] as const
-    for (const [version, expected] of cases) assert.strictEqual(enough(version, ">=22.19"), expected, version)
+    for (const [version, expected] of cases) assert.strictEqual(enoughMemory(version, ">=22.19"), expected, version)
   })
 })

@@ -20,10 +20,10 @@ import {
 } from "../../dsl/index.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { limitsIn } from "../../src/interpreters/limits.ts"
+import { capsIn } from "../../src/interpreters/capsOf.ts"
 import { ledgerOf } from "../../src/report/ledger.ts"
 import { modelIn } from "../../src/store/files.ts"
-import { open } from "../../src/store/runDirectory.ts"
+import { openRun } from "../../src/store/runDirectory.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
@@ -55,7 +55,7 @@ const ran = async (of: Artifact.Any, events: ReadonlyArray<Event>, store?: strin
   const at = folder()
   await Effect.runPromise(
     Effect.gen(function*() {
-      const append = yield* open(at, toJson(of), { keel: 1, backend: "native", store: store ?? at })
+      const append = yield* openRun(at, toJson(of), { keel: 1, backend: "native", store: store ?? at })
       for (const event of events) yield* append(event)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )
@@ -162,7 +162,7 @@ describe("keel ledger", () => {
       reward
     })
     const bounds = (of: Artifact.Any, events: ReadonlyArray<Event> = []) =>
-      ledgerOf(of, events, (artifact) => limitsIn(of)(artifact).kl).at(-1)!.known.map(({ known }) => known.bound.mnats)
+      ledgerOf(of, events, (artifact) => capsIn(of)(artifact).kl).at(-1)!.known.map(({ known }) => known.bound.mnats)
     assert.deepStrictEqual(
       bounds(BestOfN.make({ completions: scored }, { gold: Gold.tales, sizes: [1, 4] })),
       [0, Math.ceil(1000 * Math.log(4))]

@@ -7,7 +7,7 @@ import { deduplicate } from "../../src/data/deduplicate.ts"
 import { filter } from "../../src/data/filter.ts"
 import { mix, shares } from "../../src/data/mix.ts"
 import { pair } from "../../src/data/pair.ts"
-import { byPrompt, type PreferenceRow, type ScoredRow } from "../../src/data/rows.ts"
+import { groupedByPrompt, type PreferenceRow, type ScoredRow } from "../../src/data/rows.ts"
 import { control, select } from "../../src/data/select.ts"
 import { split } from "../../src/data/split.ts"
 
@@ -116,7 +116,7 @@ describe("pairing", () => {
       fc.property(rows, rejected, fc.string(), (all, rule, key) => {
         const pairs = pair(all, rule, key)
         assert.strictEqual(prompts(pairs).size, pairs.length)
-        const mixed = byPrompt(all).filter((group) => new Set(group.map(({ score }) => score)).size > 1)
+        const mixed = groupedByPrompt(all).filter((group) => new Set(group.map(({ score }) => score)).size > 1)
         assert.strictEqual(pairs.length, mixed.length)
         for (const one of pairs) {
           const own = all.filter(({ prompt }) => prompt === one.prompt).map(({ score }) => score)

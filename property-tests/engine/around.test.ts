@@ -9,7 +9,7 @@ import { metering } from "../../src/engine/metering.ts"
 import { inMicroBatches } from "../../src/engine/microBatches.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
 import { world } from "../../src/engine/tabular/world.ts"
-import { metered } from "../../src/planning/countedEngine.ts"
+import { countedEngine } from "../../src/planning/countedEngine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import { reference } from "../../src/tensor/reference.ts"
 import { movable } from "../../src/training/reference.ts"
@@ -63,7 +63,7 @@ const models = (engine: Engine): ReadonlyArray<Model> => [engine.policy(weights)
 
 describe("the list of verbs", () => {
   it("is all that the models of every engine have, but for the two that are not the interface's", () => {
-    for (const engine of [tabular(of), transformer(reference()), metered().engine]) {
+    for (const engine of [tabular(of), transformer(reference()), countedEngine().engine]) {
       const initial = engine.initial(shape)
       for (const model of [engine.policy(initial), engine.scorer(initial)]) {
         const kinds = kindsOf(model)

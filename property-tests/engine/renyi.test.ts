@@ -13,7 +13,7 @@ const three = fc.record({ world: worlds, key: fc.string({ maxLength: 4 }) }).map
 const orders = fc.oneof(fc.double({ min: 0.05, max: 8, noNaN: true }), fc.constantFrom(1, Infinity))
 const map2 = (a: Exact.Table, b: Exact.Table, f: (x: number, y: number) => number): Exact.Table =>
   a.map((row, p) => row.map((x, n) => f(x, b[p]![n]!)))
-const largest = ({ prompts }: Exact.Statistic): number => Math.max(...prompts)
+const largest = ({ prompts }: Exact.ExactStatistic): number => Math.max(...prompts)
 
 describe("KL", () => {
   it("invariant 1: is jointly convex", () => {

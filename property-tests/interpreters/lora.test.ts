@@ -9,8 +9,8 @@ import { Checkpoint, Kl, Lora, Pipeline, Ppo, Pretrain, RewardModeling, Sft, Sou
 import { Compare, Gold } from "../../dsl/index.ts"
 import { label } from "../../dsl/Render.ts"
 import { problems } from "../../src/interpreters/check.ts"
-import { keyOf } from "../../src/interpreters/keys.ts"
-import { limitsIn } from "../../src/interpreters/limits.ts"
+import { keyOf } from "../../src/interpreters/storeKeys.ts"
+import { capsIn } from "../../src/interpreters/capsOf.ts"
 import { simulate } from "../../src/interpreters/simulate.ts"
 import * as adapters from "../../src/model/adapter.ts"
 import { load } from "../../src/model/checkpoint.ts"
@@ -51,7 +51,7 @@ const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts,
   lora: { ...lora, targetModules: ["q_proj", "v_proj"] }
 })
 const root = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(20_000), from: sft })
-const limits = limitsIn(root)
+const limits = capsIn(root)
 const at = (store: string, of: Artifact.Any) => join(store, `${label(of)}-${keyOf(of, limits(of)).slice(0, 8)}`)
 
 describe("a stage with lora", () => {
@@ -123,7 +123,7 @@ describe("a stage with lora that rolls back", () => {
     }
   }
   const folderOf = (store: string, { rolling, root }: ReturnType<typeof back>) =>
-    join(store, `${label(rolling)}-${keyOf(rolling, limitsIn(root)(rolling)).slice(0, 8)}`)
+    join(store, `${label(rolling)}-${keyOf(rolling, capsIn(root)(rolling)).slice(0, 8)}`)
 
   it("keeps the adapter of the step that it went back to beside the merged model, interrupted or not", async () => {
     const store = folder()

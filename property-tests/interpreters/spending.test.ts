@@ -11,8 +11,8 @@ import type { Weights } from "../../src/engine/engine.ts"
 import { kl, logDistribution } from "../../src/engine/tabular/exact.ts"
 import { world as makeWorld } from "../../src/engine/tabular/world.ts"
 import { problems } from "../../src/interpreters/check.ts"
-import { keyOf } from "../../src/interpreters/keys.ts"
-import { limitsIn } from "../../src/interpreters/limits.ts"
+import { keyOf } from "../../src/interpreters/storeKeys.ts"
+import { capsIn } from "../../src/interpreters/capsOf.ts"
 import { stream } from "../../src/sampling/random.ts"
 import type { Event, Measurement } from "../../src/store/runLog.ts"
 import { faulty, folders } from "../store/faultyFileSystem.ts"
@@ -263,7 +263,7 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
     const start: Weights = from.value.weights
     const distances = (weights: Weights) => kl(logDistribution(world, weights), logDistribution(world, start))
     const distance = (weights: Weights) => distances(weights).mean
-    const withinCap = await Effect.runPromise(store.kept(keyOf(rl, limitsIn(root)(rl)), label(rl), "within-cap"))
+    const withinCap = await Effect.runPromise(store.kept(keyOf(rl, capsIn(root)(rl)), label(rl), "within-cap"))
     const caps = { mean: mnats / 1000, p95: p95 / 1000, max: max / 1000 }
     return { events, exit, distance, distances, cap: caps.mean, caps, rl, withinCap }
   }

@@ -23,7 +23,7 @@ import { transformer } from "../../src/engine/transformer/transformer.ts"
 import type { ExecuteError } from "../../src/interpreters/execute.ts"
 import type { Extensions } from "../../src/interpreters/extensions.ts"
 import { judged } from "../../src/interpreters/lacking.ts"
-import { limitsIn } from "../../src/interpreters/limits.ts"
+import { capsIn } from "../../src/interpreters/capsOf.ts"
 import { run, type RunOptions } from "../../src/interpreters/run.ts"
 import { fitted, planWith, roomWithin } from "../../src/planning/microBatches.ts"
 import type { Event } from "../../src/store/runLog.ts"
@@ -112,7 +112,7 @@ export const train = Effect.fnUntraced(function*(
     engine: precisions === undefined ? {} : { precisions },
     price: null
   })
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   const capped = Artifact.lineage(root).some((artifact) => limits(artifact).memory < Infinity)
   const plan = planWith({ losses, stages, ...(engine.packing === undefined ? {} : { packing: engine.packing }) })
   const { microBatches } = capped

@@ -1,11 +1,11 @@
 import { assert, describe, it } from "vitest"
 import { forecast } from "../../src/ledger/forecast.ts"
-import { type Form, goldAt } from "../../src/ledger/overoptimization.ts"
+import { type CurveForm, goldAt } from "../../src/ledger/overoptimization.ts"
 import { stream } from "../../src/sampling/random.ts"
 import { text, trajectories } from "../../src/report/overOptimisation.ts"
 import type { Event } from "../../src/store/runLog.ts"
 
-const run = (form: Form, noise: number, key: string) => {
+const run = (form: CurveForm, noise: number, key: string) => {
   const random = stream(key)
   return Array.from({ length: 20 }, (_, i) => {
     const d = 0.25 * (i + 1)

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import fc from "fast-check"
-import { fitGold, type Form, goldAt, peakOf } from "../../src/ledger/overoptimization.ts"
+import { type CurveForm, fitGold, goldAt, peakOf } from "../../src/ledger/overoptimization.ts"
 import { stream } from "../../src/sampling/random.ts"
 
 const coefficient = fc.double({ min: 0.05, max: 2, noNaN: true })
-const form = fc.constantFrom<Form>("bestOfN", "rl")
+const form = fc.constantFrom<CurveForm>("bestOfN", "rl")
 const law = fc.record({ form, a: coefficient, b: coefficient }).filter(({ a, b, form }) =>
   form === "bestOfN" || a / b < 5
 )

@@ -1,8 +1,8 @@
 /** How many samples a measurement takes: the rule alone, on normal samples whose mean is known. */
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { byPrompt, rank95 } from "../../src/ledger/measure.ts"
-import { clear, enough, told, toldRank } from "../../src/ledger/sequential.ts"
+import { meansByPrompt, rank95 } from "../../src/ledger/measure.ts"
+import { clear, preciseEnough, told, toldRank } from "../../src/ledger/sequential.ts"
 import { stream } from "../../src/sampling/random.ts"
 
 /** Blocks of `first` normal samples, doubled until the rule says that it is enough. */
@@ -17,7 +17,7 @@ const measured = (
     const mean = xs.reduce((sum, x) => sum + x, 0) / xs.length
     const variance = xs.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (xs.length - 1)
     const one = { mean, standardError: Math.sqrt(variance / xs.length), samples: xs.length }
-    if (enough({ ...one, byPrompt: () => [] }, { mnats: 1000 * of.cap }, of)) return one
+    if (preciseEnough({ ...one, byPrompt: () => [] }, { mnats: 1000 * of.cap }, of)) return one
   }
 }
 
@@ -83,7 +83,7 @@ describe("p95 and max over prompts", () => {
     const xs: Array<number> = []
     for (let goal = each * means.length;; goal = 2 * xs.length) {
       while (xs.length < goal) xs.push(means[xs.length % means.length]! + sd * random.normal())
-      const of = byPrompt(xs, means.length)
+      const of = meansByPrompt(xs, means.length)
       if (toldRank(of, rank, cap, error)) {
         const sorted = of.map(({ mean }) => mean).sort((a, b) => a - b)
         return { within: sorted[rank - 1]! <= cap, each: xs.length / means.length }
@@ -118,7 +118,7 @@ describe("p95 and max over prompts", () => {
   })
 
   it("take a prompt whose few samples are alike for as spread as the others are", () => {
-    const [one, other] = byPrompt([1, 0, 1, 4, 1, 0, 1, 4], 2)
+    const [one, other] = meansByPrompt([1, 0, 1, 4, 1, 0, 1, 4], 2)
     assert.strictEqual(one!.mean, 1)
     assert.strictEqual(other!.mean, 2)
     // Squares of 16 over 8 − 2 samples, against 16 over 3 of its own.
@@ -130,10 +130,10 @@ describe("p95 and max over prompts", () => {
   it("with a cap are asked for, and left alone without; the most ends everything", () => {
     const of = { mean: 1, standardError: 0, samples: 80, byPrompt: () => [{ mean: 3, standardError: 1 }] }
     const precision = { error: 0.1, most: 1000 }
-    assert.isTrue(enough(of, { mnats: 2000 }, precision))
-    assert.isFalse(enough(of, { mnats: 2000, max: 4000 }, precision))
-    assert.isFalse(enough(of, { mnats: 2000, p95: 4000 }, precision))
-    assert.isTrue(enough(of, { mnats: 2000, p95: 10_000, max: 10_000 }, precision))
-    assert.isTrue(enough({ ...of, samples: 1000 }, { mnats: 2000, max: 4000 }, precision))
+    assert.isTrue(preciseEnough(of, { mnats: 2000 }, precision))
+    assert.isFalse(preciseEnough(of, { mnats: 2000, max: 4000 }, precision))
+    assert.isFalse(preciseEnough(of, { mnats: 2000, p95: 4000 }, precision))
+    assert.isTrue(preciseEnough(of, { mnats: 2000, p95: 10_000, max: 10_000 }, precision))
+    assert.isTrue(preciseEnough({ ...of, samples: 1000 }, { mnats: 2000, max: 4000 }, precision))
   })
 })

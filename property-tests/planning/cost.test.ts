@@ -5,11 +5,11 @@ import { devices } from "../../src/bench/devices.ts"
 import { clock } from "../../src/planning/cost/clock.ts"
 import { assumed, type Costs, measured, roofline } from "../../src/planning/cost/costs.ts"
 import { nonNegative, ratesOf } from "../../src/planning/cost/fit.ts"
-import { tally } from "../../src/planning/cost/tally.ts"
+import { hostTally } from "../../src/planning/cost/tally.ts"
 import type { Computing } from "../../src/engine/engine.ts"
 import { initial } from "../../src/engine/transformer/initial.ts"
 import { type Cost, counting } from "../../src/tensor/counting/backend.ts"
-import { metered } from "../../src/planning/countedEngine.ts"
+import { countedEngine } from "../../src/planning/countedEngine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import { reference } from "../../src/tensor/reference.ts"
 
@@ -49,7 +49,7 @@ const sampling = (maxNewTokens: number) => ({ maxNewTokens, temperature: 1, topK
 
 /** Seconds that some work takes by this cost. */
 const planned = (cost: Cost, lengths: ReadonlyArray<number>, newTokens: number, dim = model.dim): number => {
-  const meter = metered({ cost })
+  const meter = countedEngine({ cost })
   const policy = meter.engine.policy(meter.engine.initial({ ...model, dim }))
   policy.learn(rowsOf(lengths), ({ length }) => new Float64Array(length))
   policy.step(update)
@@ -146,7 +146,7 @@ describe("what work costs", () => {
         fc.boolean(),
         (prompts, maxNewTokens, computing, windowed) => {
           const of = (whole: boolean) => {
-            const meter = metered({ cost: backend, whole })
+            const meter = countedEngine({ cost: backend, whole })
             const { config, ...weights } = meter.engine.initial({ ...model, context: 128 })
             const shape = windowed ? { ...config, ...mistral } : config
             meter.engine.policy({ ...weights, config: shape }, computing)
@@ -177,7 +177,7 @@ describe("what work costs", () => {
   })
 
   it("of the host is charged by unit, and the start of an operation once", () => {
-    const host = tally(rates)
+    const host = hostTally(rates)
     host.stage("Sft")
     assert.approximately(host.seconds(), 1e-3 + 1e-2, 1e-15)
     host.stage("Sft")

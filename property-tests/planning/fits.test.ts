@@ -8,7 +8,7 @@ import * as Pipeline from "../../dsl/Pipeline.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import { effects, fits, type Verdict } from "../../src/planning/fits.ts"
-import { fitted, type Plan, planWith, roomWithin } from "../../src/planning/microBatches.ts"
+import { fitted, type MicroBatchPlan, planWith, roomWithin } from "../../src/planning/microBatches.ts"
 import type { Planned } from "../../src/planning/plan.ts"
 import type { Backend } from "../../src/tensor/backend.ts"
 import { kinds, open } from "../engine/transformer/backends.ts"
@@ -108,7 +108,7 @@ describe("advice", () => {
     }
     assert.strictEqual(stage(root), `ppo-${rl.id.slice(0, 8)}`)
     /** Any number for any description and micro-batches, but less for smaller ones and for more changes. */
-    const invented = (seed: string): Plan => (of, microBatches) => {
+    const invented = (seed: string): MicroBatchPlan => (of, microBatches) => {
       const name = stage(of)
       const draw = (what: string) => parseInt(sha256(`${seed}/${what}`).slice(0, 8), 16) / 2 ** 32
       const { params } = (JSON.parse(Pipeline.toJson(of)) as { nodes: Array<{ op: string; params: any }> }).nodes

@@ -3,10 +3,10 @@ import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { Kl, Pipeline } from "../../dsl/index.ts"
 import { likenesses } from "../../src/planning/sameShape.ts"
-import { limitsIn } from "../../src/interpreters/limits.ts"
+import { capsIn } from "../../src/interpreters/capsOf.ts"
 import { tiny } from "../interpreters/tiny.ts"
 
-const likeness = (root: Artifact.Any, of: Artifact.Any): string => likenesses(limitsIn(root))(of)
+const likeness = (root: Artifact.Any, of: Artifact.Any): string => likenesses(capsIn(root))(of)
 
 describe("stages are alike", () => {
   const { rl, sft } = tiny()

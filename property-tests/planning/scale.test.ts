@@ -15,7 +15,7 @@ import {
   Source,
   Verifier
 } from "../../dsl/index.ts"
-import { metered } from "../../src/planning/countedEngine.ts"
+import { countedEngine } from "../../src/planning/countedEngine.ts"
 import { plan, type StagePlan } from "../../src/planning/plan.ts"
 
 /** The shape of Llama 3 8B, for contexts of 64 thousand tokens. */
@@ -103,7 +103,7 @@ describe("a plan at published scale", () => {
   }
 
   it("makes a bounded number of tokens a call, and counts all", () => {
-    const meter = metered()
+    const meter = countedEngine()
     const policy = meter.engine.policy(meter.engine.initial({
       dim: 8,
       layers: 1,

@@ -6,7 +6,7 @@ import { assert, describe, it } from "vitest"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { passed } from "../../src/report/passed.ts"
 import { writeReport } from "../../src/report/write.ts"
-import { open } from "../../src/store/runDirectory.ts"
+import { openRun } from "../../src/store/runDirectory.ts"
 import type { Event, Measurement } from "../../src/store/runLog.ts"
 import { tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
@@ -88,7 +88,7 @@ describe("caps that were passed", () => {
       const { root } = tiny()
       return Effect.runPromise(
         Effect.gen(function*() {
-          const append = yield* open(at, toJson(root), { keel: 1, backend: "native", store: at })
+          const append = yield* openRun(at, toJson(root), { keel: 1, backend: "native", store: at })
           for (const event of events) yield* append(event)
           yield* writeReport(at, root, null)
           return readFileSync(join(at, "report.md"), "utf8")

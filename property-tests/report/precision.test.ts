@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { assert, it } from "vitest"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { writeReport } from "../../src/report/write.ts"
-import { open } from "../../src/store/runDirectory.ts"
+import { openRun } from "../../src/store/runDirectory.ts"
 import type { Event, Metrics } from "../../src/store/runLog.ts"
 import { tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
@@ -18,7 +18,7 @@ const reportOf = (steps: ReadonlyArray<Metrics>): Promise<string> => {
   const { root } = tiny()
   return Effect.runPromise(
     Effect.gen(function*() {
-      const append = yield* open(at, toJson(root), { keel: 1, backend: "native", store: at })
+      const append = yield* openRun(at, toJson(root), { keel: 1, backend: "native", store: at })
       for (const [i, metrics] of steps.entries()) {
         const event: Event = { _tag: "Step", stage: "sft-1", step: i + 1, steps: steps.length, tokens: 1, metrics }
         yield* append(event)

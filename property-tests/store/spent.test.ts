@@ -2,7 +2,7 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { type Resource, resources } from "../../dsl/Budget.ts"
-import { amountOf, fromJson, moneyOf, nothing, type Price, type Spent, toJson } from "../../src/store/spent.ts"
+import { amountOf, fromJson, moneyOf, nothingSpent, type Price, type Spent, toJson } from "../../src/store/spent.ts"
 import { exceeded } from "../../src/training/budgets.ts"
 
 const count = fc.nat({ max: 2 ** 40 })
@@ -60,17 +60,17 @@ describe("what was spent", () => {
       assert.isTrue(back._tag === "Some")
       if (back._tag === "Some") assert.deepStrictEqual(toJson(back.value), toJson(one))
     }))
-    for (const bad of [undefined, null, 3, {}, { ...toJson(nothing) as object, generated: -1 }]) {
+    for (const bad of [undefined, null, 3, {}, { ...toJson(nothingSpent) as object, generated: -1 }]) {
       assert.strictEqual(fromJson(bad)._tag, "None")
     }
   })
 
   it("costs device time by the hour and judged tokens by the million, rounded up to a millionth", () => {
-    const of = { ...nothing, milliseconds: 1_800_000, judged: 250_000 }
+    const of = { ...nothingSpent, milliseconds: 1_800_000, judged: 250_000 }
     const at = { currency: "USD", microsPerHour: 2_490_000, microsPerMillionJudged: 3_000_000 }
     // 2.49 an hour for half of one, 3 a million for a quarter of one.
     assert.strictEqual(moneyOf(of, at), 1_245_000 + 750_000)
-    assert.strictEqual(moneyOf({ ...nothing, milliseconds: 1 }, at), 1)
+    assert.strictEqual(moneyOf({ ...nothingSpent, milliseconds: 1 }, at), 1)
   })
 })
 
@@ -84,7 +84,7 @@ describe("caps", () => {
     on: Resource,
     of: Price
   ) => {
-    let sum: Spent = nothing
+    let sum: Spent = nothingSpent
     for (const [i, step] of steps.entries()) {
       sum = plus(sum, step)
       const totals = [{ limits: { [on]: total }, others: () => others }]
@@ -130,6 +130,6 @@ describe("caps", () => {
   })
 
   it("money is not counted where nobody said what it costs", () => {
-    assert.isUndefined(exceeded({ money: 1 }, { ...nothing, milliseconds: 1e9 }, null))
+    assert.isUndefined(exceeded({ money: 1 }, { ...nothingSpent, milliseconds: 1e9 }, null))
   })
 })

@@ -3,9 +3,9 @@ import { describe, expect, test } from "tstyche"
 import * as Bounds from "../../src/ledger/bounds.ts"
 import * as Renyi from "../../src/ledger/renyi.ts"
 import * as Variation from "../../src/ledger/variation.ts"
-import type { Cap, Measured } from "../../src/report/ledger.ts"
+import type { LedgerCap, LedgerMeasurement } from "../../src/report/ledger.ts"
 
-declare const [bound, cap, measured]: [Bounds.Bound, Cap, Measured]
+declare const [bound, cap, measured]: [Bounds.Bound, LedgerCap, LedgerMeasurement]
 declare const [renyi, variation]: [Renyi.RenyiBound, Variation.VariationBound]
 
 describe("what the ledger holds", () => {
@@ -45,9 +45,9 @@ describe("what the ledger holds", () => {
   })
 
   test("and none stands where another is wanted", () => {
-    expect<Bounds.Bound>().type.not.toBeAssignableFrom<Cap>()
-    expect<Cap>().type.not.toBeAssignableFrom<Bounds.Bound>()
-    expect<Bounds.Bound>().type.not.toBeAssignableFrom<Measured>()
-    expect<Cap>().type.not.toBeAssignableFrom<Measured>()
+    expect<Bounds.Bound>().type.not.toBeAssignableFrom<LedgerCap>()
+    expect<LedgerCap>().type.not.toBeAssignableFrom<Bounds.Bound>()
+    expect<Bounds.Bound>().type.not.toBeAssignableFrom<LedgerMeasurement>()
+    expect<LedgerCap>().type.not.toBeAssignableFrom<LedgerMeasurement>()
   })
 })

@@ -10,7 +10,7 @@ import { type Agreement, compare, computedBy, computedByPeer } from "./agreement
 import { busyNow } from "./busy.ts"
 import { type Case, type PeerName, torchCases } from "./cases.ts"
 import { ours, theirs } from "./contestants.ts"
-import { interleave, type Measured, type Progress } from "./measure.ts"
+import { type BenchProgress, interleave, type Timing } from "./measure.ts"
 import type { Resident } from "./memory.ts"
 import { type Workload, type WorkloadName, workloads } from "./models.ts"
 import { type Peer, PeerFailed } from "./peer.ts"
@@ -21,7 +21,7 @@ import { type PostTraining, postTraining, trlCase } from "./postTraining.ts"
 import { leastMemory } from "./torchMemory.ts"
 
 /** A backend that is open, under the name its column gets. */
-export interface Opened {
+export interface BenchBackend {
   readonly name: string
   readonly backend: Backend
   readonly engine: Engine
@@ -29,8 +29,8 @@ export interface Opened {
   readonly exact: boolean
 }
 
-export interface Plan {
-  readonly backends: ReadonlyArray<Opened>
+export interface BenchPlan {
+  readonly backends: ReadonlyArray<BenchBackend>
   readonly peers: ReadonlyArray<PeerName>
   /** Names of parts; every part when empty. */
   readonly only: ReadonlyArray<string>
@@ -44,10 +44,10 @@ export interface Plan {
   readonly say: (text: string) => Effect.Effect<void>
   /** Something to keep. */
   readonly note: (text: string) => Effect.Effect<void>
-  readonly onProgress: (progress: Progress) => Effect.Effect<void>
+  readonly onProgress: (progress: BenchProgress) => Effect.Effect<void>
 }
 
-export interface Memory {
+export interface BenchMemory {
   readonly name: string
   readonly resident: Resident
 }
@@ -58,22 +58,22 @@ export interface Result {
   /** The best GEMM of a backend, floating-point operations a second. */
   readonly peaks: ReadonlyMap<string, number>
   readonly versions: Readonly<Partial<Record<PeerName, string>>>
-  readonly measured: ReadonlyArray<Measured>
-  readonly memory: ReadonlyArray<Memory>
+  readonly measured: ReadonlyArray<Timing>
+  readonly memory: ReadonlyArray<BenchMemory>
   readonly agreement: ReadonlyArray<Agreement>
 }
 
 /** A peer that cannot be opened is left out with a note. */
-const orNote = <A, E, R>({ note }: Plan, open: Effect.Effect<A, E | PeerFailed, R>) =>
+const orNote = <A, E, R>({ note }: BenchPlan, open: Effect.Effect<A, E | PeerFailed, R>) =>
   Effect.catchIf(
     open,
     (error): error is PeerFailed => error instanceof PeerFailed,
     (error) => Effect.as(note(`${error.message}; left out`), null)
   )
 
-const memoryOfTraining = Effect.fnUntraced(function*(plan: Plan, mid: Workload) {
+const memoryOfTraining = Effect.fnUntraced(function*(plan: BenchPlan, mid: Workload) {
   const { backends, peers, say, threads, trainAlone } = plan
-  const memory: Array<Memory> = []
+  const memory: Array<BenchMemory> = []
   for (const { backend, exact, name } of backends) {
     if (!exact || backend.realBytes !== 4) continue
     for (const recompute of [false, true]) {
@@ -91,7 +91,7 @@ const memoryOfTraining = Effect.fnUntraced(function*(plan: Plan, mid: Workload) 
 })
 
 const sameAsTorch = Effect.fnUntraced(
-  function*({ backends, say }: Plan, torch: Peer, workload: (name: WorkloadName) => Workload) {
+  function*({ backends, say }: BenchPlan, torch: Peer, workload: (name: WorkloadName) => Workload) {
     const agreement: Array<Agreement> = []
     for (const name of ["tiny", "mid"] as const) {
       yield* say(`the same losses and tokens as PyTorch: ${name}`)
@@ -108,7 +108,7 @@ const sameAsTorch = Effect.fnUntraced(
 
 /** Runs the plan. */
 export const bench = (
-  plan: Plan
+  plan: BenchPlan
 ): Effect.Effect<
   Result,
   PeerFailed | PlatformError.PlatformError | BadCheckpoint,
@@ -164,7 +164,7 @@ export const bench = (
   })
 
 const torchPeer = (
-  { note, say, threads }: Plan,
+  { note, say, threads }: BenchPlan,
   cases: ReadonlyArray<Case>,
   agreement: boolean,
   workload: (name: WorkloadName) => Workload,
@@ -187,7 +187,7 @@ const torchPeer = (
 const sameLoss = (
   one: PostTraining,
   theirs: ReadonlyArray<number>,
-  backends: ReadonlyArray<Opened>,
+  backends: ReadonlyArray<BenchBackend>,
   base: Weights
 ): ReadonlyArray<Agreement> => {
   if (one.name === "grpo") return []

@@ -11,7 +11,7 @@ export interface Contestant {
   readonly measure: (one: Case, count: number) => Effect.Effect<number, PeerFailed>
 }
 
-export interface Measured {
+export interface Timing {
   readonly one: Case
   /** Contestant → seconds of a run in each round. */
   readonly seconds: ReadonlyMap<string, ReadonlyArray<number>>
@@ -28,7 +28,7 @@ export const runsFor = (seconds: number): number =>
 /** Threads of the contestant before may still spin, waiting for work. */
 const pause = Effect.sleep("25 millis")
 
-export interface Progress {
+export interface BenchProgress {
   readonly round: number
   readonly rounds: number
   readonly title: string
@@ -43,8 +43,8 @@ export const interleave = (
   cases: ReadonlyArray<Case>,
   contestants: ReadonlyArray<Contestant>,
   rounds: number,
-  onProgress: (progress: Progress) => Effect.Effect<void>
-): Effect.Effect<ReadonlyArray<Measured>, PeerFailed> =>
+  onProgress: (progress: BenchProgress) => Effect.Effect<void>
+): Effect.Effect<ReadonlyArray<Timing>, PeerFailed> =>
   Effect.gen(function*() {
     const all = cases.map((one) => ({
       one,

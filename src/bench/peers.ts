@@ -33,7 +33,7 @@ export const missing = (name: PeerName): string =>
   `${name} is not importable by ${python}: pip install ${name}; comparisons with ${peerTitles[name]} are skipped`
 
 /** How a model is computed by the PyTorch peer; see peers/torch.py. */
-export interface TorchOptions {
+export interface TorchPeerOptions {
   readonly sdpa: Readonly<Record<"train" | "logprobs" | "generate", boolean>>
   readonly fused: boolean
 }
@@ -47,7 +47,7 @@ export const openTorch = (threads: number) =>
   })
 
 /** Gives the process a model. Without `options` it searches for the fastest options here, which takes a while. */
-export const giveWorkload = (peer: Peer, folder: string, workload: Workload, options: TorchOptions | null) =>
+export const giveWorkload = (peer: Peer, folder: string, workload: Workload, options: TorchPeerOptions | null) =>
   Effect.gen(function*() {
     const at = join(folder, workload.name)
     const fs = yield* FileSystem.FileSystem
@@ -62,7 +62,7 @@ export const giveWorkload = (peer: Peer, folder: string, workload: Workload, opt
       update: workload.update,
       options
     })
-    return answer["options"] as TorchOptions
+    return answer["options"] as TorchPeerOptions
   })
 
 /** Steps of a trainer whose losses are compared. */

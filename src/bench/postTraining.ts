@@ -24,7 +24,7 @@ export const trlUpdate: Update = {
 }
 
 /** A step that returns its loss. */
-export interface Step {
+export interface BenchStep {
   readonly step: () => number
   readonly dispose: () => void
 }
@@ -34,7 +34,7 @@ export interface PostTraining {
   readonly name: "sft" | "dpo" | "grpo"
   readonly title: string
   readonly tokens: number
-  readonly open: (engine: Engine, weights: Weights) => Step
+  readonly open: (engine: Engine, weights: Weights) => BenchStep
   readonly request: Readonly<Record<string, unknown>>
 }
 
@@ -62,7 +62,7 @@ const beside = (
   engine: Engine,
   weights: Weights,
   gradientOf: (policy: Policy, reference: Policy, step: number) => Loss
-): Step => {
+): BenchStep => {
   const [policy, reference] = [engine.policy(weights), engine.policy(weights)]
   let step = 0
   return {

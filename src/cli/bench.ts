@@ -8,11 +8,11 @@ import * as Schema from "effect/Schema"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { availableParallelism } from "node:os"
-import { bench as measure, type Opened, type Result } from "../bench/bench.ts"
+import { bench as measure, type BenchBackend, type Result } from "../bench/bench.ts"
 import { tooBusy } from "../bench/busy.ts"
 import type { PeerName } from "../bench/cases.ts"
 import { machineProfile } from "../bench/machine.ts"
-import type { Progress } from "../bench/measure.ts"
+import type { BenchProgress } from "../bench/measure.ts"
 import { type Resident, trainAlone } from "../bench/memory.ts"
 import { storiesShape, wordTokens, workloads } from "../bench/models.ts"
 import { parts, selected, unknownParts } from "../bench/parts.ts"
@@ -126,7 +126,7 @@ const ofColumn = (column: string): string => column === "libtorch" ? "torch" : c
 const openAll = (names: ReadonlyArray<BackendName>, options: BackendOptions) =>
   Effect.gen(function*() {
     const asked = names.length > 0 ? names : backends.filter((name) => name !== "auto" && name !== "reference")
-    const opened: Array<Opened> = []
+    const opened: Array<BenchBackend> = []
     for (const [i, name] of asked.entries()) {
       const last = i === asked.length - 1 && opened.length === 0
       const backend = yield* last ? openBackend(name, options) : openBackend(name, options).pipe(
@@ -169,7 +169,7 @@ const progress = () => {
     say: (text: string) => write(live ? `\r\x1b[2K${text}` : `${text}\n`),
     note: (text: string) => write(`${live ? "\r\x1b[2K" : ""}${text}\n`),
     clear: Effect.suspend(() => live ? write("\r\x1b[2K") : Effect.void),
-    onProgress: ({ contestant, round, rounds, title }: Progress) => {
+    onProgress: ({ contestant, round, rounds, title }: BenchProgress) => {
       const turn = round === 0 ? "warming up" : `round ${round} of ${rounds}`
       if (live) return write(`\r\x1b[2K${turn}: ${title}, ${contestant}`.slice(0, (process.stderr.columns ?? 100) + 4))
       if (told === round) return Effect.void
@@ -195,7 +195,11 @@ const inOwnProcess = ({ device, threads }: BackendOptions, what: string, args: R
   )
 
 /** Costs of work with each of these backends, measured as in a run: in a process of its own. */
-const ratesOf = (opened: ReadonlyArray<Opened>, options: BackendOptions, say: (text: string) => Effect.Effect<void>) =>
+const ratesOf = (
+  opened: ReadonlyArray<BenchBackend>,
+  options: BackendOptions,
+  say: (text: string) => Effect.Effect<void>
+) =>
   Effect.gen(function*() {
     const found = new Map<string, RateTable>()
     for (const { backend, exact, name } of opened) {

@@ -7,7 +7,7 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { mermaid, text } from "../../dsl/Render.ts"
 import { problems, Refused } from "../interpreters/check.ts"
 import { lackingExtensions } from "../interpreters/extensions.ts"
-import { shapesIn } from "../interpreters/shapes.ts"
+import { shapesIn } from "../interpreters/checkpointShapes.ts"
 import { json, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 

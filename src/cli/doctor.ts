@@ -6,7 +6,7 @@ import manifest from "../../package.json" with { type: "json" }
 import { advice } from "../doctor/advice.ts"
 import { lookAround } from "../doctor/machine.ts"
 import { text } from "../doctor/text.ts"
-import { attempt } from "../doctor/trial.ts"
+import { tryBackend } from "../doctor/trial.ts"
 import { backend, backends } from "../program/backend.ts"
 import { json } from "./options.ts"
 
@@ -17,7 +17,7 @@ export const doctor = Command.make(
     const machine = yield* lookAround(manifest.engines.node)
     const names = backends.filter((name) => name !== "auto")
     // One after the other: each may use all cores.
-    const trials = yield* Effect.forEach(names, (name) => attempt(name, backend(name)))
+    const trials = yield* Effect.forEach(names, (name) => tryBackend(name, backend(name)))
     const report = { machine, backends: trials, advice: advice(machine, trials) }
     yield* Console.log(json ? JSON.stringify(report) : text(report))
   })

@@ -13,7 +13,7 @@
  */
 import type { Random } from "../sampling/random.ts"
 
-export interface Step<S> {
+export interface Transition<S> {
   readonly state: S
   readonly reward: number
   /** Whether the episode ends here by the rules of the environment; being cut off at the horizon is something else. */
@@ -31,7 +31,7 @@ export interface Environment<S> {
   }
   readonly actions: number
   readonly start: (random: Random) => S
-  readonly step: (state: S, action: number, random: Random) => Step<S>
+  readonly step: (state: S, action: number, random: Random) => Transition<S>
   /** A state as the numbers that a network sees, `features` of them. */
   readonly observe: (state: S) => ReadonlyArray<number>
   readonly features: number

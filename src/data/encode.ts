@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
-import { EncodeWhenRead, lazily } from "./lazily.ts"
+import { EncodeWhenRead, lazyArray } from "./lazyArray.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** The purpose of the rows, named in errors. */
@@ -18,7 +18,7 @@ export interface For {
 }
 
 /** A pair of answers to one prompt. */
-export interface Pair {
+export interface EncodedPair {
   readonly chosen: Row
   readonly rejected: Row
   readonly margin: number
@@ -64,7 +64,7 @@ export const encodeAll = <A, B>(
         "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
       ))
     }
-    if (yield* EncodeWhenRead) return lazily(rows.length, (i) => Result.getOrThrow(fitting(i)))
+    if (yield* EncodeWhenRead) return lazyArray(rows.length, (i) => Result.getOrThrow(fitting(i)))
     const encoded: Array<B> = []
     for (let i = 0; i < rows.length; i++) encoded.push(yield* Effect.fromResult(fitting(i)))
     return encoded
@@ -96,7 +96,7 @@ export const encodePrompts = (use: For, rows: ReadonlyArray<PromptRow>) =>
   encodeAll(use, rows, ({ prompt }) => use.codec.encodePrompt(prompt), (ids) => ids.length, 1)
 
 export const encodePairs = (use: For, rows: ReadonlyArray<PreferenceRow>) =>
-  encodeAll(use, rows, ({ chosen, ended, margin, prompt, rejected }): Pair => ({
+  encodeAll(use, rows, ({ chosen, ended, margin, prompt, rejected }): EncodedPair => ({
     chosen: answer(use.codec, prompt, chosen, ended?.chosen),
     rejected: answer(use.codec, prompt, rejected, ended?.rejected),
     margin: margin ?? 0

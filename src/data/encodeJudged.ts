@@ -18,7 +18,7 @@ export const encodeRankings = (use: For, rows: ReadonlyArray<RankingRow>) =>
   }), ({ rows }) => Math.max(...rows.map(lengthOf)))
 
 /** An answer, the completion tokens that end its steps, and the step's label: 0 or 1, or −1, 0 or 1. */
-export interface Steps {
+export interface EncodedSteps {
   readonly row: Row
   readonly ends: ReadonlyArray<number>
   readonly labels: ReadonlyArray<number>
@@ -48,7 +48,7 @@ export const encodeSteps = Effect.fnUntraced(function*(
     if (label === -1) throw new Unfit("a step is labelled −1", 'Take labels "ternary", or label steps true and false.')
     return Number(label)
   }
-  return yield* encodeAll(use, rows, ({ completions, labels, prompt }): Steps => {
+  return yield* encodeAll(use, rows, ({ completions, labels, prompt }): EncodedSteps => {
     const ids: Array<number> = []
     const ends: Array<number> = []
     for (const step of completions) {

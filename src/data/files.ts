@@ -7,7 +7,7 @@ import { type Dataset, Datasets, type Role } from "./dataset.ts"
 import type { Chat } from "./formats.ts"
 import * as jsonl from "./jsonl.ts"
 import { cut } from "./openings.ts"
-import * as judged from "./tales/judged.ts"
+import * as judged from "./tales/judgedRows.ts"
 import * as tales from "./tales/tales.ts"
 
 const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dataset, BadData> => {

@@ -28,7 +28,7 @@ export type Field =
 /** Of rows with a judgement for each answer (`judged.ts`). */
 type Judged = "completions" | "scores" | "label" | "labels"
 
-export interface Format {
+export interface RowFormat {
   /** Where a field is, when not under its own name: `{ prompt: "question" }`; a dot goes inside: `"instances.0.output"`. */
   readonly fields?: Readonly<Partial<Record<Field, string>>>
   /** Needed for conversational rows only. */
@@ -40,7 +40,7 @@ export type Json = Readonly<Record<string, unknown>>
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null
 
 /** The value of a field, wherever `format` has it; undefined when there is none. */
-export const at = (row: Json, field: Field, format: Format): unknown => {
+export const at = (row: Json, field: Field, format: RowFormat): unknown => {
   const path = format.fields?.[field]
   if (path === undefined) return Object.hasOwn(row, field) ? row[field] : undefined
   const steps = Object.hasOwn(row, path) ? [path] : path.split(".")
@@ -51,7 +51,7 @@ export const at = (row: Json, field: Field, format: Format): unknown => {
 }
 
 /** The `prompt` of a row as text. */
-export const promptText = (row: Json, format: Format): string => {
+export const promptText = (row: Json, format: RowFormat): string => {
   if (at(row, "prompt", format) === undefined) throw missing(row, "prompt", format)
   return promptRow(row, format).prompt
 }
@@ -61,7 +61,7 @@ const isMessages = (value: unknown): value is ReadonlyArray<Message> =>
   value.every((m: unknown) => isObject(m) && typeof m.role === "string" && typeof m.content === "string")
 
 /** Why a field cannot be had, with a field that the row does have as the example of a remedy. */
-const missing = (row: Json, field: Field, format: Format): Unfit => {
+const missing = (row: Json, field: Field, format: RowFormat): Unfit => {
   const names = Object.keys(row)
   const name = format.fields?.[field] ?? field
   const value = at(row, field, format)
@@ -80,7 +80,7 @@ const missing = (row: Json, field: Field, format: Format): Unfit => {
 const known: Readonly<Record<string, true>> = { id: true, split: true, tree: true }
 
 /** A string as it is, messages as text. */
-const render = (value: string | ReadonlyArray<Message>, format: Format): string => {
+const render = (value: string | ReadonlyArray<Message>, format: RowFormat): string => {
   if (typeof value === "string") return value
   if (format.chat === undefined) {
     throw new Unfit(
@@ -104,7 +104,7 @@ interface Answered {
 }
 
 /** The text that `after` adds to `before` once both are rendered. */
-const remainder = (before: ReadonlyArray<Message>, after: ReadonlyArray<Message>, format: Format): Answered => {
+const remainder = (before: ReadonlyArray<Message>, after: ReadonlyArray<Message>, format: RowFormat): Answered => {
   const prompt = render(before, format)
   const whole = render([...before, ...after], format)
   if (whole.startsWith(prompt)) return { prompt, completion: whole.slice(prompt.length) }
@@ -115,7 +115,7 @@ const remainder = (before: ReadonlyArray<Message>, after: ReadonlyArray<Message>
 }
 
 /** A prompt and its continuation, both strings or both messages. */
-const join = (row: Json, field: "completion" | "chosen" | "rejected", format: Format): Answered => {
+const join = (row: Json, field: "completion" | "chosen" | "rejected", format: RowFormat): Answered => {
   const prompt = at(row, "prompt", format)
   const rest = at(row, field, format)
   if (typeof prompt === "string" && typeof rest === "string") return { prompt, completion: rest }
@@ -130,7 +130,7 @@ const join = (row: Json, field: "completion" | "chosen" | "rejected", format: Fo
 }
 
 /** A conversation is a demonstration of its last assistant turn, given the turns before. */
-const lastTurn = (messages: ReadonlyArray<Message>, format: Format): DemonstrationRow => {
+const lastTurn = (messages: ReadonlyArray<Message>, format: RowFormat): DemonstrationRow => {
   const last = messages.findLastIndex((message) => message.role === "assistant")
   if (last < 1) {
     throw new Unfit('no assistant turn with something before it in "messages"', "Leave such conversations out.")
@@ -145,7 +145,7 @@ const lastTurn = (messages: ReadonlyArray<Message>, format: Format): Demonstrati
  * Every assistant turn that something comes before. Each rendered beginning has to be continued by the next: then the texts of the turns
  * follow one another and make up the whole.
  */
-const turnsOf = (messages: ReadonlyArray<Message>, format: Format): ReadonlyArray<Turn> | null => {
+const turnsOf = (messages: ReadonlyArray<Message>, format: RowFormat): ReadonlyArray<Turn> | null => {
   const turns: Array<Turn> = []
   let whole = ""
   try {
@@ -164,14 +164,14 @@ const turnsOf = (messages: ReadonlyArray<Message>, format: Format): ReadonlyArra
 }
 
 /** `text`, or a whole conversation. */
-export const textRow = (row: Json, format: Format): TextRow => {
+export const textRow = (row: Json, format: RowFormat): TextRow => {
   const value = at(row, "text", format) ?? at(row, "messages", format)
   if (typeof value !== "string" && !isMessages(value)) throw missing(row, "text", format)
   return { text: render(value, format) }
 }
 
 /** `prompt` and `completion`, or `messages` split at the last assistant turn. */
-export const demonstrationRow = (row: Json, format: Format): DemonstrationRow => {
+export const demonstrationRow = (row: Json, format: RowFormat): DemonstrationRow => {
   const [prompt, completion] = [at(row, "prompt", format), at(row, "completion", format)]
   const messages = at(row, "messages", format)
   if (isMessages(messages) && prompt === undefined) return lastTurn(messages, format)
@@ -181,7 +181,7 @@ export const demonstrationRow = (row: Json, format: Format): DemonstrationRow =>
 }
 
 /** A demonstration with a `label`: true, or 1, for a desirable answer. */
-export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPreferenceRow => {
+export const unpairedPreferenceRow = (row: Json, format: RowFormat): UnpairedPreferenceRow => {
   const { completion, prompt } = demonstrationRow(row, format)
   const label = at(row, "label", format)
   if (label === undefined) throw missing(row, "label", format)
@@ -191,7 +191,7 @@ export const unpairedPreferenceRow = (row: Json, format: Format): UnpairedPrefer
 }
 
 /** `prompt`, or the text before the answer in a row of any other format; `answer`, a string or a number, if any. */
-export const promptRow = (row: Json, format: Format): PromptRow => {
+export const promptRow = (row: Json, format: RowFormat): PromptRow => {
   const prompt = promptOf(row, format)
   const answer = at(row, "answer", format)
   if (typeof answer === "string" || typeof answer === "number") return { prompt, answer: String(answer) }
@@ -203,7 +203,7 @@ export const promptRow = (row: Json, format: Format): PromptRow => {
   )
 }
 
-const promptOf = (row: Json, format: Format): string => {
+const promptOf = (row: Json, format: RowFormat): string => {
   const value = at(row, "prompt", format)
   if (typeof value === "string" || isMessages(value)) return render(value, format)
   const messages = at(row, "messages", format)
@@ -215,7 +215,7 @@ const promptOf = (row: Json, format: Format): string => {
 }
 
 /** `chosen` and `rejected`, with a `prompt` or a common beginning; `margin`, or the difference of two scores. */
-export const preferenceRow = (row: Json, format: Format): PreferenceRow => {
+export const preferenceRow = (row: Json, format: RowFormat): PreferenceRow => {
   const pair = at(row, "prompt", format) === undefined
     ? implicit(row, format)
     : pairOf(join(row, "chosen", format), join(row, "rejected", format))
@@ -236,7 +236,7 @@ const identical = (): Unfit =>
   )
 
 /** The prompt is the common beginning of both answers: the common turns, or the common text. */
-const implicit = (row: Json, format: Format): PreferenceRow => {
+const implicit = (row: Json, format: RowFormat): PreferenceRow => {
   const chosen = at(row, "chosen", format)
   const rejected = at(row, "rejected", format)
   if (typeof chosen === "string" && typeof rejected === "string") {
@@ -269,7 +269,7 @@ const promptEnd = (chosen: string, rejected: string): number => {
   return end > 0 && chosen[end - 1] === " " ? end - 1 : end
 }
 
-const marginOf = (row: Json, format: Format): number | undefined => {
+const marginOf = (row: Json, format: RowFormat): number | undefined => {
   const metadata = isObject(row.metadata) ? row.metadata : {}
   const difference = [row, metadata].map((scores) =>
     typeof scores.score_chosen === "number" && typeof scores.score_rejected === "number"

@@ -4,10 +4,10 @@ import { gunzipSync } from "node:zlib"
 import { BadData } from "./badData.ts"
 import { Unfit } from "./encode.ts"
 import * as formats from "./formats.ts"
-import { rankingRow, stepwiseRow } from "./judged.ts"
+import { rankingRow, stepwiseRow } from "./rankingFormats.ts"
 
 /** Reads users' data: `.jsonl` (an object a line) and `.txt` (a text a line), plain or gzipped. */
-export interface Options extends formats.Format {
+export interface Options extends formats.RowFormat {
   /** Reads at most this many rows. */
   readonly limit?: number
 }
@@ -89,7 +89,7 @@ const needsJson = (): never => {
 
 /** All rows of a file, or the first thing that is wrong with it. Of formats that lines of plain text have no fields for, `plain` is left out. */
 const rowsOf = <Row>(
-  row: (json: formats.Json, format: formats.Format) => Row,
+  row: (json: formats.Json, format: formats.RowFormat) => Row,
   plain: (text: string) => Row = needsJson
 ) =>
   Effect.fn("data.read")(function*(path: string, options: Options = {}) {

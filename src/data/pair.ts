@@ -1,5 +1,5 @@
 import { stream } from "../sampling/random.ts"
-import { byPrompt, type PreferenceRow, type ScoredRow } from "./rows.ts"
+import { groupedByPrompt, type PreferenceRow, type ScoredRow } from "./rows.ts"
 
 /** A pair for each prompt whose completions do not all score the same; see `dsl/stages/Pair.ts`. */
 export const pair = (
@@ -7,7 +7,7 @@ export const pair = (
   rejected: "random-lower" | "worst",
   key: string
 ): ReadonlyArray<PreferenceRow> =>
-  byPrompt(rows).flatMap((group, i): ReadonlyArray<PreferenceRow> => {
+  groupedByPrompt(rows).flatMap((group, i): ReadonlyArray<PreferenceRow> => {
     const chosen = group.reduce((best, row) => row.score > best.score ? row : best)
     const lower = group.filter(({ score }) => score < chosen.score)
     if (lower.length === 0) return []

@@ -134,7 +134,7 @@ export const lengthIn = (row: AnyRow | Row): number => {
 export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
 
 /** Rows by prompt, in the order in which the prompts first appear; equal prompts share a group. */
-export const byPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> => {
+export const groupedByPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> => {
   const groups = new Map<string, Array<R>>()
   for (const row of rows) {
     const group = groups.get(row.prompt)

@@ -1,6 +1,6 @@
 import type { Rule } from "../../dsl/stages/Select.ts"
 import { stream } from "../sampling/random.ts"
-import { byPrompt, type ScoredRow } from "./rows.ts"
+import { groupedByPrompt, type ScoredRow } from "./rows.ts"
 
 /** The `keep` best, as they stood; of equal scores the earlier. */
 const best = (rows: ReadonlyArray<ScoredRow>, keep: number): ReadonlyArray<ScoredRow> => {
@@ -12,7 +12,7 @@ const best = (rows: ReadonlyArray<ScoredRow>, keep: number): ReadonlyArray<Score
 export const select = (rows: ReadonlyArray<ScoredRow>, rule: Rule): ReadonlyArray<ScoredRow> => {
   switch (rule._tag) {
     case "PerPrompt":
-      return byPrompt(rows).flatMap((group) => best(group, rule.keep))
+      return groupedByPrompt(rows).flatMap((group) => best(group, rule.keep))
     case "Overall":
       return best(rows, rule.keep)
     case "Accept":
@@ -28,5 +28,5 @@ const atRandom = <A>(rows: ReadonlyArray<A>, keep: number, key: string): Readonl
 /** As many as the rule keeps, of each prompt or of all as it does, whatever their scores. */
 export const control = (rows: ReadonlyArray<ScoredRow>, rule: Rule, key: string): ReadonlyArray<ScoredRow> =>
   rule._tag === "PerPrompt"
-    ? byPrompt(rows).flatMap((group, i) => atRandom(group, rule.keep, `${key}/${i}`))
+    ? groupedByPrompt(rows).flatMap((group, i) => atRandom(group, rule.keep, `${key}/${i}`))
     : atRandom(rows, select(rows, rule).length, key)

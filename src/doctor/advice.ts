@@ -1,8 +1,8 @@
-import type { Machine } from "./machine.ts"
+import type { MachineFacts } from "./machine.ts"
 import type { Trial } from "./trial.ts"
 
 /** Advice on installing more, the most useful first. */
-export const advice = (machine: Machine, trials: ReadonlyArray<Trial>): ReadonlyArray<string> => {
+export const advice = (machine: MachineFacts, trials: ReadonlyArray<Trial>): ReadonlyArray<string> => {
   const { compilers, gpus, node, packages, python } = machine
   const fails = (name: string) => trials.some((trial) => trial.name === name && !trial.works)
   const gpu = gpus.length > 0

@@ -11,7 +11,7 @@ export interface Gpu {
   readonly driver: string
 }
 
-export interface Machine {
+export interface MachineFacts {
   readonly platform: string
   readonly node: { readonly version: string; readonly needed: string; readonly enough: boolean }
   readonly cpu: string
@@ -64,7 +64,7 @@ const features = (): ReadonlyArray<string> => {
 }
 
 /** `>=22.19` of package.json against v24.1.0. */
-export const enough = (version: string, needed: string): boolean => {
+export const enoughMemory = (version: string, needed: string): boolean => {
   const [have, want] = [version, needed].map((text) => text.replace(/^[^\d]*/, "").split(".").map(Number))
   for (let i = 0; i < want!.length; i++) {
     if ((have![i] ?? 0) !== want![i]) return (have![i] ?? 0) > want![i]!
@@ -93,7 +93,7 @@ print(torch.submodule_search_locations[0] + "/lib" if torch else "")
 `
 
 /** Looks around; `needed` is the version of Node that package.json asks for. */
-export const lookAround = (needed: string): Effect.Effect<Machine> =>
+export const lookAround = (needed: string): Effect.Effect<MachineFacts> =>
   Effect.gen(function*() {
     const [smi, cc, cxx, python, found] = yield* Effect.all([
       output("nvidia-smi", ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]),
@@ -106,7 +106,7 @@ export const lookAround = (needed: string): Effect.Effect<Machine> =>
     const packages = Object.fromEntries(pythonPackages.map((name, i) => [name, lines[i]?.trim() || null]))
     return {
       platform: `${process.platform} ${process.arch}`,
-      node: { version: process.version, needed, enough: enough(process.version, needed) },
+      node: { version: process.version, needed, enough: enoughMemory(process.version, needed) },
       cpu: cpus()[0]?.model.trim() ?? "unknown",
       features: features(),
       cores: availableParallelism(),
@@ -115,6 +115,6 @@ export const lookAround = (needed: string): Effect.Effect<Machine> =>
       compilers: { cc: firstLine(cc), "c++": firstLine(cxx) },
       libtorch: process.env["KEEL_LIBTORCH"] ?? (lines[pythonPackages.length]?.trim() || null),
       python,
-      packages: packages as Machine["packages"]
+      packages: packages as MachineFacts["packages"]
     }
   })

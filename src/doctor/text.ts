@@ -1,9 +1,9 @@
 import { size } from "../../dsl/Size.ts"
-import type { Machine } from "./machine.ts"
+import type { MachineFacts } from "./machine.ts"
 import type { Trial } from "./trial.ts"
 
-export interface Report {
-  readonly machine: Machine
+export interface DoctorReport {
+  readonly machine: MachineFacts
   readonly backends: ReadonlyArray<Trial>
   /** Advice on installing more. */
   readonly advice: ReadonlyArray<string>
@@ -22,7 +22,7 @@ const outcome = ({ flops, precisions, problem, seconds, works }: Trial): string 
     : `no: ${problem}`
 
 /** The report as people read it. */
-export const text = ({ advice, backends, machine }: Report): string => {
+export const text = ({ advice, backends, machine }: DoctorReport): string => {
   const { compilers, cores, cpu, features, gpus, libtorch, memory, node, packages, platform, python } = machine
   return [
     "Machine",

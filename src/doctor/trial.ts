@@ -45,7 +45,7 @@ const speed = Effect.fnUntraced(function*(backend: Backend) {
 })
 
 /** Opens a backend (which tests itself), multiplies, and closes it. */
-export const attempt = <E extends Error, R>(
+export const tryBackend = <E extends Error, R>(
   name: string,
   open: Effect.Effect<Backend, E, R | Scope.Scope>
 ): Effect.Effect<Trial, never, Exclude<R, Scope.Scope>> =>

@@ -1,4 +1,4 @@
-import type { Ensemble, EnsembleRule, Weights } from "../model/weights.ts"
+import type { EnsembleReading, EnsembleRule, Weights } from "../model/weights.ts"
 import type { Scorer } from "./engine.ts"
 
 /** Weights of an ensemble: configuration and tokenizer are the first member's, there are no tensors of its own. */
@@ -27,7 +27,7 @@ export const combine = (rewards: ReadonlyArray<number>, rule: EnsembleRule): num
 }
 
 /** Opens all members and reads them as one; an ensemble is only looked at, never trained. */
-export const ensembleScorer = (ensemble: Ensemble, open: (weights: Weights) => Scorer): Scorer => {
+export const ensembleScorer = (ensemble: EnsembleReading, open: (weights: Weights) => Scorer): Scorer => {
   const members = ensemble.members.map(open)
   const untrained = (): never => {
     throw new Error("an ensemble has no weights of its own to train or save: open one of its members")

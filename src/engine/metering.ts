@@ -2,7 +2,7 @@
 import { type Around, aroundEngine, same } from "./around.ts"
 import { type Batch, type Engine, offsetsOf } from "./engine.ts"
 
-export interface Counts {
+export interface TokenCounts {
   /** Tokens of completions sampled. */
   readonly generated: number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
@@ -14,7 +14,7 @@ export interface Counts {
 export interface Metering {
   readonly engine: Engine
   /** What was asked of it so far. */
-  readonly counts: () => Counts
+  readonly counts: () => TokenCounts
 }
 
 /** `used` gets the prompt of every completion that is sampled or trained on, as token ids. */

@@ -11,12 +11,12 @@ import { label } from "../../dsl/Render.ts"
 import { definitionOf, fieldsOf, initialOf, isBuiltIn } from "../../dsl/Stage.ts"
 import { mistakes as wireMistakes } from "../../dsl/Wires.ts"
 import { ranks } from "./checks/adapters.ts"
-import { lengths } from "./checks/context.ts"
+import { contextLengths } from "./checks/context.ts"
 import { fitting } from "./checks/memory.ts"
 import { sharing } from "./checks/prompts.ts"
 import { divisions } from "./checks/rows.ts"
 import { type Shapes, unreadable } from "./checks/shapes.ts"
-import { currenciesIn, currenciesOf, klSpenders, type Limits, limitsIn, needsCap, spendsKl } from "./limits.ts"
+import { capsIn, currenciesIn, currenciesOf, klSpenders, needsCap, type NodeCaps, spendsKl } from "./capsOf.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -55,7 +55,7 @@ const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<s
 }
 
 /** What is wrong between nodes. */
-const between = (limits: (artifact: Artifact.Any) => Limits, artifact: Artifact.Any): ReadonlyArray<string> => {
+const between = (limits: (artifact: Artifact.Any) => NodeCaps, artifact: Artifact.Any): ReadonlyArray<string> => {
   const { op, wires } = artifact.node
   const found: Array<string> = []
   if (needsCap(artifact) && limits(artifact).kl.length === 0) {
@@ -101,14 +101,14 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** What is known besides the description. */
-export interface Known {
+export interface KnownShapes {
   /** Of its checkpoints; of one that is left out, whatever depends on its shape goes unjudged. */
   readonly shapes?: Shapes
 }
 
 /** Every mistake in a description; none for one that can run. */
-export const problems = (root: Artifact.Any, { shapes = new Map() }: Known = {}): ReadonlyArray<Problem> => {
-  const limits = limitsIn(root)
+export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes = {}): ReadonlyArray<Problem> => {
+  const limits = capsIn(root)
   const named = naming(root)
   const paid = paying(root)
   const all = Artifact.lineage(root)
@@ -144,7 +144,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: Known = {})
       ...(!sound.has(artifact.id) ? [] : [
         ...shares(artifact),
         ...unreadable(artifact, shapes),
-        ...lengths(artifact, shapes),
+        ...contextLengths(artifact, shapes),
         ...ranks(artifact, shapes),
         ...divisions(artifact),
         ...(memory ? fitting(artifact, limits(artifact).memory, shapes) : [])
@@ -154,7 +154,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: Known = {})
 }
 
 /** The description itself, or all that is wrong with it. */
-export const check = (root: Artifact.Any, known: Known = {}): Result.Result<Artifact.Any, Refused> => {
+export const check = (root: Artifact.Any, known: KnownShapes = {}): Result.Result<Artifact.Any, Refused> => {
   const found = problems(root, known)
   return found.length === 0 ? Result.succeed(root) : Result.fail(new Refused({ problems: found }))
 }

@@ -3,10 +3,10 @@ import * as Effect from "effect/Effect"
 import { CurrentEngine } from "../engine/current.ts"
 import { Judge } from "../rewards/judge.ts"
 import { Store } from "../store/store.ts"
-import { CurrentMeter, type Metered, metered } from "../training/meter.ts"
+import { CurrentMeter, type SpendingMeter, spendingMeter } from "../training/spendingMeter.ts"
 
 /** A store that tells the meter how much it keeps for what is being made. */
-const weighed = (store: Store["Service"], meter: Metered): Store["Service"] => {
+const weighed = (store: Store["Service"], meter: SpendingMeter): Store["Service"] => {
   const weigh = (key: string, name: string) => Effect.map(store.size(key, name), meter.keeps)
   return {
     ...store,
@@ -16,7 +16,7 @@ const weighed = (store: Store["Service"], meter: Metered): Store["Service"] => {
 }
 
 /** A judge whose reading is counted. */
-const heard = (judge: Judge["Service"], { judged }: Metered): Judge["Service"] => ({
+const heard = (judge: Judge["Service"], { judged }: SpendingMeter): Judge["Service"] => ({
   ...judge,
   gold: (gold, prompt, completion) => {
     judged(prompt, completion)
@@ -29,8 +29,8 @@ const heard = (judge: Judge["Service"], { judged }: Metered): Judge["Service"] =
 })
 
 /** What `effect` does is counted by the meter that it gets. */
-export const counted = Effect.fnUntraced(function*<A, E, R>(effect: (meter: Metered) => Effect.Effect<A, E, R>) {
-  const meter = metered(yield* CurrentEngine)
+export const counted = Effect.fnUntraced(function*<A, E, R>(effect: (meter: SpendingMeter) => Effect.Effect<A, E, R>) {
+  const meter = spendingMeter(yield* CurrentEngine)
   return yield* effect(meter).pipe(
     Effect.provideService(CurrentEngine, meter.engine),
     Effect.provideService(CurrentMeter, meter),

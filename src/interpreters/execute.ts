@@ -18,18 +18,18 @@ import { type Event, RunLog } from "../store/runLog.ts"
 import type { Spent } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
 import { hold } from "../training/budgets.ts"
-import type { Metered } from "../training/meter.ts"
+import type { SpendingMeter } from "../training/spendingMeter.ts"
 import { CurrentLosses } from "../training/ownLosses.ts"
 import type { Scope } from "../training/scope.ts"
 import { counted } from "./counted.ts"
 import type { Extensions } from "./extensions.ts"
-import { finishedIn, keyOf, spentIn, transparent } from "./keys.ts"
+import { finishedIn, keyOf, spentIn, transparent } from "./storeKeys.ts"
 import { judged } from "./lacking.ts"
-import { limitsIn } from "./limits.ts"
+import { capsIn } from "./capsOf.ts"
 import { meanings, model } from "./meaning.ts"
-import { type ExecuteError, type ExecuteServices, type Make, wired } from "./wires.ts"
+import { type ExecuteError, type ExecuteServices, type Make, wired } from "./inputs.ts"
 
-export type { ExecuteError } from "./wires.ts"
+export type { ExecuteError } from "./inputs.ts"
 
 export type ExecuteOptions = Pick<Extensions, "losses" | "stages">
 
@@ -40,11 +40,11 @@ const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, Ou
 }
 
 const maker = Effect.fnUntraced(
-  function*(root: Artifact.Any, { stages = [] }: ExecuteOptions, meter: Metered) {
+  function*(root: Artifact.Any, { stages = [] }: ExecuteOptions, meter: SpendingMeter) {
     const [store, log] = [yield* Store, yield* RunLog]
     const engine = yield* CurrentEngine
     const microBatches = yield* CurrentMicroBatches
-    const limits = limitsIn(root)
+    const limits = capsIn(root)
     const made = new Map<string, Made>()
     // Of finished artefacts only: what an unfinished one has spent is in the meter as soon as it goes on.
     const spent = new Map<string, Spent>()

@@ -5,9 +5,9 @@ import { label } from "../../dsl/Render.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
 import type { Engine } from "../engine/engine.ts"
 import type { Price } from "../store/spent.ts"
-import { type Known, type Problem, problems, Refused } from "./check.ts"
+import { type KnownShapes, type Problem, problems, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
-import { currenciesOf } from "./limits.ts"
+import { currenciesOf } from "./capsOf.ts"
 
 /** Which engines offer a precision that is not offered everywhere. */
 const offeredBy: Readonly<Record<string, string>> = {
@@ -48,7 +48,7 @@ export const lackingPrices = (root: Artifact.Any, price: Price | null): Readonly
   })
 
 /** The place where a description runs. What is left out is not judged. */
-export interface Place extends Known {
+export interface Tried extends KnownShapes {
   readonly extensions?: Extensions
   /** Whether its rewards from outside are needed too (they are unless `false`). */
   readonly rewards?: boolean
@@ -59,7 +59,7 @@ export interface Place extends Known {
 /** Fails with every mistake of a description and all that is lacking of it there, at once. */
 export const judged = (
   root: Artifact.Any,
-  { engine, extensions, price, rewards = true, ...known }: Place
+  { engine, extensions, price, rewards = true, ...known }: Tried
 ): Effect.Effect<void, Refused> =>
   Effect.suspend(() => {
     const mistakes = [

@@ -34,7 +34,7 @@ import type { Made } from "../store/made.ts"
 import type { Scope } from "../training/scope.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import type { Extensions } from "./extensions.ts"
-import type { ExecuteError, ExecuteServices, Make, Wired } from "./wires.ts"
+import type { ExecuteError, ExecuteServices, Make, Wired } from "./inputs.ts"
 
 /** The models an evaluation reports on, a model before those made from it: an order that JSON cannot change. */
 const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: string, of: Artifact.Any]> =>

@@ -25,7 +25,7 @@ import { type ExecuteError, making } from "./execute.ts"
 import type { Extensions } from "./extensions.ts"
 
 /** A description in which nothing is wrong, and how it is run: what `prepare` makes. */
-export interface Prepared {
+export interface RunPlan {
   readonly root: Artifact.Any
   readonly extensions: Required<Extensions>
   /** What an hour of the engine costs; null where nobody said. */
@@ -42,10 +42,10 @@ export interface RunOptions {
 }
 
 export const run: (
-  prepared: Prepared,
+  prepared: RunPlan,
   options: RunOptions
 ) => Effect.Effect<Made, ExecuteError, FileSystem.FileSystem> = Effect.fn("run")(function*(
-  { extensions: { losses, rewards, stages }, microBatches, price, root }: Prepared,
+  { extensions: { losses, rewards, stages }, microBatches, price, root }: RunPlan,
   { engine, onEvent, store }: RunOptions
 ) {
   return yield* making(root, { losses, stages }, (make) => make(root)).pipe(

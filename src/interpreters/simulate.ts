@@ -22,7 +22,7 @@ import type { Weights } from "../engine/engine.ts"
 import { ensembleOf } from "../engine/ensemble.ts"
 import { language } from "../engine/tabular/checkpoint.ts"
 import * as data from "../engine/tabular/data.ts"
-import * as judged from "../engine/tabular/judgedData.ts"
+import * as judged from "../engine/tabular/judgedRows.ts"
 import { expectedReward, kl, logDistribution, optimum, rewardTable } from "../engine/tabular/exact.ts"
 import { rewardOf } from "../engine/tabular/scores.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
@@ -35,8 +35,8 @@ import { Store, type StoreError } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, type ExecuteError } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
-import { keyOf } from "./keys.ts"
-import { limitsIn, spendsKl } from "./limits.ts"
+import { keyOf } from "./storeKeys.ts"
+import { capsIn, spendsKl } from "./capsOf.ts"
 
 export interface SimulateOptions extends Pick<Extensions, "losses" | "stages"> {
   readonly world?: World
@@ -103,7 +103,7 @@ const datasets = (world: World) =>
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
 
 const judge = (world: World) => {
-  const passes = data.passes(world)
+  const passes = data.passesChecks(world)
   return Layer.succeed(Judge, {
     gold: (_, prompt, completion) => world.gold(prompt, completion),
     prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b)),
@@ -144,9 +144,9 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
   const program = Effect.gen(function*() {
     yield* execute(root, options)
     const store = yield* Store
-    const limits = limitsIn(root)
+    const limits = capsIn(root)
     const gold = rewardTable(world, world.gold)
-    const passing = data.passes(world)
+    const passing = data.passesChecks(world)
     // What nothing needed, e.g. the `from` of a cap on tokens alone, was not made.
     const isMade = (artifact: Artifact.Any) =>
       artifact.node.op === "Checkpoint"

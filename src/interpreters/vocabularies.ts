@@ -8,12 +8,12 @@ import type { VocabularyOf } from "../ledger/chain.ts"
 import { describe } from "../model/checkpoint.ts"
 import { modelConfig } from "../model/config.ts"
 import { modelIn } from "../store/files.ts"
-import { keyOf } from "./keys.ts"
-import { limitsIn } from "./limits.ts"
+import { keyOf } from "./storeKeys.ts"
+import { capsIn } from "./capsOf.ts"
 
 /** By the `config.json` of the model itself: a checkpoint's, or of what was made, in the folder `store`. Null where there is none. */
 export const vocabulariesIn = Effect.fn("vocabulariesIn")(function*(root: Artifact.Any, store: string) {
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   const sizes = new Map<string, number>()
   for (const sample of Artifact.lineage(root)) {
     const policy = sample.node.op === "Sample" ? sample.node.wires["policy"] : undefined

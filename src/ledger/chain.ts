@@ -31,14 +31,14 @@ export interface Chain {
 }
 
 /** What is known of a whole chain. */
-export interface Known {
+export interface KnownVocabularies {
   readonly bound: Bounds.Bound
   /** Bound on KL, milli-nats per sequence; it may say more than the bound on D∞. */
   readonly kl: number | null
   readonly variation: Variation.VariationBound
 }
 
-export const knownOf = ({ links }: Chain): Known => {
+export const knownOf = ({ links }: Chain): KnownVocabularies => {
   const renyi = Renyi.chain(...links.map(({ renyi }) => renyi))
   const stepwise = Variation.chain(...links.map(({ renyi }) => Variation.fromRenyi(renyi)))
   const whole = Variation.fromRenyi(renyi)

@@ -5,7 +5,7 @@
  * to turn, the law fits well and cannot predict the turn.
  */
 import { type Interval, ofMean } from "./interval.ts"
-import { type Fit, fitGold, foreseenError, goldAt, peakOf } from "./overoptimization.ts"
+import { type CurveFit, fitGold, foreseenError, goldAt, peakOf } from "./overoptimization.ts"
 
 /** A measurement: distance √KL (KL in nats per sequence), and gold reward above the start's. */
 export interface Measured {
@@ -49,11 +49,11 @@ type Foresight = (d: number, ahead: number) => { readonly foreseen: number; read
 const moves = (seen: ReadonlyArray<Measured>): number => seen.filter(({ d }) => d > 0).length
 
 /** The law needs three measurements to be more than a line through them. */
-const fitted = (seen: ReadonlyArray<Measured>): Fit | null =>
+const fitted = (seen: ReadonlyArray<Measured>): CurveFit | null =>
   moves(seen) < 3 ? null : fitGold("rl", seen.filter(({ d }) => d > 0))
 
 /** `least`: the error of its trial. A wrong law scatters little where it was fitted, and is far off elsewhere. */
-const byLaw = (fit: Fit, seen: ReadonlyArray<Measured>, least: number): Foresight => {
+const byLaw = (fit: CurveFit, seen: ReadonlyArray<Measured>, least: number): Foresight => {
   const scatter = Math.max(least, fit.residual * Math.sqrt(moves(seen) / (moves(seen) - 2)))
   return (d) => ({ foreseen: goldAt(fit.law, d), standardError: foreseenError(fit, d, scatter) })
 }

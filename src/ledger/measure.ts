@@ -36,7 +36,7 @@ export interface OfPrompt {
  * The mean of each prompt's samples; sample `i` is of prompt `i % prompts`, and each has two or more. A prompt counts as no less spread than
  * prompts are on average: a few samples may agree by chance.
  */
-export const byPrompt = (sequences: ArrayLike<number>, prompts: number): ReadonlyArray<OfPrompt> => {
+export const meansByPrompt = (sequences: ArrayLike<number>, prompts: number): ReadonlyArray<OfPrompt> => {
   const each = Array.from({ length: prompts }, (_, prompt) => {
     const own = Array.from(
       { length: Math.ceil((sequences.length - prompt) / prompts) },
@@ -61,11 +61,11 @@ export const overPrompts = (
   prompts: number
 ): { readonly p95: number | null; readonly max: number | null } => {
   if (prompts === 0 || Math.floor(sequences.length / prompts) < samplesPerPrompt) return { p95: null, max: null }
-  const means = Float64Array.from(byPrompt(sequences, prompts), ({ mean }) => mean).sort()
+  const means = Float64Array.from(meansByPrompt(sequences, prompts), ({ mean }) => mean).sort()
   return { p95: means[rank95(prompts) - 1]!, max: means[prompts - 1]! }
 }
 
-export interface Measuring {
+export interface KlSampling {
   /** Completions of a block. */
   readonly samples: number
   readonly maxNewTokens: number
@@ -79,7 +79,7 @@ export interface Measuring {
 }
 
 /** A block of samples. */
-export interface Block {
+export interface SampledBlock {
   readonly rows: ReadonlyArray<Row>
   /** Which ended by themselves. */
   readonly finished: ReadonlyArray<boolean>
@@ -116,13 +116,13 @@ export const measureKls = (
   policy: Policy,
   others: ReadonlyArray<Policy>,
   prompts: ReadonlyArray<Int32Array>,
-  { enough = () => true, samples, seed, ...options }: Measuring
-): { readonly measured: ReadonlyArray<KlMeasured>; readonly first: Block } => {
+  { enough = () => true, samples, seed, ...options }: KlSampling
+): { readonly measured: ReadonlyArray<KlMeasured>; readonly first: SampledBlock } => {
   const sampling: Sampling = { ...options, temperature: 1, topK: 0, topP: 1 }
   const sequences: ReadonlyArray<Array<number>> = others.map(() => [])
   const lengths: Array<number> = []
   let drawn = 0
-  let first: Block | undefined
+  let first: SampledBlock | undefined
   const draw = (): void => {
     const asked = Array.from({ length: samples }, (_, i) => prompts[(drawn + i) % prompts.length]!)
     const sampled = policy.sample(asked, sampling, asked.map((_, i) => `${seed}/${drawn + i}`))
@@ -139,7 +139,7 @@ export const measureKls = (
     for (let block = drawn / samples; block < blocks; block++) draw()
     const measured = sequences.map((of) => summary(of, lengths, prompts.length))
     const asked = Math.min(prompts.length, drawn)
-    const seen = measured.map((one, k) => ({ ...one, byPrompt: () => byPrompt(sequences[k]!, asked) }))
+    const seen = measured.map((one, k) => ({ ...one, byPrompt: () => meansByPrompt(sequences[k]!, asked) }))
     if (enough(seen)) return { measured, first: first! }
   }
 }
@@ -149,5 +149,5 @@ export const measureKl = (
   policy: Policy,
   other: Policy,
   prompts: ReadonlyArray<Int32Array>,
-  options: Measuring
+  options: KlSampling
 ): KlMeasured => measureKls(policy, [other], prompts, options).measured[0]!

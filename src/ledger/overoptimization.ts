@@ -7,16 +7,16 @@
  * | `bestOfN` | d (a − b d) | a / 2b | a² / 4b |
  * | `rl` | d (a − b log d) | exp(a / b − 1) | b d* |
  */
-export type Form = "bestOfN" | "rl"
+export type CurveForm = "bestOfN" | "rl"
 
 export interface Law {
-  readonly form: Form
+  readonly form: CurveForm
   readonly a: number
   readonly b: number
 }
 
 /** Both forms are linear in a and b: R = a d − b g(d). */
-const second = (form: Form, d: number): number => d === 0 ? 0 : form === "bestOfN" ? d * d : d * Math.log(d)
+const second = (form: CurveForm, d: number): number => d === 0 ? 0 : form === "bestOfN" ? d * d : d * Math.log(d)
 
 /** Gold reward at distance `d`, in the unit of the rewards that the law was fitted to. */
 export const goldAt = ({ a, b, form }: Law, d: number): number => a * d - b * second(form, d)
@@ -28,7 +28,7 @@ export const peakOf = ({ a, b, form }: Law): { readonly d: number; readonly gold
   return d > 0 && Number.isFinite(d) ? { d, gold: goldAt({ a, b, form }, d) } : null
 }
 
-export interface Fit {
+export interface CurveFit {
   readonly law: Law
   /** Standard errors of the coefficients; NaN when there are no more points than coefficients. */
   readonly standardError: { readonly a: number; readonly b: number }
@@ -43,9 +43,9 @@ export interface Fit {
  * otherwise, since a single point fits every law.
  */
 export const fitGold = (
-  form: Form,
+  form: CurveForm,
   points: ReadonlyArray<{ readonly d: number; readonly gold: number }>
-): Fit | null => {
+): CurveFit | null => {
   let [xx, xy, yy, xr, yr] = [0, 0, 0, 0, 0]
   for (const { d, gold } of points) {
     const [x, y] = [d, -second(form, d)]
@@ -73,7 +73,7 @@ export const fitGold = (
  * the scatter of measurements around the law.
  */
 export const foreseenError = (
-  { covariance, law: { form }, standardError: { a, b } }: Fit,
+  { covariance, law: { form }, standardError: { a, b } }: CurveFit,
   d: number,
   /** Standard deviation of a measurement around the law. */
   scatter: number

@@ -5,7 +5,7 @@
 import { type KlCap, nats } from "../../dsl/KlCap.ts"
 import { rank95 } from "./measure.ts"
 
-export interface Precision {
+export interface Exactness {
   /** The standard error that is small enough, as a share of the cap. */
   readonly error: number
   /** The maximum number of samples. */
@@ -39,10 +39,10 @@ export const toldRank = (means: ReadonlyArray<Mean>, rank: number, cap: number, 
 }
 
 /** Whether to stop: each statistic with a cap is clearly on one side of it, or there are `most` samples. */
-export const enough = (
+export const preciseEnough = (
   { byPrompt, samples, ...mean }: Mean & { readonly samples: number; readonly byPrompt: () => ReadonlyArray<Mean> },
   cap: Omit<KlCap, "from">,
-  { error, most }: Precision
+  { error, most }: Exactness
 ): boolean => {
   if (samples >= most) return true
   if (!told(mean, nats(cap, "mean")!, error)) return false

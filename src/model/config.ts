@@ -1,5 +1,5 @@
 import { BadCheckpoint } from "./BadCheckpoint.ts"
-import { type Fields, fields } from "./fields.ts"
+import { type FieldReader, fields } from "./fields.ts"
 import { parseJson } from "./json.ts"
 import { type Rope, ropeOf } from "./ropeConfig.ts"
 
@@ -156,7 +156,7 @@ export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "conf
 const padOf = (id: unknown, vocab: number): number | null =>
   typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocab ? id : null
 
-const headOf = (of: Fields, family: Family): ModelConfig["head"] => {
+const headOf = (of: FieldReader, family: Family): ModelConfig["head"] => {
   const names = of.raw["architectures"]
   if (names === undefined || names === null) return "lm"
   const name = Array.isArray(names) && names.length === 1 ? names[0] as unknown : names
@@ -174,7 +174,7 @@ const headOf = (of: Fields, family: Family): ModelConfig["head"] => {
   return "score"
 }
 
-const headDimOf = (of: Fields, otherwise: number | null, dim: number, heads: number): number => {
+const headDimOf = (of: FieldReader, otherwise: number | null, dim: number, heads: number): number => {
   const given = of.raw["head_dim"]
   if (given !== undefined && given !== null) return of.size("head_dim")
   if (given === undefined && otherwise !== null) return otherwise
@@ -185,7 +185,7 @@ const headDimOf = (of: Fields, otherwise: number | null, dim: number, heads: num
 }
 
 /** Llama has no window; Mistral has the same window in all layers; Qwen lists the layers that have it. */
-const windowOf = (of: Fields, family: Family, layers: number, context: number): number => {
+const windowOf = (of: FieldReader, family: Family, layers: number, context: number): number => {
   if (family === "llama") return 0
   const size = of.raw["sliding_window"] === null ? 0 : of.size("sliding_window", 4096)
   const used = family === "mistral" || of.flag("use_sliding_window", false)

@@ -1,5 +1,5 @@
 /** Reads the fields of an untrusted JSON object, and collects all problems instead of stopping at the first. */
-export interface Fields {
+export interface FieldReader {
   readonly raw: Readonly<Record<string, unknown>>
   readonly problems: ReadonlyArray<string>
   readonly wrong: (problem: string) => void
@@ -11,13 +11,13 @@ export interface Fields {
   /** A token id below `vocab`, several, or none (null). */
   readonly ids: (key: string, otherwise: number | null, vocab: number) => ReadonlyArray<number>
   /** The fields of a nested object, their problems noted here too. */
-  readonly nested: (raw: Readonly<Record<string, unknown>>) => Fields
+  readonly nested: (raw: Readonly<Record<string, unknown>>) => FieldReader
 }
 
 const largest = 2 ** 31 - 1
 
 /** Mistakes are kept once each, in the order they are found. */
-export const fields = (raw: Readonly<Record<string, unknown>>, problems: Array<string> = []): Fields => {
+export const fields = (raw: Readonly<Record<string, unknown>>, problems: Array<string> = []): FieldReader => {
   const wrong = (problem: string): void => {
     if (!problems.includes(problem)) problems.push(problem)
   }

@@ -7,7 +7,7 @@ export interface Parameter {
 }
 
 /** The sizes that decide the shape of a model. */
-export type Shape = Pick<
+export type ParameterShape = Pick<
   ModelConfig,
   | "vocab"
   | "dim"
@@ -30,7 +30,7 @@ export type Shape = Pick<
  * Query, key and value matrices stand side by side, so that they are also one [(heads + 2 kvHeads) · headDim, dim] matrix;
  * so do their biases, and gate and up ([2 ffn, dim]) and theirs.
  */
-export const parameters = (config: Shape, head: ModelConfig["head"]): ReadonlyArray<Parameter> => {
+export const parameters = (config: ParameterShape, head: ModelConfig["head"]): ReadonlyArray<Parameter> => {
   const { dim, ffn, headDim, heads, kvHeads, vocab } = config
   const queries = heads * headDim
   const keys = kvHeads * headDim

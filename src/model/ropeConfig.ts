@@ -1,4 +1,4 @@
-import type { Fields } from "./fields.ts"
+import type { FieldReader } from "./fields.ts"
 
 /** Rotary position embedding: its base and how it is stretched beyond the context of pretraining. */
 export type Rope =
@@ -35,7 +35,7 @@ export type Rope =
 const types = ["default", "linear", "dynamic", "llama3", "yarn"] as const
 
 /** From `rope_parameters` (transformers 5) or `rope_scaling` with `rope_theta` (before). */
-export const ropeOf = (config: Fields, context: number): Rope => {
+export const ropeOf = (config: FieldReader, context: number): Rope => {
   const given = config.raw["rope_scaling"] ?? config.raw["rope_parameters"] ?? {}
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     config.wrong("rope_scaling must be an object or null")
@@ -103,7 +103,7 @@ export const ropeOf = (config: Fields, context: number): Rope => {
 }
 
 /** 0.1 · mscale · ln(factor) + 1 (eq. 22 of the YaRN paper), or the ratio of two of these as DeepSeek writes it. */
-const attentionFactor = (of: Fields, factor: number): number => {
+const attentionFactor = (of: FieldReader, factor: number): number => {
   const scaled = (mscale: number): number => factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1
   const both = Boolean(of.raw["mscale"]) && Boolean(of.raw["mscale_all_dim"])
   return both ? scaled(of.number("mscale")) / scaled(of.number("mscale_all_dim")) : scaled(1)

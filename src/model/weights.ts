@@ -14,7 +14,7 @@ export interface Weights {
   /** File name → contents, e.g. `tokenizer.json`; the same in every checkpoint of a family. */
   readonly tokenizer: ReadonlyMap<string, string>
   /** Reward models that are read as one, in place of tensors. */
-  readonly ensemble?: Ensemble
+  readonly ensemble?: EnsembleReading
   /** What was merged into `tensors` last, when they were trained as adapters: to be kept beside them. */
   readonly adapter?: Adapter
 }
@@ -38,7 +38,7 @@ export type EnsembleRule =
   | { readonly _tag: "UncertaintyWeighted"; readonly lambda: number }
 
 /** Reward models that are read as one. */
-export interface Ensemble {
+export interface EnsembleReading {
   readonly members: ReadonlyArray<Weights>
   readonly rule: EnsembleRule
 }

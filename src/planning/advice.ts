@@ -1,7 +1,7 @@
 /** What does not fit and what would, in words. */
 import { size } from "../../dsl/Size.ts"
 import type { MicroBatches } from "../engine/engine.ts"
-import type { Fit, Misfit, Verdict } from "./fits.ts"
+import type { Fitting, Misfit, Verdict } from "./fits.ts"
 
 const written = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 
@@ -50,7 +50,7 @@ export const remedy = ({ verdicts }: Misfit): string => {
 }
 
 /** A line for each stage that is done in smaller parts than the engine makes by itself. */
-export const smaller = ({ microBatches, plain, planned }: Omit<Fit, "misfits">): ReadonlyArray<string> =>
+export const smaller = ({ microBatches, plain, planned }: Omit<Fitting, "misfits">): ReadonlyArray<string> =>
   planned.stages.flatMap((stage) => {
     const by = microBatches.get(stage.stage)
     const before = plain.stages.find((one) => one.stage === stage.stage)

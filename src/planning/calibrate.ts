@@ -28,7 +28,7 @@ import { loadWith } from "../model/adapter.ts"
 import * as JudgeLayer from "../rewards/judge.ts"
 import { Judge } from "../rewards/judge.ts"
 import * as FileStore from "../store/files.ts"
-import { open } from "../store/runDirectory.ts"
+import { openRun } from "../store/runDirectory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import type { Backend } from "../tensor/backend.ts"
@@ -70,7 +70,7 @@ const run = Effect.fnUntraced(function*(root: Artifact.Any, engine: Engine, time
       } satisfies Store["Service"]
     })
   ).pipe(Layer.provide(FileStore.layer(join(folder, "store"))))
-  const append = yield* open(join(folder, "run"), "{}", { keel: 1, backend: "auto", store: folder })
+  const append = yield* openRun(join(folder, "run"), "{}", { keel: 1, backend: "auto", store: folder })
   yield* execute(root, { stages: [] }).pipe(Effect.provide(Layer.mergeAll(
     Layer.succeed(CurrentEngine, watchedEngine(engine, times)),
     Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, times))).pipe(

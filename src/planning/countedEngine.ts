@@ -6,7 +6,7 @@ import { modelConfig, withHead } from "../model/config.ts"
 import { elements, parameters } from "../model/parameters.ts"
 import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, TensorData, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
-import { type Cost, counting, type Held, type Spent, unread } from "../tensor/counting/backend.ts"
+import { type Cost, type CountedWork, counting, type Held, unread } from "../tensor/counting/backend.ts"
 import { initial } from "../engine/transformer/initial.ts"
 import { cut } from "../engine/transformer/packing.ts"
 import { learnedAtOnce, mostAtOnce, tokensIn } from "../engine/transformer/passes.ts"
@@ -26,11 +26,11 @@ export interface Amounts {
 /** Whether steps are being made: a model that is opened then takes the place of another, and what is sampled while training serves the step alone. */
 export type Stepping = "no" | "steps" | "training"
 
-export interface Metered {
+export interface CountedEngine {
   readonly engine: Engine
   /** What was done so far. */
   readonly amounts: () => Amounts
-  readonly spentIn: () => ReadonlyMap<Phase, Spent>
+  readonly spentIn: () => ReadonlyMap<Phase, CountedWork>
   /** The most held in each phase since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
   /** The most micro-batches whose gradients one update has added up, since `restart`. */
@@ -73,11 +73,11 @@ export const withoutWeights = (raw: Weights["config"], tokenizer: Weights["token
 }
 
 /** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
-export type Shape = Pick<Weights, "config" | "tokenizer">
+export type AssumedShape = Pick<Weights, "config" | "tokenizer">
 
 export interface MeterOptions extends TransformerOptions {
   /** What every model that is made from nothing has instead of its own. */
-  readonly shape?: Shape
+  readonly shape?: AssumedShape
   /** What calls of the backend cost. */
   readonly cost?: Cost
   /** What packed weights take on it; what they do in the kernels that we compile when left out. */
@@ -92,7 +92,7 @@ export interface MeterOptions extends TransformerOptions {
 
 export type Codecs = WeakMap<Weights["tokenizer"], Rehearsed>
 
-export const metered = (options: MeterOptions = {}): Metered => {
+export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   const backend = counting(options)
   const engine = transformer(backend, options)
   let [generated, trained] = [0, 0]

@@ -13,7 +13,7 @@ import { definitionOf, fieldsOf } from "../../dsl/Stage.ts"
 import type { MicroBatches, Precision } from "../engine/engine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { check } from "../interpreters/check.ts"
-import { type Fitted, fitted, type Plan, type Room } from "./microBatches.ts"
+import { type Fitted, fitted, type MicroBatchPlan, type Room } from "./microBatches.ts"
 import type { Planned, StagePlan } from "./plan.ts"
 
 /** What a change does to what the stage makes: nothing but the order of sums; other numbers for the same; another thing. */
@@ -55,14 +55,14 @@ export interface Misfit {
   readonly verdicts: ReadonlyArray<Verdict>
 }
 
-export interface Fit extends Fitted {
+export interface Fitting extends Fitted {
   /** Stages that do not fit as they are. */
   readonly misfits: ReadonlyArray<Misfit>
 }
 
 export interface FitOptions {
   readonly room: Room
-  readonly plan: Plan
+  readonly plan: MicroBatchPlan
   /** The plan of the description as it is, where there is one already. */
   readonly known?: Planned
   /** That there are: bf16 is no change where the backend does not have it. */
@@ -164,7 +164,7 @@ export const fits: (
   options: FitOptions,
   /** The label of the only stage that is asked about; every one that does not fit when left out. */
   only?: string
-) => Effect.Effect<Fit, never, FileSystem.FileSystem> = Effect.fn("fits")(
+) => Effect.Effect<Fitting, never, FileSystem.FileSystem> = Effect.fn("fits")(
   function*(root, { known, plan, precisions = both, room: allowed }: FitOptions, only) {
     const room: Room = (stage) => only === undefined || stage.stage === only ? allowed(stage) : Infinity
     const found = yield* fitted(root, room, plan, known === undefined ? {} : { known })

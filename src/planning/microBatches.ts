@@ -10,7 +10,7 @@ import { CurrentMicroBatches } from "../engine/microBatches.ts"
 import type { Phase } from "../tensor/counting/memoryTerms.ts"
 import { kept, type Planned, planned, type PlanOptions, type StagePlan } from "./plan.ts"
 
-export type Plan = (
+export type MicroBatchPlan = (
   root: Artifact.Any,
   microBatches: ReadonlyMap<string, MicroBatches>,
   how?: Pick<PlanOptions, "only" | "rehearsed" | "completionLength">
@@ -23,7 +23,7 @@ export type Room = (stage: StagePlan) => number
 export const roomWithin = (available: number): Room => ({ memoryCap }) => Math.min(memoryCap, available)
 
 /** What one plan has made serves the next one. */
-export const planWith = (options: PlanOptions): Plan => {
+export const planWith = (options: PlanOptions): MicroBatchPlan => {
   const shared = { ...options, kept: kept() }
   return (root, microBatches, how) =>
     Effect.provideService(planned(root, { ...shared, ...how }), CurrentMicroBatches, microBatches)
@@ -65,7 +65,7 @@ const halved = ({ phases }: StagePlan, room: number, now: Both): Both | null => 
 export const fitted: (
   root: Artifact.Any,
   room: Room,
-  plan: Plan,
+  plan: MicroBatchPlan,
   how?: { readonly known?: Planned; readonly only?: ReadonlySet<string> }
 ) => Effect.Effect<Fitted, never, FileSystem.FileSystem> = Effect.fnUntraced(
   function*(root, room, plan, { known, only } = {}) {

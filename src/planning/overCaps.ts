@@ -3,8 +3,8 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { type Resource } from "../../dsl/Budget.ts"
 import { shown } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"
-import { amountOf, nothing, type Price, type Spent } from "../store/spent.ts"
-import { limitsIn } from "../interpreters/limits.ts"
+import { amountOf, nothingSpent, type Price, type Spent } from "../store/spent.ts"
+import { capsIn } from "../interpreters/capsOf.ts"
 import type { StagePlan } from "./plan.ts"
 
 export interface OverCap {
@@ -32,7 +32,7 @@ const known = [
 export type Spending = Pick<StagePlan, "stage" | "generated" | "trained" | "flops" | "seconds" | "prompts" | "disk">
 
 const spentBy = ({ disk, flops, generated, seconds, trained }: Spending): Spent => ({
-  ...nothing,
+  ...nothingSpent,
   generated,
   trained,
   flops,
@@ -57,7 +57,7 @@ export const overCaps = (
   stages: ReadonlyArray<Spending>,
   price: Price | null
 ): ReadonlyArray<OverCap> => {
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   const plans = new Map(stages.map((stage) => [stage.stage, stage]))
   const planned = Artifact.lineage(root).flatMap((artifact) => {
     const plan = plans.get(label(artifact))

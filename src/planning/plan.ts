@@ -11,13 +11,13 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Costs } from "./cost/costs.ts"
 import { type Watch, watchedDatasets, watchedEngine, watchedJudge, watchedLog, watchedStore } from "./cost/hostWork.ts"
-import { tally } from "./cost/tally.ts"
+import { hostTally } from "./cost/tally.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Packing, Weights } from "../engine/engine.ts"
-import { type Held, nothing } from "../tensor/counting/backend.ts"
-import { type Codecs, metered, type Shape, withoutWeights } from "./countedEngine.ts"
+import { type Held, noWork } from "../tensor/counting/backend.ts"
+import { type AssumedShape, type Codecs, countedEngine, withoutWeights } from "./countedEngine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { describe } from "../model/checkpoint.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -26,7 +26,7 @@ import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import type { Made } from "../store/made.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
-import { EncodeWhenRead } from "../data/lazily.ts"
+import { EncodeWhenRead } from "../data/lazyArray.ts"
 import { CapsHold } from "../training/budgets.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { likenesses } from "./sameShape.ts"
@@ -34,9 +34,9 @@ import type { Refused } from "../interpreters/check.ts"
 import { Checkpoints } from "../interpreters/checkpoints.ts"
 import { making } from "../interpreters/execute.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
-import { keyOf, transparent, wantedIn } from "../interpreters/keys.ts"
+import { keyOf, transparent, wantedIn } from "../interpreters/storeKeys.ts"
 import { judged } from "../interpreters/lacking.ts"
-import { limitsIn } from "../interpreters/limits.ts"
+import { capsIn } from "../interpreters/capsOf.ts"
 import { rehearsing } from "./rehearsing.ts"
 
 /** One phase of a stage, all of its steps together. */
@@ -95,7 +95,7 @@ export interface PlanOptions extends Extensions {
   /** Most steps of one kind of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
   readonly rehearsed?: number
   /** What every model of a `Checkpoint` or `Pretrain` has instead of its own shape and tokenizer. */
-  readonly shape?: Shape
+  readonly shape?: AssumedShape
   /** What work costs where it is to be done: then there is a time. */
   readonly costs?: Costs
   /** What packed weights take there. */
@@ -179,10 +179,10 @@ export const planned: (
 ) {
   const { completionLength, costs, kept: before = kept(), only, packing, shape, stages = [] } = options
   const { rehearsed = 128 } = options
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
   const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
-  const meter = metered({
+  const meter = countedEngine({
     ...(shape === undefined ? {} : { shape }),
     ...(costs === undefined ? {} : { cost: costs.backend }),
     ...(packing === undefined ? {} : { packing }),
@@ -190,7 +190,7 @@ export const planned: (
     whole: rehearsed === Infinity,
     codecs: before.codecs
   })
-  const host = tally(costs?.host ?? {})
+  const host = hostTally(costs?.host ?? {})
   /** The host's work with completions of which only beginnings were made. */
   const watch: Watch = {
     ...host,
@@ -224,7 +224,7 @@ export const planned: (
     const { accumulated, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
-      const { calls, flops, seconds, traffic } = spent.get(phase) ?? nothing
+      const { calls, flops, seconds, traffic } = spent.get(phase) ?? noWork
       return {
         phase,
         bytes: held.bytes,

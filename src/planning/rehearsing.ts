@@ -1,7 +1,7 @@
 /** A few steps of a stage for all of them, on an engine that counts: which steps are made, and how many others each stands for. */
 import * as Effect from "effect/Effect"
-import { type Held, plus, type Spent } from "../tensor/counting/backend.ts"
-import type { Metered } from "./countedEngine.ts"
+import { type CountedWork, type Held, plus } from "../tensor/counting/backend.ts"
+import type { CountedEngine } from "./countedEngine.ts"
 import { learnedAtOnce } from "../engine/transformer/passes.ts"
 import type { Phase } from "../tensor/counting/memoryTerms.ts"
 import type { Taking } from "../training/batches.ts"
@@ -36,11 +36,11 @@ interface Amounts {
   trained: number
   /** Seconds of the host. */
   host: number
-  readonly spent: Map<Phase, Spent>
+  readonly spent: Map<Phase, CountedWork>
 }
 
 /** What a stage has come to. */
-export interface Tally extends Amounts {
+export interface StepTally extends Amounts {
   /** The most held in each phase, in the order in which they first came. */
   readonly peaks: ReadonlyMap<Phase, Held>
   /** The most micro-batches of one update. */
@@ -75,11 +75,11 @@ interface Frame {
 export interface Rehearsing extends Rehearsal {
   /** A stage begins; another that has begun waits for it. */
   readonly begin: () => void
-  readonly end: () => Tally
+  readonly end: () => StepTally
 }
 
 /** At most `most` steps of each kind are made; `host` says how many seconds the host's work so far would take. */
-export const rehearsing = (meter: Metered, most: number, host: () => number): Rehearsing => {
+export const rehearsing = (meter: CountedEngine, most: number, host: () => number): Rehearsing => {
   const frames: Array<Frame> = []
   const read = () => ({ ...meter.amounts(), host: host(), spent: new Map(meter.spentIn()) })
   let before = read()

@@ -6,14 +6,14 @@ import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"
-import { type Limits } from "../interpreters/limits.ts"
+import { type NodeCaps } from "../interpreters/capsOf.ts"
 
 /** Operations whose models have weights of their own shape, not that of a parent. */
 const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble"])
 
 /** What stages that take the same have in common, as text; with the same `numbers`, in other pipelines, too. */
 export const likenesses = (
-  limits: (artifact: Artifact.Any) => Limits,
+  limits: (artifact: Artifact.Any) => NodeCaps,
   numbers = new Map<string, string>()
 ): (artifact: Artifact.Any) => string => {
   const known = new Map<string, string>()

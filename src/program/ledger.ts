@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { fromJson } from "../../dsl/Pipeline.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
-import { limitsIn } from "../interpreters/limits.ts"
+import { capsIn } from "../interpreters/capsOf.ts"
 import { vocabulariesIn } from "../interpreters/vocabularies.ts"
 import { alarms } from "../report/alarms.ts"
 import { ledgerOf } from "../report/ledger.ts"
@@ -21,7 +21,7 @@ export const ledger = Effect.fn("ledger")(function*(folder: string, { stages = [
   const { description, store } = yield* started(folder)
   const definitions = stages.map(({ definition }) => definition)
   const root = yield* Effect.fromResult(fromJson(yield* fs.readFileString(description), definitions))
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   const events = yield* eventsOf(folder)
   return {
     stages: ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* vocabulariesIn(root, store)),

@@ -7,7 +7,7 @@ import { assumed, type Costs, measured, roofline } from "../planning/cost/costs.
 import type { Packing } from "../engine/engine.ts"
 import type { BackendName } from "./backend.ts"
 
-export interface Machine {
+export interface PlannedMachine {
   readonly title: string
   /** Bytes; infinite when unknown. */
   readonly memory: number
@@ -27,7 +27,7 @@ const libtorch = {
 
 const percent = (share: number): string => `${100 * share} %`
 
-const published = (name: DeviceName): Machine => {
+const published = (name: DeviceName): PlannedMachine => {
   const device = devices[name]
   const { attention, bandwidth, launch, products } = assumed
   return {
@@ -51,14 +51,14 @@ const published = (name: DeviceName): Machine => {
 const columnsOf = (backend: BackendName): ReadonlyArray<string> =>
   backend === "auto" ? ["native", "wasm"] : [backend === "torch" ? "libtorch" : backend]
 
-const unmeasured = (why: string, memory = Infinity): Machine => ({
+const unmeasured = (why: string, memory = Infinity): PlannedMachine => ({
   title: "this machine",
   memory,
   costs: null,
   note: `No time: ${why}. Run keel bench --calibrate, or name a device with --device.`
 })
 
-const ofProfile = ({ backends, busy, cpu, memory }: MachineProfile, backend: BackendName): Machine => {
+const ofProfile = ({ backends, busy, cpu, memory }: MachineProfile, backend: BackendName): PlannedMachine => {
   const columns = columnsOf(backend)
   const column = columns.find((name) => backends[name]?.rates !== undefined)
   const rates = column === undefined ? undefined : backends[column]?.rates
@@ -73,7 +73,7 @@ const ofProfile = ({ backends, busy, cpu, memory }: MachineProfile, backend: Bac
   }
 }
 
-const packed = (machine: Machine, backend: BackendName): Machine =>
+const packed = (machine: PlannedMachine, backend: BackendName): PlannedMachine =>
   backend === "torch" ? { ...machine, packing: libtorch.cpu } : machine
 
 /** This machine, as it was measured. */

@@ -14,8 +14,8 @@ import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engin
 import type { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
-import { finishedIn, keyOf } from "../interpreters/keys.ts"
-import { limitsIn } from "../interpreters/limits.ts"
+import { finishedIn, keyOf } from "../interpreters/storeKeys.ts"
+import { capsIn } from "../interpreters/capsOf.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { overCaps, overCapText } from "../planning/overCaps.ts"
 import { plan as planned, type Planned, type PlanOptions } from "../planning/plan.ts"
@@ -24,7 +24,7 @@ import { writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
 import type { Made } from "../store/made.ts"
 import type { Report } from "../store/report.ts"
-import { BadRunFolder, events as eventsOf, open } from "../store/runDirectory.ts"
+import { BadRunFolder, events as eventsOf, openRun } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
 import type { Price } from "../store/spent.ts"
 import { type BackendName, type BackendUnavailable, engine as openEngine } from "./backend.ts"
@@ -105,7 +105,7 @@ const running = Effect.fnUntraced(
       })
     }
     const { engine, patience } = yield* interruptible(opened)
-    const append = yield* open(folder, toJson(root), {
+    const append = yield* openRun(folder, toJson(root), {
       keel: 1,
       backend,
       ...(device === undefined ? {} : { device }),
@@ -145,7 +145,7 @@ const running = Effect.fnUntraced(
       ? null
       : of.node.op === "Checkpoint"
       ? (of.node.params as { readonly path: string }).path
-      : FileStore.modelIn(store, keyOf(of, limitsIn(root)(of)), label(of))
+      : FileStore.modelIn(store, keyOf(of, capsIn(root)(of)), label(of))
     return { folder, made, model, report, spending } satisfies Ran as Ran
   },
   Effect.scoped,

@@ -7,7 +7,15 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { WhenSpent } from "../../dsl/Budget.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
-import { bestOf, type Chain, chainsIn, type Known, knownOf, type Link, type VocabularyOf } from "../ledger/chain.ts"
+import {
+  bestOf,
+  type Chain,
+  chainsIn,
+  knownOf,
+  type KnownVocabularies,
+  type Link,
+  type VocabularyOf
+} from "../ledger/chain.ts"
 import { type Interval, ofMean } from "../ledger/interval.ts"
 import type { KlCap } from "../../dsl/KlCap.ts"
 import { type Aim, aimsOf, modelOn } from "../ledger/trained.ts"
@@ -15,7 +23,7 @@ import { chain as variationAlong, fromKl, type VariationBound } from "../ledger/
 import type { Event, Measurement } from "../store/runLog.ts"
 
 /** Declared, milli-nats per sequence, from an initial model. */
-export interface Cap extends Omit<KlCap, "from"> {
+export interface LedgerCap extends Omit<KlCap, "from"> {
   readonly _tag: "Cap"
   readonly from: string
   readonly whenSpent: WhenSpent
@@ -35,7 +43,7 @@ export const intervalsOf = (m: Measurement): Intervals => ({
 })
 
 /** An estimate of KL, nats per sequence. */
-export interface Measured extends Omit<Measurement, "against">, Intervals {
+export interface LedgerMeasurement extends Omit<Measurement, "against">, Intervals {
   readonly _tag: "Measured"
   readonly against: NonNullable<Measurement["against"]>
   /** Whether that model is also the fixed reference of the stage's penalty. */
@@ -50,7 +58,7 @@ export interface Statement {
   readonly of: "law" | Aim["of"]
   readonly from: string | null
   readonly because: string
-  readonly known: Known
+  readonly known: KnownVocabularies
   /** The shares that it rests on where they were counted: then it is evidence. */
   readonly accepted: ReadonlyArray<NonNullable<Link["accepted"]>>
 }
@@ -69,9 +77,9 @@ export interface Entry {
   readonly startsFrom: ReadonlyArray<string>
   /** Declared for this stage alone, milli-nats per sequence. */
   readonly allowance: number | null
-  readonly caps: ReadonlyArray<Cap>
+  readonly caps: ReadonlyArray<LedgerCap>
   readonly known: ReadonlyArray<Statement>
-  readonly measured: ReadonlyArray<Measured>
+  readonly measured: ReadonlyArray<LedgerMeasurement>
   readonly along: Along | null
 }
 
@@ -83,7 +91,7 @@ const statement = (of: Statement["of"], chain: Chain, because?: string): Stateme
   accepted: chain.links.flatMap(({ accepted }) => accepted ?? [])
 })
 
-const measuredOf = (artifact: Artifact.Any, m: Measurement): Measured => {
+const measuredOf = (artifact: Artifact.Any, m: Measurement): LedgerMeasurement => {
   const { against = m.cap === null ? "parent" : "initial" } = m
   const { interval, perTokenInterval } = intervalsOf(m)
   return {

@@ -1,7 +1,7 @@
 /** The KL ledger for people. Nats per sequence but where it says otherwise. */
 import type { Interval } from "../ledger/interval.ts"
 import type { VariationBound } from "../ledger/variation.ts"
-import type { Cap, Entry, Measured, Statement } from "./ledger.ts"
+import type { Entry, LedgerCap, LedgerMeasurement, Statement } from "./ledger.ts"
 import { markdown } from "./table.ts"
 
 const none = "–"
@@ -13,7 +13,7 @@ export const within = (interval: Interval | null, digits = 3): string =>
   interval === null ? "" : ` [${interval.low.toFixed(digits)}, ${interval.high.toFixed(digits)}]`
 const joined = (parts: ReadonlyArray<string>): string => parts.length === 0 ? none : parts.join(", ")
 
-const capOf = ({ from, max, mnats, p95, whenSpent }: Cap): string =>
+const capOf = ({ from, max, mnats, p95, whenSpent }: LedgerCap): string =>
   [
     mnatsOf(mnats),
     ...p95 === undefined ? [] : [`(p95 ${mnatsOf(p95)})`],
@@ -54,7 +54,7 @@ const knownRow = (stage: string, statement: Statement): ReadonlyArray<string> =>
   ]
 }
 
-const measuredRow = (m: Measured): ReadonlyArray<string> => [
+const measuredRow = (m: LedgerMeasurement): ReadonlyArray<string> => [
   m.stage,
   String(m.step),
   `${m.against}${m.isReference && m.against !== "reference" ? ", reference" : ""}: ${m.from}`,

@@ -2,7 +2,7 @@
  * Over-optimisation in a run: proxy and gold reward of a stage's policies against √KL from the initial model, measured while it trained;
  * Gao et al.'s two laws, fitted to gold; and a forecast of the second half from the first (`ledger/forecast.ts`).
  */
-import { type Fit, fitGold, type Form, peakOf } from "../ledger/overoptimization.ts"
+import { type CurveFit, type CurveForm, fitGold, peakOf } from "../ledger/overoptimization.ts"
 import { type Forecast, forecast } from "../ledger/forecast.ts"
 import type { Event } from "../store/runLog.ts"
 import { markdown } from "./table.ts"
@@ -21,7 +21,7 @@ export interface Trajectory {
   readonly from: string
   readonly points: ReadonlyArray<Point>
   /** Gold above the gold of the first point. Null with too few points for an error. */
-  readonly laws: Readonly<Record<Form, Fit | null>>
+  readonly laws: Readonly<Record<CurveForm, CurveFit | null>>
   readonly forecast: Forecast | null
 }
 
@@ -46,7 +46,7 @@ export const trajectories = (events: ReadonlyArray<Event>): ReadonlyArray<Trajec
   return [...stages].map(([stage, { from, points }]) => {
     const gains = points.map(({ d, gold }) => ({ d, gold: gold - points[0]!.gold }))
     const moved = gains.filter(({ d }) => d > 0)
-    const fit = (form: Form) => moved.length < 3 ? null : fitGold(form, moved)
+    const fit = (form: CurveForm) => moved.length < 3 ? null : fitGold(form, moved)
     return { stage, from, points, laws: { rl: fit("rl"), bestOfN: fit("bestOfN") }, forecast: forecast(gains) }
   })
 }
@@ -55,7 +55,7 @@ const signed = (x: number): string => `${x >= 0 ? "+" : ""}${x.toFixed(3)}`
 
 const formulas = { rl: "d (a − b log d)", bestOfN: "d (a − b d)" } as const
 
-const lawOf = (form: Form, fit: Fit | null, points: ReadonlyArray<Point>): string => {
+const lawOf = (form: CurveForm, fit: CurveFit | null, points: ReadonlyArray<Point>): string => {
   if (fit === null) return `${formulas[form]}: not fitted, it needs 3 measurements at different distances`
   const { law, residual, standardError } = fit
   const peak = peakOf(law)

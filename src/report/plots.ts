@@ -4,7 +4,7 @@ import type { Event, Measurement } from "../store/runLog.ts"
 import type { Entry } from "./ledger.ts"
 
 /** A number over the steps of a stage. */
-export interface Point {
+export interface PlotPoint {
   readonly step: number
   readonly value: number
 }
@@ -21,7 +21,7 @@ const step = number("step")
 const nats = "nats per sequence"
 const small = { width: 360, height: 180 } as const
 
-const line = (title: string, y: string, values: ReadonlyArray<Point>): TopLevelSpec => ({
+const line = (title: string, y: string, values: ReadonlyArray<PlotPoint>): TopLevelSpec => ({
   title,
   ...small,
   data: { values: [...values] },

@@ -14,7 +14,7 @@ export interface Expected {
   readonly seconds: number | null
 }
 
-export interface Row {
+export interface SpendingRow {
   readonly stage: string
   /** Made by an earlier run: free now, and still part of the spending on this pipeline. */
   readonly earlier: boolean
@@ -26,7 +26,7 @@ export interface Row {
 }
 
 /** Rows in the order of execution, with the number of prompts that were used before. */
-export const rowsOf = (stages: ReadonlyArray<Omit<Row, "reused">>): ReadonlyArray<Row> => {
+export const rowsOf = (stages: ReadonlyArray<Omit<SpendingRow, "reused">>): ReadonlyArray<SpendingRow> => {
   const used = new Set<number>()
   return stages.map((row) => {
     const prompts = [...row.spent?.prompts ?? []]
@@ -72,7 +72,7 @@ const cells = (
   ]
 }
 
-const total = (rows: ReadonlyArray<Row>): Expected | null => {
+const total = (rows: ReadonlyArray<SpendingRow>): Expected | null => {
   const all = rows.flatMap(({ expected }) => expected ?? [])
   if (all.length < rows.length) return null
   const sum = (of: (one: Expected) => number): number => all.reduce((total, one) => total + of(one), 0)
@@ -87,7 +87,7 @@ const total = (rows: ReadonlyArray<Row>): Expected | null => {
 }
 
 /** `problem` says in one line why there is no plan. */
-export const spending = (rows: ReadonlyArray<Row>, price: Price | null, problem: string | null): string => {
+export const spending = (rows: ReadonlyArray<SpendingRow>, price: Price | null, problem: string | null): string => {
   const spent = rows.flatMap(({ spent }) => spent ?? [])
   return [
     "Planned / spent:",

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { BestOfN } from "../../dsl/stages/BestOfN.ts"
-import { byPrompt, type ScoredRow } from "../data/rows.ts"
+import { groupedByPrompt, type ScoredRow } from "../data/rows.ts"
 import { klOfBestOfN } from "../ledger/bounds.ts"
 import { Judge } from "../rewards/judge.ts"
 import { bestOfNWeights } from "../sampling/bestOfN.ts"
@@ -16,7 +16,7 @@ export const bestOfN = Effect.fn("bestOfN")(function*(
   scope: Scope
 ) {
   const [judge, log] = [yield* Judge, yield* RunLog]
-  const groups = byPrompt(wires.completions)
+  const groups = groupedByPrompt(wires.completions)
   const fewest = Math.min(...groups.map(({ length }) => length))
   const largest = Math.max(...stage.sizes)
   if (largest > fewest) {

@@ -13,7 +13,7 @@ import { mix } from "../data/mix.ts"
 import type { AnyRow } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import { atOnce } from "../training/atOnce.ts"
+import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
 type Stage = Mix | Filter | Split | Deduplicate | Decontaminate
@@ -52,7 +52,7 @@ export const data = Effect.fn("data")(function*(
   const shared = (yield* CurrentEngine).kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
   const rows = shared ? first.rows : meaning(stage, wires, scope)
   const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
-  yield* atOnce(scope, rows, {
+  yield* dataStage(scope, rows, {
     problem: `none of ${before} rows is left`,
     remedy: "Give it more rows, or ask for less."
   }, { "rows/in": before, "rows/out": rows.length })

@@ -2,14 +2,14 @@ import * as Effect from "effect/Effect"
 import type { Distill } from "../../dsl/stages/Distill.ts"
 import { encodeDemonstrations, encodePrompts, lengthOf } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
-import { repeated } from "../data/lazily.ts"
+import { repeated } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { descend } from "../training/descent.ts"
 import { answersOf, divergenceLoss } from "../training/distilling.ts"
-import { observer, open } from "../training/loop.ts"
+import { observer, openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -27,7 +27,7 @@ export const distill = Effect.fn("distill")(function*(
 ) {
   const engine = yield* CurrentEngine
   const opens = openers(engine, stage)
-  const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
+  const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: opens.policy, initial: wires.student }
   })
   const teacher = yield* observer(opens.policy, wires.teacher)

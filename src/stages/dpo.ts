@@ -3,18 +3,18 @@ import * as Effect from "effect/Effect"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
 import { encodePairs, lengthOf } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
-import { lazily } from "../data/lazily.ts"
+import { lazyArray } from "../data/lazyArray.ts"
 import type { Weights } from "../engine/engine.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { preferenceLossOf } from "../training/ownLosses.ts"
-import { type Known, referenceLogps } from "../training/referenceLogps.ts"
+import { type KnownReference, referenceLogps } from "../training/referenceLogps.ts"
 import type { Scope } from "../training/scope.ts"
 
 interface Wires {
   readonly init: Weights
   /** There if and only if the loss has one. */
-  readonly reference: Known | null
+  readonly reference: KnownReference | null
   readonly preferences: ReadonlyArray<PreferenceRow>
   readonly held: ReadonlyArray<PromptRow>
 }
@@ -31,7 +31,7 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
         reference: wires.reference,
         open: open.policy,
         precision: stage.precision,
-        groups: lazily(pairs.length, (i) => [pairs[i]!.chosen, pairs[i]!.rejected]),
+        groups: lazyArray(pairs.length, (i) => [pairs[i]!.chosen, pairs[i]!.rejected]),
         batchSize: 2 * stage.batchSize
       })
       return {

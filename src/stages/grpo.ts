@@ -20,7 +20,7 @@ import { batchAt } from "../training/batches.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
-import { average, passes } from "../training/passes.ts"
+import { average, miniBatches } from "../training/miniBatches.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { movingReference, referenceOf } from "../training/reference.ts"
@@ -127,7 +127,10 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             const updates: Array<Metrics> = []
             const minis = groups === 0
               ? []
-              : passes(`${scope.key}/${n}`, groups, { miniBatches: stage.numMiniBatches, passes: stage.numIterations })
+              : miniBatches(`${scope.key}/${n}`, groups, {
+                miniBatches: stage.numMiniBatches,
+                passes: stage.numIterations
+              })
             for (const mini of minis) {
               const rows = rowsOf(mini)
               /** With the KL of the policy as it is now: an advantage that moves with it. */

@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import type { Kto } from "../../dsl/stages/Kto.ts"
 import { encodeUnpaired, lengthOf } from "../data/encode.ts"
 import type { PromptRow, UnpairedPreferenceRow } from "../data/rows.ts"
-import { lazily } from "../data/lazily.ts"
+import { lazyArray } from "../data/lazyArray.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { kto as ktoLoss, ktoKl } from "../losses/kto.ts"
 import { sumRows } from "../losses/ragged.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { movePolicy } from "../training/movePolicy.ts"
-import { type Known, referenceLogps } from "../training/referenceLogps.ts"
+import { type KnownReference, referenceLogps } from "../training/referenceLogps.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Each prompt with the answer before its own: (x₁, yₙ), (x₂, y₁), …; those that the context does not hold are left out. */
@@ -19,7 +19,7 @@ const mismatched = (rows: ReadonlyArray<Row>, context: number): ReadonlyArray<Ro
 
 interface Wires {
   readonly init: Weights
-  readonly reference: Known
+  readonly reference: KnownReference
   readonly preferences: ReadonlyArray<UnpairedPreferenceRow>
   readonly held: ReadonlyArray<PromptRow>
 }
@@ -30,7 +30,7 @@ export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
       const answers = yield* encodeUnpaired(use, wires.preferences)
       const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
       const taking = inBatches(scope.key, wires.preferences, stage.batchSize, (i) => lengthOf(answers[i]!.row))
-      const batches = lazily(steps, (n) => {
+      const batches = lazyArray(steps, (n) => {
         const batch = taking.of(n).map((i) => answers[i]!)
         const rows = batch.map(({ row }) => row)
         return {
@@ -44,7 +44,7 @@ export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
         reference: wires.reference,
         open: open.policy,
         precision: stage.precision,
-        groups: lazily(steps, (n) => [...batches[n]!.rows, ...batches[n]!.others]),
+        groups: lazyArray(steps, (n) => [...batches[n]!.rows, ...batches[n]!.others]),
         batchSize: stage.batchSize
       })
       return {

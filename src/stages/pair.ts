@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import type { Pair } from "../../dsl/stages/Pair.ts"
 import { pair as paired } from "../data/pair.ts"
-import { byPrompt, type ScoredRow } from "../data/rows.ts"
-import { atOnce } from "../training/atOnce.ts"
+import { groupedByPrompt, type ScoredRow } from "../data/rows.ts"
+import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Pairs the best of each prompt with a lower one; see `dsl/stages/Pair.ts`. */
@@ -12,8 +12,8 @@ export const pair = Effect.fn("pair")(function*(
   scope: Scope
 ) {
   const pairs = paired(wires.completions, stage.rejected, scope.key)
-  const prompts = byPrompt(wires.completions).length
-  return yield* atOnce(scope, pairs, {
+  const prompts = groupedByPrompt(wires.completions).length
+  return yield* dataStage(scope, pairs, {
     problem: `no prompt of ${prompts} has two completions with different scores`,
     remedy: "Sample more completions per prompt, at a higher temperature, or score them more finely."
   }, { "prompts_with_a_pair": pairs.length / prompts })

@@ -24,7 +24,7 @@ import { batchAt } from "../training/batches.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer, type Opened } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
-import { average, passes } from "../training/passes.ts"
+import { average, miniBatches } from "../training/miniBatches.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { type Movable, movingReference, referenceOf } from "../training/reference.ts"
@@ -116,7 +116,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
             const updates: Array<Metrics> = []
             const valueUpdates: Array<Metrics> = []
             let moved = false
-            const minis = passes(`${scope.key}/${n}`, rows.length, {
+            const minis = miniBatches(`${scope.key}/${n}`, rows.length, {
               miniBatches: stage.numMiniBatches,
               passes: stage.numPpoEpochs
             })

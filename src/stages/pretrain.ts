@@ -8,7 +8,7 @@ import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches } from "../training/batches.ts"
 import { descend } from "../training/descent.ts"
-import { open } from "../training/loop.ts"
+import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -23,7 +23,7 @@ export const pretrain = Effect.fn("pretrain")(function*(
   const words = new Set([...vocabulary, ...rows.flatMap(({ text }) => text.split(/\s+/u))])
   words.delete("")
   const initial = engine.initial({ ...stage.model, words: [...words].sort(), seed: scope.key })
-  const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
+  const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial }
   })
   const documents = yield* encodeTexts(

@@ -10,7 +10,7 @@ import { processRead } from "../rewards/processRead.ts"
 import { rewardObjective } from "../rewards/objective.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { descend } from "../training/descent.ts"
-import { open } from "../training/loop.ts"
+import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -26,7 +26,7 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
   const rewardLoss: RewardLoss = stage.loss._tag === "Process" && engine.kind === "tabular"
     ? new Process({ ...stage.loss, separator: "" })
     : stage.loss
-  const { models: { reward }, ...session } = yield* open<{ reward: Scorer }>(scope, {
+  const { models: { reward }, ...session } = yield* openModels<{ reward: Scorer }>(scope, {
     // How a process reward model is read is no part of how it is trained on.
     reward: { open: openers(engine, stage).scorer, initial: processRead(wires.init, null, codec) }
   })

@@ -2,10 +2,10 @@ import * as Effect from "effect/Effect"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import { encodePrompts } from "../data/encode.ts"
 import { CompletionRow, type PromptRow, resumed } from "../data/rows.ts"
-import { lazily } from "../data/lazily.ts"
+import { lazyArray } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { observer, open, train, whole } from "../training/loop.ts"
+import { observer, openModels, train, whole } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Samples a batch of prompts a step; see `dsl/stages/Sample.ts`. The checkpoint is the completions so far. */
@@ -15,7 +15,7 @@ export const sample = Effect.fn("sample")(function*(
   scope: Scope
 ) {
   const engine = yield* CurrentEngine
-  const session = yield* open<Record<string, never>>(scope, {})
+  const session = yield* openModels<Record<string, never>>(scope, {})
   const policy = yield* observer(engine.policy, wires.policy)
   const codec = engine.codec(wires.policy)
   const prompts = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, wires.prompts)
@@ -60,5 +60,5 @@ export const sample = Effect.fn("sample")(function*(
   // A completion that stands for one that was not made answers that prompt.
   return all === rows
     ? rows
-    : lazily(all.length, (i): CompletionRow => ({ ...all[i]!, ...wires.prompts[Math.floor(i / k)] }))
+    : lazyArray(all.length, (i): CompletionRow => ({ ...all[i]!, ...wires.prompts[Math.floor(i / k)] }))
 }, Effect.scoped)

@@ -1,12 +1,12 @@
 import * as Effect from "effect/Effect"
 import type { Score } from "../../dsl/stages/Score.ts"
 import { type CompletionRow, resumed, ScoredRow } from "../data/rows.ts"
-import { lazily } from "../data/lazily.ts"
+import { lazyArray } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { Judge } from "../rewards/judge.ts"
 import { scores } from "../rewards/scorer.ts"
-import { observer, open, train, whole } from "../training/loop.ts"
+import { observer, openModels, train, whole } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Scores a batch of completions a step; see `dsl/stages/Score.ts`. */
@@ -16,7 +16,7 @@ export const score = Effect.fn("score")(function*(
   scope: Scope
 ) {
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
-  const session = yield* open<Record<string, never>>(scope, {})
+  const session = yield* openModels<Record<string, never>>(scope, {})
   const { completions } = wires
   const reward = wires.reward === undefined
     ? undefined
@@ -40,5 +40,5 @@ export const score = Effect.fn("score")(function*(
   const all = yield* whole(scored, completions.length)
   return all === scored
     ? scored
-    : lazily(all.length, (i): ScoredRow => ({ ...completions[i]!, score: all[i]!.score }))
+    : lazyArray(all.length, (i): ScoredRow => ({ ...completions[i]!, score: all[i]!.score }))
 }, Effect.scoped)

@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
 import type { Select } from "../../dsl/stages/Select.ts"
-import { byPrompt, type DemonstrationRow, type ScoredRow } from "../data/rows.ts"
+import { type DemonstrationRow, groupedByPrompt, type ScoredRow } from "../data/rows.ts"
 import { control, select as selected } from "../data/select.ts"
-import { atOnce } from "../training/atOnce.ts"
+import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
 const mean = (rows: ReadonlyArray<ScoredRow>): number => rows.reduce((sum, { score }) => sum + score, 0) / rows.length
@@ -21,7 +21,10 @@ export const select = Effect.fn("select")(function*(
   const { completions } = wires
   const kept = stage.control ? control(completions, rule, `${scope.key}/control`) : selected(completions, rule)
   const furthest = (keep: number): number =>
-    byPrompt(completions).reduce((most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))), 0)
+    groupedByPrompt(completions).reduce(
+      (most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))),
+      0
+    )
   const bound = stage.control || kept.length === 0
     ? undefined
     : rule._tag === "PerPrompt"
@@ -29,7 +32,7 @@ export const select = Effect.fn("select")(function*(
     : rule._tag === "Accept"
     ? -Math.log(kept.length / completions.length)
     : undefined
-  yield* atOnce(scope, kept, {
+  yield* dataStage(scope, kept, {
     problem: `none of ${completions.length} candidates is accepted; the best scores ${
       Math.max(...completions.map(({ score }) => score))
     }`,

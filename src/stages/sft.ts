@@ -9,7 +9,7 @@ import type { Policy, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
 import { descend } from "../training/descent.ts"
-import { open } from "../training/loop.ts"
+import { openModels } from "../training/loop.ts"
 import { joinedTokens } from "../training/rollout.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
@@ -21,7 +21,7 @@ export const sft = Effect.fn("sft")(function*(
   scope: Scope
 ) {
   const engine = yield* CurrentEngine
-  const { models: { policy }, ...session } = yield* open<{ policy: Policy }>(scope, {
+  const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial: wires.base }
   })
   const rows = yield* encodeSft(

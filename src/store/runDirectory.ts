@@ -65,7 +65,7 @@ export const started = Effect.fn("runDirectory.started")(function*(folder: strin
 })
 
 /** Creates the folder if need be and gives the appender of its event log. */
-export const open = Effect.fn("runDirectory.open")(function*(folder: string, description: string, run: RunFile) {
+export const openRun = Effect.fn("runDirectory.open")(function*(folder: string, description: string, run: RunFile) {
   const fs = yield* FileSystem.FileSystem
   yield* fs.makeDirectory(folder, { recursive: true })
   yield* writeFileAtomic(join(folder, "description.json"), `${description}\n`)

@@ -24,7 +24,7 @@ const SpentFile = Schema.Struct({
 
 export type Spent = Omit<typeof SpentFile.Type, "prompts"> & { readonly prompts: ReadonlySet<number> }
 
-export const nothing: Spent = {
+export const nothingSpent: Spent = {
   generated: 0,
   trained: 0,
   judged: 0,

@@ -9,7 +9,7 @@ export * as laws from "./laws/index.ts"
 export { finiteDifferences, masks, numbers, ragged, rowOffsets } from "./arrays.ts"
 export { capped } from "./pipelines/capped.ts"
 export { type Drawn, type Options, pipelines, steps } from "./pipelines/pipelines.ts"
-export { type Of, onShelf, pick, type Policy, type Shelf, type Step, stocked } from "./pipelines/shelf.ts"
+export { type Of, onShelf, pick, type Shelf, type ShelfPolicy, type ShelfStep, stocked } from "./pipelines/shelf.ts"
 export { everyRow, randomPolicy, readGradient, worlds } from "./worlds.ts"
 /** What is exactly true of weights in a tabular world, by enumeration. */
 export * as exact from "../engine/tabular/exact.ts"

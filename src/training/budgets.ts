@@ -5,7 +5,7 @@ import { type Resource, resources } from "../../dsl/Budget.ts"
 import { BudgetExceeded } from "../../dsl/Errors.ts"
 import { amountOf, type Price, type Spent } from "../store/spent.ts"
 import type { StoreError } from "../store/store.ts"
-import { CurrentMeter } from "./meter.ts"
+import { CurrentMeter } from "./spendingMeter.ts"
 import type { Scope } from "./scope.ts"
 
 /** What an hour of what computes costs; null where nobody said, and money is not counted. */

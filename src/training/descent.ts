@@ -36,7 +36,7 @@ export interface Training extends Updating {
   readonly checkpointEvery: number
 }
 
-export interface Steps<S, E, R> {
+export interface StepsOf<S, E, R> {
   readonly steps: number
   readonly step: (n: number) => Effect.Effect<S, E | NotFinite, R>
   /** The rows of each step, where its work depends on them alone. */
@@ -51,7 +51,7 @@ export const descend = Effect.fnUntraced(function*<S extends Stepped<E, R>, E, R
   session: Session<Record<string, Model>>,
   stage: Training,
   model: Policy | Scorer,
-  { after, state, step, steps, taking, turns = [] }: Steps<S, E, R> & {
+  { after, state, step, steps, taking, turns = [] }: StepsOf<S, E, R> & {
     readonly after?: (step: number, made: S) => Effect.Effect<void, E2 | NotFinite, R2>
     readonly state?: () => Schema.Json
   }

@@ -12,12 +12,12 @@ import { label } from "../../dsl/Render.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
 import { passed } from "../../dsl/KlCap.ts"
 import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
-import { enough } from "../ledger/sequential.ts"
+import { preciseEnough } from "../ledger/sequential.ts"
 import { OverBudget, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
-import { type Observing, observing } from "./observing.ts"
+import { type ObservedStage, observing } from "./observing.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { OpenKlCap, Scope } from "./scope.ts"
 
@@ -50,7 +50,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   readonly reference: Weights | Policy | undefined
   readonly held: ReadonlyArray<Int32Array>
   /** What there is to look at besides KL. */
-  readonly observing: Omit<Observing, "observe"> | null
+  readonly observing: Omit<ObservedStage, "observe"> | null
   readonly stop: ReadonlyArray<number>
   readonly measured: Measuring
   readonly steps: number
@@ -119,7 +119,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       enough: (measured) =>
         measured.every((one, i) => {
           const { limit } = others[i]!
-          return limit === null || enough(one, limit, { error, most })
+          return limit === null || preciseEnough(one, limit, { error, most })
         })
     })
     const over: Array<{

@@ -20,10 +20,10 @@ import type { Metrics } from "../store/runLog.ts"
 import { fromJson, type Spent, toJson } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
 import { withinCaps } from "./budgets.ts"
-import { CurrentMeter } from "./meter.ts"
+import { CurrentMeter } from "./spendingMeter.ts"
 import type { Trained } from "./precision.ts"
 import type { Taking } from "./batches.ts"
-import { lazily } from "../data/lazily.ts"
+import { lazyArray } from "../data/lazyArray.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
@@ -66,7 +66,7 @@ export interface Opening<M> {
 export type Opened<M> = { readonly [K in keyof M]: Opening<NonNullable<M[K]>> }
 
 /** Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. */
-export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>(
+export const openModels = Effect.fnUntraced(function*<M extends Record<string, Model>>(
   scope: Scope,
   openers: Opened<M>
 ) {
@@ -107,7 +107,7 @@ export const open = Effect.fnUntraced(function*<M extends Record<string, Model>>
 export const observer = <M extends Model>(open: (weights: Weights) => M, weights: Weights) =>
   Effect.acquireRelease(Effect.sync(() => open(weights)), (model) => Effect.sync(() => model.dispose()))
 
-export interface Step {
+export interface TrainingStep {
   readonly metrics: Metrics
   /** Tokens generated and trained on. */
   readonly tokens: number
@@ -131,13 +131,13 @@ export const whole = <A>(rows: ReadonlyArray<A>, count: number): Effect.Effect<R
   Effect.map(CurrentRehearsal, (rehearsal) =>
     rehearsal === null || rows.length === 0 || rows.length >= count
       ? rows
-      : lazily(count, (i) => rows[i % rows.length]!))
+      : lazyArray(count, (i) => rows[i % rows.length]!))
 
 /** Runs steps `session.from … steps`. */
 export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Session<Record<string, Model>>, stage: {
   readonly steps: number
   readonly checkpointEvery: number
-  readonly step: (n: number) => Effect.Effect<Step, E | NotFinite, R>
+  readonly step: (n: number) => Effect.Effect<TrainingStep, E | NotFinite, R>
   /** What else to put into a checkpoint. */
   readonly state?: () => Schema.Json
   /** Steps at which another kind of step begins: see `Rehearsal`. */

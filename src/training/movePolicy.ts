@@ -9,9 +9,9 @@ import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Codec, Computing, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
-import { descend, type Stepped, type Steps, type Training } from "./descent.ts"
+import { descend, type Stepped, type StepsOf, type Training } from "./descent.ts"
 import { klCaps, type Measuring } from "./klCaps.ts"
-import { open, type Opened } from "./loop.ts"
+import { type Opened, openModels } from "./loop.ts"
 import { type Openers, openers } from "./precision.ts"
 import type { Scope } from "./scope.ts"
 
@@ -44,7 +44,7 @@ export interface MovedStep<E = never, R = never> extends Stepped<E, R> {
   readonly sampled?: () => Omit<Extract<Event, { readonly _tag: "Sampled" }>, "_tag" | "stage" | "step">
 }
 
-export interface Moves<E, R> extends Steps<MovedStep<E, R>, E, R> {
+export interface Moves<E, R> extends StepsOf<MovedStep<E, R>, E, R> {
   /** The model of a KL penalty: weights that stay, or a policy that moves. */
   readonly reference?: Weights | Policy | undefined
   /** Models that are open already, by their weights. */
@@ -65,7 +65,7 @@ export const movePolicy = Effect.fn("movePolicy")(function*<E1, R1, E2, R2, M ex
 ) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const opens = openers(engine, stage)
-  const { models, ...session } = yield* open<M & { readonly policy: Policy }>(scope, {
+  const { models, ...session } = yield* openModels<M & { readonly policy: Policy }>(scope, {
     policy: { open: opens.policy, initial: init },
     ...beside?.(opens)
   } as never)

@@ -6,7 +6,7 @@ import type { Observe } from "../../dsl/Observe.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { offsetsOf, type Policy, type Scorer } from "../engine/engine.ts"
 import { distinct } from "../ledger/distinct.ts"
-import type { Block } from "../ledger/measure.ts"
+import type { SampledBlock } from "../ledger/measure.ts"
 import { after, type Peak } from "../ledger/peak.ts"
 import { afterLast } from "../losses/ragged.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -28,7 +28,7 @@ const Saved = Schema.Struct({
 })
 
 /** What a stage has that can be looked at. */
-export interface Observing {
+export interface ObservedStage {
   /** Of the description. */
   readonly observe?: Observe
   /** The held prompts, in the order in which they are asked. */
@@ -41,7 +41,7 @@ export interface Observing {
 export const observing = Effect.fnUntraced(function*(
   scope: Scope,
   policy: Policy,
-  { decode, observe, proxy, rows }: Observing,
+  { decode, observe, proxy, rows }: ObservedStage,
   state: Schema.Json
 ) {
   const [judge, log, store] = [yield* Judge, yield* RunLog, yield* Store]
@@ -52,7 +52,7 @@ export const observing = Effect.fnUntraced(function*(
   return {
     /** Whether the policy that it starts from is looked at too: gold reward is counted from there. */
     fromStart: gold !== undefined,
-    look: Effect.fnUntraced(function*(step: number, { entropies, finished, rows: sampled }: Block) {
+    look: Effect.fnUntraced(function*(step: number, { entropies, finished, rows: sampled }: SampledBlock) {
       const completions = sampled.map(({ completion }) => completion)
       const tokens = completions.reduce((sum, { length }) => sum + length, 0)
       const golds = gold === undefined

@@ -14,7 +14,7 @@ import { each, observer } from "./loop.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 
 /** Weights with the identity of what made them. */
-export interface Known {
+export interface KnownReference {
   readonly key: string
   readonly weights: Weights
 }
@@ -36,7 +36,7 @@ export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.j
 export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   /** Of the stage, for errors. */
   readonly stage: string
-  readonly reference: Known
+  readonly reference: KnownReference
   readonly open: (weights: Weights) => Policy
   readonly precision: Precision
   /** Rows that stand together: pairs, or batches. */

@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Sampled, Sampling } from "../../../src/engine/engine.ts"
-import { chooser } from "../../../src/engine/transformer/choose.ts"
+import { chooseToken } from "../../../src/engine/transformer/chooseToken.ts"
 import type { TransformerPolicy } from "../../../src/engine/transformer/policy.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { workspace } from "../../../src/engine/transformer/workspace.ts"
@@ -137,7 +137,7 @@ it("a token is chosen as draw(distribution(…)) with the number of its row's ow
         const logits = space.reals("logits", all.length)
         backend.write(logits, all)
         const rows = seeds.map((seed) => ({ random: stream(seed) }))
-        const { logps, tokens } = chooser({ backend, space, vocab }, { ...plainSampling, ...how })(logits, rows)
+        const { logps, tokens } = chooseToken({ backend, space, vocab }, { ...plainSampling, ...how })(logits, rows)
         seeds.forEach((seed, n) => {
           const row = all.subarray(n * vocab, (n + 1) * vocab)
           const chances = distribution(row, how)

@@ -1,6 +1,6 @@
 import { wordsOf } from "../rows.ts"
 import { moodWords, pronouns } from "./lexicon.ts"
-import { find, parse, sentences, type Tree } from "./parse.ts"
+import { find, parse, type ParseTree, sentences } from "./parse.ts"
 import { read, type Request } from "./request.ts"
 
 /**
@@ -56,7 +56,7 @@ const understand = (all: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<Se
     const acts: Array<Act> = []
     let last = named
     let agrees = true
-    const visit = (node: Tree, agent: string | undefined): string | undefined => {
+    const visit = (node: ParseTree, agent: string | undefined): string | undefined => {
       const word = words[node.start]!
       if (node.rule === "Character") last = word
       if (node.rule === "Agent" && node.end === node.start + 1) {

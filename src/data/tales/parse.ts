@@ -1,11 +1,11 @@
 import { grammar, longestSentence } from "./grammar.ts"
 
 /** A node of a parse tree: the rule, the words it covers (`start` included, `end` not), and the rules inside it. */
-export interface Tree {
+export interface ParseTree {
   readonly rule: string
   readonly start: number
   readonly end: number
-  readonly children: ReadonlyArray<Tree>
+  readonly children: ReadonlyArray<ParseTree>
 }
 
 // "Thing:ball" is a leaf that counts as a Thing and is the word "ball".
@@ -20,12 +20,12 @@ const rules = new Map(
 )
 
 /** All ways in which a rule matches from `start`; finite and short, because the grammar has no recursion. */
-const match = (rule: string, words: ReadonlyArray<string>, start: number): Array<Tree> =>
+const match = (rule: string, words: ReadonlyArray<string>, start: number): Array<ParseTree> =>
   rules.get(rule)!.flatMap((symbols) =>
     matchAll(symbols, 0, words, start).map(({ children, end }) => ({ rule, start, end, children }))
   )
 
-type Partial = { readonly children: ReadonlyArray<Tree>; readonly end: number }
+type Partial = { readonly children: ReadonlyArray<ParseTree>; readonly end: number }
 const matchAll = (
   symbols: ReadonlyArray<Symbol>,
   i: number,
@@ -38,7 +38,7 @@ const matchAll = (
     if (words[at] !== word) return []
     const rest = matchAll(symbols, i + 1, words, at + 1)
     if (rule === undefined) return rest
-    const leaf: Tree = { rule, start: at, end: at + 1, children: [] }
+    const leaf: ParseTree = { rule, start: at, end: at + 1, children: [] }
     return rest.map((r) => ({ children: [leaf, ...r.children], end: r.end }))
   }
   return match(rule!, words, at).flatMap((tree) =>
@@ -47,11 +47,11 @@ const matchAll = (
 }
 
 /** A cache of the sentences that were parsed last: judging an answer step by step, or again, meets the same sentences. */
-const parsed = new Map<string, Tree | undefined>()
+const parsed = new Map<string, ParseTree | undefined>()
 const remembered = 4096
 
 /** The parse of a whole sentence, or undefined for a sentence outside the grammar. */
-export const parse = (words: ReadonlyArray<string>): Tree | undefined => {
+export const parse = (words: ReadonlyArray<string>): ParseTree | undefined => {
   if (words.length > longestSentence) return undefined
   const sentence = words.join(" ")
   if (parsed.has(sentence)) return parsed.get(sentence)
@@ -62,7 +62,7 @@ export const parse = (words: ReadonlyArray<string>): Tree | undefined => {
 }
 
 /** Every node of a rule in a tree, from left to right. */
-export const find = (tree: Tree, rule: string): ReadonlyArray<Tree> =>
+export const find = (tree: ParseTree, rule: string): ReadonlyArray<ParseTree> =>
   tree.rule === rule ? [tree] : tree.children.flatMap((child) => find(child, rule))
 
 /** Words to sentences, each with its full stop; words after the last full stop are a (broken) sentence too. */

@@ -14,7 +14,7 @@ import { mediocre, perfect, type Skill, wish, write } from "./story.ts"
  * Everything is a pure function of a seed.
  */
 
-export type Split = "train" | "held"
+export type TalesSplit = "train" | "held"
 
 /**
  * About a sixth of the pairs of a subject and an object is held out, in every mood, place, length and phrasing. In every mood: if a
@@ -23,7 +23,7 @@ export type Split = "train" | "held"
 const isHeld = (subject: string, object: string): boolean =>
   (characters.indexOf(subject) + things.indexOf(object)) % 6 === 5
 
-const instructions = (split: Split): ReadonlyArray<PromptRow> =>
+const instructions = (split: TalesSplit): ReadonlyArray<PromptRow> =>
   moods.flatMap((mood) =>
     characters.flatMap((subject) =>
       things.flatMap((object) => {
@@ -41,7 +41,7 @@ const instructions = (split: Split): ReadonlyArray<PromptRow> =>
   )
 
 /** Instructions, all different; the two splits have no pair of subject and object in common. */
-export const prompts = (split: Split, seed = "prompts", count = Infinity): ReadonlyArray<PromptRow> =>
+export const prompts = (split: TalesSplit, seed = "prompts", count = Infinity): ReadonlyArray<PromptRow> =>
   stream(`tales/prompts/${split}/${seed}`).shuffle([...instructions(split)]).slice(0, count)
 
 /**

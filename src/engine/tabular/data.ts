@@ -28,7 +28,7 @@ export interface Preference {
 }
 
 /** Whether a completion is better than the mean of its prompt's: what verifiers say in a world that has no words to check. */
-export const passes = (world: World): (prompt: string, completion: string) => boolean => {
+export const passesChecks = (world: World): (prompt: string, completion: string) => boolean => {
   const means = rewardTable(world).map((of) => of.reduce((sum, r) => sum + r, 0) / of.length)
   return (prompt, completion) => world.gold(prompt, completion) > means[world.prompts.indexOf(prompt)]!
 }

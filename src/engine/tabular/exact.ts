@@ -97,24 +97,24 @@ const logSumExp = (xs: Float64Array): number => {
 }
 
 /** A number for each prompt, their mean and their maximum. */
-export interface Statistic {
+export interface ExactStatistic {
   readonly prompts: Float64Array
   readonly mean: number
   readonly max: number
 }
 
-const statistic = (prompts: ReadonlyArray<number>): Statistic => ({
+const statistic = (prompts: ReadonlyArray<number>): ExactStatistic => ({
   prompts: Float64Array.from(prompts),
   mean: prompts.reduce((sum, x) => sum + x, 0) / prompts.length,
   max: Math.max(...prompts)
 })
 
 /** E_π[r | prompt]. */
-export const expectedReward = (logps: Table, reward: Table): Statistic =>
+export const expectedReward = (logps: Table, reward: Table): ExactStatistic =>
   statistic(logps.map((of, p) => of.reduce((sum, logp, n) => sum + Math.exp(logp) * reward[p]![n]!, 0)))
 
 /** KL(P‖Q) = Σ P log(P / Q) of whole completions, nats per sequence; swap the arguments for the other direction. */
-export const kl = (logP: Table, logQ: Table): Statistic =>
+export const kl = (logP: Table, logQ: Table): ExactStatistic =>
   statistic(
     logP.map((of, p) =>
       of.reduce((sum, logp, n) => logp === -Infinity ? sum : sum + Math.exp(logp) * (logp - logQ[p]![n]!), 0)
@@ -177,7 +177,7 @@ export const objectiveGradient = (
 }
 
 /** D∞(P‖Q) = max log(P / Q) over completions that P can give, nats. */
-export const maxDivergence = (logP: Table, logQ: Table): Statistic =>
+export const maxDivergence = (logP: Table, logQ: Table): ExactStatistic =>
   statistic(
     logP.map((of, p) =>
       of.reduce((most, logp, n) => logp === -Infinity ? most : Math.max(most, logp - logQ[p]![n]!), 0)
@@ -219,7 +219,7 @@ export const accepted = (logps: Table, reward: Table, atLeast: number) => {
  * Rényi divergence of whole completions, nats per sequence, the mean over prompts: D_a = log Σ P^a Q^(1 − a) / (a − 1); a = 1 is KL, and
  * a = ∞ is D∞ (Rényi 1961; van Erven and Harremoës 2014, arXiv 1206.2459).
  */
-export const renyi = (logP: Table, logQ: Table, order: number): Statistic => {
+export const renyi = (logP: Table, logQ: Table, order: number): ExactStatistic => {
   if (order === 1) return kl(logP, logQ)
   if (order === Infinity) return maxDivergence(logP, logQ)
   return statistic(logP.map((of, p) => {

@@ -50,13 +50,18 @@ export const learnTokens = (config: ModelConfig): number =>
  * How much of a forward pass stays: nothing (inference), what every layer did that is dear to do again (for its backward pass), or only what went into
  * every layer, which is enough to do the layer again.
  */
-export type Kept = "nothing" | "inputs" | "all"
+export type KeptActivations = "nothing" | "inputs" | "all"
 
 /**
  * Buffers for `rows` token rows. Unless "all" is kept, the layers share one set (each buffer of a layer is dead when the next
  * layer writes it); "nothing" shares the residual stream too.
  */
-export const activations = (space: Workspace, config: ModelConfig, rows: number, kept: Kept): Activations => {
+export const activations = (
+  space: Workspace,
+  config: ModelConfig,
+  rows: number,
+  kept: KeptActivations
+): Activations => {
   const { ffn, headDim, heads, dim, kvHeads } = config
   const qkv = (heads + 2 * kvHeads) * headDim
   const layer = (prefix: string): LayerActivations => {

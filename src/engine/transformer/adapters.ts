@@ -46,7 +46,7 @@ const shapesOf = ({ dim, ffn, headDim, heads, kvHeads }: ModelConfig): Readonly<
 const nameOf = (module: string): string => module.slice(module.indexOf(".") + 1)
 
 /** The low-rank matrices of one projection of one layer; `b` is transposed, and a part of each of `r` rows. */
-export interface Pair {
+export interface AdapterPair {
   /** Of the weight that it is added to. */
   readonly module: string
   readonly inputs: number
@@ -67,7 +67,7 @@ export interface Pair {
 export interface Adapters {
   readonly places: ReadonlyArray<Place>
   readonly length: number
-  readonly pairs: ReadonlyArray<Pair>
+  readonly pairs: ReadonlyArray<AdapterPair>
   /** Sets every matrix to its start. */
   readonly initialise: (flat: Tensor, seed: string | null) => void
   /** Zeroes the blocks of Bᵀ that are no one's. */
@@ -102,7 +102,7 @@ export const adapters = (
   flats: { readonly values: () => Tensor; readonly gradient: () => Tensor }
 ): Adapters => {
   const places: Array<Place> = []
-  const pairs: Array<Pair> = []
+  const pairs: Array<AdapterPair> = []
   let length = 0
   const place = (name: string, ...shape: ReadonlyArray<number>): Place => {
     const size = shape.reduce((product, n) => product * n, 1)

@@ -1,6 +1,6 @@
 import type { Backend, Tensor } from "../../tensor/backend.ts"
 import { attentionShape } from "./forward.ts"
-import type { Opened } from "./opened.ts"
+import type { OpenedModel } from "./openModel.ts"
 
 /** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is one sequence being continued. */
 export interface Cache {
@@ -10,7 +10,11 @@ export interface Cache {
 }
 
 /** The memory stays with the workspace, so that one rollout after the other uses the same. */
-export const cache = ({ config, space }: Pick<Opened, "config" | "space">, slots: number, capacity: number): Cache => {
+export const cache = (
+  { config, space }: Pick<OpenedModel, "config" | "space">,
+  slots: number,
+  capacity: number
+): Cache => {
   const length = slots * capacity * config.kvHeads * config.headDim
   const perLayer = (name: string) =>
     Array.from({ length: config.layers }, (_, l) => space.reals(`${name}.${l}`, length))

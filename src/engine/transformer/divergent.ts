@@ -1,13 +1,13 @@
 import type { Tensor } from "../../tensor/backend.ts"
 import type { Divergence, Policy } from "../engine.ts"
-import type { Opened } from "./opened.ts"
+import type { OpenedModel } from "./openModel.ts"
 import type { HeadPasses } from "./passes.ts"
 import type { Workspace } from "./workspace.ts"
 
 /** Logits of either model that exist at once: 4 MiB of float32, and never fewer than 1 row. */
 const blockLogits = 2 ** 20
 
-const isTransformer = (policy: Policy): policy is Policy & { readonly opened: Opened } => "opened" in policy
+const isTransformer = (policy: Policy): policy is Policy & { readonly opened: OpenedModel } => "opened" in policy
 
 /** Logits to log-probabilities, in double precision and in place. */
 const normalize = (logits: Float64Array): Float64Array => {
@@ -25,7 +25,7 @@ const normalize = (logits: Float64Array): Float64Array => {
  * backend; the softmaxes and the divergence are computed on the host in double precision, row by row, so any pure function of two
  * distributions serves. For each micro-batch the teacher runs once without gradient, and only its hidden states [outputs, d] stay.
  */
-export const divergent = ({ backend, config, trainable }: Opened, of: Policy, divergence: Divergence) => {
+export const divergent = ({ backend, config, trainable }: OpenedModel, of: Policy, divergence: Divergence) => {
   if (!isTransformer(of)) throw new Error("The teacher is not a transformer: teacher and student share an engine.")
   const teacher = of.opened
   const { dim, vocab } = config

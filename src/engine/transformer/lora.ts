@@ -1,9 +1,9 @@
 import type { ModelConfig } from "../../model/config.ts"
 import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Adapter, Lora, TensorData, Tensors, Weights } from "../engine.ts"
-import { adapters, type Pair } from "./adapters.ts"
+import { type AdapterPair, adapters } from "./adapters.ts"
 import { layout, type Place } from "./layout.ts"
-import { load, optimised, save } from "./optimised.ts"
+import { loadState, optimised, saveState } from "./adamwState.ts"
 import { type Trainable, withHead } from "./trainable.ts"
 
 /** A model whose parameters are frozen, with adapters that are trained. A scalar head, which no adapter reaches, is too. */
@@ -37,7 +37,7 @@ export const loraTrainable = (
     backend.free(params)
   }
   try {
-    load(backend, places, params, withHead(weights.tensors, config), "", ({ name }) => fresh.has(name))
+    loadState(backend, places, params, withHead(weights.tensors, config), "", ({ name }) => fresh.has(name))
   } catch (error) {
     dispose()
     throw error
@@ -51,19 +51,19 @@ export const loraTrainable = (
   // Not rounded to bf16, whatever the precision of the model's products.
   const exact = backend.at("f32")
   /** Bᵀ [r, out] of a projection by itself: its block may hold others beside it. */
-  const transposed = ({ b, outputs, stride }: Pair): Tensor => {
+  const transposed = ({ b, outputs, stride }: AdapterPair): Tensor => {
     const rows = exact.reals(outputs * lora.rank, "merged")
     for (let i = 0; i < lora.rank; i++) {
       exact.copy(exact.slice(rows, i * outputs, outputs), exact.slice(held.values, b + i * stride, outputs))
     }
     return rows
   }
-  const down = ({ a, inputs }: Pair): Tensor => exact.slice(held.values, a, lora.rank * inputs)
+  const down = ({ a, inputs }: AdapterPair): Tensor => exact.slice(held.values, a, lora.rank * inputs)
   /** sum [out, in] += xᵀ y of x [r, out] and y [r, in]: the gradient of a weight. */
   const addProduct = (sum: Tensor, x: Tensor, y: Tensor, inputs: number, outputs: number): void =>
     exact.linearBackward({ dX: null, accumulate: false, dW: sum, dBias: null }, x, y, sum, lora.rank, inputs, outputs)
   /** W + (α/r) B A */
-  const merged = (pair: Pair): TensorData => {
+  const merged = (pair: AdapterPair): TensorData => {
     const { inputs, module, outputs } = pair
     const { length, shape, start } = at.get(`${module}.weight`)!
     const sum = exact.reals(length, "merged")
@@ -77,7 +77,7 @@ export const loraTrainable = (
     return { shape, data }
   }
   /** B [out, r], which is Bᵀᵀ I. */
-  const up = (pair: Pair): TensorData => {
+  const up = (pair: AdapterPair): TensorData => {
     const { outputs } = pair
     const { rank } = lora
     const [sum, b, one] = [exact.reals(outputs * rank, "merged"), transposed(pair), exact.reals(rank * rank)]
@@ -105,7 +105,7 @@ export const loraTrainable = (
       }
       return new Map(places.map((place) => [
         place.name,
-        changed.get(place.name) ?? save(backend, [place], params, "")[0]![1]
+        changed.get(place.name) ?? saveState(backend, [place], params, "")[0]![1]
       ]))
     },
     adapter: (): Adapter => {
@@ -124,10 +124,10 @@ export const loraTrainable = (
     optimizer: () => {
       const { step, tensors } = state.optimizer()
       // What is trained is not in the weights that the model was opened from, so it goes with the state.
-      return { step, tensors: new Map([...tensors, ...save(backend, own, held.values, "")]) }
+      return { step, tensors: new Map([...tensors, ...saveState(backend, own, held.values, "")]) }
     },
     restore: (optimizer) => {
-      load(backend, own, held.values, optimizer.tensors, "")
+      loadState(backend, own, held.values, optimizer.tensors, "")
       state.restore(optimizer)
     },
     dispose

@@ -1,6 +1,6 @@
 import type { Tensor } from "../../tensor/backend.ts"
 import type { ModelParameters } from "./layout.ts"
-import type { Opened } from "./opened.ts"
+import type { OpenedModel } from "./openModel.ts"
 
 /** Rows up to which a product with a packed matrix pays: above, the plain one packs as it goes and costs the same. */
 export const fewRows = 64
@@ -10,7 +10,7 @@ export const fewRows = 64
  * again only when the parameters have changed since; the memory, once more that of the matrices, stays with the workspace.
  */
 export const packedParameters = (
-  { backend, config, space, trainable }: Pick<Opened, "backend" | "config" | "space" | "trainable">
+  { backend, config, space, trainable }: Pick<OpenedModel, "backend" | "config" | "space" | "trainable">
 ): () => ModelParameters => {
   const { dim, ffn, headDim, heads, kvHeads, vocab } = config
   let held: ModelParameters | null = null

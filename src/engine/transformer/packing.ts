@@ -15,7 +15,7 @@ export interface Packed {
   readonly first: number
 }
 
-export interface Limits {
+export interface PassLimits {
   readonly vocab: number
   /** Longest prompt + completion. */
   readonly context: number
@@ -34,7 +34,7 @@ const checkIds = (ids: Int32Array, row: number, vocab: number): void => {
 }
 
 /** Throws for a row that the model cannot take: no prompt, too long, or token ids it does not have. */
-export const checkRow = ({ completion, prompt }: Row, i: number, { context, vocab }: Limits): void => {
+export const checkRow = ({ completion, prompt }: Row, i: number, { context, vocab }: PassLimits): void => {
   if (prompt.length === 0) {
     throw new Error(`Row ${i} has an empty prompt: nothing comes before its first token. Begin the prompt with bos.`)
   }
@@ -50,7 +50,7 @@ export const checkRow = ({ completion, prompt }: Row, i: number, { context, voca
 }
 
 /** Which rows of a batch go into one micro-batch, with the number of its token rows. */
-export const cut = (batch: Batch, head: "tokens" | "values", limits: Pick<Limits, "microBatchTokens">) => {
+export const cut = (batch: Batch, head: "tokens" | "values", limits: Pick<PassLimits, "microBatchTokens">) => {
   const groups: Array<{ rows: Array<number>; tokens: number; outputs: number; first: number }> = []
   const extra = head === "values" ? 1 : 0
   let first = 0
@@ -75,7 +75,7 @@ export const cut = (batch: Batch, head: "tokens" | "values", limits: Pick<Limits
  * Cuts a batch into micro-batches of whole sequences. `head` "tokens" reads the states that predict completion tokens (the
  * last token of a sequence is then not computed at all), "values" also the state after the last token.
  */
-export const pack = (batch: Batch, head: "tokens" | "values", limits: Limits): ReadonlyArray<Packed> => {
+export const pack = (batch: Batch, head: "tokens" | "values", limits: PassLimits): ReadonlyArray<Packed> => {
   batch.forEach((row, i) => checkRow(row, i, limits))
   const extra = head === "values" ? 1 : 0
   return cut(batch, head, limits).map((group) => {

@@ -4,7 +4,7 @@ import type { Batch } from "../engine.ts"
 import { type Activations, activations, learnTokens } from "./activations.ts"
 import { backward } from "./backward.ts"
 import { attentionShape, forward, type Pass } from "./forward.ts"
-import { type Limits, pack, type Packed } from "./packing.ts"
+import { pack, type Packed, type PassLimits } from "./packing.ts"
 import type { RotaryTables } from "./rotary.ts"
 import type { Trainable } from "./trainable.ts"
 import { type Workspace, workspace } from "./workspace.ts"
@@ -42,7 +42,7 @@ interface Done {
 }
 
 /** The most tokens that are learnt from at once, but for a longer row. */
-export const mostAtOnce = (config: ModelConfig, { microBatchTokens }: Pick<Limits, "microBatchTokens">): number =>
+export const mostAtOnce = (config: ModelConfig, { microBatchTokens }: Pick<PassLimits, "microBatchTokens">): number =>
   Math.min(microBatchTokens, learnTokens(config))
 
 export const tokensIn = (batch: Batch): number =>
@@ -57,7 +57,7 @@ export const passes = (
   model: Trainable,
   rotary: RotaryTables,
   inference: Workspace,
-  limits: Limits,
+  limits: PassLimits,
   options: { readonly reads: "tokens" | "values"; readonly recompute: boolean }
 ): Passes => {
   // Apart from the inference buffers, so that a retained batch survives other calls before its backward pass.

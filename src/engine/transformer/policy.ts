@@ -2,7 +2,7 @@ import { modelConfig } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import { type Batch, type Logprobs, offsetsOf, type Policy, type Weights } from "../engine.ts"
 import { divergent } from "./divergent.ts"
-import { open, type Opened, type Options } from "./opened.ts"
+import { type OpenedModel, openModel, type Options } from "./openModel.ts"
 import type { HeadPasses } from "./passes.ts"
 import { sampler } from "./sample.ts"
 
@@ -11,7 +11,7 @@ export interface TransformerPolicy extends Policy {
   /** Logits of the token after `ids`, [vocab]. */
   readonly logits: (ids: Int32Array) => Float64Array
   /** What a student needs of its teacher. */
-  readonly opened: Opened
+  readonly opened: OpenedModel
 }
 
 /** Room for the numbers of a batch. */
@@ -28,7 +28,7 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
       "These weights are a scorer's (their config.json has a classification head), not a language model's."
     )
   }
-  const opened = open(chosen, config, weights, { ...options, head: "lm", fresh: [] })
+  const opened = openModel(chosen, config, weights, { ...options, head: "lm", fresh: [] })
   const { backend, model, passes, trainable } = opened
   const { logits, sample } = sampler(opened)
   let numbers = 0

@@ -3,9 +3,9 @@ import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Policy, Sampled, Sampling } from "../engine.ts"
 import { type Activations, activations } from "./activations.ts"
 import { type Cache, cache, copySlot } from "./cache.ts"
-import { chooser } from "./choose.ts"
+import { chooseToken } from "./chooseToken.ts"
 import { attentionShape, forward, type Pass } from "./forward.ts"
-import type { Opened } from "./opened.ts"
+import type { OpenedModel } from "./openModel.ts"
 import { fewRows, packedParameters } from "./packed.ts"
 import { checkRow, pack } from "./packing.ts"
 
@@ -42,7 +42,7 @@ const groupsOf = (
  * (the samples of a group) are computed once: their keys and values are copied into each slot, their logits read for each.
  */
 export const sampler = (
-  { backend, config, limits, rotary, slots: mostSlots, space, trainable }: Omit<Opened, "passes" | "model">
+  { backend, config, limits, rotary, slots: mostSlots, space, trainable }: Omit<OpenedModel, "passes" | "model">
 ): { readonly sample: Policy["sample"]; readonly logits: (ids: Int32Array) => Float64Array } => {
   const { dim, vocab } = config
   const plain = { parameters: trainable.parameters, multiply: backend.linear }
@@ -164,7 +164,7 @@ export const sampler = (
       space.reserveInts(name, slotCount + 1)
     }
     const free = Array.from({ length: slotCount }, (_, i) => slotCount - 1 - i)
-    const choose = chooser({ backend, space, vocab }, sampling)
+    const choose = chooseToken({ backend, space, vocab }, sampling)
     const decode = decoder(held)
     let active: Array<Going> = []
     let next = 0

@@ -1,7 +1,7 @@
 import { modelConfig, withHead } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import { offsetsOf, type Scorer, type Weights } from "../engine.ts"
-import { open, type Options } from "./opened.ts"
+import { openModel, type Options } from "./openModel.ts"
 import type { HeadPasses } from "./passes.ts"
 
 /**
@@ -12,7 +12,7 @@ export const scorer = (chosen: Backend, weights: Weights, options: Options): Sco
   const config = modelConfig(withHead(weights.config, "score"))
   // A scorer without its head is a damaged checkpoint, a policy without one is how it starts.
   const fresh = modelConfig(weights.config).head === "score" ? [] : ["score.weight"]
-  const opened = open(chosen, config, weights, { ...options, head: "score", fresh })
+  const opened = openModel(chosen, config, weights, { ...options, head: "score", fresh })
   const { backend, model, passes, trainable } = opened
   let numbers = 0
 

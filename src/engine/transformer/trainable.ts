@@ -3,7 +3,7 @@ import type { Backend } from "../../tensor/backend.ts"
 import type { Adapter, Optimizer, Tensors, Update, Weights } from "../engine.ts"
 import type { Adapters } from "./adapters.ts"
 import { type Gradients, layout, type ModelParameters } from "./layout.ts"
-import { load, optimised, save } from "./optimised.ts"
+import { loadState, optimised, saveState } from "./adamwState.ts"
 
 /** The parameters of a model in one flat buffer, and how what is trained of them changes: all of it, or adapters (`lora.ts`). */
 export interface Trainable {
@@ -38,7 +38,7 @@ export const trainable = (
   const state = optimised(backend, places, params)
   let gradients: ModelParameters | null = null
   try {
-    load(backend, places, params, withHead(weights.tensors, config), "", ({ name }) => fresh.has(name))
+    loadState(backend, places, params, withHead(weights.tensors, config), "", ({ name }) => fresh.has(name))
   } catch (error) {
     backend.free(params)
     throw error
@@ -50,7 +50,7 @@ export const trainable = (
     adapters: null,
     step: state.step,
     version: state.version,
-    tensors: () => new Map(save(backend, places, params, "")),
+    tensors: () => new Map(saveState(backend, places, params, "")),
     adapter: () => undefined,
     optimizer: state.optimizer,
     restore: (optimizer) => {

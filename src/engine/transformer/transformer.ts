@@ -6,7 +6,7 @@ import { read } from "../processReward.ts"
 import { initial } from "./initial.ts"
 import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
-import { counts, tallied } from "../../tensor/counting/withFlops.ts"
+import { counts, withFlops } from "../../tensor/counting/withFlops.ts"
 
 /** Most tokens in one pass when nothing else is said. */
 export const microBatchTokens = 8192
@@ -27,7 +27,7 @@ export interface TransformerEngine extends Engine {
 
 /** The Llama family (Llama, Mistral, Qwen2, Qwen3) on any backend. */
 export const transformer = (computes: Backend, options: TransformerOptions = {}): TransformerEngine => {
-  const backend = counts(computes) ? computes : tallied(computes)
+  const backend = counts(computes) ? computes : withFlops(computes)
   const { microBatchTokens: most = microBatchTokens } = options
   const { recompute: again = false } = options
   const settings = ({ microBatchTokens = most, recompute = again, slots = 64, ...rest }: Computing = {}) => ({

@@ -19,7 +19,7 @@ const wordsAtLeast = (prompts: Artifact.Any): number => {
 }
 
 /** One sentence for each model of a stage whose context is too short for what the stage samples. */
-export const lengths = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
+export const contextLengths = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
   const { wires } = artifact.node
   const { maxLength, maxNewTokens } = fieldsOf(artifact)
   const models = Object.entries(wires).flatMap(([wire, of]) => {

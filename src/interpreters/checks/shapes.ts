@@ -6,9 +6,9 @@ import * as Result from "effect/Result"
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { fieldsOf, parentsOf } from "../../../dsl/Stage.ts"
 import type { Shape as Described } from "../../../dsl/stages/Pretrain.ts"
-import type { Shape } from "../../model/parameters.ts"
+import type { ParameterShape } from "../../model/parameters.ts"
 
-export interface ModelShape extends Shape {
+export interface ModelShape extends ParameterShape {
   /** Longest sequence, tokens. */
   readonly context: number
 }

@@ -3,7 +3,7 @@
  * where nobody calibrated it. The engine's own code on the backend that counts, at the roofline; nothing is fitted to the figures.
  */
 import type { Computing, Weights } from "../../engine/engine.ts"
-import { metered, withoutWeights } from "../countedEngine.ts"
+import { countedEngine, withoutWeights } from "../countedEngine.ts"
 import type { Term } from "../../tensor/counting/memoryTerms.ts"
 import { assumed, roofline } from "./costs.ts"
 
@@ -92,7 +92,7 @@ interface Device {
 
 /** Tokens a second of all devices together, and the peak of one in GiB, when they share nothing but the states of the model. */
 const planStep = ([, , model, , devices, sequence, trains]: Published, device: Device) => {
-  const meter = metered({ cost: roofline(device).backend, microBatchTokens: sequence })
+  const meter = countedEngine({ cost: roofline(device).backend, microBatchTokens: sequence })
   const policy = meter.engine.policy(withoutWeights(models[model]), {
     precision: "bf16",
     recompute: true,

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type { HostWork, Watch } from "./hostWork.ts"
 import { type RateTable, secondsOf } from "./rates.ts"
 
-export interface Tally extends Watch {
+export interface HostTally extends Watch {
   /** A stage was made; the first of an operation costs its start, too. */
   readonly stage: (op: string) => void
   /** That the host's work so far would take. */
@@ -10,7 +10,7 @@ export interface Tally extends Watch {
 }
 
 /** Adds up what the work of the host would cost by these rates, and does it meanwhile. */
-export const tally = (rates: RateTable): Tally => {
+export const hostTally = (rates: RateTable): HostTally => {
   let seconds = 0
   const seen = new Set<string>()
   const charge = (what: HostWork, amount: number): void => {

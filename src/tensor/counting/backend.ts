@@ -9,7 +9,7 @@ export type Cost = (what: string, flops: number, bytes: number, precision: Preci
 const compiled: Packing = (precision, inputs, outputs) => (precision === "bf16" ? 0.5 : 1) * inputs * outputs
 
 /** What some calls would have cost. */
-export interface Spent {
+export interface CountedWork {
   /**
    * Useful floating-point operations: 2 · rows · inputs · outputs of each product, and of attention the half that causality
    * leaves. What a kernel computes again for itself (logits, probabilities) counts for nothing, and so do element-wise
@@ -24,10 +24,10 @@ export interface Spent {
   readonly seconds: number
 }
 
-export const nothing: Spent = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
+export const noWork: CountedWork = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
 /** The sum, and so many times `more`. */
-export const plus = (sum: Spent = nothing, more: Spent, times: number): Spent => ({
+export const plus = (sum: CountedWork = noWork, more: CountedWork, times: number): CountedWork => ({
   flops: sum.flops + times * more.flops,
   calls: sum.calls + times * more.calls,
   traffic: sum.traffic + times * more.traffic,
@@ -42,10 +42,10 @@ export interface Held {
 }
 
 export interface Counting extends Backend {
-  readonly spent: () => Spent
+  readonly spent: () => CountedWork
   readonly flops: () => number
   /** The same by phase; what is asked for outside of any is in none. */
-  readonly spentIn: () => ReadonlyMap<Phase, Spent>
+  readonly spentIn: () => ReadonlyMap<Phase, CountedWork>
   /** The most held in each phase that there was since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
   /** What `work` asks for belongs to this phase, `times` over; in `spent` it is counted once. */
@@ -123,12 +123,12 @@ export const counting = (
 ): Counting => {
   const held = new Map<Term, number>()
   const peaks = new Map<Phase, Held>()
-  const spentIn = new Map<Phase, Spent>()
+  const spentIn = new Map<Phase, CountedWork>()
   let [live, peak] = [0, 0]
   // In one object: numbers that change in a closure of their own are made anew at every change.
-  const all = { ...nothing }
+  const all = { ...noWork }
   let [phase, share]: [Phase | null, number] = [null, 1]
-  let settled: Spent = { ...all }
+  let settled: CountedWork = { ...all }
   /** What was written last: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 

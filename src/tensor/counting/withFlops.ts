@@ -13,17 +13,17 @@ const working: ReadonlyArray<Working> = [
 ]
 
 /** A backend that counts. */
-export interface Counts extends Backend {
+export interface FlopCounter extends Backend {
   /** Useful floating-point operations so far, as `workOf` says: what is planned and what was done are one number. */
   readonly flops: () => number
   /** The most bytes held since it was told to `restart`. */
   readonly recently?: { readonly peak: () => number; readonly restart: () => void }
 }
 
-export const counts = (backend: Backend): backend is Counts => "flops" in backend
+export const counts = (backend: Backend): backend is FlopCounter => "flops" in backend
 
 /** A backend that computes as before and counts what it computes; an addition or two a kernel. */
-export const tallied = (backend: Backend): Counts => {
+export const withFlops = (backend: Backend): FlopCounter => {
   let flops = 0
   const written = new WeakMap<Ints, Int32Array>()
   const work = workOf((ints) => written.get(ints)!)
@@ -48,7 +48,7 @@ export const tallied = (backend: Backend): Counts => {
       }
     }
   }
-  const around = (of: Backend): Counts => ({
+  const around = (of: Backend): FlopCounter => ({
     ...of,
     ...shared,
     at: (precision) => others.get(precision) ?? remember(precision, around(backend.at(precision))),
@@ -74,8 +74,8 @@ export const tallied = (backend: Backend): Counts => {
       ]
     }))
   })
-  const others = new Map<Precision, Counts>()
-  const remember = (precision: Precision, made: Counts): Counts => {
+  const others = new Map<Precision, FlopCounter>()
+  const remember = (precision: Precision, made: FlopCounter): FlopCounter => {
     others.set(precision, made)
     return made
   }

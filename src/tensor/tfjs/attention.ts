@@ -1,5 +1,5 @@
 import type { AttentionShape, Backend, Ints } from "../backend.ts"
-import { type Block, masks } from "./mask.ts"
+import { type MaskBlock, masks } from "./mask.ts"
 import type { Memory } from "./memory.ts"
 import type { T, Tfjs } from "./pieces.ts"
 import { type Group, packed, type Sequences, sequences, take } from "./sequences.ts"
@@ -31,7 +31,7 @@ export const attention = (
     return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [count * length, n * headDim])
   }
 
-  const blocksOf = ({ count, length }: Group, { heads, kvHeads, window }: AttentionShape): ReadonlyArray<Block> => {
+  const blocksOf = ({ count, length }: Group, { heads, kvHeads, window }: AttentionShape): ReadonlyArray<MaskBlock> => {
     const queries = Math.max(16, Math.floor(blockElements / (count * heads * length)))
     const blocks = Math.ceil(length / queries)
     return Array.from({ length: blocks }, (_, i) => {
@@ -52,24 +52,24 @@ export const attention = (
   }
 
   /** x [pairs, repeats, length, dim] cut into blocks of queries [pairs, repeats · queries, dim]. */
-  const cut = (x: T, blocks: ReadonlyArray<Block>): ReadonlyArray<T> => {
+  const cut = (x: T, blocks: ReadonlyArray<MaskBlock>): ReadonlyArray<T> => {
     const [pairs, repeats, , dim] = x.shape as [number, number, number, number]
     const parts = blocks.length === 1 ? [x] : tf.split(x, blocks.map(({ from, to }) => to - from), 2)
     return parts.map((part, i) => tf.reshape(part, [pairs, repeats * (blocks[i]!.to - blocks[i]!.from), dim]))
   }
-  const join = (parts: ReadonlyArray<T>, blocks: ReadonlyArray<Block>): T => {
+  const join = (parts: ReadonlyArray<T>, blocks: ReadonlyArray<MaskBlock>): T => {
     const whole = parts.map((part, i) => {
       const { from, repeats, to } = blocks[i]!
       return tf.reshape(part, [part.shape[0]!, repeats, to - from, part.shape[2]!])
     })
     return whole.length === 1 ? whole[0]! : tf.concat(whole, 2)
   }
-  const seen = (x: T, { low, to }: Block): T => {
+  const seen = (x: T, { low, to }: MaskBlock): T => {
     const [pairs, length, dim] = x.shape as [number, number, number]
     return low === 0 && to === length ? x : tf.slice(x, [0, low, 0], [pairs, to - low, dim])
   }
 
-  const scoresOf = (q: T, k: T, block: Block): T => tf.add(tf.matMul(q, k, false, true), maskOf(block))
+  const scoresOf = (q: T, k: T, block: MaskBlock): T => tf.add(tf.matMul(q, k, false, true), maskOf(block))
 
   const forward = (x: T, group: Group, shape: AttentionShape) => {
     const { q, k, v } = headsOf(x, group, shape)
@@ -104,7 +104,7 @@ export const attention = (
     const [queries, gradients, projections] = [cut(q, blocks), cut(gradient, blocks), cut(dots, blocks)]
     const dQs: Array<T> = []
     let [dK, dV]: [T | null, T | null] = [null, null]
-    const summed = (sum: T | null, part: T, { low, to }: Block): T => {
+    const summed = (sum: T | null, part: T, { low, to }: MaskBlock): T => {
       const whole = low === 0 && to === length ? part : tf.pad(part, [[0, 0], [low, length - to], [0, 0]])
       return sum === null ? whole : tf.add(sum, whole)
     }

@@ -1,7 +1,7 @@
 import type { T, Tfjs } from "./pieces.ts"
 
 /** Queries `from` … `to` of a sequence against keys `low` … `to`, for each of `repeats` heads. */
-export interface Block {
+export interface MaskBlock {
   readonly from: number
   readonly to: number
   readonly low: number
@@ -13,7 +13,7 @@ export interface Block {
 const most = 64
 
 /** Causal masks [1, repeats · queries, keys], −∞ where a key is not seen, kept from call to call. */
-export const masks = (tf: Tfjs): { readonly of: (block: Block) => T; readonly release: () => void } => {
+export const masks = (tf: Tfjs): { readonly of: (block: MaskBlock) => T; readonly release: () => void } => {
   const kept = new Map<string, T>()
   return {
     of: ({ from, low, repeats, to, window }) => {

@@ -2,7 +2,7 @@ import type { AttentionShape, Backend, Ints } from "../backend.ts"
 import type { Handle } from "./abi.ts"
 import type { Aten } from "./aten.ts"
 import type { Memory, Real } from "./memory.ts"
-import type { Problem, Sdpa } from "./sdpa.ts"
+import type { AttentionProblem, Sdpa } from "./sdpa.ts"
 
 /** Queries that are computed with the keys in their windows at a time; more when the window is longer. */
 const windowBlock = 64
@@ -78,7 +78,7 @@ export const attention = (
     shape: AttentionShape,
     runs: ReadonlyArray<Run>,
     each: (call: {
-      readonly problem: Problem
+      readonly problem: AttentionProblem
       /** The queries' places in an output or its gradient. */
       readonly outOf: (of: Real) => Handle
       /** Their log-sum-exps. */

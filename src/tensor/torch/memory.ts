@@ -2,7 +2,7 @@ import { freemem } from "node:os"
 import type { Host, Ints, Tensor } from "../backend.ts"
 import { checks } from "../checks.ts"
 import { type Abi, contiguous, type Handle, type HostData } from "./abi.ts"
-import type { Device } from "./device.ts"
+import type { TorchDevice } from "./device.ts"
 import { explained } from "./errors.ts"
 
 /** Buffers count as multiples of this, as they do everywhere. */
@@ -77,7 +77,7 @@ const equal = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean => {
 const mostDerived = 32
 
 /** The memory half of the backend, and the checks by which kernels turn buffers into handles. */
-export const makeMemory = (abi: Abi, device: Device) => {
+export const makeMemory = (abi: Abi, device: TorchDevice) => {
   const check = checks("torch")
   const owned = new WeakSet<Allocation>()
   const held = new Set<Allocation>()

@@ -1,9 +1,9 @@
 import { type Handle, operator } from "./abi.ts"
 import type { Aten } from "./aten.ts"
-import type { Device } from "./device.ts"
+import type { TorchDevice } from "./device.ts"
 
 /** Queries, keys and values as [batch, heads, tokens, headDim] views of any strides but the last, which is 1. */
-export interface Problem {
+export interface AttentionProblem {
   readonly query: Handle
   readonly key: Handle
   readonly value: Handle
@@ -17,9 +17,9 @@ export interface Problem {
 
 /** Scaled dot-product attention, fused: out [batch, heads, tokens, headDim] and lse [batch, heads, tokens]. */
 export interface Sdpa {
-  readonly forward: (of: Problem) => { readonly out: Handle; readonly lse: Handle }
+  readonly forward: (of: AttentionProblem) => { readonly out: Handle; readonly lse: Handle }
   readonly backward: (
-    of: Problem,
+    of: AttentionProblem,
     dOut: Handle,
     out: Handle,
     lse: Handle
@@ -41,7 +41,7 @@ const onCpu = ({ abi, keep }: Aten): Sdpa => {
   const [first, second, third] = [addressOf(0), addressOf(1), addressOf(2)]
   const [mask, scale] = [addressOf(3), addressOf(4)]
   /** Puts the optional arguments where their address is known; returns the address of the mask, or 0. */
-  const optional = (of: Problem): Handle => {
+  const optional = (of: AttentionProblem): Handle => {
     places.real(4, of.scale)
     if (of.mask === null) return 0
     places.handle(3, of.mask)
@@ -86,8 +86,9 @@ const lseAlignment = 32
  */
 const onCuda = (aten: Aten): Sdpa => {
   const { abi: { dispatch, dtypes, places }, as, copy, keep, room, transposed } = aten
-  const turned = ({ key, query, value }: Problem) => [query, key, value].map(transposed) as [Handle, Handle, Handle]
-  const biasOf = ({ keys, mask, sizes: [batch, heads, tokens] }: Problem): Handle | null => {
+  const turned = ({ key, query, value }: AttentionProblem) =>
+    [query, key, value].map(transposed) as [Handle, Handle, Handle]
+  const biasOf = ({ keys, mask, sizes: [batch, heads, tokens] }: AttentionProblem): Handle | null => {
     if (mask === null) return null
     // Rows that begin at multiples of 16 numbers, whatever the number of keys.
     const width = Math.ceil(keys / 16) * 16
@@ -127,4 +128,4 @@ const onCuda = (aten: Aten): Sdpa => {
   }
 }
 
-export const sdpaOf = (aten: Aten, { kind }: Device): Sdpa => kind === "cpu" ? onCpu(aten) : onCuda(aten)
+export const sdpaOf = (aten: Aten, { kind }: TorchDevice): Sdpa => kind === "cpu" ? onCpu(aten) : onCuda(aten)

@@ -10,9 +10,9 @@ import { label } from "../../../dsl/Render.ts"
 import type { Weights } from "../../engine/engine.ts"
 import { language } from "../../engine/tabular/checkpoint.ts"
 import type { World } from "../../engine/tabular/world.ts"
-import { keyOf } from "../../interpreters/keys.ts"
+import { keyOf } from "../../interpreters/storeKeys.ts"
 import { initialOf } from "../../../dsl/Stage.ts"
-import { limitsIn } from "../../interpreters/limits.ts"
+import { capsIn } from "../../interpreters/capsOf.ts"
 import { defaultWorld, simulate, type Simulated, type SimulateOptions } from "../../interpreters/simulate.ts"
 import * as MemoryStore from "../../store/memory.ts"
 import type { Event } from "../../store/runLog.ts"
@@ -78,7 +78,7 @@ export const simulates = (
           assert.ok(ends >= 0 && ends < begins, `${label(artifact)} before ${label(before)}`)
         }
       }
-      const limits = limitsIn(root)
+      const limits = capsIn(root)
       for (const artifact of made.filter((one) => finished.includes(label(one)))) {
         for (const { from, mnats } of limits(artifact).kl) {
           const last = events.findLast((one) =>
@@ -98,7 +98,7 @@ const weightsIn = async (
   options: SimulateOptions & { readonly store: Store["Service"] }
 ): Promise<(artifact: Artifact.Any) => Weights> => {
   await Effect.runPromise(simulate(root as Artifact.Any, options))
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   return (artifact) => {
     const of = initialOf(artifact)
     if (of.node.op === "Checkpoint") return language(options.world ?? defaultWorld)

@@ -6,7 +6,7 @@ import * as Dpo from "../../../dsl/stages/Dpo.ts"
 import * as Kto from "../../../dsl/stages/Kto.ts"
 import { capped } from "./capped.ts"
 import { allowance, index, maxNewTokens, measureSamples, rate, training } from "./parameters.ts"
-import { family, onShelf, pick, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type ShelfStep, stocked } from "./shelf.ts"
 
 const namedLosses: ReadonlyArray<() => PreferenceLoss.Loss<boolean>> = [
   PreferenceLoss.dpo,
@@ -18,7 +18,7 @@ const namedLosses: ReadonlyArray<() => PreferenceLoss.Loss<boolean>> = [
   PreferenceLoss.orpo
 ]
 
-export const alignments: fc.Arbitrary<Step> = fc.record({
+export const alignments: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   init: index,
   reference: index,

@@ -4,18 +4,18 @@ import type { Definition } from "../../../dsl/Definition.ts"
 import * as Kl from "../../../dsl/Kl.ts"
 import * as Pipeline from "../../../dsl/Pipeline.ts"
 import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
-import { type Of, pick, type Policy } from "./shelf.ts"
+import { type Of, pick, type ShelfPolicy } from "./shelf.ts"
 
 /** KL allotted on the way back from `of`, up to each model it descends from. */
-const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: Policy; readonly allotted: number }> => {
-  const found: Array<{ readonly at: Policy; readonly allotted: number }> = []
+const ancestors = (of: Artifact.Any): ReadonlyArray<{ readonly at: ShelfPolicy; readonly allotted: number }> => {
+  const found: Array<{ readonly at: ShelfPolicy; readonly allotted: number }> = []
   let allotted = 0
   let at: Artifact.Any | undefined = of
   while (at !== undefined) {
     const { parent = "", spendsKl }: Pick<Definition, "parent" | "spendsKl"> = definitionOf(at.node) ?? {}
     if (spendsKl === true) allotted += fieldsOf(at).allowance?.mnats ?? 0
     at = at.node.wires[parent]
-    if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as Policy, allotted })
+    if (at !== undefined && at.node.op !== "Cap") found.push({ at: at as ShelfPolicy, allotted })
   }
   return found
 }
@@ -31,11 +31,11 @@ export const capped = (
     readonly slack: number
     readonly limits?: Omit<Pipeline.Limits, "kl" | "from">
   }
-): Policy => {
+): ShelfPolicy => {
   const { allotted, at } = pick(ancestors(policy), index)
   return Pipeline.cap(policy, {
     ...limits,
     kl: Kl.mnatsPerSequence<number>(allotted + slack),
     from: at
-  }) as Policy
+  }) as ShelfPolicy
 }

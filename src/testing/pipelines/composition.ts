@@ -6,7 +6,7 @@ import * as Pipeline from "../../../dsl/Pipeline.ts"
 import * as Gate from "../../../dsl/stages/Gate.ts"
 import * as Merge from "../../../dsl/stages/Merge.ts"
 import { gold, index, maxNewTokens, measureSamples, seed } from "./parameters.ts"
-import { family, onShelf, pick, type Policy, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type ShelfPolicy, type ShelfStep, stocked } from "./shelf.ts"
 
 /** Far above what any of the drawn allowances add up to. */
 const ample = Kl.mnatsPerSequence<number>(1_000_000_000)
@@ -23,7 +23,7 @@ const taskMethods = fc.oneof(
   fc.record({ dropRate: fc.double({ min: 0, max: 0.9, noNaN: true }), lambda: fc.constant(0.5) }).map(MergeMethod.dare)
 )
 
-export const merges: fc.Arbitrary<Step> = fc.record({
+export const merges: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   a: index,
   b: index,
@@ -48,11 +48,11 @@ export const merges: fc.Arbitrary<Step> = fc.record({
   const merged = task === null
     ? Merge.make(wires, models, { ...params, method })
     : Merge.make({ ...wires, base: pick(policies, base) }, models, { ...params, method: task })
-  policies.push(Pipeline.cap(merged, { kl: ample, from: models.a }) as Policy)
+  policies.push(Pipeline.cap(merged, { kl: ample, from: models.a }) as ShelfPolicy)
 })
 
 /** A gate between the newest policy and another one of its family. */
-export const gates: fc.Arbitrary<Step> = fc.record({
+export const gates: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   candidate: index,
   previous: index,

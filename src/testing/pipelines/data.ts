@@ -10,10 +10,10 @@ import * as Score from "../../../dsl/stages/Score.ts"
 import * as Select from "../../../dsl/stages/Select.ts"
 import * as Split from "../../../dsl/stages/Split.ts"
 import { gold, index, maxNewTokens, seed, some } from "./parameters.ts"
-import { family, onShelf, pick, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type ShelfStep, stocked } from "./shelf.ts"
 
 /** Completions of one policy or of two together, scored by a judge, or by a reward model when there is one. */
-export const scored: fc.Arbitrary<Step> = fc.record({
+export const scored: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   policy: index,
   other: fc.option(index),
@@ -51,7 +51,7 @@ const rule: fc.Arbitrary<Select.Rule> = fc.oneof(
 )
 
 /** What is chosen out of scored completions; nothing while there are none. */
-export const chosen: fc.Arbitrary<Step> = fc.record({
+export const chosen: fc.Arbitrary<ShelfStep> = fc.record({
   of: index,
   rule,
   control: fc.boolean(),
@@ -66,7 +66,7 @@ export const chosen: fc.Arbitrary<Step> = fc.record({
 })
 
 /** Operations on data, of prompts and of demonstrations. */
-export const curated: fc.Arbitrary<Step> = fc.record({
+export const curated: fc.Arbitrary<ShelfStep> = fc.record({
   of: index,
   other: index,
   op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate"),

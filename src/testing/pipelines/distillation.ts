@@ -5,10 +5,10 @@ import * as Distill from "../../../dsl/stages/Distill.ts"
 import * as OnPolicyDistill from "../../../dsl/stages/OnPolicyDistill.ts"
 import { capped } from "./capped.ts"
 import { allowance, batchSize, index, rate, training } from "./parameters.ts"
-import { family, onShelf, pick, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type ShelfStep, stocked } from "./shelf.ts"
 
 /** Distillation: off-policy from the teacher or from demonstrations, and on-policy within a cap. */
-export const distillations: fc.Arbitrary<Step> = fc.record({
+export const distillations: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   student: index,
   teacher: index,

@@ -4,14 +4,14 @@ import * as Checkpoint from "../../../dsl/Checkpoint.ts"
 import * as Pretrain from "../../../dsl/stages/Pretrain.ts"
 import * as Sft from "../../../dsl/stages/Sft.ts"
 import { batchSize, index, pretraining, rate, some, text, training } from "./parameters.ts"
-import { family, onShelf, pick, type Shelf, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type Shelf, type ShelfStep, stocked } from "./shelf.ts"
 
 const shape = fc.constantFrom(
   { dim: 4, layers: 1, heads: 1, kvHeads: 1, ffn: 4, context: 24 },
   { dim: 8, layers: 2, heads: 2, kvHeads: 1, ffn: 8, context: 32 }
 )
 
-export const bases: fc.Arbitrary<Step> = fc.oneof(
+export const bases: fc.Arbitrary<ShelfStep> = fc.oneof(
   fc.record({ family, shape, batchSize, learningRate: rate, training: pretraining, index }).map(
     ({ family, index, shape, training, ...params }) => (shelf: Shelf) =>
       void onShelf(shelf.policies, family).push(
@@ -23,7 +23,7 @@ export const bases: fc.Arbitrary<Step> = fc.oneof(
   )
 )
 
-export const sfts: fc.Arbitrary<Step> = fc.record({
+export const sfts: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   base: index,
   data: index,

@@ -18,12 +18,12 @@ import { bases, sfts } from "./fineTuning.ts"
 import { gold, index, maxNewTokens, seed, text } from "./parameters.ts"
 import { preferences, rewards } from "./preferences.ts"
 import { grpos, ppos } from "./reinforcement.ts"
-import { family, onShelf, pick, type Shelf, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type Shelf, type ShelfStep, stocked } from "./shelf.ts"
 import { demonstrations, helds, prompts, texts } from "./sources.ts"
 
 /** Steps that make a policy, by the operation that each of them is there for. */
 const policies: Readonly<
-  Record<Making<"Policy"> | "Merge", { readonly weight: number; readonly arbitrary: fc.Arbitrary<Step> }>
+  Record<Making<"Policy"> | "Merge", { readonly weight: number; readonly arbitrary: fc.Arbitrary<ShelfStep> }>
 > = {
   Sft: { weight: 3, arbitrary: sfts },
   Ppo: { weight: 3, arbitrary: ppos },
@@ -52,7 +52,14 @@ export const steps = {
 } as const
 
 /** One of each, so that every step finds what it needs. */
-const stocking: fc.Arbitrary<ReadonlyArray<Step>> = fc.tuple(texts, prompts, helds, demonstrations, bases, preferences)
+const stocking: fc.Arbitrary<ReadonlyArray<ShelfStep>> = fc.tuple(
+  texts,
+  prompts,
+  helds,
+  demonstrations,
+  bases,
+  preferences
+)
 
 /** A pipeline, printed as text when a law fails: a graph of hundreds of shared nodes has no other readable form. */
 export interface Drawn {
@@ -64,7 +71,7 @@ const drawn = (root: Artifact.Any): Drawn =>
 
 export interface Options {
   /** Steps of your own operations, drawn as often as Keel's own. */
-  readonly own?: ReadonlyArray<fc.Arbitrary<Step>>
+  readonly own?: ReadonlyArray<fc.Arbitrary<ShelfStep>>
   /** Steps drawn after the first of each kind; a step makes up to three nodes. */
   readonly steps?: number
   readonly atLeast?: number

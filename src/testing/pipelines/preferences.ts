@@ -5,10 +5,10 @@ import * as Source from "../../../dsl/Source.ts"
 import * as Compare from "../../../dsl/stages/Compare.ts"
 import * as RewardModeling from "../../../dsl/stages/RewardModeling.ts"
 import { batchSize, gold, index, maxNewTokens, rate, seed, training } from "./parameters.ts"
-import { family, onShelf, pick, type Shelf, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type Shelf, type ShelfStep, stocked } from "./shelf.ts"
 import { origin } from "./sources.ts"
 
-export const preferences: fc.Arbitrary<Step> = fc.oneof(
+export const preferences: fc.Arbitrary<ShelfStep> = fc.oneof(
   origin("train").map((of) => (shelf: Shelf) => void shelf.preferences.push(Source.preferences(of))),
   fc.record({
     family,
@@ -24,7 +24,7 @@ export const preferences: fc.Arbitrary<Step> = fc.oneof(
 const center = fc.constantFrom(0, 0.01)
 const judged = fc.constantFrom("pairs" as const, "rankings" as const, "answers" as const, "steps" as const)
 
-export const rewards: fc.Arbitrary<Step> = fc.record({
+export const rewards: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   init: index,
   data: index,

@@ -12,11 +12,11 @@ import * as RewardModeling from "../../../dsl/stages/RewardModeling.ts"
 import { groupAdvantages, policyLosses, referencePolicies } from "../policyLosses.ts"
 import { capped } from "./capped.ts"
 import { allowance, batchSize, index, maxNewTokens, measureSamples, rate, some, training } from "./parameters.ts"
-import { family, onShelf, pick, type Policy, type Step, stocked } from "./shelf.ts"
+import { family, onShelf, pick, type ShelfPolicy, type ShelfStep, stocked } from "./shelf.ts"
 
 const ensembles = fc.constantFrom(Ensemble.mean, Ensemble.worstCase, Ensemble.uncertaintyWeighted({ lambda: 0.5 }))
 
-export const ppos: fc.Arbitrary<Step> = fc.record({
+export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   init: index,
   reference: index,
@@ -76,7 +76,9 @@ export const ppos: fc.Arbitrary<Step> = fc.record({
   const policy = Ppo.make({
     init: pick(policies, drawn.init),
     // With β = 0 there is none: the compiler wants one for a β that it does not know.
-    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as {
+      readonly reference: ShelfPolicy
+    },
     reward: drawn.ensemble === null
       ? rewarded
       : Ensemble.make([rewarded, pick(own, drawn.value)], { rule: drawn.ensemble }),
@@ -102,7 +104,7 @@ const verifiers = fc.constantFrom<ReadonlyArray<Verifier.Verifier>>(
   [Verifier.finalAnswer("####")]
 )
 
-export const grpos: fc.Arbitrary<Step> = fc.record({
+export const grpos: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   init: index,
   reference: index,
@@ -138,7 +140,9 @@ export const grpos: fc.Arbitrary<Step> = fc.record({
   const reward = drawn.reward === null || own.length === 0 ? undefined : pick(own, drawn.reward)
   const policy = Grpo.make({
     init: pick(policies, drawn.init),
-    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as { readonly reference: Policy },
+    ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as {
+      readonly reference: ShelfPolicy
+    },
     ...(reward === undefined ? {} : { reward }),
     prompts: pick(shelf.prompts, drawn.prompts),
     held: pick(shelf.held, drawn.held)

@@ -5,7 +5,7 @@ import type { Dimension } from "../../../dsl/Budget.ts"
 
 /** An artefact of a kind of which the compiler knows nothing else. */
 export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, number, Dimension, unknown, string>
-export type Policy = Of<"BaseModel" | "Policy">
+export type ShelfPolicy = Of<"BaseModel" | "Policy">
 
 /** What has been made so far. */
 export interface Shelf {
@@ -15,13 +15,13 @@ export interface Shelf {
   readonly demonstrations: Array<Of<"Demonstrations">>
   readonly preferences: Array<Of<"Preferences">>
   /** By family. */
-  readonly policies: Map<string, Array<Policy>>
+  readonly policies: Map<string, Array<ShelfPolicy>>
   readonly rewards: Map<string, Array<Of<"RewardModel">>>
   readonly scored: Array<Of<"ScoredCompletions">>
 }
 
 /** Makes one artefact, and what it needs when the shelf has none. */
-export type Step = (shelf: Shelf) => void
+export type ShelfStep = (shelf: Shelf) => void
 
 /** The n-th newest. */
 export const pick = <A>(shelf: ReadonlyArray<A>, n: number): A => shelf[shelf.length - 1 - (n % shelf.length)]!

@@ -2,7 +2,7 @@
 import fc from "fast-check"
 import * as Source from "../../../dsl/Source.ts"
 import { count, seed, some, text } from "./parameters.ts"
-import type { Step } from "./shelf.ts"
+import type { ShelfStep } from "./shelf.ts"
 
 export const origin = (split: "train" | "held"): fc.Arbitrary<Source.Origin> =>
   fc.oneof(
@@ -16,10 +16,14 @@ export const origin = (split: "train" | "held"): fc.Arbitrary<Source.Origin> =>
       .map(({ path, ...options }) => Source.openings(`${split}/${path}`, options))
   )
 
-export const texts: fc.Arbitrary<Step> = origin("train").map((of) => (shelf) => void shelf.text.push(Source.text(of)))
-export const prompts: fc.Arbitrary<Step> = origin("train").map((of) => (shelf) =>
+export const texts: fc.Arbitrary<ShelfStep> = origin("train").map((of) => (shelf) =>
+  void shelf.text.push(Source.text(of))
+)
+export const prompts: fc.Arbitrary<ShelfStep> = origin("train").map((of) => (shelf) =>
   void shelf.prompts.push(Source.prompts(of))
 )
-export const helds: fc.Arbitrary<Step> = origin("held").map((of) => (shelf) => void shelf.held.push(Source.prompts(of)))
-export const demonstrations: fc.Arbitrary<Step> = origin("train")
+export const helds: fc.Arbitrary<ShelfStep> = origin("held").map((of) => (shelf) =>
+  void shelf.held.push(Source.prompts(of))
+)
+export const demonstrations: fc.Arbitrary<ShelfStep> = origin("train")
   .map((of) => (shelf) => void shelf.demonstrations.push(Source.demonstrations(of)))

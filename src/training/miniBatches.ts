@@ -4,7 +4,7 @@ import { stream } from "../sampling/random.ts"
  * Passes over `count` units (completions, or groups of them), each a fresh shuffle cut into mini-batches of equal size; what is left
  * over is a smaller one. The answer depends on the arguments alone.
  */
-export const passes = (
+export const miniBatches = (
   key: string,
   count: number,
   { miniBatches, passes }: { readonly miniBatches: number; readonly passes: number }

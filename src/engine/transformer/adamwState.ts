@@ -3,7 +3,7 @@ import type { Optimizer, TensorData, Tensors, Update } from "../engine.ts"
 import type { Place } from "./layout.ts"
 
 /** Writes named tensors to their places in a flat buffer. Throws what is missing (unless it may be absent: then 0) or misshapen. */
-export const load = (
+export const loadState = (
   backend: Backend,
   places: ReadonlyArray<Place>,
   flat: Tensor,
@@ -26,7 +26,7 @@ export const load = (
 }
 
 /** Copies of the named tensors of a flat buffer. */
-export const save = (
+export const saveState = (
   backend: Backend,
   places: ReadonlyArray<Place>,
   flat: Tensor,
@@ -112,8 +112,8 @@ export const optimised = (
       step: steps,
       tensors: new Map(
         moments === null ? [] : [
-          ...save(backend, places, moments.first, firstMoment),
-          ...save(backend, places, moments.second, secondMoment)
+          ...saveState(backend, places, moments.first, firstMoment),
+          ...saveState(backend, places, moments.second, secondMoment)
         ]
       )
     }),
@@ -126,8 +126,8 @@ export const optimised = (
       steps = optimizer.step
       if (optimizer.step === 0) return
       const { first, second } = ensureMoments()
-      load(backend, places, first, optimizer.tensors, firstMoment)
-      load(backend, places, second, optimizer.tensors, secondMoment)
+      loadState(backend, places, first, optimizer.tensors, firstMoment)
+      loadState(backend, places, second, optimizer.tensors, secondMoment)
     },
     free
   }

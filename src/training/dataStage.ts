@@ -8,7 +8,7 @@ import type { Scope } from "./scope.ts"
  * A stage that is over in a moment, without models and checkpoints: rows out of rows. None left is an error here, where it is known why,
  * and not in the stage that would train on them.
  */
-export const atOnce = Effect.fnUntraced(function*<A>(
+export const dataStage = Effect.fnUntraced(function*<A>(
   { label }: Scope,
   rows: ReadonlyArray<A>,
   empty: { readonly problem: string; readonly remedy: string },

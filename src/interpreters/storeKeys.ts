@@ -7,14 +7,14 @@ import { sha256 } from "../../dsl/Digest.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Spent } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
-import { type Limits, limitsIn } from "./limits.ts"
+import { capsIn, type NodeCaps } from "./capsOf.ts"
 
 /**
  * The key of a node under its KL caps, which are part of it because they can end it early with what there is. Caps on resources are not:
  * over them a stage fails, and with a larger cap it goes on from its last checkpoint to the same result. A node without KL
  * caps has its own id as key.
  */
-export const keyOf = (artifact: Artifact.Any, limits: Limits): string => {
+export const keyOf = (artifact: Artifact.Any, limits: NodeCaps): string => {
   if (limits.kl.length === 0) return artifact.id
   const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
   return sha256(canonical({ id: artifact.id, kl }))
@@ -25,7 +25,7 @@ export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source
 
 /** Whether the store has what a node of the pipeline `root` makes. */
 export const finishedIn = (root: Artifact.Any) => {
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   return (artifact: Artifact.Any) =>
     transparent.has(artifact.node.op)
       ? Effect.succeed(false)
@@ -55,7 +55,7 @@ export const wantedIn = Effect.fnUntraced(function*<E = never, R = never>(
 /** What making each artefact of the pipeline `root` took, where the store knows. */
 export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
   const store = yield* Store
-  const limits = limitsIn(root)
+  const limits = capsIn(root)
   const found = new Map<string, Spent>()
   for (const artifact of Artifact.lineage(root)) {
     if (transparent.has(artifact.node.op)) continue

@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Engine } from "../engine/engine.ts"
 import { metering } from "../engine/metering.ts"
-import { nothing, type Spent } from "../store/spent.ts"
+import { nothingSpent, type Spent } from "../store/spent.ts"
 
 export interface Meter {
   /** Of the artefact that is being made, so far. */
@@ -19,7 +19,7 @@ export interface Meter {
 
 /** Where nobody counts. */
 export const CurrentMeter = Context.Reference<Meter>("keel/Meter", {
-  defaultValue: () => ({ spent: Effect.succeed(nothing), resume: () => Effect.void })
+  defaultValue: () => ({ spent: Effect.succeed(nothingSpent), resume: () => Effect.void })
 })
 
 /** 53 bits of token ids: two rounds of FNV-1a from different starts. */
@@ -37,7 +37,7 @@ type Frame = { -readonly [K in keyof Spent]: Spent[K] extends ReadonlySet<number
 
 const copied = (spent: Spent): Frame => ({ ...spent, prompts: new Set(spent.prompts) })
 
-export interface Metered extends Meter {
+export interface SpendingMeter extends Meter {
   readonly engine: Engine
   /** Tokens of text that a judge reads. */
   readonly judged: (...texts: ReadonlyArray<string>) => void
@@ -47,7 +47,7 @@ export interface Metered extends Meter {
   readonly making: <A, E, R>(make: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
-export const metered = (of: Engine): Metered => {
+export const spendingMeter = (of: Engine): SpendingMeter => {
   const frames: Array<Frame> = []
   const hashes = new WeakMap<Int32Array, number>()
   const used = (ids: Int32Array): void => {
@@ -71,7 +71,7 @@ export const metered = (of: Engine): Metered => {
     before = now
     return frame
   })
-  const spent = Effect.map(settle, (frame): Spent => frame ?? nothing)
+  const spent = Effect.map(settle, (frame): Spent => frame ?? nothingSpent)
   return {
     engine,
     spent,
@@ -92,7 +92,7 @@ export const metered = (of: Engine): Metered => {
       Effect.acquireUseRelease(
         Effect.map(settle, () => {
           of.recently?.restart()
-          frames.push(copied(nothing))
+          frames.push(copied(nothingSpent))
         }),
         () => make,
         () =>

@@ -6,8 +6,8 @@ import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Engine, Weights } from "../../src/engine/engine.ts"
-import { keyOf } from "../../src/interpreters/keys.ts"
-import { limitsIn } from "../../src/interpreters/limits.ts"
+import { keyOf } from "../../src/interpreters/storeKeys.ts"
+import { capsIn } from "../../src/interpreters/capsOf.ts"
 import * as tales from "../../src/data/tales/tales.ts"
 import { measureKl } from "../../src/ledger/measure.ts"
 import { load } from "../../src/model/checkpoint.ts"
@@ -70,7 +70,7 @@ describe("a KL cap", () => {
         samples: 8,
         maxNewTokens: 6,
         stop: codec.stop,
-        seed: `${keyOf(rl, limitsIn(root)(rl))}/measure/${step}`
+        seed: `${keyOf(rl, capsIn(root)(rl))}/measure/${step}`
       }
     ).mean
   }

@@ -2,20 +2,20 @@ import { type ModelConfig } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import type { Computing, Model, Precision, Weights } from "../engine.ts"
 import { loraTrainable } from "./lora.ts"
-import type { Limits } from "./packing.ts"
+import type { PassLimits } from "./packing.ts"
 import { type Passes, passes } from "./passes.ts"
 import { type RotaryTables, rotaryTables } from "./rotary.ts"
 import { type Trainable, trainable } from "./trainable.ts"
 import { type Workspace, workspace } from "./workspace.ts"
 
 /** What a policy and a scorer share: parameters in backend memory, passes over batches, and the verbs of `Model`. */
-export interface Opened {
+export interface OpenedModel {
   /** In the model's precision. */
   readonly backend: Backend
   /** The same in any precision. */
   readonly at: (precision: Precision) => Backend
   readonly config: ModelConfig
-  readonly limits: Limits
+  readonly limits: PassLimits
   /** Sequences continued at the same time; further prompts wait until enough of them have ended. */
   readonly slots: number
   readonly trainable: Trainable
@@ -31,7 +31,7 @@ export interface Options extends Computing {
   readonly slots: number
 }
 
-export const open = (
+export const openModel = (
   chosen: Backend,
   config: ModelConfig,
   weights: Weights,
@@ -40,7 +40,7 @@ export const open = (
     /** Parameters that start at zero when the weights do not hold them. */
     readonly fresh: ReadonlyArray<string>
   }
-): Opened => {
+): OpenedModel => {
   const at = (precision: Precision): Backend => precision === "f32" ? chosen : chosen.at(precision)
   const backend = at(options.precision ?? "f32")
   // By itself: a closure over `weights` would keep a copy of every parameter on the host.

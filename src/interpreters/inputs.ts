@@ -27,8 +27,8 @@ import type { RunLog } from "../store/runLog.ts"
 import type { Store, StoreError } from "../store/store.ts"
 import type { Refused } from "./check.ts"
 import type { Checkpoints } from "./checkpoints.ts"
-import { keyOf } from "./keys.ts"
-import type { Limits } from "./limits.ts"
+import { keyOf } from "./storeKeys.ts"
+import type { NodeCaps } from "./capsOf.ts"
 
 /** All that making a pipeline can end with. */
 export type ExecuteError =
@@ -50,7 +50,7 @@ export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog 
 /** Makes an artefact, or gives what was made of it before. */
 export type Make = (artifact: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices>
 
-export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: Artifact.Any) => Limits) {
+export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: Artifact.Any) => NodeCaps) {
   const datasets = yield* Datasets
   const engine = yield* CurrentEngine
   const weightsOf = (artifact: Artifact.Any): Effect.Effect<Weights, ExecuteError, ExecuteServices> =>

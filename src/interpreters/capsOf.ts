@@ -17,7 +17,7 @@ export interface Total {
 }
 
 /** The caps on one node: the tightest of each resource (`Infinity`: none), every KL cap with its initial model. */
-export interface Limits extends Readonly<Record<Resource, number>> {
+export interface NodeCaps extends Readonly<Record<Resource, number>> {
   readonly kl: ReadonlyArray<KlCap>
   readonly totals: ReadonlyArray<Total>
 }
@@ -80,7 +80,7 @@ const descendants = (of: Artifact.Any | undefined, from: Artifact.Any | undefine
 }
 
 /** The limits on each artefact of the pipeline `root`. */
-export const limitsIn = (root: Artifact.Any): (artifact: Artifact.Any) => Limits => {
+export const capsIn = (root: Artifact.Any): (artifact: Artifact.Any) => NodeCaps => {
   const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map((cap) => {
     const { kl, klMax, klP95, total = {}, whenSpent, ...each } = cap.node.params as CapParams
     const of = governed(cap)

@@ -4,7 +4,7 @@ import * as Context from "effect/Context"
 export const EncodeWhenRead = Context.Reference<boolean>("keel/EncodeWhenRead", { defaultValue: () => false })
 
 /** The array of `at(0)` … `at(length − 1)`, each made when it is first looked at. */
-export const lazily = <A>(length: number, at: (i: number) => A): ReadonlyArray<A> => {
+export const lazyArray = <A>(length: number, at: (i: number) => A): ReadonlyArray<A> => {
   const made = new Array<A>(length)
   const known = (key: string | symbol): number => {
     if (typeof key !== "string") return -1
@@ -24,4 +24,4 @@ export const lazily = <A>(length: number, at: (i: number) => A): ReadonlyArray<A
 
 /** Each element `times` times. */
 export const repeated = <A>(all: ReadonlyArray<A>, times: number): ReadonlyArray<A> =>
-  lazily(times * all.length, (i) => all[Math.floor(i / times)]!)
+  lazyArray(times * all.length, (i) => all[Math.floor(i / times)]!)

@@ -26,7 +26,7 @@ const split = (u: number, into: Float64Array, at: number): void => {
  * Greedy and plain temperature, the hot path of reinforcement learning, choose in the backend, so that only tokens and
  * log-probabilities come back and never the logits. Top-k and top-p choose here, in double precision.
  */
-export const chooser = (
+export const chooseToken = (
   { backend, space, vocab }: { readonly backend: Backend; readonly space: Workspace; readonly vocab: number },
   sampling: Sampling
 ): Choose => {

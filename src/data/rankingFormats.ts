@@ -1,10 +1,10 @@
 import { Unfit } from "./encode.ts"
-import { at, type Format, type Json, promptText } from "./formats.ts"
+import { at, type Json, promptText, type RowFormat } from "./formats.ts"
 import type { RankingRow, StepwiseRow } from "./rows.ts"
 
 /** A JSON object as judged answers: rankings, and TRL's "unpaired preference" and "stepwise supervision". */
 
-const completionsOf = (row: Json, format: Format): ReadonlyArray<string> => {
+const completionsOf = (row: Json, format: RowFormat): ReadonlyArray<string> => {
   const value = at(row, "completions", format)
   if (Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === "string")) return value
   throw new Unfit(
@@ -17,7 +17,7 @@ const completionsOf = (row: Json, format: Format): ReadonlyArray<string> => {
 const perCompletion = <A>(
   row: Json,
   field: "scores" | "labels",
-  format: Format,
+  format: RowFormat,
   count: number,
   is: (value: unknown) => value is A,
   what: string
@@ -40,7 +40,7 @@ const isLabel = (value: unknown): value is boolean | number =>
  * `prompt` and `completions`, best first; or in any order with `scores`, higher is better and equal scores tie. At least two
  * completions.
  */
-export const rankingRow = (row: Json, format: Format): RankingRow => {
+export const rankingRow = (row: Json, format: RowFormat): RankingRow => {
   const prompt = promptText(row, format)
   const completions = completionsOf(row, format)
   if (completions.length < 2) throw new Unfit("a ranking of one completion", "Give at least two, or leave the row out.")
@@ -56,7 +56,7 @@ export const rankingRow = (row: Json, format: Format): RankingRow => {
 }
 
 /** `prompt`, `completions` (the steps of an answer) and `labels`: true or false, or 1, 0 and −1. */
-export const stepwiseRow = (row: Json, format: Format): StepwiseRow => {
+export const stepwiseRow = (row: Json, format: RowFormat): StepwiseRow => {
   const prompt = promptText(row, format)
   const completions = completionsOf(row, format)
   const what = "true or false, or 1, 0 or −1,"
