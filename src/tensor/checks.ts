@@ -1,6 +1,6 @@
 import type { AttentionShape, CacheShape, HeadShape, NormShape, RopeShape, SampleShape, Tensor } from "./backend.ts"
 
-interface Sized {
+export interface Sized {
   readonly length: number
 }
 
