@@ -115,7 +115,7 @@ describe("a cap on", () => {
     assert.deepStrictEqual([compared.stage.split("-")[0], compared.dimension, compared.spent, compared.cap], [
       "compare",
       "tokens",
-      94,
+      96,
       90
     ])
     const trained = await exceeded({ tokens: 130 })

@@ -72,10 +72,17 @@ describe("klControl", () => {
     assert.isAbove(late(await ran({}), "objective/kl"), 0.5)
     for (const beta of [0.1, 2]) {
       for (const values of [PolicyGradient.rloo, inLoss]) {
-        const all = await ran({ ...values, klControl: new KlControl.Ziegler({ target, horizon: 300 }), beta })
-        assert.approximately(late(all, "objective/kl"), 0.25, 0.06)
-        assert.strictEqual(all[0]!["objective/kl_coef"], beta)
-        assert.notStrictEqual(late(all, "objective/kl_coef"), beta)
+        // One seed alone is off by as much as 0.08.
+        const seeds = await Promise.all(
+          [0, 1, 2, 3].map((seed) =>
+            ran({ ...values, klControl: new KlControl.Ziegler({ target, horizon: 300 }), beta, seed })
+          )
+        )
+        assert.approximately(seeds.reduce((sum, all) => sum + late(all, "objective/kl") / seeds.length, 0), 0.25, 0.06)
+        for (const all of seeds) {
+          assert.strictEqual(all[0]!["objective/kl_coef"], beta)
+          assert.notStrictEqual(late(all, "objective/kl_coef"), beta)
+        }
       }
     }
   })

@@ -12,7 +12,7 @@ const prompts = Source.prompts(Source.tales({ split: "train", count: 8 }))
 const held = Source.prompts(Source.tales({ split: "held", count: 8 }))
 
 /** PPO on a reward model of the world's gold reward, from the world's own language. */
-const recipe = (steps: number, cap = 20_000) => {
+const recipe = (steps: number, cap = 20_000, seed = 0) => {
   const base = Checkpoint.huggingFace("world", "anywhere")
   const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 64 })) }, {
     batchSize: 16,
@@ -31,7 +31,8 @@ const recipe = (steps: number, cap = 20_000) => {
     whitenAdvantages: false,
     advantage: new Advantage.Gae({ lam: 1 }),
     maxNewTokens: 3,
-    measureEvery: 10
+    measureEvery: 10,
+    seed
   })
   return { rl, root: Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(cap), from: sft }) }
 }
@@ -39,8 +40,8 @@ const recipe = (steps: number, cap = 20_000) => {
 const run = (root: Artifact.Any): Promise<Simulated> => Effect.runPromise(simulate(root))
 
 describe("PPO in the simulator", () => {
-  const after = async (steps: number) => {
-    const { policies } = await run(recipe(steps).root)
+  const after = async (steps: number, seed = 0) => {
+    const { policies } = await run(recipe(steps, 20_000, seed).root)
     const { gold, kl, optimum } = policies.at(-1)!
     const { distance, kl: closedForm, klNow } = optimum!
     return { gold, kl, start: policies.at(-2)!.gold, closedForm, distance, klNow }
@@ -51,8 +52,11 @@ describe("PPO in the simulator", () => {
     const some = await after(20)
     const many = await after(120)
     assert.strictEqual(few.kl[0]?.nats, few.klNow)
-    assert.isAbove(few.distance, 2 * some.distance)
-    assert.isAbove(some.distance, 2 * many.distance)
+    // Of one seed alone it may be a little less than half.
+    const distance = async (steps: number) => (await after(steps, 1)).distance + (await after(steps, 2)).distance
+    const [fewer, more] = [few.distance + await distance(5), some.distance + await distance(20)]
+    assert.isAbove(fewer, 2 * more)
+    assert.isAbove(more, 2 * (many.distance + await distance(120)))
     assert.isAtMost(many.distance, 0.01)
     const off = ({ klNow }: typeof few) => Math.abs(klNow - many.closedForm)
     assert.isAbove(off(few), off(some))

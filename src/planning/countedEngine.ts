@@ -72,6 +72,9 @@ export const withoutWeights = (raw: Weights["config"], tokenizer: Weights["token
   return { config: raw, tensors: new Map(tensors), tokenizer }
 }
 
+/** What a pass reads. */
+type Head = Parameters<typeof cut>[1]
+
 /** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
 export type AssumedShape = Pick<Weights, "config" | "tokenizer">
 
@@ -136,9 +139,13 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   }
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
   const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
-  /** Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. */
-  const passing = (batch: Batch, computing: Computing): {
+  /**
+   * Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. `largest` is its
+   * largest micro-batch, where these have none as large.
+   */
+  const passing = (batch: Batch, head: Head, computing: Computing): {
     readonly some: Batch
+    readonly largest: Batch
     readonly times: number
     readonly again: number
   } => {
@@ -146,25 +153,31 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
     const lengths = batch.map(({ completion, prompt }) => prompt.length + completion.length)
     const tokens = sum(lengths)
     passed += tokens
-    const most = Math.min(manyTokens, Math.max(fewTokens, enoughParts * parts.microBatchTokens))
-    const every = options.whole === true ? 1 : Math.ceil(tokens / most)
-    if (every <= 1) return { some: batch, times: 1, again: 0 }
+    const enough = Math.min(manyTokens, Math.max(fewTokens, enoughParts * parts.microBatchTokens))
+    const every = options.whole === true ? 1 : Math.ceil(tokens / enough)
+    if (every <= 1) return { some: batch, largest: [], times: 1, again: 0 }
     const own = sum(lengths.filter((_, i) => i % every === 0))
     const some = batch.filter((_, i) => i % every === 0)
     const times = tokens / own
     // All micro-batches but the last are computed again before they go backward.
-    const last = (rows: Batch): number => cut(rows, "tokens", parts).at(-1)?.tokens ?? 0
-    return { some, times, again: (times * last(some) - last(batch)) / own }
+    const [all, passes] = [cut(batch, head, parts), cut(some, head, parts)]
+    const last = (of: typeof all): number => of.at(-1)?.tokens ?? 0
+    const most = all.reduce((most, part) => part.tokens > most.tokens ? part : most)
+    // With the row after it, which begins another: the last one alone is not computed again.
+    const largest = passes.some(({ tokens }) => tokens >= most.tokens)
+      ? []
+      : batch.slice(most.rows[0], most.rows[0]! + most.rows.length + 1)
+    return { some, largest, times, again: (times * last(passes) - last(all)) / own }
   }
 
   /** The verbs that any model has. */
-  const common = (of: Model, weights: Weights, computing: Computing) => {
+  const common = (of: Model, head: Head, weights: Weights, computing: Computing) => {
     const { lora } = computing
     /** Micro-batches that wait for an update. */
     let waiting = 0
     /** In parts of so many tokens, of which there might be `most`. */
     const learns = (batch: Batch, microBatchTokens: number, most = microBatchTokens): void => {
-      const parts = cut(batch, "tokens", { microBatchTokens })
+      const parts = cut(batch, head, { microBatchTokens })
       waiting += parts.length
       trained += offsetsOf(batch)[batch.length]!
       atOnce = {
@@ -178,12 +191,16 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
       /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
       pass: (rows: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
         const batch = full(rows)
-        const { again, some, times } = passing(batch, computing)
-        const numbers = verb(
-          retain === true ? "update" : "logps",
-          () => read(some),
-          retain === true ? times + again : times
-        )
+        const { again, largest, some, times } = passing(batch, head, computing)
+        const phase = retain === true ? "update" : "logps"
+        // For what it holds.
+        if (largest.length > 0) {
+          verb(phase, () => {
+            const numbers = read(largest)
+            if (retain === true) (of as unknown as Policy).backward(new Float64Array(numbers))
+          }, 0)
+        }
+        const numbers = verb(phase, () => read(some), retain === true ? times + again : times)
         if (retain !== true) return
         retained = { numbers, times }
         learns(batch, partsOf(computing).microBatchTokens)
@@ -215,7 +232,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   }
 
   const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
-    const { learns, pass, verbs } = common(of, withoutWeights(weights.config, weights.tokenizer), computing)
+    const { learns, pass, verbs } = common(of, "tokens", withoutWeights(weights.config, weights.tokenizer), computing)
     const config = modelConfig(weights.config)
     const { window } = config
     const zeroLogps = (batch: Batch) => {
@@ -236,7 +253,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
       },
       learn: (rows) => {
         const batch = full(rows)
-        const { some, times } = passing(batch, computing)
+        const { some, times } = passing(batch, "tokens", computing)
         verb("update", () => of.learn(some, ({ length }) => new Float64Array(length)), times)
         const most = mostAtOnce(config, partsOf(computing))
         learns(batch, learnedAtOnce(tokensIn(batch), most), most)
@@ -293,7 +310,12 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   }
 
   const scorer = (of: Scorer, weights: Weights, computing: Computing): Scorer => {
-    const { pass, verbs } = common(of, withoutWeights(withHead(weights.config, "score"), weights.tokenizer), computing)
+    const { pass, verbs } = common(
+      of,
+      "values",
+      withoutWeights(withHead(weights.config, "score"), weights.tokenizer),
+      computing
+    )
     return {
       ...verbs,
       values: (batch, how) => {
