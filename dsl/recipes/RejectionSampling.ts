@@ -11,8 +11,7 @@ import * as Sample from "../stages/Sample.ts"
 import * as Score from "../stages/Score.ts"
 import * as Select from "../stages/Select.ts"
 import * as Sft from "../stages/Sft.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { type Checked, data, type Given, model } from "../Wires.ts"
 
 const wires = {
   policy: model(["BaseModel", "Policy"], "the policy that writes, e.g. the output of Sft.make(…)"),

@@ -16,8 +16,7 @@ import { build, type Definition } from "../Definition.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data } from "../Wires.ts"
+import { type Checked, data, type Given } from "../Wires.ts"
 
 export class BestOfN extends Schema.TaggedClass<BestOfN>()("BestOfN", {
   gold: Gold,

@@ -11,8 +11,7 @@ import type { BudgetExceeded, UnusableData } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { type Checked, data, type Given, model } from "../Wires.ts"
 
 export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
   gold: Gold,

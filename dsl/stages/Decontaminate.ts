@@ -6,8 +6,7 @@
  * The tabular world of `simulate` has a handful of prompts, trained and evaluated on alike: there nothing is removed.
  */
 import * as Schema from "effect/Schema"
-import type { SameAs } from "../Data.ts"
-import { kept, rows } from "../Data.ts"
+import { kept, rows, type SameAs } from "../Data.ts"
 import { build, type Definition } from "../Definition.ts"
 import { Count } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"

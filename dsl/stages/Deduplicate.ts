@@ -3,8 +3,7 @@
  * Done by `src/data/deduplicate.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { SameAs } from "../Data.ts"
-import { kept, rows } from "../Data.ts"
+import { kept, rows, type SameAs } from "../Data.ts"
 import { build, type Definition } from "../Definition.ts"
 import { or } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"

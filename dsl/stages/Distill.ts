@@ -12,8 +12,7 @@ import { build, type Definition } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, or, Positive, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   objective: Schema.Union([SequenceLevel, TokenDivergence]),

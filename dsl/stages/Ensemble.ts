@@ -7,8 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import { build, type Definition } from "../Definition.ts"
 import { NonNegative } from "../Training.ts"
-import type { Called, Connected, Judged } from "../Wires.ts"
-import { model } from "../Wires.ts"
+import { type Called, type Connected, type Judged, model } from "../Wires.ts"
 
 /** (1/k) Σ r_i */
 export class Mean extends Schema.TaggedClass<Mean>()("Mean", {}) {}

@@ -4,8 +4,7 @@
  * `src/data/filter.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { SameAs } from "../Data.ts"
-import { kept, rows } from "../Data.ts"
+import { kept, rows, type SameAs } from "../Data.ts"
 import { build, type Definition } from "../Definition.ts"
 import { Count } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"

@@ -14,8 +14,7 @@ import type { Diverged, GateFailed } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 const Tolerance = Schema.optionalKey(NonNegative)
 

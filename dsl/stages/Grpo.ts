@@ -13,21 +13,18 @@
  */
 import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
-import type { Allotting } from "../KlSpending.ts"
+import { type Allotting, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
-import { klSpending } from "../KlSpending.ts"
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
 

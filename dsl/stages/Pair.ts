@@ -12,8 +12,7 @@ import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"
 import { build, type Definition } from "../Definition.ts"
 import { or, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data } from "../Wires.ts"
+import { type Checked, data, type Given } from "../Wires.ts"
 
 export class Pair extends Schema.TaggedClass<Pair>()("Pair", {
   rejected: or(Schema.Literals(["random-lower", "worst"]), "random-lower"),

@@ -12,20 +12,17 @@
  */
 import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, type Definition } from "../Definition.ts"
 import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
-import type { Allotting } from "../KlSpending.ts"
+import { type Allotting, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
-import { klSpending } from "../KlSpending.ts"
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   /** Coefficient of the KL penalty (TRL `kl_coef`). 0 optimises the reward alone, with no reference; KL is still measured. */

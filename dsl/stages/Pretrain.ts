@@ -9,8 +9,7 @@ import type { Compute } from "../Budget.ts"
 import { build, type Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data } from "../Wires.ts"
+import { type Checked, data, type Given } from "../Wires.ts"
 
 /** Shape of a Llama-family model with tied embeddings. */
 export class Shape extends Schema.Class<Shape>("Shape")({

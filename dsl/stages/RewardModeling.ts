@@ -12,8 +12,7 @@ import { build, type Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Called, Checked, Given } from "../Wires.ts"
-import { model } from "../Wires.ts"
+import { type Called, type Checked, type Given, model } from "../Wires.ts"
 
 export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("RewardModeling", {
   loss: or(RewardLoss, new BradleyTerry({})),

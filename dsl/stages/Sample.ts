@@ -10,8 +10,7 @@ import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"
 import { build, type Definition } from "../Definition.ts"
 import { Count, Fraction, NonNegative, or, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { type Checked, data, type Given, model } from "../Wires.ts"
 
 export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
   completionsPerPrompt: Count,

@@ -12,8 +12,7 @@ import type { Gold } from "../Gold.ts"
 import { JudgeScorer, RewardScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
 import type { Verifier } from "../Verifier.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Score extends Schema.TaggedClass<Score>()("Score", {
   scorer: Scorer,

@@ -15,8 +15,7 @@ import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"
 import { build, type Definition } from "../Definition.ts"
 import { Count, or, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data } from "../Wires.ts"
+import { type Checked, data, type Given } from "../Wires.ts"
 
 export class PerPrompt extends Schema.TaggedClass<PerPrompt>()("PerPrompt", { keep: or(Count, 1) }) {}
 export class Overall extends Schema.TaggedClass<Overall>()("Overall", { keep: Count }) {}

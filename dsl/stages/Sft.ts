@@ -9,8 +9,7 @@ import type { Compute } from "../Budget.ts"
 import { build, type Definition } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { type Checked, data, type Given, model } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   /** Passes over the demonstrations. */

@@ -5,8 +5,7 @@
  * The tabular world of `simulate` has a handful of prompts and none to hold out: there both parts are everything.
  */
 import * as Schema from "effect/Schema"
-import type { SameAs } from "../Data.ts"
-import { kept, rows } from "../Data.ts"
+import { kept, rows, type SameAs } from "../Data.ts"
 import { build, type Definition } from "../Definition.ts"
 import { Fraction, or, Seed } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"
