@@ -34,15 +34,12 @@ interface Opens<W extends string> {
   readonly frozen?: ReadonlyArray<W>
 }
 
-/** The parts of a definition; `Definition` adds which of them an operation must have. */
+/** The parts of a definition; `Parts` adds which of them an operation must have. */
 interface Facts<P, S extends Wires> {
-  readonly op: string
-  readonly schema: Params & Schema.Codec<any, any>
-  readonly wires: S
   /** The wires of one use, where they depend on it. */
   readonly wiresOf?: (connected: Connected, params: Written) => Wires
   /** The wire whose family the operation works in; `""` when it has none. */
-  readonly main: Name<S> | ""
+  readonly main?: Name<S> | ""
   /** The wire that the weights of the result come from: the way of a model back to its initial model. */
   readonly parent?: Name<S>
   /** All such wires, where the weights come from several models; some may be open. */
@@ -65,11 +62,10 @@ interface Facts<P, S extends Wires> {
 }
 
 /**
- * An operation with the parameters `P` and the wires `S`: `satisfies Definition<Kto, typeof wires>` asks for every part that such an
- * operation must have. `makes` is the kind of its result, whose family is that of the model on `main` or the parameter `family`; a
- * function where the kind depends on the use.
+ * The parts that an operation with the parameters `P` and the wires `S` must have. `makes` is the kind of its result, whose family is
+ * that of the model on `main` or the parameter `family`; a function where the kind depends on the use.
  */
-export type Definition<P = any, S extends Wires = Wires> =
+type Parts<P, S extends Wires> =
   & Facts<P, S>
   & ([Models<S>] extends [never] ? unknown : { readonly opens: Opens<Models<S>> })
   & (P extends { readonly epochs: number } ? { readonly passesOver: unknown } : unknown)
@@ -81,6 +77,33 @@ export type Definition<P = any, S extends Wires = Wires> =
     }
     | { readonly makes: Artifact.Rows; readonly rows: unknown }
   )
+
+/** An operation with the parameters `P` and the wires `S`. */
+export type Definition<P = any, S extends Wires = Wires> = Parts<P, S> & {
+  readonly op: string
+  readonly schema: Params & Schema.Codec<any, any>
+  readonly wires: S
+  readonly main: Name<S> | ""
+}
+
+/**
+ * The definition of the operation with these parameters and wires; its name is the tag of the parameters. The compiler asks for every
+ * part that such an operation must have, and refuses one that there is not.
+ */
+export const define = <
+  C extends Params & Schema.Codec<any, any> & { readonly identifier: string },
+  const S extends Wires,
+  const D extends Parts<InstanceType<C>, S>
+>(schema: C, wires: S, parts: D & { readonly [K in Exclude<keyof D, keyof Facts<any, S> | "makes">]: never }) =>
+  ({ op: schema.identifier, main: "", schema, wires, ...parts }) as unknown as Omit<D, "main"> & {
+    readonly op: InstanceType<C> extends { readonly _tag: infer Op } ? Op : never
+    readonly schema: C
+    readonly wires: S
+    readonly main: D extends { readonly main: infer Main extends string } ? Main : ""
+  }
+
+/** The parameters of an operation, as its constructor takes them. */
+export type Parameters<D> = D extends { readonly schema: { readonly "~type.make.in": infer P } } ? P : never
 
 /** Kind and family of what an operation makes. */
 export const made = (

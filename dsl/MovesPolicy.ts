@@ -5,7 +5,7 @@
 import type { Add } from "./Arithmetic.ts"
 import type * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
-import { build, type Definition } from "./Definition.ts"
+import { build, type Definition, type Parameters } from "./Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "./Errors.ts"
 import type { RewardsOf } from "./Extension.ts"
 import type { Gold } from "./Gold.ts"
@@ -32,8 +32,6 @@ export type Moved<
 /** The part of a definition that all of them share; `main` is the wire of the policy that is moved. */
 export const policyFrom = <const Main extends string>(main: Main) =>
   ({ main, parent: main, spendsKl: true, makes: "Policy" }) as const
-
-type Parameters<D> = D extends { readonly schema: { readonly "~type.make.in": infer P } } ? P : never
 
 /** The constructor of such an operation. `X` is the need for its implementation, `Extension.Stage<"Rwr">` of one from outside. */
 export const moves =

@@ -4,7 +4,7 @@
  */
 import type * as Artifact from "../Artifact.ts"
 import type { Compute, Dimension } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
+import type { Computed } from "../Data.ts"
 import type { TrainingError } from "../Errors.ts"
 import * as Pipeline from "../Pipeline.ts"
 import * as Sample from "../stages/Sample.ts"
@@ -41,7 +41,7 @@ export const make: <W extends Given>(
   connected: Checked<"RejectionSampling", typeof wires, "policy", W>,
   options: Options
 ) => Readonly<
-  Record<"selected" | "control", Artifact.Output<W, "Demonstrations", "", Compute, 0, DataError>>
+  Record<"selected" | "control", Computed<W, "Demonstrations">>
 > = sampled as never
 
 const iterated = (

@@ -12,7 +12,7 @@
  * `src/losses/dpo.ts`.
  */
 import * as Schema from "effect/Schema"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import { type Allotting, klSpending } from "../KlSpending.ts"
@@ -51,16 +51,13 @@ type WiresOf<R extends boolean> = Omit<typeof wires, "reference"> & {
   : ReturnType<typeof optional<typeof reference>>
 }
 
-export const definition = {
-  op: "Dpo",
-  schema: Dpo,
-  wires,
+export const definition = define(Dpo, wires, {
   wiresOf: (_, params) => params["loss"]?.reference === false ? { ...wires, reference: none } : wires,
   ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: "preferences",
   mistakes: ({ loss }) => "_tag" in loss ? [] : mistakes(loss)
-} as const satisfies Definition<Dpo, typeof wires>
+})
 
 export const make = <
   W extends Given,

@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import { NonNegative } from "../Training.ts"
 import { type Called, type Connected, type Judged, model } from "../Wires.ts"
 
@@ -29,10 +29,7 @@ const wiresOf = (connected: Connected) =>
   Object.fromEntries(["members.0", ...Object.keys(connected).filter((name) => /^members\.\d+$/u.test(name))]
     .map((name) => [name, member]))
 
-export const definition = {
-  op: "Ensemble",
-  schema: Ensemble,
-  wires: { "members.0": member },
+export const definition = define(Ensemble, { "members.0": member }, {
   wiresOf,
   main: "members.0",
   parent: "members.0",
@@ -40,7 +37,7 @@ export const definition = {
   mistakes: (_, connected) =>
     Object.keys(connected).length < 2 ? ["an ensemble of one is that one: give it two members or more"] : [],
   makes: "RewardModel"
-} as const satisfies Definition<Ensemble>
+})
 
 type Members<M extends ReadonlyArray<unknown>> = {
   readonly [I in keyof M]: Called<M[I]> extends "RewardModel"

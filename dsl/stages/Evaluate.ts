@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { BudgetExceeded, UnusableData } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
@@ -42,10 +42,7 @@ export const wiresOf = (connected: Connected) => ({
   )
 })
 
-export const definition = {
-  op: "Evaluate",
-  schema: Evaluate,
-  wires,
+export const definition = define(Evaluate, wires, {
   wiresOf,
   main: "initial",
   opens: { frozen: ["initial"] },
@@ -53,7 +50,7 @@ export const definition = {
   mistakes: (_, connected) =>
     Object.keys(connected).some((wire) => wire.startsWith("models.")) ? [] : ["it has no model to report on"],
   makes: "Evaluation"
-} as const satisfies Definition<Evaluate, typeof wires>
+})
 
 type CheckedModels<F extends string, M> = {
   readonly [K in keyof M]: CheckedWire<"Evaluate", `models.${K & string}`, typeof policy, F, M[K]>

@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { kept, rows, type SameAs } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import { Count } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"
 
@@ -18,12 +18,7 @@ export class Filter extends Schema.TaggedClass<Filter>()("Filter", {
   ended: Schema.optionalKey(Schema.Literal(true))
 }) {}
 
-const wires = { of: rows("rows to filter, e.g. Source.demonstrations(…)") } as const
-
-export const definition = {
-  op: "Filter",
-  schema: Filter,
-  wires,
+export const definition = define(Filter, { of: rows("rows to filter, e.g. Source.demonstrations(…)") }, {
   ...kept,
   mistakes: ({ _tag, ...criteria }, { of }) => {
     const { maxWords = Infinity, minWords = 0 } = criteria
@@ -37,9 +32,9 @@ export const definition = {
       ...(minWords > maxWords ? [`minWords ${minWords} is more than maxWords ${maxWords}`] : [])
     ]
   }
-} as const satisfies Definition<Filter, typeof wires>
+})
 
 export const make = <W extends Given>(
-  connected: Checked<"Filter", typeof wires, never, W>,
+  connected: Checked<"Filter", typeof definition.wires, never, W>,
   params: Exclude<typeof Filter["~type.make.in"], void>
 ): SameAs<W> => build(definition, connected, params)

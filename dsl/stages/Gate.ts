@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { Diverged, GateFailed } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
@@ -48,10 +48,7 @@ const wires = {
   held: data("Prompts", "held-out instructions, e.g. Source.prompts(…)")
 } as const
 
-export const definition = {
-  op: "Gate",
-  schema: Gate,
-  wires,
+export const definition = define(Gate, wires, {
   main: "candidate",
   parent: "candidate",
   opens: { frozen: ["candidate", "initial", "reward"] },
@@ -65,7 +62,7 @@ export const definition = {
     )
   ],
   makes: "Policy"
-} as const satisfies Definition<Gate, typeof wires>
+})
 
 export const make = <W extends Given, const P extends typeof Gate["~type.make.in"]>(
   connected: Checked<"Gate", typeof wires, "candidate", W>,

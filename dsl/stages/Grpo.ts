@@ -13,7 +13,7 @@
  */
 import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import { type Allotting, klSpending } from "../KlSpending.ts"
@@ -73,10 +73,7 @@ const wires = {
   held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
 } as const
 
-export const definition = {
-  op: "Grpo",
-  schema: Grpo,
-  wires,
+export const definition = define(Grpo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init"], frozen: ["reference", "reward"] },
   mistakes: (stage, { reference, reward }) => [
@@ -91,7 +88,7 @@ export const definition = {
       ? ["it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"]
       : [])
   ]
-} as const satisfies Definition<Grpo, typeof wires>
+})
 
 export const make = <
   W extends Given,

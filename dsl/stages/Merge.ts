@@ -10,7 +10,7 @@
 import * as Schema from "effect/Schema"
 import * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../Errors.ts"
 import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
 import { measuring } from "../KlSpending.ts"
@@ -90,12 +90,8 @@ const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): W
 const kindOf = (kinds: ReadonlyArray<Artifact.Kind>): Artifact.Kind =>
   kinds.every((kind) => kind === kinds[0]) ? kinds[0] ?? "Policy" : "Policy"
 
-export const definition = {
-  op: "Merge",
-  schema: Merge,
-  wires: { ...policyWires, ...rewardWires },
+export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
   wiresOf,
-  main: "",
   parents: (wires) => ["base", ...Object.keys(wires).filter((wire) => wire.startsWith("models."))],
   // Weights are merged as arrays; the models that measure the result are opened one after the other.
   opens: {},
@@ -128,7 +124,7 @@ export const definition = {
     kind: kindOf(kindsIn(wires)),
     family: Object.values(modelsOf(wires))[0]?.node.family ?? ""
   })
-} as const satisfies Definition<Merge>
+})
 
 /** The families of what can be merged; data have none. */
 type FamilyIn<M> = {

@@ -5,9 +5,8 @@
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { type DataError, rows } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { type Computed, rows } from "../Data.ts"
+import { build, define } from "../Definition.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
 import type { CheckedWire, Connected, Given, Judged } from "../Wires.ts"
 
@@ -37,11 +36,7 @@ export const partsOf = (connected: Connected): Connected =>
 
 const sum = (of: Readonly<Record<string, number>>): number => Object.values(of).reduce((total, n) => total + n, 0)
 
-export const definition = {
-  op: "Mix",
-  schema: Mix,
-  wires: {},
-  main: "",
+export const definition = define(Mix, {}, {
   wiresOf: (connected) =>
     Object.fromEntries(Object.keys(connected).filter((name) => name.startsWith("parts.")).map((name) => [name, part])),
   mistakes: ({ take }, connected) => {
@@ -60,7 +55,7 @@ export const definition = {
   makes: (_, wires) => ({ kind: Object.values(wires)[0]?.node.kind ?? "Prompts", family: "" }),
   rows: ({ take }, on) => take._tag === "Weights" ? take.count : sum(take._tag === "Counts" ? take.counts : on),
   candidates: (_, on) => sum(on)
-} as const satisfies Definition<Mix>
+})
 
 type IsUnion<A, B = A> = [A] extends [never] ? false : A extends unknown ? ([B] extends [A] ? false : true) : never
 
@@ -82,7 +77,7 @@ export const make = <M extends Given>(
       | { readonly weights: Shares<NoInfer<M>, number>; readonly count: number }
     readonly seed?: number
   } = {}
-): Artifact.Output<M, Artifact.KindOf<M[keyof M]>, "", Compute, 0, DataError> => {
+): Computed<M, Artifact.KindOf<M[keyof M]>> => {
   const { take = new Whole(), ...rest } = params
   const tagged = "weights" in take
     ? { _tag: "Weights", ...take }

@@ -12,7 +12,7 @@
  */
 import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import { type Allotting, klSpending } from "../KlSpending.ts"
@@ -81,10 +81,7 @@ const wires = {
   pretraining: optional(data("Text", "text whose likelihood ptxCoef keeps up, e.g. Source.text(…)"))
 } as const
 
-export const definition = {
-  op: "Ppo",
-  schema: Ppo,
-  wires,
+export const definition = define(Ppo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init", "value"], frozen: ["reference", "reward"] },
   mistakes: (stage, { pretraining, reference }) => [
@@ -103,7 +100,7 @@ export const definition = {
       ? ["ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"]
       : [])
   ]
-} as const satisfies Definition<Ppo, typeof wires>
+})
 
 export const make = <
   W extends Given,

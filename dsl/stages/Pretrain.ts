@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, training } from "../Training.ts"
 import { type Checked, data, type Given } from "../Wires.ts"
@@ -36,13 +36,7 @@ export class Pretrain extends Schema.TaggedClass<Pretrain>()("Pretrain", {
   ...training
 }) {}
 
-const wires = { text: data("Text", "plain text, e.g. Source.text(…)") } as const
-
-export const definition = {
-  op: "Pretrain",
-  schema: Pretrain,
-  wires,
-  main: "",
+export const definition = define(Pretrain, { text: data("Text", "plain text, e.g. Source.text(…)") }, {
   passesOver: "text",
   mistakes: ({ lora, model: { dim, heads, kvHeads } }) => [
     ...(lora === undefined ? [] : ["lora adapts a model that exists; pretraining starts from nothing"]),
@@ -53,10 +47,10 @@ export const definition = {
     ...(heads % kvHeads === 0 ? [] : [`model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`])
   ],
   makes: "BaseModel"
-} as const satisfies Definition<Pretrain, typeof wires>
+})
 
 export const make = <W extends Given, const F extends string>(
-  connected: Checked<"Pretrain", typeof wires, never, W>,
+  connected: Checked<"Pretrain", typeof definition.wires, never, W>,
   params: Omit<typeof Pretrain["~type.make.in"], "family"> & { readonly family: F }
 ): Artifact.Output<
   W,

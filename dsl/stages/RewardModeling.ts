@@ -7,9 +7,8 @@
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
-import type { TrainingError } from "../Errors.ts"
+import type { Trained } from "../Constructs.ts"
+import { build, define } from "../Definition.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
 import { Count, or, training } from "../Training.ts"
 import { type Called, type Checked, type Given, model } from "../Wires.ts"
@@ -35,10 +34,7 @@ const wires = {
   }
 } as const
 
-export const definition = {
-  op: "RewardModeling",
-  schema: RewardModeling,
-  wires,
+export const definition = define(RewardModeling, wires, {
   main: "init",
   parent: "init",
   opens: { trained: ["init"] },
@@ -51,7 +47,7 @@ export const definition = {
       : [`the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`]
   },
   makes: "RewardModel"
-} as const satisfies Definition<RewardModeling, typeof wires>
+})
 
 type Params = Omit<typeof RewardModeling["~type.make.in"], "loss">
 
@@ -62,11 +58,4 @@ export const make = <W extends Given>(
     & (Called<W["preferences"]> extends "Rankings" | "UnpairedPreferences" | "Stepwise"
       ? { readonly loss: LossFor<Artifact.KindOf<W["preferences"]>> }
       : { readonly loss?: LossFor<"Preferences"> })
-): Artifact.Output<
-  W,
-  "RewardModel",
-  Artifact.FamilyOf<W["init"]>,
-  Compute,
-  0,
-  TrainingError
-> => build(definition, connected, params)
+): Trained<W, "RewardModel", "init"> => build(definition, connected, params)
