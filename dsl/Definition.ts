@@ -21,7 +21,7 @@ export interface Params {
 type Written = Readonly<Record<string, any>>
 
 /** How many at most: as on one of the wires, or by the parameters and how many are `on` each of the wires. */
-export type AtMost<P, S extends Wires> = Name<S> | ((params: P, on: Readonly<Record<Name<S>, number>>) => number)
+type AtMost<P, S extends Wires> = Name<S> | ((params: P, on: Readonly<Record<Name<S>, number>>) => number)
 
 type Name<S extends Wires> = keyof S & string
 

@@ -7,9 +7,11 @@ import type * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
 import { build, type Definition, type Parameters } from "./Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "./Errors.ts"
-import type { RewardsOf } from "./Extension.ts"
+import type { LossesOf, RewardsOf } from "./Extension.ts"
 import type { Gold } from "./Gold.ts"
 import type { Allotting } from "./KlSpending.ts"
+import type { Loss } from "./PolicyLoss.ts"
+import type { Referenced } from "./Reference.ts"
 import type { Checked, Given, Wires } from "./Wires.ts"
 
 /** The result, from the policy on the wire `Main`; `N` is allotted, `G` observed, `X` needed from outside. */
@@ -43,3 +45,19 @@ export const moves =
     connected: Checked<Op, S, Main, W>,
     params: Allotting<Parameters<D>, N, G>
   ): Moved<W, Main, N, G, X> => build(definition, connected, params)
+
+/** The constructor of one with a KL penalty: β = `B` decides about the wire `reference`, and the loss `L` may be from outside. */
+export const penalises =
+  <const Op extends string, const S extends Wires, const Main extends keyof S & string, D extends Definition>(
+    definition: D & { readonly op: Op; readonly wires: S; readonly main: Main }
+  ) =>
+  <
+    W extends Given,
+    const N extends number,
+    const B extends number,
+    const G extends Gold = never,
+    L extends Loss = never
+  >(
+    connected: Checked<Op, Referenced<S, B>, Main, W>,
+    params: Omit<Allotting<Parameters<D>, N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
+  ): Moved<W, Main, N, G, LossesOf<L>> => build(definition, connected, params)

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import { build, define } from "../Definition.ts"
 import { NonNegative } from "../Training.ts"
-import { type Called, type Connected, type Judged, model } from "../Wires.ts"
+import { type Called, type Connected, grouped, type Judged, model } from "../Wires.ts"
 
 /** (1/k) Σ r_i */
 export class Mean extends Schema.TaggedClass<Mean>()("Mean", {}) {}
@@ -50,11 +50,7 @@ export const make = <const M extends readonly [unknown, unknown, ...Array<unknow
   members: Judged<M, Members<M>>,
   params: typeof Ensemble["~type.make.in"]
 ): Artifact.Output<{ readonly members: M[number] }, "RewardModel", Artifact.FamilyOf<M[0]>> =>
-  build(
-    definition,
-    Object.fromEntries(members.map((of, i) => [`members.${i}`, of])),
-    params
-  )
+  build(definition, grouped("members", members), params)
 
 export const mean = new Mean()
 export const worstCase = new WorstCase()

@@ -13,18 +13,16 @@
  */
 import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
-import { build, define } from "../Definition.ts"
-import type { LossesOf } from "../Extension.ts"
-import type { Gold } from "../Gold.ts"
-import { type Allotting, klSpending } from "../KlSpending.ts"
+import { define } from "../Definition.ts"
+import { klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
-import { type Moved, policyFrom } from "../MovesPolicy.ts"
+import { penalises, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
-import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
+import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
+import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
-import { type Checked, data, type Given, model, optional } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
 
 const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
 
@@ -90,13 +88,4 @@ export const definition = define(Grpo, wires, {
   ]
 })
 
-export const make = <
-  W extends Given,
-  const N extends number,
-  const B extends number,
-  const G extends Gold = never,
-  L extends Loss = never
->(
-  connected: Checked<"Grpo", Referenced<typeof wires, B>, "init", W>,
-  params: Omit<Allotting<typeof Grpo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
-): Moved<W, "init", N, G, LossesOf<L>> => build(definition, connected, params)
+export const make = penalises(definition)

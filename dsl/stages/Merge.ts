@@ -16,7 +16,7 @@ import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "..
 import { measuring } from "../KlSpending.ts"
 import { Count, Seed } from "../Training.ts"
 import type { Called, CheckedIn, Connected, Given, Judged, Wires } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { data, grouped, groupOf, model, wiresOf as groupWires } from "../Wires.ts"
 
 export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
   method: MergeMethod,
@@ -57,11 +57,7 @@ type WiresFor<S extends Sort, T extends Tag> = S extends "policies"
 type SortOf<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "rewards" : "policies"
 
 /** The models of a merge, by name. */
-export const modelsOf = (wires: Connected): Readonly<Record<string, Artifact.Any>> =>
-  Object.fromEntries(
-    Object.entries(wires).filter(([wire]) => wire.startsWith("models."))
-      .map(([wire, of]) => [wire.slice("models.".length), of])
-  )
+export const modelsOf = (wires: Connected): Connected => groupOf("models", wires)
 
 const kindsIn = (wires: Connected): ReadonlyArray<Artifact.Kind> =>
   Object.values(modelsOf(wires)).map(({ node: { kind } }) => kind)
@@ -82,7 +78,7 @@ const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): W
   ])
   return {
     ...Object.fromEntries(Object.entries(rewards ? rewardWires : policyWires).filter(([wire]) => needed.has(wire))),
-    ...Object.fromEntries(Object.keys(modelsOf(connected)).map((name) => [`models.${name}`, one]))
+    ...groupWires("models", connected, one)
   }
 }
 
@@ -92,7 +88,7 @@ const kindOf = (kinds: ReadonlyArray<Artifact.Kind>): Artifact.Kind =>
 
 export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
   wiresOf,
-  parents: (wires) => ["base", ...Object.keys(wires).filter((wire) => wire.startsWith("models."))],
+  parents: (wires) => ["base", ...Object.keys(grouped("models", modelsOf(wires)))],
   // Weights are merged as arrays; the models that measure the result are opened one after the other.
   opens: {},
   judges: { held: [], preferences: [] },
@@ -185,12 +181,4 @@ export const make = <W extends Given, M extends Given, const Me extends MergeMet
   Compute | Reopened<SortOf<M>, Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>>,
   Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>,
   Unmergeable | UnusableData | BudgetExceeded | Diverged | KlBudgetExceeded
-> =>
-  build(
-    definition,
-    {
-      ...connected,
-      ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
-    },
-    params
-  )
+> => build(definition, { ...connected, ...grouped("models", models) }, params)

@@ -8,7 +8,7 @@ import type * as Artifact from "../Artifact.ts"
 import { type Computed, rows } from "../Data.ts"
 import { build, define } from "../Definition.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
-import type { CheckedWire, Connected, Given, Judged } from "../Wires.ts"
+import { type CheckedWire, type Given, grouped, groupOf, type Judged, wiresOf } from "../Wires.ts"
 
 export class Whole extends Schema.TaggedClass<Whole>()("Whole", {}) {}
 export class Counts extends Schema.TaggedClass<Counts>()("Counts", { counts: Schema.Record(Schema.String, Count) }) {}
@@ -26,21 +26,12 @@ export class Mix extends Schema.TaggedClass<Mix>()("Mix", { take: or(Take, new W
 
 const part = rows("rows to mix, e.g. Source.demonstrations(…)")
 
-/** What is connected, by the names that the user gave. */
-export const partsOf = (connected: Connected): Connected =>
-  Object.fromEntries(
-    Object.entries(connected).flatMap(([wire, of]) =>
-      wire.startsWith("parts.") ? [[wire.slice("parts.".length), of]] : []
-    )
-  )
-
 const sum = (of: Readonly<Record<string, number>>): number => Object.values(of).reduce((total, n) => total + n, 0)
 
 export const definition = define(Mix, {}, {
-  wiresOf: (connected) =>
-    Object.fromEntries(Object.keys(connected).filter((name) => name.startsWith("parts.")).map((name) => [name, part])),
+  wiresOf: (connected) => wiresOf("parts", connected, part),
   mistakes: ({ take }, connected) => {
-    const parts = partsOf(connected)
+    const parts = groupOf("parts", connected)
     const [names, kinds] = [Object.keys(parts), new Set(Object.values(parts).map(({ node }) => node.kind))]
     const shares = take._tag === "Counts" ? take.counts : take._tag === "Weights" ? take.weights : parts
     return [
@@ -84,9 +75,5 @@ export const make = <M extends Given>(
     : "counts" in take
     ? { _tag: "Counts", ...take }
     : take
-  return build(
-    definition,
-    Object.fromEntries(Object.entries(parts).map(([name, of]) => [`parts.${name}`, of])),
-    { ...rest, take: tagged }
-  )
+  return build(definition, grouped("parts", parts), { ...rest, take: tagged })
 }

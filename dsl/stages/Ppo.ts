@@ -12,17 +12,15 @@
  */
 import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
-import { build, define } from "../Definition.ts"
-import type { LossesOf } from "../Extension.ts"
-import type { Gold } from "../Gold.ts"
-import { type Allotting, klSpending } from "../KlSpending.ts"
+import { define } from "../Definition.ts"
+import { klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
-import { type Moved, policyFrom } from "../MovesPolicy.ts"
+import { penalises, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
-import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
+import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
+import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
-import { type Checked, data, type Given, model, optional } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   /** Coefficient of the KL penalty (TRL `kl_coef`). 0 optimises the reward alone, with no reference; KL is still measured. */
@@ -102,13 +100,4 @@ export const definition = define(Ppo, wires, {
   ]
 })
 
-export const make = <
-  W extends Given,
-  const N extends number,
-  const B extends number,
-  const G extends Gold = never,
-  L extends Loss = never
->(
-  connected: Checked<"Ppo", Referenced<typeof wires, B>, "init", W>,
-  params: Omit<Allotting<typeof Ppo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
-): Moved<W, "init", N, G, LossesOf<L>> => build(definition, connected, params)
+export const make = penalises(definition)
