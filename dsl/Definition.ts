@@ -46,8 +46,8 @@ interface Facts<P, S extends Wires> {
   readonly parents?: (connected: Connected) => ReadonlyArray<string>
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
-  /** Mistakes in parameters that are valid one by one, beside the artefacts on the wires, one sentence each. */
-  readonly mistakes?: (params: P, wires: Connected) => ReadonlyArray<string>
+  /** Mistakes in parameters that are valid one by one, beside the artefacts on the wires: one sentence each, false where there is none. */
+  readonly mistakes?: (params: P, wires: Connected) => ReadonlyArray<string | false>
   readonly opens?: Opens<string>
   /** The wire whose rows a batch is made of in each epoch, and how many rows are made of each of them, where that is not 1. */
   readonly passesOver?: Name<S> | ((params: P, wires: Connected) => readonly [wire: Name<S>, times: number])
@@ -133,7 +133,7 @@ export const trains = (definition: Definition): boolean => has(definition, Objec
 /** The mistakes in one use of an operation whose parameters are valid one by one, by the rules of its groups of fields and its own. */
 export const mistakes = (definition: Definition, params: any, wires: Connected): ReadonlyArray<string> => [
   ...groups.flatMap(({ fields, mistakes }) => has(definition, fields) ? mistakes(params) : []),
-  ...definition.mistakes?.(params, wires) ?? []
+  ...(definition.mistakes?.(params, wires) ?? []).filter((mistake) => mistake !== false)
 ]
 
 /** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */

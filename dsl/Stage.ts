@@ -37,26 +37,22 @@ const cap = define(Cap, {
   main: "of",
   parent: "of",
   mistakes: ({ kl, klMax, klP95, whenSpent }, { from }) => [
-    ...Object.entries({ klP95, klMax, whenSpent }).flatMap(([name, given]) =>
-      given === undefined || kl !== undefined ?
-        [] :
-        [`${name} stands beside kl, the cap on the mean over prompts: write both`]
+    ...Object.entries({ klP95, klMax, whenSpent }).map(([name, given]) =>
+      given !== undefined && kl === undefined &&
+      `${name} stands beside kl, the cap on the mean over prompts: write both`
     ),
-    ...Object.entries({ klP95, klMax }).flatMap(([name, given]) =>
+    ...Object.entries({ klP95, klMax }).map(([name, given]) =>
       given === undefined
-        ? []
+        ? false
         : given.per !== "sequence"
-        ? [`${name} must be per sequence: convert it with Kl.overTokens(kl, length)`]
-        : kl === undefined || given.mnats >= kl.mnats
-        ? []
-        : [`${name} ${given.mnats} is below kl ${kl.mnats}, and ${name.slice(2)} over prompts is above the mean`]
+        ? `${name} must be per sequence: convert it with Kl.overTokens(kl, length)`
+        : kl !== undefined && given.mnats < kl.mnats &&
+          `${name} ${given.mnats} is below kl ${kl.mnats}, and ${name.slice(2)} over prompts is above the mean`
     ),
-    ...(kl === undefined || kl.per === "sequence"
-      ? []
-      : ["a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)"]),
-    ...(kl === undefined || from !== undefined
-      ? []
-      : ["kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"])
+    kl !== undefined && kl.per !== "sequence" &&
+    "a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)",
+    kl !== undefined && from === undefined &&
+    "kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
   ],
   makes: (_, wires) => ({ kind: wires["of"]?.node.kind ?? "Policy", family: wires["of"]?.node.family ?? "" })
 })

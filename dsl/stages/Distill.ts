@@ -27,8 +27,6 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   ...training
 }) {}
 
-const choice = "connect prompts, for the teacher to answer, or demonstrations, and not both"
-
 export const definition = define(Distill, {
   student: model(["BaseModel", "Policy"], "the model to train, e.g. Checkpoint.huggingFace(…)"),
   teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
@@ -41,14 +39,14 @@ export const definition = define(Distill, {
   passesOver: ({ completionsPerPrompt }, { prompts }) =>
     prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
   mistakes: ({ completionsPerPrompt, maxNewTokens }, { demonstrations, prompts }) => [
-    ...(demonstrations === undefined ? [] : [
-      ...(maxNewTokens === undefined ? [] : ["maxNewTokens"]),
-      ...(completionsPerPrompt === 1 ? [] : ["completionsPerPrompt"])
-    ].map((name) => `${name} is of no use: the teacher answers nothing, the demonstrations do; leave it out`)),
-    ...((prompts === undefined) === (demonstrations === undefined) ? [choice] : []),
-    ...(prompts !== undefined && maxNewTokens === undefined
-      ? ["maxNewTokens is missing: how long may an answer be?"]
-      : [])
+    ...Object.entries({ maxNewTokens: maxNewTokens !== undefined, completionsPerPrompt: completionsPerPrompt !== 1 })
+      .map(([name, given]) =>
+        demonstrations !== undefined && given &&
+        `${name} is of no use: the teacher answers nothing, the demonstrations do; leave it out`
+      ),
+    (prompts === undefined) === (demonstrations === undefined) &&
+    "connect prompts, for the teacher to answer, or demonstrations, and not both",
+    prompts !== undefined && maxNewTokens === undefined && "maxNewTokens is missing: how long may an answer be?"
   ],
   makes: "Policy"
 })

@@ -23,13 +23,11 @@ export const definition = define(Filter, { of: rows("rows to filter, e.g. Source
   mistakes: ({ _tag, ...criteria }, { of }) => {
     const { maxWords = Infinity, minWords = 0 } = criteria
     return [
-      ...(Object.keys(criteria).length > 0
-        ? []
-        : ["it has no criterion and would keep everything: give minWords, maxWords, minScore or ended"]),
-      ...(criteria.minScore !== undefined && of !== undefined && of.node.kind !== "ScoredCompletions"
-        ? [`minScore needs scored completions, not ${of.node.kind}: score them first, e.g. with Score.byReward(…)`]
-        : []),
-      ...(minWords > maxWords ? [`minWords ${minWords} is more than maxWords ${maxWords}`] : [])
+      Object.keys(criteria).length === 0 &&
+      "it has no criterion and would keep everything: give minWords, maxWords, minScore or ended",
+      criteria.minScore !== undefined && of !== undefined && of.node.kind !== "ScoredCompletions" &&
+      `minScore needs scored completions, not ${of.node.kind}: score them first, e.g. with Score.byReward(…)`,
+      minWords > maxWords && `minWords ${minWords} is more than maxWords ${maxWords}`
     ]
   }
 })

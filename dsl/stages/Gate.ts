@@ -54,11 +54,10 @@ export const definition = define(Gate, wires, {
   opens: { frozen: ["candidate", "initial", "reward"] },
   judges: { held: ["candidate"] },
   mistakes: ({ tolerance }, connected) => [
-    ...(Object.keys(tolerance).length === 0 ? ["it guards nothing: give a tolerance for at least one metric"] : []),
-    ...([["kl", "initial"], ["proxy", "reward"]] as const).flatMap(([metric, wire]) =>
-      tolerance[metric] !== undefined && connected[wire] === undefined
-        ? [`Gate.${wire} is missing: the guard ${metric} needs ${wires[wire].needs}`]
-        : []
+    Object.keys(tolerance).length === 0 && "it guards nothing: give a tolerance for at least one metric",
+    ...([["kl", "initial"], ["proxy", "reward"]] as const).map(([metric, wire]) =>
+      tolerance[metric] !== undefined && connected[wire] === undefined &&
+      `Gate.${wire} is missing: the guard ${metric} needs ${wires[wire].needs}`
     )
   ],
   makes: "Policy"

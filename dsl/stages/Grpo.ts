@@ -76,15 +76,13 @@ export const definition = define(Grpo, wires, {
   opens: { trained: ["init"], frozen: ["reference", "reward"] },
   mistakes: (stage, { reference, reward }) => [
     ...batchMistakes(stage),
-    ...(stage.groupSize > 1 || stage.advantage._tag === "MonteCarlo"
-      ? []
-      : [`groupSize 1 leaves ${stage.advantage._tag} nothing to compare: raise it, or take MonteCarlo`]),
+    stage.groupSize === 1 && stage.advantage._tag !== "MonteCarlo" &&
+    `groupSize 1 leaves ${stage.advantage._tag} nothing to compare: raise it, or take MonteCarlo`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
-    ...(reward === undefined && stage.verifiers.length === 0
-      ? ["it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"]
-      : [])
+    reward === undefined && stage.verifiers.length === 0 &&
+    "it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"
   ]
 })
 

@@ -48,12 +48,10 @@ export const definition = define(Kto, {
   opens: { trained: ["init"] },
   passesOver: (_, { preferences }) => ["preferences", preferences?.node.kind === "Preferences" ? 2 : 1],
   mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight }) => [
-    ...(desirableWeight > 0 || undesirableWeight > 0
-      ? []
-      : ["desirableWeight and undesirableWeight are both 0: nothing would be learnt"]),
-    ...(batchSize > 1 || loss !== "kto"
-      ? []
-      : ["batchSize 1 leaves the loss kto no other answer to estimate its KL from: raise it, or take apo-zero"])
+    desirableWeight === 0 && undesirableWeight === 0 &&
+    "desirableWeight and undesirableWeight are both 0: nothing would be learnt",
+    batchSize === 1 && loss === "kto" &&
+    "batchSize 1 leaves the loss kto no other answer to estimate its KL from: raise it, or take apo-zero"
   ]
 })
 

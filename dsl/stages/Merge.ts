@@ -102,18 +102,13 @@ export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
     const rewards = ofRewards(wires)
     return [
       ...methodMistakes(method, names),
-      ...(families.size === 1
-        ? []
-        : [`its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`]),
-      ...(rewards || maxNewTokens !== undefined
-        ? []
-        : ["maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens"]),
-      ...(rewards && maxNewTokens !== undefined
-        ? ["maxNewTokens is of no use: reward models have no KL to measure"]
-        : []),
-      ...(method._tag !== "GreedySoup" || (method.metric === "accuracy") === rewards
-        ? []
-        : [`a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`])
+      families.size > 1 &&
+      `its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`,
+      !rewards && maxNewTokens === undefined &&
+      "maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens",
+      rewards && maxNewTokens !== undefined && "maxNewTokens is of no use: reward models have no KL to measure",
+      method._tag === "GreedySoup" && (method.metric === "accuracy") !== rewards &&
+      `a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`
     ]
   },
   makes: (_, wires) => ({

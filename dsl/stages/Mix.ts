@@ -35,8 +35,8 @@ export const definition = define(Mix, {}, {
     const [names, kinds] = [Object.keys(parts), new Set(Object.values(parts).map(({ node }) => node.kind))]
     const shares = take._tag === "Counts" ? take.counts : take._tag === "Weights" ? take.weights : parts
     return [
-      ...(names.length === 0 ? ["it has nothing to mix"] : []),
-      ...(kinds.size > 1 ? [`its parts are of different kinds: ${[...kinds].sort().join(", ")}`] : []),
+      names.length === 0 && "it has nothing to mix",
+      kinds.size > 1 && `its parts are of different kinds: ${[...kinds].sort().join(", ")}`,
       ...names.filter((name) => !Object.hasOwn(shares, name)).map((name) => `no share is given for its part ${name}`),
       ...Object.keys(shares).filter((name) => !Object.hasOwn(parts, name)).map((name) =>
         `it has no part ${name}; its parts are ${names.join(", ")}`

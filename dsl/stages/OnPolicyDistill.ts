@@ -37,12 +37,9 @@ export const definition = define(OnPolicyDistill, {
   ...policyFrom("student"),
   opens: { trained: ["student"], frozen: ["teacher"] },
   mistakes: ({ lambda, objective }, { demonstrations }) => [
-    ...(objective._tag === "ReverseKl" && lambda < 1
-      ? [`lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`]
-      : []),
-    ...(demonstrations !== undefined && lambda === 1
-      ? ["demonstrations are never used with lambda 1: leave them out"]
-      : [])
+    objective._tag === "ReverseKl" && lambda < 1 &&
+    `lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`,
+    demonstrations !== undefined && lambda === 1 && "demonstrations are never used with lambda 1: leave them out"
   ]
 })
 

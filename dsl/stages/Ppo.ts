@@ -85,18 +85,15 @@ export const definition = define(Ppo, wires, {
   mistakes: (stage, { pretraining, reference }) => [
     ...rateMistakes("valueLearningRate", stage.valueLearningRate),
     ...batchMistakes(stage),
-    ...(stage.valueWarmupSteps < stage.steps
-      ? []
-      : [`valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`]),
+    stage.valueWarmupSteps >= stage.steps &&
+    `valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
-    ...(stage.ptxCoef > 0 && pretraining === undefined
-      ? [`Ppo.pretraining is missing: connect ${wires.pretraining.needs}`]
-      : []),
-    ...(stage.ptxCoef === 0 && pretraining !== undefined
-      ? ["ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"]
-      : [])
+    stage.ptxCoef > 0 && pretraining === undefined &&
+    `Ppo.pretraining is missing: connect ${wires.pretraining.needs}`,
+    stage.ptxCoef === 0 && pretraining !== undefined &&
+    "ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"
   ]
 })
 

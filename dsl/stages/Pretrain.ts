@@ -39,12 +39,10 @@ export class Pretrain extends Schema.TaggedClass<Pretrain>()("Pretrain", {
 export const definition = define(Pretrain, { text: data("Text", "plain text, e.g. Source.text(…)") }, {
   passesOver: "text",
   mistakes: ({ lora, model: { dim, heads, kvHeads } }) => [
-    ...(lora === undefined ? [] : ["lora adapts a model that exists; pretraining starts from nothing"]),
-    ...(dim % heads === 0 ? [] : [`model.dim ${dim} is not a multiple of model.heads ${heads}`]),
-    ...(dim % heads !== 0 || (dim / heads) % 2 === 0
-      ? []
-      : [`a head has ${dim / heads} dimensions; it must be even for RoPE`]),
-    ...(heads % kvHeads === 0 ? [] : [`model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`])
+    lora !== undefined && "lora adapts a model that exists; pretraining starts from nothing",
+    dim % heads !== 0 && `model.dim ${dim} is not a multiple of model.heads ${heads}`,
+    (dim / heads) % 2 === 1 && `a head has ${dim / heads} dimensions; it must be even for RoPE`,
+    heads % kvHeads !== 0 && `model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`
   ],
   makes: "BaseModel"
 })

@@ -42,9 +42,10 @@ export const definition = define(RewardModeling, wires, {
   mistakes: ({ loss }, { preferences }) => {
     const wanted: string = learnsFrom[loss._tag]
     const kind = preferences?.node.kind
-    return kind === undefined || kind === wanted || !(wires.preferences.kinds as ReadonlyArray<string>).includes(kind)
-      ? []
-      : [`the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`]
+    return [
+      kind !== undefined && kind !== wanted && (wires.preferences.kinds as ReadonlyArray<string>).includes(kind) &&
+      `the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`
+    ]
   },
   makes: "RewardModel"
 })

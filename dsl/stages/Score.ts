@@ -27,12 +27,11 @@ const wires = { completions, reward: optional(reward) } as const
 export const definition = define(Score, wires, {
   main: "reward",
   opens: { frozen: ["reward"] },
-  mistakes: ({ scorer }, { reward: connected }) =>
-    scorer._tag === "RewardScorer" && connected === undefined
-      ? [`Score.reward is missing: connect ${reward.needs}`]
-      : scorer._tag !== "RewardScorer" && connected !== undefined
-      ? [`Score.reward is connected, but its scorer is ${scorer._tag}: leave the reward model out or score by it`]
-      : [],
+  mistakes: ({ scorer }, { reward: connected }) => [
+    scorer._tag === "RewardScorer" && connected === undefined && `Score.reward is missing: connect ${reward.needs}`,
+    scorer._tag !== "RewardScorer" && connected !== undefined &&
+    `Score.reward is connected, but its scorer is ${scorer._tag}: leave the reward model out or score by it`
+  ],
   makes: "ScoredCompletions",
   rows: "completions",
   candidates: "completions"

@@ -42,10 +42,10 @@ export const definition = define(Sft, {
   parent: "base",
   opens: { trained: ["base"] },
   passesOver: "demonstrations",
-  mistakes: ({ batchTokens = Infinity, maxLength = 0 }) =>
-    maxLength <= batchTokens
-      ? []
-      : [`maxLength ${maxLength} is more than batchTokens ${batchTokens}: such a row fits no batch; raise batchTokens`],
+  mistakes: ({ batchTokens = Infinity, maxLength = 0 }) => [
+    maxLength > batchTokens &&
+    `maxLength ${maxLength} is more than batchTokens ${batchTokens}: such a row fits no batch; raise batchTokens`
+  ],
   makes: "Policy"
 })
 
