@@ -57,7 +57,7 @@ type WiresFor<S extends Sort, T extends Tag> = S extends "policies"
 type SortOf<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "rewards" : "policies"
 
 /** The models of a merge, by name. */
-export const modelsOf = (wires: Connected): Connected => groupOf("models", wires)
+const modelsOf = (wires: Connected): Connected => groupOf("models", wires)
 
 const kindsIn = (wires: Connected): ReadonlyArray<Artifact.Kind> =>
   Object.values(modelsOf(wires)).map(({ node: { kind } }) => kind)

@@ -5,8 +5,7 @@ import type { Extension } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitions, initialOf, match } from "../../dsl/Stage.ts"
-import { modelsOf as mergedBy } from "../../dsl/stages/Merge.ts"
-import type { Wires } from "../../dsl/Wires.ts"
+import { groupOf, type Wires } from "../../dsl/Wires.ts"
 import type { Dataset, RowsOf } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -41,9 +40,8 @@ import type { ExecuteError, ExecuteServices, Make, Wired } from "./inputs.ts"
 
 /** The models an evaluation reports on, a model before those made from it: an order that JSON cannot change. */
 const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: string, of: Artifact.Any]> =>
-  Object.entries(evaluation.node.wires)
-    .filter(([wire]) => wire.startsWith("models."))
-    .map(([wire, of]) => ({ name: wire.slice("models.".length), of, depth: Artifact.lineage(of).length }))
+  Object.entries(groupOf("models", evaluation.node.wires))
+    .map(([name, of]) => ({ name, of, depth: Artifact.lineage(of).length }))
     .sort((a, b) => a.depth - b.depth || (a.name < b.name ? -1 : 1))
     .map(({ name, of }) => [name, of])
 
@@ -126,7 +124,7 @@ export const meanings = Effect.fnUntraced(function*(
       Grpo: means(definitions.Grpo, grpo, model),
       Merge: Effect.fnUntraced(function*(stage) {
         const models: Record<string, Parent> = {}
-        for (const [name, of] of Object.entries(mergedBy(wires))) {
+        for (const [name, of] of Object.entries(groupOf("models", wires))) {
           models[name] = { label: label(initialOf(of)), weights: yield* weightsOf(of) }
         }
         // The first of them reads the rows.
