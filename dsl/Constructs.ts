@@ -6,7 +6,7 @@ import { build, type Definition, type Parameters } from "./Definition.ts"
 import type { TrainingError } from "./Errors.ts"
 import type { RewardsOf } from "./Extension.ts"
 import type { Gold } from "./Gold.ts"
-import type { Checked, Given, Wires } from "./Wires.ts"
+import type { Checked, Given } from "./Wires.ts"
 
 /** A model of the kind `K`, trained without an allowance from the one on the wire `Main`, whose allotted KL a policy inherits. */
 export type Trained<W, K extends Artifact.Model, Main extends keyof W> = Artifact.Output<
@@ -18,20 +18,22 @@ export type Trained<W, K extends Artifact.Model, Main extends keyof W> = Artifac
   TrainingError
 >
 
-/** What an operation makes of the wires `W`, judged by a reward with the needs `X`. */
-type Result<Makes, Main, W extends Given, X extends string> = Makes extends Artifact.Model ?
-  Trained<W, Makes, Main & keyof W>
-  : Makes extends Artifact.Kind ? Computed<W, Makes, X>
+/** What the operation `D` makes of the wires `W`, judged by a reward with the needs `X`. */
+type Result<D extends Definition, W extends Given, X extends string> = D["makes"] extends Artifact.Model ?
+  Trained<W, D["makes"], D["main"] & keyof W>
+  : D["makes"] extends Artifact.Kind ? Computed<W, D["makes"], X>
   : SameAs<W>
 
 /** The parameters `P`, with the gold reward `G` where they have one. */
 type Judging<P, G> = P extends { readonly gold: Gold } ? Omit<P, "gold"> & { readonly gold: G } : P
 
-export const constructs =
-  <const Op extends string, const S extends Wires, const Main extends string, const Makes, D extends Definition>(
-    definition: D & { readonly op: Op; readonly wires: S; readonly main: Main; readonly makes: Makes }
-  ) =>
+/** An interface, so that declarations keep what is said of each parameter in the schema of `D`. */
+export interface Constructor<D extends Definition> {
   <W extends Given, const G extends Gold = never>(
-    connected: Checked<Op, S, Main & keyof S, W>,
+    connected: Checked<D["op"], D["wires"], D["main"] & keyof D["wires"], W>,
     params: Judging<Parameters<D>, G>
-  ): Result<Makes, Main, W, RewardsOf<G>> => build(definition, connected, params ?? {})
+  ): Result<D, W, RewardsOf<G>>
+}
+
+export const constructs = <const D extends Definition>(definition: D): Constructor<D> => (connected, params) =>
+  build(definition, connected, params ?? {})
