@@ -54,6 +54,9 @@ describe("a definition", () => {
     expect(define).type.not.toBeCallableWith(Nova, wires, none)
     expect(define).type.not.toBeCallableWith(Nova, wires, { ...parts, main: "reward" } as const)
     expect(define).type.not.toBeCallableWith(Nova, wires, { ...parts, mistake: () => [] })
-    expect(define).type.not.toBeCallableWith(Nova, wires, { ...parts, mistakes: (_: { readonly keep: string }) => [] })
+    expect(define).type.not.toBeCallableWith(Nova, wires, {
+      ...parts,
+      mistakes: ({ keep }: { readonly keep: string }) => [keep]
+    })
   })
 })

@@ -62,9 +62,9 @@ export const meanings = Effect.fnUntraced(function*(
   /** What an operation from outside means: its implementation, given what is on its wires. */
   const outside = Effect.fnUntraced(
     function*(artifact: Artifact.Any, { definition, params }: Extension, scope: Scope) {
-      const { main, wires, wiresOf = () => wires } = definition
-      const inputs = yield* inputsOf(artifact, main, wiresOf(artifact.node.wires, artifact.node.params as object))
-      const { make } = stages.find((one) => one.definition.op === definition.op)!
+      const { definition: { main, wires, wiresOf }, make } = stages.find((one) => one.definition.op === definition.op)!
+      const { node } = artifact
+      const inputs = yield* inputsOf(artifact, main, wiresOf?.(node.wires, node.params as object) ?? wires)
       // Its errors are its own: `FailureOf` adds them to the type of whoever passed it.
       return yield* make(params, inputs, scope) as Effect.Effect<Made, ExecuteError, ExecuteServices>
     }
