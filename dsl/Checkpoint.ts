@@ -1,7 +1,7 @@
 /** A model that exists already: a Hugging Face folder (`config.json`, `model.safetensors`, `tokenizer.json`). */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "./Artifact.ts"
-import { build, type Definition } from "./Definition.ts"
+import { build, define } from "./Definition.ts"
 
 export class Checkpoint extends Schema.TaggedClass<Checkpoint>()("Checkpoint", {
   /** The family whose tokenizer it speaks; models of different families do not mix. */
@@ -11,13 +11,7 @@ export class Checkpoint extends Schema.TaggedClass<Checkpoint>()("Checkpoint", {
   adapter: Schema.optionalKey(Schema.NonEmptyString)
 }) {}
 
-export const definition = {
-  op: "Checkpoint",
-  schema: Checkpoint,
-  wires: {},
-  main: "",
-  makes: "BaseModel"
-} as const satisfies Definition<Checkpoint>
+export const definition = define(Checkpoint, {}, { makes: "BaseModel" })
 
 /** A base model from a Hugging Face folder. */
 export const huggingFace = <const F extends string>(

@@ -19,7 +19,6 @@ export const rows = <const N extends string>(needs: N) =>
 
 /** An operation that makes rows of the kind that came in on `of`, no more than these. */
 export const kept = {
-  main: "",
   makes: (_: unknown, { of }: Connected) => ({ kind: of?.node.kind ?? "Prompts", family: "" }),
   rows: "of",
   candidates: "of"
@@ -28,12 +27,16 @@ export const kept = {
 /** What sampling, scoring and choosing can end with. */
 export type DataError = UnusableData | BudgetExceeded
 
-/** The type of rows of the kind that came in on `of`. */
-export type SameAs<W extends Given> = Artifact.Output<
+/** What an operation on data makes out of the wires `W`: rows, or a report. `X` is needed from outside. */
+export type Computed<W, K extends Artifact.Kind, X extends string = never> = Artifact.Output<
   W,
-  Artifact.KindOf<W["of"]>,
+  K,
   "",
   Compute,
   0,
-  DataError
+  DataError,
+  X
 >
+
+/** The type of rows of the kind that came in on `of`. */
+export type SameAs<W extends Given> = Computed<W, Artifact.KindOf<W["of"]>>

@@ -21,7 +21,7 @@ export interface Params {
 type Written = Readonly<Record<string, any>>
 
 /** How many at most: as on one of the wires, or by the parameters and how many are `on` each of the wires. */
-export type AtMost<P, S extends Wires> = Name<S> | ((params: P, on: Readonly<Record<Name<S>, number>>) => number)
+type AtMost<P, S extends Wires> = Name<S> | ((params: P, on: Readonly<Record<Name<S>, number>>) => number)
 
 type Name<S extends Wires> = keyof S & string
 
@@ -34,23 +34,20 @@ interface Opens<W extends string> {
   readonly frozen?: ReadonlyArray<W>
 }
 
-/** The parts of a definition; `Definition` adds which of them an operation must have. */
+/** The parts of a definition; `Parts` adds which of them an operation must have. */
 interface Facts<P, S extends Wires> {
-  readonly op: string
-  readonly schema: Params & Schema.Codec<any, any>
-  readonly wires: S
   /** The wires of one use, where they depend on it. */
   readonly wiresOf?: (connected: Connected, params: Written) => Wires
   /** The wire whose family the operation works in; `""` when it has none. */
-  readonly main: Name<S> | ""
+  readonly main?: Name<S> | ""
   /** The wire that the weights of the result come from: the way of a model back to its initial model. */
   readonly parent?: Name<S>
   /** All such wires, where the weights come from several models; some may be open. */
   readonly parents?: (connected: Connected) => ReadonlyArray<string>
   /** Moves a policy by its `allowance`, so KL has to be capped where it is used. */
   readonly spendsKl?: true
-  /** Mistakes in parameters that are valid one by one, beside the artefacts on the wires, one sentence each. */
-  readonly mistakes?: (params: P, wires: Connected) => ReadonlyArray<string>
+  /** Mistakes in parameters that are valid one by one, beside the artefacts on the wires: one sentence each, false where there is none. */
+  readonly mistakes?: (params: P, wires: Connected) => ReadonlyArray<string | false>
   readonly opens?: Opens<string>
   /** The wire whose rows a batch is made of in each epoch, and how many rows are made of each of them, where that is not 1. */
   readonly passesOver?: Name<S> | ((params: P, wires: Connected) => readonly [wire: Name<S>, times: number])
@@ -65,11 +62,10 @@ interface Facts<P, S extends Wires> {
 }
 
 /**
- * An operation with the parameters `P` and the wires `S`: `satisfies Definition<Kto, typeof wires>` asks for every part that such an
- * operation must have. `makes` is the kind of its result, whose family is that of the model on `main` or the parameter `family`; a
- * function where the kind depends on the use.
+ * The parts that an operation with the parameters `P` and the wires `S` must have. `makes` is the kind of its result, whose family is
+ * that of the model on `main` or the parameter `family`; a function where the kind depends on the use.
  */
-export type Definition<P = any, S extends Wires = Wires> =
+type Parts<P, S extends Wires> =
   & Facts<P, S>
   & ([Models<S>] extends [never] ? unknown : { readonly opens: Opens<Models<S>> })
   & (P extends { readonly epochs: number } ? { readonly passesOver: unknown } : unknown)
@@ -81,6 +77,33 @@ export type Definition<P = any, S extends Wires = Wires> =
     }
     | { readonly makes: Artifact.Rows; readonly rows: unknown }
   )
+
+/** An operation with the parameters `P` and the wires `S`. */
+export type Definition<P = any, S extends Wires = Wires> = Parts<P, S> & {
+  readonly op: string
+  readonly schema: Params & Schema.Codec<any, any>
+  readonly wires: S
+  readonly main: Name<S> | ""
+}
+
+/**
+ * The definition of the operation with these parameters and wires; its name is the tag of the parameters. The compiler asks for every
+ * part that such an operation must have, and refuses one that there is not.
+ */
+export const define = <
+  C extends Params & Schema.Codec<any, any> & { readonly identifier: string },
+  const S extends Wires,
+  const D extends Parts<InstanceType<C>, S>
+>(schema: C, wires: S, parts: D & { readonly [K in Exclude<keyof D, keyof Facts<any, S> | "makes">]: never }) =>
+  ({ op: schema.identifier, main: "", schema, wires, ...parts }) as unknown as Omit<D, "main"> & {
+    readonly op: InstanceType<C> extends { readonly _tag: infer Op } ? Op : never
+    readonly schema: C
+    readonly wires: S
+    readonly main: D extends { readonly main: infer Main extends string } ? Main : ""
+  }
+
+/** The parameters of an operation, as its constructor takes them. */
+export type Parameters<D> = D extends { readonly schema: { readonly "~type.make.in": infer P } } ? P : never
 
 /** Kind and family of what an operation makes. */
 export const made = (
@@ -110,7 +133,7 @@ export const trains = (definition: Definition): boolean => has(definition, Objec
 /** The mistakes in one use of an operation whose parameters are valid one by one, by the rules of its groups of fields and its own. */
 export const mistakes = (definition: Definition, params: any, wires: Connected): ReadonlyArray<string> => [
   ...groups.flatMap(({ fields, mistakes }) => has(definition, fields) ? mistakes(params) : []),
-  ...definition.mistakes?.(params, wires) ?? []
+  ...(definition.mistakes?.(params, wires) ?? []).filter((mistake) => mistake !== false)
 ]
 
 /** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */

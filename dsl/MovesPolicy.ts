@@ -5,12 +5,14 @@
 import type { Add } from "./Arithmetic.ts"
 import type * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
-import { build, type Definition } from "./Definition.ts"
+import { build, type Definition, type Parameters } from "./Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "./Errors.ts"
-import type { RewardsOf } from "./Extension.ts"
+import type { LossesOf, RewardsOf } from "./Extension.ts"
 import type { Gold } from "./Gold.ts"
 import type { Allotting } from "./KlSpending.ts"
-import type { Checked, Given, Wires } from "./Wires.ts"
+import type { Loss } from "./PolicyLoss.ts"
+import type { Referenced } from "./Reference.ts"
+import type { Checked, Given } from "./Wires.ts"
 
 /** The result, from the policy on the wire `Main`; `N` is allotted, `G` observed, `X` needed from outside. */
 export type Moved<
@@ -33,15 +35,32 @@ export type Moved<
 export const policyFrom = <const Main extends string>(main: Main) =>
   ({ main, parent: main, spendsKl: true, makes: "Policy" }) as const
 
-type Parameters<D> = D extends { readonly schema: { readonly "~type.make.in": infer P } } ? P : never
+/** The constructor of the operation `D`. An interface, so that declarations keep what is said of each parameter in its schema. */
+export interface Mover<D extends Definition, X extends string = never> {
+  <W extends Given, const N extends number, const G extends Gold = never>(
+    connected: Checked<D["op"], D["wires"], D["main"] & keyof D["wires"], W>,
+    params: Allotting<Parameters<D>, N, G>
+  ): Moved<W, D["main"] & keyof W, N, G, X>
+}
 
 /** The constructor of such an operation. `X` is the need for its implementation, `Extension.Stage<"Rwr">` of one from outside. */
 export const moves =
-  <X extends string = never>() =>
-  <const Op extends string, const S extends Wires, const Main extends keyof S & string, D extends Definition>(
-    definition: D & { readonly op: Op; readonly wires: S; readonly main: Main }
-  ) =>
-  <W extends Given, const N extends number, const G extends Gold = never>(
-    connected: Checked<Op, S, Main, W>,
-    params: Allotting<Parameters<D>, N, G>
-  ): Moved<W, Main, N, G, X> => build(definition, connected, params)
+  <X extends string = never>() => <const D extends Definition>(definition: D): Mover<D, X> => (connected, params) =>
+    build(definition, connected, params)
+
+/** The constructor of the operation `D` with a KL penalty: β = `B` decides about the wire `reference`, and the loss `L` may be from outside. */
+export interface Penalised<D extends Definition> {
+  <
+    W extends Given,
+    const N extends number,
+    const B extends number,
+    const G extends Gold = never,
+    L extends Loss = never
+  >(
+    connected: Checked<D["op"], Referenced<D["wires"], B>, D["main"] & keyof Referenced<D["wires"], B>, W>,
+    params: Omit<Allotting<Parameters<D>, N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
+  ): Moved<W, D["main"] & keyof W, N, G, LossesOf<L>>
+}
+
+export const penalises = <const D extends Definition>(definition: D): Penalised<D> => (connected, params) =>
+  build(definition, connected, params)

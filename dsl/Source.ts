@@ -7,7 +7,7 @@
  */
 import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
-import { build, type Definition } from "./Definition.ts"
+import { build, define } from "./Definition.ts"
 import { Count, or, Seed } from "./Training.ts"
 
 /** A `.jsonl`, `.jsonl.gz` or `.txt` file; relative paths are relative to the working directory. */
@@ -53,14 +53,10 @@ const Role = Schema.Literals(Artifact.sourceKinds)
 /** The operation that stands for a data set. */
 export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role, origin: Origin }) {}
 
-export const definition = {
-  op: "Source",
-  schema: Source,
-  wires: {},
-  main: "",
+export const definition = define(Source, {}, {
   makes: (params) => ({ kind: params["role"] as Artifact.Kind, family: "" }),
   rows: ({ origin }) => (origin._tag === "Tales" ? origin.count : origin.limit) ?? Infinity
-} as const satisfies Definition<Source>
+})
 
 const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
   build(definition, {}, { role, origin })

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import { type Any, type Kind, kinds } from "./Artifact.ts"
 import { Caps } from "./Budget.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
-import type { Definition } from "./Definition.ts"
+import { define, type Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as stages from "./stages/index.ts"
 
@@ -20,53 +20,42 @@ export class Input extends Schema.TaggedClass<Input>()("Input", {
 /** Caps on everything between its wires `from` and `of`. */
 export class Cap extends Schema.TaggedClass<Cap>()("Cap", Caps.fields) {}
 
-const input = {
-  op: "Input",
-  schema: Input,
-  wires: {},
-  main: "",
+const input = define(Input, {}, {
   mistakes: ({ kind, name }) => [`the input ${name}: ${kind} is open: connect it with Pipeline.connect`],
   makes: (params) => ({ kind: params["kind"] as Kind, family: String(params["family"]) })
-} as const satisfies Definition<Input>
+})
 
-const cap = {
-  op: "Cap",
-  schema: Cap,
-  wires: {
-    of: { kinds, model: false, optional: false, needs: "the artefact to cap" },
-    from: {
-      kinds: ["BaseModel", "Policy"],
-      model: false,
-      optional: true,
-      needs: "the initial model that KL is measured from, e.g. from: sft"
-    }
-  },
+const cap = define(Cap, {
+  of: { kinds, model: false, optional: false, needs: "the artefact to cap" },
+  from: {
+    kinds: ["BaseModel", "Policy"],
+    model: false,
+    optional: true,
+    needs: "the initial model that KL is measured from, e.g. from: sft"
+  }
+}, {
   main: "of",
   parent: "of",
   mistakes: ({ kl, klMax, klP95, whenSpent }, { from }) => [
-    ...Object.entries({ klP95, klMax, whenSpent }).flatMap(([name, given]) =>
-      given === undefined || kl !== undefined ?
-        [] :
-        [`${name} stands beside kl, the cap on the mean over prompts: write both`]
+    ...Object.entries({ klP95, klMax, whenSpent }).map(([name, given]) =>
+      given !== undefined && kl === undefined &&
+      `${name} stands beside kl, the cap on the mean over prompts: write both`
     ),
-    ...Object.entries({ klP95, klMax }).flatMap(([name, given]) =>
+    ...Object.entries({ klP95, klMax }).map(([name, given]) =>
       given === undefined
-        ? []
+        ? false
         : given.per !== "sequence"
-        ? [`${name} must be per sequence: convert it with Kl.overTokens(kl, length)`]
-        : kl === undefined || given.mnats >= kl.mnats
-        ? []
-        : [`${name} ${given.mnats} is below kl ${kl.mnats}, and ${name.slice(2)} over prompts is above the mean`]
+        ? `${name} must be per sequence: convert it with Kl.overTokens(kl, length)`
+        : kl !== undefined && given.mnats < kl.mnats &&
+          `${name} ${given.mnats} is below kl ${kl.mnats}, and ${name.slice(2)} over prompts is above the mean`
     ),
-    ...(kl === undefined || kl.per === "sequence"
-      ? []
-      : ["a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)"]),
-    ...(kl === undefined || from !== undefined
-      ? []
-      : ["kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"])
+    kl !== undefined && kl.per !== "sequence" &&
+    "a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)",
+    kl !== undefined && from === undefined &&
+    "kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
   ],
   makes: (_, wires) => ({ kind: wires["of"]?.node.kind ?? "Policy", family: wires["of"]?.node.family ?? "" })
-} as const satisfies Definition<Cap>
+})
 
 type Stages = typeof stages
 

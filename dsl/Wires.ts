@@ -86,6 +86,22 @@ export type Connected = Readonly<Record<string, Any>>
 /** Whatever was written on the wires: `Checked` judges each of them, so that one that is no artefact spoils no other. */
 export type Given = Readonly<Record<string, unknown>>
 
+/** Artefacts by names that the user gave, as wires `group.NAME`. */
+export const grouped = (group: string, of: {}): Given =>
+  Object.fromEntries(Object.entries(of).map(([name, one]) => [`${group}.${name}`, one]))
+
+/** The artefacts on the wires `group.NAME`, by those names. */
+export const groupOf = (group: string, connected: Connected): Connected =>
+  Object.fromEntries(
+    Object.entries(connected).flatMap(([wire, of]) =>
+      wire.startsWith(`${group}.`) ? [[wire.slice(group.length + 1), of]] : []
+    )
+  )
+
+/** The wires `group.NAME` of one use, each of them `wire`. */
+export const wiresOf = <W extends Wire>(group: string, connected: Connected, wire: W): Readonly<Record<string, W>> =>
+  Object.fromEntries(Object.keys(groupOf(group, connected)).map((name) => [`${group}.${name}`, wire]))
+
 /** The same check at run time, for descriptions that the compiler has not seen. Returns one sentence per mistake. */
 export const mistakes = (op: string, spec: Wires, main: string, wires: Connected): ReadonlyArray<string> => {
   const found: Array<string> = []

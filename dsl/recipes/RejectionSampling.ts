@@ -4,15 +4,14 @@
  */
 import type * as Artifact from "../Artifact.ts"
 import type { Compute, Dimension } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
+import type { Computed } from "../Data.ts"
 import type { TrainingError } from "../Errors.ts"
 import * as Pipeline from "../Pipeline.ts"
 import * as Sample from "../stages/Sample.ts"
 import * as Score from "../stages/Score.ts"
 import * as Select from "../stages/Select.ts"
 import * as Sft from "../stages/Sft.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { type Checked, data, type Given, model } from "../Wires.ts"
 
 const wires = {
   policy: model(["BaseModel", "Policy"], "the policy that writes, e.g. the output of Sft.make(…)"),
@@ -42,7 +41,7 @@ export const make: <W extends Given>(
   connected: Checked<"RejectionSampling", typeof wires, "policy", W>,
   options: Options
 ) => Readonly<
-  Record<"selected" | "control", Artifact.Output<W, "Demonstrations", "", Compute, 0, DataError>>
+  Record<"selected" | "control", Computed<W, "Demonstrations">>
 > = sampled as never
 
 const iterated = (

@@ -9,14 +9,10 @@
  * 2112.09332, app. I). Done by `src/stages/bestOfN.ts`.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
-import type { RewardsOf } from "../Extension.ts"
+import { constructs } from "../Constructs.ts"
+import { define } from "../Definition.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
 export class BestOfN extends Schema.TaggedClass<BestOfN>()("BestOfN", {
@@ -27,18 +23,11 @@ export class BestOfN extends Schema.TaggedClass<BestOfN>()("BestOfN", {
   shown: or(Schema.Natural, 3)
 }) {}
 
-const wires = { completions: data("ScoredCompletions", "scored completions, e.g. Score.byReward(…)") } as const
-
-export const definition = {
-  op: "BestOfN",
-  schema: BestOfN,
-  wires,
-  main: "",
+export const definition = define(BestOfN, {
+  completions: data("ScoredCompletions", "scored completions, e.g. Score.byReward(…)")
+}, {
   compares: ({ sizes }) => [`best of ${Math.max(...sizes)}`, Math.max(...sizes)],
   makes: "Evaluation"
-} as const satisfies Definition<BestOfN, typeof wires>
+})
 
-export const make = <W extends Given, const G extends Gold>(
-  connected: Checked<"BestOfN", typeof wires, never, W>,
-  params: Omit<typeof BestOfN["~type.make.in"], "gold"> & { readonly gold: G }
-): Artifact.Output<W, "Evaluation", "", Compute, 0, DataError, RewardsOf<G>> => build(definition, connected, params)
+export const make = constructs(definition)

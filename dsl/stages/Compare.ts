@@ -4,14 +4,10 @@
  * biases of `src/rewards/labeler.ts`: what a reward model learns from it is a *proxy*. Done by `src/stages/compare.ts`.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
-import type { BudgetExceeded, UnusableData } from "../Errors.ts"
-import type { RewardsOf } from "../Extension.ts"
+import { constructs } from "../Constructs.ts"
+import { define } from "../Definition.ts"
 import { Gold } from "../Gold.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
@@ -26,30 +22,14 @@ export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
   seed: Seed
 }) {}
 
-const wires = {
+export const definition = define(Compare, {
   policy: model(["BaseModel", "Policy"], "the policy that writes the answers, e.g. the output of Sft.make(…)"),
   prompts: data("Prompts", "instructions, e.g. Source.prompts(…)")
-} as const
-
-export const definition = {
-  op: "Compare",
-  schema: Compare,
-  wires,
+}, {
   main: "policy",
   opens: { frozen: ["policy"] },
   makes: "Preferences",
   rows: ({ completionsPerPrompt: k }, { prompts }) => prompts * k * (k - 1) / 2
-} as const satisfies Definition<Compare, typeof wires>
+})
 
-export const make = <W extends Given, const G extends Gold>(
-  connected: Checked<"Compare", typeof wires, "policy", W>,
-  params: Omit<typeof Compare["~type.make.in"], "gold"> & { readonly gold: G }
-): Artifact.Output<
-  W,
-  "Preferences",
-  "",
-  Compute,
-  0,
-  UnusableData | BudgetExceeded,
-  RewardsOf<G>
-> => build(definition, connected, params)
+export const make = constructs(definition)

@@ -3,26 +3,17 @@
  * Done by `src/data/deduplicate.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { SameAs } from "../Data.ts"
 import { kept, rows } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { constructs } from "../Constructs.ts"
+import { define } from "../Definition.ts"
 import { or } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 
 export class Deduplicate extends Schema.TaggedClass<Deduplicate>()("Deduplicate", {
   by: or(Schema.Literals(["row", "prompt"]), "row")
 }) {}
 
-const wires = { of: rows("rows with duplicates, e.g. Source.prompts(…)") } as const
-
-export const definition = {
-  op: "Deduplicate",
-  schema: Deduplicate,
-  wires,
+export const definition = define(Deduplicate, { of: rows("rows with duplicates, e.g. Source.prompts(…)") }, {
   ...kept
-} as const satisfies Definition<Deduplicate, typeof wires>
+})
 
-export const make = <W extends Given>(
-  connected: Checked<"Deduplicate", typeof wires, never, W>,
-  params: Exclude<typeof Deduplicate["~type.make.in"], void> = {}
-): SameAs<W> => build(definition, connected, params)
+export const make = constructs(definition)

@@ -6,14 +6,11 @@
  * `src/losses/{crossEntropy,distill}.ts`.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
+import type { Trained } from "../Constructs.ts"
+import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
-import type { TrainingError } from "../Errors.ts"
 import { Count, or, Positive, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   objective: Schema.Union([SequenceLevel, TokenDivergence]),
@@ -30,36 +27,29 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   ...training
 }) {}
 
-const wires = {
+export const definition = define(Distill, {
   student: model(["BaseModel", "Policy"], "the model to train, e.g. Checkpoint.huggingFace(…)"),
   teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
   prompts: optional(data("Prompts", "instructions for the teacher to answer, e.g. Source.prompts(…)")),
   demonstrations: optional(data("Demonstrations", "answers, e.g. Source.demonstrations(…)"))
-} as const
-
-const choice = "connect prompts, for the teacher to answer, or demonstrations, and not both"
-
-export const definition = {
-  op: "Distill",
-  schema: Distill,
-  wires,
+}, {
   main: "student",
   parent: "student",
   opens: { trained: ["student"] },
   passesOver: ({ completionsPerPrompt }, { prompts }) =>
     prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
   mistakes: ({ completionsPerPrompt, maxNewTokens }, { demonstrations, prompts }) => [
-    ...(demonstrations === undefined ? [] : [
-      ...(maxNewTokens === undefined ? [] : ["maxNewTokens"]),
-      ...(completionsPerPrompt === 1 ? [] : ["completionsPerPrompt"])
-    ].map((name) => `${name} is of no use: the teacher answers nothing, the demonstrations do; leave it out`)),
-    ...((prompts === undefined) === (demonstrations === undefined) ? [choice] : []),
-    ...(prompts !== undefined && maxNewTokens === undefined
-      ? ["maxNewTokens is missing: how long may an answer be?"]
-      : [])
+    ...Object.entries({ maxNewTokens: maxNewTokens !== undefined, completionsPerPrompt: completionsPerPrompt !== 1 })
+      .map(([name, given]) =>
+        demonstrations !== undefined && given &&
+        `${name} is of no use: the teacher answers nothing, the demonstrations do; leave it out`
+      ),
+    (prompts === undefined) === (demonstrations === undefined) &&
+    "connect prompts, for the teacher to answer, or demonstrations, and not both",
+    prompts !== undefined && maxNewTokens === undefined && "maxNewTokens is missing: how long may an answer be?"
   ],
   makes: "Policy"
-} as const satisfies Definition<Distill, typeof wires>
+})
 
 /** Exactly one of the two sources of answers. */
 type CheckedSource<W> = W extends { readonly prompts: unknown; readonly demonstrations: unknown }
@@ -70,13 +60,6 @@ type CheckedSource<W> = W extends { readonly prompts: unknown; readonly demonstr
   }
 
 export const make = <W extends Given>(
-  connected: Checked<"Distill", typeof wires, "student", W> & CheckedSource<W>,
+  connected: Checked<"Distill", typeof definition.wires, "student", W> & CheckedSource<W>,
   params: typeof Distill["~type.make.in"]
-): Artifact.Output<
-  W,
-  "Policy",
-  Artifact.FamilyOf<W["student"]>,
-  Compute,
-  Artifact.AllottedOf<W["student"]>,
-  TrainingError
-> => build(definition, connected, params)
+): Trained<W, "Policy", "student"> => build(definition, connected, params)

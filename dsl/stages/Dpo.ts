@@ -12,18 +12,14 @@
  * `src/losses/dpo.ts`.
  */
 import * as Schema from "effect/Schema"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
-import type { Allotting } from "../KlSpending.ts"
-import { klSpending } from "../KlSpending.ts"
+import { type Allotting, klSpending } from "../KlSpending.ts"
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
-import type { Loss, NamedLoss } from "../PreferenceLoss.ts"
-import { mistakes, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
+import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
   loss: Schema.Union([PreferenceLoss, OwnPreferenceLoss]),
@@ -55,16 +51,13 @@ type WiresOf<R extends boolean> = Omit<typeof wires, "reference"> & {
   : ReturnType<typeof optional<typeof reference>>
 }
 
-export const definition = {
-  op: "Dpo",
-  schema: Dpo,
-  wires,
+export const definition = define(Dpo, wires, {
   wiresOf: (_, params) => params["loss"]?.reference === false ? { ...wires, reference: none } : wires,
   ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: "preferences",
   mistakes: ({ loss }) => "_tag" in loss ? [] : mistakes(loss)
-} as const satisfies Definition<Dpo, typeof wires>
+})
 
 export const make = <
   W extends Given,

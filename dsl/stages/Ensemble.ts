@@ -5,10 +5,9 @@
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import { NonNegative } from "../Training.ts"
-import type { Called, Connected, Judged } from "../Wires.ts"
-import { model } from "../Wires.ts"
+import { type Called, type Connected, grouped, type Judged, model } from "../Wires.ts"
 
 /** (1/k) Σ r_i */
 export class Mean extends Schema.TaggedClass<Mean>()("Mean", {}) {}
@@ -30,10 +29,7 @@ const wiresOf = (connected: Connected) =>
   Object.fromEntries(["members.0", ...Object.keys(connected).filter((name) => /^members\.\d+$/u.test(name))]
     .map((name) => [name, member]))
 
-export const definition = {
-  op: "Ensemble",
-  schema: Ensemble,
-  wires: { "members.0": member },
+export const definition = define(Ensemble, { "members.0": member }, {
   wiresOf,
   main: "members.0",
   parent: "members.0",
@@ -41,7 +37,7 @@ export const definition = {
   mistakes: (_, connected) =>
     Object.keys(connected).length < 2 ? ["an ensemble of one is that one: give it two members or more"] : [],
   makes: "RewardModel"
-} as const satisfies Definition<Ensemble>
+})
 
 type Members<M extends ReadonlyArray<unknown>> = {
   readonly [I in keyof M]: Called<M[I]> extends "RewardModel"
@@ -54,11 +50,7 @@ export const make = <const M extends readonly [unknown, unknown, ...Array<unknow
   members: Judged<M, Members<M>>,
   params: typeof Ensemble["~type.make.in"]
 ): Artifact.Output<{ readonly members: M[number] }, "RewardModel", Artifact.FamilyOf<M[0]>> =>
-  build(
-    definition,
-    Object.fromEntries(members.map((of, i) => [`members.${i}`, of])),
-    params
-  )
+  build(definition, grouped("members", members), params)
 
 export const mean = new Mean()
 export const worstCase = new WorstCase()

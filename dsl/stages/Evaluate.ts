@@ -6,13 +6,13 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { BudgetExceeded, UnusableData } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, or, Seed } from "../Training.ts"
-import type { Checked, CheckedWire, Connected, Given, Judged } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import type { Checked, CheckedWire, Given, Judged } from "../Wires.ts"
+import { data, grouped, groupOf, model, optional, wiresOf } from "../Wires.ts"
 
 export class Evaluate extends Schema.TaggedClass<Evaluate>()("Evaluate", {
   gold: Gold,
@@ -34,26 +34,15 @@ const wires = {
 
 const policy = model(["BaseModel", "Policy"], "a policy to report on")
 
-/** The wires of one use: the fixed ones and `models.NAME` for each model reported on. */
-export const wiresOf = (connected: Connected) => ({
-  ...wires,
-  ...Object.fromEntries(
-    Object.keys(connected).filter((name) => name.startsWith("models.")).map((name) => [name, policy])
-  )
-})
-
-export const definition = {
-  op: "Evaluate",
-  schema: Evaluate,
-  wires,
-  wiresOf,
+export const definition = define(Evaluate, wires, {
+  wiresOf: (connected) => ({ ...wires, ...wiresOf("models", connected, policy) }),
   main: "initial",
   opens: { frozen: ["initial"] },
   judges: { prompts: ["models"], preferences: ["reward"] },
   mistakes: (_, connected) =>
-    Object.keys(connected).some((wire) => wire.startsWith("models.")) ? [] : ["it has no model to report on"],
+    Object.keys(groupOf("models", connected)).length > 0 ? [] : ["it has no model to report on"],
   makes: "Evaluation"
-} as const satisfies Definition<Evaluate, typeof wires>
+})
 
 type CheckedModels<F extends string, M> = {
   readonly [K in keyof M]: CheckedWire<"Evaluate", `models.${K & string}`, typeof policy, F, M[K]>
@@ -71,12 +60,4 @@ export const make = <W extends Given, M extends Given, const G extends Gold>(
   Artifact.AllottedOf<M[keyof M]>,
   UnusableData | BudgetExceeded,
   RewardsOf<G>
-> =>
-  build(
-    definition,
-    {
-      ...connected,
-      ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
-    },
-    params
-  )
+> => build(definition, { ...connected, ...grouped("models", models) }, params)

@@ -4,9 +4,8 @@
  * `src/data/filter.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { SameAs } from "../Data.ts"
-import { kept, rows } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { kept, rows, type SameAs } from "../Data.ts"
+import { build, define } from "../Definition.ts"
 import { Count } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"
 
@@ -19,28 +18,21 @@ export class Filter extends Schema.TaggedClass<Filter>()("Filter", {
   ended: Schema.optionalKey(Schema.Literal(true))
 }) {}
 
-const wires = { of: rows("rows to filter, e.g. Source.demonstrations(…)") } as const
-
-export const definition = {
-  op: "Filter",
-  schema: Filter,
-  wires,
+export const definition = define(Filter, { of: rows("rows to filter, e.g. Source.demonstrations(…)") }, {
   ...kept,
   mistakes: ({ _tag, ...criteria }, { of }) => {
     const { maxWords = Infinity, minWords = 0 } = criteria
     return [
-      ...(Object.keys(criteria).length > 0
-        ? []
-        : ["it has no criterion and would keep everything: give minWords, maxWords, minScore or ended"]),
-      ...(criteria.minScore !== undefined && of !== undefined && of.node.kind !== "ScoredCompletions"
-        ? [`minScore needs scored completions, not ${of.node.kind}: score them first, e.g. with Score.byReward(…)`]
-        : []),
-      ...(minWords > maxWords ? [`minWords ${minWords} is more than maxWords ${maxWords}`] : [])
+      Object.keys(criteria).length === 0 &&
+      "it has no criterion and would keep everything: give minWords, maxWords, minScore or ended",
+      criteria.minScore !== undefined && of !== undefined && of.node.kind !== "ScoredCompletions" &&
+      `minScore needs scored completions, not ${of.node.kind}: score them first, e.g. with Score.byReward(…)`,
+      minWords > maxWords && `minWords ${minWords} is more than maxWords ${maxWords}`
     ]
   }
-} as const satisfies Definition<Filter, typeof wires>
+})
 
 export const make = <W extends Given>(
-  connected: Checked<"Filter", typeof wires, never, W>,
+  connected: Checked<"Filter", typeof definition.wires, never, W>,
   params: Exclude<typeof Filter["~type.make.in"], void>
 ): SameAs<W> => build(definition, connected, params)

@@ -9,13 +9,12 @@ import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import type { DataError } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { Diverged, GateFailed } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 const Tolerance = Schema.optionalKey(NonNegative)
 
@@ -49,24 +48,20 @@ const wires = {
   held: data("Prompts", "held-out instructions, e.g. Source.prompts(…)")
 } as const
 
-export const definition = {
-  op: "Gate",
-  schema: Gate,
-  wires,
+export const definition = define(Gate, wires, {
   main: "candidate",
   parent: "candidate",
   opens: { frozen: ["candidate", "initial", "reward"] },
   judges: { held: ["candidate"] },
   mistakes: ({ tolerance }, connected) => [
-    ...(Object.keys(tolerance).length === 0 ? ["it guards nothing: give a tolerance for at least one metric"] : []),
-    ...([["kl", "initial"], ["proxy", "reward"]] as const).flatMap(([metric, wire]) =>
-      tolerance[metric] !== undefined && connected[wire] === undefined
-        ? [`Gate.${wire} is missing: the guard ${metric} needs ${wires[wire].needs}`]
-        : []
+    Object.keys(tolerance).length === 0 && "it guards nothing: give a tolerance for at least one metric",
+    ...([["kl", "initial"], ["proxy", "reward"]] as const).map(([metric, wire]) =>
+      tolerance[metric] !== undefined && connected[wire] === undefined &&
+      `Gate.${wire} is missing: the guard ${metric} needs ${wires[wire].needs}`
     )
   ],
   makes: "Policy"
-} as const satisfies Definition<Gate, typeof wires>
+})
 
 export const make = <W extends Given, const P extends typeof Gate["~type.make.in"]>(
   connected: Checked<"Gate", typeof wires, "candidate", W>,

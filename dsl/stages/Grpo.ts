@@ -13,20 +13,15 @@
  */
 import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
-import type { LossesOf } from "../Extension.ts"
-import type { Gold } from "../Gold.ts"
-import type { Allotting } from "../KlSpending.ts"
-import { controlMistakes, klControl } from "../KlControl.ts"
+import { define } from "../Definition.ts"
 import { klSpending } from "../KlSpending.ts"
-import { type Moved, policyFrom } from "../MovesPolicy.ts"
+import { controlMistakes, klControl } from "../KlControl.ts"
+import { penalises, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
-import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
+import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
+import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
@@ -76,33 +71,19 @@ const wires = {
   held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
 } as const
 
-export const definition = {
-  op: "Grpo",
-  schema: Grpo,
-  wires,
+export const definition = define(Grpo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init"], frozen: ["reference", "reward"] },
   mistakes: (stage, { reference, reward }) => [
     ...batchMistakes(stage),
-    ...(stage.groupSize > 1 || stage.advantage._tag === "MonteCarlo"
-      ? []
-      : [`groupSize 1 leaves ${stage.advantage._tag} nothing to compare: raise it, or take MonteCarlo`]),
+    stage.groupSize === 1 && stage.advantage._tag !== "MonteCarlo" &&
+    `groupSize 1 leaves ${stage.advantage._tag} nothing to compare: raise it, or take MonteCarlo`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
-    ...(reward === undefined && stage.verifiers.length === 0
-      ? ["it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"]
-      : [])
+    reward === undefined && stage.verifiers.length === 0 &&
+    "it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"
   ]
-} as const satisfies Definition<Grpo, typeof wires>
+})
 
-export const make = <
-  W extends Given,
-  const N extends number,
-  const B extends number,
-  const G extends Gold = never,
-  L extends Loss = never
->(
-  connected: Checked<"Grpo", Referenced<typeof wires, B>, "init", W>,
-  params: Omit<Allotting<typeof Grpo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
-): Moved<W, "init", N, G, LossesOf<L>> => build(definition, connected, params)
+export const make = penalises(definition)

@@ -11,7 +11,7 @@
  * `src/losses/kto.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { Definition } from "../Definition.ts"
+import { define } from "../Definition.ts"
 import { klSpending } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
@@ -30,7 +30,7 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   ...training
 }) {}
 
-const wires = {
+export const definition = define(Kto, {
   init: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Sft.make(…)"),
   reference: model(
     ["BaseModel", "Policy"],
@@ -43,23 +43,16 @@ const wires = {
     needs: "labelled answers, e.g. Source.unpairedPreferences(…) or pairs"
   },
   held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
-} as const
-
-export const definition = {
-  op: "Kto",
-  schema: Kto,
-  wires,
+}, {
   ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: (_, { preferences }) => ["preferences", preferences?.node.kind === "Preferences" ? 2 : 1],
   mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight }) => [
-    ...(desirableWeight > 0 || undesirableWeight > 0
-      ? []
-      : ["desirableWeight and undesirableWeight are both 0: nothing would be learnt"]),
-    ...(batchSize > 1 || loss !== "kto"
-      ? []
-      : ["batchSize 1 leaves the loss kto no other answer to estimate its KL from: raise it, or take apo-zero"])
+    desirableWeight === 0 && undesirableWeight === 0 &&
+    "desirableWeight and undesirableWeight are both 0: nothing would be learnt",
+    batchSize === 1 && loss === "kto" &&
+    "batchSize 1 leaves the loss kto no other answer to estimate its KL from: raise it, or take apo-zero"
   ]
-} as const satisfies Definition<Kto, typeof wires>
+})
 
 export const make = moves()(definition)

@@ -10,13 +10,13 @@
 import * as Schema from "effect/Schema"
 import * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../Errors.ts"
 import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
 import { measuring } from "../KlSpending.ts"
 import { Count, Seed } from "../Training.ts"
 import type { Called, CheckedIn, Connected, Given, Judged, Wires } from "../Wires.ts"
-import { data, model } from "../Wires.ts"
+import { data, grouped, groupOf, model, wiresOf as groupWires } from "../Wires.ts"
 
 export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
   method: MergeMethod,
@@ -57,11 +57,7 @@ type WiresFor<S extends Sort, T extends Tag> = S extends "policies"
 type SortOf<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "rewards" : "policies"
 
 /** The models of a merge, by name. */
-export const modelsOf = (wires: Connected): Readonly<Record<string, Artifact.Any>> =>
-  Object.fromEntries(
-    Object.entries(wires).filter(([wire]) => wire.startsWith("models."))
-      .map(([wire, of]) => [wire.slice("models.".length), of])
-  )
+const modelsOf = (wires: Connected): Connected => groupOf("models", wires)
 
 const kindsIn = (wires: Connected): ReadonlyArray<Artifact.Kind> =>
   Object.values(modelsOf(wires)).map(({ node: { kind } }) => kind)
@@ -82,7 +78,7 @@ const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): W
   ])
   return {
     ...Object.fromEntries(Object.entries(rewards ? rewardWires : policyWires).filter(([wire]) => needed.has(wire))),
-    ...Object.fromEntries(Object.keys(modelsOf(connected)).map((name) => [`models.${name}`, one]))
+    ...groupWires("models", connected, one)
   }
 }
 
@@ -90,13 +86,9 @@ const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): W
 const kindOf = (kinds: ReadonlyArray<Artifact.Kind>): Artifact.Kind =>
   kinds.every((kind) => kind === kinds[0]) ? kinds[0] ?? "Policy" : "Policy"
 
-export const definition = {
-  op: "Merge",
-  schema: Merge,
-  wires: { ...policyWires, ...rewardWires },
+export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
   wiresOf,
-  main: "",
-  parents: (wires) => ["base", ...Object.keys(wires).filter((wire) => wire.startsWith("models."))],
+  parents: (wires) => ["base", ...Object.keys(grouped("models", modelsOf(wires)))],
   // Weights are merged as arrays; the models that measure the result are opened one after the other.
   opens: {},
   judges: { held: [], preferences: [] },
@@ -110,25 +102,20 @@ export const definition = {
     const rewards = ofRewards(wires)
     return [
       ...methodMistakes(method, names),
-      ...(families.size === 1
-        ? []
-        : [`its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`]),
-      ...(rewards || maxNewTokens !== undefined
-        ? []
-        : ["maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens"]),
-      ...(rewards && maxNewTokens !== undefined
-        ? ["maxNewTokens is of no use: reward models have no KL to measure"]
-        : []),
-      ...(method._tag !== "GreedySoup" || (method.metric === "accuracy") === rewards
-        ? []
-        : [`a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`])
+      families.size > 1 &&
+      `its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`,
+      !rewards && maxNewTokens === undefined &&
+      "maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens",
+      rewards && maxNewTokens !== undefined && "maxNewTokens is of no use: reward models have no KL to measure",
+      method._tag === "GreedySoup" && (method.metric === "accuracy") !== rewards &&
+      `a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`
     ]
   },
   makes: (_, wires) => ({
     kind: kindOf(kindsIn(wires)),
     family: Object.values(modelsOf(wires))[0]?.node.family ?? ""
   })
-} as const satisfies Definition<Merge>
+})
 
 /** The families of what can be merged; data have none. */
 type FamilyIn<M> = {
@@ -189,12 +176,4 @@ export const make = <W extends Given, M extends Given, const Me extends MergeMet
   Compute | Reopened<SortOf<M>, Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>>,
   Artifact.AllottedOf<M[keyof M] | W["base" & keyof W]>,
   Unmergeable | UnusableData | BudgetExceeded | Diverged | KlBudgetExceeded
-> =>
-  build(
-    definition,
-    {
-      ...connected,
-      ...Object.fromEntries(Object.entries(models).map(([name, of]) => [`models.${name}`, of]))
-    },
-    params
-  )
+> => build(definition, { ...connected, ...grouped("models", models) }, params)

@@ -5,12 +5,10 @@
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
-import { rows } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { type Computed, rows } from "../Data.ts"
+import { build, define } from "../Definition.ts"
 import { Count, or, Positive, Seed } from "../Training.ts"
-import type { CheckedWire, Connected, Given, Judged } from "../Wires.ts"
+import { type CheckedWire, type Given, grouped, groupOf, type Judged, wiresOf } from "../Wires.ts"
 
 export class Whole extends Schema.TaggedClass<Whole>()("Whole", {}) {}
 export class Counts extends Schema.TaggedClass<Counts>()("Counts", { counts: Schema.Record(Schema.String, Count) }) {}
@@ -28,30 +26,17 @@ export class Mix extends Schema.TaggedClass<Mix>()("Mix", { take: or(Take, new W
 
 const part = rows("rows to mix, e.g. Source.demonstrations(…)")
 
-/** What is connected, by the names that the user gave. */
-export const partsOf = (connected: Connected): Connected =>
-  Object.fromEntries(
-    Object.entries(connected).flatMap(([wire, of]) =>
-      wire.startsWith("parts.") ? [[wire.slice("parts.".length), of]] : []
-    )
-  )
-
 const sum = (of: Readonly<Record<string, number>>): number => Object.values(of).reduce((total, n) => total + n, 0)
 
-export const definition = {
-  op: "Mix",
-  schema: Mix,
-  wires: {},
-  main: "",
-  wiresOf: (connected) =>
-    Object.fromEntries(Object.keys(connected).filter((name) => name.startsWith("parts.")).map((name) => [name, part])),
+export const definition = define(Mix, {}, {
+  wiresOf: (connected) => wiresOf("parts", connected, part),
   mistakes: ({ take }, connected) => {
-    const parts = partsOf(connected)
+    const parts = groupOf("parts", connected)
     const [names, kinds] = [Object.keys(parts), new Set(Object.values(parts).map(({ node }) => node.kind))]
     const shares = take._tag === "Counts" ? take.counts : take._tag === "Weights" ? take.weights : parts
     return [
-      ...(names.length === 0 ? ["it has nothing to mix"] : []),
-      ...(kinds.size > 1 ? [`its parts are of different kinds: ${[...kinds].sort().join(", ")}`] : []),
+      names.length === 0 && "it has nothing to mix",
+      kinds.size > 1 && `its parts are of different kinds: ${[...kinds].sort().join(", ")}`,
       ...names.filter((name) => !Object.hasOwn(shares, name)).map((name) => `no share is given for its part ${name}`),
       ...Object.keys(shares).filter((name) => !Object.hasOwn(parts, name)).map((name) =>
         `it has no part ${name}; its parts are ${names.join(", ")}`
@@ -61,7 +46,7 @@ export const definition = {
   makes: (_, wires) => ({ kind: Object.values(wires)[0]?.node.kind ?? "Prompts", family: "" }),
   rows: ({ take }, on) => take._tag === "Weights" ? take.count : sum(take._tag === "Counts" ? take.counts : on),
   candidates: (_, on) => sum(on)
-} as const satisfies Definition<Mix>
+})
 
 type IsUnion<A, B = A> = [A] extends [never] ? false : A extends unknown ? ([B] extends [A] ? false : true) : never
 
@@ -83,16 +68,12 @@ export const make = <M extends Given>(
       | { readonly weights: Shares<NoInfer<M>, number>; readonly count: number }
     readonly seed?: number
   } = {}
-): Artifact.Output<M, Artifact.KindOf<M[keyof M]>, "", Compute, 0, DataError> => {
+): Computed<M, Artifact.KindOf<M[keyof M]>> => {
   const { take = new Whole(), ...rest } = params
   const tagged = "weights" in take
     ? { _tag: "Weights", ...take }
     : "counts" in take
     ? { _tag: "Counts", ...take }
     : take
-  return build(
-    definition,
-    Object.fromEntries(Object.entries(parts).map(([name, of]) => [`parts.${name}`, of])),
-    { ...rest, take: tagged }
-  )
+  return build(definition, grouped("parts", parts), { ...rest, take: tagged })
 }

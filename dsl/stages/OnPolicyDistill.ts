@@ -6,7 +6,7 @@
  * an allowance and is measured. Trained by `src/stages/onPolicyDistill.ts`, losses in `src/losses/{distill,onPolicyDistill}.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { Definition } from "../Definition.ts"
+import { define } from "../Definition.ts"
 import { ReverseKl, TokenDivergence } from "../Distillation.ts"
 import { klSpending } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
@@ -27,28 +27,20 @@ export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPo
   ...training
 }) {}
 
-const wires = {
+export const definition = define(OnPolicyDistill, {
   student: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Distill.make(…)"),
   teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
   held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
   demonstrations: optional(data("Demonstrations", "answers for the steps that are not on-policy"))
-} as const
-
-export const definition = {
-  op: "OnPolicyDistill",
-  schema: OnPolicyDistill,
-  wires,
+}, {
   ...policyFrom("student"),
   opens: { trained: ["student"], frozen: ["teacher"] },
   mistakes: ({ lambda, objective }, { demonstrations }) => [
-    ...(objective._tag === "ReverseKl" && lambda < 1
-      ? [`lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`]
-      : []),
-    ...(demonstrations !== undefined && lambda === 1
-      ? ["demonstrations are never used with lambda 1: leave them out"]
-      : [])
+    objective._tag === "ReverseKl" && lambda < 1 &&
+    `lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`,
+    demonstrations !== undefined && lambda === 1 && "demonstrations are never used with lambda 1: leave them out"
   ]
-} as const satisfies Definition<OnPolicyDistill, typeof wires>
+})
 
 export const make = moves()(definition)

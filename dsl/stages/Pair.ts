@@ -7,12 +7,9 @@
  * pair. Done by `src/stages/pair.ts`.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { constructs } from "../Constructs.ts"
+import { define } from "../Definition.ts"
 import { or, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
 export class Pair extends Schema.TaggedClass<Pair>()("Pair", {
@@ -20,19 +17,12 @@ export class Pair extends Schema.TaggedClass<Pair>()("Pair", {
   seed: Seed
 }) {}
 
-const wires = { completions: data("ScoredCompletions", "scored completions, e.g. Score.byJudge(…)") } as const
-
-export const definition = {
-  op: "Pair",
-  schema: Pair,
-  wires,
-  main: "",
+export const definition = define(Pair, {
+  completions: data("ScoredCompletions", "scored completions, e.g. Score.byJudge(…)")
+}, {
   compares: () => ["a pair", 2],
   makes: "Preferences",
   rows: "completions"
-} as const satisfies Definition<Pair, typeof wires>
+})
 
-export const make = <W extends Given>(
-  connected: Checked<"Pair", typeof wires, never, W>,
-  params: Exclude<typeof Pair["~type.make.in"], void> = {}
-): Artifact.Output<W, "Preferences", "", Compute, 0, DataError> => build(definition, connected, params)
+export const make = constructs(definition)

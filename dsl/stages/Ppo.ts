@@ -12,19 +12,14 @@
  */
 import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
-import { build } from "../Definition.ts"
-import type { Definition } from "../Definition.ts"
-import type { LossesOf } from "../Extension.ts"
-import type { Gold } from "../Gold.ts"
-import type { Allotting } from "../KlSpending.ts"
-import { controlMistakes, klControl } from "../KlControl.ts"
+import { define } from "../Definition.ts"
 import { klSpending } from "../KlSpending.ts"
-import { type Moved, policyFrom } from "../MovesPolicy.ts"
+import { controlMistakes, klControl } from "../KlControl.ts"
+import { penalises, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
-import { batchMistakes, type Loss, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
-import { Frozen, type Referenced, referenceMistakes, ReferencePolicy } from "../Reference.ts"
+import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
+import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
@@ -84,37 +79,22 @@ const wires = {
   pretraining: optional(data("Text", "text whose likelihood ptxCoef keeps up, e.g. Source.text(…)"))
 } as const
 
-export const definition = {
-  op: "Ppo",
-  schema: Ppo,
-  wires,
+export const definition = define(Ppo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init", "value"], frozen: ["reference", "reward"] },
   mistakes: (stage, { pretraining, reference }) => [
     ...rateMistakes("valueLearningRate", stage.valueLearningRate),
     ...batchMistakes(stage),
-    ...(stage.valueWarmupSteps < stage.steps
-      ? []
-      : [`valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`]),
+    stage.valueWarmupSteps >= stage.steps &&
+    `valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
-    ...(stage.ptxCoef > 0 && pretraining === undefined
-      ? [`Ppo.pretraining is missing: connect ${wires.pretraining.needs}`]
-      : []),
-    ...(stage.ptxCoef === 0 && pretraining !== undefined
-      ? ["ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"]
-      : [])
+    stage.ptxCoef > 0 && pretraining === undefined &&
+    `Ppo.pretraining is missing: connect ${wires.pretraining.needs}`,
+    stage.ptxCoef === 0 && pretraining !== undefined &&
+    "ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"
   ]
-} as const satisfies Definition<Ppo, typeof wires>
+})
 
-export const make = <
-  W extends Given,
-  const N extends number,
-  const B extends number,
-  const G extends Gold = never,
-  L extends Loss = never
->(
-  connected: Checked<"Ppo", Referenced<typeof wires, B>, "init", W>,
-  params: Omit<Allotting<typeof Ppo["~type.make.in"], N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
-): Moved<W, "init", N, G, LossesOf<L>> => build(definition, connected, params)
+export const make = penalises(definition)

@@ -6,11 +6,10 @@
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
+import { build, define } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data } from "../Wires.ts"
+import { type Checked, data, type Given } from "../Wires.ts"
 
 /** Shape of a Llama-family model with tied embeddings. */
 export class Shape extends Schema.Class<Shape>("Shape")({
@@ -37,27 +36,19 @@ export class Pretrain extends Schema.TaggedClass<Pretrain>()("Pretrain", {
   ...training
 }) {}
 
-const wires = { text: data("Text", "plain text, e.g. Source.text(…)") } as const
-
-export const definition = {
-  op: "Pretrain",
-  schema: Pretrain,
-  wires,
-  main: "",
+export const definition = define(Pretrain, { text: data("Text", "plain text, e.g. Source.text(…)") }, {
   passesOver: "text",
   mistakes: ({ lora, model: { dim, heads, kvHeads } }) => [
-    ...(lora === undefined ? [] : ["lora adapts a model that exists; pretraining starts from nothing"]),
-    ...(dim % heads === 0 ? [] : [`model.dim ${dim} is not a multiple of model.heads ${heads}`]),
-    ...(dim % heads !== 0 || (dim / heads) % 2 === 0
-      ? []
-      : [`a head has ${dim / heads} dimensions; it must be even for RoPE`]),
-    ...(heads % kvHeads === 0 ? [] : [`model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`])
+    lora !== undefined && "lora adapts a model that exists; pretraining starts from nothing",
+    dim % heads !== 0 && `model.dim ${dim} is not a multiple of model.heads ${heads}`,
+    (dim / heads) % 2 === 1 && `a head has ${dim / heads} dimensions; it must be even for RoPE`,
+    heads % kvHeads !== 0 && `model.heads ${heads} is not a multiple of model.kvHeads ${kvHeads}`
   ],
   makes: "BaseModel"
-} as const satisfies Definition<Pretrain, typeof wires>
+})
 
 export const make = <W extends Given, const F extends string>(
-  connected: Checked<"Pretrain", typeof wires, never, W>,
+  connected: Checked<"Pretrain", typeof definition.wires, never, W>,
   params: Omit<typeof Pretrain["~type.make.in"], "family"> & { readonly family: F }
 ): Artifact.Output<
   W,

@@ -7,13 +7,11 @@
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
-import type { TrainingError } from "../Errors.ts"
+import type { Trained } from "../Constructs.ts"
+import { build, define } from "../Definition.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Called, Checked, Given } from "../Wires.ts"
-import { model } from "../Wires.ts"
+import { type Called, type Checked, type Given, model } from "../Wires.ts"
 
 export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("RewardModeling", {
   loss: or(RewardLoss, new BradleyTerry({})),
@@ -36,10 +34,7 @@ const wires = {
   }
 } as const
 
-export const definition = {
-  op: "RewardModeling",
-  schema: RewardModeling,
-  wires,
+export const definition = define(RewardModeling, wires, {
   main: "init",
   parent: "init",
   opens: { trained: ["init"] },
@@ -47,12 +42,13 @@ export const definition = {
   mistakes: ({ loss }, { preferences }) => {
     const wanted: string = learnsFrom[loss._tag]
     const kind = preferences?.node.kind
-    return kind === undefined || kind === wanted || !(wires.preferences.kinds as ReadonlyArray<string>).includes(kind)
-      ? []
-      : [`the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`]
+    return [
+      kind !== undefined && kind !== wanted && (wires.preferences.kinds as ReadonlyArray<string>).includes(kind) &&
+      `the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`
+    ]
   },
   makes: "RewardModel"
-} as const satisfies Definition<RewardModeling, typeof wires>
+})
 
 type Params = Omit<typeof RewardModeling["~type.make.in"], "loss">
 
@@ -63,11 +59,4 @@ export const make = <W extends Given>(
     & (Called<W["preferences"]> extends "Rankings" | "UnpairedPreferences" | "Stepwise"
       ? { readonly loss: LossFor<Artifact.KindOf<W["preferences"]>> }
       : { readonly loss?: LossFor<"Preferences"> })
-): Artifact.Output<
-  W,
-  "RewardModel",
-  Artifact.FamilyOf<W["init"]>,
-  Compute,
-  0,
-  TrainingError
-> => build(definition, connected, params)
+): Trained<W, "RewardModel", "init"> => build(definition, connected, params)

@@ -5,12 +5,9 @@
  * `src/stages/sample.ts`, which goes on part-way after a stop.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { constructs } from "../Constructs.ts"
+import { define } from "../Definition.ts"
 import { Count, Fraction, NonNegative, or, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
@@ -30,15 +27,10 @@ export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
   seed: Seed
 }) {}
 
-const wires = {
+export const definition = define(Sample, {
   policy: model(["BaseModel", "Policy"], "the policy that writes, e.g. the output of Sft.make(…)"),
   prompts: data("Prompts", "instructions, e.g. Source.prompts(…)")
-} as const
-
-export const definition = {
-  op: "Sample",
-  schema: Sample,
-  wires,
+}, {
   main: "policy",
   opens: { frozen: ["policy"] },
   mistakes: ({ completionsPerPrompt, temperature, topK }) => {
@@ -50,9 +42,6 @@ export const definition = {
   makes: "Completions",
   rows: ({ completionsPerPrompt }, { prompts }) => prompts * completionsPerPrompt,
   candidates: ({ completionsPerPrompt }) => completionsPerPrompt
-} as const satisfies Definition<Sample, typeof wires>
+})
 
-export const make = <W extends Given>(
-  connected: Checked<"Sample", typeof wires, "policy", W>,
-  params: typeof Sample["~type.make.in"]
-): Artifact.Output<W, "Completions", "", Compute, 0, DataError> => build(definition, connected, params)
+export const make = constructs(definition)

@@ -3,17 +3,14 @@
  * can look at the same ones. Done by `src/stages/score.ts`.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import type { Computed } from "../Data.ts"
+import { build, define } from "../Definition.ts"
 import type { RewardsOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import { JudgeScorer, RewardScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
 import type { Verifier } from "../Verifier.ts"
-import type { Checked, Given } from "../Wires.ts"
-import { data, model, optional } from "../Wires.ts"
+import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Score extends Schema.TaggedClass<Score>()("Score", {
   scorer: Scorer,
@@ -27,33 +24,21 @@ const judged = { completions } as const
 const rewarded = { completions, reward } as const
 const wires = { completions, reward: optional(reward) } as const
 
-export const definition = {
-  op: "Score",
-  schema: Score,
-  wires,
+export const definition = define(Score, wires, {
   main: "reward",
   opens: { frozen: ["reward"] },
-  mistakes: ({ scorer }, { reward: connected }) =>
-    scorer._tag === "RewardScorer" && connected === undefined
-      ? [`Score.reward is missing: connect ${reward.needs}`]
-      : scorer._tag !== "RewardScorer" && connected !== undefined
-      ? [`Score.reward is connected, but its scorer is ${scorer._tag}: leave the reward model out or score by it`]
-      : [],
+  mistakes: ({ scorer }, { reward: connected }) => [
+    scorer._tag === "RewardScorer" && connected === undefined && `Score.reward is missing: connect ${reward.needs}`,
+    scorer._tag !== "RewardScorer" && connected !== undefined &&
+    `Score.reward is connected, but its scorer is ${scorer._tag}: leave the reward model out or score by it`
+  ],
   makes: "ScoredCompletions",
   rows: "completions",
   candidates: "completions"
-} as const satisfies Definition<Score, typeof wires>
+})
 
 type Options = Omit<typeof Score["~type.make.in"], "scorer">
-type Scored<W extends Given, X extends string = never> = Artifact.Output<
-  W,
-  "ScoredCompletions",
-  "",
-  Compute,
-  0,
-  DataError,
-  X
->
+type Scored<W, X extends string = never> = Computed<W, "ScoredCompletions", X>
 
 /** By the reward model on the wire `reward`. */
 export const byReward = <W extends Given>(

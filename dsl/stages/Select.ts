@@ -10,12 +10,9 @@
  * prompts are one prompt; of equal scores the first counts. Done by `src/stages/select.ts`.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import type { DataError } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { constructs } from "../Constructs.ts"
+import { define } from "../Definition.ts"
 import { Count, or, Seed } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data } from "../Wires.ts"
 
 export class PerPrompt extends Schema.TaggedClass<PerPrompt>()("PerPrompt", { keep: or(Count, 1) }) {}
@@ -37,19 +34,12 @@ export class Select extends Schema.TaggedClass<Select>()("Select", {
   seed: Seed
 }) {}
 
-const wires = { completions: data("ScoredCompletions", "scored completions, e.g. Score.byReward(…)") } as const
-
-export const definition = {
-  op: "Select",
-  schema: Select,
-  wires,
-  main: "",
+export const definition = define(Select, {
+  completions: data("ScoredCompletions", "scored completions, e.g. Score.byReward(…)")
+}, {
   compares: ({ rule }) => rule._tag === "PerPrompt" ? [`keeping ${rule.keep} of each prompt`, rule.keep] : ["", 0],
   makes: "Demonstrations",
   rows: ({ rule }, { completions }) => Math.min(completions, rule._tag === "Overall" ? rule.keep : Infinity)
-} as const satisfies Definition<Select, typeof wires>
+})
 
-export const make = <W extends Given>(
-  connected: Checked<"Select", typeof wires, never, W>,
-  params: typeof Select["~type.make.in"]
-): Artifact.Output<W, "Demonstrations", "", Compute, 0, DataError> => build(definition, connected, params)
+export const make = constructs(definition)

@@ -4,12 +4,9 @@
  * `src/losses/crossEntropy.ts`.
  */
 import * as Schema from "effect/Schema"
-import type * as Artifact from "../Artifact.ts"
-import type { Compute } from "../Budget.ts"
-import { build, type Definition } from "../Definition.ts"
-import type { TrainingError } from "../Errors.ts"
+import { constructs } from "../Constructs.ts"
+import { define } from "../Definition.ts"
 import { Count, or, training } from "../Training.ts"
-import type { Checked, Given } from "../Wires.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
@@ -37,34 +34,19 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   ...training
 }) {}
 
-const wires = {
+export const definition = define(Sft, {
   base: model(["BaseModel", "Policy"], "the model to fine-tune, e.g. Checkpoint.huggingFace(…) or Pretrain.make(…)"),
   demonstrations: data("Demonstrations", "prompts with answers, e.g. Source.demonstrations(…)")
-} as const
-
-export const definition = {
-  op: "Sft",
-  schema: Sft,
-  wires,
+}, {
   main: "base",
   parent: "base",
   opens: { trained: ["base"] },
   passesOver: "demonstrations",
-  mistakes: ({ batchTokens = Infinity, maxLength = 0 }) =>
-    maxLength <= batchTokens
-      ? []
-      : [`maxLength ${maxLength} is more than batchTokens ${batchTokens}: such a row fits no batch; raise batchTokens`],
+  mistakes: ({ batchTokens = Infinity, maxLength = 0 }) => [
+    maxLength > batchTokens &&
+    `maxLength ${maxLength} is more than batchTokens ${batchTokens}: such a row fits no batch; raise batchTokens`
+  ],
   makes: "Policy"
-} as const satisfies Definition<Sft, typeof wires>
+})
 
-export const make = <W extends Given>(
-  connected: Checked<"Sft", typeof wires, "base", W>,
-  params: typeof Sft["~type.make.in"]
-): Artifact.Output<
-  W,
-  "Policy",
-  Artifact.FamilyOf<W["base"]>,
-  Compute,
-  Artifact.AllottedOf<W["base"]>,
-  TrainingError
-> => build(definition, connected, params)
+export const make = constructs(definition)

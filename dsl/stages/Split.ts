@@ -5,9 +5,8 @@
  * The tabular world of `simulate` has a handful of prompts and none to hold out: there both parts are everything.
  */
 import * as Schema from "effect/Schema"
-import type { SameAs } from "../Data.ts"
-import { kept, rows } from "../Data.ts"
-import { build, type Definition } from "../Definition.ts"
+import { kept, rows, type SameAs } from "../Data.ts"
+import { build, define } from "../Definition.ts"
 import { Fraction, or, Seed } from "../Training.ts"
 import type { Checked, Given } from "../Wires.ts"
 
@@ -18,20 +17,15 @@ export class Split extends Schema.TaggedClass<Split>()("Split", {
   seed: Seed
 }) {}
 
-const wires = { of: rows("rows to split, e.g. Source.prompts(…)") } as const
-
-export const definition = {
-  op: "Split",
-  schema: Split,
-  wires,
+export const definition = define(Split, { of: rows("rows to split, e.g. Source.prompts(…)") }, {
   ...kept,
   mistakes: ({ fraction }) =>
     fraction > 0 && fraction < 1 ? [] : [`fraction ${fraction} leaves one part empty: take one between 0 and 1`]
-} as const satisfies Definition<Split, typeof wires>
+})
 
 /** `[first, rest]`: disjoint, and together everything. */
 export const make = <W extends Given>(
-  connected: Checked<"Split", typeof wires, never, W>,
+  connected: Checked<"Split", typeof definition.wires, never, W>,
   params: Omit<typeof Split["~type.make.in"], "part">
 ): readonly [first: SameAs<W>, rest: SameAs<W>] =>
   (["first", "rest"] as const).map((part) => build(definition, connected, { ...params, part })) as never

@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { type Definition, Wires } from "keel/stage"
 import { describe, expect, test } from "tstyche"
+import { define } from "../../dsl/Definition.ts"
 
 class Nova extends Schema.TaggedClass<Nova>()("Nova", { epochs: Schema.Int, keep: Schema.Int }) {}
 const wires = {
@@ -41,5 +42,21 @@ describe("a definition", () => {
     const rule = ({ keep }: { readonly keep: string }) => [keep]
     expect({ ...said, opens, passesOver, mistakes: rule } as const).type
       .not.toBeAssignableTo<Definition<Nova, typeof wires>>()
+  })
+
+  test("of Keel's own is made by `define`, which asks for the same parts and refuses others", () => {
+    const parts = { main: "init", makes: "Policy", opens, passesOver } as const
+    expect(define).type.toBeCallableWith(Nova, wires, parts)
+    expect(define(Nova, wires, parts)).type.toBeAssignableTo<Definition<Nova, typeof wires>>()
+    const { opens: _, ...closed } = parts
+    expect(define).type.not.toBeCallableWith(Nova, wires, closed)
+    const { passesOver: __, ...none } = parts
+    expect(define).type.not.toBeCallableWith(Nova, wires, none)
+    expect(define).type.not.toBeCallableWith(Nova, wires, { ...parts, main: "reward" } as const)
+    expect(define).type.not.toBeCallableWith(Nova, wires, { ...parts, mistake: () => [] })
+    expect(define).type.not.toBeCallableWith(Nova, wires, {
+      ...parts,
+      mistakes: ({ keep }: { readonly keep: string }) => [keep]
+    })
   })
 })

@@ -6,7 +6,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { install as installed, installable } from "../program/backend.ts"
-import { json } from "./options.ts"
+import { json, maybe } from "./options.ts"
 
 const install = Command.make(
   "install",
@@ -14,11 +14,9 @@ const install = Command.make(
     name: Argument.Literals("name", installable).pipe(
       Argument.withDescription("tfjs-node-gpu, or tfjs-node for a machine without an NVIDIA GPU")
     ),
-    tensorflow: Flag.String("tensorflow").pipe(
-      Flag.withDescription(
-        "TensorFlow to build on: the folder site-packages/tensorflow, a virtual environment, or a wheel; default: the one that python3 imports"
-      ),
-      Flag.optional
+    tensorflow: maybe(
+      Flag.String("tensorflow"),
+      "TensorFlow to build on: the folder site-packages/tensorflow, a virtual environment, or a wheel; default: the one that python3 imports"
     ),
     json
   },

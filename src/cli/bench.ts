@@ -28,7 +28,7 @@ import { calibrate } from "../planning/calibrate.ts"
 import { load } from "../model/checkpoint.ts"
 import { markdown } from "../report/table.ts"
 import { backend as openBackend, type BackendName, type BackendOptions, backends } from "../program/backend.ts"
-import { device as deviceFlag, deviceOption, json as jsonFlag } from "./options.ts"
+import { device as deviceFlag, deviceOption, json as jsonFlag, many, maybe, off, or, positive } from "./options.ts"
 
 /** An option of the command that makes no sense. */
 export class BadBenchOption extends Schema.TaggedError<BadBenchOption>()("BadBenchOption", {
@@ -58,63 +58,34 @@ export const oneOf = <const Known extends string>(
     : R.fail(new BadBenchOption({ option, value: wrong, remedy: `it is one of ${known.join(", ")}` }))
 }
 
-const count = (name: string, about: string) =>
-  Flag.Int(name).pipe(
-    Flag.withDescription(about),
-    Flag.filter((n) => n >= 1, (n) => `Expected at least 1, got ${n}`)
-  )
+const hidden = (name: string) => Flag.String(name).pipe(Flag.withHidden)
 
 const flags = {
-  backend: Flag.String("backend").pipe(
-    Flag.withDescription(
-      `What is measured: ${
-        backends.join(", ")
-      }; may be repeated or a list with commas. Default: all that work here, but reference`
-    ),
-    Flag.atLeast(0)
+  backend: many(
+    "backend",
+    `What is measured: ${
+      backends.join(", ")
+    }; may be repeated or a list with commas. Default: all that work here, but reference`
   ),
-  peer: Flag.String("peer").pipe(
-    Flag.withDescription("Peers: torch, trl or none; may be repeated. Default: the peers that python3 can import"),
-    Flag.atLeast(0)
+  peer: many("peer", "Peers: torch, trl or none; may be repeated. Default: the peers that python3 can import"),
+  only: many("only", `Parts to run, may be repeated: ${parts.join(", ")}; train stands for both train-…`),
+  rounds: or(positive("rounds"), 7, "Times that everybody is measured, in turn (default 7)"),
+  threads: or(
+    positive("threads"),
+    availableParallelism(),
+    "Threads of every backend and peer (default: the cores of the machine)"
   ),
-  only: Flag.String("only").pipe(
-    Flag.withDescription(`Parts to run, may be repeated: ${parts.join(", ")}; train stands for both train-…`),
-    Flag.atLeast(0)
+  base: maybe(
+    Flag.Directory("base"),
+    "Model of the SFT, DPO and GRPO steps; default: random weights of the shape of stories260K"
   ),
-  rounds: count("rounds", "Times that everybody is measured, in turn (default 7)").pipe(Flag.withDefault(7)),
-  threads: count("threads", "Threads of every backend and peer (default: the cores of the machine)").pipe(
-    Flag.withDefault(availableParallelism())
-  ),
-  base: Flag.Directory("base").pipe(
-    Flag.withDescription("Model of the SFT, DPO and GRPO steps; default: random weights of the shape of stories260K"),
-    Flag.optional
-  ),
-  out: Flag.File("out").pipe(
-    Flag.withDescription("Also write the measurements to this file, as JSON"),
-    Flag.optional
-  ),
+  out: maybe(Flag.File("out"), "Also write the measurements to this file, as JSON"),
   device: deviceFlag,
   json: jsonFlag,
-  memoryOf: Flag.String("memory-of").pipe(
-    Flag.withDescription("Train mid alone with this backend and print the memory of this process"),
-    Flag.withHidden,
-    Flag.optional
-  ),
-  calibrate: Flag.Boolean("calibrate").pipe(
-    Flag.withDescription("Measure only the rates that plan estimates time by: --only rates --peer none"),
-    Flag.withDefault(false)
-  ),
-  published: Flag.Boolean("published").pipe(
-    Flag.withDescription(
-      "Compare plans with published speed and memory of training steps; measures nothing"
-    ),
-    Flag.withDefault(false)
-  ),
-  ratesOf: Flag.String("rates-of").pipe(
-    Flag.withDescription("Print the costs of work with this backend"),
-    Flag.withHidden,
-    Flag.optional
-  ),
+  memoryOf: maybe(hidden("memory-of"), "Train mid alone with this backend and print the memory of this process"),
+  calibrate: off("calibrate", "Measure only the rates that plan estimates time by: --only rates --peer none"),
+  published: off("published", "Compare plans with published speed and memory of training steps; measures nothing"),
+  ratesOf: maybe(hidden("rates-of"), "Print the costs of work with this backend"),
   recompute: Flag.Boolean("recompute").pipe(Flag.withHidden, Flag.withDefault(false))
 }
 
@@ -151,14 +122,13 @@ const openAll = (names: ReadonlyArray<BackendName>, options: BackendOptions) =>
   })
 
 /** The requested peers that are installed; a line for each other peer. */
-const peersHere = (asked: ReadonlyArray<PeerName | "none">) =>
-  Effect.gen(function*() {
-    if (asked.includes("none")) return []
-    const here = yield* importable
-    const wanted = asked.length === 0 ? peerNames : peerNames.filter((name) => asked.includes(name))
-    for (const name of wanted) if (!here.includes(name)) yield* Console.error(missing(name))
-    return wanted.filter((name) => here.includes(name))
-  })
+const peersHere = Effect.fnUntraced(function*(asked: ReadonlyArray<PeerName | "none">) {
+  if (asked.includes("none")) return []
+  const here = yield* importable
+  const wanted = asked.length === 0 ? peerNames : peerNames.filter((name) => asked.includes(name))
+  for (const name of wanted) if (!here.includes(name)) yield* Console.error(missing(name))
+  return wanted.filter((name) => here.includes(name))
+})
 
 /** A line on stderr: on a terminal it overwrites the line before, elsewhere it appears once a round. */
 const progress = () => {
@@ -180,19 +150,11 @@ const progress = () => {
 }
 
 /** Runs this program again with these arguments; returns its output. */
-const inOwnProcess = ({ device, threads }: BackendOptions, what: string, args: ReadonlyArray<string>) =>
-  Effect.flatMap(
-    startPeer(what, process.execPath, [
-      ...process.execArgv,
-      process.argv[1]!,
-      "bench",
-      ...args,
-      "--threads",
-      String(threads),
-      ...(device === undefined ? [] : ["--device", device])
-    ]),
-    (child) => child.request({})
-  )
+const inOwnProcess = ({ device, threads }: BackendOptions, what: string, args: ReadonlyArray<string>) => {
+  const again = [...process.execArgv, process.argv[1]!, "bench", ...args, "--threads", String(threads)]
+  const on = device === undefined ? [] : ["--device", device]
+  return Effect.flatMap(startPeer(what, process.execPath, [...again, ...on]), (child) => child.request({}))
+}
 
 /** Costs of work with each of these backends, measured as in a run: in a process of its own. */
 const ratesOf = (
@@ -231,12 +193,12 @@ const asJson = (profile: MachineProfile, { agreement, busy, measured, memory, ve
   versions,
   agreement,
   memory: memory.map(({ name, resident }) => ({ name, ...resident })),
-  cases: measured.map(({ one, seconds }) => ({
-    name: one.name,
-    title: one.title,
-    peer: one.peer,
-    amount: one.amount,
-    show: one.show,
+  cases: measured.map(({ one: { amount, name, peer, show, title }, seconds }) => ({
+    name,
+    title,
+    peer,
+    amount,
+    show,
     seconds: Object.fromEntries(seconds)
   }))
 })

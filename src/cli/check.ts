@@ -1,14 +1,13 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { mermaid, text } from "../../dsl/Render.ts"
 import { problems, Refused } from "../interpreters/check.ts"
 import { lackingExtensions } from "../interpreters/extensions.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
-import { json, overrides, pipeline } from "./options.ts"
+import { json, off, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 
 export const check = Command.make(
@@ -33,7 +32,7 @@ export const show = Command.make(
     pipeline,
     ...overrides,
     json,
-    mermaid: Flag.Boolean("mermaid").pipe(Flag.withDescription("Print a Mermaid graph"), Flag.withDefault(false))
+    mermaid: off("mermaid", "Print a Mermaid graph")
   },
   Effect.fn(function*({ json, mermaid: graph, pipeline, ...overridden }) {
     const { root } = yield* pipelineOf(pipeline, overridden)

@@ -5,33 +5,21 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { backends } from "../program/backend.ts"
 import { generate as generated } from "../program/model.ts"
-import { device, deviceOption, json } from "./options.ts"
+import { device, deviceOption, json, off, or } from "./options.ts"
 
 /** Fills up to the end of the context when --max-tokens asks for more. */
 export const generate = Command.make(
   "generate",
   {
     model: Argument.String("model").pipe(Argument.withDescription("A Hugging Face folder of the Llama family")),
-    prompt: Flag.String("prompt").pipe(Flag.withDescription("Text to continue"), Flag.withDefault("")),
-    greedy: Flag.Boolean("greedy").pipe(Flag.withDescription("Always the most likely token"), Flag.withDefault(false)),
-    maxTokens: Flag.Int("max-tokens").pipe(
-      Flag.withDescription("Most new tokens (default 128)"),
-      Flag.withDefault(128)
-    ),
-    temperature: Flag.Finite("temperature").pipe(Flag.withDescription("Default 1; 0 is greedy"), Flag.withDefault(1)),
-    topK: Flag.Int("top-k").pipe(
-      Flag.withDescription("Sample from the k likeliest tokens; 0 for all"),
-      Flag.withDefault(0)
-    ),
-    topP: Flag.Finite("top-p").pipe(
-      Flag.withDescription("Sample from the likeliest with this probability"),
-      Flag.withDefault(1)
-    ),
+    prompt: or(Flag.String("prompt"), "", "Text to continue"),
+    greedy: off("greedy", "Always the most likely token"),
+    maxTokens: or(Flag.Int("max-tokens"), 128, "Most new tokens (default 128)"),
+    temperature: or(Flag.Finite("temperature"), 1, "Default 1; 0 is greedy"),
+    topK: or(Flag.Int("top-k"), 0, "Sample from the k likeliest tokens; 0 for all"),
+    topP: or(Flag.Finite("top-p"), 1, "Sample from the likeliest with this probability"),
     seed: Flag.Int("seed").pipe(Flag.withDefault(0)),
-    chat: Flag.Boolean("chat").pipe(
-      Flag.withDescription("Put the prompt into the model's chat template as a user's message"),
-      Flag.withDefault(false)
-    ),
+    chat: off("chat", "Put the prompt into the model's chat template as a user's message"),
     backend: Flag.Literals("backend", backends).pipe(Flag.withDefault("auto")),
     device,
     json

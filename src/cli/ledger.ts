@@ -10,7 +10,7 @@ import { text as overOptimisationText } from "../report/overOptimisation.ts"
 import { measuredKl, overOptimised, stacked, svg } from "../report/plots.ts"
 import { writeFileAtomic } from "../store/files.ts"
 import { started } from "../store/runDirectory.ts"
-import { json } from "./options.ts"
+import { json, maybe } from "./options.ts"
 import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
 
 /** The ledger of the run in `folder`. */
@@ -35,7 +35,7 @@ export const ledger = Command.make(
   {
     run: folder("run"),
     json,
-    svg: Flag.File("svg").pipe(Flag.withDescription("Also draw the measured KL to this file"), Flag.optional)
+    svg: maybe(Flag.File("svg"), "Also draw the measured KL to this file")
   },
   Effect.fn(function*({ json, run, svg: file }) {
     const found = yield* ledgerIn(run)

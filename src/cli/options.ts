@@ -3,35 +3,41 @@ import type * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
 
+/** A flag that may be left out. */
+export const maybe = <A>(flag: Flag.Flag<A>, about: string) => flag.pipe(Flag.withDescription(about), Flag.optional)
+
+/** A flag with a default. */
+export const or = <A, const B extends A>(flag: Flag.Flag<A>, value: B, about: string) =>
+  flag.pipe(Flag.withDescription(about), Flag.withDefault(value))
+
+/** A switch. */
+export const off = (name: string, about: string) => or(Flag.Boolean(name), false, about)
+
+/** A flag that may be repeated. */
+export const many = (name: string, about: string) =>
+  Flag.String(name).pipe(Flag.withDescription(about), Flag.atLeast(0))
+
+/** A number of things, at least 1. */
+export const positive = (name: string) =>
+  Flag.Int(name).pipe(Flag.filter((n) => n >= 1, (n) => `Expected at least 1, got ${n}`))
+
 export const pipeline = Argument.String("file").pipe(
   Argument.withDescription("A .ts file whose default export is a pipeline, or a .json description")
 )
 
 export const overrides = {
-  set: Flag.String("set").pipe(
-    Flag.withDescription("Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
-    Flag.atLeast(0)
-  ),
-  base: Flag.String("base").pipe(
-    Flag.withDescription("Folder of the base model: the path of every Checkpoint in the pipeline"),
-    Flag.optional
-  ),
-  seed: Flag.Int("seed").pipe(Flag.withDescription("Set the seed of every stage"), Flag.optional)
+  set: many("set", "Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
+  base: maybe(Flag.String("base"), "Folder of the base model: the path of every Checkpoint in the pipeline"),
+  seed: maybe(Flag.Int("seed"), "Set the seed of every stage")
 }
 
-export const device = Flag.String("device").pipe(
-  Flag.withDescription("Where it computes: cpu, or with --backend torch a GPU, cuda:N"),
-  Flag.optional
-)
+export const device = maybe(Flag.String("device"), "Where it computes: cpu, or with --backend torch a GPU, cuda:N")
 
 /** `{ device }` when it was given. */
 export const deviceOption = (device: Option.Option<string>): { readonly device?: string } =>
   device._tag === "Some" ? { device: device.value } : {}
 
-export const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Print JSON on standard output"),
-  Flag.withDefault(false)
-)
+export const json = off("json", "Print JSON on standard output")
 
 /** The parsed values of `overrides`. */
 export interface Overridden {

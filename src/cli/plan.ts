@@ -19,7 +19,7 @@ import { markdown } from "../report/table.ts"
 import { deviceMoney } from "../store/spent.ts"
 import { backends } from "../program/backend.ts"
 import { misfit, reasons } from "./fits.ts"
-import { json, overrides, pipeline } from "./options.ts"
+import { json, maybe, off, or, overrides, pipeline, positive } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 import { machineOf } from "../program/machine.ts"
 import { priceIn, prices } from "./prices.ts"
@@ -42,23 +42,21 @@ const time = (seconds: number | null): string =>
 const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<string>> => {
   if (stages.every(({ seconds }) => seconds === null)) return []
   const all = [...new Set(stages.flatMap(({ phases }) => phases.map(({ phase }) => phase)))]
-  const in_ = (phases: StagePlan["phases"], name: string) => phases.find(({ phase }) => phase === name)?.seconds ?? 0
-  const sum = (of: (stage: StagePlan) => number) => stages.reduce((sum, stage) => sum + of(stage), 0)
-  const host = sum(({ hostSeconds }) => hostSeconds!) > 0
+  const host = stages.some(({ hostSeconds }) => hostSeconds! > 0)
+  const row = (name: string, of: ReadonlyArray<StagePlan>) => {
+    const sum = (seconds: (stage: StagePlan) => number | null | undefined) =>
+      time(of.reduce((sum, stage) => sum + (seconds(stage) ?? 0), 0))
+    return [
+      name,
+      ...all.map((name) => sum(({ phases }) => phases.find(({ phase }) => phase === name)?.seconds)),
+      ...(host ? [sum(({ hostSeconds }) => hostSeconds)] : []),
+      sum(({ seconds }) => seconds)
+    ]
+  }
   return [
     ["time", ...all, ...(host ? ["host"] : []), "all"],
-    ...stages.map(({ hostSeconds, phases, seconds, stage }) => [
-      stage,
-      ...all.map((phase) => time(in_(phases, phase))),
-      ...(host ? [time(hostSeconds)] : []),
-      time(seconds)
-    ]),
-    [
-      "total",
-      ...all.map((phase) => time(sum(({ phases }) => in_(phases, phase)))),
-      ...(host ? [time(sum(({ hostSeconds }) => hostSeconds!))] : []),
-      time(sum(({ seconds }) => seconds!))
-    ]
+    ...stages.map((stage) => row(stage.stage, [stage])),
+    row("total", stages)
   ]
 }
 
@@ -76,36 +74,29 @@ export const plan = Command.make(
   {
     pipeline,
     ...overrides,
-    profile: Flag.String("profile").pipe(
-      Flag.withDescription("A machine as keel bench measured it; default: this one, when it was measured"),
-      Flag.optional
+    profile: maybe(
+      Flag.String("profile"),
+      "A machine as keel bench measured it; default: this one, when it was measured"
     ),
-    backend: Flag.Literals("backend", backends).pipe(
-      Flag.withDescription(
-        "What is to compute, of those that keel bench measured: auto is the one that run would choose"
-      ),
-      Flag.withDefault("auto")
+    backend: or(
+      Flag.Literals("backend", backends),
+      "auto",
+      "What is to compute, of those that keel bench measured: auto is the one that run would choose"
     ),
-    completionLength: Flag.Int("completion-length").pipe(
-      Flag.withDescription("Mean length of a completion, tokens; default: maxNewTokens"),
-      Flag.filter((n) => n >= 1, (n) => `Expected at least 1, got ${n}`),
-      Flag.optional
+    completionLength: maybe(
+      positive("completion-length"),
+      "Mean length of a completion, tokens; default: maxNewTokens"
     ),
-    device: Flag.Literals("device", Object.keys(devices) as ReadonlyArray<DeviceName>).pipe(
-      Flag.withDescription("A device by its published figures instead"),
-      Flag.optional
+    device: maybe(
+      Flag.Literals("device", Object.keys(devices) as ReadonlyArray<DeviceName>),
+      "A device by its published figures instead"
     ),
-    modelConfig: Flag.String("model-config").pipe(
-      Flag.withDescription(
-        "Folder with the config.json of the model that every Checkpoint and Pretrain is to have; no weights needed"
-      ),
-      Flag.optional
+    modelConfig: maybe(
+      Flag.String("model-config"),
+      "Folder with the config.json of the model that every Checkpoint and Pretrain is to have; no weights needed"
     ),
     prices,
-    noAdvice: Flag.Boolean("no-advice").pipe(
-      Flag.withDescription("Say what does not fit, but do not look for what would: that is many plans"),
-      Flag.withDefault(false)
-    ),
+    noAdvice: off("no-advice", "Say what does not fit, but do not look for what would: that is many plans"),
     json
   },
   Effect.fn(function*(

@@ -6,6 +6,7 @@ import * as Schema from "effect/Schema"
 import * as Flag from "effect/cli/Flag"
 import { parseJson } from "../model/json.ts"
 import type { Price } from "../store/spent.ts"
+import { maybe } from "./options.ts"
 import { BadPipelineFile } from "./pipelineFile.ts"
 
 const Amount = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0, { message: "must be 0 or more" }))
@@ -20,11 +21,9 @@ const PriceTable = Schema.Struct({
   judge: Schema.optionalKey(Schema.Struct({ perMillionTokens: Amount }))
 })
 
-export const prices = Flag.String("prices").pipe(
-  Flag.withDescription(
-    'Price table, e.g. {"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}} per hour, with "judge": {"perMillionTokens": 3} for a paid judge. A run costs its device time and the tokens of its judges; a plan knows only the device time'
-  ),
-  Flag.optional
+export const prices = maybe(
+  Flag.String("prices"),
+  'Price table, e.g. {"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}} per hour, with "judge": {"perMillionTokens": 3} for a paid judge. A run costs its device time and the tokens of its judges; a plan knows only the device time'
 )
 
 const micros = (amount: number): number => Math.round(1e6 * amount)

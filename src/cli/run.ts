@@ -16,18 +16,17 @@ import { events as eventsOf, started } from "../store/runDirectory.ts"
 import { type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { priceIn, prices } from "./prices.ts"
 import { progress } from "./progress.ts"
-import { device, deviceOption, json, overrides, pipeline } from "./options.ts"
+import { device, deviceOption, json, maybe, or, overrides, pipeline } from "./options.ts"
 
-const backend = Flag.Literals("backend", backends).pipe(
-  Flag.withDescription(
-    "What computes: auto is the fastest here (native where there is a compiler, else wasm); torch needs libtorch, tfjs keel backend install; reference is double precision, slow"
-  ),
-  Flag.withDefault("auto")
+const backend = or(
+  Flag.Literals("backend", backends),
+  "auto",
+  "What computes: auto is the fastest here (native where there is a compiler, else wasm); torch needs libtorch, tfjs keel backend install; reference is double precision, slow"
 )
 
-const out = Flag.Directory("out").pipe(
-  Flag.withDescription("Folder of the run; default runs/ID. Finished nodes are shared in the folder `store` beside it"),
-  Flag.optional
+const out = maybe(
+  Flag.Directory("out"),
+  "Folder of the run; default runs/ID. Finished nodes are shared in the folder `store` beside it"
 )
 
 /** Trains and prints the outcome. */

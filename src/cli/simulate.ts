@@ -4,7 +4,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { simulate as interpret } from "../interpreters/simulate.ts"
 import { markdown } from "../report/table.ts"
-import { json, overrides, pipeline } from "./options.ts"
+import { json, or, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 
 const number = (x: number): string => x.toFixed(3)
@@ -15,9 +15,10 @@ export const simulate = Command.make(
     pipeline,
     ...overrides,
     json,
-    learningRateScale: Flag.Finite("learning-rate-scale").pipe(
-      Flag.withDescription("Learning rates are multiplied by this: a tabular parameter is a logit (default 100)"),
-      Flag.withDefault(100)
+    learningRateScale: or(
+      Flag.Finite("learning-rate-scale"),
+      100,
+      "Learning rates are multiplied by this: a tabular parameter is a logit (default 100)"
     )
   },
   Effect.fn(function*({ json, learningRateScale, pipeline, ...overridden }) {

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
-import type * as Artifact from "../../dsl/Artifact.ts"
+import * as Artifact from "../../dsl/Artifact.ts"
 import type {
   BudgetExceeded,
   Diverged,
@@ -15,12 +15,14 @@ import type {
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
+import type { Wires } from "../../dsl/Wires.ts"
 import type { BadData } from "../data/badData.ts"
 import { type Dataset, Datasets, type RowsOf } from "../data/dataset.ts"
 import type { Chat } from "../data/formats.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import type { Inputs } from "../outside/implementation.ts"
 import type { Judge } from "../rewards/judge.ts"
 import type { Made } from "../store/made.ts"
 import type { RunLog } from "../store/runLog.ts"
@@ -81,7 +83,21 @@ export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: 
   const rowsOf = <R extends Dataset["role"]>(artifact: Artifact.Any, role: R, reader?: Weights) =>
     Effect.map(dataOf(artifact, role, reader), (dataset) => dataset.rows as RowsOf<R>)
 
-  const optional = (wire: Artifact.Any | undefined) => wire === undefined ? Effect.succeed(undefined) : weightsOf(wire)
+  /** All that is on the wires `S` of a stage: its main model first, which reads the rows, and the others as the definition names them. */
+  const inputsOf = Effect.fnUntraced(
+    function*<S extends Wires>(artifact: Artifact.Any, main: string, spec: S) {
+      const { [main]: read, ...wires } = artifact.node.wires
+      const isModel = ({ node }: Artifact.Any) => Artifact.modelKinds.includes(node.kind)
+      const reader = read !== undefined && isModel(read) ? yield* weightsOf(read) : undefined
+      const found: Record<string, unknown> = {}
+      for (const name of Object.keys(spec)) {
+        const of = name === main ? read : wires[name]
+        if (of === undefined) continue
+        found[name] = isModel(of) ? yield* weightsOf(of) : yield* rowsOf(of, of.node.kind as Dataset["role"], reader)
+      }
+      return found as Inputs<S>
+    }
+  )
 
   /** A model with the key under which it was made. */
   const known = (artifact: Artifact.Any) => {
@@ -89,7 +105,7 @@ export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: 
     return Effect.map(weightsOf(of), (weights) => ({ key: keyOf(of, limits(of)), weights }))
   }
 
-  return { weightsOf, datasetOf, dataOf, rowsOf, optional, known }
+  return { weightsOf, datasetOf, dataOf, rowsOf, inputsOf, known }
 })
 
 export type Wired = Effect.Success<ReturnType<typeof wired>>

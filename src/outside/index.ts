@@ -14,7 +14,7 @@
 
 // ── describing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 export { build, type Definition } from "../../dsl/Definition.ts"
-export { type Moved, moves, policyFrom } from "../../dsl/MovesPolicy.ts"
+export { type Moved, type Mover, moves, policyFrom } from "../../dsl/MovesPolicy.ts"
 export { type Allotting, klSpending } from "../../dsl/KlSpending.ts"
 export { Count, Fraction, NonNegative, or, Positive, Seed, training } from "../../dsl/Training.ts"
 export * as Wires from "../../dsl/Wires.ts"

@@ -8,14 +8,16 @@ import type { Backend } from "../tensor/backend.ts"
 
 export const backends = ["auto", "native", "wasm", "torch", "tfjs", "reference"] as const
 export type BackendName = typeof backends[number]
+type Concrete = Exclude<BackendName, "auto">
+
+const why = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
 /** A backend that does not work here. */
 export class BackendUnavailable
   extends Data.TaggedError("BackendUnavailable")<{ readonly name: string; readonly cause: unknown }>
 {
   override get message() {
-    const why = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `backend ${this.name} does not work here: ${why}. --backend reference always works, slowly.`
+    return `backend ${this.name} does not work here: ${why(this.cause)}. --backend reference always works, slowly.`
   }
 }
 
@@ -26,20 +28,16 @@ export interface BackendOptions {
   readonly device?: string
 }
 
-const open = {
-  native: (options: BackendOptions): Promise<Backend> =>
-    import("../tensor/native/native.ts").then(({ native }) => native(options)),
-  wasm: (options: BackendOptions): Promise<Backend> =>
-    import("../tensor/wasm/wasm.ts").then(({ wasm }) => wasm(options)),
-  tfjs: (options: BackendOptions): Promise<Backend> =>
-    import("../tensor/tfjs/tfjs.ts").then(({ tfjs }) => tfjs(options)),
-  torch: (options: BackendOptions): Promise<Backend> =>
-    import("../tensor/torch/torch.ts").then(({ torch }) => torch(options)),
-  reference: (): Promise<Backend> => import("../tensor/reference.ts").then(({ reference }) => reference())
+const open: Readonly<Record<Concrete, (options: BackendOptions) => Promise<Backend>>> = {
+  native: (options) => import("../tensor/native/native.ts").then(({ native }) => native(options)),
+  wasm: (options) => import("../tensor/wasm/wasm.ts").then(({ wasm }) => wasm(options)),
+  tfjs: (options) => import("../tensor/tfjs/tfjs.ts").then(({ tfjs }) => tfjs(options)),
+  torch: (options) => import("../tensor/torch/torch.ts").then(({ torch }) => torch(options)),
+  reference: () => import("../tensor/reference.ts").then(({ reference }) => reference())
 }
 
 /** Opens a backend and checks that it computes what `reference` does. */
-const opened = (name: Exclude<BackendName, "auto">, options: BackendOptions) =>
+const opened = (name: Concrete, options: BackendOptions) =>
   Effect.acquireRelease(
     Effect.tryPromise({
       try: async () => {
@@ -62,11 +60,9 @@ const opened = (name: Exclude<BackendName, "auto">, options: BackendOptions) =>
 /** Whether the system has a driver for NVIDIA GPUs: without one libtorch is not even looked for. */
 const nvidia = (): boolean => ["/dev/nvidiactl", "/dev/dxg"].some((path) => existsSync(path))
 
-const why = ({ cause }: BackendUnavailable): string => cause instanceof Error ? cause.message : String(cause)
-
 /** The first that works; a line for each that does not. */
 const firstOf = (
-  [first, ...others]: ReadonlyArray<readonly [name: Exclude<BackendName, "auto">, options: BackendOptions]>
+  [first, ...others]: ReadonlyArray<readonly [name: Concrete, options: BackendOptions]>
 ): ReturnType<typeof opened> => {
   const [name, options] = first!
   const [next] = others
@@ -74,7 +70,8 @@ const firstOf = (
   return Effect.catchTag(
     opened(name, options),
     "BackendUnavailable",
-    (error) => Effect.andThen(Console.error(`No ${name} backend (${why(error)}); using ${next[0]}.`), firstOf(others))
+    (error) =>
+      Effect.andThen(Console.error(`No ${name} backend (${why(error.cause)}); using ${next[0]}.`), firstOf(others))
   )
 }
 
@@ -114,5 +111,5 @@ export const install = (
 ) =>
   Effect.tryPromise({
     try: () => import("../tensor/tfjs/install.ts").then(({ install }) => install(name, tensorflow, say)),
-    catch: (cause) => new BackendNotInstalled({ name, problem: cause instanceof Error ? cause.message : String(cause) })
+    catch: (cause) => new BackendNotInstalled({ name, problem: why(cause) })
   })
