@@ -34,7 +34,7 @@ export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Sco
       const { maxNewTokens, objective } = stage
       const sampling = { maxNewTokens, temperature: stage.samplingTemperature, stop: codec.stop }
 
-      /** The rows of step n: the student's, the teacher's, or given ones. */
+      /** The rows of step n: the student's, the teacher's, or given rows. */
       const rowsAt = Effect.fnUntraced(function*(n: number) {
         const onPolicy = stream(`${scope.key}/${n}/lambda`).next() < stage.lambda
         const some = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> =>

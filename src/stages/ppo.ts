@@ -33,13 +33,13 @@ import type { Scope } from "../training/scope.ts"
 
 interface Wires {
   readonly init: Weights
-  /** If and only if β > 0. */
+  /** Present if and only if β > 0. */
   readonly reference: Weights | undefined
   readonly reward: Weights
   readonly value: Weights
   readonly prompts: ReadonlyArray<PromptRow>
   readonly held: ReadonlyArray<PromptRow>
-  /** If and only if there is a `ptxCoef`. */
+  /** Present if and only if there is a `ptxCoef`. */
   readonly pretraining: ReadonlyArray<TextRow> | undefined
 }
 
@@ -131,7 +131,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
                   advantages: () => pick(advantages, offsets, mini),
                   ...(texts.length > 0 ? { also: () => pretrain(n * minis.length + k, mini.length) } : {})
                 }, ppoMetrics)
-                // The value model has no sampler to stay close to: it goes on.
+                // The value model has no sampler to stay close to, so its updates continue.
                 if (metrics === null) moved = true
                 else updates.push(metrics)
               }

@@ -2,7 +2,10 @@ import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Optimizer, TensorData, Tensors, Update } from "../engine.ts"
 import type { Place } from "./layout.ts"
 
-/** Writes named tensors to their places in a flat buffer. Throws what is missing (unless it may be absent: then 0) or misshapen. */
+/**
+ * Writes named tensors to their places in a flat buffer. Throws for a missing tensor (unless `absent`: then 0) or a
+ * wrong shape.
+ */
 export const loadState = (
   backend: Backend,
   places: ReadonlyArray<Place>,
@@ -59,7 +62,7 @@ export const optimised = (
   backend: Backend,
   places: ReadonlyArray<Place>,
   params: Tensor,
-  /** Before each update: sets the gradient of what is not trained to 0. */
+  /** Before each update: sets the gradient of untrained elements to 0. */
   mask: (gradient: Tensor) => void = () => {}
 ): Optimised => {
   const { length } = params

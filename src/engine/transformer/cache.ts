@@ -9,7 +9,7 @@ export interface Cache {
   readonly shape: ReturnType<typeof attentionShape> & { readonly capacity: number }
 }
 
-/** The memory stays with the workspace, so that one rollout after the other uses the same. */
+/** The memory stays with the workspace, so that consecutive rollouts reuse it. */
 export const cache = (
   { config, space }: Pick<OpenedModel, "config" | "space">,
   slots: number,
