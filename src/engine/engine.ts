@@ -1,9 +1,8 @@
 /**
  * A stage's view of a model: passes over a batch (`logprobs`, `divergences`, `values`, `learn`), `backward`, `step`,
  * `sample`, and its state to save and restore (`around.ts` has the list). A stage is written once against these verbs
- * and runs on any engine: `tabular` (a small finite world where every quantity is exact) and `transformer` (the Llama
- * family over a `Backend`). A loss is a pure function of the result of a pass; its gradient goes back through
- * `backward`.
+ * and runs on any engine: `tabular` (a small finite world, all quantities exact) and `transformer` (the Llama family
+ * over a `Backend`). A loss is a pure function of the result of a pass; its gradient goes back through `backward`.
  *
  * Everything here is synchronous and plain: Effect stops at the training step.
  */
@@ -163,10 +162,9 @@ export interface Policy extends Model {
    */
   readonly backward: (dTokens: Float64Array) => void
   /**
-   * `logprobs` and `backward` in one, for a loss in which a row's gradient does not depend on other rows'
-   * log-probabilities: the engine takes a few rows at a time, so that only their activations exist at once.
-   * `gradientOf(logps, first)` gives dLoss/dLogps of each part, where `logps` are those of the batch from number
-   * `first` on.
+   * `logprobs` and `backward` in one, for a loss in which a row's gradient does not depend on other rows' `logps`. The
+   * engine takes a few rows at a time, so that only their activations exist at once. `gradientOf(logps, first)` gives
+   * dLoss/dLogps of a part, whose `logps` are those of the batch from number `first` on.
    */
   readonly learn: (
     batch: Batch,

@@ -1,12 +1,11 @@
 /**
- * Ctrl-C inside a verb. The verbs are synchronous and the event loop stands still meanwhile, so a signal handler in
+ * Ctrl-C inside a verb. Verbs are synchronous and the event loop stands still meanwhile, so a signal handler in
  * JavaScript would wait for the end of the verb: minutes, for a step of a large model. Node can watch for SIGINT in a
- * thread of its own and end the running JavaScript and WebAssembly (`breakOnSigint`); a kernel called through FFI runs
- * to its end first.
+ * thread of its own and end the running JavaScript and WebAssembly (`breakOnSigint`); an FFI kernel runs to its end
+ * first.
  *
- * An interrupted verb is half done: no finally block ran, the model may be partly updated, and the backend's memory may
- * be inconsistent. The engine is therefore dead from then on. Its models give no weights away, and training resumes
- * from the last checkpoint.
+ * After that no finally block ran, and the model and the backend's memory may be inconsistent. The engine is dead from
+ * then on: its models give no weights away, and training resumes from the last checkpoint.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -33,8 +33,8 @@ const orderOf = (key: string, count: number, epoch: number): ReadonlyArray<numbe
 }
 
 /**
- * The rows of step `n`. Every epoch is a fresh shuffle of all `count` rows, cut into batches; the rows left over at its
- * end open the next epoch. The answer depends on the arguments alone, so steps can be asked for in any order.
+ * The rows of step `n`. Every epoch is a fresh shuffle of all `count` rows, cut into batches; the rest of an epoch
+ * opens the next one. The answer depends on the arguments alone, so you can ask for steps in any order.
  */
 export const batchAt = (key: string, count: number, batchSize: number, n: number): ReadonlyArray<number> => {
   const batch: Array<number> = []
@@ -50,8 +50,7 @@ export const batchAt = (key: string, count: number, batchSize: number, n: number
 
 /**
  * All batches of `epochs` passes, each of at most `size` rows with at most `tokens` tokens together. A batch ends
- * before the shuffled row that would overfill it, and may hold rows of two passes. Throws for a row that no batch can
- * hold.
+ * before the row that would overfill it, and may hold rows of two passes. Throws for a row that no batch can hold.
  */
 export const batchesWithin = (
   key: string,

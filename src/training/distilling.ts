@@ -21,9 +21,7 @@ export const divergenceLoss = (
   return { passed: { rows, numbers: null }, learn }
 }
 
-/**
- * One answer per prompt; answer i draws from the stream of `seed/i`. An answer cut off at the limit has no end token.
- */
+/** One answer per prompt; answer i draws from stream `seed/i`. An answer cut off at the limit has no end token. */
 export const answersOf = (
   policy: Policy,
   prompts: ReadonlyArray<Int32Array>,

@@ -1,7 +1,7 @@
 /**
- * The frame of every stage that moves a policy by an allowance (`dsl/MovesPolicy.ts`): it opens the policy at its last
- * checkpoint, compares it with the KL caps, observes it, and trains it (`descent.ts`). A stage adds models and makes
- * the steps.
+ * The frame of every stage that moves a policy by an allowance (`dsl/MovesPolicy.ts`): opens the policy at its last
+ * checkpoint, holds it within its KL caps, observes and trains it (`descent.ts`). A stage adds models and makes the
+ * steps.
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"

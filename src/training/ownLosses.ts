@@ -31,9 +31,8 @@ interface Batches {
 }
 
 /**
- * A pure function of a batch, with the parameters of the description: the loss to minimise, its exact gradient with
- * respect to `logps`, and metrics by name, all finite. It changes no array of the batch. `laws.ownLoss` of
- * `keel/testing` tests this.
+ * A pure function of a batch and the description's parameters: the loss to minimise, its exact gradient in `logps`, and
+ * metrics by name, all finite. It changes no array of the batch. `laws.ownLoss` of `keel/testing` tests this.
  */
 type Of<B> = (batch: B, params: Params) => Loss
 

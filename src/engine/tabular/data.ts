@@ -27,10 +27,7 @@ export interface Preference {
   readonly rejected: string
 }
 
-/**
- * Whether a completion is better than the mean of its prompt: the verdict of verifiers in a world without words to
- * check.
- */
+/** Whether a completion is better than its prompt's mean: the verdict of verifiers in a world without words. */
 export const passesChecks = (world: World): (prompt: string, completion: string) => boolean => {
   const means = rewardTable(world).map((of) => of.reduce((sum, r) => sum + r, 0) / of.length)
   return (prompt, completion) => world.gold(prompt, completion) > means[world.prompts.indexOf(prompt)]!

@@ -208,10 +208,7 @@ export const bestOfN = (logps: Table, reward: Table, n: number): Table =>
     return law
   })
 
-/**
- * The law of the completions with a reward of at least `atLeast`, and log p_accept of each prompt; −∞ where it has none
- * of them.
- */
+/** The law of completions with a reward of at least `atLeast`, and log p_accept of each prompt; −∞ without any. */
 export const accepted = (logps: Table, reward: Table, atLeast: number) => {
   const kept = logps.map((of, p) => of.map((logp, n) => reward[p]![n]! >= atLeast ? logp : -Infinity))
   const logAccept = kept.map(logSumExp)

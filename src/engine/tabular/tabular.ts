@@ -55,10 +55,7 @@ const once = <A>() => {
   }
 }
 
-/**
- * Where the logits of a policy's tokens begin (−1: not modelled), and the gradient of a token's logits for a number per
- * token.
- */
+/** Where the logits of each token begin (−1: not modelled), and their gradient for a number per token. */
 interface Retained {
   readonly at: ReadonlyArray<number>
   readonly pull: (i: number) => Float64Array

@@ -4,10 +4,7 @@ import type { Workspace } from "./workspace.ts"
 
 /** Activations of one layer for its backward pass, `N` token rows each. */
 export interface LayerActivations {
-  /**
-   * Output of either RMS norm [N, d], one after the other, in one buffer of all layers: cheaper to recompute than to
-   * keep.
-   */
+  /** Output of either RMS norm [N, d], in one buffer of all layers: cheaper to recompute than to keep. */
   readonly normed: Tensor
   /** 1 / rms of the first norm [N]. */
   readonly inv: Tensor

@@ -2,10 +2,7 @@ import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Optimizer, TensorData, Tensors, Update } from "../engine.ts"
 import type { Place } from "./layout.ts"
 
-/**
- * Writes named tensors to their places in a flat buffer. Throws for a missing tensor (unless `absent`: then 0) or a
- * wrong shape.
- */
+/** Writes named tensors to a flat buffer. Throws for a missing tensor (unless `absent`: then 0) or a wrong shape. */
 export const loadState = (
   backend: Backend,
   places: ReadonlyArray<Place>,

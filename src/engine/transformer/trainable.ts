@@ -5,10 +5,7 @@ import type { Adapters } from "./adapters.ts"
 import { type Gradients, layout, type ModelParameters } from "./layout.ts"
 import { loadState, optimised, saveState } from "./adamwState.ts"
 
-/**
- * The parameters of a model in one flat buffer, and the updates of its trained part: all of it, or adapters
- * (`lora.ts`).
- */
+/** The parameters of a model in one flat buffer, and updates of the trained part: all, or adapters (`lora.ts`). */
 export interface Trainable {
   /** Number of trained parameters. */
   readonly count: number
@@ -67,10 +64,7 @@ export const trainable = (
   }
 }
 
-/**
- * Either of the embedding and the output matrix may stand for both (a checkpoint of a tied model holds only one of
- * them).
- */
+/** The embedding or the output matrix may stand for both: a checkpoint of a tied model holds only one of them. */
 export const withHead = (tensors: Tensors, config: ModelConfig): Tensors => {
   const embed = tensors.get("model.embed_tokens.weight")
   const head = tensors.get("lm_head.weight")
