@@ -16,8 +16,8 @@ export type { Adapter, Codec, Packing, Precision, TensorData, Tensors, Weights }
 /** The size of a model's parallel work: memory against speed. Results differ only by the rounding of reordered sums. */
 export interface MicroBatches {
   /**
-   * Most tokens in one forward or backward pass. A larger batch is done in parts of whole sequences whose gradients add up; all of
-   * them but the last are computed a second time for it. A sequence longer than this is a part by itself.
+   * Most tokens in one forward or backward pass. A larger batch is cut into whole sequences whose gradients add up; all parts
+   * but the last are computed a second time for it. A sequence longer than this is a part by itself.
    */
   readonly microBatchTokens?: number
   /** Most sequences sampled at the same time: each has its keys and values in the cache. Default: 64. */
@@ -29,9 +29,9 @@ export interface Computing extends MicroBatches {
   /** Default: "f32". Throws when the engine does not offer it: see `Engine.precisions`. */
   readonly precision?: Precision
   /**
-   * Keep only each layer's input for `backward`, and compute the layer again there: the memory of activations falls from one
-   * set a layer to one in all, for one more forward pass a step (Chen et al. 2016, arXiv 1604.06174). The same gradients, bit
-   * for bit.
+   * Keeps only each layer's input and computes the layer again in `backward`: activations take the memory of one layer
+   * instead of all, for one more forward pass per step (Chen et al. 2016, arXiv 1604.06174). The gradients are the same
+   * bit for bit.
    */
   readonly recompute?: boolean
   /** Trains adapters of low rank and leaves the weights unchanged; for trained models only. */
@@ -121,7 +121,7 @@ export interface Optimizer {
   readonly tensors: Tensors
 }
 
-/** What a policy and a scalar model have in common. */
+/** The common part of policies and scalar models. */
 export interface Model {
   /** Number of trainable parameters. */
   readonly parameters: number

@@ -13,7 +13,6 @@ export interface TokenCounts {
 
 export interface Metering {
   readonly engine: Engine
-  /** Counts so far. */
   readonly counts: () => TokenCounts
 }
 

@@ -1,6 +1,5 @@
 /**
- * The aggregation of token losses: a weight w for each token of row i, L = Σ_i w_i Σ_t L_it. N rows of lengths |o_i|,
- * counted by the mask. Sources: `dsl/PolicyLoss.ts`.
+ * Weight w of each token in L = Σ_i w_i Σ_t L_it: N rows of lengths |o_i|, by the mask. Sources: `dsl/PolicyLoss.ts`.
  *
  *     TokenMean     1 / Σ |o|
  *     SequenceMean  1 / (N |o_i|)

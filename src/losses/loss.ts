@@ -12,7 +12,7 @@ export interface Averaging {
   readonly mask?: ArrayLike<number>
   /**
    * The divisor of the sum; default: the sum of the mask. Given the token count of the *whole* batch, the losses and
-   * gradients of micro-batches add up to those of the batch (a mean of means over-weights short micro-batches).
+   * gradients of micro-batches add up to the batch's (a mean of means over-weights short micro-batches).
    */
   readonly denominator?: number
 }

@@ -142,7 +142,6 @@ const aot = (
   return { loss, gradients }
 }
 
-/** Scores of a batch of pairs. */
 export interface Scores {
   readonly chosen: Float64Array
   readonly rejected: Float64Array

@@ -1,7 +1,7 @@
 /**
  * Ragged rows in flat arrays. *Token* arrays have one number for each completion token: row i owns
  * `offsets[i] … offsets[i + 1]`. *Position* arrays (a scalar head's output) have one more in each row, the number after its
- * last token: row i owns `offsets[i] + i … offsets[i + 1] + i + 1`. `offsets` are always those of the tokens.
+ * last token: row i owns `offsets[i] + i … offsets[i + 1] + i + 1`. `offsets` always count tokens.
  */
 
 /** Sum of each row of a token array. */

@@ -1,8 +1,8 @@
 /**
  * `keel/stage`: parts for your own stage, reward or loss; `examples/13-own-stage.ts` shows them in one file.
  *
- * 1. Describe: write a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are Keel's own fields
- *    and checks), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make`: use `moves` for a stage that moves
+ * 1. Describe: write a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are Keel's fields
+ *    and checks), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make`: `moves` for a stage that moves
  *    a policy by an allowance, and the type `Artifact.Output` for any other.
  * 2. Implement: write `implement(definition, (params, inputs, scope) => …)`. To move a policy, give `movePolicy` your
  *    own step. In any other stage, open models with `open` and train them by `descend` or `train`. A step is plain code

@@ -188,7 +188,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
     }))
 })
 
-/** Some rows of each rollout, one after the other, as one. */
+/** Joins some rows of each rollout into a single rollout. */
 const joined = (parts: ReadonlyArray<{ readonly episodes: Rollout; readonly rows: ReadonlyArray<number> }>) => {
   const flat = (of: (episodes: Rollout) => Float64Array): Float64Array =>
     Float64Array.from(parts.flatMap(({ episodes, rows }) => Array.from(pick(of(episodes), episodes.offsets, rows))))

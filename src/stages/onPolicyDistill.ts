@@ -21,7 +21,7 @@ interface Wires {
 
 /**
  * Learns from a teacher on the student's own answers; see `dsl/stages/OnPolicyDistill.ts`. One update per batch of samples, so the
- * samples are always those of the policy that is updated. As in TRL's GKDTrainer a step is on-policy or not as a whole.
+ * samples always come from the updated policy. As in TRL's GKDTrainer a step is on-policy or not as a whole.
  */
 export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Scope) =>
   movePolicy(stage, { init: wires.student, held: wires.held }, scope, (at) =>

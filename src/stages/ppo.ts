@@ -4,7 +4,7 @@
  * on held prompts every `measureEvery` steps and after the last one; the first measurement above the cap ends the stage.
  *
  * Deviations from TRL's PPOTrainer: policy and value model have an optimiser each, so `vfCoef` scales the value gradient before
- * clipping; there is no padding, so nothing is masked.
+ * clipping; there is no padding, so no token is masked.
  */
 import * as Effect from "effect/Effect"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
@@ -61,7 +61,6 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
       const control = klControl(stage, at.state)
       const inReward = stage.loss.kl._tag === "KlInReward"
 
-      /** Samples and scores the episodes of step n. */
       const episodesAt = (n: number) => {
         const chosen = batchAt(scope.key, prompts.length, stage.batchSize, n)
         const asked = chosen.map((i) => ({ ids: prompts[i]!, row: wires.prompts[i]! }))

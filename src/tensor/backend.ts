@@ -135,7 +135,7 @@ export interface Backend {
   /** A copy on the host, in the precision of the backend. */
   readonly read: (from: Tensor) => Host
   readonly zero: (of: Tensor) => void
-  /** Bytes held by live buffers now, and the most held at any one time. */
+  /** Bytes held by live buffers now, and the most held at any time. */
   readonly memory: () => { readonly live: number; readonly peak: number }
   /** Releases threads and memory. */
   readonly dispose: () => void

@@ -24,7 +24,7 @@ export interface Stepped<E = never, R = never> {
   readonly passed: { readonly rows: Batch; readonly numbers: Float64Array | null }
   /** The loss of the only update of this step; or the stage's own updates, which return the metrics of the step. */
   readonly learn: Learnt | ((update: Update) => Effect.Effect<Metrics, E | NotFinite, R>)
-  /** Metrics beside those of the loss. */
+  /** Metrics beside the loss's own. */
   readonly metrics?: Metrics
   /** Tokens generated and trained on. */
   readonly tokens: number

@@ -194,7 +194,6 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     } else within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step: 0 }
   }
   return {
-    /** Whether KL is measured after this step. */
     due: (step: number): boolean => rehearsal === null ? step % measureEvery === 0 || step === stage.steps : !rehearsed,
     /** Measures KL after step `step`; fails when KL is above a cap. */
     measure: (step: number) => {
@@ -202,7 +201,6 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       rehearsed = true
       return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step), "measure")
     },
-    /** For the checkpoints of the loop. */
     state: () => ({ ...within, ...(warned.length === 0 ? {} : { warned: [...warned] }), ...eyes?.state() })
   }
 })

@@ -84,7 +84,7 @@ export const openModels = Effect.fnUntraced(function*<M extends Record<string, M
           : open(initial, { lora: { ...lora, seed: `${scope.key}/lora/${name}` } })
         if (lora !== undefined && kind === "transformer" && ![...model.optimizer().tensors.keys()].some(isAdapter)) {
           throw new Error(
-            `${scope.label} opens ${name} without the adapters that it is asked for: pass on what open gets`
+            `${scope.label} opens ${name} without the adapters that it is asked for: pass on the arguments of open`
           )
         }
         if (before !== undefined) model.restore(before.optimizer)

@@ -29,7 +29,6 @@ const Saved = Schema.Struct({
 
 /** What a stage offers for observation. */
 export interface ObservedStage {
-  /** `observe` of the description. */
   readonly observe?: Observe
   /** The held prompts, in the order in which they are asked. */
   readonly rows: ReadonlyArray<PromptRow>

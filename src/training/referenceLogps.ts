@@ -26,7 +26,6 @@ const rehearsedRows = 1024
 const spread = <A>(all: ReadonlyArray<A>, count: number): ReadonlyArray<A> =>
   count >= all.length ? all : Array.from({ length: count }, (_, i) => all[Math.floor(i * all.length / count)]!)
 
-/** Content hash of a row. */
 export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.join(" ")}/${completion.join(" ")}`)
 
 /**
@@ -34,7 +33,6 @@ export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.j
  * is open only while this function runs.
  */
 export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
-  /** Name of the stage, for errors. */
   readonly stage: string
   readonly reference: KnownReference
   readonly open: (weights: Weights) => Policy

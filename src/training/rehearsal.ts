@@ -1,5 +1,6 @@
 /**
- * A rehearsal: the real code of a stage, of which a few steps stand for all of them. A plan provides one; without one every step is made.
+ * A rehearsal runs the real code of a stage and makes a few steps on behalf of all. A plan provides a rehearsal; a run
+ * makes every step.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"

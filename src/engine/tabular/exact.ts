@@ -18,7 +18,7 @@ export interface Completion {
   readonly finished: boolean
 }
 
-/** All completions; every prompt has the same. */
+/** All completions; every prompt has the same completions. */
 export const completions = (world: World): ReadonlyArray<Completion> => {
   const tree = treeOf(world)
   return Array.from({ length: tree.prefixes }, (_, n) => {

@@ -47,8 +47,8 @@ export const learnTokens = (config: ModelConfig): number =>
   Math.max(512, Math.floor(2 ** 23 / (config.layers * keptPerToken(config))))
 
 /**
- * Kept part of a forward pass: nothing (inference), all activations that are dear to recompute (for the backward pass),
- * or only the input of every layer, from which the layer can be computed again.
+ * Kept part of a forward pass: none (inference), all activations that are dear to recompute, or only the input of every
+ * layer, from which the layer can be computed again.
  */
 export type KeptActivations = "nothing" | "inputs" | "all"
 

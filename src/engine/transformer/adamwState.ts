@@ -88,7 +88,7 @@ export const optimised = (
       mask(flat)
       const norm = Math.sqrt(backend.sumSquares(flat))
       if (!Number.isFinite(norm)) {
-        // The caller sees the norm and stops; the parameters stay those of the last good update.
+        // The caller sees the norm and stops; the parameters stay as after the last good update.
         backend.zero(flat)
         return norm
       }

@@ -47,7 +47,6 @@ const nameOf = (module: string): string => module.slice(module.indexOf(".") + 1)
 
 /** The low-rank matrices of one projection of one layer; `b` is transposed, and a part of each of `r` rows. */
 export interface AdapterPair {
-  /** Module of the adapted weight. */
   readonly module: string
   readonly inputs: number
   readonly outputs: number

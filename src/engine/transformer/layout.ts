@@ -45,7 +45,6 @@ export interface Place {
 
 export interface Layout {
   readonly places: ReadonlyArray<Place>
-  /** Elements of the whole buffer. */
   readonly length: number
   /** Cuts a buffer of that length into the kernels' tensors, sharing its memory. */
   readonly view: (flat: Tensor) => ModelParameters

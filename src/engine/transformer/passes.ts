@@ -64,7 +64,7 @@ export const passes = (
   const training = workspace(backend)
   const shape = attentionShape(config)
   // Only the last micro-batch's activations are kept; the others are computed again, so that memory does not grow with
-  // the batch and accumulated gradients are those of the whole batch.
+  // the batch and accumulated gradients are the whole batch's.
   let retained: { readonly batch: ReadonlyArray<Packed>; readonly last: Done | null } | null = null
 
   const longest = ({ starts }: Packed): number =>

@@ -22,7 +22,7 @@ interface Held {
 export const workspace = (backend: Backend): Workspace => {
   const held = new Map<string, Held>()
   // Integers have no slices (their length is the number of rows), so every length needs a buffer of its own. A name keeps the
-  // last one, and all the reserved ones: rows that come and go with every sampled token then allocate nothing.
+  // last buffer, and all reserved buffers: rows that come and go with every sampled token then allocate nothing.
   const last = new Map<string, Ints>()
   const reserved = new Map<string, Array<Ints>>()
   const integers = (name: string, length: number): Ints => {

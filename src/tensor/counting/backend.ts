@@ -8,7 +8,6 @@ export type Cost = (what: string, flops: number, bytes: number, precision: Preci
 /** Packing of our compiled kernels: in bf16 two numbers share the place of one. */
 const compiled: Packing = (precision, inputs, outputs) => (precision === "bf16" ? 0.5 : 1) * inputs * outputs
 
-/** The cost of some calls. */
 export interface CountedWork {
   /**
    * Useful floating-point operations: 2 · rows · inputs · outputs of each product, and for attention half of that
@@ -16,7 +15,6 @@ export interface CountedWork {
    * count 0; recomputation by the engine (`recompute`) counts again.
    */
   readonly flops: number
-  /** Kernels called. */
   readonly calls: number
   /** Least bytes read and written: each buffer once per kernel; only the used part of tables and caches. */
   readonly traffic: number

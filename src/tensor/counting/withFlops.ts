@@ -12,7 +12,6 @@ const working: ReadonlyArray<Working> = [
   "headBackward"
 ]
 
-/** A backend that counts. */
 export interface FlopCounter extends Backend {
   /** Useful floating-point operations so far by `workOf`: the plan and the run use the same count. */
   readonly flops: () => number

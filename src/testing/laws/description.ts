@@ -10,7 +10,6 @@ import { problems } from "../../interpreters/check.ts"
 import type { Drawn } from "../pipelines/pipelines.ts"
 
 export interface DescriptionOptions extends fc.Parameters<[Drawn]> {
-  /** Definitions of the operations from outside. */
   readonly definitions?: ReadonlyArray<Definition>
 }
 

@@ -75,7 +75,7 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
   const rewarded = pick(own, drawn.reward)
   const policy = Ppo.make({
     init: pick(policies, drawn.init),
-    // With β = 0 there is no reference: the compiler wants one for an unknown β.
+    // With β = 0 there is no reference: the compiler asks for it when β is unknown.
     ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as {
       readonly reference: ShelfPolicy
     },

@@ -7,14 +7,12 @@ import type { Dimension } from "../../../dsl/Budget.ts"
 export type Of<K extends Artifact.Kind> = Artifact.Artifact<K, string, never, number, Dimension, unknown, string>
 export type ShelfPolicy = Of<"BaseModel" | "Policy">
 
-/** The artefacts made so far. */
 export interface Shelf {
   readonly text: Array<Of<"Text">>
   readonly prompts: Array<Of<"Prompts">>
   readonly held: Array<Of<"Prompts">>
   readonly demonstrations: Array<Of<"Demonstrations">>
   readonly preferences: Array<Of<"Preferences">>
-  /** Policies by family. */
   readonly policies: Map<string, Array<ShelfPolicy>>
   readonly rewards: Map<string, Array<Of<"RewardModel">>>
   readonly scored: Array<Of<"ScoredCompletions">>
