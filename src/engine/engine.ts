@@ -16,7 +16,7 @@ export type { Adapter, Codec, Packing, Precision, TensorData, Tensors, Weights }
 /** The size of a model's parallel work: memory against speed. Results differ only by the rounding of reordered sums. */
 export interface MicroBatches {
   /**
-   * Most tokens in one forward or backward pass. A larger batch is cut into whole sequences whose gradients add up; all parts
+   * Most tokens in one forward or backward pass. A larger batch is cut between sequences, and gradients add up; parts
    * but the last are computed a second time for it. A sequence longer than this is a part by itself.
    */
   readonly microBatchTokens?: number

@@ -6,7 +6,7 @@ export interface Loss {
   readonly metrics: Readonly<Record<string, number>>
 }
 
-/** The mean of a sum over tokens. */
+/** Mask and divisor of an average over tokens. */
 export interface Averaging {
   /** Weight of each token: 0 leaves the token out, whatever its value. Default: all 1. */
   readonly mask?: ArrayLike<number>

@@ -28,15 +28,15 @@ export interface PolicyLoss {
 
 /** One number per token each; row i owns `offsets[i] … offsets[i + 1]`. */
 export interface PolicyBatch {
-  /** Under the trained policy. */
+  /** log π of each token under the trained policy, nats. */
   readonly logps: Float64Array
-  /** Under the same policy before the first update on these completions. */
+  /** log π under the same policy before the first update on these completions. */
   readonly oldLogps: Float64Array
   readonly advantages: Float64Array
   readonly offsets: Int32Array
-  /** Under the reference: needed for KL in the loss. */
+  /** log π under the reference: needed for KL in the loss. */
   readonly refLogps?: Float64Array | null
-  /** Under the sampler: needed for truncated importance sampling. */
+  /** log π under the sampler: needed for truncated importance sampling. */
   readonly samplerLogps?: Float64Array
   /** Entropies of the trained policy, nats: needed for an entropy bonus. */
   readonly entropies?: Float64Array

@@ -9,7 +9,7 @@ import { sumRows } from "./ragged.ts"
  * Ziegler et al. 2019 (arXiv 1909.08593) eq. 2; Ouyang et al. 2022 eq. 2. The estimator is always k1: in a reward its
  * policy gradient is exactly ∇KL(π‖ref), and that of k2 or k3 is not (kl.ts).
  *
- * Deviations from TRL's PPOTrainer: (1) no choice of estimator; (2) the score is on the last token itself, not after it.
+ * Deviations from TRL's PPOTrainer: (1) no choice of estimator; (2) the score is on the last token, not after it.
  *
  * `logps` (of the policy that sampled) and `refLogps` have one number per token, `scores` one per row; row i owns
  * `offsets[i] … offsets[i + 1]`. `refLogps` may be null only with β = 0: a penalty needs a reference. Metrics, means over

@@ -34,6 +34,6 @@ export const klControl = (
   }
 }
 
-/** Largest move of a policy from its sampler before an update, nats per token: 1.5 of `targetKl`. */
+/** Largest move of a policy from its sampler before an update, nats per token: 1.5 times `targetKl`. */
 export const movedMost = ({ targetKl }: { readonly targetKl?: { readonly mnats: number } }) =>
   targetKl === undefined ? {} : { movedMost: 1.5 * targetKl.mnats / 1000 }

@@ -11,7 +11,7 @@ export interface Movable extends Policy {
   readonly moveTo: (weights: Weights) => void
 }
 
-/** Opens a movable policy; the checkpoints of its stage include it. */
+/** Opens a movable policy; checkpoints save its current weights. */
 export const movable = (open: (weights: Weights) => Policy) => (weights: Weights): Movable => {
   let now = open(weights)
   return {

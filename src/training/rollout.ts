@@ -8,9 +8,9 @@ import { scored, type Scoring } from "./scoring.ts"
 export interface Rollout {
   readonly rows: ReadonlyArray<Row>
   readonly offsets: Int32Array
-  /** Under the policy in training precision. */
+  /** log π under the policy in training precision, nats. */
   readonly logps: Float64Array
-  /** Under the policy at sampling time: equal to `logps` except for rounding. */
+  /** log π under the policy at sampling time: equal to `logps` except for rounding. */
   readonly samplerLogps: Float64Array
   readonly refLogps: Float64Array | null
   /** One score per row. */

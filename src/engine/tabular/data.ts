@@ -46,7 +46,7 @@ export const pick = (mass: Float64Array, u: number): number => {
   return draw(mass.map((x) => x / total), u)
 }
 
-/** One row per index, from the number of its prompt and its own stream. */
+/** Row i from the number of its prompt and a stream of its own. */
 export const rows = <A>(
   world: World,
   role: string,

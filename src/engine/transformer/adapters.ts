@@ -69,7 +69,7 @@ export interface Adapters {
   readonly pairs: ReadonlyArray<AdapterPair>
   /** Sets every matrix to its start. */
   readonly initialise: (flat: Tensor, seed: string | null) => void
-  /** Zeroes the blocks of Bᵀ between projections. */
+  /** Zeroes the blocks of Bᵀ that would mix projections. */
   readonly mask: (flat: Tensor) => void
   /** out [rows, outputs] += (α/r) B A x */
   readonly forward: (backend: Backend, layer: number, site: Site, out: Tensor, x: Tensor, rows: number) => void

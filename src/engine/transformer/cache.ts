@@ -2,7 +2,7 @@ import type { Backend, Tensor } from "../../tensor/backend.ts"
 import { attentionShape } from "./forward.ts"
 import type { OpenedModel } from "./openModel.ts"
 
-/** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is a sequence that is being sampled. */
+/** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is a sequence in progress. */
 export interface Cache {
   readonly keys: ReadonlyArray<Tensor>
   readonly values: ReadonlyArray<Tensor>

@@ -90,7 +90,7 @@ export const loraTrainable = (
   }
 
   return {
-    // Without the blocks between projections.
+    // Without the blocks that would mix projections.
     count: low.pairs.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), scalar?.length ?? 0),
     parameters: { ...base, head: headOf(held.values) ?? base.head },
     gradients: () => ({ embed: null, layers: null, norm: null, head: headOf(state.gradient()) }),

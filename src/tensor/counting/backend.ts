@@ -10,8 +10,8 @@ const compiled: Packing = (precision, inputs, outputs) => (precision === "bf16" 
 
 export interface CountedWork {
   /**
-   * Useful floating-point operations: 2 · rows · inputs · outputs of each product, and for attention half of that
-   * because of causality. Recomputation inside a kernel (logits, probabilities), element-wise operations and look-ups
+   * Useful floating-point operations: 2 · rows · inputs · outputs of each product, and for attention only the
+   * causal half. Recomputation inside a kernel (logits, probabilities), element-wise operations and look-ups
    * count 0; recomputation by the engine (`recompute`) counts again.
    */
   readonly flops: number
