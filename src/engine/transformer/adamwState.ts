@@ -119,7 +119,7 @@ export const optimised = (
     }),
     restore: (optimizer) => {
       if (optimizer.step > 0 && optimizer.tensors.size === 0) {
-        throw new Error(`The optimiser made ${optimizer.step} updates but has no moments: its file is not whole.`)
+        throw new Error(`The optimiser made ${optimizer.step} updates but has no moments: its file is incomplete.`)
       }
       free()
       version++
