@@ -11,7 +11,23 @@ const repository = fileURLToPath(new URL("../", import.meta.url))
 const read = (file: string): string => readFileSync(join(repository, file), "utf8")
 
 /** The folders whose docstrings are held to the bounds. */
-const folders = ["bench", "data", "doctor", "model", "report", "rewards", "store"]
+const folders = [
+  "bench",
+  "data",
+  "doctor",
+  "engine",
+  "losses",
+  "model",
+  "optim",
+  "outside",
+  "report",
+  "rewards",
+  "stages",
+  "store",
+  "tensor/counting",
+  "testing",
+  "training"
+]
 const documents = ["README.md", "CONTRIBUTING.md"]
 
 const bounds = [

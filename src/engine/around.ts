@@ -1,6 +1,6 @@
 /**
- * The list of everything that a model or an engine can be asked for. Whatever wraps one (Ctrl-C, counting, timing, a reference that moves)
- * is written on this list: a new verb does not compile until it has a kind, and a new kind until every wrapper has an answer to it.
+ * The list of all members of a model and of an engine. Every wrapper (Ctrl-C, counting, timing, a reference that moves)
+ * uses this list: a new verb does not compile until it has a kind, nor a new kind until every wrapper handles it.
  */
 import type { Batch, Codec, Computing, Engine, Model, Policy, Precision, Scorer, Weights } from "./engine.ts"
 
@@ -14,7 +14,7 @@ export interface Verbs {
   /** A forward pass of two models. */
   readonly compare: Policy["divergences"]
   readonly backward: Policy["backward"]
-  /** Both passes in one. */
+  /** Both passes in one call. */
   readonly learn: Policy["learn"]
   readonly step: Model["step"]
   readonly sample: Policy["sample"]
@@ -23,7 +23,7 @@ export interface Verbs {
   readonly dispose: Model["dispose"]
 }
 
-/** The kind of each member; null of a number that does not change. */
+/** The kind of each member; null for a number that does not change. */
 type Kinds<M> = { readonly [K in keyof M]-?: keyof Verbs | null }
 
 const model = {
@@ -47,10 +47,10 @@ export const policyVerbs = {
 
 export const scorerVerbs = { ...model, values: "pass", backward: "backward" } as const satisfies Kinds<Scorer>
 
-/** Given a verb, the verb to have in its place. */
+/** The replacement of each verb, given the verb. */
 export type Around = { readonly [K in keyof Verbs]: (own: Verbs[K]) => Verbs[K] }
 
-/** The verb as it is. */
+/** The verb unchanged. */
 export const same = <F>(own: F): F => own
 
 export const unchanged: Around = {
@@ -79,7 +79,7 @@ export const aroundPolicy = <P extends Policy>(of: P, how: Around): P => surroun
 
 export const aroundScorer = <S extends Scorer>(of: S, how: Around): S => surrounded(of, scorerVerbs, how)
 
-/** The policy that `now` gives at the moment of each call. */
+/** A policy that asks `now` for the current policy at each call. */
 export const forwarding = (now: () => Policy): Policy => {
   const first = now()
   return Object.fromEntries(
@@ -92,14 +92,14 @@ export const forwarding = (now: () => Policy): Policy => {
   ) as unknown as Policy
 }
 
-/** What an engine tells of itself; every other member is a verb. */
+/** Properties of an engine; every other member is a verb. */
 type Told = "kind" | "memory" | "recently" | "flops" | "addressable" | "packing" | "precisions"
 
-/** An engine with something around its own verbs and those of each of its models. */
+/** An engine with wrappers around its own verbs and the verbs of each of its models. */
 export const aroundEngine = (engine: Engine, { codec = same, computing = same, model, open = (work) => work() }: {
   /** Called for each model that is opened. */
   readonly model?: () => Around
-  /** Makes or opens a model: `weights` is null of one that is made from nothing. */
+  /** Makes or opens a model: `weights` is null for a new model. */
   readonly open?: <A>(work: () => A, weights: Weights | null) => A
   readonly computing?: (own: Computing | undefined) => Computing | undefined
   readonly codec?: (own: Codec) => Codec

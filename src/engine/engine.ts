@@ -1,8 +1,8 @@
 /**
- * What a stage asks of a model: passes over a batch (`logprobs`, `divergences`, `values`, `learn`), `backward`, `step`, `sample`, and its
- * state to save and restore (`around.ts` has the list). A stage is written once against these verbs and runs on any engine: `tabular` (a
- * small finite world where every quantity is exact) and `transformer` (the Llama family over a `Backend`). A loss is a pure function of
- * the result of a pass; its gradient goes back through `backward`.
+ * A stage's view of a model: passes over a batch (`logprobs`, `divergences`, `values`, `learn`), `backward`, `step`,
+ * `sample`, and its state to save and restore (`around.ts` has the list). A stage is written once against these verbs
+ * and runs on any engine: `tabular` (a small finite world, all quantities exact) and `transformer` (the Llama family
+ * over a `Backend`). A loss is a pure function of the result of a pass; its gradient goes back through `backward`.
  *
  * Everything here is synchronous and plain: Effect stops at the training step.
  */
@@ -13,34 +13,34 @@ import type { Adapter, Codec, TensorData, Tensors, Weights } from "../model/weig
 
 export type { Adapter, Codec, Packing, Precision, TensorData, Tensors, Weights }
 
-/** How much a model does at once: memory against speed. The result is the same but for the rounding of sums in another order. */
+/** The size of a model's parallel work: memory against speed. Results differ only by the rounding of reordered sums. */
 export interface MicroBatches {
   /**
-   * Most tokens in one forward or backward pass. A larger batch is done in parts of whole sequences whose gradients add up; all of
-   * them but the last are computed a second time for it. A sequence longer than this is a part by itself.
+   * Most tokens in one forward or backward pass. A larger batch is cut between sequences, and gradients add up; parts
+   * but the last are computed a second time for it. A sequence longer than this is a part by itself.
    */
   readonly microBatchTokens?: number
-  /** Most sequences continued at the same time: each has its keys and values in the cache. 64 when left out. */
+  /** Most sequences sampled at the same time: each has its keys and values in the cache. Default: 64. */
   readonly slots?: number
 }
 
-/** How a model computes: no part of what it is, so no part of its weights. */
+/** How a model computes: no part of its identity, so no part of its weights. */
 export interface Computing extends MicroBatches {
-  /** "f32" when left out. Throws when the engine does not offer it: see `Engine.precisions`. */
+  /** Default: "f32". Throws when the engine does not offer it: see `Engine.precisions`. */
   readonly precision?: Precision
   /**
-   * Keep only each layer's input for `backward`, and compute the layer again there: the memory of activations falls from one
-   * set a layer to one in all, for one more forward pass a step (Chen et al. 2016, arXiv 1604.06174). The same gradients, bit
-   * for bit.
+   * Keeps only each layer's input and computes the layer again in `backward`: activations take the memory of one layer
+   * instead of all, for one more forward pass per step (Chen et al. 2016, arXiv 1604.06174). The gradients are the same
+   * bit for bit.
    */
   readonly recompute?: boolean
-  /** Train adapters of low rank and leave the weights as they are; only of a model that is trained. */
+  /** Trains adapters of low rank and leaves the weights unchanged; for trained models only. */
   readonly lora?: Lora
 }
 
 /** Low-rank adaptation: W + (α/r) B A with W frozen (Hu et al. 2021, arXiv 2106.09685). */
 export interface Lora extends Omit<Adapter, "pairs" | "head"> {
-  /** Of the random start of A; null where nothing is drawn, because it is only counted. */
+  /** Seed of the random start of A; null in a plan, which draws no numbers. */
   readonly seed: string | null
 }
 
@@ -91,7 +91,7 @@ export interface Update {
   readonly betas: readonly [number, number]
   readonly eps: number
   readonly weightDecay: number
-  /** Gradients of a larger L2 norm are scaled down to it; `Infinity` for none. */
+  /** Gradients with a larger L2 norm are scaled down to it; `Infinity` for no limit. */
   readonly maxGradNorm: number
 }
 
@@ -115,13 +115,13 @@ export interface Sampled {
   readonly finished: boolean
 }
 
-/** Optimiser moments and the number of updates made: with the weights, all that resuming needs. */
+/** Optimiser moments and the number of updates made: together with the weights, the whole state of training. */
 export interface Optimizer {
   readonly step: number
   readonly tensors: Tensors
 }
 
-/** What a policy and a scalar model have in common. */
+/** The common part of policies and scalar models. */
 export interface Model {
   /** Number of trainable parameters. */
   readonly parameters: number
@@ -131,7 +131,7 @@ export interface Model {
   readonly step: (update: Update) => number
   readonly weights: () => Weights
   readonly optimizer: () => Optimizer
-  /** Puts the optimiser back; with the model opened from the saved weights, training goes on bit for bit. */
+  /** Restores the optimiser; with the model opened from the saved weights, training goes on bit for bit. */
   readonly restore: (optimizer: Optimizer) => void
   readonly dispose: () => void
 }
@@ -139,16 +139,16 @@ export interface Model {
 /** A language model. */
 export interface Policy extends Model {
   /**
-   * With `retain` the activations stay for one `backward`. `precision` is the policy's own when left out; another is for
-   * comparing the two, and cannot be retained.
+   * With `retain` the activations stay for one `backward`. Default `precision`: the policy's own; any other serves a
+   * comparison, and cannot be retained.
    */
   readonly logprobs: (
     batch: Batch,
     options?: { readonly retain?: boolean; readonly precision?: Precision }
   ) => Logprobs
   /**
-   * The divergence of the next-token distributions of this policy and a `teacher` (of the same engine and vocabulary; of any
-   * size) where each completion token is chosen. The two are compared in blocks: an array [tokens, vocab] never exists.
+   * The divergence of the next-token distributions of this policy and a `teacher` (same engine and vocabulary; any
+   * size) at each completion token. They are compared in blocks: an array [tokens, vocab] never exists.
    */
   readonly divergences: (
     batch: Batch,
@@ -162,9 +162,9 @@ export interface Policy extends Model {
    */
   readonly backward: (dTokens: Float64Array) => void
   /**
-   * `logprobs` and `backward` in one, for a loss in which a row's gradient does not depend on other rows' log-probabilities: the
-   * engine takes a few rows at a time, so that the activations of a part of the batch exist at once, not of all of it. Gets
-   * dLoss/dLogps of each part from `gradientOf(logps, first)`, where `logps` are those of the batch from number `first` on.
+   * `logprobs` and `backward` in one, for a loss in which a row's gradient does not depend on other rows' `logps`. The
+   * engine takes a few rows at a time, so that only their activations exist at once. `gradientOf(logps, first)` gives
+   * dLoss/dLogps of a part, whose `logps` are those of the batch from number `first` on.
    */
   readonly learn: (
     batch: Batch,
@@ -196,26 +196,26 @@ export interface Engine {
   readonly kind: "tabular" | "transformer"
   /** Untrained weights: random in a transformer, the uniform policy in a tabular world (which ignores the shape). */
   readonly initial: (model: NewModel) => Weights
-  /** Bytes held now and the most held at any one time; a tabular world does not count. */
+  /** Bytes held now and the most held at any time; a tabular world does not count. */
   readonly memory?: () => { readonly live: number; readonly peak: number }
-  /** The most bytes held since it was told to `restart`. */
+  /** The most bytes held since the last `restart`. */
   readonly recently?: { readonly peak: () => number; readonly restart: () => void }
   /** Useful floating-point operations so far, of matrix products and attention; a tabular world does not count. */
   readonly flops?: () => number
-  /** Most bytes it can ever hold, whatever the machine has; a tabular world does not count. */
+  /** Most bytes that it can ever hold on any machine; a tabular world does not count. */
   readonly addressable?: number
   /** The size of packed weights on its backend; a tabular world has none. */
   readonly packing?: Packing
-  /** The precisions it offers, "f32" always; a tabular world has none, it is exact. */
+  /** The precisions that it offers, always including "f32"; a tabular world is exact and has none. */
   readonly precisions?: ReadonlyArray<Precision>
   readonly codec: (weights: Weights) => Codec
-  /** A trainable copy; `weights` stay as they are. */
+  /** A trainable copy; `weights` stay unchanged. */
   readonly policy: (weights: Weights, computing?: Computing) => Policy
   /** From a policy (the scalar head starts at zero) or from a scorer (the head is kept). */
   readonly scorer: (weights: Weights, computing?: Computing) => Scorer
 }
 
-/** Offsets of per-token numbers: `extra` more than its completion tokens in each row. */
+/** Offsets of per-token numbers: each row has `extra` more numbers than completion tokens. */
 export const offsetsOf = (batch: Batch, extra = 0): Int32Array => {
   const offsets = new Int32Array(batch.length + 1)
   batch.forEach((row, i) => {

@@ -1,7 +1,7 @@
 import type { EnsembleReading, EnsembleRule, Weights } from "../model/weights.ts"
 import type { Scorer } from "./engine.ts"
 
-/** Weights of an ensemble: configuration and tokenizer are the first member's, there are no tensors of its own. */
+/** Weights of an ensemble: the first member's configuration and tokenizer, and no tensors of its own. */
 export const ensembleOf = (members: ReadonlyArray<Weights>, rule: EnsembleRule): Weights => ({
   config: members[0]!.config,
   tokenizer: members[0]!.tokenizer,
@@ -10,8 +10,8 @@ export const ensembleOf = (members: ReadonlyArray<Weights>, rule: EnsembleRule):
 })
 
 /**
- * One number out of those of the members (Coste et al. 2023, arXiv 2310.02743, §3): the mean, the least (WCO), or the mean less λ times
- * the variance 1/k Σ (r − mean)² (UWO).
+ * Combines the members' rewards (Coste et al. 2023, arXiv 2310.02743, §3): the mean, the least (WCO), or the mean less
+ * λ times the variance 1/k Σ (r − mean)² (UWO).
  */
 export const combine = (rewards: ReadonlyArray<number>, rule: EnsembleRule): number => {
   const k = rewards.length
@@ -26,7 +26,7 @@ export const combine = (rewards: ReadonlyArray<number>, rule: EnsembleRule): num
   }
 }
 
-/** Opens all members and reads them as one; an ensemble is only looked at, never trained. */
+/** Opens all members and reads them as a single scorer; an ensemble is never trained. */
 export const ensembleScorer = (ensemble: EnsembleReading, open: (weights: Weights) => Scorer): Scorer => {
   const members = ensemble.members.map(open)
   const untrained = (): never => {

@@ -1,11 +1,11 @@
 /**
- * Ctrl-C inside a verb. The verbs are synchronous and the event loop stands still meanwhile, so a signal handler of JavaScript
- * would wait until the last one returns: minutes, for a step of a large model. Node can watch for SIGINT in a thread of its own
- * and end the JavaScript and WebAssembly that is running (`breakOnSigint`); a kernel called through FFI runs to its end first.
+ * Ctrl-C inside a verb. Verbs are synchronous and the event loop stands still meanwhile, so a signal handler in
+ * JavaScript would wait for the end of the verb: minutes, for a step of a large model. Node can watch for SIGINT in a
+ * thread of its own and end the running JavaScript and WebAssembly (`breakOnSigint`); an FFI kernel runs to its end
+ * first.
  *
- * What was running is then half done: no finally block ran, the model may be partly updated, the memory of the backend may be
- * inconsistent. So the engine is dead from then on. None of its models gives its weights away any more, and what goes on is
- * the last checkpoint.
+ * After that no finally block ran, and the model and the backend's memory may be inconsistent. The engine is dead from
+ * then on: its models give no weights away, and training resumes from the last checkpoint.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -13,39 +13,39 @@ import { createContext, Script } from "node:vm"
 import { type Around, aroundEngine, within } from "./around.ts"
 import type { Engine } from "./engine.ts"
 
-/** Thrown out of the verb that was stopped and, from then on, by whatever is asked of its engine. */
+/** Thrown by the interrupted verb and, from then on, by every verb of its engine. */
 export class Abandoned extends Error {
   override readonly name = "Abandoned"
 }
 
-/** How long a stop waits for what is going on. */
+/** How long a stop waits for the current work. */
 export interface Patience {
-  /** What begins now is left to end by itself if it takes at most `seconds`. */
+  /** Work that begins now may end by itself if it takes at most `seconds`. */
   readonly wait: (seconds: number) => void
-  /** Whether a stop would end it in the middle. */
+  /** Whether a stop would interrupt the current work. */
   readonly over: () => boolean
 }
 
-/** Where nobody listens for signals, nothing is ever ended in the middle. */
+/** Without a listener for signals, work is never interrupted. */
 export const CurrentPatience = Context.Reference<Patience>("keel/Patience", {
   defaultValue: () => ({ wait: () => {}, over: () => false })
 })
 
-/** The one global of a context in which nothing else lives. */
+/** The only global of a context that is otherwise empty. */
 const context: { work: (() => unknown) | undefined } = { work: undefined }
 const script = new Script("work()")
 
 /** Runs `work` so that SIGINT ends it. It costs about 0.1 ms. */
 const watched = <A>(work: () => A): A => {
   createContext(context)
-  // Nothing can listen while it runs: SIGTERM is left to the system, which ends the process at once.
+  // No listener can run meanwhile: SIGTERM is left to the system, which ends the process at once.
   const listeners = process.listeners("SIGTERM").map((listener) => listener as () => void)
   for (const listener of listeners) process.off("SIGTERM", listener)
   context.work = work
   try {
     return script.runInContext(context, { breakOnSigint: true, displayErrors: false }) as A
   } catch (error) {
-    // This error is of the other context, so no instance of this one's Error.
+    // This error belongs to the other context and is no instance of this context's Error.
     const { code } = error as { readonly code?: unknown }
     if (code === "ERR_SCRIPT_EXECUTION_INTERRUPTED") throw new Abandoned("stopped in the middle", { cause: error })
     throw error
@@ -55,7 +55,7 @@ const watched = <A>(work: () => A): A => {
   }
 }
 
-/** An engine whose verbs Ctrl-C ends in the middle unless its patience lasts, and that patience; until the scope closes. */
+/** An engine whose verbs Ctrl-C interrupts once its patience is over, and that patience; until the scope closes. */
 export const interruptible = (engine: Engine) =>
   Effect.map(
     Effect.acquireRelease(
@@ -109,7 +109,7 @@ export const interruptible = (engine: Engine) =>
     }
   )
 
-/** What was abandoned counts as interrupted. */
+/** Abandoned work counts as interrupted. */
 export const abandonedIsInterrupted = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.catchDefect(
     effect,

@@ -1,19 +1,18 @@
-/** An engine whose verbs are counted, whoever asks: stages, measurements of KL, evaluations, stages from outside. */
+/** An engine with counted verbs, for every caller: stages, measurements of KL, evaluations, stages from outside. */
 import { type Around, aroundEngine, same } from "./around.ts"
 import { type Batch, type Engine, offsetsOf } from "./engine.ts"
 
 export interface TokenCounts {
   /** Tokens of completions sampled. */
   readonly generated: number
-  /** Completion tokens with a gradient, of any model, each time that they have one. */
+  /** Completion tokens with a gradient, of any model, counted at each use. */
   readonly trained: number
-  /** As `Engine.flops`; 0 where nobody counts. */
+  /** As `Engine.flops`; 0 where the engine does not count. */
   readonly flops: number
 }
 
 export interface Metering {
   readonly engine: Engine
-  /** What was asked of it so far. */
   readonly counts: () => TokenCounts
 }
 

@@ -1,11 +1,11 @@
 import type { Row, Scorer, Weights } from "./engine.ts"
 import { ensembleScorer } from "./ensemble.ts"
 
-/** How a process reward model is read as a reward; stands in its `config.json` under `keel_process_reward`. */
+/** The reading of a process reward model as a reward; saved in its `config.json` under `keel_process_reward`. */
 export interface ProcessReward {
-  /** Token ids that a step ends with; none: every token is a step. */
+  /** Token ids that end a step; without them, every token is a step. */
   readonly separator: ReadonlyArray<number>
-  /** End-of-sequence tokens, which are no step. */
+  /** End-of-sequence tokens, which belong to no step. */
   readonly stop: ReadonlyArray<number>
   readonly aggregation: "min" | "product"
   readonly labels: "binary" | "ternary"
@@ -15,15 +15,15 @@ export const processKey = "keel_process_reward"
 
 const processOf = ({ config }: Weights): ProcessReward | undefined => config[processKey] as ProcessReward | undefined
 
-/** The weights with the mark, or without it: as the model is trained. */
+/** The weights with the mark, or without it for training. */
 export const withProcess = (weights: Weights, mark: ProcessReward | null): Weights => {
   const { [processKey]: _, ...config } = weights.config
   return { ...weights, config: mark === null ? config : { ...config, [processKey]: mark } }
 }
 
 /**
- * The completion tokens that end a step, in order: where the separator ends, and the last token that is no end of sequence. At least
- * one, for a completion that has a token.
+ * The completion tokens that end a step, in order: where the separator ends, and the last token before the end of
+ * sequence. A completion with a token has at least one step.
  */
 export const stepEnds = ({ completion }: Row, { separator, stop }: ProcessReward): ReadonlyArray<number> => {
   let last = completion.length - 1
@@ -71,7 +71,7 @@ const processScorer = (scorer: Scorer, mark: ProcessReward): Scorer => {
   }
 }
 
-/** Opens a scorer as its weights say that it is read: an ensemble, a process reward model, or the plain head. */
+/** Opens a scorer of the kind of its weights: an ensemble, a process reward model, or the plain head. */
 export const read = (weights: Weights, open: (weights: Weights) => Scorer): Scorer => {
   if (weights.ensemble !== undefined) return ensembleScorer(weights.ensemble, (member) => read(member, open))
   const mark = processOf(weights)

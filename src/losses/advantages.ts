@@ -3,7 +3,7 @@ import { poison } from "./loss.ts"
 import { sumRows } from "./ragged.ts"
 import { tokenRewards } from "./rewards.ts"
 
-/** Which baseline and scale; formulas, papers and expected gradients: `dsl/Advantage.ts`. */
+/** Baseline and scale; formulas, papers and expected gradients: `dsl/Advantage.ts`. */
 export type GroupAdvantage =
   | { readonly _tag: "MonteCarlo" | "GroupMean" | "LeaveOneOut" | "MaxNormalised" }
   | { readonly _tag: "GroupStd"; readonly ddof: 0 | 1; readonly epsilon: number }

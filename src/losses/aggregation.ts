@@ -1,6 +1,5 @@
 /**
- * How the losses of tokens become one: the weight w of each token of row i, L = Σ_i w_i Σ_t L_it. N rows of lengths |o_i|, counted
- * by the mask. Where each is from: `dsl/PolicyLoss.ts`.
+ * Weight w of each token in L = Σ_i w_i Σ_t L_it: N rows of lengths |o_i|, by the mask. Sources: `dsl/PolicyLoss.ts`.
  *
  *     TokenMean     1 / Σ |o|
  *     SequenceMean  1 / (N |o_i|)
@@ -12,8 +11,9 @@ export type Aggregation =
   | { readonly _tag: "FixedLength"; readonly length?: number }
 
 /**
- * One weight a row. `denominator` replaces the number of tokens in `TokenMean` and N in the others: given that of a whole batch,
- * the losses and gradients of micro-batches add up to the batch's. `maxLength` is the length when `FixedLength` has none.
+ * One weight per row. `denominator` replaces the number of tokens in `TokenMean` and N in the others: with the value of
+ * a whole batch, micro-batches add up to the batch's loss and gradient. `maxLength` is the default length of
+ * `FixedLength`.
  */
 export const rowWeights = (
   aggregation: Aggregation,

@@ -21,7 +21,7 @@ export interface Shaped {
   readonly value: number
   /** Derivative with respect to log ρ. */
   readonly throughRatio: number
-  /** Derivative with respect to the token's own log π, where the loss has it outside of ρ. */
+  /** Derivative with respect to the token's own log π, where log π stands outside of ρ. */
   readonly throughLogp: number
   /** Whether the gradient is cut, and on which side: the ratio too low (−1), or too high (1). */
   readonly cut: -1 | 0 | 1
@@ -35,7 +35,7 @@ const clipped = (ratio: number, advantage: number, low: number, high: number): S
     : { value: Math.max(plain, cut), throughRatio: plain, throughLogp: 0, cut: 0 }
 }
 
-/** `logp` is read by the shapes with a detached weight only. */
+/** Only the shapes with a detached weight read `logp`. */
 export const shape = (clip: Clip, ratio: number, advantage: number, logp: number): Shaped => {
   switch (clip._tag) {
     case "Unclipped": {

@@ -8,7 +8,7 @@ import { type Averaging, type Loss, sameLength, scaleOf } from "./loss.ts"
  * Ouyang et al. 2022 (arXiv 2203.02155) §3.5; N is the number of unmasked tokens of the whole batch, or 1 for the sum loss
  * (Tülu 3, arXiv 2411.15124 §4.3.2).
  *
- * Deviations from TRL's SFTTrainer: (1) prompt tokens are not there at all instead of labelled −100; (2) a batch with every
+ * Deviations from TRL's SFTTrainer: (1) prompt tokens are absent instead of labelled −100; (2) a batch with every
  * token masked has loss 0, where torch's mean is NaN.
  *
  * `logps`, `mask` and `gradient` have one number per token; the loss is in nats per token (per batch for the sum). Metrics:

@@ -35,7 +35,7 @@ const logAdd = (a: number, b: number): number => {
  *     D_1 = KL(s‖t)                          dD_1/dz = s (log(s / t) − D_1) / T
  *
  * β = 0 is word-level distillation (Kim and Rush 2016, arXiv 1606.07947, §3.1): the cross-entropy to the teacher's distribution less
- * that distribution's entropy, which the student does not change. The two ends are those that TRL's GKDTrainer takes: D_β itself goes to
+ * that distribution's entropy, which the student does not change. The ends follow TRL's GKDTrainer: D_β itself goes to
  * 0 there, and D_β / β and D_β / (1 − β) go to them.
  */
 export const generalizedJsd = (

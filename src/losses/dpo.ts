@@ -26,7 +26,7 @@ export interface PairLoss {
  * Deviations from TRL: (1) no pairs give loss 0, not NaN; (2) a non-finite log-probability makes the loss NaN even where a
  * form has become flat; (3) the cross-entropy of CPO and ORPO is over the answer, TRL's includes the prompt.
  *
- * `logps` has one number per token and so has the gradient; rows are the N chosen answers, then the N rejected ones.
+ * `logps` has one number per token and so has the gradient; rows are the N chosen, then the N rejected answers.
  * `refLogps` has the *sum* of each row under the reference; none when the loss has no reference. Metrics, means over pairs:
  * `rewards/chosen` and `rewards/rejected` (β log π/π_ref of the sequence; without a reference β s), `rewards/margins`,
  * `rewards/accuracies` (a tie is a miss), `logps/chosen`, `logps/rejected` (of the sequence; without a reference s), `nll_loss`.

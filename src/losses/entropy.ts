@@ -3,11 +3,11 @@
  *
  *     ∇H(π(·|s)) = −E[ρ (log π(a|s) + H) ∇log π(a|s)]
  *
- * (The derivative of −Σ π log π is −Σ π (log π + 1) ∇log π; any constant may stand for the 1, because E[ρ ∇log π] = 0. H is the
- * one that makes the weight 0 on average.) So with the visited states held fixed the estimate is unbiased, on and off policy.
+ * (The derivative of −Σ π log π is −Σ π (log π + 1) ∇log π; any constant may replace the 1, because E[ρ ∇log π] = 0. H
+ * makes the weight 0 on average.) So with the visited states held fixed the estimate is unbiased, on and off policy.
  *
  * Deviation from TRL's GRPOTrainer: TRL differentiates H over the whole vocabulary. The value is the same, the gradient the same
- * in expectation; ours is noisier and needs nothing but the log-probabilities that the engine gives.
+ * in expectation; ours is noisier and needs only the engine's log-probabilities.
  *
  * Arrays have one number per token; `logps` and `entropies` of the policy being trained. Returns dH/dlogps estimated.
  */

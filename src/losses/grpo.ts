@@ -8,7 +8,7 @@ import type { Loss } from "./loss.ts"
  *
  *     L = (1/N) Σ_i (1/|o_i|) Σ_t [max(−ρA, −clip(ρ, 1 − ε, 1 + ε)A) + β (e⁻ᵈ − 1 + d)]        d = log(π/π_ref)
  *
- * Deviations from TRL: the numbers are averages under the loss's own aggregation, TRL's over tokens whatever that is.
+ * Deviations from TRL: the numbers are averages under the loss's own aggregation, TRL's always over tokens.
  */
 export const grpoMetrics = ({ metrics }: Loss): Record<string, number> => {
   const { approx_kl: _, ratio, ...named } = metrics

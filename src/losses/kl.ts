@@ -27,7 +27,7 @@ const estimators: Record<KlEstimator, Estimator> = { k1, k2, k3 }
  * - `sequences`: their sum in each row (by the chain rule an estimate of the KL of whole completions);
  * - `mean`: over the sequences, nats per sequence;
  * - `standardError`: of `mean`, from the spread across sequences (tokens of one row are not independent); NaN for fewer
- *   than two sequences, because nothing is known then;
+ *   than two sequences, where the spread is unknown;
  * - `meanPerToken`: sum over tokens / number of tokens, nats per token.
  */
 export const kl = (logps: Float64Array, refLogps: Float64Array, offsets: Int32Array, estimator: KlEstimator) => {

@@ -16,7 +16,7 @@ import { sumRows } from "./ragged.ts"
  *
  * `logps` and the gradient have one number per token, `refLogps` the *sum* of each row under the reference, `desirable` one
  * label a row. Metrics: `kl` (z₀), `rewards/chosen` and `logps/chosen` (means over the desirable rows), `rewards/rejected`
- * and `logps/rejected` (over the others), `rewards/margins`; those of a kind that is not in the batch are left out.
+ * and `logps/rejected` (over the others), `rewards/margins`; metrics of a label that is not in the batch are left out.
  */
 export const kto = (
   logps: Float64Array,
@@ -66,6 +66,6 @@ export const kto = (
 export const ktoKl = (logps: Float64Array, refLogps: Float64Array): number => {
   sameLength({ logps, refLogps })
   const sum = logps.reduce((sum, x, i) => sum + x - refLogps[i]!, 0)
-  // Math.max(0, NaN) is NaN: what is not finite stays to be seen.
+  // Math.max(0, NaN) is NaN: a non-finite value stays visible.
   return logps.length === 0 ? 0 : Math.max(0, sum / logps.length)
 }

@@ -1,18 +1,18 @@
-/** The result of a loss. A metric is under TRL's name; averages divide by the same denominator as the loss, so they add too. */
+/** The result of a loss. Metrics have TRL's names; averages have the denominator of the loss, so they add too. */
 export interface Loss {
   readonly loss: number
-  /** dLoss / dInput, one number for each element of the input that is being trained. */
+  /** dLoss / dInput, one number for each element of the trained input. */
   readonly gradient: Float64Array
   readonly metrics: Readonly<Record<string, number>>
 }
 
-/** How a sum over tokens becomes a mean. */
+/** Mask and divisor of an average over tokens. */
 export interface Averaging {
-  /** Weight of each token: 0 leaves it out, whatever it holds. Default: all 1. */
+  /** Weight of each token: 0 leaves the token out, whatever its value. Default: all 1. */
   readonly mask?: ArrayLike<number>
   /**
    * The divisor of the sum; default: the sum of the mask. Given the token count of the *whole* batch, the losses and
-   * gradients of micro-batches add up to those of the batch (a mean of means over-weights short micro-batches).
+   * gradients of micro-batches add up to the batch's (a mean of means over-weights short micro-batches).
    */
   readonly denominator?: number
 }
@@ -35,5 +35,5 @@ export const sameLength = (arrays: Readonly<Record<string, ArrayLike<number> | u
   }
 }
 
-/** 0, or NaN for what is not finite: added to a result that would otherwise hide it (clipping, a constant slope). */
+/** 0, or NaN for a non-finite x: added to a result that would otherwise hide it (clipping, a constant slope). */
 export const poison = (x: number): number => Number.isFinite(x) ? 0 : NaN

@@ -9,7 +9,7 @@ import { type Loss, poison, sameLength } from "./loss.ts"
  * over n sampled sequences, A held fixed. The expected gradient is that of the mean KL(π_S‖π_T) of whole sequences, exactly, for γ = 1.
  * For γ = 0 (Qwen3, arXiv 2505.09388 §4.5; Lu et al. 2025, "On-Policy Distillation") it is the gradient of the sum of the tokens' KLs
  * with the states that the student visits held fixed: less noise, and the way a token leads into states where the teacher disagrees is
- * not charged to it.
+ * not charged to the token.
  *
  * `logps` (the student's, when it sampled) and `teacherLogps` have one number per token; row i owns `offsets[i] … offsets[i + 1]`.
  * Metrics: `kl`, the estimate of KL(π_S‖π_T) in nats per sequence (k1), and `kl_per_token`.

@@ -7,7 +7,7 @@ import { type Loss, poison, sameLength } from "./loss.ts"
  *
  *     L = (1/N) Σ [ log(1 + e^z) − y z ]        dL/dz = (σ(z) − y) / N
  *
- * As the cross-entropy of two classes with logits 0 and z, which is what TRL's PRMTrainer has with z = z₁ − z₀. Nothing to judge has
+ * Equal to the cross-entropy of two classes with logits 0 and z (TRL's PRMTrainer: z = z₁ − z₀). Without labels it has
  * loss 0. Metric: `accuracy`, a tie being a miss.
  */
 export const outcome = (logits: Float64Array, labels: ArrayLike<number>): Loss => {

@@ -5,8 +5,8 @@
  *     (max − cache − length) / cache  up to max
  *     −1                              beyond
  *
- * `cache` = share · max, tokens. In [−1, 0], continuous, never rising with the length. Where sampling itself ends at `max` tokens, a
- * completion that was cut off there gets −1.
+ * `cache` = share · max, tokens. In [−1, 0], continuous, never rising with the length. Where sampling itself ends at
+ * `max` tokens, a completion that was cut off there gets −1.
  */
 export const overlongPenalty = (length: number, max: number, share: number): number => {
   const cache = share * max

@@ -5,7 +5,7 @@ import { k2, k3 } from "./kl.ts"
 import { type Averaging, type Loss, poison, sameLength } from "./loss.ts"
 import { sumRows } from "./ragged.ts"
 
-/** A point of the space of `dsl/PolicyLoss.ts`, where each part is explained. */
+/** A point of the space of `dsl/PolicyLoss.ts`, which explains each part. */
 export interface PolicyLoss {
   readonly objective:
     | { readonly _tag: "Likelihood" | "Contrastive" }
@@ -28,28 +28,28 @@ export interface PolicyLoss {
 
 /** One number per token each; row i owns `offsets[i] … offsets[i + 1]`. */
 export interface PolicyBatch {
-  /** Of the policy being trained. */
+  /** log π of each token under the trained policy, nats. */
   readonly logps: Float64Array
-  /** Of the same policy before the first update on these completions. */
+  /** log π under the same policy before the first update on these completions. */
   readonly oldLogps: Float64Array
   readonly advantages: Float64Array
   readonly offsets: Int32Array
-  /** Of the reference: needed for KL in the loss. */
+  /** log π under the reference: needed for KL in the loss. */
   readonly refLogps?: Float64Array | null
-  /** The sampler's log-probabilities of them: needed for truncated importance sampling. */
+  /** log π under the sampler: needed for truncated importance sampling. */
   readonly samplerLogps?: Float64Array
-  /** Of the policy being trained, nats: needed for an entropy bonus. */
+  /** Entropies of the trained policy, nats: needed for an entropy bonus. */
   readonly entropies?: Float64Array
 }
 
 interface Options extends Averaging {
   /** β of KL in the loss. */
   readonly beta?: number
-  /** Length of `FixedLength` when it says none. */
+  /** Length of `FixedLength` without a length of its own. */
   readonly maxLength?: number
 }
 
-/** The log-ratio of each token at the level of the objective, and how much of it one token's log π is. */
+/** The log-ratio of each token at the level of the objective, and the weight of one token's log π in it. */
 const ratios = (
   objective: PolicyLoss["objective"],
   differences: Float64Array,
@@ -99,12 +99,12 @@ const termOf = (objective: PolicyLoss["objective"], logRatio: number, advantage:
  * objective, ρ the ratio at its level, c the truncated importance weight min(π_old/π_sampler, cap), k the KL estimator of
  * d = log(π/π_ref) when it stands in the loss, and H the mean entropy of a token.
  *
- * The gradient is with respect to `logps`, exact for the loss with its stop-gradients held (detached weights, advantages, c); that
+ * The gradient in `logps` is exact with stop-gradients held (detached weights, advantages, c); the gradient
  * of H alone is an unbiased estimate (`entropy.ts`). A masked token counts nowhere. A non-finite log-ratio makes the loss NaN even
  * where clipping would cut it off.
  *
  * Deviations from TRL's GRPOTrainer: (1) `DetachedWeight` and `GammaWeighted` clamp no log-ratio at ±20; (2) `TokenMean` is over
- * the tokens of this call, as TRL's `bnpo`, unless `denominator` says how many there are in all, as its `dapo`.
+ * the tokens of this call, as TRL's `bnpo`, unless `denominator` is the total, as in its `dapo`.
  *
  * Metrics, weighed as the loss is: `loss`, `kl` (in the loss, before β), `clip_ratio/low_mean`, `clip_ratio/high_mean`,
  * `clip_ratio/region_mean` (tokens whose gradient is cut), `approx_kl` (½ log²ρ of tokens), `ratio`, `entropy`.
@@ -118,7 +118,7 @@ export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Op
   if (estimator !== undefined && refLogps == null) throw new Error("KL in the loss needs reference log-probabilities")
   if (entropyCoef > 0 && entropies === undefined) throw new Error("an entropy bonus needs entropies")
   if (importanceCap !== undefined && samplerLogps === undefined) {
-    throw new Error("importance sampling needs the sampler's")
+    throw new Error("importance sampling needs the sampler's log-probabilities")
   }
   const masked = mask === undefined ? new Float64Array(logps.length).fill(1) : Float64Array.from(mask)
   // In loops: a closure would return a number on the heap for each token.

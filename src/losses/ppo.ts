@@ -11,10 +11,10 @@ import { policyGradient } from "./policyGradient.ts"
  * Schulman et al. 2017 (arXiv 1707.06347) eq. 7, with the sign of a loss; ε_high ≠ ε: DAPO (arXiv 2503.14476) eq. 10.
  *
  * Deviations from TRL's PPOTrainer: (1) `val/ratio_var` is the variance over the tokens of this call, TRL's the variance of
- * micro-batch means (it is the one metric that does not add over micro-batches); (2) a non-finite log-ratio makes the loss
+ * micro-batch means (the only metric that does not add over micro-batches); (2) a non-finite log-ratio makes the loss
  * NaN even where clipping would cut it off.
  *
- * All arrays have one number per token: `logps` of the policy being trained, `oldLogps` of the policy that sampled,
+ * All arrays have one number per token: `logps` of the trained policy, `oldLogps` of the policy that sampled,
  * `advantages`, and the gradient with respect to `logps`. Metrics: see `ppoMetrics`.
  */
 export const ppo = (

@@ -1,8 +1,8 @@
 import { sigmoid, softplus } from "./logistic.ts"
 
 /**
- * The forms of a loss on pairs. c and r are the scores of the chosen and of the rejected answer (log π/π_ref, or log π where
- * there is no reference; nats of the sequence, or per token), Δ = c − r, ε the label smoothing, u = βΔ. Of each form: its
+ * The forms of a loss on pairs. c and r are the scores of the chosen and the rejected answer (log π/π_ref; log π where
+ * there is no reference; nats of the sequence, or per token), Δ = c − r, ε the label smoothing, u = βΔ. A form has its
  * formula, and its slopes dℓ/dc and dℓ/dr for one pair.
  *
  * Deviations from TRL's DPOTrainer 1.13: none in a formula. IPO averages scores over tokens there, here when the loss says
@@ -142,11 +142,10 @@ const aot = (
   return { loss, gradients }
 }
 
-/** Scores of a batch of pairs. */
 export interface Scores {
   readonly chosen: Float64Array
   readonly rejected: Float64Array
-  /** log π_ref(chosen) − log π_ref(rejected) of each pair; 0 where there is no reference. */
+  /** log π_ref(chosen) − log π_ref(rejected) of each pair; 0 without a reference. */
   readonly referenceMargins: Float64Array
   readonly beta: number
 }

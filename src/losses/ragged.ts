@@ -1,7 +1,7 @@
 /**
  * Ragged rows in flat arrays. *Token* arrays have one number for each completion token: row i owns
  * `offsets[i] … offsets[i + 1]`. *Position* arrays (a scalar head's output) have one more in each row, the number after its
- * last token: row i owns `offsets[i] + i … offsets[i + 1] + i + 1`. `offsets` are always those of the tokens.
+ * last token: row i owns `offsets[i] + i … offsets[i + 1] + i + 1`. `offsets` always count tokens.
  */
 
 /** Sum of each row of a token array. */
@@ -31,13 +31,13 @@ const scatter = (shift: 0 | 1) => (tokens: Float64Array, offsets: Int32Array): F
   return positions
 }
 
-/** The numbers *before* each token: positions → tokens. For a value model, V of the state each token was chosen in. */
+/** The number *before* each token: positions → tokens. For a value model, V of the state before the token. */
 export const beforeTokens = gather(0)
 
 /** Transpose of `beforeTokens`: a gradient over tokens → over positions, 0 after the last token of each row. */
 export const beforeTokensBackward = scatter(0)
 
-/** The numbers *after* each token: positions → tokens. For an outcome reward model, its judgement after it has read the token. */
+/** The number *after* each token: positions → tokens. For an outcome reward model, its judgement of the token. */
 export const afterTokens = gather(1)
 
 /** Transpose of `afterTokens`: a gradient over tokens → over positions, 0 before the first token of each row. */

@@ -19,7 +19,7 @@ const mean = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<stri
  *
  *     L = (1/N) Σ_prompts (1 / pairs) Σ_{rank i < rank j} [ −log σ(r_i − r_j) + λ (r_i + r_j)² ]
  *
- * Ouyang et al. 2022 eq. 1, where pairs = C(K, 2); completions of equal rank make no pair, and a prompt without a pair counts as a loss of
+ * Ouyang et al. 2022 eq. 1, where pairs = C(K, 2); equal ranks make no pair, and a prompt without a pair has loss
  * 0. With K = 2 it is Bradley–Terry. Metrics as there, the mean over prompts.
  */
 export const kWise = (

@@ -6,10 +6,10 @@ import { sumRows } from "./ragged.ts"
  *
  *     r_t = −β (log π(y_t) − log ref(y_t)) + 1[t is the last token] · score
  *
- * Ziegler et al. 2019 (arXiv 1909.08593) eq. 2; Ouyang et al. 2022 eq. 2. The estimator is k1 and no other: in a reward its
+ * Ziegler et al. 2019 (arXiv 1909.08593) eq. 2; Ouyang et al. 2022 eq. 2. The estimator is always k1: in a reward its
  * policy gradient is exactly ∇KL(π‖ref), and that of k2 or k3 is not (kl.ts).
  *
- * Deviations from TRL's PPOTrainer: (1) no choice of estimator; (2) the score is on the last token itself, not one past it.
+ * Deviations from TRL's PPOTrainer: (1) no choice of estimator; (2) the score is on the last token, not after it.
  *
  * `logps` (of the policy that sampled) and `refLogps` have one number per token, `scores` one per row; row i owns
  * `offsets[i] … offsets[i + 1]`. `refLogps` may be null only with β = 0: a penalty needs a reference. Metrics, means over
@@ -37,7 +37,7 @@ export const tokenRewards = (
   const rows = scores.length
   if (rows !== offsets.length - 1) throw new Error(`${rows} scores for ${offsets.length - 1} rows`)
   for (let row = 0; row < rows; row++) {
-    if (offsets[row] === offsets[row + 1]) throw new Error(`row ${row} has no tokens: its score has nowhere to stand`)
+    if (offsets[row] === offsets[row + 1]) throw new Error(`row ${row} has no tokens: no token can carry its score`)
     rewards[offsets[row + 1]! - 1]! += scores[row]!
   }
   const mean = (numbers: Float64Array): number => rows === 0 ? 0 : numbers.reduce((sum, x) => sum + x, 0) / rows

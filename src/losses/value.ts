@@ -11,7 +11,7 @@ import { type Averaging, type Loss, sameLength, scaleOf } from "./loss.ts"
  *
  * Deviations from TRL's PPOTrainer: none.
  *
- * All arrays have one number per token: `values` of the model being trained, before each token; `oldValues`, those when
+ * All arrays have one number per token: `values` of the trained model, before each token; `oldValues`, its values when
  * the completions were sampled; `returns` from `gae`; the gradient with respect to `values`. Metrics: `loss/value_avg`,
  * `val/clipfrac_avg` (tokens whose gradient is cut).
  */

@@ -12,7 +12,7 @@ export interface AdamW {
 }
 
 /**
- * What gradients of this global L2 norm are multiplied by so that it is at most `maxGradNorm` (Pascanu et al. 2013, arXiv
+ * The factor of a gradient with this global L2 norm that makes it at most `maxGradNorm` (Pascanu et al. 2013, arXiv
  * 1211.5063). torch's `clip_grad_norm_` divides by norm + 10⁻⁶ instead: a relative difference of 10⁻⁶ at norm 1.
  */
 export const clipScale = (norm: number, maxGradNorm: number): number => norm > maxGradNorm ? maxGradNorm / norm : 1

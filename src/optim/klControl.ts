@@ -1,6 +1,6 @@
 /**
  * The update of a KL coefficient β after a measurement, so that the penalty, not the learning rate, keeps a policy near a target.
- * All pure: the state is β itself. KL and target are in one unit, nats per sequence.
+ * All functions are pure: the state is β itself. KL and target are in nats per sequence.
  */
 
 /**

@@ -1,4 +1,4 @@
-/** Learning-rate schedules: how much of the peak learning rate step `n` of `steps` gets (n from 0). */
+/** Learning-rate schedules: the share of the peak learning rate at step `n` of `steps` (n from 0). */
 export type Schedule = "constant" | "linear" | "cosine"
 
 /**

@@ -1,13 +1,13 @@
 /**
- * `keel/stage`: what the author of a stage, a reward or a loss needs, and nothing of Keel's own stages. `examples/13-own-stage.ts` has all of
- * it in one file.
+ * `keel/stage`: parts for your own stage, reward or loss; `examples/13-own-stage.ts` shows them in one file.
  *
- * 1. Describe: a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are fields and checks that Keel's
- *    stages have), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make`: `moves` gives the one of a stage that moves a
- *    policy by an allowance, any other has the type `Artifact.Output`.
- * 2. Implement: `implement(definition, (params, inputs, scope) => …)`. A stage that moves a policy is `movePolicy` with its own step; any
- *    other opens models with `open` and trains them by `descend` or `train`. Inside a step there is plain code against the verbs of an engine.
- * 3. Hold it to the laws of `keel/testing`.
+ * 1. Describe: write a `Schema.TaggedClass` of parameters (`training`, `klSpending`, `or`, `Count` … are Keel's fields
+ *    and checks), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make`: `moves` for a stage that moves
+ *    a policy by an allowance, and the type `Artifact.Output` for any other.
+ * 2. Implement: write `implement(definition, (params, inputs, scope) => …)`. To move a policy, give `movePolicy` your
+ *    own step. In any other stage, open models with `open` and train them by `descend` or `train`. A step is plain code
+ *    against an engine's verbs.
+ * 3. Test it with the laws of `keel/testing`.
  *
  * A loss is a pure function from log-probabilities to `Loss`: its value, its exact gradient, its metrics.
  */
@@ -55,7 +55,7 @@ export {
   type Weights
 } from "../engine/engine.ts"
 
-/** Training, with batches and randomness that depend on (key, step, sample) alone: the frames, and the parts that they are made of. */
+/** Training: the frames and their parts. Batches and randomness depend on (key, step, sample) alone. */
 export { type At, type MovedStep, movePolicy } from "../training/movePolicy.ts"
 export { descend, type Learnt, type Stepped } from "../training/descent.ts"
 export { batchAt, stepsOf } from "../training/batches.ts"

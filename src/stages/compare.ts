@@ -48,7 +48,7 @@ export const compare = Effect.fn("compare")(function*(
             const pair = [row * k + i, row * k + j] as const
             const [a, b] = [texts[pair[0]]!, texts[pair[1]]!]
             const [better, worse] = judge.prefers(stage.gold, prompt, a, b, random.next()) ? pair : [pair[1], pair[0]]
-            // Two equal answers say nothing, whatever the labeler says.
+            // Two equal answers carry no preference, whatever the labeler says.
             if (a === b) continue
             const ended = { chosen: answers[better]!.finished, rejected: answers[worse]!.finished }
             preferences.push({ prompt, chosen: texts[better]!, rejected: texts[worse]!, ended })

@@ -1,4 +1,4 @@
-/** The operations that make rows out of rows of the same kind: one line each, the work is in `src/data`. */
+/** The operations that make rows out of rows of the same kind: one line each; the work is in `src/data`. */
 import * as Effect from "effect/Effect"
 import type { Decontaminate } from "../../dsl/stages/Decontaminate.ts"
 import type { Deduplicate } from "../../dsl/stages/Deduplicate.ts"
@@ -18,7 +18,7 @@ import type { Scope } from "../training/scope.ts"
 
 type Stage = Mix | Filter | Split | Deduplicate | Decontaminate
 
-/** What each operation does with the data sets on its wires. */
+/** The function of each operation on the data sets on its wires. */
 const meaning = (
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
@@ -48,7 +48,7 @@ export const data = Effect.fn("data")(function*(
 ) {
   const all = Object.values(wires)
   const first = wires["of"] ?? all[0]!
-  // A world has a handful of prompts that are trained and evaluated on alike: nothing is held out in it.
+  // A world has a handful of prompts for both training and evaluation: none is held out.
   const shared = (yield* CurrentEngine).kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
   const rows = shared ? first.rows : meaning(stage, wires, scope)
   const before = all.reduce((sum, { rows }) => sum + rows.length, 0)

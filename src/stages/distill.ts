@@ -13,7 +13,7 @@ import { observer, openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Learns from a teacher on answers that are not the student's; see `dsl/stages/Distill.ts`. */
+/** Learns from a teacher on answers that the student did not write; see `dsl/stages/Distill.ts`. */
 export const distill = Effect.fn("distill")(function*(
   stage: Distill,
   wires: {

@@ -13,7 +13,7 @@ import type { Scope } from "../training/scope.ts"
 
 interface Wires {
   readonly init: Weights
-  /** There if and only if the loss has one. */
+  /** Present if and only if the loss has a reference. */
   readonly reference: KnownReference | null
   readonly preferences: ReadonlyArray<PreferenceRow>
   readonly held: ReadonlyArray<PromptRow>

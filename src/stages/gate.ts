@@ -17,7 +17,7 @@ import type { Scope } from "../training/scope.ts"
 const better = { gold: 1, proxy: 1, kl: -1, length: -1, finished: 1 } as const
 const metrics = Object.keys(better) as ReadonlyArray<keyof typeof better>
 
-/** Compares candidate and previous model; see `dsl/stages/Gate.ts`. Returns the weights that go on. */
+/** Compares candidate and previous model; see `dsl/stages/Gate.ts`. Returns the weights that pass. */
 export const gate = Effect.fn("gate")(function*(
   stage: Gate,
   wires: {
@@ -41,7 +41,7 @@ export const gate = Effect.fn("gate")(function*(
       return observe(policy, {
         prompts,
         sampling: { maxNewTokens: stage.maxNewTokens, temperature: 1, stop: codec.stop },
-        // Not from the key, which the tolerances are part of: what passes must pass with larger ones too.
+        // Not from the key, which depends on the tolerances: a model that passes must pass with larger tolerances too.
         seeds: prompts.map((_, i) => `gate/${stage.seed}/${i}`),
         decode: codec.decode,
         gold: (text, i) => judge.gold(stage.gold, wires.held[i]!.prompt, text),

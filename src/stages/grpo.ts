@@ -47,7 +47,7 @@ const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, n
 
 interface Wires {
   readonly init: Weights
-  /** If and only if β > 0. */
+  /** Present if and only if β > 0. */
   readonly reference: Weights | undefined
   readonly reward: Weights | undefined
   readonly prompts: ReadonlyArray<PromptRow>
@@ -133,7 +133,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
               })
             for (const mini of minis) {
               const rows = rowsOf(mini)
-              /** With the KL of the policy as it is now: an advantage that moves with it. */
+              /** Advantages that include the current KL of the policy, and move with it. */
               const contrasted = (logps: Float64Array, offsets: Int32Array): Float64Array =>
                 tokenAdvantages(stage.advantage, {
                   scores: Float64Array.from(rows, (row) => episodes.scores[row]!),
@@ -188,7 +188,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
     }))
 })
 
-/** Some rows of each rollout, one after the other, as one. */
+/** Joins some rows of each rollout into a single rollout. */
 const joined = (parts: ReadonlyArray<{ readonly episodes: Rollout; readonly rows: ReadonlyArray<number> }>) => {
   const flat = (of: (episodes: Rollout) => Float64Array): Float64Array =>
     Float64Array.from(parts.flatMap(({ episodes, rows }) => Array.from(pick(of(episodes), episodes.offsets, rows))))

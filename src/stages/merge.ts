@@ -1,6 +1,6 @@
 /**
- * Merges the weights of several models; see `dsl/stages/Merge.ts` and, for the formulas, `src/merging`. A merge of policies is
- * then measured on held prompts: KL from every parent, which no cap is held against, and from the initial model of each cap.
+ * Merges the weights of several models; see `dsl/stages/Merge.ts` and, for the formulas, `src/merging`. KL of merged
+ * policies is then measured on held prompts: from every parent, without a cap, and from the initial model of each cap.
  */
 import * as Effect from "effect/Effect"
 import { Diverged, Unmergeable, type UnusableData } from "../../dsl/Errors.ts"
@@ -27,7 +27,7 @@ import { finite, observer } from "../training/loop.ts"
 import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** A model on a wire, and how the ledger calls it. */
+/** A model on a wire, and its name in the ledger. */
 export interface Parent {
   readonly label: string
   readonly weights: Weights
@@ -54,7 +54,7 @@ const sameNetwork = Effect.fnUntraced(function*(stage: string, models: Readonly<
   }
 })
 
-/** How good a soup is on the held-out set: the same weights, the same number. */
+/** Quality of a soup on the held-out set; equal weights give equal numbers. */
 const judge = Effect.fnUntraced(function*(
   engine: Engine,
   stage: Merge,
@@ -95,7 +95,7 @@ const judge = Effect.fnUntraced(function*(
     })
 })
 
-/** The merged weights, and what a greedy soup was made of. */
+/** The merged weights, and the ingredients of a greedy soup. */
 const combine = (
   { method }: Merge,
   models: Readonly<Record<string, Tensors>>,
@@ -121,7 +121,7 @@ const combine = (
   }
 }
 
-/** What a merge has a model do, given shapes alone: a greedy soup scores every model, and every soup with one more. */
+/** The model calls of a merge, from shapes alone: a greedy soup scores each model and each soup with one more. */
 const rehearse = Effect.fnUntraced(function*(
   { method }: Merge,
   scorer: ReturnType<typeof judge>,
@@ -137,7 +137,7 @@ const rehearse = Effect.fnUntraced(function*(
   return merged
 })
 
-/** KL from each parent and from the initial model of each cap; fails when one of these is above its cap. */
+/** KL from each parent and from the initial model of each cap; fails when a KL is above its cap. */
 const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: Policy, merged: Weights, scope: Scope) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const { stop } = engine.codec(merged)
@@ -146,7 +146,7 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
     wires.held!
   )
   const measured = { ...stage, maxNewTokens: stage.maxNewTokens!, measureEvery: 1 }
-  // Told once, with its cap.
+  // Reported once, with its cap.
   const capped = new Set(scope.limits.kl.map(({ from }) => nameOf(from)))
   for (const { label, weights } of Object.values(wires.models).filter(({ label }) => !capped.has(label))) {
     const { maxNewTokens, measureSamples: samples } = measured

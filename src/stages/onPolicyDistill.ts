@@ -21,7 +21,7 @@ interface Wires {
 
 /**
  * Learns from a teacher on the student's own answers; see `dsl/stages/OnPolicyDistill.ts`. One update per batch of samples, so the
- * samples are always those of the policy that is updated. As in TRL's GKDTrainer a step is on-policy or not as a whole.
+ * samples always come from the updated policy. As in TRL's GKDTrainer a step is on-policy or not as a whole.
  */
 export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Scope) =>
   movePolicy(stage, { init: wires.student, held: wires.held }, scope, (at) =>
@@ -34,7 +34,7 @@ export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Sco
       const { maxNewTokens, objective } = stage
       const sampling = { maxNewTokens, temperature: stage.samplingTemperature, stop: codec.stop }
 
-      /** The rows of step n: the student's, the teacher's, or given ones. */
+      /** The rows of step n: the student's, the teacher's, or given rows. */
       const rowsAt = Effect.fnUntraced(function*(n: number) {
         const onPolicy = stream(`${scope.key}/${n}/lambda`).next() < stage.lambda
         const some = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> =>

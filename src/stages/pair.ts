@@ -5,7 +5,7 @@ import { groupedByPrompt, type ScoredRow } from "../data/rows.ts"
 import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Pairs the best of each prompt with a lower one; see `dsl/stages/Pair.ts`. */
+/** Pairs the best completion of each prompt with a lower one; see `dsl/stages/Pair.ts`. */
 export const pair = Effect.fn("pair")(function*(
   stage: Pair,
   wires: { readonly completions: ReadonlyArray<ScoredRow> },

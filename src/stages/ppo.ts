@@ -4,7 +4,7 @@
  * on held prompts every `measureEvery` steps and after the last one; the first measurement above the cap ends the stage.
  *
  * Deviations from TRL's PPOTrainer: policy and value model have an optimiser each, so `vfCoef` scales the value gradient before
- * clipping; there is no padding, so nothing is masked.
+ * clipping; there is no padding, so no token is masked.
  */
 import * as Effect from "effect/Effect"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
@@ -33,13 +33,13 @@ import type { Scope } from "../training/scope.ts"
 
 interface Wires {
   readonly init: Weights
-  /** If and only if β > 0. */
+  /** Present if and only if β > 0. */
   readonly reference: Weights | undefined
   readonly reward: Weights
   readonly value: Weights
   readonly prompts: ReadonlyArray<PromptRow>
   readonly held: ReadonlyArray<PromptRow>
-  /** If and only if there is a `ptxCoef`. */
+  /** Present if and only if there is a `ptxCoef`. */
   readonly pretraining: ReadonlyArray<TextRow> | undefined
 }
 
@@ -61,7 +61,6 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
       const control = klControl(stage, at.state)
       const inReward = stage.loss.kl._tag === "KlInReward"
 
-      /** Samples and scores the episodes of step n. */
       const episodesAt = (n: number) => {
         const chosen = batchAt(scope.key, prompts.length, stage.batchSize, n)
         const asked = chosen.map((i) => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
@@ -131,7 +130,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
                   advantages: () => pick(advantages, offsets, mini),
                   ...(texts.length > 0 ? { also: () => pretrain(n * minis.length + k, mini.length) } : {})
                 }, ppoMetrics)
-                // The value model has no sampler to stay close to: it goes on.
+                // The value model has no sampler to stay close to, so its updates continue.
                 if (metrics === null) moved = true
                 else updates.push(metrics)
               }

@@ -12,7 +12,7 @@ import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Trains a base model from nothing; see `dsl/stages/Pretrain.ts`. */
+/** Trains a base model from untrained weights; see `dsl/stages/Pretrain.ts`. */
 export const pretrain = Effect.fn("pretrain")(function*(
   stage: Pretrain,
   wires: { readonly text: Extract<Dataset, { readonly role: "Text" }> },

@@ -14,7 +14,7 @@ import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Trains a reward model on judged answers; see `dsl/stages/RewardModeling.ts`. What its loss reads is in `rewards/objective.ts`. */
+/** Trains a reward model; see `dsl/stages/RewardModeling.ts`. `rewards/objective.ts` has the inputs of its loss. */
 export const rewardModeling = Effect.fn("rewardModeling")(function*(
   stage: RewardModeling,
   wires: { readonly init: Weights; readonly preferences: Dataset },
@@ -27,7 +27,7 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
     ? new Process({ ...stage.loss, separator: "" })
     : stage.loss
   const { models: { reward }, ...session } = yield* openModels<{ reward: Scorer }>(scope, {
-    // How a process reward model is read is no part of how it is trained on.
+    // The reading of a process reward model is no part of its training.
     reward: { open: openers(engine, stage).scorer, initial: processRead(wires.init, null, codec) }
   })
   const objective = yield* rewardObjective(

@@ -8,7 +8,7 @@ import type { Weights } from "../engine/engine.ts"
 import { observer, openModels, train, whole } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Samples a batch of prompts a step; see `dsl/stages/Sample.ts`. The checkpoint is the completions so far. */
+/** Samples one batch of prompts per step; see `dsl/stages/Sample.ts`. The checkpoint is the completions so far. */
 export const sample = Effect.fn("sample")(function*(
   stage: Sample,
   wires: { readonly policy: Weights; readonly prompts: ReadonlyArray<PromptRow> },
@@ -57,7 +57,7 @@ export const sample = Effect.fn("sample")(function*(
       })
   })
   const all = yield* whole(rows, k * prompts.length)
-  // A completion that stands for one that was not made answers that prompt.
+  // In a rehearsal, a repeated completion answers the prompt of its place.
   return all === rows
     ? rows
     : lazyArray(all.length, (i): CompletionRow => ({ ...all[i]!, ...wires.prompts[Math.floor(i / k)] }))

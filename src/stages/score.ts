@@ -9,7 +9,7 @@ import { scores } from "../rewards/scorer.ts"
 import { observer, openModels, train, whole } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Scores a batch of completions a step; see `dsl/stages/Score.ts`. */
+/** Scores one batch of completions per step; see `dsl/stages/Score.ts`. */
 export const score = Effect.fn("score")(function*(
   stage: Score,
   wires: { readonly completions: ReadonlyArray<CompletionRow>; readonly reward: Weights | undefined },

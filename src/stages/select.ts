@@ -8,9 +8,9 @@ import type { Scope } from "../training/scope.ts"
 const mean = (rows: ReadonlyArray<ScoredRow>): number => rows.reduce((sum, { score }) => sum + score, 0) / rows.length
 
 /**
- * Chooses; see `dsl/stages/Select.ts`. `max_divergence` is D∞ from the law that the candidates were drawn from to the law of the kept
- * ones, where something is known of it: at most log(n / k) for the k best of n, for the prompt with most candidates; −log p for an
- * accepted share p of all, which is an estimate (`rows/out` of `rows/in`).
+ * Selects completions; see `dsl/stages/Select.ts`. `max_divergence` is D∞ from the law of the candidates to the law of
+ * the kept completions, where it is known: at most log(n / k) for the k best of n, for the prompt with most candidates;
+ * −log p for an accepted share p of all, which is an estimate (`rows/out` of `rows/in`).
  */
 export const select = Effect.fn("select")(function*(
   stage: Select,

@@ -91,8 +91,8 @@ export interface AdamW {
 }
 
 /**
- * In what the factors of matrix products (`linear`, `head` and their gradients) are rounded before they are multiplied: not at
- * all, or to bfloat16 (8 bits of mantissa). Everything that is stored, and every sum, stays as it is.
+ * Rounding of the factors of matrix products (`linear`, `head` and their gradients): none, or to bfloat16 (8 bits of
+ * mantissa). Stored values and sums are not rounded.
  */
 export type Precision = "f32" | "bf16"
 
@@ -104,25 +104,25 @@ export interface SampleShape {
   readonly temperature: number
 }
 
-/** Reals that a packed weight of `inputs` × `outputs` takes: none where it is the weight itself. */
+/** Reals of a packed weight of `inputs` × `outputs`: 0 where the backend uses the weight itself. */
 export type Packing = (precision: Precision, inputs: number, outputs: number) => number
 
 export interface Backend {
-  /** `reference`, `wasm`, ... as `--backend` takes it. */
+  /** `reference`, `wasm`, ... as in `--backend`. */
   readonly name: string
   /** Bytes of one real number: 4 or 8. */
   readonly realBytes: number
-  /** Most bytes it can ever hold, whatever the machine has. */
+  /** Most bytes that it can ever hold on any machine. */
   readonly addressable: number
-  /** What packed weights take here, where that is not `packedLength`: where they are kept outside of the buffer. */
+  /** Size of packed weights, where it differs from `packedLength`: where they are kept outside of the buffer. */
   readonly packing?: Packing
-  /** The precisions it offers; "f32" always. */
+  /** The precisions that it offers, always including "f32". */
   readonly precisions: ReadonlyArray<Precision>
-  /** The same backend and memory with its products in `precision`; throws when it does not offer that one. */
+  /** The same backend and memory with products in `precision`; throws when the backend does not offer it. */
   readonly at: (precision: Precision) => Backend
 
   // ── memory ────────────────────────────────────────────────────────────────────────────────────────────────────────
-  /** Allocates reals with unspecified contents; they live until `free`. `what` they are is for those who count alone. */
+  /** Allocates reals with unspecified contents, until `free`. `what` names them for backends that only count. */
   readonly reals: (length: number, what?: string) => Tensor
   /** Allocates integers with unspecified contents; they live until `free`. */
   readonly ints: (length: number) => Ints
@@ -135,7 +135,7 @@ export interface Backend {
   /** A copy on the host, in the precision of the backend. */
   readonly read: (from: Tensor) => Host
   readonly zero: (of: Tensor) => void
-  /** Bytes held by live buffers now, and the most held at any one time. */
+  /** Bytes held by live buffers now, and the most held at any time. */
   readonly memory: () => { readonly live: number; readonly peak: number }
   /** Releases threads and memory. */
   readonly dispose: () => void
@@ -168,7 +168,7 @@ export interface Backend {
   ) => void
   /** Length of `packWeight`'s output. */
   readonly packedLength: (inputs: number, outputs: number) => number
-  /** packed = w as `linearPacked` reads it best, which only the backend knows: for weights that many small products share. */
+  /** packed = w in the backend's own layout for `linearPacked`: for weights that many small products share. */
   readonly packWeight: (packed: Tensor, w: Tensor, inputs: number, outputs: number) => void
   /** `linear` with a packed weight. */
   readonly linearPacked: Backend["linear"]

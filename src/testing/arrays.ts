@@ -1,6 +1,6 @@
 import fc from "fast-check"
 
-/** What a loss is given: numbers by token or by row, and the rows that own them. */
+/** Inputs of a loss: numbers by token or by row, and the rows that own them. */
 
 /** Arrays of numbers in [min, max]. */
 export const numbers = (min: number, max: number, length: number): fc.Arbitrary<Float64Array> =>

@@ -59,7 +59,7 @@ export const groupAdvantages: fc.Arbitrary<Advantage.GroupAdvantage> = fc.consta
   new Advantage.MaxNormalised()
 )
 
-/** For stages of `steps` steps: those that move before the end. */
+/** Reference policies for stages of `steps` steps that move before the end. */
 export const referencePolicies = (steps: number): fc.Arbitrary<Reference.ReferencePolicy> =>
   fc.oneof(
     fc.constant(new Reference.Frozen()),

@@ -34,7 +34,7 @@ export const everyRow = (of: World): Array<Row> => {
 /** No memory and an enormous eps make AdamW's step −gradient (to a relative |gradient| / 10¹²). */
 export const readout: Update = { learningRate: 1e12, betas: [0, 0], eps: 1e12, weightDecay: 0, maxGradNorm: Infinity }
 
-/** The gradient a fresh model has accumulated, read off its weights; the model has made a step afterwards. */
+/** The accumulated gradient of a fresh model, read off its weights; the model has made a step afterwards. */
 export const readGradient = (
   model: Model,
   name: string

@@ -2,20 +2,20 @@ import { type AnyRow, lengthIn } from "../data/rows.ts"
 import type { Row } from "../engine/engine.ts"
 import { stream } from "../sampling/random.ts"
 
-/** Rows that the steps of a stage take: rows, pairs or groups, which may be encoded when they are looked at. */
+/** The rows that the steps of a stage take: rows, pairs or groups, which may be encoded on access. */
 export interface Taking {
   readonly count: number
-  /** How many of them a step takes, on average. */
+  /** Rows of a step, on average. */
   readonly perStep: number
-  /** Which of them step `n` takes. */
+  /** The rows of step `n`. */
   readonly of: (n: number) => ReadonlyArray<number>
-  /** Tokens of one of them. */
+  /** Tokens of row `i`. */
   readonly tokens: (i: number) => number
-  /** Characters of one of them, which it need not be encoded for. */
+  /** Characters of row `i`, counted without encoding it. */
   readonly characters: (i: number) => number
 }
 
-/** Orders of the last few epochs that were asked for: a step asks for the one that the step before it had. */
+/** Orders of the last few epochs: consecutive steps mostly ask for the same order. */
 const shuffles = new Map<string, ReadonlyArray<number>>()
 const remembered = 8
 
@@ -33,8 +33,8 @@ const orderOf = (key: string, count: number, epoch: number): ReadonlyArray<numbe
 }
 
 /**
- * Which rows step `n` takes when every epoch is a fresh shuffle of all `count` rows, cut into batches; what is left over at
- * the end of an epoch opens the next one. The answer depends on the arguments alone, so any step can be asked for first.
+ * The rows of step `n`. Every epoch is a fresh shuffle of all `count` rows, cut into batches; the rest of an epoch
+ * opens the next one. The answer depends on the arguments alone, so you can ask for steps in any order.
  */
 export const batchAt = (key: string, count: number, batchSize: number, n: number): ReadonlyArray<number> => {
   const batch: Array<number> = []
@@ -49,8 +49,8 @@ export const batchAt = (key: string, count: number, batchSize: number, n: number
 }
 
 /**
- * All batches of `epochs` passes, each of at most `size` rows with at most `tokens` tokens together: the shuffled rows in order, a batch
- * ending before the row that would overfill it. A batch may hold rows of two passes. Throws for a row that no batch can hold.
+ * All batches of `epochs` passes, each of at most `size` rows with at most `tokens` tokens together. A batch ends
+ * before the row that would overfill it, and may hold rows of two passes. Throws for a row that no batch can hold.
  */
 export const batchesWithin = (
   key: string,
@@ -73,11 +73,11 @@ export const batchesWithin = (
   return batches
 }
 
-/** Optimiser steps of `epochs` passes over `count` rows; the last batch of all may hold rows of one pass more. */
+/** Optimiser steps of `epochs` passes over `count` rows; the last batch may hold rows of a further pass. */
 export const stepsOf = (count: number, batchSize: number, epochs: number): number =>
   Math.max(1, Math.ceil((count * epochs) / batchSize))
 
-/** Steps that take the rows in batches, as `batchAt` cuts them; `tokens` of row `i`, encoded. */
+/** The batches of `batchAt` as `Taking`; `tokens` gives the tokens of row `i`, encoded. */
 export const inBatches = (
   key: string,
   rows: ReadonlyArray<AnyRow | Row>,

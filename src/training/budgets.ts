@@ -1,4 +1,4 @@
-/** Caps on resources, held against what the meter says. */
+/** Caps on resources, compared with the spending meter. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { type Resource, resources } from "../../dsl/Budget.ts"
@@ -8,21 +8,21 @@ import type { StoreError } from "../store/store.ts"
 import { CurrentMeter } from "./spendingMeter.ts"
 import type { Scope } from "./scope.ts"
 
-/** What an hour of what computes costs; null where nobody said, and money is not counted. */
+/** Price of an hour of the computing device; null where no price is given, and money is then not counted. */
 export const CurrentPrice = Context.Reference<Price | null>("keel/Price", { defaultValue: () => null })
 
-/** Whether a cap ends a run. A plan goes on, and says by how much a cap is passed. */
+/** Whether a cap ends a run. A plan goes on and reports by how much a cap is passed. */
 export const CapsHold = Context.Reference<boolean>("keel/CapsHold", { defaultValue: () => true })
 
 interface Over {
   readonly resource: Resource
   readonly used: number
   readonly cap: number
-  /** How many artefacts share the cap. */
+  /** Number of artefacts that share the cap. */
   readonly stages: number
 }
 
-/** The first cap that was passed: of the stage itself, then of the totals that it is part of. */
+/** The first cap that was passed: the stage's own caps come first, then the totals that include the stage. */
 export const exceeded = (
   { totals = [], ...own }: Omit<Scope["limits"], "kl">,
   spent: Spent,
@@ -43,7 +43,7 @@ export const exceeded = (
   return undefined
 }
 
-/** Fails when `spent` is more than the caps allow. `keep` saves what there is and says where it is. */
+/** Fails when `spent` is more than the caps allow. `keep` saves the result so far and says where it is. */
 export const hold = Effect.fnUntraced(function*<E>(
   { label, limits }: { readonly label: string; readonly limits: Omit<Scope["limits"], "kl"> },
   spent: Spent,
@@ -65,7 +65,7 @@ export const hold = Effect.fnUntraced(function*<E>(
   })
 })
 
-/** Fails when the stage that is being made has spent more than its caps allow. */
+/** Fails when the current stage has spent more than its caps allow. */
 export const withinCaps = Effect.fnUntraced(function*(
   scope: Pick<Scope, "label" | "limits">,
   keep: Effect.Effect<string, StoreError>

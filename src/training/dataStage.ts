@@ -5,8 +5,8 @@ import { RunLog } from "../store/runLog.ts"
 import type { Scope } from "./scope.ts"
 
 /**
- * A stage that is over in a moment, without models and checkpoints: rows out of rows. None left is an error here, where it is known why,
- * and not in the stage that would train on them.
+ * The frame of a short stage from rows to rows, without models and checkpoints. An empty result is an error here, where
+ * the reason is known, and not in the stage that would train on it.
  */
 export const dataStage = Effect.fnUntraced(function*<A>(
   { label }: Scope,

@@ -13,18 +13,18 @@ import { roundingGap } from "./precision.ts"
 import type { Taking } from "./batches.ts"
 import type { Scope } from "./scope.ts"
 
-/** A loss of the batch that was retained last; `gradient` is null where `learn` has added it up already. */
+/** A loss of the batch that was retained last; `gradient` is null when `learn` has already accumulated it. */
 export type Learnt = Omit<Loss, "gradient"> & { readonly gradient: Loss["gradient"] | null }
 
 export interface Stepped<E = never, R = never> {
   /**
-   * Rows that the model has passed in this step, before its first update, with their log-probabilities (of a policy) or values (of a
-   * scorer): null where the pass gave none. Rounding is measured on them.
+   * Rows of a forward pass in this step, before its first update, with their log-probabilities (of a policy) or values
+   * (of a scorer); null where the pass gave none. Rounding is measured on them.
    */
   readonly passed: { readonly rows: Batch; readonly numbers: Float64Array | null }
-  /** The loss of the one update of this step; or updates of the stage's own, with the metrics of the step. */
+  /** The loss of the only update of this step; or the stage's own updates, which return the metrics of the step. */
   readonly learn: Learnt | ((update: Update) => Effect.Effect<Metrics, E | NotFinite, R>)
-  /** Metrics beside those of the loss. */
+  /** Metrics beside the loss's own. */
   readonly metrics?: Metrics
   /** Tokens generated and trained on. */
   readonly tokens: number
@@ -45,7 +45,7 @@ export interface StepsOf<S, E, R> {
   readonly turns?: ReadonlyArray<number>
 }
 
-/** Makes the steps. `after` comes after the updates of each. */
+/** Makes the steps. `after` runs after the updates of each step. */
 export const descend = Effect.fnUntraced(function*<S extends Stepped<E, R>, E, R, E2 = never, R2 = never>(
   scope: Scope,
   session: Session<Record<string, Model>>,

@@ -1,4 +1,4 @@
-/** What the distilling stages share: answers of either model as rows, and the loss of a divergence. */
+/** Shared by the distilling stages: answers of either model as rows, and the loss of a divergence. */
 import * as Effect from "effect/Effect"
 import type { Batch, Policy, Row, Sampling } from "../engine/engine.ts"
 import { generalizedJsd } from "../losses/distill.ts"
@@ -8,7 +8,7 @@ import { each, whole } from "./loop.ts"
 /** Prompts answered at a time: bounds the memory of a call. */
 const atOnce = 256
 
-/** The mean divergence of a token, of which `policy` retains the batch: the gradient of each token's divergence is 1/N. */
+/** The mean divergence of the tokens of the batch that `policy` retains: each token's gradient has the factor 1/N. */
 export const divergenceLoss = (
   policy: Policy,
   teacher: Policy,
@@ -21,7 +21,7 @@ export const divergenceLoss = (
   return { passed: { rows, numbers: null }, learn }
 }
 
-/** One answer for each prompt; answer i draws from the stream of `seed/i`. What was cut off at the limit has no end token. */
+/** One answer per prompt; answer i draws from stream `seed/i`. An answer cut off at the limit has no end token. */
 export const answersOf = (
   policy: Policy,
   prompts: ReadonlyArray<Int32Array>,

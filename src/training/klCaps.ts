@@ -1,7 +1,7 @@
 /**
- * The KL caps of a stage, held against measurements on held prompts, every so many steps: KL from the initial model of each cap, and from
- * the reference of its penalty, which no cap is held against. What happens when a cap is passed is the cap's to say (`dsl/Budget.ts`);
- * the last policy within all that end the stage is kept.
+ * Compares the KL caps of a stage with measurements on held prompts, every `measureEvery` steps: KL from the initial
+ * model of each cap, and from the reference of the KL penalty, which has no cap. A cap's description sets the
+ * consequence of passing it (`dsl/Budget.ts`); the last policy within all caps that end the stage is kept.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -21,17 +21,17 @@ import { type ObservedStage, observing } from "./observing.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { OpenKlCap, Scope } from "./scope.ts"
 
-/** How the policy is called that was last within the caps. */
+/** Name of the last policy within the caps. */
 const kept = "within-cap"
 
 const Saved = Schema.Struct({
   path: Schema.String,
   step: Schema.Natural,
-  /** What was told so far of caps that only warn: it is part of what the stage makes, before and after an interruption. */
+  /** Warnings so far of caps that only warn: part of the stage's result, before and after an interruption. */
   warned: Schema.optionalKey(Schema.Array(OverBudget))
 })
 
-/** What a description says of measuring KL: `dsl/KlSpending.ts`. */
+/** The fields of `dsl/KlSpending.ts`. */
 export interface Measuring {
   readonly maxNewTokens: number
   readonly measureEvery: number
@@ -41,22 +41,22 @@ export interface Measuring {
   readonly observe?: Observe
 }
 
-/** Opens the initial models of the caps; a model that is open already serves for weights that are the same. */
+/** Opens the initial models of the caps; equal weights that are already open are not opened again. */
 export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Session<unknown>, "state">, stage: {
   readonly policy: Policy
   readonly open: (weights: Weights) => Policy
   readonly opened: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
-  /** The model of its KL penalty: weights that stay, or a policy that moves. */
+  /** The model of the KL penalty: weights that stay, or a policy that moves. */
   readonly reference: Weights | Policy | undefined
   readonly held: ReadonlyArray<Int32Array>
-  /** What there is to look at besides KL. */
+  /** What to observe besides KL. */
   readonly observing: Omit<ObservedStage, "observe"> | null
   readonly stop: ReadonlyArray<number>
   readonly measured: Measuring
   readonly steps: number
-  /** The weights that the policy starts with, which a stage can go back to; null where there are none, as for a merge. */
+  /** The weights that the policy starts with, for a rollback; null where there are none, as for a merge. */
   readonly init: Weights | null
-  /** What there is before the first measurement within the caps; the policy that it started from when left out. */
+  /** Where the policy is before the first measurement within the caps; default: the policy that it started from. */
   readonly start?: string
 }) {
   const [log, store] = [yield* RunLog, yield* Store]
@@ -179,7 +179,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     })
   })
 
-  // Where it starts is what it may have to go back to, may be beyond a cap already, and is what gold reward is counted from.
+  // The starting policy may have to be restored, may be beyond a cap already, and is the baseline of gold reward.
   if (rehearsal === null && session.state === null && (rollsBack || eyes?.fromStart === true) && init !== null) {
     if (eyes?.fromStart === true || limits.some(({ initial }) => initial !== init)) {
       yield* Effect.catchTag(
@@ -190,19 +190,17 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
             new Diverged({ stage: scope.label, step: 0, quantity, value: String(value), kept: "where it starts" })
           )
       )
-      // Not `init`, beside which the adapter of another stage may be.
+      // Not `init`, which may stand beside the adapter of another stage.
     } else within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step: 0 }
   }
   return {
-    /** Whether KL is measured after this step. */
     due: (step: number): boolean => rehearsal === null ? step % measureEvery === 0 || step === stage.steps : !rehearsed,
-    /** Measures KL after step `step`; fails when one is above its cap. */
+    /** Measures KL after step `step`; fails when KL is above a cap. */
     measure: (step: number) => {
       if (rehearsal === null) return measure(step)
       rehearsed = true
       return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step), "measure")
     },
-    /** For the checkpoints of the loop. */
     state: () => ({ ...within, ...(warned.length === 0 ? {} : { warned: [...warned] }), ...eyes?.state() })
   }
 })

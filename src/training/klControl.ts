@@ -1,4 +1,4 @@
-/** β of a stage's KL penalty from step to step (`dsl/KlControl.ts`); its state stands in the checkpoints. */
+/** β of a stage's KL penalty from step to step (`dsl/KlControl.ts`); its state is saved in the checkpoints. */
 import * as Schema from "effect/Schema"
 import type { KlControl } from "../../dsl/KlControl.ts"
 import { ppoPenaltyControl, zieglerControl } from "../optim/klControl.ts"
@@ -7,19 +7,19 @@ const Saved = Schema.Struct({ beta: Schema.Number, kls: Schema.Array(Schema.Numb
 
 export const klControl = (
   { beta, klControl: how }: { readonly beta: number; readonly klControl: KlControl },
-  /** Of the checkpoint; null at the start. */
+  /** State of the checkpoint; null at the start. */
   state: Schema.Json
 ) => {
   const saved = state === null ? { beta, kls: [] } : Schema.decodeUnknownSync(Saved)(state)
   let now = saved.beta
-  /** Seen since β last changed. */
+  /** KL seen since β last changed. */
   let kls = saved.kls
   return {
-    /** β of the step that is made now. */
+    /** β of the current step. */
     beta: (): number => now,
-    /** The β of this step as a metric, where β can change. */
+    /** β of this step as a metric, where β can change. */
     metrics: () => how._tag === "FixedBeta" ? {} : { "objective/kl_coef": now },
-    /** After a step: KL of its samples from the reference, nats per sequence; `undefined` where there is no reference. */
+    /** After a step: KL of its samples from the reference, nats per sequence; `undefined` without a reference. */
     seen: (kl: number | undefined, episodes: number): void => {
       if (kl === undefined || how._tag === "FixedBeta") return
       const target = how.target.mnats / 1000
@@ -34,6 +34,6 @@ export const klControl = (
   }
 }
 
-/** The most that a policy may have moved from its sampler before an update, nats per token: 1.5 of `targetKl`. */
+/** Largest move of a policy from its sampler before an update, nats per token: 1.5 times `targetKl`. */
 export const movedMost = ({ targetKl }: { readonly targetKl?: { readonly mnats: number } }) =>
   targetKl === undefined ? {} : { movedMost: 1.5 * targetKl.mnats / 1000 }

@@ -1,9 +1,9 @@
 /**
  * The one training loop: steps, checkpoints, budgets, events, interruption. A stage gives it a step.
  *
- * A checkpoint always stands between two steps: a short step is not interrupted but finished and saved, a long one is
- * abandoned and the last checkpoint is what there is (`engine/interruptible.ts`). All randomness derives from the stage's key
- * and the step's number, so going on from a checkpoint reaches the same weights bit for bit.
+ * A checkpoint always stands between two steps. A short step is finished and saved on interruption; a long step is
+ * abandoned, and the last checkpoint remains (`engine/interruptible.ts`). All randomness derives from the stage's key
+ * and the step's number, so training resumed from a checkpoint reaches the same weights bit for bit.
  */
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
@@ -27,27 +27,27 @@ import { lazyArray } from "../data/lazyArray.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
-/** Something that must be finite is not; the loop turns it into `Diverged`. */
+/** A number that must be finite is not; the loop turns this error into `Diverged`. */
 export class NotFinite extends Data.TaggedError("NotFinite")<{ readonly quantity: string; readonly value: number }> {}
 
 /** Lets timers and signals through: the engine's own work is synchronous. */
 const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
-/** Fails when any of the numbers is NaN or infinite. In a step that turned out long, a stop gets through here. */
+/** Fails when any of the numbers is NaN or infinite. In a long step, a stop gets through here. */
 export const finite = (numbers: Readonly<Record<string, number>>): Effect.Effect<void, NotFinite> => {
   const bad = Object.entries(numbers).find(([, value]) => !Number.isFinite(value))
   if (bad !== undefined) return Effect.fail(new NotFinite({ quantity: bad[0], value: bad[1] }))
   return Effect.flatMap(CurrentPatience, (patience) => patience.over() ? breathe : Effect.void)
 }
 
-/** The models of a stage as they were when it stopped, or as it starts. */
+/** The models of a stage at its last checkpoint, or at its start. */
 export interface Session<M> {
   readonly models: M
-  /** Steps done already. */
+  /** Steps already made. */
   readonly from: number
-  /** What the stage had in `state` at that point; null at the start. */
+  /** The stage's `state` at that point; null at the start. */
   readonly state: Schema.Json
-  /** What had been spent by then; null at the start. */
+  /** Spending up to that point; null at the start. */
   readonly spent: Spent | null
 }
 
@@ -58,11 +58,11 @@ const isAdapter = (name: string): boolean => name.startsWith("lora.")
 export interface Opening<M> {
   readonly open: (weights: Weights, trained?: Trained) => M
   readonly initial: Weights
-  /** It changes and is saved, but no gradient trains it: a reference that follows the policy. It has no adapters. */
+  /** Changes and is saved, but no gradient trains it: a reference that follows the policy. It has no adapters. */
   readonly untrained?: true
 }
 
-/** What models are opened from. */
+/** How to open each model: its weights and the function that opens them. */
 export type Opened<M> = { readonly [K in keyof M]: Opening<NonNullable<M[K]>> }
 
 /** Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. */
@@ -84,7 +84,7 @@ export const openModels = Effect.fnUntraced(function*<M extends Record<string, M
           : open(initial, { lora: { ...lora, seed: `${scope.key}/lora/${name}` } })
         if (lora !== undefined && kind === "transformer" && ![...model.optimizer().tensors.keys()].some(isAdapter)) {
           throw new Error(
-            `${scope.label} opens ${name} without the adapters that it is asked for: pass on what open gets`
+            `${scope.label} opens ${name} without the adapters that it is asked for: pass on the arguments of open`
           )
         }
         if (before !== undefined) model.restore(before.optimizer)
@@ -103,7 +103,7 @@ export const openModels = Effect.fnUntraced(function*<M extends Record<string, M
   return session
 })
 
-/** A model that only looks on: no gradient, no checkpoint. */
+/** A model without gradient and checkpoint, used only for observation. */
 export const observer = <M extends Model>(open: (weights: Weights) => M, weights: Weights) =>
   Effect.acquireRelease(Effect.sync(() => open(weights)), (model) => Effect.sync(() => model.dispose()))
 
@@ -113,10 +113,10 @@ export interface TrainingStep {
   readonly tokens: number
 }
 
-/** A step that takes fewer seconds than this is finished when the run is stopped. */
+/** On a stop, a step of fewer seconds is finished first. */
 const shortStep = 2
 
-/** Makes the steps 0 … `count` − 1 of a stage without models and checkpoints one after the other; a few of them in a rehearsal. */
+/** Makes steps 0 … `count` − 1 of a stage without models and checkpoints; a rehearsal makes a few of them. */
 export const each = <E, R>(
   count: number,
   once: (n: number) => Effect.Effect<unknown, E, R>
@@ -126,7 +126,7 @@ export const each = <E, R>(
       ? Effect.forEach(Array.from({ length: count }, (_, n) => n), once, { discard: true })
       : rehearsal.steps(count, once, {}))
 
-/** The rows that all steps have made; in a rehearsal the rows of the steps that were made, repeated until there are `count`. */
+/** The rows of all steps. A rehearsal makes only some of them, and they are repeated until there are `count`. */
 export const whole = <A>(rows: ReadonlyArray<A>, count: number): Effect.Effect<ReadonlyArray<A>> =>
   Effect.map(CurrentRehearsal, (rehearsal) =>
     rehearsal === null || rows.length === 0 || rows.length >= count
@@ -138,11 +138,11 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   readonly steps: number
   readonly checkpointEvery: number
   readonly step: (n: number) => Effect.Effect<TrainingStep, E | NotFinite, R>
-  /** What else to put into a checkpoint. */
+  /** Further state for a checkpoint. */
   readonly state?: () => Schema.Json
   /** Steps at which another kind of step begins: see `Rehearsal`. */
   readonly turns?: ReadonlyArray<number>
-  /** What `step` takes, where its work depends on that alone: see `Rehearsal`. */
+  /** The rows of each step, where its work depends on them alone: see `Rehearsal`. */
   readonly taking?: Taking
 }) {
   const [log, store, patience] = [yield* RunLog, yield* Store, yield* CurrentPatience]
@@ -151,7 +151,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   const meter = yield* CurrentMeter
   if (session.spent !== null) yield* meter.resume(session.spent)
   let done = session.from
-  // How long the first step will take nobody knows.
+  // The duration of the first step is unknown.
   let took = Infinity
   let kept = done > 0 ? `${label} at step ${done}` : `the model that ${label} started from`
   const save = Effect.gen(function*() {
@@ -171,7 +171,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
 
   yield* log.emit({ _tag: "Started", stage: label, steps: stage.steps, from: done })
   if (rehearsal !== null) {
-    // What the numbers are does not matter: nothing was computed.
+    // The values do not matter: a rehearsal computes none.
     const told = (n: number) =>
       Effect.tap(
         stage.step(n),
@@ -209,7 +209,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   yield* log.emit({ _tag: "Finished", stage: label, tokens: generated + trained })
 })
 
-/** What the fields of `dsl/Training.ts` say of updates. */
+/** The fields of `dsl/Training.ts` for updates. */
 export interface Updating {
   readonly learningRate: number
   readonly schedule: "constant" | "linear" | "cosine"

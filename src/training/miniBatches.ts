@@ -1,8 +1,8 @@
 import { stream } from "../sampling/random.ts"
 
 /**
- * Passes over `count` units (completions, or groups of them), each a fresh shuffle cut into mini-batches of equal size; what is left
- * over is a smaller one. The answer depends on the arguments alone.
+ * Passes over `count` units (completions, or groups of them). Each pass is a fresh shuffle cut into mini-batches of
+ * equal size; the remainder is a smaller mini-batch. The answer depends on the arguments alone.
  */
 export const miniBatches = (
   key: string,
@@ -17,7 +17,7 @@ export const miniBatches = (
     )
 }
 
-/** The mean of each metric over updates; one that an update lacks counts as 0 there. */
+/** The mean of each metric over updates; a metric that an update lacks counts as 0 there. */
 export const average = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> => {
   const sums: Record<string, number> = {}
   for (const one of all) {

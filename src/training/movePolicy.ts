@@ -1,6 +1,7 @@
 /**
- * The frame of every stage that moves a policy by an allowance (`dsl/MovesPolicy.ts`). It opens the policy where the stage stopped, holds
- * it against the KL caps, observes it, and trains it (`descent.ts`); a stage says what it opens besides, and makes the steps.
+ * The frame of every stage that moves a policy by an allowance (`dsl/MovesPolicy.ts`): opens the policy at its last
+ * checkpoint, holds it within its KL caps, observes and trains it (`descent.ts`). A stage adds models and makes the
+ * steps.
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
@@ -20,13 +21,13 @@ export interface Moving extends Training, Measuring, Required<Pick<Computing, "r
 
 export interface MovedBy<M> {
   readonly init: Weights
-  /** Prompts that KL is measured on. */
+  /** Prompts for the measurement of KL. */
   readonly held: ReadonlyArray<PromptRow>
   /** Models that are saved with the policy. */
   readonly beside?: (open: Openers) => Opened<M>
 }
 
-/** The policy and what is opened, or can be, beside it. */
+/** The open policy, with the models beside it and the means to open more. */
 export interface At<M> {
   readonly policy: Policy
   readonly models: M
@@ -51,9 +52,9 @@ export interface Moves<E, R> extends StepsOf<MovedStep<E, R>, E, R> {
   readonly opened?: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
   /** The reward model of the stage, which is observed too. */
   readonly proxy?: Scorer | null
-  /** What else belongs into a checkpoint. */
+  /** Further state for a checkpoint. */
   readonly state?: () => Readonly<Record<string, Schema.Json>>
-  /** After each step, and the measurement of KL in it. */
+  /** Runs after each step and its measurement of KL. */
   readonly after?: (step: number) => void
 }
 

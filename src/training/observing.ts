@@ -1,4 +1,4 @@
-/** Looks at the samples that KL is measured on, and stops the stage at the peak of gold reward when its description says so. */
+/** Observes the samples of a KL measurement, and stops the stage at the peak of gold reward where described. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -17,7 +17,7 @@ import { EndedEarly } from "./endedEarly.ts"
 import { finite } from "./loop.ts"
 import type { Scope } from "./scope.ts"
 
-/** How the policy is called that had the highest gold reward. */
+/** Name of the policy with the highest gold reward. */
 const kept = "best-gold"
 
 const Saved = Schema.Struct({
@@ -27,14 +27,13 @@ const Saved = Schema.Struct({
   }))
 })
 
-/** What a stage has that can be looked at. */
+/** What a stage offers for observation. */
 export interface ObservedStage {
-  /** Of the description. */
   readonly observe?: Observe
   /** The held prompts, in the order in which they are asked. */
   readonly rows: ReadonlyArray<PromptRow>
   readonly decode: (ids: Int32Array) => string
-  /** What it is trained on. */
+  /** The reward model that the policy is trained on. */
   readonly proxy: Scorer | null
 }
 
@@ -50,7 +49,7 @@ export const observing = Effect.fnUntraced(function*(
     ? null
     : Schema.decodeUnknownSync(Saved)(state).peak
   return {
-    /** Whether the policy that it starts from is looked at too: gold reward is counted from there. */
+    /** Whether to observe the starting policy too: it is the baseline of gold reward. */
     fromStart: gold !== undefined,
     look: Effect.fnUntraced(function*(step: number, { entropies, finished, rows: sampled }: SampledBlock) {
       const completions = sampled.map(({ completion }) => completion)

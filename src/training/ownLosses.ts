@@ -10,7 +10,7 @@ import { type PolicyBatch, policyGradient } from "../losses/policyGradient.ts"
 
 type Params = Readonly<Record<string, Schema.Json>>
 
-/** N pairs of answers: the N chosen ones, then the N rejected ones in the same order. Row i owns `offsets[i] … offsets[i + 1]`. */
+/** N pairs: N chosen answers, then N rejected ones in the same order. Row i owns `offsets[i] … offsets[i + 1]`. */
 export interface PairBatch {
   /** log π of each token, nats. */
   readonly logps: Float64Array
@@ -21,7 +21,7 @@ export interface PairBatch {
 
 /** Completions of one update: `logps`, `oldLogps`, `samplerLogps`, `entropies` and `advantages` of each token. */
 export interface CompletionBatch extends Required<PolicyBatch> {
-  /** Coefficient of the KL penalty; it is the function's to use where the description says `KlInOwnLoss`. */
+  /** Coefficient of the KL penalty; the function applies it where the description says `KlInOwnLoss`. */
   readonly beta: number
 }
 
@@ -31,8 +31,8 @@ interface Batches {
 }
 
 /**
- * A pure function of a batch, with the parameters of the description: the loss, which is minimised, its exact gradient with respect
- * to `logps`, and metrics by name, all finite. It changes no array that it is given. `laws.ownLoss` of `keel/testing` holds it to that.
+ * A pure function of a batch and the description's parameters: the loss to minimise, its exact gradient in `logps`, and
+ * metrics by name, all finite. It changes no array of the batch. `laws.ownLoss` of `keel/testing` tests this.
  */
 type Of<B> = (batch: B, params: Params) => Loss
 
@@ -63,7 +63,7 @@ export const CurrentLosses = Context.Reference<ReadonlyArray<LossImplementation>
   defaultValue: () => []
 })
 
-/** The function of an own loss. Its loss is NaN where a number of the batch or of the gradient is not finite: the stage ends before the policy moves. */
+/** An own loss. It is NaN where a number of the batch or gradient is not finite: the stage ends before an update. */
 const own = <K extends keyof Batches>(kind: K, { name, params }: { readonly name: string; readonly params: Params }) =>
   Effect.map(CurrentLosses, (losses) => {
     const found = losses.find((one): one is LossImplementation<K> => one.kind === kind && one.name === name)

@@ -1,4 +1,4 @@
-/** One update of a policy on some completions of a rollout, with any loss of `dsl/PolicyLoss.ts`; null when it moved too far already. */
+/** One update of a policy on completions of a rollout; null when the policy has already moved too far. */
 import * as Effect from "effect/Effect"
 import type { Loss as PolicyLoss } from "../../dsl/PolicyLoss.ts"
 import type { Policy, Update } from "../engine/engine.ts"
@@ -10,11 +10,11 @@ import { pick, type Rollout } from "./rollout.ts"
 
 export interface PolicyUpdate {
   readonly loss: PolicyLoss
-  /** β of KL in the loss. */
+  /** β of the KL penalty in the loss. */
   readonly beta: number
   readonly maxNewTokens: number
   readonly update: Update
-  /** Per token of the mini-batch, given what the policy says of it now. */
+  /** Advantages of the tokens of the mini-batch, given their log-probabilities under the current policy. */
   readonly advantages: (logps: Float64Array, offsets: Int32Array) => Float64Array
   /** No update is made where the policy has moved from its sampler by more than this (`approx_kl`, nats per token). */
   readonly movedMost?: number

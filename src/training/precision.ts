@@ -1,11 +1,11 @@
-/** The precision that a stage's description asks for: how its models are opened, and what rounding does to their numbers. */
+/** The precision of a stage's description: how its models are opened, and the effect of rounding on their numbers. */
 import type { Batch, Computing, Engine, Policy, Precision, Scorer, Weights } from "../engine/engine.ts"
 import type { Metrics } from "../store/runLog.ts"
 
-/** What concerns only the models that a stage trains; the loop adds it when it opens them. */
+/** Options of trained models only; the loop adds them when it opens a model. */
 export type Trained = Pick<Computing, "lora">
 
-/** Opens every model of a stage, those that only look on too, so that what is compared was computed in the same way. */
+/** Opens every model of a stage, frozen models too, in one precision, so that their numbers are comparable. */
 export const openers = (
   engine: Engine,
   { precision, recompute }: Required<Pick<Computing, "precision" | "recompute">>
@@ -20,16 +20,16 @@ export const openers = (
 
 export type Openers = ReturnType<typeof openers>
 
-/** Where in a stage it is measured what rounding does, and whether at all. */
+/** Where in a stage rounding is measured, and whether at all. */
 export interface Rounding {
   readonly engine: Engine
   readonly precision: Precision
-  /** The step about to be made, and how many there are. */
+  /** The current step, and the number of steps. */
   readonly n: number
   readonly steps: number
 }
 
-/** At the first step and at the last: training can make a model more sensitive. A world without precisions is exact. */
+/** At the first step and at the last: training can make a model more sensitive. A tabular world is exact. */
 const measured = ({ engine, n, precision, steps }: Rounding): boolean =>
   precision === "bf16" && engine.precisions !== undefined && (n === 0 || n === steps - 1)
 
@@ -47,8 +47,8 @@ const gap = (name: string, rounded: Float64Array, exact: Float64Array): Metrics 
 }
 
 /**
- * Mean and largest |log π_bf16 − log π_f32| of the tokens of a batch, nats; of a scorer the same of its values, in their unit (a new head is
- * zero, so the gap of the first step is too). `numbers` are the model's own where they are known.
+ * Mean and largest |log π_bf16 − log π_f32| of the tokens of a batch, nats; for a scorer the same of its values, in
+ * their unit (a new head is zero, and so is its first gap). `numbers` are the model's own where known.
  */
 export const roundingGap = (
   rounding: Rounding,

@@ -1,4 +1,4 @@
-/** The reference of a KL penalty: one that stays, or one that follows the policy (`dsl/Reference.ts`). */
+/** The reference of a KL penalty: it stays, or follows the policy (`dsl/Reference.ts`). */
 import * as Effect from "effect/Effect"
 import type { ReferencePolicy } from "../../dsl/Reference.ts"
 import { forwarding } from "../engine/around.ts"
@@ -11,7 +11,7 @@ export interface Movable extends Policy {
   readonly moveTo: (weights: Weights) => void
 }
 
-/** Opens a movable policy; it is saved with the checkpoints of its stage, as it stands. */
+/** Opens a movable policy; checkpoints save its current weights. */
 export const movable = (open: (weights: Weights) => Policy) => (weights: Weights): Movable => {
   let now = open(weights)
   return {
@@ -34,7 +34,7 @@ export const blend = (a: Weights, b: Weights, rate: number): Weights => ({
   )
 })
 
-/** Moves the reference, when it is time after step `step`. */
+/** Moves the reference after step `step`, when it is due. */
 export const follow = (how: ReferencePolicy, reference: Movable | undefined, policy: Policy, step: number): void => {
   if (reference === undefined || how._tag === "Frozen") return
   if (how._tag === "ResetEvery") {
@@ -44,7 +44,7 @@ export const follow = (how: ReferencePolicy, reference: Movable | undefined, pol
   }
 }
 
-/** What is saved beside the policy: the reference, where it moves. */
+/** A moving reference, which is saved beside the policy. */
 export const movingReference = (
   how: ReferencePolicy,
   weights: Weights | undefined,
@@ -54,7 +54,7 @@ export const movingReference = (
     ? {}
     : { reference: { open: movable(open), initial: weights, untrained: true } }
 
-/** The open reference of a stage, null where it has none, and what `movePolicy` is told of it. */
+/** The open reference of a stage (null without a reference), and the part of it for `movePolicy`. */
 export const referenceOf = Effect.fnUntraced(function*(
   how: ReferencePolicy,
   weights: Weights | undefined,
@@ -65,11 +65,11 @@ export const referenceOf = Effect.fnUntraced(function*(
   return {
     reference: moves ?? frozen,
     told: {
-      // Weights where it stays, the policy itself where it moves: the ledger says which.
+      // Weights where the reference stays, the policy itself where it moves: the ledger distinguishes the two.
       reference: moves ?? weights,
       // The initial model is usually the reference too: one copy serves both.
       opened: frozen === null ? [] : [[weights!, frozen]] as const,
-      // After KL from it was measured.
+      // Runs after the measurement of KL from the reference.
       after: (step: number) => follow(how, moves, policy, step)
     }
   }

@@ -1,7 +1,7 @@
 /**
- * What a frozen reference says of the rows that a stage trains on: computed once, before training, kept in the store by the
- * identity of the reference and the contents of the rows. A resume finds it there, and so does another stage on the same
- * reference and rows (another beta, another loss).
+ * Log-probabilities of training rows under a frozen reference: computed once, before training, and kept in the store by
+ * the identity of the reference and the contents of the rows. A resumed stage finds them there, and so does another
+ * stage with the same reference and rows (another beta, another loss).
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -13,28 +13,26 @@ import { Store } from "../store/store.ts"
 import { each, observer } from "./loop.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 
-/** Weights with the identity of what made them. */
+/** Weights with the identity of the artefact that made them. */
 export interface KnownReference {
   readonly key: string
   readonly weights: Weights
 }
 
-/** Rows of a rehearsal that stand for all: as many of them as of all are alike. */
+/** Rows that a rehearsal computes on behalf of all rows. */
 const rehearsedRows = 1024
 
-/** So many of all, evenly spread: what stands together may be alike. */
+/** `count` elements, evenly spread: neighbours may be alike. */
 const spread = <A>(all: ReadonlyArray<A>, count: number): ReadonlyArray<A> =>
   count >= all.length ? all : Array.from({ length: count }, (_, i) => all[Math.floor(i * all.length / count)]!)
 
-/** Content hash of a row. */
 export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.join(" ")}/${completion.join(" ")}`)
 
 /**
- * log π_ref of whole completions, nats, as a function of a row; a row that was not among the groups throws. The reference is
- * open only while this runs.
+ * log π_ref of whole completions, nats, as a function of a row; throws for a row outside of the groups. The reference
+ * is open only while this function runs.
  */
 export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
-  /** Of the stage, for errors. */
   readonly stage: string
   readonly reference: KnownReference
   readonly open: (weights: Weights) => Policy

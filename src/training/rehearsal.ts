@@ -1,5 +1,6 @@
 /**
- * A rehearsal: the real code of a stage, of which a few steps stand for all of them. A plan provides one; without one every step is made.
+ * A rehearsal runs the real code of a stage and makes a few steps on behalf of all. A plan provides a rehearsal; a run
+ * makes every step.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -7,8 +8,8 @@ import type { Taking } from "./batches.ts"
 
 export interface Rehearsal {
   /**
-   * Makes a few of the steps 0 … `count` − 1, each for its share of them. The first and the last are made for themselves; the others are
-   * alike but for their rows, and another kind of step begins at each of `turns`. With `taking`, steps are chosen by their rows.
+   * Makes a few of the steps 0 … `count` − 1, each for its share of them. The first and the last count once; a new kind
+   * of step begins at each index in `turns`. With `taking`, steps are chosen by their rows.
    */
   readonly steps: <E, R>(
     count: number,
@@ -21,8 +22,8 @@ export interface Rehearsal {
     }
   ) => Effect.Effect<void, E, R>
   /**
-   * Does `once` what the stage does `times` times in all; within another, the innermost says. What it asks of models is measuring with
-   * `phase`, and belongs to the phase of each verb when that is left out.
+   * Does `once` on behalf of `times` repetitions; of nested calls the innermost counts. Its model calls are measurement
+   * with `phase`, and belong to the phase of each verb without it.
    */
   readonly times: <A, E, R>(times: number, once: Effect.Effect<A, E, R>, phase?: "measure") => Effect.Effect<A, E, R>
 }

@@ -1,19 +1,19 @@
-/** What an on-policy stage begins a step with: completions sampled from the policy, scored, with every log-probability of them. */
+/** The beginning of an on-policy step: sampled and scored completions with all their log-probabilities. */
 import type { PromptRow } from "../data/rows.ts"
 import type { Policy, Row, Sampling } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { scored, type Scoring } from "./scoring.ts"
 
-/** Per token unless it says otherwise; row i owns `offsets[i] … offsets[i + 1]`. */
+/** Numbers per token unless stated otherwise; row i owns `offsets[i] … offsets[i + 1]`. */
 export interface Rollout {
   readonly rows: ReadonlyArray<Row>
   readonly offsets: Int32Array
-  /** Of the policy, as it trains. */
+  /** log π under the policy in training precision, nats. */
   readonly logps: Float64Array
-  /** Of the policy, as it sampled: the same but for rounding. */
+  /** log π under the policy at sampling time: equal to `logps` except for rounding. */
   readonly samplerLogps: Float64Array
   readonly refLogps: Float64Array | null
-  /** One a row. */
+  /** One score per row. */
   readonly scores: Float64Array
   readonly metrics: Readonly<Record<string, number>>
 }

@@ -8,20 +8,20 @@ export interface OpenKlCap extends KlCap {
   readonly initial: Weights
 }
 
-/** A cap on what several stages spend together. */
+/** A cap on the total spending of several stages. */
 export interface TotalLimit {
   readonly limits: Readonly<Partial<Record<Resource, number>>>
-  /** What was spent on the others so far, whenever that was. */
+  /** Spending of the other stages so far, in any run. */
   readonly others: () => ReadonlyArray<Spent>
 }
 
-/** Under which name and limits a stage runs. */
+/** The name and limits of a running stage. */
 export interface Scope {
   /** Content hash of the stage and its limits: cache key, and the seed of all its randomness. */
   readonly key: string
-  /** How logs and files call it. */
+  /** The name of the stage in logs and files. */
   readonly label: string
-  /** What the models that it trains are trained as: adapters, or all of their weights when left out. */
+  /** Adapters that the stage trains; all weights are trained when left out. */
   readonly lora?: Omit<Lora, "seed">
   /** In the units of `dsl/Budget.ts`; a resource without a cap is left out, or `Infinity`. */
   readonly limits: Readonly<Partial<Record<Resource, number>>> & {

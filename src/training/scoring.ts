@@ -1,4 +1,4 @@
-/** The score of a completion: a reward model, verifiers, and what is taken off for its end and its length. */
+/** The score of a completion: a reward model, verifiers, and penalties for its end and its length. */
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { PromptRow } from "../data/rows.ts"
 import type { Codec, Row, Sampled, Scorer } from "../engine/engine.ts"
@@ -11,13 +11,13 @@ export interface Scoring {
   readonly codec: Codec
   readonly verifiers?: ReadonlyArray<Verifier>
   readonly verifies?: (verifier: Verifier, prompt: PromptRow, completion: string) => boolean
-  /** The stage's, as they stand in its description. */
+  /** The fields of the stage's description. */
   readonly missingEosPenalty: number
   readonly maxNewTokens: number
   readonly overlong?: { readonly share: number } | undefined
 }
 
-/** One score a completion, with the share of completions that passed each verifier. */
+/** One score per completion, with the share of completions that passed each verifier. */
 export const scored = (
   scoring: Scoring,
   rows: ReadonlyArray<Row>,

@@ -1,7 +1,7 @@
 /**
- * What making each artefact takes, counted while it is made. A stage makes its inputs first: what they take is theirs. What a crash
- * lost is not counted: a stage that goes on from a checkpoint has spent what the checkpoint says, so that caps on what
- * can be counted (tokens, prompts, FLOPs) end it at the same step as if nothing had happened.
+ * Counts the spending on each artefact while it is made. A stage makes its inputs first; their spending is their own.
+ * Work lost in a crash is not counted: a stage resumed from a checkpoint has spent the amount in the checkpoint. Caps
+ * on countable resources (tokens, prompts, FLOPs) therefore end it at the same step as without a crash.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -11,13 +11,13 @@ import { metering } from "../engine/metering.ts"
 import { nothingSpent, type Spent } from "../store/spent.ts"
 
 export interface Meter {
-  /** Of the artefact that is being made, so far. */
+  /** Spending on the current artefact so far. */
   readonly spent: Effect.Effect<Spent>
-  /** It goes on from where so much was spent. */
+  /** Resumes the count at `from`. */
   readonly resume: (from: Spent) => Effect.Effect<void>
 }
 
-/** Where nobody counts. */
+/** The default, without counts. */
 export const CurrentMeter = Context.Reference<Meter>("keel/Meter", {
   defaultValue: () => ({ spent: Effect.succeed(nothingSpent), resume: () => Effect.void })
 })
@@ -41,9 +41,9 @@ export interface SpendingMeter extends Meter {
   readonly engine: Engine
   /** Tokens of text that a judge reads. */
   readonly judged: (...texts: ReadonlyArray<string>) => void
-  /** So many bytes are kept for the artefact that is being made. */
+  /** Adds bytes in the store to the current artefact. */
   readonly keeps: (bytes: number) => void
-  /** Makes an artefact; `make` gets what was spent on it so far. */
+  /** Makes an artefact; `make` gets the spending on it so far. */
   readonly making: <A, E, R>(make: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
@@ -51,7 +51,7 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
   const frames: Array<Frame> = []
   const hashes = new WeakMap<Int32Array, number>()
   const used = (ids: Int32Array): void => {
-    // A document has no prompt but what every text begins with.
+    // A document has no prompt but the beginning that all texts share.
     if (ids.length < 2) return
     let hash = hashes.get(ids)
     if (hash === undefined) hashes.set(ids, hash = hashOf(ids))
@@ -59,7 +59,7 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
   }
   const { counts, engine } = metering(of, used)
   let before = { ...counts(), at: 0 }
-  /** What happened since the last time belongs to the frame on top. */
+  /** Time since the last call belongs to the frame on top. */
   const settle = Effect.map(Clock.currentTimeMillis, (at) => {
     const now = { ...counts(), at: Math.round(at) }
     const frame = frames.at(-1)
@@ -77,7 +77,7 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
     spent,
     resume: (from) =>
       Effect.map(settle, (frame) => {
-        // What opening it again took was counted before.
+        // The cost of opening the artefact again was counted before.
         if (frame !== undefined) Object.assign(frame, copied(from), { memory: Math.max(frame.memory, from.memory) })
       }),
     judged: (...texts) => {

@@ -34,7 +34,7 @@ export const policyWeights = (spec: WorldSpec, logits: Float64Array): Weights =>
   return { config: configOf(spec), tensors: new Map([["logits", { shape, data: logits }]]), tokenizer: new Map() }
 }
 
-/** `scores` is [prompts · nodes]: one number for every state, the ended ones included. */
+/** `scores` is [prompts · nodes]: one number for every state, ended states included. */
 export const scorerWeights = (spec: WorldSpec, scores: Float64Array): Weights => ({
   config: configOf(spec),
   tensors: new Map([["scores", { shape: [scores.length], data: scores }]]),

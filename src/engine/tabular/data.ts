@@ -6,13 +6,13 @@ import { completions, logDistribution, rewardTable, type Table } from "./exact.t
 import type { World } from "./world.ts"
 
 /**
- * A world's data, drawn from exact distributions. Row i depends on the world, the role, `seed` and i alone: more rows leave
- * the earlier ones as they are. All completions in data are finished (a text cannot show that it was cut off).
+ * A world's data, drawn from exact distributions. Row i depends on the world, the role, `seed` and i alone: further
+ * rows leave the earlier rows unchanged. All completions in data are finished (a text cannot show that it was cut off).
  */
 export interface DataOptions {
   readonly count: number
   readonly seed: string
-  /** The policy whose completions these are; default: the world's language. */
+  /** The policy of the completions; default: the world's language. */
   readonly policy?: Weights
 }
 
@@ -27,7 +27,7 @@ export interface Preference {
   readonly rejected: string
 }
 
-/** Whether a completion is better than the mean of its prompt's: what verifiers say in a world that has no words to check. */
+/** Whether a completion is better than its prompt's mean: the verdict of verifiers in a world without words. */
 export const passesChecks = (world: World): (prompt: string, completion: string) => boolean => {
   const means = rewardTable(world).map((of) => of.reduce((sum, r) => sum + r, 0) / of.length)
   return (prompt, completion) => world.gold(prompt, completion) > means[world.prompts.indexOf(prompt)]!
@@ -46,7 +46,7 @@ export const pick = (mass: Float64Array, u: number): number => {
   return draw(mass.map((x) => x / total), u)
 }
 
-/** A row each, with the number of its prompt and a stream of its own. */
+/** Row i from the number of its prompt and a stream of its own. */
 export const rows = <A>(
   world: World,
   role: string,
@@ -60,13 +60,13 @@ export const rows = <A>(
 
 export const prompts = (world: World): ReadonlyArray<string> => world.prompts
 
-/** Every prompt with its best completion, as what a verifier would look for. */
+/** Every prompt with its best completion, as the answer for a verifier. */
 export const answered = (world: World): ReadonlyArray<{ readonly prompt: string; readonly answer: string }> => {
   const texts = completions(world).map(({ text }) => text)
   return rewardTable(world).map((of, p) => ({ prompt: world.prompts[p]!, answer: texts[of.indexOf(Math.max(...of))]! }))
 }
 
-/** Texts for pretraining, `"p0 a b"`: a prompt and what the policy says to it. */
+/** Texts for pretraining, `"p0 a b"`: a prompt and the policy's completion. */
 export const text = (world: World, options: DataOptions): ReadonlyArray<string> => {
   const mass = finishedMass(world, logDistribution(world, options.policy ?? language(world)))
   const all = completions(world)
@@ -77,8 +77,8 @@ export const text = (world: World, options: DataOptions): ReadonlyArray<string> 
 }
 
 /**
- * What a careful writer would say: completions from policy · exp(gold / temperature), so better than the policy's own and
- * not yet the best. Lower `temperature`, better demonstrations.
+ * Texts of a careful writer: completions from policy · exp(gold / temperature), so better than the policy's own and not
+ * yet the best. Lower `temperature`, better demonstrations.
  */
 export const demonstrations = (
   world: World,

@@ -18,7 +18,7 @@ export interface Completion {
   readonly finished: boolean
 }
 
-/** All completions; every prompt has the same. */
+/** All completions; every prompt has the same completions. */
 export const completions = (world: World): ReadonlyArray<Completion> => {
   const tree = treeOf(world)
   return Array.from({ length: tree.prefixes }, (_, n) => {
@@ -121,7 +121,7 @@ export const kl = (logP: Table, logQ: Table): ExactStatistic =>
     )
   )
 
-/** J(π) = E_π[r] − β KL(π‖ref), mean over prompts: what RLHF maximises (Ouyang et al. 2022 eq. 2). */
+/** J(π) = E_π[r] − β KL(π‖ref), mean over prompts: the objective of RLHF (Ouyang et al. 2022 eq. 2). */
 export const objective = (logps: Table, logRef: Table, reward: Table, beta: number): number =>
   expectedReward(logps, reward).mean - beta * kl(logps, logRef).mean
 
@@ -143,9 +143,9 @@ export const optimum = (logRef: Table, reward: Table, beta: number) => {
 }
 
 /**
- * ∇J with respect to the table of logits, by the policy gradient theorem with exact values. With g = r − β log(π / ref) of
- * a whole completion, V(s) = E[g | s]: dJ/dlogits(s, a) = P(s) π(a | s) (V(s, a) − V(s)) / prompts. (The derivative of the
- * log π inside g adds nothing: its expectation is 0.)
+ * ∇J with respect to the table of logits, by the policy gradient theorem with exact values. With g = r − β log(π / ref)
+ * of a whole completion, V(s) = E[g | s]: dJ/dlogits(s, a) = P(s) π(a | s) (V(s, a) − V(s)) / prompts. (The derivative
+ * of the log π inside g has expectation 0.)
  */
 export const objectiveGradient = (
   world: World,
@@ -208,7 +208,7 @@ export const bestOfN = (logps: Table, reward: Table, n: number): Table =>
     return law
   })
 
-/** The law of the completions with a reward of at least `atLeast`, and log p_accept of each prompt; −∞ where none has it. */
+/** The law of completions with a reward of at least `atLeast`, and log p_accept of each prompt; −∞ without any. */
 export const accepted = (logps: Table, reward: Table, atLeast: number) => {
   const kept = logps.map((of, p) => of.map((logp, n) => reward[p]![n]! >= atLeast ? logp : -Infinity))
   const logAccept = kept.map(logSumExp)

@@ -5,8 +5,8 @@ import { completions, logDistribution, rewardTable } from "./exact.ts"
 import type { World } from "./world.ts"
 
 /**
- * Judged answers of a world, drawn from exact distributions as those of `data.ts`: the judge sees the gold reward, and the models that the
- * losses assume are true of it. All completions are finished and not empty.
+ * Judged answers of a world, drawn from exact distributions as in `data.ts`: the judge sees the gold reward and follows
+ * the models that the losses assume. All completions are finished and not empty.
  */
 const judged = <A>(
   world: World,
@@ -52,7 +52,7 @@ export const unpaired = (world: World, options: DataOptions) => {
   })
 }
 
-/** Every letter is a step, right when it does not lower the gold reward of what is there so far. */
+/** Every letter is a step; a step is right when it does not lower the gold reward of the text so far. */
 export const stepwise = (world: World, options: DataOptions) => {
   const all = completions(world)
   return judged(world, "stepwise", options, (p, another) => {

@@ -10,7 +10,7 @@ export interface Parameters {
   readonly restore: (optimizer: Optimizer) => void
 }
 
-/** `name` and `shape` are those of the tensor in the checkpoint; the moments are saved as `name.m` and `name.v`. */
+/** `name` and `shape` as in the checkpoint; the moments are saved as `name.m` and `name.v`. */
 export const parameters = (name: string, shape: ReadonlyArray<number>, initial: ArrayLike<number>): Parameters => {
   const values = Float64Array.from(initial)
   const gradient = new Float64Array(values.length)

@@ -4,7 +4,7 @@ import { completions, type Table } from "./exact.ts"
 import { tabular } from "./tabular.ts"
 import type { World } from "./world.ts"
 
-/** The reward of every completion by any reward model: a table of scores, an ensemble of them, or a process reward model. */
+/** The reward of every completion by any reward model: a score table, an ensemble, or a process reward model. */
 export const rewardOf = (world: World, weights: Weights): Table => {
   const codec = codecOf(world)
   const scorer = tabular(world).scorer(weights)

@@ -6,6 +6,6 @@ export const logSoftmax = (logits: Float64Array, at: number, count: number): Flo
   return row.map((z) => z - lse)
 }
 
-/** −Σ p log p, nats; a token of probability 0 adds nothing. */
+/** −Σ p log p, nats; the term of a token with probability 0 is 0. */
 export const entropy = (logps: Float64Array): number =>
   logps.reduce((sum, logp) => logp === -Infinity ? sum : sum - Math.exp(logp) * logp, 0)

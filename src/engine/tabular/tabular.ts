@@ -10,13 +10,13 @@ import { type State, walker } from "./walk.ts"
 import type { World } from "./world.ts"
 
 /**
- * The tabular engine: a policy is a table of logits, one row for each (prompt, prefix), and a scorer a table of scores, one
- * for each state. Every policy over the world's completions is representable, and everything is in double precision, so
- * what a stage computes here can be held against enumeration (exact.ts).
+ * The tabular engine: a policy is a table of logits, one row for each (prompt, prefix), and a scorer a table of scores,
+ * one for each state. Every policy over the world's completions is representable, and everything is in double
+ * precision, so that enumeration (exact.ts) can verify the results of a stage.
  *
- * **Pretraining** is on rows with an empty prompt and a text that begins with the world's prompt (`"p0 a b"`). Prompts are
- * not modelled: the prompt token is uniform among prompts, its log-probability is constant and its gradient 0; so it is for
- * bos (log-probability 0). A scorer has value 0 before the prompt.
+ * **Pretraining** is on rows with an empty prompt and a text that begins with the world's prompt (`"p0 a b"`). Prompts
+ * are not modelled: the prompt token is uniform among prompts, its log-probability is constant and its gradient 0; so
+ * it is for bos (log-probability 0). A scorer has value 0 before the prompt.
  */
 export const tabular = (world: World): Engine => ({
   kind: "tabular",
@@ -39,7 +39,7 @@ const model = (world: World, table: Parameters, weights: () => Weights): Model =
   dispose: () => {}
 })
 
-/** Takes what the last retained forward pass left; a second `backward`, or one without a forward pass, is a bug. */
+/** Takes the result of the last retained forward pass; a second `backward`, or one without a forward pass, is a bug. */
 const once = <A>() => {
   let kept: A | undefined
   return {
@@ -55,13 +55,13 @@ const once = <A>() => {
   }
 }
 
-/** Where the logits of a policy's tokens begin (−1: not modelled), and how a number per token pulls on those of one of them. */
+/** Where the logits of each token begin (−1: not modelled), and their gradient for a number per token. */
 interface Retained {
   readonly at: ReadonlyArray<number>
   readonly pull: (i: number) => Float64Array
 }
 
-/** A tabular policy, with its table of logits for those it teaches. */
+/** A tabular policy, with its table of logits for its students. */
 interface TabularPolicy extends Policy {
   readonly logits: Float64Array
 }

@@ -1,8 +1,8 @@
 import type { WorldSpec } from "./world.ts"
 
 /**
- * The tree of completions of one prompt; every prompt has the same. Letter nodes 0 … `prefixes − 1` are the strings of
- * letters (tokens other than `</s>`) in order of length, node n's children are n·L + 1 + letter. Those shorter than the
+ * The tree of completions of one prompt, the same for every prompt. Letter nodes 0 … `prefixes − 1` are the strings of
+ * letters (tokens other than `</s>`) in order of length, node n's children are n·L + 1 + letter. Nodes shorter than the
  * horizon, 0 … `contexts − 1`, are *contexts*: there the policy has logits. Nodes `prefixes + n` are context n followed by
  * `</s>`.
  *
@@ -16,7 +16,7 @@ export interface Tree {
   readonly actions: number
   readonly contexts: number
   readonly prefixes: number
-  /** Letter nodes and ended ones. */
+  /** Letter nodes and ended nodes. */
   readonly nodes: number
 }
 

@@ -3,7 +3,7 @@ import { type Ids, idsOf } from "./codec.ts"
 import { child, type Tree, treeOf } from "./tree.ts"
 import type { WorldSpec } from "./world.ts"
 
-/** Where a token sequence has got to: a prompt and a node of its tree; prompt −1 is before any prompt. */
+/** A position in a token sequence: a prompt and a node of its tree; prompt −1 is before any prompt. */
 export interface State {
   readonly prompt: number
   readonly node: number
@@ -11,7 +11,7 @@ export interface State {
 
 const start: State = { prompt: -1, node: 0 }
 
-/** One token onward. Before a prompt and after `</s>` only a prompt (or bos) can come. */
+/** The next state. Before a prompt and after `</s>` only a prompt (or bos) can come. */
 const onward = (spec: WorldSpec, tree: Tree, ids: Ids, state: State, token: number): State => {
   const name = spec.vocabulary[token] ?? spec.prompts[token - ids.firstPrompt] ??
     (token === ids.bos ? "bos" : `id ${token}`)
@@ -36,7 +36,7 @@ export const walker = (spec: WorldSpec) => {
   const ids = idsOf(spec)
   const after = (tokens: Int32Array, from: State = start): State =>
     tokens.reduce<State>((state, token) => onward(spec, tree, ids, state, token), from)
-  /** The state before each completion token, and the one after the last. */
+  /** The state before each completion token, and the state after the last. */
   const states = (row: Row): Array<State> => {
     const path = [after(row.prompt)]
     row.completion.forEach((token, t) => path.push(onward(spec, tree, ids, path[t]!, token)))

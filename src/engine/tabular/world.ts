@@ -3,7 +3,7 @@ import { stream } from "../../sampling/random.ts"
 /** Ends a completion. */
 export const END = "</s>"
 
-/** What a world is, as JSON; with the family's rule for the gold reward it is the whole world. */
+/** A world as JSON; with the family's rule for the gold reward it is complete. */
 export interface WorldSpec {
   readonly name: string
   /** One token each. */
@@ -15,10 +15,10 @@ export interface WorldSpec {
 }
 
 /**
- * A finite world: every prompt, every completion and the true worth of every pair are known, so policies, KL, optima and
- * gradients can be computed exactly (exact.ts). A completion is at most `horizon` tokens and ends with the first `</s>`; one
- * of `horizon` tokens without it is cut off, as at a real model's length limit. Texts are token names joined by spaces and
- * do not show `</s>`: shorter than the horizon means that it ended.
+ * A finite world: every prompt, every completion and the true worth of every pair are known, so policies, KL, optima
+ * and gradients can be computed exactly (exact.ts). A completion is at most `horizon` tokens and ends with the first
+ * `</s>`; a completion of `horizon` tokens without it is cut off, as at a real model's length limit. Texts are token
+ * names joined by spaces and do not show `</s>`: a text shorter than the horizon has ended.
  */
 export interface World extends WorldSpec {
   /** The true reward. Pure and total. */
@@ -33,8 +33,8 @@ const letter = (i: number): string => String.fromCharCode(97 + i % 26) + (i < 26
 /**
  * The built-in family. Per prompt, each token has a worth that depends on the prompt and on its place, and each pair of
  * neighbours an interaction (so the best completion is not the best token at each place); being cut off costs 1. All
- * worths are drawn from the seed, independently of the world's language (`language` in tabular.ts): that model knows nothing
- * of the reward, and everything there is to learn about it has to come from demonstrations, preferences or rewards.
+ * worths are drawn from the seed, independently of the world's language (`language` in checkpoint.ts): the reward can
+ * be learned only from demonstrations, preferences or rewards.
  *
  * `prompts` prompts, `vocab` completion tokens (`</s>` included, so at least 2), `horizon` tokens at most. There are
  * (L^(horizon + 1) − 1) / (L − 1) completions of a prompt for L = vocab − 1: keep it in the thousands.

@@ -2,15 +2,15 @@ import type { ModelConfig } from "../../model/config.ts"
 import type { Tensor } from "../../tensor/backend.ts"
 import type { Workspace } from "./workspace.ts"
 
-/** What one layer leaves behind for its backward pass, `N` token rows each. */
+/** Activations of one layer for its backward pass, `N` token rows each. */
 export interface LayerActivations {
-  /** Output of either RMS norm [N, d], one after the other, in one buffer of all layers: cheaper to do again than to keep. */
+  /** Output of either RMS norm [N, d], in one buffer of all layers: cheaper to recompute than to keep. */
   readonly normed: Tensor
   /** 1 / rms of the first norm [N]. */
   readonly inv: Tensor
   /** Queries, keys and values before QK-norm; the same buffer as `qkv` in a model without it. */
   readonly rawQkv: Tensor
-  /** Queries, keys and values as attention sees them: normed and rotated. */
+  /** Queries, keys and values for attention: normed and rotated. */
   readonly qkv: Tensor
   readonly invQuery: Tensor | null
   readonly invKey: Tensor | null
@@ -20,7 +20,7 @@ export interface LayerActivations {
   readonly middle: Tensor
   readonly invMiddle: Tensor
   readonly gateUp: Tensor
-  /** swiglu(gateUp), in one buffer of all layers too. */
+  /** swiglu(gateUp), also in one buffer of all layers. */
   readonly gated: Tensor
 }
 
@@ -29,26 +29,26 @@ export interface Activations {
   readonly rows: number
   readonly residual: ReadonlyArray<Tensor>
   readonly layers: ReadonlyArray<LayerActivations>
-  /** Whether one layer's are all layers'. */
+  /** Whether all layers share the buffers of one layer. */
   readonly shared: boolean
   readonly final: Tensor
   readonly invFinal: Tensor
 }
 
-/** Reals that one token leaves behind in one layer when all is kept. */
+/** Reals of one token in one layer when all activations are kept. */
 const keptPerToken = ({ dim, ffn, headDim, heads, kvHeads, qkNorm }: ModelConfig): number =>
   2 * dim + (qkNorm ? 2 : 1) * (heads + 2 * kvHeads) * headDim + heads * headDim + 2 * ffn
 
 /**
- * Tokens of a micro-batch where cutting a batch is free: what they leave behind is about 32 MiB, and products still have rows
- * enough to be worth reading the weights for. Larger parts are no faster (LOG.md).
+ * Tokens of a micro-batch at which cutting a batch is free: its activations are about 32 MiB, and products still have
+ * enough rows to be worth reading the weights. Larger parts are no faster (LOG.md).
  */
 export const learnTokens = (config: ModelConfig): number =>
   Math.max(512, Math.floor(2 ** 23 / (config.layers * keptPerToken(config))))
 
 /**
- * How much of a forward pass stays: nothing (inference), what every layer did that is dear to do again (for its backward pass), or only what went into
- * every layer, which is enough to do the layer again.
+ * Kept part of a forward pass: none (inference), all activations that are dear to recompute, or only the input of every
+ * layer, from which the layer can be computed again.
  */
 export type KeptActivations = "nothing" | "inputs" | "all"
 

@@ -2,7 +2,7 @@ import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Optimizer, TensorData, Tensors, Update } from "../engine.ts"
 import type { Place } from "./layout.ts"
 
-/** Writes named tensors to their places in a flat buffer. Throws what is missing (unless it may be absent: then 0) or misshapen. */
+/** Writes named tensors to a flat buffer. Throws for a missing tensor (unless `absent`: then 0) or a wrong shape. */
 export const loadState = (
   backend: Backend,
   places: ReadonlyArray<Place>,
@@ -59,7 +59,7 @@ export const optimised = (
   backend: Backend,
   places: ReadonlyArray<Place>,
   params: Tensor,
-  /** Before each update: sets the gradient of what is not trained to 0. */
+  /** Before each update: sets the gradient of untrained elements to 0. */
   mask: (gradient: Tensor) => void = () => {}
 ): Optimised => {
   const { length } = params
@@ -88,7 +88,7 @@ export const optimised = (
       mask(flat)
       const norm = Math.sqrt(backend.sumSquares(flat))
       if (!Number.isFinite(norm)) {
-        // The caller sees the norm and stops; the parameters stay those of the last good update.
+        // The caller sees the norm and stops; the parameters stay as after the last good update.
         backend.zero(flat)
         return norm
       }
@@ -119,7 +119,7 @@ export const optimised = (
     }),
     restore: (optimizer) => {
       if (optimizer.step > 0 && optimizer.tensors.size === 0) {
-        throw new Error(`The optimiser made ${optimizer.step} updates but has no moments: its file is not whole.`)
+        throw new Error(`The optimiser made ${optimizer.step} updates but has no moments: its file is incomplete.`)
       }
       free()
       version++

@@ -12,7 +12,7 @@ interface Part {
   /** `model.layers.L.<module>.weight` without the layer. */
   readonly module: string
   readonly outputs: number
-  /** Column of the fused output where its own begin. */
+  /** First column of its part of the fused output. */
   readonly at: number
 }
 
@@ -47,7 +47,6 @@ const nameOf = (module: string): string => module.slice(module.indexOf(".") + 1)
 
 /** The low-rank matrices of one projection of one layer; `b` is transposed, and a part of each of `r` rows. */
 export interface AdapterPair {
-  /** Of the weight that it is added to. */
   readonly module: string
   readonly inputs: number
   readonly outputs: number
@@ -70,7 +69,7 @@ export interface Adapters {
   readonly pairs: ReadonlyArray<AdapterPair>
   /** Sets every matrix to its start. */
   readonly initialise: (flat: Tensor, seed: string | null) => void
-  /** Zeroes the blocks of Bᵀ that are no one's. */
+  /** Zeroes the blocks of Bᵀ that would mix projections. */
   readonly mask: (flat: Tensor) => void
   /** out [rows, outputs] += (α/r) B A x */
   readonly forward: (backend: Backend, layer: number, site: Site, out: Tensor, x: Tensor, rows: number) => void
@@ -94,7 +93,7 @@ interface Block extends Shape {
   readonly b: Place
 }
 
-/** `extra` elements behind the adapters are for the caller: what else is trained. */
+/** `extra` elements behind the adapters are for the caller's other trained parameters. */
 export const adapters = (
   memory: Backend,
   config: ModelConfig,

@@ -6,10 +6,10 @@ import type { Gradients } from "./layout.ts"
 import type { Workspace } from "./workspace.ts"
 
 /**
- * The gradient of `forward`: adds to `gradients`, given the gradient `dFinal` [N, d] of the normed hidden states. It uses the
- * activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass. What layers share
- * holds the last layer's when this begins and is computed again for the others: norms and gated values, or, where layers share
- * all, the whole layer from its input.
+ * The gradient of `forward`: adds to `gradients`, given the gradient `dFinal` [N, d] of the normed hidden states. It
+ * uses the activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass.
+ * Shared buffers hold the last layer's activations at the start and are computed again for the others: norms and gated
+ * values, or, where layers share all buffers, the whole layer from its input.
  */
 export const backward = (
   pass: Pass,
@@ -36,13 +36,13 @@ export const backward = (
   const dQkv = space.reals("dQkv", rows * width)
   const final = { dX, accumulate: false, dWeight: gradients.norm }
   backend.rmsNormBackward(final, dFinal, from.residual[config.layers]!, parameters.norm, from.invFinal, norm)
-  /** What leaves the residual stream and comes back adds to its gradient. */
+  /** A branch of the residual stream adds to its gradient. */
   const residual = { dX, accumulate: true }
   const layer = (l: number): void => {
     const p = parameters.layers[l]!
     const g = gradients.layers?.[l]
     const at = from.layers[l]!
-    /** Sets the gradient of the input of a product, and adds to its parameters' and adapter's. */
+    /** Sets the gradient of the input of a product, and adds to the gradients of its parameters and adapter. */
     const product = (site: Site, dIn: Tensor, dOut: Tensor, x: Tensor, inputs: number, outputs: number): void => {
       const into = { dX: dIn, accumulate: false, dW: g?.[site] ?? null, dBias: g?.[`${site}Bias`] ?? null }
       backend.linearBackward(into, dOut, x, p[site], rows, inputs, outputs)

@@ -2,14 +2,14 @@ import type { Backend, Tensor } from "../../tensor/backend.ts"
 import { attentionShape } from "./forward.ts"
 import type { OpenedModel } from "./openModel.ts"
 
-/** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is one sequence being continued. */
+/** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is a sequence in progress. */
 export interface Cache {
   readonly keys: ReadonlyArray<Tensor>
   readonly values: ReadonlyArray<Tensor>
   readonly shape: ReturnType<typeof attentionShape> & { readonly capacity: number }
 }
 
-/** The memory stays with the workspace, so that one rollout after the other uses the same. */
+/** The memory stays with the workspace, so that consecutive rollouts reuse it. */
 export const cache = (
   { config, space }: Pick<OpenedModel, "config" | "space">,
   slots: number,

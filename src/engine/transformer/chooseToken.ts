@@ -13,9 +13,7 @@ export interface Chosen {
 /** Chooses a token for each of `rows` from logits [rows, vocab], with a number of the row's own stream. */
 export type Choose = (logits: Tensor, rows: ReadonlyArray<{ readonly random: Random }>) => Chosen
 
-/**
- * u in two parts of 24 bits, each exact in a float32. What is left out of its 53 bits is less than 2⁻⁴⁸.
- */
+/** u in two parts of 24 bits, each exact in a float32. The rest of its 53 bits is less than 2⁻⁴⁸. */
 const split = (u: number, into: Float64Array, at: number): void => {
   const high = Math.floor(u * 2 ** 24) / 2 ** 24
   into[at] = high

@@ -29,10 +29,10 @@ export const divergent = ({ backend, config, trainable }: OpenedModel, of: Polic
   if (!isTransformer(of)) throw new Error("The teacher is not a transformer: teacher and student share an engine.")
   const teacher = of.opened
   const { dim, vocab } = config
-  if (teacher.trainable === trainable) throw new Error("A policy cannot be its own teacher: open the teacher apart.")
+  if (teacher.trainable === trainable) throw new Error("A policy cannot be its own teacher: open it separately.")
   if (teacher.config.vocab !== vocab) {
     throw new Error(
-      `The teacher's vocabulary has ${teacher.config.vocab} tokens, the student's ${vocab}: they must be one.`
+      `The teacher's vocabulary has ${teacher.config.vocab} tokens, the student's ${vocab}: they must be equal.`
     )
   }
   const teacherDim = teacher.config.dim

@@ -50,14 +50,14 @@ export const rotation = (config: ModelConfig, inverse: boolean) => ({
 /** One matrix product of a layer: `linear`, or `linearPacked` when the parameters are packed. */
 export type Multiply = Backend["linear"]
 
-/** What a layer needs besides its input: the same for every layer of a pass. */
+/** Everything that a layer needs besides its input: the same for every layer of a pass. */
 export interface Pass {
   readonly backend: Backend
   readonly config: ModelConfig
   /** Its matrices as `multiply` reads them. */
   readonly parameters: ModelParameters
   readonly multiply: Multiply
-  /** What is added to the products of a layer. */
+  /** Low-rank terms of the layer's products. */
   readonly adapters: Adapters | null
   readonly positions: Ints
   readonly rotary: Rotary

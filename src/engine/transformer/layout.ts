@@ -27,7 +27,7 @@ export interface ModelParameters {
   readonly head: Tensor
 }
 
-/** Gradients in the same places; null where nothing is trained. */
+/** Gradients in the same places; null for untrained parameters. */
 export interface Gradients {
   readonly embed: Tensor | null
   readonly layers: ReadonlyArray<LayerParameters> | null
@@ -45,9 +45,8 @@ export interface Place {
 
 export interface Layout {
   readonly places: ReadonlyArray<Place>
-  /** Elements of the whole buffer. */
   readonly length: number
-  /** Cuts a buffer of that length into what the kernels take, sharing its memory. */
+  /** Cuts a buffer of that length into the kernels' tensors, sharing its memory. */
   readonly view: (flat: Tensor) => ModelParameters
 }
 

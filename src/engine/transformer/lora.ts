@@ -6,7 +6,7 @@ import { layout, type Place } from "./layout.ts"
 import { loadState, optimised, saveState } from "./adamwState.ts"
 import { type Trainable, withHead } from "./trainable.ts"
 
-/** A model whose parameters are frozen, with adapters that are trained. A scalar head, which no adapter reaches, is too. */
+/** A model with frozen parameters and trained adapters. A scalar head, which no adapter reaches, is trained too. */
 export const loraTrainable = (
   backend: Backend,
   config: ModelConfig,
@@ -90,13 +90,13 @@ export const loraTrainable = (
   }
 
   return {
-    // Without the blocks that are no one's.
+    // Without the blocks that would mix projections.
     count: low.pairs.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), scalar?.length ?? 0),
     parameters: { ...base, head: headOf(held.values) ?? base.head },
     gradients: () => ({ embed: null, layers: null, norm: null, head: headOf(state.gradient()) }),
     adapters: low,
     step: state.step,
-    // Nothing is derived from the adapters, and the rest never changes.
+    // Adapters have no derived data, and the rest never changes.
     version: () => 0,
     tensors: (): Tensors => {
       const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(pair)]))
@@ -123,7 +123,7 @@ export const loraTrainable = (
     },
     optimizer: () => {
       const { step, tensors } = state.optimizer()
-      // What is trained is not in the weights that the model was opened from, so it goes with the state.
+      // The adapters are not in the weights that the model was opened from, so they go with the state.
       return { step, tensors: new Map([...tensors, ...saveState(backend, own, held.values, "")]) }
     },
     restore: (optimizer) => {

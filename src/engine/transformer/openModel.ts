@@ -8,15 +8,15 @@ import { type RotaryTables, rotaryTables } from "./rotary.ts"
 import { type Trainable, trainable } from "./trainable.ts"
 import { type Workspace, workspace } from "./workspace.ts"
 
-/** What a policy and a scorer share: parameters in backend memory, passes over batches, and the verbs of `Model`. */
+/** Shared by policy and scorer: parameters in backend memory, passes over batches, and the verbs of `Model`. */
 export interface OpenedModel {
   /** In the model's precision. */
   readonly backend: Backend
-  /** The same in any precision. */
+  /** The backend in any precision. */
   readonly at: (precision: Precision) => Backend
   readonly config: ModelConfig
   readonly limits: PassLimits
-  /** Sequences continued at the same time; further prompts wait until enough of them have ended. */
+  /** Sequences sampled at the same time; further prompts wait until enough of them have ended. */
   readonly slots: number
   readonly trainable: Trainable
   readonly rotary: RotaryTables
@@ -25,7 +25,7 @@ export interface OpenedModel {
   readonly model: Model
 }
 
-/** What the engine decides (`microBatchTokens`) and what a description does. */
+/** Decisions of the engine (`microBatchTokens`) and of a description. */
 export interface Options extends Computing {
   readonly microBatchTokens: number
   readonly slots: number

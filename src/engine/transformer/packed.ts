@@ -2,7 +2,7 @@ import type { Tensor } from "../../tensor/backend.ts"
 import type { ModelParameters } from "./layout.ts"
 import type { OpenedModel } from "./openModel.ts"
 
-/** Rows up to which a product with a packed matrix pays: above, the plain one packs as it goes and costs the same. */
+/** Rows up to which a product with a packed matrix pays: above, a plain product packs on the way at the same cost. */
 export const fewRows = 64
 
 /**

@@ -19,7 +19,7 @@ export interface PassLimits {
   readonly vocab: number
   /** Longest prompt + completion. */
   readonly context: number
-  /** Most tokens in one micro-batch; a longer sequence is one by itself. */
+  /** Most tokens in one micro-batch; a longer sequence is a micro-batch by itself. */
   readonly microBatchTokens: number
 }
 
@@ -33,7 +33,7 @@ const checkIds = (ids: Int32Array, row: number, vocab: number): void => {
   }
 }
 
-/** Throws for a row that the model cannot take: no prompt, too long, or token ids it does not have. */
+/** Throws for a row that the model cannot take: no prompt, too long, or unknown token ids. */
 export const checkRow = ({ completion, prompt }: Row, i: number, { context, vocab }: PassLimits): void => {
   if (prompt.length === 0) {
     throw new Error(`Row ${i} has an empty prompt: nothing comes before its first token. Begin the prompt with bos.`)
@@ -49,7 +49,7 @@ export const checkRow = ({ completion, prompt }: Row, i: number, { context, voca
   checkIds(completion, i, vocab)
 }
 
-/** Which rows of a batch go into one micro-batch, with the number of its token rows. */
+/** The rows of each micro-batch of a batch, with the number of its token rows. */
 export const cut = (batch: Batch, head: "tokens" | "values", limits: Pick<PassLimits, "microBatchTokens">) => {
   const groups: Array<{ rows: Array<number>; tokens: number; outputs: number; first: number }> = []
   const extra = head === "values" ? 1 : 0

@@ -9,10 +9,10 @@ import type { RotaryTables } from "./rotary.ts"
 import type { Trainable } from "./trainable.ts"
 import { type Workspace, workspace } from "./workspace.ts"
 
-/** What is read from the hidden states of a micro-batch; `hidden` is [outputs, d]. */
+/** A function of the hidden states of a micro-batch; `hidden` is [outputs, d]. */
 export interface HeadPasses {
   readonly forward: (hidden: Tensor, packed: Packed, space: Workspace) => void
-  /** Sets dHidden [outputs, d] and adds to the head's gradient; `forward` on the same space was the last call before. */
+  /** Sets dHidden [outputs, d] and adds to the head's gradient; the call before it on the same space was `forward`. */
   readonly backward: (dHidden: Tensor, hidden: Tensor, packed: Packed, space: Workspace) => void
 }
 
@@ -41,14 +41,14 @@ interface Done {
   readonly outputs: Ints
 }
 
-/** The most tokens that are learnt from at once, but for a longer row. */
+/** Most tokens of one learning pass, except for a longer row. */
 export const mostAtOnce = (config: ModelConfig, { microBatchTokens }: Pick<PassLimits, "microBatchTokens">): number =>
   Math.min(microBatchTokens, learnTokens(config))
 
 export const tokensIn = (batch: Batch): number =>
   batch.reduce((sum, { completion, prompt }) => sum + prompt.length + completion.length, 0)
 
-/** Tokens of the parts that so many are learnt from in. They are about equal: a small rest would pay for reading all weights. */
+/** Tokens of each part of a learning batch. Parts are about equal: a small rest would pay for reading all weights. */
 export const learnedAtOnce = (tokens: number, most: number): number => Math.ceil(tokens / Math.ceil(tokens / most))
 
 export const passes = (
@@ -64,7 +64,7 @@ export const passes = (
   const training = workspace(backend)
   const shape = attentionShape(config)
   // Only the last micro-batch's activations are kept; the others are computed again, so that memory does not grow with
-  // the batch and accumulated gradients are those of the whole batch.
+  // the batch and accumulated gradients are the whole batch's.
   let retained: { readonly batch: ReadonlyArray<Packed>; readonly last: Done | null } | null = null
 
   const longest = ({ starts }: Packed): number =>

@@ -6,11 +6,11 @@ import { type OpenedModel, openModel, type Options } from "./openModel.ts"
 import type { HeadPasses } from "./passes.ts"
 import { sampler } from "./sample.ts"
 
-/** A policy with the raw next-token logits, which only tests and tools look at. */
+/** A policy with the raw next-token logits, for tests and tools only. */
 export interface TransformerPolicy extends Policy {
   /** Logits of the token after `ids`, [vocab]. */
   readonly logits: (ids: Int32Array) => Float64Array
-  /** What a student needs of its teacher. */
+  /** The opened model, for a student of this teacher. */
   readonly opened: OpenedModel
 }
 
@@ -36,7 +36,7 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
   let backwards: (dTokens: Float64Array) => HeadPasses = (dLogps) => vocabulary(null, dLogps)
 
   const shape = (rows: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature: 1 })
-  /** Fused log-softmax and gather; `into` null when only the log-sum-exp is wanted again. */
+  /** Fused log-softmax and gather; `into` is null when only the log-sum-exp is needed again. */
   const vocabulary = (into: Logprobs | null, dLogps: Float64Array | null, on = backend): HeadPasses => ({
     forward: (hidden, { first, outputs, targets }, space) => {
       const rows = outputs.length

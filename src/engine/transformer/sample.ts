@@ -9,7 +9,7 @@ import type { OpenedModel } from "./openModel.ts"
 import { fewRows, packedParameters } from "./packed.ts"
 import { checkRow, pack } from "./packing.ts"
 
-/** A sequence being continued. */
+/** A sequence that is being sampled. */
 interface Going {
   readonly index: number
   readonly slot: number
@@ -154,7 +154,7 @@ export const sampler = (
     const groups = groupsOf(prompts, asked)
     const waiting = groups.flatMap((group, g) => group.map((index) => ({ index, group: g })))
     const slotCount = Math.min(mostSlots, waiting.length)
-    // Its prompt stands in a slot of its own, beside the logits after it, for those who enter later.
+    // Its prompt stands in a slot of its own, beside the logits after it, for later rows of the group.
     const spare = slotCount
     const split = waiting.length > slotCount && groups.length < waiting.length
     const held = cache({ config, space }, split ? slotCount + 1 : slotCount, capacity)
@@ -169,7 +169,7 @@ export const sampler = (
     let active: Array<Going> = []
     let next = 0
 
-    /** Adds the tokens chosen from the logits; those that go on. */
+    /** Adds the tokens chosen from the logits; returns the unfinished rows. */
     const extend = (rows: ReadonlyArray<Going>, logits: Tensor): ReadonlyArray<Going> => {
       const chosen = choose(logits, rows)
       rows.forEach((row, n) => {
@@ -244,7 +244,7 @@ export const sampler = (
     const positions = new Int32Array(slotCount)
     const slots = new Int32Array(slotCount)
     for (;;) {
-      // Prompts enter a few at a time: a prefill of one row costs almost what one of many does.
+      // Prompts enter a few at a time: a prefill of one row costs almost as much as a prefill of many.
       if (next < waiting.length && (active.length === 0 || 4 * free.length >= slotCount)) {
         enter()
         continue

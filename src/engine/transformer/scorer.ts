@@ -10,7 +10,7 @@ import type { HeadPasses } from "./passes.ts"
  */
 export const scorer = (chosen: Backend, weights: Weights, options: Options): Scorer => {
   const config = modelConfig(withHead(weights.config, "score"))
-  // A scorer without its head is a damaged checkpoint, a policy without one is how it starts.
+  // A scorer without its head is a damaged checkpoint; a policy without a scalar head is the normal start.
   const fresh = modelConfig(weights.config).head === "score" ? [] : ["score.weight"]
   const opened = openModel(chosen, config, weights, { ...options, head: "score", fresh })
   const { backend, model, passes, trainable } = opened

@@ -5,16 +5,16 @@ import type { Adapters } from "./adapters.ts"
 import { type Gradients, layout, type ModelParameters } from "./layout.ts"
 import { loadState, optimised, saveState } from "./adamwState.ts"
 
-/** The parameters of a model in one flat buffer, and how what is trained of them changes: all of it, or adapters (`lora.ts`). */
+/** The parameters of a model in one flat buffer, and updates of the trained part: all, or adapters (`lora.ts`). */
 export interface Trainable {
-  /** Number of parameters that are trained. */
+  /** Number of trained parameters. */
   readonly count: number
   readonly parameters: ModelParameters
   readonly gradients: () => Gradients
   /** Low-rank adapters beside the parameters, which are then frozen. */
   readonly adapters: Adapters | null
   readonly step: (update: Update) => number
-  /** Changes whenever the parameters do: what was derived from them has to be derived again. */
+  /** Changes whenever the parameters do: derived data has to be derived again. */
   readonly version: () => number
   /** A copy of every parameter under its Hugging Face name, adapters merged. */
   readonly tensors: () => Tensors
@@ -64,7 +64,7 @@ export const trainable = (
   }
 }
 
-/** Either of the embedding and the output matrix may stand for both (a checkpoint of a tied model holds one of them). */
+/** The embedding or the output matrix may stand for both: a checkpoint of a tied model holds only one of them. */
 export const withHead = (tensors: Tensors, config: ModelConfig): Tensors => {
   const embed = tensors.get("model.embed_tokens.weight")
   const head = tensors.get("lm_head.weight")

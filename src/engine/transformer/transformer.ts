@@ -8,16 +8,16 @@ import { policy, type TransformerPolicy } from "./policy.ts"
 import { scorer } from "./scorer.ts"
 import { counts, withFlops } from "../../tensor/counting/withFlops.ts"
 
-/** Most tokens in one pass when nothing else is said. */
+/** Default of the most tokens in one pass. */
 export const microBatchTokens = 8192
 
 export interface TransformerOptions {
   /**
-   * Most tokens in one forward or backward pass; a larger batch is cut into several (whole sequences each) with the same
+   * Most tokens in one forward or backward pass; a larger batch is cut into parts of whole sequences with the same
    * result. Bounds the memory of activations.
    */
   readonly microBatchTokens?: number
-  /** Whether models keep only layer inputs for their backward pass when it is not said where they are opened. */
+  /** Whether models keep only layer inputs for their backward pass, unless `Computing` says otherwise. */
   readonly recompute?: boolean
 }
 

@@ -1,11 +1,11 @@
 import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
 
 /**
- * Named working memory. A buffer is allocated when a name is first asked for and replaced only when a larger one is
- * needed, so that training allocates nothing after its largest batch has been seen.
+ * Named working memory. A buffer is allocated at the first use of a name and replaced only when a larger one is needed,
+ * so that training allocates nothing after its largest batch.
  */
 export interface Workspace {
-  /** `length` reals under `name`; the contents are whatever was there before. */
+  /** `length` reals under `name`, with unspecified contents. */
   readonly reals: (name: string, length: number) => Tensor
   /** The integers under `name`, set to `data`. */
   readonly ints: (name: string, data: Int32Array) => Ints
@@ -22,7 +22,7 @@ interface Held {
 export const workspace = (backend: Backend): Workspace => {
   const held = new Map<string, Held>()
   // Integers have no slices (their length is the number of rows), so every length needs a buffer of its own. A name keeps the
-  // last one, and all the reserved ones: rows that come and go with every sampled token then allocate nothing.
+  // last buffer, and all reserved buffers: rows that come and go with every sampled token then allocate nothing.
   const last = new Map<string, Ints>()
   const reserved = new Map<string, Array<Ints>>()
   const integers = (name: string, length: number): Ints => {

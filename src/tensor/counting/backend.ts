@@ -2,31 +2,29 @@ import type { Backend, Ints, Packing, Precision, Tensor } from "../backend.ts"
 import { type Phase, type Term, termOf } from "./memoryTerms.ts"
 import { pairs, workOf } from "./flops.ts"
 
-/** Seconds that a call of the backend takes, by its name in `Backend`, floating-point operations and bytes moved. */
+/** Seconds of a backend call, by its name in `Backend`, floating-point operations and bytes moved. */
 export type Cost = (what: string, flops: number, bytes: number, precision: Precision) => number
 
-/** Of the kernels that we compile: in bf16 two numbers share the place of one. */
+/** Packing of our compiled kernels: in bf16 two numbers share the place of one. */
 const compiled: Packing = (precision, inputs, outputs) => (precision === "bf16" ? 0.5 : 1) * inputs * outputs
 
-/** What some calls would have cost. */
 export interface CountedWork {
   /**
-   * Useful floating-point operations: 2 · rows · inputs · outputs of each product, and of attention the half that causality
-   * leaves. What a kernel computes again for itself (logits, probabilities) counts for nothing, and so do element-wise
-   * operations and look-ups; what the engine asks for again (`recompute`) counts again.
+   * Useful floating-point operations: 2 · rows · inputs · outputs of each product, and for attention only the
+   * causal half. Recomputation inside a kernel (logits, probabilities), element-wise operations and look-ups
+   * count 0; recomputation by the engine (`recompute`) counts again.
    */
   readonly flops: number
-  /** Kernels called. */
   readonly calls: number
-  /** Bytes that they read and write at least: each buffer once for each kernel that gets it, of tables and caches what is used. */
+  /** Least bytes read and written: each buffer once per kernel; only the used part of tables and caches. */
   readonly traffic: number
-  /** By the `cost` of the backend; 0 without one. */
+  /** Seconds by the `cost` of the backend; 0 without it. */
   readonly seconds: number
 }
 
 export const noWork: CountedWork = { flops: 0, calls: 0, traffic: 0, seconds: 0 }
 
-/** The sum, and so many times `more`. */
+/** `sum` plus `times` times `more`. */
 export const plus = (sum: CountedWork = noWork, more: CountedWork, times: number): CountedWork => ({
   flops: sum.flops + times * more.flops,
   calls: sum.calls + times * more.calls,
@@ -34,44 +32,44 @@ export const plus = (sum: CountedWork = noWork, more: CountedWork, times: number
   seconds: sum.seconds + times * more.seconds
 })
 
-/** What was held at one time. */
+/** Memory held at one time. */
 export interface Held {
   readonly bytes: number
-  /** They add up to `bytes`. */
+  /** Bytes by term; their sum is `bytes`. */
   readonly terms: ReadonlyMap<Term, number>
 }
 
 export interface Counting extends Backend {
   readonly spent: () => CountedWork
   readonly flops: () => number
-  /** The same by phase; what is asked for outside of any is in none. */
+  /** Work by phase; calls outside of any phase are left out. */
   readonly spentIn: () => ReadonlyMap<Phase, CountedWork>
-  /** The most held in each phase that there was since `restart`. */
+  /** The most held in each phase since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
-  /** What `work` asks for belongs to this phase, `times` over; in `spent` it is counted once. */
+  /** The calls of `work` belong to this phase, `times` over; `spent` counts them once. */
   readonly during: <A>(phase: Phase, work: () => A, times?: number) => A
-  /** Forgets the peaks: what is held now is the most held from here on. */
+  /** Forgets the peaks: the bytes held now are the new peak. */
   readonly restart: () => void
 }
 
-/** Keys that the queries of a causal sequence read, each its own too. */
+/** Keys read by the queries of a causal sequence, including each query's own key. */
 const keysRead = (length: number, window: number): number =>
   pairs(length, window) + Math.min(length, window === 0 ? length : window) / 2
 
-/** Nobody looks into what is longer: it is parameters or moments on their way to a file. */
+/** Longer arrays are parameters or moments on their way to a file, and never read. */
 const mostRead = 2 ** 24
 
-/** The same zeros for everybody: memory that nobody touches is none. */
+/** The same zeros for all arrays: untouched memory costs none. */
 const zeros = new ArrayBuffer(4 * mostRead)
 
 /**
- * An array that is nowhere: zeros that are not written to, and by its length alone when it is long; what is computed of that, number by
- * number, is as long.
+ * An array without memory of its own: zeros that are not written to. A long array has only its length, and so has any
+ * array computed from it number by number.
  */
 export const unread = (length: number): Float32Array =>
   length < mostRead ? new Float32Array(zeros, 0, length) : nowhere(length)
 
-/** By its length alone. */
+/** An array with a length alone. */
 const nowhere = (length: number): Float32Array => {
   const array: Float32Array = Object.create(Float32Array.prototype, {
     length: { value: length },
@@ -80,25 +78,25 @@ const nowhere = (length: number): Float32Array => {
   return array
 }
 
-/** A buffer of this backend; a slice is of its buffer's term and has no bytes of its own. */
+/** A buffer of this backend; a slice has its buffer's term and no bytes of its own. */
 interface Allocated extends Tensor {
   readonly bytes: number
   readonly term: Term
 }
 
-/** Parameters and their moments, which go to a file as they are. */
+/** Parameters and their moments, which go to a file unchanged. */
 const isKept = (tensor: Tensor): boolean => {
   const { term } = tensor as Allocated
   return term === "weights" || term === "optimizer"
 }
 
 type Argument = Partial<Tensor> | null | undefined
-/** A number of a call. Eight arguments by name, the most that a kernel has: an array of them for each call would be garbage. */
+/** A number of a call. Eight named arguments, the most of any kernel: an array would be garbage in each call. */
 type Kernel = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown, f: unknown, g: unknown, h: unknown) => number
 
 const lengthOf = (arg: unknown): number => (arg as Argument)?.dtype === undefined ? 0 : (arg as Tensor).length
 
-/** Elements of the buffers among the arguments of a kernel; a kernel of several results has them in its first. */
+/** Elements of a kernel's buffer arguments; a kernel with several results has them in its first argument. */
 const elementsOf: Kernel = (first, b, c, d, e, f, g, h) => {
   let sum = lengthOf(b) + lengthOf(c) + lengthOf(d) + lengthOf(e) + lengthOf(f) + lengthOf(g) + lengthOf(h)
   if ((first as Argument)?.dtype !== undefined) return sum + lengthOf(first)
@@ -107,11 +105,11 @@ const elementsOf: Kernel = (first, b, c, d, e, f, g, h) => {
 }
 
 /**
- * A backend that computes nothing and counts bytes and floating-point operations: run on it, the engine's own code says how much memory it takes and how
- * much work it is, with no second set of formulas to keep in step. What is read from it is 0 everywhere.
+ * A backend that computes nothing and counts bytes and floating-point operations. The engine's own code, run on this
+ * backend, gives its memory and work without a second set of formulas. Every value read from it is 0.
  *
- * Buffers are what they are on a backend of 32-bit reals whose buffers begin at multiples of `alignment` bytes; what a backend
- * needs besides (its code, scratch of its threads, gaps between buffers) is not counted.
+ * Buffers are as on a backend of 32-bit reals whose buffers begin at multiples of `alignment` bytes. Other needs of a
+ * backend (code, scratch of its threads, gaps between buffers) are not counted.
  */
 export const counting = (
   { alignment = 64, cost, packing = compiled, realBytes = 4 }: {
@@ -125,20 +123,20 @@ export const counting = (
   const peaks = new Map<Phase, Held>()
   const spentIn = new Map<Phase, CountedWork>()
   let [live, peak] = [0, 0]
-  // In one object: numbers that change in a closure of their own are made anew at every change.
+  // In one object: numbers that change in a closure of their own are allocated anew at every change.
   const all = { ...noWork }
   let [phase, share]: [Phase | null, number] = [null, 1]
   let settled: CountedWork = { ...all }
-  /** What was written last: where sequences begin, and at which positions tokens are decoded. */
+  /** The last written integers: where sequences begin, and at which positions tokens are decoded. */
   const written = new WeakMap<Ints, Int32Array>()
 
-  /** Looks at what is held: before it becomes less, and where a phase begins or ends. */
+  /** Updates the peak: before bytes are freed, and where a phase begins or ends. */
   const mark = (): void => {
     peak = Math.max(peak, live)
     if (phase === null || live <= (peaks.get(phase)?.bytes ?? -1)) return
     peaks.set(phase, { bytes: live, terms: new Map(held) })
   }
-  /** What was spent since goes to the phase that is going on. */
+  /** Work since the last call goes to the current phase. */
   const settle = (): void => {
     if (phase !== null) spentIn.set(phase, plus(spentIn.get(phase), plus(all, settled, -1), share))
     settled = { ...all }
@@ -152,7 +150,7 @@ export const counting = (
   }
 
   const work = workOf((ints) => written.get(ints)!)
-  /** Keys that one token more reads, after each of these positions. */
+  /** Keys that one further token reads after each of these positions. */
   const keysReadAt = (positions: Ints, window: number): number => {
     let sum = 0
     for (const position of written.get(positions)!) sum += keysRead(position + 1, window) - keysRead(position, window)
@@ -163,9 +161,9 @@ export const counting = (
   }
 
   const at = (precision: Precision): Counting => {
-    /** Reals of a number in a product. */
+    /** Reals per number in a product. */
     const width = precision === "bf16" ? 0.5 : 1
-    /** A kernel by what it computes, and by the elements it reads and writes where those are not all that it is given. */
+    /** A counted kernel: its computation, and the elements it reads and writes where they differ from its arguments. */
     const kernel = <F extends (...args: never) => void>(
       what: string,
       computes?: (...args: Parameters<F>) => number,
@@ -226,7 +224,7 @@ export const counting = (
         peak = live
         peaks.clear()
       },
-      // What goes to the device and what comes back is no kernel's.
+      // Transfers to and from the device belong to no kernel.
       read: (tensor) => {
         const { length } = tensor
         priced("read", 0, length, precision)
@@ -234,7 +232,7 @@ export const counting = (
       },
       write: (_, { length }) => priced("write", 0, length, precision),
       writeInts: (to, data) => {
-        // Not a copy: it is asked about before the next tokens are written over it.
+        // Not a copy: it is read before the next tokens are written over it.
         written.set(to, data)
         priced("writeInts", 0, data.length, precision)
       },
@@ -253,7 +251,7 @@ export const counting = (
       embedBackward: kernel("embedBackward", undefined, (_, dOut) => 3 * dOut.length),
       linear: kernel("linear", work.linear),
       packWeight: kernel("packWeight"),
-      // Of the weight itself where there is no other.
+      // The pack is the weight itself where there is no separate one.
       linearPacked: kernel(
         "linearPacked",
         work.linearPacked,

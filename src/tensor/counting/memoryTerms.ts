@@ -1,13 +1,13 @@
-/** What takes memory, and when: the words of a plan. */
+/** The terms and phases of memory in a plan. */
 
 /**
- * Opening the models of a stage; sampling from a KV cache; passes without gradient; forward and backward passes with a gradient, and
- * the update; putting other weights into an open model; reading weights and optimiser for a checkpoint; measuring KL and whatever else is
- * only observed.
+ * Opening the models of a stage; sampling from a KV cache; passes without gradient; passes with a gradient, and the
+ * update; replacing the weights of an open model; reading weights and optimiser for a checkpoint; measuring KL and
+ * other observations.
  */
 export type Phase = "load" | "generation" | "logps" | "update" | "copy" | "save" | "measure"
 
-/** `packed weights` are the copy of every matrix that decoding a few rows reads. `buffers`: integers, rotary tables and other small things. */
+/** `packed weights`: copies of matrices for decoding a few rows. `buffers`: integers, rotary tables and so on. */
 export type Term =
   | "weights"
   | "gradients"
@@ -32,13 +32,13 @@ const named: Readonly<Record<string, Term>> = {
   chosenLogps: "buffers"
 }
 
-/** Of what there is for every layer or matrix: `keys.0`, `packed.head`. */
+/** Terms of numbered buffers, for every layer or matrix: `keys.0`, `packed.head`. */
 const numbered: Readonly<Record<string, Term>> = {
   keys: "KV cache",
   values: "KV cache",
   packed: "packed weights"
 }
 
-/** The term that a buffer belongs to, by the name under which the engine asks for it. */
+/** The term of a buffer, by the engine's name for it. */
 export const termOf = (what: string | undefined): Term =>
   what === undefined ? "buffers" : named[what] ?? numbered[what.slice(0, what.indexOf("."))] ?? "activations"

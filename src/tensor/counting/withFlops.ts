@@ -12,17 +12,16 @@ const working: ReadonlyArray<Working> = [
   "headBackward"
 ]
 
-/** A backend that counts. */
 export interface FlopCounter extends Backend {
-  /** Useful floating-point operations so far, as `workOf` says: what is planned and what was done are one number. */
+  /** Useful floating-point operations so far by `workOf`: the plan and the run use the same count. */
   readonly flops: () => number
-  /** The most bytes held since it was told to `restart`. */
+  /** The most bytes held since the last `restart`. */
   readonly recently?: { readonly peak: () => number; readonly restart: () => void }
 }
 
 export const counts = (backend: Backend): backend is FlopCounter => "flops" in backend
 
-/** A backend that computes as before and counts what it computes; an addition or two a kernel. */
+/** A backend that computes as before and counts its operations; an addition or two per kernel. */
 export const withFlops = (backend: Backend): FlopCounter => {
   let flops = 0
   const written = new WeakMap<Ints, Int32Array>()
@@ -36,7 +35,7 @@ export const withFlops = (backend: Backend): FlopCounter => {
     reals: ((length, what) => seen(backend.reals(length, what))) satisfies Backend["reals"],
     ints: ((length) => seen(backend.ints(length))) satisfies Backend["ints"],
     writeInts: ((to, data, at) => {
-      // Not a copy: it is asked about before the next tokens are written over it.
+      // Not a copy: it is read before the next tokens are written over it.
       written.set(to, data)
       backend.writeInts(to, data, at)
     }) satisfies Backend["writeInts"],
@@ -53,7 +52,7 @@ export const withFlops = (backend: Backend): FlopCounter => {
     ...shared,
     at: (precision) => others.get(precision) ?? remember(precision, around(backend.at(precision))),
     ...Object.fromEntries(working.map((name) => {
-      // Eight by name, the most that a kernel has: an array of them for each call would be a percent of a small model's time.
+      // Eight named arguments, the most of any kernel: an array per call would be a percent of a small model's time.
       type Kernel<A> = (
         a: unknown,
         b: unknown,

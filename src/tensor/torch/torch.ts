@@ -17,15 +17,15 @@ import { sample } from "./sample.ts"
 import { sdpaOf } from "./sdpa.ts"
 
 export interface TorchOptions {
-  /** `cpu`, `cuda` or `cuda:N`; the processor unless given. */
+  /** `cpu`, `cuda` or `cuda:N`; default: the processor. */
   readonly device?: string
-  /** Of the processor, in all of libtorch in this process; what libtorch finds unless given. */
+  /** Threads of the processor, for all of libtorch in this process; default: libtorch's choice. */
   readonly threads?: number
 }
 
 /**
- * libtorch, from 2.10 on, called through its stable C ABI: no Python process, nothing compiled. Throws `NoTorch` where there is none, or
- * no such device. Memory is libtorch's, and so is the memory of freed results that it keeps for later ones.
+ * libtorch, from 2.10 on, called through its stable C ABI: no Python process, no compiler. Throws `NoTorch` without
+ * libtorch or without the device. libtorch owns the memory, and keeps the memory of freed results for later results.
  */
 export const torch = async ({ device: name = "cpu", threads }: TorchOptions = {}): Promise<Backend> => {
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) throw new Error(`torch: ${threads} threads`)

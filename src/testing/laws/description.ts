@@ -1,4 +1,4 @@
-/** Laws of descriptions: what holds for any pipeline that the constructors can make. */
+/** Laws of descriptions: they hold for any pipeline that the constructors can make. */
 import * as Result from "effect/Result"
 import fc from "fast-check"
 import assert from "node:assert/strict"
@@ -10,11 +10,10 @@ import { problems } from "../../interpreters/check.ts"
 import type { Drawn } from "../pipelines/pipelines.ts"
 
 export interface DescriptionOptions extends fc.Parameters<[Drawn]> {
-  /** Of the operations from outside. */
   readonly definitions?: ReadonlyArray<Definition>
 }
 
-/** `law` of any pipeline, its JSON, and the reading of JSON. */
+/** Tests `law` on any pipeline, its JSON, and the reader of JSON. */
 const forAll = (
   drawn: fc.Arbitrary<Drawn>,
   { definitions = [], ...parameters }: DescriptionOptions,
@@ -27,14 +26,14 @@ const forAll = (
     parameters
   )
 
-/** The same value with the keys of every object the other way round. */
+/** The same value with the keys of every object in reverse order. */
 const backwards = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(backwards)
   if (typeof value !== "object" || value === null) return value
   return Object.fromEntries(Object.entries(value).reverse().map(([key, of]) => [key, backwards(of)]))
 }
 
-/** Read back from JSON a pipeline is the same: bytes, identity, every node, and what people are shown of it. */
+/** A pipeline read back from JSON is the same: bytes, identity, every node, and its printed form. */
 export const jsonRoundTrip = (drawn: fc.Arbitrary<Drawn>, options: DescriptionOptions = {}): void =>
   forAll(drawn, options, (root, json, read) => {
     const back = read(json)
@@ -47,7 +46,7 @@ export const jsonRoundTrip = (drawn: fc.Arbitrary<Drawn>, options: DescriptionOp
     assert.equal(Render.mermaid(back), Render.mermaid(root))
   })
 
-/** Equal descriptions hash equally, whatever the order in which they are written; different ones differently. */
+/** Equal descriptions hash equally in any order of their keys; different descriptions hash differently. */
 export const identity = (drawn: fc.Arbitrary<Drawn>, options: DescriptionOptions = {}): void =>
   forAll(drawn, options, (root, json, read) => {
     assert.equal(read(JSON.stringify(backwards(JSON.parse(json)))).id, root.id)
@@ -56,10 +55,10 @@ export const identity = (drawn: fc.Arbitrary<Drawn>, options: DescriptionOptions
       const wires = Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
       ids.set(JSON.stringify([node.op, node.params, wires]), id)
     }
-    assert.equal(ids.size, new Set(ids.values()).size, "two descriptions with one id, or one with two")
-    assert.equal(ids.size, Artifact.lineage(root).length, "one description twice")
+    assert.equal(ids.size, new Set(ids.values()).size, "two descriptions share an id, or one description has two ids")
+    assert.equal(ids.size, Artifact.lineage(root).length, "a description occurs twice")
   })
 
-/** `check` finds nothing wrong. */
+/** `check` finds no mistake. */
 export const wellTyped = (drawn: fc.Arbitrary<Drawn>, parameters: fc.Parameters<[Drawn]> = {}): void =>
   fc.assert(fc.property(drawn, ({ root }) => assert.deepEqual(problems(root), [])), parameters)

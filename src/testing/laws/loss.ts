@@ -4,15 +4,15 @@ import assert from "node:assert/strict"
 import { finiteDifferences } from "../arrays.ts"
 
 export interface GradientOptions<A> extends fc.Parameters<[A]> {
-  /** Largest error of an element, relative where the difference is above 1. Default 1e-6. */
+  /** Largest error of an element, relative where the difference is above 1. Default: 1e-6. */
   readonly tolerance?: number
-  /** Half the distance of the two points of a difference. Default 1e-5. */
+  /** Half the distance of the two points of a difference. Default: 1e-5. */
   readonly step?: number
 }
 
 /**
- * The gradient is the finite difference: `at` picks the array with respect to which it is taken, `loss` is the loss with another
- * array in its place. Draw inputs away from where the loss has no derivative (the corners of a clip).
+ * The gradient is the finite difference: `at` picks the array to vary, `loss` is the loss with another array in its
+ * place. Draw inputs away from points where the loss has no derivative (the corners of a clip).
  */
 export const gradient = <A>(
   inputs: fc.Arbitrary<A>,
@@ -39,7 +39,7 @@ export const gradient = <A>(
     parameters
   )
 
-/** What is not finite comes through: a NaN anywhere in the input makes the loss NaN or infinite, so that a stage ends there. */
+/** A loss fails closed: a NaN anywhere in the input makes the loss NaN or infinite, so that a stage ends there. */
 export const failsClosed = <A>(
   inputs: fc.Arbitrary<A>,
   at: (inputs: A) => Float64Array,

@@ -8,13 +8,13 @@ import { numbers } from "../arrays.ts"
 import { gradient, type GradientOptions } from "./loss.ts"
 
 export interface OwnLossOptions extends Pick<GradientOptions<Batch>, "numRuns" | "seed" | "step" | "tolerance"> {
-  /** Some part of the loss is held constant, so its gradient is not the slope of its value: no differences are taken. */
+  /** Some part of the loss is held constant, so its gradient is not the slope of its value: no differences. */
   readonly detached?: boolean
 }
 
 type Batch = PairBatch | CompletionBatch
 
-/** Log-probabilities, nats: none is that of a certain token. */
+/** Log-probabilities, nats, of tokens that are not certain. */
 const logps = (length: number) => numbers(-3, -0.01, length)
 
 const offsetsOf = (lengths: ReadonlyArray<number>): Int32Array => {
@@ -88,7 +88,7 @@ export const ownLoss = <D extends OwnPreferenceLoss | OwnPolicyLoss>(
   const names = [`${kind} loss ${described.name}`, `${implementation.kind} loss ${implementation.name}`]
   assert.ok(names[0] === names[1], `the description is of the ${names.join(", the function of the ")}`)
   const batches: fc.Arbitrary<Batch> = described._tag === "OwnPolicyLoss" ? completions : pairs(described.reference)
-  // Which of the two batches it takes follows from its kind.
+  // The kind of the loss decides which of the two batches it takes.
   const of = (batch: Batch) => implementation.of(batch as PairBatch & CompletionBatch, described.params)
   if (!detached) gradient(batches, ({ logps }) => logps, (batch, logps) => of({ ...batch, logps }), options)
   fc.assert(
@@ -96,7 +96,7 @@ export const ownLoss = <D extends OwnPreferenceLoss | OwnPolicyLoss>(
       const [batch, before] = [{ ...drawn }, structuredClone(drawn)]
       const one = of(batch)
       assert.deepEqual(batch, before, "the loss changed its input")
-      assert.deepEqual(of(batch), one, "another loss the second time")
+      assert.deepEqual(of(batch), one, "a second call gave another loss")
       assert.equal(one.gradient.length, batch.logps.length, "one slope for each token")
       for (const [name, x] of Object.entries({ loss: one.loss, ...one.metrics, ...one.gradient })) {
         assert.ok(Number.isFinite(x), `${name} is ${x}`)

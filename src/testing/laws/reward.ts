@@ -1,15 +1,15 @@
-/** Laws of rewards, whoever computes them. */
+/** Laws of rewards from any source. */
 import fc from "fast-check"
 import assert from "node:assert/strict"
 
 export interface RewardOptions extends fc.Parameters<[string, string]> {
-  /** Texts as models write them; any text at all is tried besides. */
+  /** Texts as models write them; arbitrary texts are tried besides. */
   readonly texts?: fc.Arbitrary<string>
-  /** The bounds it states. */
+  /** The bounds that the reward states. */
   readonly bounds?: { readonly min: number; readonly max: number }
 }
 
-/** Pure (the same answer twice), total (never throws), finite, and within its bounds, on any text whatsoever. */
+/** A reward is pure (the same answer twice), total (never throws), finite, and within its bounds, on any text. */
 export const reward = (
   score: (prompt: string, completion: string) => number,
   { bounds = { min: -Number.MAX_VALUE, max: Number.MAX_VALUE }, texts, ...parameters }: RewardOptions = {}
@@ -20,7 +20,7 @@ export const reward = (
       const value = score(prompt, completion)
       assert.ok(Number.isFinite(value), `${value} is no score`)
       assert.ok(value >= bounds.min && value <= bounds.max, `${value} is out of bounds`)
-      assert.equal(score(prompt, completion), value, "another answer the second time")
+      assert.equal(score(prompt, completion), value, "a second call gave another answer")
     }),
     parameters
   )

@@ -19,7 +19,7 @@ import type { Event } from "../../store/runLog.ts"
 import { Store } from "../../store/store.ts"
 import type { Drawn } from "../pipelines/pipelines.ts"
 
-/** Operations that make nothing of their own. */
+/** Operations that make no artefact of their own. */
 const transparent = new Set(["Cap", "Source", "Checkpoint", "Input", "Ensemble"])
 
 const newStore = (): Store["Service"] => Effect.runSync(Effect.provide(Store, MemoryStore.layer))
@@ -36,12 +36,12 @@ export const stageErrors: ReadonlyArray<string> = [
 export interface SimulatesOptions extends fc.Parameters<[Drawn]>, Pick<SimulateOptions, "losses" | "stages" | "world"> {
   /** Tags of the errors that stages of your own can end with. */
   readonly errors?: ReadonlyArray<string>
-  /** Hears of every run. */
+  /** Called after every run. */
   readonly told?: (root: Artifact.Any, exit: Exit.Exit<Simulated, { readonly _tag: string }>) => void
 }
 
 /**
- * Any pipeline runs every node that is needed exactly once, after its inputs; it ends, or fails with a typed error; and a stage
+ * Any pipeline runs every needed node exactly once, after its inputs; it ends, or fails with a typed error; and a stage
  * that ends is within its caps as last measured.
  */
 export const simulates = (
@@ -110,12 +110,12 @@ const weightsIn = async (
 
 const bits = ({ tensors }: Weights): unknown => [...tensors].map(([name, { data }]) => [name, Array.from(data)])
 
-/** All that stages have done, in order: what they measured and where they were. */
+/** All steps of stages in order: their metrics and positions. */
 const steps = (events: ReadonlyArray<Event>) => events.filter(({ _tag }) => _tag === "Step" || _tag === "Measured")
 
 /**
- * A stage that is stopped after any of its steps and goes on reaches the same weights, bit for bit, as one that nothing disturbed,
- * and does no step twice.
+ * A stage that is stopped after any of its steps and resumed reaches the same weights, bit for bit, as an undisturbed
+ * run, and makes no step twice.
  */
 export const resumes = async (
   root: Artifact.Any,
@@ -164,8 +164,8 @@ export const reproducible = async (
 }
 
 /**
- * A stage improves its own objective in each of some worlds: by at least `by` (default: at all), with the objective a function of
- * the weights of its result or of what it started from, exact by enumeration (`exact` of `keel/testing`).
+ * A stage improves its own objective in each of some worlds: by at least `by` (default: at all). The objective is a
+ * function of the weights of its result or of its starting model, exact by enumeration (`exact` of `keel/testing`).
  */
 export const improves = async (
   root: Artifact.Any,

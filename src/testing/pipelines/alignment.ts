@@ -43,7 +43,7 @@ export const alignments: fc.Arbitrary<ShelfStep> = fc.record({
     preferences: pick(shelf.preferences, drawn.data),
     held: pick(shelf.held, drawn.held)
   }
-  // One measurement, at the end: what is cheap in one PPO step is not in every step of an epoch.
+  // One measurement, at the end: a single PPO step can afford it, every step of an epoch cannot.
   const params = {
     ...drawn.training,
     ...drawn.params,

@@ -1,4 +1,4 @@
-/** Policies that spend KL, capped, so that what is drawn satisfies `check`. */
+/** Policies that spend KL, capped, so that drawn pipelines satisfy `check`. */
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import type { Definition } from "../../../dsl/Definition.ts"
 import * as Kl from "../../../dsl/Kl.ts"

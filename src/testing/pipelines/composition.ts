@@ -1,4 +1,4 @@
-/** Models chosen or put together out of models: merges and gates. */
+/** Models chosen among models or combined from them: merges and gates. */
 import fc from "fast-check"
 import * as Kl from "../../../dsl/Kl.ts"
 import * as MergeMethod from "../../../dsl/MergeMethod.ts"
@@ -8,7 +8,7 @@ import * as Merge from "../../../dsl/stages/Merge.ts"
 import { gold, index, maxNewTokens, measureSamples, seed } from "./parameters.ts"
 import { family, onShelf, pick, type ShelfPolicy, type ShelfStep, stocked } from "./shelf.ts"
 
-/** Far above what any of the drawn allowances add up to. */
+/** Far above the sum of any drawn allowances. */
 const ample = Kl.mnatsPerSequence<number>(1_000_000_000)
 
 const pairMethods = fc.oneof(
@@ -51,7 +51,7 @@ export const merges: fc.Arbitrary<ShelfStep> = fc.record({
   policies.push(Pipeline.cap(merged, { kl: ample, from: models.a }) as ShelfPolicy)
 })
 
-/** A gate between the newest policy and another one of its family. */
+/** A gate between the newest policy and another policy of its family. */
 export const gates: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   candidate: index,
@@ -71,7 +71,7 @@ export const gates: fc.Arbitrary<ShelfStep> = fc.record({
       gold,
       maxNewTokens,
       tolerance: { gold: tolerance, length: tolerance },
-      // A gate that fails would end most of what is drawn.
+      // A gate that fails would end most drawn pipelines.
       otherwise: "roll-back"
     })
   )

@@ -50,7 +50,7 @@ const rule: fc.Arbitrary<Select.Rule> = fc.oneof(
   fc.constantFrom(-9, 0).map(Select.accept)
 )
 
-/** What is chosen out of scored completions; nothing while there are none. */
+/** Choices among scored completions; no step while there are none. */
 export const chosen: fc.Arbitrary<ShelfStep> = fc.record({
   of: index,
   rule,

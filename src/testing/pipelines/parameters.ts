@@ -33,7 +33,7 @@ const optimising = {
   seed
 }
 
-/** A model from nothing has no weights to adapt. */
+/** Pretraining has no weights to adapt. */
 export const pretraining = some(optimising)
 
 export const training = some({

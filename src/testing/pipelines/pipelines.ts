@@ -1,9 +1,9 @@
 /**
- * Random well-typed pipelines. One generator per kind of artefact draws a step; a step picks its inputs from what the steps
- * before it have made, newest first, so nodes are shared and shrinking goes towards short chains.
+ * Random well-typed pipelines. One generator per kind of artefact draws a step; a step picks its inputs from the
+ * results of earlier steps, newest first, so nodes are shared and shrinking goes towards short chains.
  *
- * What is drawn satisfies `check`: what spends KL is capped, held-out prompts are never trained on. Sizes are small enough to
- * simulate (1 step, batches of at most 4, at most 4 new tokens).
+ * Drawn pipelines satisfy `check`: policies that spend KL are capped, and held-out prompts are never trained on. Sizes
+ * are small enough to simulate (1 step, batches of at most 4, at most 4 new tokens).
  */
 import fc from "fast-check"
 import type * as Artifact from "../../../dsl/Artifact.ts"
@@ -21,7 +21,7 @@ import { grpos, ppos } from "./reinforcement.ts"
 import { family, onShelf, pick, type Shelf, type ShelfStep, stocked } from "./shelf.ts"
 import { demonstrations, helds, prompts, texts } from "./sources.ts"
 
-/** Steps that make a policy, by the operation that each of them is there for. */
+/** Steps that make a policy, by their main operation. */
 const policies: Readonly<
   Record<Making<"Policy"> | "Merge", { readonly weight: number; readonly arbitrary: fc.Arbitrary<ShelfStep> }>
 > = {
@@ -36,7 +36,7 @@ const policies: Readonly<
   Merge: { weight: 1, arbitrary: merges }
 }
 
-/** Steps by the kind that they make. */
+/** Steps by the kind of their result. */
 export const steps = {
   Text: texts,
   Prompts: prompts,
@@ -51,7 +51,7 @@ export const steps = {
   RewardModel: rewards
 } as const
 
-/** One of each, so that every step finds what it needs. */
+/** One step of each kind, so that every step finds its inputs. */
 const stocking: fc.Arbitrary<ReadonlyArray<ShelfStep>> = fc.tuple(
   texts,
   prompts,

@@ -21,7 +21,7 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
   init: index,
   reference: index,
   reward: index,
-  /** The reward model, or an ensemble of it and the one on the wire `value`. */
+  /** The reward model, or an ensemble of it and the reward model on the wire `value`. */
   ensemble: fc.option(ensembles),
   value: index,
   prompts: index,
@@ -75,7 +75,7 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
   const rewarded = pick(own, drawn.reward)
   const policy = Ppo.make({
     init: pick(policies, drawn.init),
-    // With β = 0 there is none: the compiler wants one for a β that it does not know.
+    // With β = 0 there is no reference: the compiler asks for it when β is unknown.
     ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as {
       readonly reference: ShelfPolicy
     },
@@ -108,7 +108,7 @@ export const grpos: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   init: index,
   reference: index,
-  /** Of a reward model; without one the verifiers are the reward. */
+  /** Index of a reward model; without it the verifiers are the reward. */
   reward: fc.option(index),
   verifiers,
   prompts: index,
