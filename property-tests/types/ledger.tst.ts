@@ -34,11 +34,11 @@ describe("what the ledger holds", () => {
   })
 
   test("by no operator", () => {
-    // @ts-expect-error Operator '+' cannot be applied to types 'Bound' and 'Cap'
+    // @ts-expect-error Operator '+' cannot be applied to types 'Bound' and 'LedgerCap'
     void (bound + cap)
-    // @ts-expect-error Operator '+' cannot be applied to types 'Bound' and 'Measured'
+    // @ts-expect-error Operator '+' cannot be applied to types 'Bound' and 'LedgerMeasurement'
     void (bound + measured)
-    // @ts-expect-error Operator '+' cannot be applied to types 'Cap' and 'Measured'
+    // @ts-expect-error Operator '+' cannot be applied to types 'LedgerCap' and 'LedgerMeasurement'
     void (cap + measured)
     // @ts-expect-error Operator '+' cannot be applied to types 'RenyiBound' and 'VariationBound'
     void (renyi + variation)
