@@ -1,6 +1,6 @@
 /**
- * How much better a completion was than expected, as data: what a policy gradient weighs log π with. `Gae` needs a value model
- * (`Ppo`); the others need none (`Grpo`): they compare the completions of one prompt, its *group*, with one another.
+ * How much better a completion was than expected, as data: the weight of log π in a policy gradient. `Gae` needs a
+ * value model (`Ppo`); the others (`Grpo`) compare the completions of one prompt, its *group*, with one another.
  *
  * For a group of G completions with rewards r₁ … r_G, mean m, and A the weight of all tokens of a completion:
  *

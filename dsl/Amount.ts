@@ -1,9 +1,9 @@
 /**
- * How much of a resource: a whole number of the smallest unit, with the unit in the type, so that hours do not fit where bytes are
- * wanted. Nothing throws here: an amount that is no whole number above 0 is reported by `check`, with everything else.
+ * How much of a resource: a whole number of the smallest unit, with the unit in the type, so hours do not fit where
+ * bytes are expected. Constructors do not throw: `check` reports an amount that is no whole number above 0.
  *
- * Money is counted in millionths of a currency that is named (`{ currency: "USD", micros: 5_000_000 }` is 5 dollars): a price per hour times
- * milliseconds is no whole number of cents. Amounts up to 2⁵³ are exact; FLOPs beyond that are rounded in their sixteenth digit.
+ * Money is counted in millionths of a named currency (`{ currency: "USD", micros: 5_000_000 }` is 5 dollars): price per
+ * hour times milliseconds is no whole number of cents. Amounts up to 2⁵³ are exact; FLOPs beyond are rounded.
  */
 export type Unit = "bytes" | "flops" | "tokens" | "prompts" | "seconds" | "money"
 

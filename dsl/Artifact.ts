@@ -1,11 +1,11 @@
 /**
  * A described artefact: a checkpoint, a data set or a report that some stage makes. It is pure data, a node of a
- * content-addressed expression graph: the operation that makes it, and the artefacts that the operation needs. Nothing has
- * happened when one is built; `check`, `simulate` and `run` give it meaning.
+ * content-addressed expression graph: the operation that makes it, and the artefacts that the operation needs. Building
+ * a node has no effect; `check`, `simulate` and `run` give it meaning.
  *
- * Its type carries what can go wrong: the kind, the model family (whose tokenizer it speaks), the inputs still open, the
- * budgets nobody has capped, the KL allotted along its weight lineage, the errors that making it can end with, and what of it is
- * declared outside Keel.
+ * Its type carries what can go wrong: the kind, the model family (whose tokenizer it speaks), the inputs still open,
+ * the uncapped budgets, the KL allotted along its weight lineage, the errors that making it can end with, and its needs
+ * from outside Keel.
  */
 import * as Pipeable from "effect/Pipeable"
 import type * as Schema from "effect/Schema"
@@ -39,7 +39,7 @@ export type Kind = typeof kinds[number]
 export type Model = typeof models[number]
 export type Rows = typeof rowKinds[number]
 
-/** What makes an artefact: the operation, its parameters as JSON, and the artefacts on its wires. */
+/** The origin of an artefact: the operation, its parameters as JSON, and the artefacts on its wires. */
 export interface Node {
   readonly op: string
   readonly kind: Kind
@@ -56,9 +56,9 @@ export interface Node {
  * @typeParam F - model family
  * @typeParam I - inputs still open, as `name: Kind`
  * @typeParam A - KL allotted along the weight lineage, milli-nats per sequence (a union when there are several paths)
- * @typeParam B - budgets that nobody has capped
+ * @typeParam B - uncapped budgets
  * @typeParam E - errors that making it can end with
- * @typeParam X - what an interpreter has to be given for it, as `stage NAME` or `reward NAME`: see `dsl/Extension.ts`
+ * @typeParam X - implementations that an interpreter needs, as `stage NAME` or `reward NAME`: see `dsl/Extension.ts`
  */
 export interface Artifact<
   out K extends Kind,
@@ -93,7 +93,7 @@ export type AllottedOf<A> = A extends Artifact<any, any, any, infer N, any, any,
 export type ErrorOf<A> = A extends Artifact<any, any, any, any, any, infer E, any> ? E : never
 export type OutsideOf<A> = A extends Artifact<any, any, any, any, any, any, infer X> ? X : never
 
-/** Around the artefact, since an editor would show an alias of it by the alias's name, with all the wires and what is on theirs. */
+/** On the artefact itself: an editor would show an alias by its name, with all wires and their types. */
 interface Made<W, K extends Kind, F extends string, B extends Dimension, A extends number, E, X extends string> {
   readonly artifact: Artifact<
     K,
@@ -107,8 +107,8 @@ interface Made<W, K extends Kind, F extends string, B extends Dimension, A exten
 }
 
 /**
- * What an operation makes out of the artefacts `W` on its wires: their open inputs, uncapped budgets, errors and needs from
- * outside are inherited, `B`, `E` and `X` are what the operation adds to them.
+ * The result of an operation on the artefacts `W` on its wires: it inherits their open inputs, uncapped budgets, errors
+ * and needs from outside; `B`, `E` and `X` are added by the operation.
  */
 export type Output<
   W,
@@ -120,7 +120,7 @@ export type Output<
   X extends string = never
 > = Made<W, K, F, B, A, E, X>["artifact"]
 
-/** The identity of a node: operation, parameters, and the identities of its inputs; nothing else. */
+/** The identity of a node: only the operation, its parameters, and the identities of its inputs. */
 export const idOf = (op: string, params: Schema.Json, inputs: Readonly<Record<string, string>>): string =>
   sha256(canonical({ op, params, inputs }))
 

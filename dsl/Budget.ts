@@ -1,6 +1,7 @@
 /**
- * Budgets: what a pipeline may spend. Amounts are integers whose unit is in their type (`Amount.ts`). A stage's type says which dimensions
- * it spends; `Pipeline.cap` closes them. KL must be capped before a pipeline can run; the others may stay open, visibly.
+ * Budgets limit the spending of a pipeline. Amounts are integers with their unit in the type (`Amount.ts`). A stage's
+ * type names its dimensions; `Pipeline.cap` closes them. KL must be capped before a pipeline can run; the others may
+ * stay open.
  */
 import * as Schema from "effect/Schema"
 import type { Amount, Money, Unit } from "./Amount.ts"
@@ -30,13 +31,13 @@ export const resources = Object.keys(units) as ReadonlyArray<Resource>
 
 export type Dimension = "kl" | Resource
 
-// ── what is written ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── as you write them ────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Caps on resources. A bare number is enough where the name is the unit; bytes and money have to say theirs. */
 export interface Resources {
   /** Tokens generated plus tokens trained on. */
   readonly tokens?: Amount<"tokens"> | number
-  /** Tokens of completions sampled, those that KL is measured and models are evaluated on included. */
+  /** Tokens of sampled completions, including samples for measuring KL and for evaluation. */
   readonly generated?: Amount<"tokens"> | number
   /** Completion tokens with a gradient, of any model, each time that they have one. */
   readonly trained?: Amount<"tokens"> | number
@@ -57,7 +58,7 @@ export interface Resources {
 /** Memory is held and not spent: it has no total. */
 export type Totals = Omit<Resources, "memory">
 
-/** The same with any unit anywhere: `Fitting` says what is wrong in words. */
+/** The same with any unit anywhere: `Fitting` names the mistakes. */
 export type Loose =
   & {
     readonly [R in Resource]?: number | Amount<Unit>
@@ -91,7 +92,7 @@ type Total<L> = {
     : Advice<Names>
 }
 
-/** What the caps `L` have to be, with advice in place of what they are not. `Others` are the names that are no resources. */
+/** The type that the caps `L` must have, with advice in place of each mistake. `Others` are unknown resource names. */
 export type Fitting<L, Others extends PropertyKey> = {
   readonly [K in keyof L]: K extends Resource ? Advised<K, Resources, NonNullable<L[K]>>
     : K extends "total" ? Total<NonNullable<L[K]>>
@@ -107,7 +108,7 @@ export type Closed<L> =
   | ("tokens" extends Capped<L> ? "generated" | "trained" : never)
   | ("generated" extends Capped<L> ? "trained" extends Capped<L> ? "tokens" : never : never)
 
-/** As it stands in a description: plain integers in the unit of each resource. What is of another unit is left, for `check` to report. */
+/** Caps as in a description: integers in the unit of each resource. Other units are left for `check` to report. */
 export const plain = (caps: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     Object.entries(caps).map(([name, given]) => {
@@ -118,7 +119,7 @@ export const plain = (caps: Readonly<Record<string, unknown>>): Readonly<Record<
     })
   )
 
-// ── what stands in a description ──────────────────────────────────────────────────────────────────────────────────────
+// ── as they are in a description ─────────────────────────────────────────────────────────────────────────────────────
 
 const whole = (unit: string) =>
   Schema.Finite.check(
@@ -150,8 +151,9 @@ const spent = {
 const Distance = KlAmount.check(Schema.makeFilter((kl) => kl.mnats > 0 || "a KL cap must be above 0 mnats"))
 
 /**
- * What happens when a KL cap is passed. `stop`: the stage ends with `KlBudgetExceeded`. `rollback`: it ends there and makes the last policy that
- * was measured within its caps. `warn`: it goes on and says so. (To hold KL near a target while training, see `KlControl.ts`.)
+ * The consequence of passing a KL cap. `stop`: the stage fails with `KlBudgetExceeded`. `rollback`: it ends with the
+ * last policy measured within its caps. `warn`: it continues with a warning. (For a KL target in training:
+ * `KlControl.ts`.)
  */
 export const WhenSpent = Schema.Literals(["stop", "rollback", "warn"])
 export type WhenSpent = typeof WhenSpent.Type
@@ -160,11 +162,10 @@ export type WhenSpent = typeof WhenSpent.Type
  * Caps on the artefacts between the initial model (wire `from`) and the capped artefact.
  *
  * - `kl`: measured KL from the initial model, mean over held prompts, milli-nats per sequence.
- * - `klP95`, `klMax`: beside it, the 95th percentile and the largest over held prompts, of the mean of each prompt's samples (4 or more,
- *   until the prompts that decide are told from the cap).
- *   These estimates lie above the truth on average, so these caps err on the safe side.
- * - `whenSpent`: what happens when one of them is passed (default `stop`).
- * - resources: of each stage, see `Resources`; under `total`, of all these stages together, whenever they were made.
+ * - `klP95`, `klMax`: the 95th percentile and the maximum over held prompts, of the mean of each prompt's samples (4 or
+ *   more, until the deciding prompts are clear of the cap). These estimates are biased upwards, so the caps are safe.
+ * - `whenSpent`: the consequence of passing one of them (default `stop`).
+ * - resources: of each stage, see `Resources`; under `total`, of all these stages together, in any run.
  */
 export class Caps extends Schema.Class<Caps>("Caps")({
   kl: Schema.optionalKey(Distance),

@@ -18,7 +18,7 @@ export type Trained<W, K extends Artifact.Model, Main extends keyof W> = Artifac
   TrainingError
 >
 
-/** What the operation `D` makes of the wires `W`, judged by a reward with the needs `X`. */
+/** The result of the operation `D` with the wires `W`, judged by a reward with the needs `X`. */
 type Result<D extends Definition, W extends Given, X extends string> = D["makes"] extends Artifact.Model ?
   Trained<W, D["makes"], D["main"] & keyof W>
   : D["makes"] extends Artifact.Kind ? Computed<W, D["makes"], X>
@@ -27,7 +27,7 @@ type Result<D extends Definition, W extends Given, X extends string> = D["makes"
 /** The parameters `P`, with the gold reward `G` where they have one. */
 type Judging<P, G> = P extends { readonly gold: Gold } ? Omit<P, "gold"> & { readonly gold: G } : P
 
-/** An interface, so that declarations keep what is said of each parameter in the schema of `D`. */
+/** An interface, so that declarations keep the docstring of each parameter of `D`. */
 export interface Constructor<D extends Definition> {
   <W extends Given, const G extends Gold = never>(
     connected: Checked<D["op"], D["wires"], D["main"] & keyof D["wires"], W>,

@@ -1,7 +1,7 @@
 /**
- * Standard reinforcement learning as data: a policy that acts in an environment step by step. It stands beside the artefacts, which
- * are about language models: nothing here has a tokenizer, a family or a prompt. The algorithms are the same and so are the
- * losses; where the two settings part (horizon, transition, reward, discount) is in the types of `src/control/environment.ts`.
+ * Standard reinforcement learning as data: a policy that acts in an environment step by step. It is separate from
+ * artefacts of language models and has no tokenizer, family or prompt. Algorithms and losses are shared; the
+ * differences (horizon, transition, reward, discount) are in the types of `src/control/environment.ts`.
  *
  * The objective is J = E Σ_t γ^t r(s_t, a_t). Interpreted by `src/interpreters/control.ts`.
  */
@@ -15,7 +15,7 @@ export class Control extends Schema.TaggedClass<Control>()("Control", {
   discount: or(Fraction, 0.99),
   /** λ of generalised advantage estimation; 1 is Monte Carlo. */
   lam: Fraction,
-  /** What is taken off the return: a value function, or nothing. */
+  /** The baseline of the return: a value function, or none. */
   baseline: Schema.Literals(["value", "none"]),
   cliprange: or(Positive, 0.2),
   numPpoEpochs: Count,
@@ -36,7 +36,7 @@ export class Control extends Schema.TaggedClass<Control>()("Control", {
   seed: Seed
 }) {}
 
-/** Nothing is checked here and nothing dropped: the interpreter reports every mistake, keys that it does not know too. */
+/** Keeps all fields unchecked: the interpreter reports every mistake, unknown keys included. */
 const described = (fields: typeof Control["~type.make.in"]): Control =>
   Object.assign(new Control(fields, { disableChecks: true }), fields)
 

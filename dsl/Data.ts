@@ -1,4 +1,4 @@
-/** What the operations on data share: they take rows of any kind and make rows of the same kind. */
+/** The common part of operations on data, which turn rows of any kind into rows of the same kind. */
 import type * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
 import type { BudgetExceeded, UnusableData } from "./Errors.ts"
@@ -24,10 +24,10 @@ export const kept = {
   candidates: "of"
 } as const
 
-/** What sampling, scoring and choosing can end with. */
+/** The errors of sampling, scoring and choosing. */
 export type DataError = UnusableData | BudgetExceeded
 
-/** What an operation on data makes out of the wires `W`: rows, or a report. `X` is needed from outside. */
+/** The result of an operation on data with the wires `W`: rows, or a report. `X` is needed from outside. */
 export type Computed<W, K extends Artifact.Kind, X extends string = never> = Artifact.Output<
   W,
   K,

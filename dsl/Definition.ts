@@ -28,7 +28,7 @@ type Name<S extends Wires> = keyof S & string
 /** Names of the wires that a model of the operation's family is on. */
 type Models<S extends Wires> = { [K in Name<S>]: S[K]["model"] extends true ? K : never }[Name<S>]
 
-/** The models that are open together in a step, by their wires: those that are trained, and those that are only read. */
+/** The models that are open together in a step, by their wires: trained models, and models that are only read. */
 interface Opens<W extends string> {
   readonly trained?: ReadonlyArray<W>
   readonly frozen?: ReadonlyArray<W>
@@ -51,11 +51,11 @@ interface Facts<P, S extends Wires> {
   readonly opens?: Opens<string>
   /** The wire whose rows a batch is made of in each epoch, and how many rows are made of each of them, where that is not 1. */
   readonly passesOver?: Name<S> | ((params: P, wires: Connected) => readonly [wire: Name<S>, times: number])
-  /** Wires with rows that models are judged by, not trained on, each with the wires of those models. Left out: the wire `held`. */
+  /** Wires with rows that only judge models, each with the wires of these models. Default: the wire `held`. */
   readonly judges?: { readonly [K in Name<S>]?: ReadonlyArray<Name<S> | "models"> }
   /** Of data: rows at most. */
   readonly rows?: AtMost<P, S>
-  /** Of completions: those of one prompt at most. */
+  /** Of completions: the most per prompt. */
   readonly candidates?: AtMost<P, S>
   /** How many `completions` of one prompt it needs, and for which purpose. */
   readonly compares?: (params: P) => readonly [what: string, completions: number]
@@ -105,7 +105,7 @@ export const define = <
 /** The parameters of an operation, as its constructor takes them. */
 export type Parameters<D> = D extends { readonly schema: { readonly "~type.make.in": infer P } } ? P : never
 
-/** Kind and family of what an operation makes. */
+/** Kind and family of an operation's result. */
 export const made = (
   { main, makes }: Definition,
   params: Written,
@@ -136,7 +136,7 @@ export const mistakes = (definition: Definition, params: any, wires: Connected):
   ...(definition.mistakes?.(params, wires) ?? []).filter((mistake) => mistake !== false)
 ]
 
-/** Parameters as JSON without the tag: defaults filled in, nothing checked, unknown keys kept for `check` to report. */
+/** Parameters as JSON without the tag: defaults filled in, unchecked, unknown keys kept for `check` to report. */
 const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Readonly<Record<string, Schema.Json>> => {
   const { _tag, ...untagged } = filled(params, defaulted(schema, params)) as Record<string, unknown>
   return JSON.parse(JSON.stringify(untagged)) as Record<string, Schema.Json>
@@ -145,7 +145,7 @@ const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Read
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** What was written with what a schema made of it: a schema drops the keys that it does not know, in nested objects too. */
+/** The written value merged with the schema's result: a schema drops unknown keys, in nested objects too. */
 const filled = (written: unknown, made: unknown): unknown =>
   isRecord(written) && isRecord(made)
     ? {
@@ -174,8 +174,8 @@ const defaulted = (schema: Params, params: Readonly<Record<string, unknown>>): o
 }
 
 /**
- * The node of one use of an operation, of the type `A` that its constructor promises. Wires that were left out are absent; what is on
- * one and is no artefact stays there, for `check` to report.
+ * The node of one use of an operation, of the type `A` that its constructor promises. Wires that were left out are
+ * absent; a value that is no artefact stays on its wire, for `check` to report.
  */
 export const build = <A = Artifact.Any>(
   definition: Definition,

@@ -1,6 +1,6 @@
 /**
- * What a student learns from its teacher, as data. Two names with the same data are equal: `wordLevel` is the generalised
- * Jensen–Shannon divergence with β = 0.
+ * The objective of a student and its teacher, as data. Two names with the same data are equal: `wordLevel` is the
+ * generalised Jensen–Shannon divergence with β = 0.
  */
 import * as Schema from "effect/Schema"
 import { Fraction, or, Positive } from "./Training.ts"
@@ -26,8 +26,8 @@ export class TokenDivergence extends Schema.TaggedClass<TokenDivergence>()("Toke
  */
 export class ReverseKl extends Schema.TaggedClass<ReverseKl>()("ReverseKl", {
   /**
-   * How much of what a token leads to is charged to it. 1 has the gradient of KL(π_S‖π_T) of whole completions exactly; 0 leaves out
-   * that a token changes which states come later (Qwen3, arXiv 2505.09388; Lu et al. 2025).
+   * The share of a token's consequences that counts for it. 1 has the exact gradient of KL(π_S‖π_T) of whole
+   * completions; 0 ignores that a token changes later states (Qwen3, arXiv 2505.09388; Lu et al. 2025).
    */
   discount: or(Fraction, 0)
 }) {}

@@ -1,4 +1,4 @@
-/** What a stage of a pipeline can end with. An artefact's type lists the ones of everything it depends on. */
+/** The errors that a stage can end with. An artefact's type lists the errors of everything it depends on. */
 import * as Schema from "effect/Schema"
 import { type Resource, resources } from "./Budget.ts"
 import { size } from "./Size.ts"
@@ -89,14 +89,14 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
 /** A stage needs more memory than its backend can address, seen before anything is trained, or than its device had left. */
 export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
   stage: Schema.String,
-  /** What it would be doing: opening its models, sampling, …; or the kernel that asked for more than there was. */
+  /** The stage's activity: opening its models, sampling, …; or the kernel that asked for too much memory. */
   phase: Schema.String,
   /** Bytes that the stage needs at least, with 32-bit reals; or that the kernel asked for. */
   needed: Schema.Number,
   available: Schema.Number,
-  /** What they are for, largest first; nothing where a kernel asked. */
+  /** The needed memory by purpose, largest first; empty if a kernel ran out of memory. */
   terms: Schema.Array(Schema.Struct({ what: Schema.String, bytes: Schema.Number })),
-  /** What would fit, as it was planned; where nobody planned it, what usually helps. */
+  /** Changes that fit by the plan; without a plan, common advice. */
   remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
@@ -107,7 +107,7 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
     }
     const largest = this.terms.slice(0, 3).map(({ bytes, what }) => `${size(bytes)} ${what}`).join(", ")
     return `${this.stage} needs at least ${size(this.needed)} (${largest}); this backend can address ` +
-      `${size(this.available)}, and ${this.phase} would be the end of it. ` +
+      `${size(this.available)}, and ${this.phase} would exceed it. ` +
       (this.remedy ?? `Take the native backend, set recompute, train on fewer rows at a time, or take a smaller model.`)
   }
 }
@@ -135,7 +135,7 @@ export class Unmergeable extends Schema.TaggedError<Unmergeable>()("Unmergeable"
 /** A candidate fell behind the previous model by more than its gate tolerates. */
 export class GateFailed extends Schema.TaggedError<GateFailed>()("GateFailed", {
   stage: Schema.String,
-  /** The guards that failed: the mean loss against the previous model, in the unit of the metric, and what was tolerated. */
+  /** The guards that failed: the mean loss against the previous model, in the unit of the metric, and the tolerance. */
   guards: Schema.Array(
     Schema.Struct({
       metric: Schema.String,
@@ -165,5 +165,5 @@ export class UnusableData extends Schema.TaggedError<UnusableData>()("UnusableDa
   }
 }
 
-/** What any training stage can end with. */
+/** The errors of training stages. */
 export type TrainingError = Diverged | BudgetExceeded | UnusableData

@@ -1,11 +1,11 @@
 /**
- * Operations, rewards and losses declared outside Keel. An operation is a `Definition` (its `Schema`, its wires, what it makes) and a
- * `make` like those of `dsl/stages`, whose `Artifact.Output` names it in its last parameter:
+ * Operations, rewards and losses declared outside Keel. An operation is a `Definition` (its `Schema`, wires and result)
+ * and a `make` as in `dsl/stages`, whose `Artifact.Output` names it in its last parameter:
  *
  *     Artifact.Output<W, "Policy", F, Compute, A, TrainingError, Extension.Stage<"Raft">>
  *
- * It is then checked, hashed, printed and written to JSON like Keel's own. What it *means* is given to the interpreter that
- * makes it (`stages: [raft]`); the type of the pipeline says which ones it needs, and one that is missing is a compile error.
+ * It is then checked, hashed, printed and written to JSON like Keel's own. You give its implementation to the
+ * interpreter (`stages: [raft]`); the pipeline's type names all that are needed; a missing one is a compile error.
  */
 import * as Schema from "effect/Schema"
 import type { Any, OutsideOf } from "./Artifact.ts"
@@ -64,14 +64,14 @@ type Example<X extends string> = X extends `stage ${infer Op}` ? `stages: [${Unc
   : never
 
 /**
- * `unknown` when everything from outside in the pipeline `P` is in `Given`, else a line that says what is missing. A pipeline of
- * which the compiler knows nothing (`Artifact.Any`) is judged when it is run.
+ * `unknown` if `Given` contains everything from outside in the pipeline `P`, else a line that names the missing part.
+ * Pipelines of unknown type (`Artifact.Any`) are checked when they run.
  */
 export type Implemented<P extends Any, Given extends string> = string extends OutsideOf<P> ? unknown
   : [Exclude<OutsideOf<P>, Given>] extends [never] ? unknown
   : `This pipeline has the ${Exclude<
     OutsideOf<P>,
     Given
-  >} from outside Keel and nobody says what it means: pass ${Example<
+  >} from outside Keel without its implementation: pass ${Example<
     Exclude<OutsideOf<P>, Given>
   >} in the options`

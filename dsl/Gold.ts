@@ -1,5 +1,5 @@
 /**
- * Gold rewards: what we really want, known only where a checker exists. A gold reward judges (`Compare`) and observes
+ * Gold rewards: the real goal, known only where a checker exists. A gold reward judges (`Compare`) and observes
  * (`Evaluate`); no stage can be trained on one, which is why over-optimisation of the proxy can be seen at all.
  * In `simulate` every gold reward is the one of the tabular world.
  */
@@ -18,7 +18,7 @@ export type Gold = typeof Gold.Type
 export const tales: TalesChecker = new TalesChecker()
 export const stories: StoryChecker = new StoryChecker()
 
-/** A checker of your own: what it computes is given to `run` (`rewards: […]`), with the parameters that stand here. */
+/** A checker of your own: you give its implementation to `run` (`rewards: […]`), with these parameters. */
 export const own = <const Name extends string>(
   name: Name,
   params: Readonly<Record<string, Schema.Json>> = {}

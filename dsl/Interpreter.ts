@@ -1,10 +1,10 @@
 /**
- * Interpreters of your own: a fold over the artefacts of a pipeline, inputs first, with one case for each operation. A case that
- * is missing is a compile error, for Keel's operations and for those from outside that the pipeline has; so is one too many.
+ * Interpreters of your own: a fold over the artefacts of a pipeline, inputs first, with one case for each operation. A
+ * missing or extra case is a compile error, for Keel's operations and for the pipeline's operations from outside.
  *
  *     const cost = Interpreter.fold(policy, { Sft: (stage, inputs) => …, Ppo: …, … })
  *
- * An interpreter that has something to say of a few operations only has one case for all the others too:
+ * An interpreter of only a few operations has a default case for all others:
  *
  * ```ts
  * import { Interpreter, Pretrain, Sft, Source } from "../dsl/index.ts"
@@ -24,17 +24,17 @@
  * Interpreter.foldOr(sft, { Pretrain: ({ steps, batchSize }) => steps * batchSize }, passedOn) // => 1200
  * ```
  *
- * `check`, `simulate` and `run` say what descriptions mean on Keel's terms; a fold is for everything else that can be read off
- * them: a table of costs, a graph, the method section of a paper (`examples/14-own-interpreter.ts`).
+ * `check`, `simulate` and `run` give descriptions Keel's meaning; a fold computes anything else from them: a table of
+ * costs, a graph, the method section of a paper (`examples/14-own-interpreter.ts`).
  */
 import * as Artifact from "./Artifact.ts"
 import * as Pipeline from "./Pipeline.ts"
 import type { Stage } from "./Stage.ts"
 
-/** What a case is given besides the parameters. */
+/** The input of a case, besides the parameters. */
 export interface At<R> {
   readonly artifact: Artifact.Any
-  /** What the fold made of the artefacts on the wires. */
+  /** The results of the fold for the artefacts on the wires. */
   readonly inputs: Readonly<Record<string, R>>
 }
 
@@ -67,13 +67,13 @@ const each = <R>(root: Artifact.Any, cases: object, otherwise?: Case<R>): Readon
   return all
 }
 
-/** What the cases make of every artefact of a pipeline, each after everything it is made from. */
+/** The results of the cases for every artefact of a pipeline, inputs first. */
 export const foldAll = <R, P extends Artifact.Any>(
   root: P,
   cases: Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>
 ): ReadonlyMap<Artifact.Any, R> => each(root, cases)
 
-/** What the cases make of the artefact at the root. Parameters have to be valid: `check` first. */
+/** The result of the cases for the root artefact. Parameters have to be valid: `check` first. */
 export const fold = <R, P extends Artifact.Any>(
   root: P,
   cases: Cases<R> & OwnCases<R, Artifact.OutsideOf<P>>

@@ -1,7 +1,7 @@
 /**
- * A quantity of KL divergence. "KL 6" means nothing until it is said in which direction, by which estimator, per sequence or
- * per token, and against which model; here each of these is a field, and the unit is in the type: an amount per token does
- * not fit where an amount per sequence is wanted, and becomes one only through a length.
+ * A quantity of KL divergence. A KL has a direction, an estimator, a unit (per sequence or per token) and a model to
+ * compare with: each is a field here, and the unit is in the type. An amount per token does not fit where an amount per
+ * sequence is expected; a length converts it.
  *
  * Amounts are integers in milli-nats (1 nat = 1000 mnats): floating-point addition is not associative, and budgets are added.
  *
@@ -20,7 +20,7 @@ export const Against = Schema.Literals(["initial", "start", "reference"])
 export type Per = typeof Per.Type
 
 const fields = {
-  /** `reverse` is KL(policy‖other), what RLHF penalises; `forward` is KL(other‖policy). */
+  /** `reverse` is KL(policy‖other), the penalty of RLHF; `forward` is KL(other‖policy). */
   direction: or(Direction, "reverse"),
   estimator: or(Estimator, "k1"),
   per: Per,

@@ -12,7 +12,7 @@ export interface KlCap {
   /** Of the 95th percentile and the largest over held prompts. */
   readonly p95?: number
   readonly max?: number
-  /** What happens when one of these is passed; `stop` when left out. */
+  /** The consequence of passing one of these caps; default `stop`. */
   readonly whenSpent?: WhenSpent
   /** The initial model. */
   readonly from: Artifact.Any

@@ -1,8 +1,8 @@
 /**
- * How β follows the KL that is seen while training, so that the penalty and not the learning rate keeps a policy near a target; and when the
- * passes over one batch end. Neither is a budget: what a stage may spend at most is the cap's to say (`Budget.ts`).
+ * How β follows the KL during training, so that the penalty instead of the learning rate keeps a policy near a target;
+ * and when the passes over a batch end. Neither is a budget: caps limit the KL of a stage (`Budget.ts`).
  *
- * KL here is that of a step's own samples from the reference (`objective/kl`, nats per sequence), not the one measured on held prompts.
+ * This KL is estimated on a step's own samples from the reference (`objective/kl`, nats per sequence).
  */
 import * as Schema from "effect/Schema"
 import { KlAmount } from "./Kl.ts"
@@ -15,7 +15,7 @@ const Target = KlAmount.check(
   Schema.makeFilter((kl) => kl.mnats > 0 || "a target must be above 0 mnats")
 )
 
-/** β stays what it is. */
+/** β is constant. */
 export class FixedBeta extends Schema.TaggedClass<FixedBeta>()("FixedBeta", {}) {}
 
 /**
@@ -56,7 +56,7 @@ export const klControl = {
   )
 }
 
-/** What is wrong with it beside the stage's other parameters. */
+/** Mistakes beside the stage's other parameters. */
 export const controlMistakes = (
   { beta, klControl, temperature }: {
     readonly beta: number
@@ -68,7 +68,7 @@ export const controlMistakes = (
   return [
     ...(beta > 0 ? [] : [`klControl ${klControl._tag} multiplies beta, which is 0: start from a beta above 0`]),
     ...(temperature === 1 ? [] : [
-      `klControl ${klControl._tag} follows the KL of the samples, and what is sampled at temperature ${temperature} is not the policy's: `
+      `klControl ${klControl._tag} follows the KL of the samples, and samples at temperature ${temperature} are not the policy's: `
       + "take temperature 1, or leave klControl out"
     ])
   ]

@@ -22,14 +22,14 @@ export const measuring = {
 }
 
 export const klSpending = {
-  /** What this stage may move the policy: an allocation out of the pipeline's KL cap. */
+  /** The KL that this stage may spend: an allocation from the pipeline's KL cap. */
   allowance: KlAmount,
   /** Longest completion, tokens, when it samples and when KL is measured (TRL `response_length`, `max_completion_length`). */
   maxNewTokens: Count,
   /** Steps between measurements of KL from the initial model on held prompts. */
   measureEvery: or(Count, 5),
   ...measuring,
-  /** What else is looked at there, and when that ends the stage. */
+  /** Further observations at measurements of KL, and when they end the stage. */
   observe: Schema.optionalKey(Observe)
 }
 
@@ -37,16 +37,16 @@ export const klSpending = {
 export type Allotting<P, N extends number, G extends Gold = Gold> = Omit<P, "allowance" | "observe"> & {
   /** How far this stage may move the policy, milli-nats per sequence: an allocation out of the pipeline's KL cap. */
   readonly allowance: Kl<"sequence", N>
-  /** What else is looked at when KL is measured, and when that ends the stage. */
+  /** Further observations at measurements of KL, and when they end the stage. */
   readonly observe?: Observing<G>
 }
 
-/** What can be wrong with these fields in a stage that has them. */
+/** Mistakes in these fields. */
 export const mistakes = (
   { allowance: { direction, per } }: { readonly allowance: typeof KlAmount.Type }
 ): ReadonlyArray<string> => [
   ...(per === "sequence" ? [] : ["allowance must be per sequence: convert it with Kl.overTokens(allowance, length)"]),
   ...(direction === "forward"
-    ? ["allowance is of the forward KL, and what is measured is the reverse: allot that"]
+    ? ["allowance is of the forward KL, and the reverse KL is measured: allot that"]
     : [])
 ]

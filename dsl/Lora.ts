@@ -1,11 +1,11 @@
 /**
- * Low-rank adaptation of a training stage (Hu et al. 2021, arXiv 2106.09685, eq. 3): W + (α/r) B A with W frozen; A [r, in]
- * starts random, B [out, r] at 0, and they alone have gradients and optimiser state. What the stage makes is an ordinary model,
- * with the adapter merged into its weights; the adapter is kept beside it in the store, in PEFT's layout.
+ * Low-rank adaptation of a training stage (Hu et al. 2021, arXiv 2106.09685, eq. 3): W + (α/r) B A with W frozen; A [r,
+ * in] starts random, B [out, r] at 0, and they alone have gradients and optimiser state. The result of the stage is an
+ * ordinary model with the adapter merged into its weights; the store keeps the adapter beside it, in PEFT's layout.
  *
- * It concerns the models that a stage trains (a value model too; a scalar head is trained as a whole, no adapter reaches it).
- * A reference stays whatever is on its wire: connect what the stage starts from for the model without its adapter. There is no
- * dropout: what is compared with a reference must be a function of the weights.
+ * It applies to the models that a stage trains (also a value model; a scalar head is trained as a whole, without an
+ * adapter). To train against the model without its adapter, connect the stage's start to the wire of the reference.
+ * There is no dropout: a policy compared with a reference must be a function of its weights.
  *
  * On the tabular engine, whose policies are tables and have no matrices to adapt, the whole table is trained.
  */

@@ -37,7 +37,7 @@ export class Slerp extends Schema.TaggedClass<Slerp>()("Slerp", { weights: Weigh
 /** θ = θ_base + SLERP(τ_a, τ_b), tensor by tensor (WARP, Ramé et al. 2024). */
 export class TaskSlerp extends Schema.TaggedClass<TaskSlerp>()("TaskSlerp", { weights: Weights }) {}
 
-/** Trim to the share `density`, elect signs, average those that agree; θ = θ_base + λ τ (TIES, Yadav et al. 2023). */
+/** Trim to the share `density`, elect signs, average agreeing values; θ = θ_base + λ τ (TIES, Yadav et al. 2023). */
 export class Ties extends Schema.TaggedClass<Ties>()("Ties", { density: Share, lambda: or(Schema.Finite, 1) }) {}
 
 /** Drop elements of τ_m with probability `dropRate`, rescale the rest; θ = θ_base + λ Σ τ̃_m (DARE, Yu et al. 2024). */
@@ -101,7 +101,7 @@ export const ties = (options: typeof Ties["~type.make.in"]): Ties => new Ties(op
 
 export const dare = (options: typeof Dare["~type.make.in"]): Dare => new Dare(options, { disableChecks: true })
 
-/** What is wrong with a method for models of these names. */
+/** Mistakes of a method for models of these names. */
 export const mistakes = (method: MergeMethod, names: ReadonlyArray<string>): ReadonlyArray<string> => {
   const found: Array<string> = []
   const pair = method._tag === "Slerp" || method._tag === "TaskSlerp"

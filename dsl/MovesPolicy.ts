@@ -35,7 +35,7 @@ export type Moved<
 export const policyFrom = <const Main extends string>(main: Main) =>
   ({ main, parent: main, spendsKl: true, makes: "Policy" }) as const
 
-/** The constructor of the operation `D`. An interface, so that declarations keep what is said of each parameter in its schema. */
+/** The constructor of the operation `D`. An interface, so that declarations keep the docstring of each parameter. */
 export interface Mover<D extends Definition, X extends string = never> {
   <W extends Given, const N extends number, const G extends Gold = never>(
     connected: Checked<D["op"], D["wires"], D["main"] & keyof D["wires"], W>,

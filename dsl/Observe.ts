@@ -1,17 +1,18 @@
 /**
- * What is looked at on held prompts while a policy trains, on the samples that its KL is measured on, so also at β = 0. Entropy, length,
- * endings, distinct n-grams and the proxy are always seen; a gold reward where one is named. An observer never changes what is trained: a
- * gold reward is no signal to learn from, but it may say when to stop.
+ * Observations on held prompts while a policy trains, on the samples that measure its KL (also at β = 0). Entropy,
+ * length, endings, distinct n-grams and the proxy are always observed, and a gold reward if you name one. Observers
+ * never change the training: a gold reward gives no gradient, but it may end the stage.
  */
 import * as Schema from "effect/Schema"
 import { Gold } from "./Gold.ts"
 import { Count, or, Positive } from "./Training.ts"
 
 /**
- * Ends the stage when gold reward has fallen, and makes the policy with the highest gold reward seen. At each measurement the samples are
- * compared with those of the best one so far, prompt by prompt; it has fallen when the mean decline is `z` standard errors or more, at
- * `patience` measurements in a row. The best one so far is partly so by luck: of runs whose gold stays level for 30 measurements 2 % are stopped (45 %
- * at z 2), of runs that still rise a little less than 1 % (`property-tests/ledger/peak.test.ts`).
+ * Ends the stage when gold reward has fallen; its result is the policy with the highest measured gold reward. Each
+ * measurement compares the samples with the best so far, prompt by prompt; gold has fallen if the mean decline is `z`
+ * standard errors or more, at `patience` measurements in a row. The best is partly luck: of runs with level gold for 30
+ * measurements 2 % are stopped (45 % at z 2), of slowly rising runs less than 1 %
+ * (`property-tests/ledger/peak.test.ts`).
  */
 export const StopAtPeak = Schema.Struct({
   patience: or(Count, 2),

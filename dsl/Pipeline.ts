@@ -1,6 +1,6 @@
 /**
  * A pipeline is the artefact at its root. Here are the operators on whole pipelines: inputs and their connection, caps,
- * JSON out and in, and overrides. What a pipeline *means* is up to the interpreters in `src/interpreters`.
+ * JSON out and in, and overrides. The interpreters in `src/interpreters` give pipelines their meaning.
  */
 import * as Function from "effect/Function"
 import * as Result from "effect/Result"
@@ -17,7 +17,7 @@ import { definitionOf, definitions, fieldsOf, isBuiltIn, type Stage } from "./St
 
 // ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An artefact left open; `connect` closes it, and nothing runs before. */
+/** An open artefact; `connect` closes it, and a pipeline runs only without open inputs. */
 export const input = <const N extends string, K extends Artifact.Kind, const F extends string = "">(
   name: N,
   kind: K,
@@ -86,18 +86,18 @@ export interface Limits extends Budget.Resources {
   readonly klP95?: Kl<"sequence", number>
   /** The same, but the largest over held prompts. */
   readonly klMax?: Kl<"sequence", number>
-  /** What happens when one of the three is passed. */
+  /** The consequence of passing one of the three. */
   readonly whenSpent?: Budget.WhenSpent
   /** The initial model. Needed with `kl`: a distance without a starting point is none. */
   readonly from?: Artifact.Any
-  /** Of all the stages together that are capped here; beside it stands what each of them may spend. */
+  /** Caps on the total of all stages that are capped here, beside the caps on each. */
   readonly total?: Budget.Totals
 }
 
-/** Any amount of anything: what fits where is left to `Budget.Fitting`, which gives advice. */
+/** Any amount of any resource: `Budget.Fitting` checks the units and gives advice. */
 type Given = Omit<Limits, keyof Budget.Loose> & Budget.Loose
 
-/** What means nothing without a cap on the mean. Not by `keyof`: where inference failed, `L` is all that could be given. */
+/** Fields that need a cap on the mean. Not by `keyof`: `L` may be all that inference found. */
 type Beside = { readonly klP95: unknown } | { readonly klMax: unknown } | { readonly whenSpent: unknown }
 
 type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
@@ -109,7 +109,7 @@ type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", inf
   : unknown
 
 /**
- * Caps what the stages between `from` and `self` may spend: each of them, and under `total` all of them together.
+ * Caps the spending of the stages between `from` and `self`: of each stage, and under `total` of all together.
  *
  * ```ts
  * import { Budget, Checkpoint, Pipeline } from "../dsl/index.ts"
@@ -120,9 +120,9 @@ type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", inf
  * capped.node.params // => { seconds: 7200, total: { generated: 1e6, money: { currency: "USD", micros: 2e7 } } }
  * ```
  *
- * The allowances of those stages must fit under the KL cap: that is checked by the compiler when they are literals, and by
- * `check` always. The cap itself is held against the *measured* KL from `from`: allowances are allocations, and their sum
- * bounds nothing (RECIPES: per-stage KLs do not add up).
+ * The stages' allowances must fit under the KL cap: the compiler checks literals, and `check` checks all. The cap
+ * itself limits the *measured* KL from `from`: allowances are allocations, and their sum bounds nothing (RECIPES:
+ * per-stage KLs do not add up).
  */
 export const cap: {
   <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits>): <
@@ -155,8 +155,8 @@ export const cap: {
 )
 
 /**
- * What an interpreter takes: no input open, and KL capped. A pipeline that spends KL without a cap, or waits for an input,
- * is a compile error that says so. Other open budgets stay visible in the type and are allowed.
+ * The input of an interpreter: without open inputs, and with KL capped. A pipeline with uncapped KL or an open input is
+ * a compile error that says so. Other open budgets stay visible in the type and are allowed.
  */
 export type Runnable<P extends Artifact.Any> = [Artifact.OpenOf<P>] extends [never]
   ? "kl" extends Artifact.UncappedOf<P>
@@ -169,7 +169,7 @@ export const runnable = <P extends Artifact.Any>(pipeline: P & Runnable<P>): P =
 
 // ── rounds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What a round sees of the one before: how much KL was allotted up to there is no literal any more. */
+/** The type of the round before: the KL allotted so far is no longer a literal. */
 type Previous<S extends Artifact.Any> = Artifact.Artifact<
   Artifact.KindOf<S> extends "BaseModel" | "Policy" ? "BaseModel" | "Policy" : Artifact.KindOf<S>,
   Artifact.FamilyOf<S>,
@@ -198,14 +198,14 @@ type Rounds<S extends Artifact.Any, R extends Artifact.Any> = Artifact.Output<
 >
 
 /**
- * Rounds, unrolled: `body(previous, round, earlier)` for each of `count` ≥ 1 rounds, the first being round 1 with `start` before it. Returns what
- * every round made. Nothing is added to the graph but what the bodies add to it: a body that trains on from `previous` makes a
- * chain, one that restarts from a base model with samples of `previous` (Llama 2 and 3.1) makes nodes whose weights come from the
- * base and whose data come from the round before. `earlier` is everything before this round, `start` first and `previous` last.
+ * Rounds, unrolled: `body(previous, round, earlier)` for each of `count` ≥ 1 rounds; round 1 has `start` as `previous`.
+ * Returns the results of all rounds. Only the bodies add to the graph: a body that continues training from `previous`
+ * makes a chain; a body that restarts from a base model with samples of `previous` (Llama 2 and 3.1) makes nodes with
+ * the base's weights and the previous round's data. `earlier` is all rounds before, from `start` to `previous`.
  *
  * Branches need no operator: two stages on one variable are two branches, and a stage that takes both joins them.
  *
- * KL allotted: the body's own when it restarts (a literal stays one), `number` when it goes on from `previous`, which `check` adds up.
+ * KL allotted: the body's own when it restarts (a literal stays one), `number` when it continues.
  */
 export const rounds = <S extends Artifact.Any, R extends Round<S>>(
   start: S,
@@ -220,7 +220,7 @@ export const rounds = <S extends Artifact.Any, R extends Round<S>>(
   return made.slice(1) as never
 }
 
-/** What the last of `rounds` made. */
+/** The result of the last round. */
 export const repeat = <S extends Artifact.Any, R extends Round<S>>(
   start: S,
   count: number,

@@ -1,6 +1,6 @@
 /**
- * The published names, as values: what each sets of a stage's parameters. `Grpo.make(wires, { ...PolicyGradient.drGrpo, beta: 0,
- * … })`; PPO's own are for `Ppo.make`. A name is nothing but its data: two with the same data are the same description.
+ * The published names, as values: parameters of a stage. `Grpo.make(wires, { ...PolicyGradient.drGrpo, beta: 0,
+ * … })`; PPO's own are for `Ppo.make`. A name is only its data: equal data are equal descriptions.
  *
  * Numbers are those of the paper where it has them; otherwise of TRL 1.13, and it is said.
  */
@@ -29,7 +29,7 @@ const k3 = new KlInLoss({ estimator: "k3" })
 /** TRL's numbers; DeepSeekMath says neither. */
 const groupStd = new GroupStd({ ddof: 1, epsilon: 1e-4 })
 
-/** As GRPO, but for what is done with the ratio and how numbers of tokens become one. */
+/** Differs from GRPO in the use of the ratio and in the aggregation of tokens. */
 const grouped = (objective: Objective, aggregation: Aggregation) => ({
   advantage: groupStd,
   loss: new PolicyLoss({ objective, aggregation, kl: k3 })

@@ -1,16 +1,16 @@
 /**
- * A policy-gradient loss as data: a point in one space. Every published name is a value of it (`PolicyGradient.ts`), and a loss
- * nobody has named yet is another point. ρ is the ratio π/π_old of the policy being trained to the one that sampled, A the
+ * A policy-gradient loss as data: a point in one space. Every published name is a value of it (`PolicyGradient.ts`),
+ * and every unnamed loss is another point. ρ is the ratio π/π_old of the trained policy to the sampling policy, A the
  * advantage (`Advantage.ts`), L the loss, which is minimised. Code: `src/losses/policyGradient.ts`.
  *
- * There is no field that would put k1 into the loss (its expected gradient is 0) or k3 into the reward (its gradient is that
- * of no divergence): a combination with a wrong gradient cannot be written down, in TypeScript or in JSON.
+ * The space has no k1 in the loss (its expected gradient is 0) and no k3 in the reward (its gradient belongs to no
+ * divergence): a combination with a wrong gradient cannot be written, in TypeScript or in JSON.
  */
 import * as Schema from "effect/Schema"
 import { ownLoss } from "./Extension.ts"
 import { Count, NonNegative, or, Positive } from "./Training.ts"
 
-// ── clip shapes: what happens to ρA away from ρ = 1 ───────────────────────────────────────────────────────────────────
+// ── clip shapes: ρA away from ρ = 1 ───────────────────────────────────────────────────────────────────
 
 /** −ρA: unbiased for any π_old, with unbounded variance. */
 export class Unclipped extends Schema.TaggedClass<Unclipped>()("Unclipped", {}) {}
@@ -126,11 +126,11 @@ export type Aggregation = typeof Aggregation.Type
 export class KlInReward extends Schema.TaggedClass<KlInReward>()("KlInReward", {}) {}
 
 /**
- * β k in the loss, by token, differentiated. With d = log(π/π_ref); what the expected gradient is, with the visited states
+ * β k in the loss, by token, differentiated. With d = log(π/π_ref), and the expected gradient for visited states
  * held fixed (Tang and Munos 2025, arXiv 2506.09477):
  *
  * - `k2` ½d²: ∇KL(π‖π_ref), on policy;
- * - `k3` e⁻ᵈ − 1 + d: ∇KL(π_ref‖π), the *forward* KL, on policy (GRPO eq. 4; what most code has);
+ * - `k3` e⁻ᵈ − 1 + d: ∇KL(π_ref‖π), the *forward* KL, on policy (GRPO eq. 4; most code);
  * - `k3-corrected` ρ·k3 with the gradient through ρ too: ∇KL(π‖π_ref), on and off policy (DeepSeek-V3.2, arXiv 2512.02556; TRL
  *   `use_bias_correction_kl`). ρ is of the objective's level; with `sequence` and `SequenceSum` visits included.
  */
@@ -199,7 +199,7 @@ export const own = <const Name extends string>(
   options: { readonly kl?: KlInReward | KlInOwnLoss } = {}
 ): NamedLoss<Name> => new OwnPolicyLoss({ name, params, ...options }, { disableChecks: true }) as NamedLoss<Name>
 
-/** What is wrong with the mini-batches that a pass over the samples of a step is divided into. */
+/** Mistakes in the mini-batches of a pass over the samples of a step. */
 export const batchMistakes = (
   { batchSize, numMiniBatches }: { readonly batchSize: number; readonly numMiniBatches: number }
 ): ReadonlyArray<string> => [
@@ -209,7 +209,7 @@ export const batchMistakes = (
   ])
 ]
 
-/** What its schema cannot say: numbers that contradict each other. */
+/** Contradictions between numbers that the schema cannot express. */
 export const lossMistakes = (loss: Loss): ReadonlyArray<string> => {
   if (loss._tag === "OwnPolicyLoss") return []
   const { objective } = loss

@@ -1,6 +1,6 @@
 /**
- * A loss on pairs of answers, as data: what the score of an answer is (with a reference or without, summed or averaged over
- * its tokens), which forms of these scores are added with which weights, and how much cross-entropy on the chosen answer.
+ * A loss on pairs of answers, as data: the score of an answer (with a reference or without, summed or averaged over its
+ * tokens), the forms of these scores with their weights, and the weight of cross-entropy on the chosen answer.
  * The names below are values in this space: two names with the same data are equal.
  *
  * With s the score, Δ = s(chosen) − s(rejected), u = βΔ, ε the label smoothing:
@@ -16,7 +16,7 @@ import { NonNegative, or, Positive } from "./Training.ts"
 const HalfOpen = Schema.Finite.check(
   Schema.makeFilter((e: number) => e >= 0 && e < 0.5 || "must be 0 or more and below 1/2")
 )
-/** From ½ on nothing would be learnt, or the opposite. */
+/** From ½ on the loss would teach nothing, or the opposite. */
 const labelSmoothing = or(HalfOpen, 0)
 const Inside = Schema.Finite.check(
   Schema.makeFilter((e: number) => e > 0 && e < 1 || "must be between 0 and 1, neither of them")
@@ -78,9 +78,9 @@ export interface NamedLoss<out Name extends string, out R extends boolean> exten
 }
 
 /**
- * A loss of your own, without a stage of your own: a name, and parameters as JSON. What it computes is a function, which `run`,
- * `simulate` and `plan` are given (`losses: [squared]`); the type of the pipeline says that they need it. (log π(chosen) −
- * log π(rejected) − target)², held to the laws of losses:
+ * A loss of your own, without a stage of your own: a name, and parameters as JSON. You give its implementation, a
+ * function, to `run`, `simulate` and `plan` (`losses: [squared]`); the type of the pipeline says that they need it.
+ * (log π(chosen) − log π(rejected) − target)², held to the laws of losses:
  *
  * ```ts
  * import { PreferenceLoss } from "keel"
@@ -112,7 +112,7 @@ export const own = <const Name extends string, const R extends boolean = true>(
 ): NamedLoss<Name, R> =>
   new OwnPreferenceLoss({ name, params, ...options }, { disableChecks: true }) as NamedLoss<Name, R>
 
-/** What is wrong with a combination that its parts do not show. */
+/** Mistakes in the combination of valid parts. */
 export const mistakes = ({ nll, per, reference, terms }: PreferenceLoss): ReadonlyArray<string> => {
   const weightless = terms.every(({ weight }) => weight === 0)
   return [

@@ -9,7 +9,7 @@ import type { Any } from "./Artifact.ts"
 import type { Wire, Wires } from "./Wires.ts"
 import { Count, Fraction } from "./Training.ts"
 
-/** Stays what it is. */
+/** Does not move. */
 export class Frozen extends Schema.TaggedClass<Frozen>()("Frozen", {}) {}
 
 /**
@@ -26,7 +26,7 @@ export class MovingAverage
 export const ReferencePolicy = Schema.Union([Frozen, ResetEvery, MovingAverage]).pipe(Schema.toTaggedUnion("_tag"))
 export type ReferencePolicy = typeof ReferencePolicy.Type
 
-/** What the wire takes when there is no penalty: nothing. */
+/** The wire without a penalty: absent. */
 type Unused = Wire & {
   readonly kinds: readonly []
   readonly optional: true

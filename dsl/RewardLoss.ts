@@ -40,7 +40,7 @@ export class Process extends Schema.TaggedClass<Process>()("Process", {
    * P(≥ 0) = σ(z + 1) and P(1) = σ(z − 1) (McCullagh 1980); a step counts as right when it is not −1 (Lightman et al., App. F).
    */
   labels: or(Schema.Literals(["binary", "ternary"]), "binary"),
-  /** What a step ends with, after its text; `""`: nothing, and every token is then a step where a reward is wanted. */
+  /** Text that ends a step; with `""`, every token is a step when a reward is computed. */
   separator: or(Schema.String, "\n"),
   aggregation: Schema.Literals(["min", "product"])
 }) {}

@@ -1,6 +1,6 @@
 /**
- * Who says how good a completion is: a judge (a gold checker, as the labeler of `Compare` is), a reward model, verifiers, or any other
- * case of this union. What they say is a number, larger is better; units are theirs. Done by `src/rewards/scorer.ts`.
+ * The judge of a completion: a gold checker (as the labeler of `Compare`), a reward model, verifiers, or any other case
+ * of this union. The score is a number in the judge's own unit, larger is better. Code: `src/rewards/scorer.ts`.
  */
 import * as Schema from "effect/Schema"
 import { Gold } from "./Gold.ts"

@@ -2,8 +2,8 @@
  * Where data comes from: a file in one of TRL's dataset formats, or a task that Keel makes itself. `simulate` does not read
  * either: it takes the rows of the same role from its tabular world.
  *
- * Data stands in the description by name and parameters; a file's contents become part of the identity of what is trained on
- * it through `sha256`, when it is given.
+ * Data stands in the description by name and parameters; `sha256`, if given, makes a file's contents part of the
+ * identity of everything trained on it.
  */
 import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
@@ -23,7 +23,7 @@ export class File extends Schema.TaggedClass<File>()("File", {
 
 /**
  * `tales`: tiny stories written to order, made by Keel. A grammar of about 150 words, instructions, mediocre demonstrations,
- * and a checker that says what a good story is (`src/data/tales`, `src/data/tales/gold.ts`).
+ * and a checker of good stories (`src/data/tales`, `src/data/tales/gold.ts`).
  */
 export class Tales extends Schema.TaggedClass<Tales>()("Tales", {
   /** Instructions of `train` and `held` never overlap. */

@@ -1,5 +1,5 @@
 /**
- * The closed set of operations. Adding one here makes every interpreter fail to compile until it says what it does with it.
+ * The closed set of operations. Every interpreter fails to compile until it handles a new one.
  */
 import * as Schema from "effect/Schema"
 import { type Any, type Kind, kinds } from "./Artifact.ts"
@@ -74,10 +74,10 @@ type Definitions = typeof definitions
 /** The name of an operation. */
 export type Op = keyof Definitions
 
-/** Operations that make a `K`, by what their definitions say; without those whose result depends on their use. */
+/** Operations that make a `K`, by their definitions; without operations whose result depends on their use. */
 export type Making<K extends Kind> = { [O in Op]: Definitions[O]["makes"] extends K ? O : never }[Op]
 
-/** What any node's operation can be, with its parameters. */
+/** Any operation, with its parameters. */
 export type Stage = InstanceType<Definitions[Op]["schema"]>
 export const Stage = Schema.Union(Object.values(definitions).map(({ schema }) => schema))
 export type StageOf<O extends Op> = Extract<Stage, { readonly _tag: O }>
@@ -95,7 +95,7 @@ type Value<K, E = Encoded> = E extends unknown ? K extends keyof E ? E[K] : neve
 /** Every parameter of every operation by its name, as JSON. */
 export type Fields = { readonly [K in Field]?: Value<K> }
 
-/** The parameters of an artefact, by their names; they mean something where `check` found nothing wrong. */
+/** The parameters of an artefact, by their names; they are valid if `check` found no mistake. */
 export const fieldsOf = ({ node }: Any): Fields => node.params as Fields
 
 export const isBuiltIn = (op: string): boolean => Object.hasOwn(definitions, op)
@@ -113,13 +113,13 @@ export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {
   return names.flatMap((wire) => wires[wire] ?? [])
 }
 
-/** Caps change nothing about the artefact that they are on: the artefact below them. */
+/** The artefact below its caps, which do not change it. */
 export const initialOf = (artifact: Any): Any => {
   let of = artifact
   while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
   return of
 }
 
-/** The wires with rows that the models on other wires are judged by, and those wires. */
+/** The wires with rows that judge models, and the wires of these models. */
 export const judgesOf = ({ node }: Any): Readonly<Record<string, ReadonlyArray<string> | undefined>> =>
   definitionOf(node)?.judges ?? { held: [] }

@@ -41,13 +41,13 @@ export const optimiser = {
 
 export const training = {
   ...optimiser,
-  /** Optimiser steps between checkpoints: what a crash may lose. */
+  /** Optimiser steps between checkpoints: the most that a crash may lose. */
   checkpointEvery: or(Count, 50),
   /**
-   * In what the factors of matrix products are rounded, in every model of the stage: `f32` (not at all), or
-   * `bf16`, which some CPUs multiply faster. Weights, gradients, optimiser state and sums stay f32. What it does to
-   * log-probabilities is in the metrics of the first and the last step: `bf16/logp_gap_mean` and `bf16/logp_gap_max`, |log
-   * π_bf16 − log π_f32| in nats a token (of a reward model `bf16/value_gap_…`).
+   * The precision of factors in matrix products, in every model of the stage: `f32` (no rounding), or `bf16`, which
+   * some CPUs multiply faster. Weights, gradients, optimiser state and sums stay f32. The effect on log-probabilities
+   * is in the metrics of the first and the last step: `bf16/logp_gap_mean` and `bf16/logp_gap_max`, |log π_bf16 − log
+   * π_f32| in nats a token (of a reward model `bf16/value_gap_…`).
    */
   precision: or(Schema.Literals(["f32", "bf16"]), "f32"),
   /**
@@ -71,7 +71,7 @@ export const rateMistakes = (name: string, rate: number | undefined): ReadonlyAr
     } meant?`
   ]
 
-/** What can be wrong with these fields in a stage that has them; `steps` is there where the stage has as many. */
+/** Mistakes in these fields; `steps` is set if the stage has a number of steps. */
 export const mistakes = (
   { learningRate, steps = Infinity, warmupSteps }: {
     readonly learningRate: number

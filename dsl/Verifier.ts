@@ -2,7 +2,7 @@
  * Verifiable rewards: checks of a completion that a program can make, given the prompt's `answer` where it needs one. A verifier
  * gives its `weight` when the check holds and 0 when it does not; several add up. Pure and total, strict on malformed text.
  *
- * A verifier is a *proxy* like a reward model: it can be trained on. What is really wanted (`Gold.ts`) cannot.
+ * A verifier is a *proxy* like a reward model: it can be trained on. The real goal (`Gold.ts`) cannot.
  * Code: `src/rewards/verifier.ts`. In `simulate` every verifier says whether the completion's gold reward is
  * above the mean of its prompt's completions.
  */

@@ -1,6 +1,6 @@
 /**
- * What an operation takes on each of its wires, once as a value (for JSON and `check`) and so also as types (for the
- * compiler). A wrong wire is one line of error at that wire, and the line says what to do: `Checked` turns a mistake into a
+ * The inputs of an operation on each of its wires, once as a value (for JSON and `check`) and so also as types (for the
+ * compiler). A wrong wire is one line of error at that wire, with a remedy: `Checked` turns a mistake into a
  * string-literal type that nothing can be assigned to.
  */
 import type { Any, Artifact, FamilyOf, Kind, KindOf } from "./Artifact.ts"
@@ -42,7 +42,7 @@ export type Called<A> = [A] extends [Of<any>] ? KindOf<A>
   : A extends { readonly _tag: infer Tag extends string } ? Tag
   : "value that is no artefact"
 
-/** `unknown` where A is right for the wire S of an operation that works in the family F, else a literal that says what is wrong. */
+/** `unknown` if A is right for the wire S of an operation in the family F, else a literal that names the mistake. */
 export type CheckedWire<Op extends string, K extends string, S extends Wire, F extends string, A> = Called<A> extends
   S["kinds"][number] ? S["model"] extends true ? [A] extends [Of<F>] ? unknown
       // A main wire without a family is wrong itself, and says so at its own place.
@@ -52,14 +52,14 @@ export type CheckedWire<Op extends string, K extends string, S extends Wire, F e
   : `${Op}.${K} needs ${S["needs"]}, not a ${Called<A>}`
 
 /**
- * `Checks` of what was connected, `W`, which the compiler infers from the other case: of wires whose names and artefacts it does not
- * know, `check` says later what is wrong with them.
+ * `Checks` of the connected wires `W`, which the compiler infers from the other case. If it does not know their names
+ * and artefacts, `check` finds the mistakes later.
  */
 export type Judged<W, Checks> = [string, unknown] extends [keyof W, W[keyof W]] ? W : Checks
 
 /**
- * What the wires W have to be for an operation with the wires S in the family F: at a wire that is wrong or missing stands a literal
- * that says so. The last part has an editor offer all wires by name.
+ * The required wires for an operation with the wires S in the family F: at each wrong or missing wire of W there is a
+ * literal that says so. The last part has an editor offer all wires by name.
  */
 export type CheckedIn<Op extends string, S extends Wires, F extends string, W> = Judged<
   W,
@@ -90,7 +90,7 @@ export type Given = Readonly<Record<string, unknown>>
 export const grouped = (group: string, of: {}): Given =>
   Object.fromEntries(Object.entries(of).map(([name, one]) => [`${group}.${name}`, one]))
 
-/** The artefacts on the wires `group.NAME`, by those names. */
+/** The artefacts on the wires `group.NAME`, by `NAME`. */
 export const groupOf = (group: string, connected: Connected): Connected =>
   Object.fromEntries(
     Object.entries(connected).flatMap(([wire, of]) =>

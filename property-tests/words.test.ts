@@ -13,13 +13,18 @@ const read = (file: string): string => readFileSync(join(repository, file), "utf
 /** The folders whose docstrings are held to the bounds. */
 const folders = [
   "bench",
+  "cli",
   "data",
   "doctor",
   "engine",
+  "interpreters",
+  "ledger",
   "losses",
   "model",
   "optim",
   "outside",
+  "planning",
+  "program",
   "report",
   "rewards",
   "stages",
@@ -44,6 +49,7 @@ const texts: Readonly<Record<string, string>> = {
   [`docstrings of src/{${folders.join()}}`]: docstrings(
     globSync(`src/{${folders.join()}}/**/*.ts`, { cwd: repository }).map(read).join("\n")
   ),
+  "docstrings of dsl": docstrings(globSync("dsl/**/*.ts", { cwd: repository }).map(read).join("\n")),
   ...Object.fromEntries(documents.map((file) => [file, prose(read(file))]))
 }
 

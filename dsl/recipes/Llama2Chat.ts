@@ -5,9 +5,9 @@
  * comparisons so far, and the *base* model is fine-tuned on the best answers of **all** rounds so far, with the demonstrations; up
  * to V3 only the last round's answers were used, and the models forgot. V5 is PPO from the last of them.
  *
- * What differs here: one reward model (theirs were two, helpfulness and safety); the labeler is `gold`; the KL reference of PPO is the
- * model that it starts from. The paper does not report K, the number of completions of a prompt, and no KL target: both are parameters
- * without a default, as everything is that depends on the size of what one trains.
+ * Differences: one reward model (the paper has two, helpfulness and safety); the labeler is `gold`; the KL reference of
+ * PPO is its initial model. The paper does not report K, the number of completions per prompt, and has no KL target:
+ * both are parameters without a default, like every number that depends on the size of the model.
  */
 import type * as Artifact from "../Artifact.ts"
 import type { Dimension } from "../Budget.ts"
@@ -59,7 +59,7 @@ export const ppo = {
 /** §3.2.3: the best temperature for 10 to 100 samples was in [1.2, 1.3]; they searched for it again in each round. */
 export const temperature = 1.2
 
-/** What a stage of the recipe is given besides its data. */
+/** Parameters of the recipe besides its data. */
 export interface Options {
   readonly gold: Gold
   /** Rounds of rejection sampling: 4 in the paper. */
@@ -98,13 +98,13 @@ interface Chat<F extends string> {
   readonly sft: Of<"Policy", F>
   /** The last round of rejection sampling. */
   readonly rejected: Of<"Policy", F>
-  /** What PPO is trained against. */
+  /** The reward model of PPO. */
   readonly reward: Of<"RewardModel", F>
   /** PPO within its cap. */
   readonly policy: Of<"Policy", F>
 }
 
-/** Of any family: which one is nobody's business inside. */
+/** For any model family. */
 const recipe = (
   { base, demonstrations, held, prompts }: Data & { readonly base: Of<"BaseModel", string> },
   options: Options

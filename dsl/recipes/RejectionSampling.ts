@@ -1,6 +1,6 @@
 /**
  * Rejection sampling (book, chapter 9; Llama 2 §3.2.3): several completions of each prompt, scored by a reward model, the best of them as
- * demonstrations. Expert iteration is rounds of it, each followed by SFT on what was selected.
+ * demonstrations. Expert iteration is rounds of it, each followed by SFT on the selection.
  */
 import type * as Artifact from "../Artifact.ts"
 import type { Compute, Dimension } from "../Budget.ts"
@@ -23,7 +23,7 @@ export type Options = typeof Sample.Sample["~type.make.in"] & Pick<typeof Select
 
 type Of<K extends Artifact.Kind, F extends string = ""> = Artifact.Artifact<K, F, string, number, Dimension, unknown>
 
-/** The same of any family and budget, where the compiler has nothing left to find out. */
+/** The same for any family and budget, without inference by the compiler. */
 interface Any {
   readonly policy: Of<"BaseModel" | "Policy", string>
   readonly prompts: Of<"Prompts">
@@ -36,7 +36,7 @@ const sampled = ({ policy, prompts, reward }: Any, { rule, ...sampling }: Option
   return { selected: select(false), control: select(true) }
 }
 
-/** The selected completions, and as many at random out of the same ones: the control without which a gain means nothing. */
+/** The selected completions, and as many at random from the same candidates: the control for the gain. */
 export const make: <W extends Given>(
   connected: Checked<"RejectionSampling", typeof wires, "policy", W>,
   options: Options

@@ -1,7 +1,7 @@
 /**
- * Comparison data: for each prompt the policy writes `completionsPerPrompt` answers and a labeler says of each pair which is
- * better (InstructGPT §3.4, K = 4 … 9). The labeler prefers by Bradley–Terry on the gold reward, with the noise and the
- * biases of `src/rewards/labeler.ts`: what a reward model learns from it is a *proxy*. Done by `src/stages/compare.ts`.
+ * Comparison data: for each prompt the policy writes `completionsPerPrompt` answers and a labeler picks the better of
+ * each pair (InstructGPT §3.4, K = 4 … 9). The labeler prefers by Bradley–Terry on the gold reward, with the noise and
+ * the biases of `src/rewards/labeler.ts`: a reward model learns a *proxy* from it. Done by `src/stages/compare.ts`.
  */
 import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"

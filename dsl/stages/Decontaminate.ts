@@ -1,9 +1,9 @@
 /**
- * Removes the rows whose prompt shares `ngram` consecutive words with a prompt of `against` (GPT-3's rule, Brown et al. 2020, app. C, with
- * 8 to 13 words there); a prompt shorter than that counts when it is the whole of one. Case and punctuation do not matter. Done by
- * `src/data/decontaminate.ts`.
+ * Removes the rows whose prompt shares `ngram` consecutive words with a prompt of `against` (GPT-3's rule, Brown et al.
+ * 2020, app. C, with 8 to 13 words there); a shorter prompt is removed if it equals such a prompt as a whole. Case and
+ * punctuation do not matter. Done by `src/data/decontaminate.ts`.
  *
- * The tabular world of `simulate` has a handful of prompts, trained and evaluated on alike: there nothing is removed.
+ * The tabular world of `simulate` has a handful of prompts, used for training and evaluation: there no row is removed.
  */
 import * as Schema from "effect/Schema"
 import { kept, rows } from "../Data.ts"

@@ -1,5 +1,5 @@
 /**
- * Each row once: the first of those that are equal in all they say, or of those with the same prompt. Equal up to case and white space.
+ * Keeps the first of rows with equal text, or with the same prompt. Case and white space do not matter.
  * Done by `src/data/deduplicate.ts`.
  */
 import * as Schema from "effect/Schema"

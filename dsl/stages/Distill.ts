@@ -1,9 +1,9 @@
 /**
- * Distillation from text that is not the student's own: the teacher's answers to `prompts`, or `demonstrations` that somebody has made
- * (the teacher's samples, if it is to be sequence-level distillation in the sense of Kim and Rush 2016). The objective says what is
- * learned from them: whole answers, or the teacher's distribution at every token of them. The teacher may be of another size; it
- * shares the tokenizer. Nothing is sampled from the student and no KL allowance is spent. Trained by `src/stages/distill.ts`, losses in
- * `src/losses/{crossEntropy,distill}.ts`.
+ * Distillation from text that is not the student's own: the teacher's answers to `prompts`, or ready `demonstrations`
+ * (the teacher's samples, for sequence-level distillation in the sense of Kim and Rush 2016). The objective chooses the
+ * target: whole answers, or the teacher's distribution at every token of them. The teacher may be of another size; it
+ * shares the tokenizer. The student samples no answers and spends no KL allowance. Trained by `src/stages/distill.ts`,
+ * losses in `src/losses/{crossEntropy,distill}.ts`.
  */
 import * as Schema from "effect/Schema"
 import type { Trained } from "../Constructs.ts"
@@ -42,7 +42,7 @@ export const definition = define(Distill, {
     ...Object.entries({ maxNewTokens: maxNewTokens !== undefined, completionsPerPrompt: completionsPerPrompt !== 1 })
       .map(([name, given]) =>
         demonstrations !== undefined && given &&
-        `${name} is of no use: the teacher answers nothing, the demonstrations do; leave it out`
+        `${name} is of no use: the demonstrations have answers already; leave it out`
       ),
     (prompts === undefined) === (demonstrations === undefined) &&
     "connect prompts, for the teacher to answer, or demonstrations, and not both",

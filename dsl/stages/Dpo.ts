@@ -3,10 +3,10 @@
  *
  *     L = −E log σ(β [log π/π_ref(chosen) − log π/π_ref(rejected)])
  *
- * whose optimum under exact Bradley–Terry preferences of a reward r is π_ref exp(r/β) / Z. Which loss it is, is data: see
- * `dsl/PreferenceLoss.ts` for the names (DPO, IPO, SimPO, ORPO, …).
+ * whose optimum under exact Bradley–Terry preferences of a reward r is π_ref exp(r/β) / Z. The loss is data: see
+ * `dsl/PreferenceLoss.ts` for its names (DPO, IPO, SimPO, ORPO, …).
  *
- * `init` (where the weights come from) and `reference` (what log-ratios are taken against) are separate wires. The
+ * `init` (the initial weights) and `reference` (the base of log-ratios) are separate wires. The
  * reference is there exactly when the loss has one; its log-probabilities are computed once, before training, and cached. No
  * such loss bounds how far the policy moves, so KL on `held` prompts is measured. Trained by `src/stages/dpo.ts`, loss in
  * `src/losses/dpo.ts`.
@@ -35,7 +35,7 @@ const reference = model(
   "the policy that log-ratios are taken against, e.g. reference: sft"
 )
 
-/** What a loss without a reference says to one: nothing fits. */
+/** The wire of a reference that the loss does not have. */
 const none = optional(model([], "no reference, because its loss has none: leave that wire out"))
 
 const wires = {

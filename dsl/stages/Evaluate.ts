@@ -1,6 +1,6 @@
 /**
  * A report on models side by side: gold reward, proxy reward and its accuracy on held-out pairs, KL from the initial model,
- * length, and sample completions, each with its standard error. Observing changes nothing and trains nothing. Done by
+ * length, and sample completions, each with its standard error. It trains no model. Done by
  * `src/stages/evaluate.ts`.
  */
 import * as Schema from "effect/Schema"

@@ -1,6 +1,6 @@
 /**
- * Keeps the rows that pass every criterion given. Lengths are in words of what is written (the answer, both answers of a pair; the
- * instruction of a prompt). A verdict is the score of a verifier: `minScore: 1` keeps what was found right. Done by
+ * Keeps the rows that pass every criterion given. Lengths are in words (of the answer, of both answers of a pair; of
+ * the instruction of a prompt). A verdict is the score of a verifier: `minScore: 1` keeps correct rows. Done by
  * `src/data/filter.ts`.
  */
 import * as Schema from "effect/Schema"

@@ -1,9 +1,9 @@
 /**
- * Lets a candidate through when it is better than the previous model, or worse by no more than a tolerance, on every guard metric,
- * measured on held-out prompts. Both models answer each prompt with the same seed, whatever the tolerances are. Otherwise the
- * pipeline ends with `GateFailed`, or goes on with the previous model. OLMo 2 32B lost 1.9 and then 6 points of safety from stage to
- * stage (arXiv 2501.00656): what a gate is for. Evaluations are noisy, so a tolerance is needed, and larger ones let more through.
- * Done by `src/stages/gate.ts`.
+ * Lets a candidate through when it is better than the previous model, or worse by no more than a tolerance, on every
+ * guard metric, measured on held-out prompts. Both models answer each prompt with the same seed, whatever the
+ * tolerances are. Otherwise the pipeline ends with `GateFailed`, or continues with the previous model. Example: OLMo 2
+ * 32B lost 1.9 and then 6 points of safety from stage to stage (arXiv 2501.00656). Evaluations are noisy, so a
+ * tolerance is needed, and larger ones let more through. Done by `src/stages/gate.ts`.
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"

@@ -45,13 +45,13 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   referencePolicy: or(ReferencePolicy, new Frozen()),
   /** Verifiable rewards, added to the reward model's score when there is one. */
   verifiers: or(Schema.Array(Verifier), []),
-  /** Sampling temperature; log-probabilities are always those of temperature 1. */
+  /** Sampling temperature; log-probabilities always have temperature 1. */
   temperature: or(Positive, 1),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),
   /**
-   * DAPO's dynamic sampling: groups of equal scores teach nothing, so they are dropped and other prompts are sampled, until there are
-   * `batchSize` groups or `maxBatches` batches have been sampled. A step that is left with none makes no update.
+   * DAPO's dynamic sampling: groups of equal scores have no gradient, so other prompts replace them, until there are
+   * `batchSize` groups or `maxBatches` batches have been sampled. A step without groups makes no update.
    */
   dynamicSampling: Schema.optionalKey(Schema.Struct({ maxBatches: Count })),
   /** DAPO's soft overlong punishment over the last `share` of `maxNewTokens` (eq. 13), added to the score. */

@@ -2,10 +2,10 @@
  * Direct alignment from answers that are labelled one by one, good or bad: Kahneman–Tversky optimisation (Ethayarajh et al.
  * 2024, arXiv 2402.01306, eq. 7 and 8). With h = log π/π_ref of an answer and z₀ a detached estimate of KL(π‖π_ref)
  *
- *     L = E[w_d (1 − σ(β(h − z₀)))] over desirable answers, E[w_u (1 − σ(β(z₀ − h)))] over undesirable ones
+ *     L = E[w_d (1 − σ(β(h − z₀)))] over desirable answers, E[w_u (1 − σ(β(z₀ − h)))] over undesirable answers
  *
  * z₀ comes from the answers of the same batch under the prompts of others (§4.1). `apo-zero` is z₀ = 0 (D'Oosterlinck et al.
- * 2024, arXiv 2408.06266, eq. 7). Pairs are taken too: their chosen answers are desirable, the rejected ones are not.
+ * 2024, arXiv 2408.06266, eq. 7). From pairs, chosen answers are desirable and rejected answers undesirable.
  *
  * The reference's log-probabilities are computed once, before training, and cached. Trained by `src/stages/kto.ts`, loss in
  * `src/losses/kto.ts`.

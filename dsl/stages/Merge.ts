@@ -1,7 +1,7 @@
 /**
  * One model out of several of the same architecture and family, by arithmetic on their weights (`dsl/MergeMethod.ts`). Policies
- * make a policy, reward models a reward model; what the method does not need has no wire: `base` is there when it works on task
- * vectors, `reward` or `preferences` when a greedy soup has to be judged.
+ * make a policy, reward models a reward model; wires depend on the method: `base` for task vectors,
+ * `reward` or `preferences` to judge a greedy soup.
  *
  * Weight averaging bounds no KL: of two experts the merge can be farther from the initial model than either (RECIPES §2.6.9).
  * So a merge of policies has no allowance; its KL from the initial model of each cap and from each parent is *measured* on held
@@ -24,7 +24,7 @@ export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
   maxNewTokens: Schema.optionalKey(Count),
   /** Of policies. */
   ...measuring,
-  /** Decides what DARE drops and which completions a greedy soup is judged by. */
+  /** Seed of DARE's drops and of the completions that judge a greedy soup. */
   seed: Seed
 }) {}
 
@@ -64,7 +64,7 @@ const kindsIn = (wires: Connected): ReadonlyArray<Artifact.Kind> =>
 
 const ofRewards = (wires: Connected): boolean => kindsIn(wires).every((kind) => kind === "RewardModel")
 
-/** The wires of one use: one for each model, and those that the method needs for models of their kind. */
+/** The wires of a use: a wire for each model, and the method's own wires for models of their kind. */
 const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): Wires => {
   const tag: unknown = params["method"]?._tag
   const rewards = ofRewards(connected)
@@ -117,7 +117,7 @@ export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
   })
 })
 
-/** The families of what can be merged; data have none. */
+/** The families of models to merge; data have none. */
 type FamilyIn<M> = {
   [K in keyof M]: Artifact.KindOf<M[K]> extends "BaseModel" | "Policy" | "RewardModel" ? Artifact.FamilyOf<M[K]> : never
 }[keyof M]

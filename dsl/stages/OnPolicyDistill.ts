@@ -1,9 +1,10 @@
 /**
- * Distillation on the student's own samples: in a share λ of the steps it answers the prompts itself and learns from what the teacher
- * thinks of its answers (Agarwal et al. 2024, "GKD", arXiv 2306.13649, Algorithm 1); in the others it learns from `demonstrations` or,
- * when there are none, from answers of the teacher. The objective is a divergence over the whole vocabulary, whose samples are held
- * fixed, or the reverse KL as a reward. The policy moves away from where it started by its own samples, so the stage spends KL: it has
- * an allowance and is measured. Trained by `src/stages/onPolicyDistill.ts`, losses in `src/losses/{distill,onPolicyDistill}.ts`.
+ * Distillation on the student's own samples: in a share λ of the steps it answers the prompts itself and learns from
+ * the teacher's view of them (Agarwal et al. 2024, "GKD", arXiv 2306.13649, Algorithm 1); in the others it learns from
+ * `demonstrations` or, when there are none, from answers of the teacher. The objective is a divergence over the whole
+ * vocabulary, whose samples are held fixed, or the reverse KL as a reward. The policy moves away from its start, so the
+ * stage spends KL: it has an allowance and is measured. Trained by `src/stages/onPolicyDistill.ts`, losses in
+ * `src/losses/{distill,onPolicyDistill}.ts`.
  */
 import * as Schema from "effect/Schema"
 import { define } from "../Definition.ts"

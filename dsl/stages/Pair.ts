@@ -2,8 +2,8 @@
  * Preference pairs out of scored completions, at most one for each prompt. On-policy when the completions are the policy's own; `Mix` puts
  * the completions of several policies together first, and equal prompts are one prompt.
  *
- * `random-lower` is Tülu 3's rule (Lambert et al. 2024, arXiv 2411.15124): chosen is the best by its (mean) score, rejected a random one of those with
- * a lower score. `worst` takes the one with the lowest. A prompt whose completions all score the same says nothing and gives no
+ * `random-lower` is Tülu 3's rule (Lambert et al. 2024, arXiv 2411.15124): chosen is the best by its (mean) score,
+ * rejected a random completion with a lower score, with `worst` the completion with the lowest. Equal scores give no
  * pair. Done by `src/stages/pair.ts`.
  */
 import * as Schema from "effect/Schema"

@@ -1,6 +1,6 @@
 /**
  * A base model from plain text: next-token cross-entropy, L = −(1/N) Σ log π(x_t | x_<t), over documents packed into rows.
- * The tokenizer has one token for each word of the corpus. Here so that a recipe can start from nothing; the other stages start from any checkpoint. Trained by
+ * The tokenizer has one token for each word of the corpus. Lets a recipe start without a checkpoint. Trained by
  * `src/stages/pretrain.ts`, loss in `src/losses/crossEntropy.ts`.
  */
 import * as Schema from "effect/Schema"

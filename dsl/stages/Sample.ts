@@ -1,8 +1,8 @@
 /**
- * Completions of a policy: `completionsPerPrompt` for each prompt, drawn independently. They are an artefact of their own, so whatever
- * chooses among them (`Score`, `Select`, `Pair`, `BestOfN`, a random control) finds the same candidates under the same id and samples
- * nothing again. Candidate k of prompt i has a seed of its own: which are drawn together changes nothing. Done by
- * `src/stages/sample.ts`, which goes on part-way after a stop.
+ * Completions of a policy: `completionsPerPrompt` for each prompt, drawn independently. They are an artefact of their
+ * own, so every stage that chooses among them (`Score`, `Select`, `Pair`, `BestOfN`, a random control) uses the same
+ * candidates without sampling again. Candidate k of prompt i has its own seed, independent of batches. Done by
+ * `src/stages/sample.ts`, which resumes from its checkpoint.
  */
 import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
@@ -22,7 +22,7 @@ export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
   maxNewTokens: Count,
   /** Prompts answered at a time: bounds the memory of a call. */
   batchSize: or(Count, 64),
-  /** Batches between checkpoints: what a crash may lose. */
+  /** Batches between checkpoints: the most that a crash may lose. */
   checkpointEvery: or(Count, 10),
   seed: Seed
 }) {}

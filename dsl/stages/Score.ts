@@ -1,6 +1,6 @@
 /**
- * Scores completions: by a judge, a reward model, verifiers, or another `Scorer`. The completions are the artefact that they were; several scorers
- * can look at the same ones. Done by `src/stages/score.ts`.
+ * Scores completions: by a judge, a reward model, verifiers, or another `Scorer`. The completions stay unchanged, so
+ * several scorers can judge them. Done by `src/stages/score.ts`.
  */
 import * as Schema from "effect/Schema"
 import type { Computed } from "../Data.ts"
@@ -52,7 +52,7 @@ export const byJudge = <W extends Given, const G extends Gold>(
   { gold, ...options }: Options & { readonly gold: G }
 ): Scored<W, RewardsOf<G>> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) })
 
-/** By checks that a program can make; prompts need an `answer` for those that compare with one. */
+/** By checks that a program can make; checks that compare with an `answer` need it in the prompts. */
 export const byVerifier = <W extends Given>(
   connected: Checked<"Score", typeof judged, never, W>,
   { verifiers, ...options }: Options & { readonly verifiers: ReadonlyArray<Verifier> }

@@ -3,10 +3,10 @@
  *
  * - `perPrompt(k)`: the k best of each prompt; k = 1 is best-of-n, whose law is F(y)ⁿ − F⁻(y)ⁿ with ties shared.
  * - `overall(k)`: the k best of all.
- * - `accept(t)`: every one that scores at least t. The accepted are the policy's law given acceptance, and
+ * - `accept(t)`: every completion that scores at least t. The accepted are the policy's law given acceptance, and
  *   KL = D∞ = −log p_accept, exactly, for each prompt.
  *
- * `control: true` takes as many at random out of the same candidates: without it nobody knows whether the scores did anything. Equal
+ * `control: true` takes as many at random from the same candidates, which shows whether the scores had an effect. Equal
  * prompts are one prompt; of equal scores the first counts. Done by `src/stages/select.ts`.
  */
 import * as Schema from "effect/Schema"

@@ -16,18 +16,18 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   batchSize: Count,
   /**
    * Most tokens, prompts included, per optimiser step: a batch ends before it would hold more (packing). Batches are packed without
-   * padding and sequences never see one another, so this changes which demonstrations meet in a step and nothing else.
+   * padding and sequences never see one another, so this only changes which demonstrations meet in a step.
    */
   batchTokens: Schema.optionalKey(Count),
   /**
-   * What is learned. `completion`: the answer, of a conversation the assistant's last turn. `assistant`: every turn of the assistant in a
-   * conversation, and nothing of the system, the user or tools (TRL `assistant_only_loss`). `all`: the prompt too (TRL
-   * `completion_only_loss: false`).
+   * The learned part. `completion`: the answer, of a conversation the assistant's last turn. `assistant`: every turn of
+   * the assistant in a conversation, not of the system, the user or tools (TRL `assistant_only_loss`). `all`: the
+   * prompt too (TRL `completion_only_loss: false`).
    */
   loss: or(Schema.Literals(["completion", "assistant", "all"]), "completion"),
   /** Longest sequence, tokens (TRL `max_length`); the model's context when left out. */
   maxLength: Schema.optionalKey(Count),
-  /** What happens to a longer one: an error, or its end or its beginning is cut off (TRL `truncation_mode`). Never silently. */
+  /** For longer sequences: an error, or a reported cut at the end or the beginning (TRL `truncation_mode`). */
   truncation: or(Schema.Literals(["error", "keep-start", "keep-end"]), "error"),
   /** `token-mean` over the whole batch, or `sum` (Tülu 3 §4.3.2). */
   reduction: or(Schema.Literals(["token-mean", "sum"]), "token-mean"),

@@ -1,8 +1,8 @@
 /**
  * Two parts that share no prompt. On which side a row stands depends on its prompt and the seed alone: duplicates stay together, and more
- * rows leave the earlier ones where they are. Done by `src/data/split.ts`.
+ * rows leave the earlier rows where they are. Done by `src/data/split.ts`.
  *
- * The tabular world of `simulate` has a handful of prompts and none to hold out: there both parts are everything.
+ * The tabular world of `simulate` has a handful of prompts and none to hold out: there both parts have all prompts.
  */
 import * as Schema from "effect/Schema"
 import { kept, rows, type SameAs } from "../Data.ts"

@@ -1,4 +1,4 @@
-/** Keel's stages. What is added here is an operation of the language, and everything that has to know it fails to compile until it does. */
+/** Keel's stages. A new stage here is an operation of the language: code that must handle it fails to compile. */
 export * as BestOfN from "./BestOfN.ts"
 export * as Compare from "./Compare.ts"
 export * as Decontaminate from "./Decontaminate.ts"

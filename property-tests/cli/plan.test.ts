@@ -44,7 +44,7 @@ describe("keel plan", () => {
       keel(["plan", "none.json", "--json"], at)
     ])
     assert.deepStrictEqual([text.code, json.code], [1, 1])
-    assert.match(text.stdout, /^What was planned fits\.$/mu)
+    assert.match(text.stdout, /^The planned stages fit\.$/mu)
     for (const { stderr } of [text, json]) {
       assert.match(stderr, /^NotPlanned: 1 of 2 stages cannot be planned\. sft-\w+: nowhere\.jsonl: .*$/mu)
     }
@@ -68,6 +68,6 @@ describe("keel plan", () => {
     }
     assert.strictEqual(over.code, 0, over.stderr)
     assert.match(over.stdout, /ppo-\S+ does not fit its memory cap: .* too much, in its phase \w+; most of it is/u)
-    assert.match(over.stdout, /^Nothing tried fits: the smallest needs /mu)
+    assert.match(over.stdout, /^No tried change fits: the smallest needs /mu)
   }, 60_000)
 })

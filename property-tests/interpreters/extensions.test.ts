@@ -146,7 +146,7 @@ describe("an operation from outside", () => {
     assert.strictEqual(error._tag, "Refused")
     assert.match(
       error.message,
-      /join-\w{8}: the stage Join comes from outside Keel and nobody says what it means: pass/u
+      /join-\w{8}: the stage Join comes from outside Keel and has no implementation here: pass/u
     )
     assert.deepStrictEqual(told, [])
   })
@@ -173,7 +173,7 @@ describe("a reward from outside", () => {
 
   it("that nobody implements is refused, and needs none in simulation", async () => {
     const error = failure(await Effect.runPromiseExit(on(folder(), [])))
-    assert.match(String(error.message), /the reward Longest comes from outside Keel and nobody says what it means/u)
+    assert.match(String(error.message), /the reward Longest comes from outside Keel and has no implementation here/u)
     await Effect.runPromise(simulate(compared))
   })
 })

@@ -124,7 +124,7 @@ describe("klControl", () => {
     )
     assert.include(
       said({ beta: 0.1, temperature: 0.7, klControl: new KlControl.Ziegler({ target }) }).join("\n"),
-      "klControl Ziegler follows the KL of the samples, and what is sampled at temperature 0.7 is not the policy's: "
+      "klControl Ziegler follows the KL of the samples, and samples at temperature 0.7 are not the policy's: "
         + "take temperature 1, or leave klControl out"
     )
     assert.deepStrictEqual(said({ beta: 0.1, temperature: 0.7, klControl: new KlControl.FixedBeta() }), [])

@@ -323,7 +323,7 @@ describe("in a pipeline", () => {
 
 it("that nobody implements is refused by every interpreter, with the remedy; one of the other kind does not serve", async () => {
   const text = (kind: string, name: string) =>
-    `the ${kind} loss ${name} comes from outside Keel and nobody says what it means: pass its implementation in \`losses\`, ` +
+    `the ${kind} loss ${name} comes from outside Keel and has no implementation here: pass it in \`losses\`, ` +
     "or export it as `losses` from the pipeline's file"
   const root: Artifact.Any = pairwise()
   const lacking = [{ stage: Render.label(root.node.wires["of"]!), problem: text("preference", "Mine") }]

@@ -199,7 +199,7 @@ describe("what a training aims at", () => {
     }
     assert.match(
       why(grpo(PolicyGradient.grpo)),
-      /: GroupStd weighs prompts by what was sampled, k3 is not the reverse KL/u
+      /: GroupStd weighs prompts by their samples, k3 is not the reverse KL/u
     )
     assert.match(why(grpo({ temperature: 0.8 })), /no span \/ β of its optimum: it samples at temperature 0\.8$/u)
     const control = new Ziegler({ target: Kl.mnatsPerSequence(100) })

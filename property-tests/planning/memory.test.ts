@@ -153,7 +153,7 @@ describe("keel run", () => {
     assert.strictEqual(code, 1, stderr)
     assert.match(
       stderr,
-      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d GiB \(\d\d\.\d GiB optimizer, \d\.\d GiB weights, \d\.\d GiB gradients(, [^)]*)?\); this backend can address 4\.0 GiB, and opening its models would be the end of it\. Nothing tried fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
+      /^OutOfMemory: sft-[0-9a-f]{8} needs at least \d\d\.\d GiB \(\d\d\.\d GiB optimizer, \d\.\d GiB weights, \d\.\d GiB gradients(, [^)]*)?\); this backend can address 4\.0 GiB, and opening its models would exceed it\. No tried change fits: the smallest needs \d+\.\d GiB \(.*\)\. Take a smaller model\. The native backend has no such limit\.$/mu
     )
   })
 

@@ -50,9 +50,9 @@ describe("a stage from outside", () => {
   })
 
   test("without its implementation is an error where it is run", () => {
-    // @ts-expect-error "This pipeline has the stage Rwr from outside Keel and nobody says what it means: pass stages: [rwr] in the options"
+    // @ts-expect-error "This pipeline has the stage Rwr from outside Keel without its implementation: pass stages: [rwr] in the options"
     simulate(policy)
-    // @ts-expect-error "This pipeline has the stage Rwr from outside Keel and nobody says what it means: pass stages: [rwr] in the options"
+    // @ts-expect-error "This pipeline has the stage Rwr from outside Keel without its implementation: pass stages: [rwr] in the options"
     run(policy, options)
     expect(simulate).type.toBeCallableWith(policy, { stages: [rwr] })
     expect(run).type.toBeCallableWith(policy, { ...options, stages: [rwr] })
@@ -72,7 +72,7 @@ test("a run says whether it made a model", () => {
 
 describe("a reward from outside", () => {
   test("is needed by run, and not by simulate, where the world's stands for it", () => {
-    // @ts-expect-error "This pipeline has the reward AboutAsLong from outside Keel and nobody says what it means: pass rewards: [aboutAsLong] in the options"
+    // @ts-expect-error "This pipeline has the reward AboutAsLong from outside Keel without its implementation: pass rewards: [aboutAsLong] in the options"
     run(judged, { ...options, stages: [rwr] })
     expect(run).type.toBeCallableWith(judged, { ...options, stages: [rwr], rewards: [aboutAsLong] })
     expect(simulate).type.toBeCallableWith(judged, { stages: [rwr] })
@@ -147,7 +147,7 @@ describe("a reward from outside that is only observed while a policy trains", ()
   })
 
   test("without its implementation is an error where it is run", () => {
-    // @ts-expect-error "This pipeline has the reward AboutAsLong from outside Keel and nobody says what it means: pass rewards: [aboutAsLong] in the options"
+    // @ts-expect-error "This pipeline has the reward AboutAsLong from outside Keel without its implementation: pass rewards: [aboutAsLong] in the options"
     run(capped, options)
     expect(run).type.toBeCallableWith(capped, { ...options, rewards: [aboutAsLong] })
     expect(simulate).type.toBeCallableWith(capped)
@@ -214,11 +214,11 @@ describe("a loss from outside", () => {
   })
 
   test("without its implementation is an error where it is run, in simulation too", () => {
-    // @ts-expect-error "This pipeline has the preference loss Mine from outside Keel and nobody says what it means: pass losses: [mine] in the options"
+    // @ts-expect-error "This pipeline has the preference loss Mine from outside Keel without its implementation: pass losses: [mine] in the options"
     run(dpo, options)
-    // @ts-expect-error "This pipeline has the policy loss Yours from outside Keel and nobody says what it means: pass losses: [yours] in the options"
+    // @ts-expect-error "This pipeline has the policy loss Yours from outside Keel without its implementation: pass losses: [yours] in the options"
     simulate(grpo, { losses: [mine] })
-    // @ts-expect-error "This pipeline has the preference loss Mine from outside Keel and nobody says what it means: pass losses: [mine] in the options"
+    // @ts-expect-error "This pipeline has the preference loss Mine from outside Keel without its implementation: pass losses: [mine] in the options"
     simulate(dpo, { losses: [policyLoss("Mine", yours.of)] })
     expect(run).type.toBeCallableWith(dpo, { ...options, losses: [yours, mine] })
     expect(simulate).type.toBeCallableWith(grpo, { losses: [yours] })

@@ -63,7 +63,7 @@ const hidden = (name: string) => Flag.String(name).pipe(Flag.withHidden)
 const flags = {
   backend: many(
     "backend",
-    `What is measured: ${
+    `Parts to measure: ${
       backends.join(", ")
     }; may be repeated or a list with commas. Default: all that work here, but reference`
   ),
@@ -84,7 +84,7 @@ const flags = {
   json: jsonFlag,
   memoryOf: maybe(hidden("memory-of"), "Train mid alone with this backend and print the memory of this process"),
   calibrate: off("calibrate", "Measure only the rates that plan estimates time by: --only rates --peer none"),
-  published: off("published", "Compare plans with published speed and memory of training steps; measures nothing"),
+  published: off("published", "Compare plans with published speed and memory of training steps, without measuring"),
   ratesOf: maybe(hidden("rates-of"), "Print the costs of work with this backend"),
   recompute: Flag.Boolean("recompute").pipe(Flag.withHidden, Flag.withDefault(false))
 }
@@ -107,7 +107,7 @@ const openAll = (names: ReadonlyArray<BackendName>, options: BackendOptions) =>
       const engine = transformer(backend)
       const column = columnOf(backend.name)
       opened.push({ name: column, backend, engine, exact: true })
-      // On a processor libtorch rounds and multiplies in float32: nothing to measure.
+      // On a processor libtorch rounds and multiplies in float32, so there is no bf16 to measure.
       if (backend.name === "torch" && (options.device ?? "cpu") === "cpu") continue
       for (const precision of backend.precisions.filter((precision) => precision !== "f32")) {
         opened.push({

@@ -1,16 +1,16 @@
-/** The lines of `keel plan` about what does not fit, and what would. */
+/** The lines of `keel plan` about stages that do not fit, and about changes that make them fit. */
 import { size } from "../../dsl/Size.ts"
 import { change, more, remedy, why } from "../planning/advice.ts"
 import type { Misfit, Overflow } from "../planning/fits.ts"
 import { markdown } from "../report/table.ts"
 
-/** Why, and of which stages too. */
+/** Why a stage does not fit, and which other stages have the same problem. */
 export const reasons = (of: Overflow, whose: string): ReadonlyArray<string> => [
   why(of, whose),
   ...(of.alike.length === 0 ? [] : [`The same holds of ${of.alike.join(", ")}.`])
 ]
 
-/** Why, what to do about it, and everything that was tried. */
+/** Why a stage does not fit, the advice, and every change that was tried. */
 export const misfit = (of: Misfit, whose: string): string =>
   [
     ...reasons(of, whose),

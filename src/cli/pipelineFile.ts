@@ -14,7 +14,7 @@ import * as Pipeline from "../../dsl/Pipeline.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import type { Overridden } from "./options.ts"
 
-/** A file or an option that no pipeline can be got from. */
+/** A file or option that yields no pipeline. */
 export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadPipelineFile", {
   path: Schema.String,
   problem: Schema.String,
@@ -29,7 +29,7 @@ export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadP
 export interface PipelineFile {
   readonly root: Artifact.Any
   readonly extensions: Extensions
-  /** The module that the extensions are from; null when there are none. */
+  /** The module of the extensions; null if there are none. */
   readonly module: string | null
 }
 
@@ -44,7 +44,7 @@ const imported = (path: string) =>
       })
   })
 
-/** The exports of a module that say what is from outside: what makes each, and the fields by which that is known. */
+/** The exports with implementations from outside Keel: how each is made, and the fields that identify it. */
 const exported = [
   { name: "stages", by: ["implement"], fields: ["definition", "make"] },
   { name: "rewards", by: ["reward"], fields: ["name", "score"] },

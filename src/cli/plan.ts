@@ -38,7 +38,7 @@ const time = (seconds: number | null): string =>
     ? `${(seconds / 60).toFixed(1)} min`
     : `${(seconds / 3600).toFixed(1)} h`
 
-/** Seconds of each phase that there is, of the host, and of all; nothing when nobody says what work costs. */
+/** A table of seconds of each phase, of the host, and in total; empty if costs are unknown. */
 const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<string>> => {
   if (stages.every(({ seconds }) => seconds === null)) return []
   const all = [...new Set(stages.flatMap(({ phases }) => phases.map(({ phase }) => phase)))]
@@ -60,7 +60,7 @@ const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<st
   ]
 }
 
-/** Stages of which nothing can be said. */
+/** Stages without a plan. */
 class NotPlanned extends Data.TaggedError("NotPlanned")<
   { readonly stage: string; readonly problem: string; readonly count: number; readonly all: number }
 > {
@@ -81,7 +81,7 @@ export const plan = Command.make(
     backend: or(
       Flag.Literals("backend", backends),
       "auto",
-      "What is to compute, of those that keel bench measured: auto is the one that run would choose"
+      "A backend that keel bench measured; auto is the backend that keel run would choose"
     ),
     completionLength: maybe(
       positive("completion-length"),
@@ -96,7 +96,7 @@ export const plan = Command.make(
       "Folder with the config.json of the model that every Checkpoint and Pretrain is to have; no weights needed"
     ),
     prices,
-    noAdvice: off("no-advice", "Say what does not fit, but do not look for what would: that is many plans"),
+    noAdvice: off("no-advice", "Do not look for changes that make stages fit, which takes many plans"),
     json
   },
   Effect.fn(function*(
@@ -104,7 +104,7 @@ export const plan = Command.make(
   ) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
-    // With a shape of the user's own, nobody asks what the folders of the checkpoints say.
+    // With a shape from the user, the folders of checkpoints are not read.
     const shapes = Option.isSome(modelConfig) ? {} : { shapes: yield* shapesIn(root) }
     yield* judged(root, { ...shapes, extensions, price })
     /** Millionths of the currency. */
@@ -134,7 +134,7 @@ export const plan = Command.make(
         new NotPlanned({ ...unplanned[0]!, count: unplanned.length, all: stages.length + unplanned.length })
       )
     const large = stages.filter((stage) => stage.bytes > room(stage))
-    /** Many plans of single stages: for a large description several times what the plan of all took. */
+    /** Many plans of single stages: for a large description several times the time of the first plan. */
     const advised = Effect.map(
       large.length === 0 || noAdvice
         ? Effect.succeed({ plain: known, planned: known, microBatches: new Map(), misfits: [] })
@@ -236,7 +236,7 @@ export const plan = Command.make(
     if (noAdvice) {
       for (const one of overflows(stages, room)) yield* Console.log(reasons(one, whose(one)).join("\n"))
     } else if (large.length > 0) {
-      yield* Console.error("Looking for what would fit; Ctrl-C leaves it at that (--no-advice does not look).")
+      yield* Console.error("Looking for changes that would fit; Ctrl-C stops the search (--no-advice skips it).")
     }
     const { fit, over } = yield* advised
     const said = [
@@ -245,7 +245,7 @@ export const plan = Command.make(
         ? []
         : [
           unplanned.length > 0
-            ? "What was planned fits."
+            ? "The planned stages fit."
             : passed.length > 0
             ? "Its memory fits."
             : "It fits."
@@ -257,6 +257,6 @@ export const plan = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Say what each stage will take (memory, FLOPs, tokens, time) without weights and without training"
+    "Estimate memory, FLOPs, tokens and time of each stage, without weights and without training"
   )
 )

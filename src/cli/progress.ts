@@ -9,7 +9,7 @@ const seconds = (s: number): string =>
 const count = (n: number): string =>
   n < 1000 ? n.toFixed(0) : n < 1e6 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1e6).toFixed(1)}M`
 
-/** The metrics that fit on a line, under short names. */
+/** Metrics that fit on a line, under short names. */
 const shown: ReadonlyArray<readonly [metric: string, name: string]> = [
   ["loss", "loss"],
   ["accuracy", "accuracy"],

@@ -21,7 +21,7 @@ import { device, deviceOption, json, maybe, or, overrides, pipeline } from "./op
 const backend = or(
   Flag.Literals("backend", backends),
   "auto",
-  "What computes: auto is the fastest here (native where there is a compiler, else wasm); torch needs libtorch, tfjs keel backend install; reference is double precision, slow"
+  "Backend: auto is the fastest here (native where there is a compiler, else wasm); torch needs libtorch, tfjs keel backend install; reference is double precision, slow"
 )
 
 const out = maybe(
@@ -53,7 +53,7 @@ const told = Effect.fnUntraced(function*(
     yield* Console.log(["", table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)].join("\n"))
   }
   yield* Console.log(`\n${spending}`)
-  // Last, where it is seen: the run succeeded, and what it made is not what it would have been.
+  // Printed last, to be seen: the run succeeded, but with another result than intended.
   const said = [...passed(events), ...alarms(events)]
   if (said.length > 0) yield* Console.log(`\n${said.join("\n")}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)

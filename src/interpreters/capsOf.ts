@@ -1,22 +1,22 @@
 /**
- * Which caps govern which nodes: a cap governs what its artefact was made from, down to and without its initial model; a KL cap
- * of these those that descend from it.
+ * Which caps govern which nodes: a cap governs everything that its artefact was made from, back to its initial model
+ * (excluded); a KL cap governs only the descendants of that model.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { type Caps, type Resource, resources, units } from "../../dsl/Budget.ts"
 import type { KlCap } from "../../dsl/KlCap.ts"
 import { definitionOf, fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
-/** A cap on what several stages spend together. */
+/** A cap on the total of several stages. */
 export interface Total {
-  /** The node that the cap is. */
+  /** The node of the cap. */
   readonly id: string
-  /** Ids of the artefacts whose making it governs. */
+  /** Ids of the governed artefacts. */
   readonly of: ReadonlySet<string>
   readonly limits: Readonly<Partial<Record<Resource, number>>>
 }
 
-/** The caps on one node: the tightest of each resource (`Infinity`: none), every KL cap with its initial model. */
+/** The caps on a node: the tightest of each resource (`Infinity`: none), and every KL cap with its initial model. */
 export interface NodeCaps extends Readonly<Record<Resource, number>> {
   readonly kl: ReadonlyArray<KlCap>
   readonly totals: ReadonlyArray<Total>
@@ -27,7 +27,7 @@ interface Money {
   readonly micros: number
 }
 
-/** What a description says of resources; check has not looked at it yet. */
+/** Parameters of an unchecked `Cap`. */
 type Amounts = Readonly<Partial<Record<Exclude<Resource, "money">, number>>> & { readonly money?: Money }
 
 interface CapParams extends Amounts, Pick<Caps, "kl" | "klP95" | "klMax" | "whenSpent"> {
@@ -39,7 +39,7 @@ const inUnits = ({ money, ...amounts }: Amounts): Total["limits"] => ({
   ...(money === undefined ? {} : { money: money.micros })
 })
 
-/** The currencies of the money that a node caps; none when it is no cap, or caps none. */
+/** The currencies in which a node caps money; empty for other nodes. */
 export const currenciesOf = ({ node: { op, params } }: Artifact.Any): ReadonlyArray<string> => {
   if (op !== "Cap") return []
   const { money, total } = params as CapParams
@@ -51,14 +51,14 @@ export const currenciesIn = (root: Artifact.Any): ReadonlyArray<string> => [
   ...new Set(Artifact.lineage(root).flatMap(currenciesOf))
 ]
 
-/** Whether it moves a policy by an allowance. */
+/** Whether the artefact moves a policy by an allowance. */
 export const spendsKl = ({ node }: Artifact.Any): boolean => definitionOf(node)?.spendsKl === true
 
-/** Whether its KL is measured against caps: it spends some, or it is a merge of policies, whose KL nothing bounds. */
+/** Whether its KL is measured against caps: it spends KL, or it merges policies, whose KL has no bound. */
 export const measuresKl = (artifact: Artifact.Any): boolean =>
   spendsKl(artifact) || (artifact.node.op === "Merge" && artifact.node.kind !== "RewardModel")
 
-/** Whether it has to be under a KL cap: it, or a policy that it was merged from, was moved by an allowance. */
+/** Whether it needs a KL cap: an allowance moved it, or a policy that it merges. */
 export const needsCap = (artifact: Artifact.Any): boolean =>
   spendsKl(artifact) || (measuresKl(artifact) && heaviest(artifact, undefined).length > 0)
 
@@ -69,8 +69,8 @@ const governed = (cap: Artifact.Any): ReadonlySet<string> => {
 }
 
 /**
- * Ids of what the weights of `from` went into, of all that `of` was made from. A model that only gave data has a distance from its own
- * initial model, and capping its distance from this one could ask for `from` before it can be made.
+ * Ids of the artefacts in the history of `of` that descend from the weights of `from`. A model that only gave data has
+ * another initial model, and its distance from `from` might be needed before `from` is made.
  */
 const descendants = (of: Artifact.Any | undefined, from: Artifact.Any | undefined): ReadonlySet<string> => {
   if (of === undefined || from === undefined) return new Set()
@@ -104,7 +104,7 @@ export const capsIn = (root: Artifact.Any): (artifact: Artifact.Any) => NodeCaps
     const mine = caps.filter(({ of }) => of.has(artifact.id))
     const least = (resource: Resource) => Math.min(Infinity, ...mine.map(({ each }) => each[resource] ?? Infinity))
     return {
-      // Measured from what it descends from, so what is made before it: two caps could else wait for each other's stages.
+      // Only descendants are measured, so `from` is made before: otherwise two caps could wait for each other.
       kl: !measuresKl(artifact) ?
         [] :
         mine.flatMap(({ descend, kl }) => descend.has(artifact.id) ? kl : []),
@@ -114,7 +114,7 @@ export const capsIn = (root: Artifact.Any): (artifact: Artifact.Any) => NodeCaps
   }
 }
 
-/** A spender and those before it on the same way. */
+/** The last spender of a path, and the path before it. */
 interface Way {
   readonly mnats: number
   readonly last: Spender | undefined
@@ -128,10 +128,10 @@ export interface Spender {
 
 const nowhere: Way = { mnats: 0, last: undefined, before: undefined }
 
-/** The spenders on the way with most allotted from `of` back to `stop`, the last one first. */
+/** The spenders on the path of `of` with the largest allowances, back to `stop`, the last spender first. */
 const heaviest = (of: Artifact.Any, stop: string | undefined): ReadonlyArray<Spender> => {
   const ways = new Map<string, Way>()
-  // Inputs come first, so no recursion: a chain of ten thousand stages must not overflow the stack.
+  // A loop, not recursion: a chain of ten thousand stages must not overflow the stack.
   for (const at of Artifact.lineage(of)) {
     const before = initialOf(at).id === stop
       ? nowhere
@@ -155,8 +155,8 @@ const heaviest = (of: Artifact.Any, stop: string | undefined): ReadonlyArray<Spe
 }
 
 /**
- * The allowances along the weight lineage of `of`, back to and without `from`. A merge has several parents: it is the way with
- * most allotted. How far a merge is away follows from none of them; it is measured.
+ * The allowances along the weight lineage of `of`, back to `from` (excluded). Of a merge's parents, the path with the
+ * largest allowances counts. They do not bound the distance of a merge, which is measured.
  */
 export const klSpenders = (of: Artifact.Any, from: Artifact.Any): ReadonlyArray<Spender> =>
   heaviest(of, initialOf(from).id)

@@ -1,6 +1,6 @@
 /**
- * Judges a description without loading anything: every mistake at once, each with its remedy, in milliseconds. What the folders of its
- * checkpoints say of their shapes, it is told (`shapesIn`).
+ * Finds every mistake in a description, each with its remedy, in milliseconds and without loading files. Shapes of
+ * checkpoints are passed in (`shapesIn`).
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -20,7 +20,7 @@ import { capsIn, currenciesIn, currenciesOf, klSpenders, needsCap, type NodeCaps
 
 /** One mistake. */
 export interface Problem {
-  /** The node it is about. */
+  /** The node with the mistake. */
   readonly stage: string
   readonly problem: string
 }
@@ -36,7 +36,7 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", {
   }
 }
 
-/** One name, one operation. */
+/** Each name must mean one operation. */
 const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<string> => {
   const known = new Map(Artifact.lineage(root).map(({ node }) => [node.op, definitionOf(node)]))
   return ({ definition, op }) =>
@@ -45,7 +45,7 @@ const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<stri
     ]
 }
 
-/** Money of two currencies cannot be compared with one price table. */
+/** A price table has one currency, so money caps cannot use two. */
 const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<string> => {
   const currencies = currenciesIn(root)
   return (artifact) =>
@@ -54,7 +54,7 @@ const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<s
     ]
 }
 
-/** What is wrong between nodes. */
+/** Mistakes between nodes. */
 const between = (limits: (artifact: Artifact.Any) => NodeCaps, artifact: Artifact.Any): ReadonlyArray<string> => {
   const { op, wires } = artifact.node
   const found: Array<string> = []
@@ -89,7 +89,7 @@ const between = (limits: (artifact: Artifact.Any) => NodeCaps, artifact: Artifac
   return found
 }
 
-/** A key that there is not, with the one that was meant, if it looks like one. */
+/** The problem of an unknown key, with the likely key if the spelling is close. */
 const spelled = (definition: Definition) => (problem: string): string => {
   const [, key] = /^Expected no excess property at \["([^"]+)"\]$/u.exec(problem) ?? []
   if (key === undefined) return problem
@@ -100,13 +100,13 @@ const spelled = (definition: Definition) => (problem: string): string => {
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** What is known besides the description. */
+/** Facts from outside the description. */
 export interface KnownShapes {
-  /** Of its checkpoints; of one that is left out, whatever depends on its shape goes unjudged. */
+  /** Shapes of its checkpoints; without a shape, checks that depend on it are skipped. */
   readonly shapes?: Shapes
 }
 
-/** Every mistake in a description; none for one that can run. */
+/** Every mistake in a description; empty if it can run. */
 export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes = {}): ReadonlyArray<Problem> => {
   const limits = capsIn(root)
   const named = naming(root)
@@ -119,7 +119,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
       (wrong) => wrong.map(spelled(definition))
     )
   })
-  // What follows data and models back needs parameters that mean something all the way.
+  // Checks that follow data and models back need valid parameters in every node.
   const sound = new Set<string>()
   for (const [i, { id, node: { wires } }] of all.entries()) {
     if (Result.isSuccess(decoded[i]!) && Object.values(wires).every((of) => sound.has(of.id))) sound.add(id)
@@ -130,7 +130,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
     const { op, params, wires } = artifact.node
     const definition = definitionOf(artifact.node)
     const own = decoded[i]!
-    // What stands on a wire and is no artefact is a mistake of the stage that has the wire.
+    // A value on a wire that is no artefact is a mistake of the stage with the wire.
     if (op === Artifact.strayOp) return []
     if (definition === undefined) return [{ stage: op, problem: "no such operation" }]
     const spec = definition.wiresOf?.(wires, isRecord(params) ? params : {}) ?? definition.wires
@@ -153,7 +153,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
   })
 }
 
-/** The description itself, or all that is wrong with it. */
+/** The description itself, or all of its mistakes. */
 export const check = (root: Artifact.Any, known: KnownShapes = {}): Result.Result<Artifact.Any, Refused> => {
   const found = problems(root, known)
   return found.length === 0 ? Result.succeed(root) : Result.fail(new Refused({ problems: found }))

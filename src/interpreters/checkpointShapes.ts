@@ -1,7 +1,4 @@
-/**
- * What the folders of a description's checkpoints say of their shapes, for `check`: each `config.json` and `adapter_config.json` is read, no
- * weights are.
- */
+/** Reads the shapes of checkpoints for `check` from `config.json` and `adapter_config.json`, without weights. */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
@@ -14,14 +11,14 @@ import type { Shapes } from "./checks/shapes.ts"
 
 type Read<A> = Effect.Effect<A, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
 
-/** In one line what is wrong with a folder, where something is. */
+/** The problem of a folder in one line, if it has one. */
 const said = <A>(folder: string, read: Read<A>) =>
   Effect.result(Effect.mapError(read, (error) =>
     error._tag === "BadCheckpoint"
       ? error.message
       : `${folder}: it cannot be read (${error.message.replace(/\s+/gu, " ")}). Check the path and who may read it.`))
 
-/** A folder that cannot be read is a mistake among the others: it does not fail here. */
+/** An unreadable folder is a mistake among others and does not fail this effect. */
 export const shapesIn = Effect.fnUntraced(function*(root: Artifact.Any) {
   const checkpoints = Artifact.lineage(root).flatMap(({ node: { op, params } }) => {
     const { adapter, path } = params as { readonly path?: unknown; readonly adapter?: unknown }

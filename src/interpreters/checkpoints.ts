@@ -6,7 +6,7 @@ import { join } from "node:path"
 import type { Codec, Engine, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 
-/** Where a `Checkpoint` comes from: a folder in `run`, the world's language in `simulate`. */
+/** Loads a `Checkpoint`: from a folder in `run`, from the world's language in `simulate`. */
 export class Checkpoints extends Context.Service<Checkpoints, {
   readonly load: (
     path: string,
@@ -14,7 +14,7 @@ export class Checkpoints extends Context.Service<Checkpoints, {
   ) => Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
 }>()("keel/Checkpoints") {}
 
-/** The tokenizer of a model that was loaded from `path`, held against the model's vocabulary. */
+/** The tokenizer of a model loaded from `path`, checked against the model's vocabulary. */
 export const codecOf = (
   engine: Pick<Engine, "codec">,
   weights: Weights,
@@ -24,7 +24,7 @@ export const codecOf = (
     try {
       return Effect.succeed(engine.codec(weights))
     } catch (error) {
-      // Anything else is a bug.
+      // Any other error is a bug.
       if (!(error instanceof BadCheckpoint)) throw error
       return Effect.fail(
         new BadCheckpoint({ path: join(path, error.path), problem: error.problem, remedy: error.remedy })

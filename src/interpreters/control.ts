@@ -11,15 +11,15 @@ import { cartPole } from "../control/cartPole.ts"
 import { learner } from "../control/train.ts"
 import { Refused } from "./check.ts"
 
-/** What has happened so far. */
+/** The progress so far. */
 export interface Progress {
   /** Iterations done. */
   readonly step: number
-  /** Environment steps that were learnt from. */
+  /** Environment steps that were used for learning. */
   readonly environmentSteps: number
   /** Mean return of the iteration's episodes, undiscounted. */
   readonly meanReturn: number
-  /** Mean return over `evaluationEpisodes` others, where it was evaluated. */
+  /** Mean return over `evaluationEpisodes` other episodes, in iterations with an evaluation. */
   readonly evaluation: number | null
 }
 
@@ -32,7 +32,7 @@ export interface Controlled {
 
 const environments = { cartpole: cartPole }
 
-/** The description itself, or all that is wrong with it. */
+/** The description itself, or all of its mistakes. */
 const checked = (description: Control): Result.Result<Control, Refused> => {
   const params: unknown = JSON.parse(JSON.stringify(description))
   const decoded = Schema.decodeUnknownResult(Control)(params, { errors: "all", onExcessProperty: "error" })
@@ -47,7 +47,7 @@ const checked = (description: Control): Result.Result<Control, Refused> => {
   })
 }
 
-/** Lets timers and signals through: the work itself is synchronous. */
+/** Lets timers and signals through, because the work is synchronous. */
 const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 export const control = Effect.fn("control")(function*(

@@ -1,11 +1,11 @@
-/** Everything that can be spent goes through a meter: the engine's verbs, what is read by a judge, what is written to the store. */
+/** Counts everything that a stage can spend: the engine's verbs, the judge's reading, the store's writing. */
 import * as Effect from "effect/Effect"
 import { CurrentEngine } from "../engine/current.ts"
 import { Judge } from "../rewards/judge.ts"
 import { Store } from "../store/store.ts"
 import { CurrentMeter, type SpendingMeter, spendingMeter } from "../training/spendingMeter.ts"
 
-/** A store that tells the meter how much it keeps for what is being made. */
+/** A store that reports the kept bytes of the current stage to the meter. */
 const weighed = (store: Store["Service"], meter: SpendingMeter): Store["Service"] => {
   const weigh = (key: string, name: string) => Effect.map(store.size(key, name), meter.keeps)
   return {
@@ -28,7 +28,7 @@ const heard = (judge: Judge["Service"], { judged }: SpendingMeter): Judge["Servi
   }
 })
 
-/** What `effect` does is counted by the meter that it gets. */
+/** Gives `effect` the meter that counts its work. */
 export const counted = Effect.fnUntraced(function*<A, E, R>(effect: (meter: SpendingMeter) => Effect.Effect<A, E, R>) {
   const meter = spendingMeter(yield* CurrentEngine)
   return yield* effect(meter).pipe(

@@ -1,9 +1,9 @@
 /**
- * Makes the artefact at the root of a description: what each stage means (`meaning.ts`), on whatever engine, data, judge,
- * store and log are provided. `run` and `simulate` are this with different services.
+ * Makes the artefact at the root of a description: the meaning of each stage (`meaning.ts`), on the provided engine,
+ * data, judge, store and log. `run` and `simulate` provide different services.
  *
- * A node is made at most once, after its inputs, and only when something that is not finished yet needs it: what the store
- * has under the node's key is taken from there.
+ * A node is made at most once, after its inputs, and only if an unfinished node needs it: results in the store under
+ * the node's key are reused.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -33,7 +33,7 @@ export type { ExecuteError } from "./inputs.ts"
 
 export type ExecuteOptions = Pick<Extensions, "losses" | "stages">
 
-/** What a backend throws when its device is full, as the error that it is for whoever runs the pipeline. */
+/** Turns a backend's "out of memory" exception into the tagged error `OutOfMemory`. */
 const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory> => {
   const { shortage } = defect as { readonly shortage?: Pick<OutOfMemory, "phase" | "needed" | "available"> }
   return shortage === undefined ? Effect.die(defect) : Effect.fail(new OutOfMemory({ stage, ...shortage, terms: [] }))
@@ -46,10 +46,10 @@ const maker = Effect.fnUntraced(
     const microBatches = yield* CurrentMicroBatches
     const limits = capsIn(root)
     const made = new Map<string, Made>()
-    // Of finished artefacts only: what an unfinished one has spent is in the meter as soon as it goes on.
+    // Spending of finished artefacts only: an unfinished artefact's spending is in the meter once it resumes.
     const spent = new Map<string, Spent>()
 
-    /** The caps on resources that hold for an artefact. */
+    /** The resource caps on an artefact. */
     const held = (artifact: Artifact.Any) => {
       const { kl: _, totals, ...own } = limits(artifact)
       return {
@@ -63,8 +63,8 @@ const maker = Effect.fnUntraced(
         }
       }
     }
-    const kept = Effect.succeed("what it made, in the store")
-    /** The log, of which `told` gets what is not to be forgotten of the stage `name` once it is finished. */
+    const kept = Effect.succeed("its result, in the store")
+    /** A log that also adds to `told` the events of the stage `name` that must be repeated when it is reused. */
     const remembering = (name: string, told: Array<Event>): RunLog["Service"] => ({
       emit: (event) => {
         if ((event._tag === "OverBudget" || event._tag === "PeakPassed") && event.stage === name) told.push(event)
@@ -109,7 +109,7 @@ const maker = Effect.fnUntraced(
           Effect.flatMap(scopeOf(artifact), (scope) => meaning(artifact, scope)).pipe(
             Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
             Effect.provideService(RunLog, remembering(name, told)),
-            // Nothing about it is a failure: the stage made what it had kept.
+            // An early end is no failure: the result is the kept checkpoint.
             Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
           ),
           (value) =>
@@ -121,7 +121,7 @@ const maker = Effect.fnUntraced(
             own && !alreadyTold.has(error)
               ? Effect.andThen(
                 Effect.sync(() => alreadyTold.add(error)),
-                // A full disk must not hide the error that it is about.
+                // If the disk is full, the log fails too; the first error must stay visible.
                 Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: error._tag, message: error.message }))
               )
               : Effect.void
@@ -137,30 +137,27 @@ const maker = Effect.fnUntraced(
     )
     const alreadyTold = new WeakSet<object>()
 
-    /** What a finished artefact took counts from now on, against its own caps and every total. */
+    /** Adds a finished artefact's spending to its own caps and all totals. */
     const settle = (artifact: Artifact.Any, took: Spent) => {
       spent.set(artifact.id, took)
       return hold(held(artifact), took, kept)
     }
-    // What was made earlier for this pipeline was spent on it, whether it is looked at again or not.
+    // Earlier results in this pipeline count as spent, whether or not they are used now.
     const before = yield* spentIn(root)
     const there = finishedIn(root)
     for (const artifact of Artifact.lineage(root)) {
       if (!(yield* there(artifact))) continue
-      // Nor is it forgotten that a stage passed a cap or a peak: what is made here rests on the policy that it made nevertheless.
+      // Repeats passed caps and peaks of earlier results, because later stages build on their policies.
       for (const told of yield* store.told(keyOf(artifact, limits(artifact)), label(artifact))) yield* log.emit(told)
       const took = before.get(artifact.id)
-      // Memory is held and not spent: what it held is free again.
+      // Memory is held, not spent: it is free again.
       if (took !== undefined) yield* settle(artifact, { ...took, memory: 0 })
     }
     return make
   }
 )
 
-/**
- * What `use` makes of the pipeline `root`, in which `check` has found no mistake: all of it counted, and held against the caps on
- * resources.
- */
+/** The result of `use` for the checked pipeline `root`, with all spending counted and held to the caps on resources. */
 export const making = <A, E, R>(
   root: Artifact.Any,
   options: ExecuteOptions,
@@ -171,8 +168,8 @@ export const making = <A, E, R>(
   )
 
 /**
- * Makes `root`. Refuses it first when `check` finds anything wrong, when a stage or a loss from outside is not among `stages` or
- * `losses`, or when the engine lacks a precision; errors of stages come through as they are.
+ * Makes `root`. Fails first if `check` finds a mistake, if a stage or loss from outside is not in `stages` or `losses`,
+ * or if the engine lacks a precision; errors of stages pass through unchanged.
  */
 export const execute: (
   root: Artifact.Any,

@@ -1,4 +1,4 @@
-/** What a pipeline has from outside Keel, and what an interpreter was given for it. */
+/** The parts of a pipeline from outside Keel, and the implementations given to an interpreter. */
 import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
@@ -9,14 +9,14 @@ import type { RewardImplementation } from "../rewards/own.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
 import type { Problem } from "./check.ts"
 
-/** What is declared outside Keel means this. */
+/** Implementations of everything declared outside Keel. */
 export interface Extensions {
   readonly stages?: ReadonlyArray<Implementation>
   readonly rewards?: ReadonlyArray<RewardImplementation>
   readonly losses?: ReadonlyArray<LossImplementation>
 }
 
-/** The needs that some extensions meet. */
+/** The needs that a set of extensions meets. */
 export type Met<X extends Extensions> =
   | (X extends { readonly stages: ReadonlyArray<infer I> } ?
     I extends Implementation<infer Op, any> ? Extension.Stage<Op> : never
@@ -28,7 +28,7 @@ export type Met<X extends Extensions> =
     ? L extends LossImplementation<infer Kind, infer Name> ? Extension.Loss<Kind, Name> : never
     : never)
 
-/** What the stages among some extensions can fail with besides what Keel's own can. */
+/** Errors of stages from outside, besides the errors of Keel's stages. */
 export type FailureOf<X extends Extensions> = X extends { readonly stages: ReadonlyArray<infer I> }
   ? I extends Implementation<any, infer E> ? E : never
   : never
@@ -43,7 +43,7 @@ const needsIn = (params: Schema.Json): ReadonlyArray<string> => {
   return Object.values(params).flatMap(needsIn)
 }
 
-/** What the pipeline needs and `given` has not, in the words of a mistake. */
+/** Needs of the pipeline that `given` does not meet, as mistakes. */
 export const lackingExtensions = (
   root: Artifact.Any,
   { losses = [], rewards = [], stages = [] }: Extensions,
@@ -56,7 +56,7 @@ export const lackingExtensions = (
   ])
   return Artifact.lineage(root).flatMap((artifact) => {
     const { definition, op, params } = artifact.node
-    // What nobody declared either is no operation at all, which `check` says.
+    // `check` reports operations that are not declared at all.
     const stage = isBuiltIn(op) || definition === undefined ? [] : [`stage ${op}`]
     return [...stage, ...needsIn(params)]
       .filter((need) => !met.has(need) && (needed.rewards || !need.startsWith("reward ")))
@@ -64,7 +64,7 @@ export const lackingExtensions = (
         const list = need.startsWith("stage ") ? "stages" : need.startsWith("reward ") ? "rewards" : "losses"
         return {
           stage: label(artifact),
-          problem: `the ${need} comes from outside Keel and nobody says what it means: pass its implementation in \
+          problem: `the ${need} comes from outside Keel and has no implementation here: pass it in \
 \`${list}\`, or export it as \`${list}\` from the pipeline's file`
         }
       })

@@ -1,4 +1,4 @@
-/** What is on the wires of a stage: weights and rows, made when they are asked for. */
+/** The inputs on the wires of a stage: weights and rows, made on demand. */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
@@ -32,7 +32,7 @@ import type { Checkpoints } from "./checkpoints.ts"
 import { keyOf } from "./storeKeys.ts"
 import type { NodeCaps } from "./capsOf.ts"
 
-/** All that making a pipeline can end with. */
+/** All errors of making a pipeline. */
 export type ExecuteError =
   | Refused
   | KlBudgetExceeded
@@ -49,7 +49,7 @@ export type ExecuteError =
 
 export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog | Checkpoints | FileSystem.FileSystem
 
-/** Makes an artefact, or gives what was made of it before. */
+/** Makes an artefact, or returns its earlier result. */
 export type Make = (artifact: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices>
 
 export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: Artifact.Any) => NodeCaps) {

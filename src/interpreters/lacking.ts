@@ -1,4 +1,4 @@
-/** What a description asks of the place where it runs: precisions of the engine, implementations, prices. */
+/** Requirements of a description on the place where it runs: precisions of the engine, implementations, prices. */
 import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
@@ -9,13 +9,13 @@ import { type KnownShapes, type Problem, problems, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { currenciesOf } from "./capsOf.ts"
 
-/** Which engines offer a precision that is not offered everywhere. */
+/** The engines that offer a precision, if not all do. */
 const offeredBy: Readonly<Record<string, string>> = {
   bf16:
     "--backend native on a CPU with AVX512-BF16 or AMX (Intel Sapphire Rapids, AMD Zen 4 and later), or --backend torch on an NVIDIA GPU"
 }
 
-/** Stages whose precision the engine lacks. An engine without precisions is exact in all of them. */
+/** Stages whose precision the engine lacks. An engine without precisions computes exactly. */
 export const lackingPrecisions = (
   root: Artifact.Any,
   { precisions }: Pick<Engine, "precisions">
@@ -32,8 +32,8 @@ export const lackingPrecisions = (
   })
 
 /**
- * Caps on money of which nobody can say whether they hold. `check` cannot know: a description does not say where it will run, nor what that
- * costs there.
+ * Caps on money that cannot be enforced without prices. `check` cannot find them: a description names no place to run
+ * and no prices.
  */
 export const lackingPrices = (root: Artifact.Any, price: Price | null): ReadonlyArray<Problem> =>
   Artifact.lineage(root).flatMap((cap) => {
@@ -47,16 +47,16 @@ export const lackingPrices = (root: Artifact.Any, price: Price | null): Readonly
     return [{ stage: label(cap), problem }]
   })
 
-/** The place where a description runs. What is left out is not judged. */
+/** The place where a description runs; omitted fields are not checked. */
 export interface Tried extends KnownShapes {
   readonly extensions?: Extensions
-  /** Whether its rewards from outside are needed too (they are unless `false`). */
+  /** Whether implementations of its rewards are needed too (default true). */
   readonly rewards?: boolean
   readonly engine?: Pick<Engine, "precisions">
   readonly price?: Price | null
 }
 
-/** Fails with every mistake of a description and all that is lacking of it there, at once. */
+/** Fails with every mistake of a description and every missing requirement at once. */
 export const judged = (
   root: Artifact.Any,
   { engine, extensions, price, rewards = true, ...known }: Tried

@@ -1,4 +1,4 @@
-/** What each operation means: one exhaustive match over the stages. */
+/** The meaning of each operation: one exhaustive match over the stages. */
 import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type { Extension } from "../../dsl/Extension.ts"
@@ -38,7 +38,7 @@ import { Checkpoints, codecOf } from "./checkpoints.ts"
 import type { Extensions } from "./extensions.ts"
 import type { ExecuteError, ExecuteServices, Make, Wired } from "./inputs.ts"
 
-/** The models an evaluation reports on, a model before those made from it: an order that JSON cannot change. */
+/** The models of an evaluation, each before its descendants: an order that JSON cannot change. */
 const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: string, of: Artifact.Any]> =>
   Object.entries(groupOf("models", evaluation.node.wires))
     .map(([name, of]) => ({ name, of, depth: Artifact.lineage(of).length }))
@@ -59,7 +59,7 @@ export const meanings = Effect.fnUntraced(function*(
   const checkpoints = yield* Checkpoints
   const engine = yield* CurrentEngine
 
-  /** What an operation from outside means: its implementation, given what is on its wires. */
+  /** The meaning of an operation from outside: its implementation, given the inputs on its wires. */
   const outside = Effect.fnUntraced(
     function*(artifact: Artifact.Any, { definition, params }: Extension, scope: Scope) {
       const { definition: { main, wires, wiresOf }, make } = stages.find((one) => one.definition.op === definition.op)!
@@ -82,7 +82,7 @@ export const meanings = Effect.fnUntraced(function*(
   const meaning = Effect.fnUntraced(function*(artifact: Artifact.Any, scope: Scope) {
     const { wires } = artifact.node
     const wire = (name: string) => wires[name]!
-    /** A stage that needs what is on its wires and nothing else. */
+    /** A stage that needs only the inputs on its wires. */
     const means = <P, S extends Wires, A, E, R>(
       { main, wires }: { readonly main: string; readonly wires: S; readonly schema: { readonly Type: P } },
       stage: (params: P, inputs: Inputs<S>, scope: Scope) => Effect.Effect<A, E, R>,

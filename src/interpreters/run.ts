@@ -23,13 +23,13 @@ import { Checkpoints } from "./checkpoints.ts"
 import { type ExecuteError, making } from "./execute.ts"
 import type { Extensions } from "./extensions.ts"
 
-/** A description in which nothing is wrong, and how it is run: what `prepare` makes. */
+/** A checked description with the settings of its run: the result of `prepare`. */
 export interface RunPlan {
   readonly root: Artifact.Any
   readonly extensions: Required<Extensions>
-  /** What an hour of the engine costs; null where nobody said. */
+  /** Price of an hour of the engine; null if unknown. */
   readonly price: Price | null
-  /** How much a stage, by its label, does at once; as the engine does by itself where it is left out. */
+  /** Micro-batches by label of the stage; other stages have the engine's defaults. */
   readonly microBatches: ReadonlyMap<string, MicroBatches>
 }
 

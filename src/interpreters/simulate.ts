@@ -1,6 +1,6 @@
 /**
  * Runs a description on a small finite world where everything is exact: the same stage code, the tabular engine, the world's
- * data and gold reward. Answers in seconds what would happen, and holds it against enumeration: the exact gold reward, the
+ * data and gold reward. Shows the results in seconds and compares them with enumeration: the exact gold reward, the
  * exact KL from any model, the optimum π* ∝ π_ref exp(r/β) of each RL stage.
  *
  * A tabular parameter is a logit, which AdamW moves by about the learning rate per update; a transformer's rates are made for
@@ -41,14 +41,14 @@ export interface SimulateOptions extends Pick<Extensions, "losses" | "stages"> {
   readonly world?: World
   readonly learningRateScale?: number
   readonly onEvent?: (event: Event) => void
-  /** What has been made is kept here, and found again; forgotten when left out. */
+  /** The store of results; by default they are not kept. */
   readonly store?: Store["Service"]
 }
 
 /** The world that `simulate` takes when none is given: 4 prompts, 85 completions each. */
 export const defaultWorld: World = makeWorld({ prompts: 4, vocab: 5, horizon: 3, seed: "keel" })
 
-/** What is exactly true of one policy of the pipeline. */
+/** The exact values of a policy of the pipeline. */
 export interface ExactPolicy {
   readonly stage: string
   /** E[gold], the mean over prompts. */
@@ -146,7 +146,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
     const limits = capsIn(root)
     const gold = rewardTable(world, world.gold)
     const passing = data.passesChecks(world)
-    // What nothing needed, e.g. the `from` of a cap on tokens alone, was not made.
+    // Artefacts that no stage needs, e.g. the `from` of a cap on tokens alone, are not made.
     const isMade = (artifact: Artifact.Any) =>
       artifact.node.op === "Checkpoint"
         ? Effect.succeed(true)
@@ -206,8 +206,8 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
 })
 
 /**
- * Runs `root` and reports what is exactly true of every policy in it. A stage or a loss from outside Keel needs its implementation
- * in `stages` or `losses`; rewards from outside do not, because every gold reward is the world's.
+ * Runs `root` and reports the exact values of every policy in it. A stage or a loss from outside Keel needs its
+ * implementation in `stages` or `losses`; rewards from outside do not, because every gold reward is the world's.
  */
 export const simulate = <P extends Artifact.Any, const O extends SimulateOptions = SimulateOptions>(
   root: P & Implemented<P, Met<O> | Reward<string>>,

@@ -1,4 +1,4 @@
-/** Under which key the store has what a node makes, and what of a pipeline it has. */
+/** The store's key of each node, and which results of a pipeline are in the store. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -10,9 +10,9 @@ import { Store } from "../store/store.ts"
 import { capsIn, type NodeCaps } from "./capsOf.ts"
 
 /**
- * The key of a node under its KL caps, which are part of it because they can end it early with what there is. Caps on resources are not:
- * over them a stage fails, and with a larger cap it goes on from its last checkpoint to the same result. A node without KL
- * caps has its own id as key.
+ * The key of a node. KL caps are part of it, because a cap may end the node early with its last result. Caps on
+ * resources are not: a stage that passes them fails, and with a larger cap it continues from its last checkpoint to the
+ * same result. A node without KL caps has its own id as key.
  */
 export const keyOf = (artifact: Artifact.Any, limits: NodeCaps): string => {
   if (limits.kl.length === 0) return artifact.id
@@ -20,10 +20,10 @@ export const keyOf = (artifact: Artifact.Any, limits: NodeCaps): string => {
   return sha256(canonical({ id: artifact.id, kl }))
 }
 
-/** Operations that make nothing of their own. */
+/** Operations without a result of their own. */
 export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
 
-/** Whether the store has what a node of the pipeline `root` makes. */
+/** Whether the store has the result of a node of the pipeline `root`. */
 export const finishedIn = (root: Artifact.Any) => {
   const limits = capsIn(root)
   return (artifact: Artifact.Any) =>
@@ -33,8 +33,8 @@ export const finishedIn = (root: Artifact.Any) => {
 }
 
 /**
- * Artefacts that making `root` makes, inputs first: nothing that is `finished`, nothing that only a finished artefact needs, and not the
- * initial model of a cap without KL.
+ * Artefacts that are made with `root`, inputs first: without `finished` artefacts, inputs that only they need, and
+ * initial models of caps without KL.
  */
 export const wantedIn = Effect.fnUntraced(function*<E = never, R = never>(
   root: Artifact.Any,
@@ -52,7 +52,7 @@ export const wantedIn = Effect.fnUntraced(function*<E = never, R = never>(
   return Artifact.lineage(root).filter(({ id }) => wanted.has(id))
 })
 
-/** What making each artefact of the pipeline `root` took, where the store knows. */
+/** The stored spending of each artefact of the pipeline `root`. */
 export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
   const store = yield* Store
   const limits = capsIn(root)

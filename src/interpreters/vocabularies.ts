@@ -1,4 +1,4 @@
-/** How many tokens the models of a pipeline know that are sampled from: what a bound on truncated sampling rests on. */
+/** Vocabulary sizes of the sampled models of a pipeline, for bounds on truncated sampling. */
 import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
@@ -11,7 +11,7 @@ import { modelIn } from "../store/files.ts"
 import { keyOf } from "./storeKeys.ts"
 import { capsIn } from "./capsOf.ts"
 
-/** By the `config.json` of the model itself: a checkpoint's, or of what was made, in the folder `store`. Null where there is none. */
+/** From the `config.json` of a checkpoint, or of a model in the folder `store`; null if there is none. */
 export const vocabulariesIn = Effect.fn("vocabulariesIn")(function*(root: Artifact.Any, store: string) {
   const limits = capsIn(root)
   const sizes = new Map<string, number>()

@@ -1,7 +1,7 @@
 /**
- * What a description lets one know of distances before anything is measured: for every artefact the *law* of the completions it stands for, as
- * a chain of steps from the model that wrote them. Training ends a chain: a policy is where the law of its samples begins, whatever it was
- * trained from, so starting again from the base model starts again here. Pure; exhaustive over the stages.
+ * The KL bounds that a description implies before any measurement. For every artefact: the *law* of its completions, as
+ * a chain of steps from the model that wrote them. Training ends a chain: the law of a policy's samples begins with the
+ * policy itself, even if it was trained from the base model again. Pure; exhaustive over the stages.
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
@@ -14,26 +14,26 @@ import { type Interval, ofShare } from "./interval.ts"
 import * as Renyi from "./renyi.ts"
 import * as Variation from "./variation.ts"
 
-/** One step, and what is known of how far it moves the law, for each prompt. */
+/** A step, and the bounds on how far it moves the law, for each prompt. */
 export interface Link {
-  /** What does it, in words. */
+  /** The cause of the step, in words. */
   readonly because: string
   readonly bound: Bounds.Bound
   readonly renyi: Renyi.RenyiBound | null
-  /** The share that a filter let through, where the bound rests on it: then it is evidence, of this interval, and no bound. */
+  /** The share that a filter let through, if the bound rests on it: then the bound is evidence with this interval. */
   readonly accepted?: { readonly share: number; readonly interval: Interval }
 }
 
 export interface Chain {
-  /** The model whose law it begins with; null: rows that no model here wrote. */
+  /** The model whose law the chain begins with; null for rows that no model here wrote. */
   readonly from: string | null
   readonly links: ReadonlyArray<Link>
 }
 
-/** What is known of a whole chain. */
+/** The bounds of a whole chain. */
 export interface KnownVocabularies {
   readonly bound: Bounds.Bound
-  /** Bound on KL, milli-nats per sequence; it may say more than the bound on D∞. */
+  /** Bound on KL, milli-nats per sequence; it may be tighter than the bound on D∞. */
   readonly kl: number | null
   readonly variation: Variation.VariationBound
 }
@@ -49,7 +49,7 @@ export const knownOf = ({ links }: Chain): KnownVocabularies => {
   }
 }
 
-/** A step known by its D∞ alone, unless more is said. */
+/** A step with a bound on its D∞; by default the other bounds follow from it. */
 export const ofLink = (because: string, bound: Bounds.Bound, renyi = Renyi.ofBound(bound)): Link => ({
   because,
   bound,
@@ -58,7 +58,7 @@ export const ofLink = (because: string, bound: Bounds.Bound, renyi = Renyi.ofBou
 
 const foreign: Chain = { from: null, links: [] }
 
-/** Tokens of the vocabulary of a model that there is; null where nobody knows. */
+/** Size of the vocabulary of a model; null if unknown. */
 export type VocabularyOf = (model: Artifact.Any) => number | null
 
 const sampling = (
@@ -89,7 +89,7 @@ const sampling = (
   ]
 }
 
-/** An accept filter by what came out of it in this run. */
+/** The step of a filter, by its measured acceptance in this run. */
 const filtered = (what: string, metrics: Metrics | undefined): Link => {
   const [of, passed] = [metrics?.["rows/in"], metrics?.["rows/out"]]
   if (of === undefined || passed === undefined || passed === 0) {
@@ -104,7 +104,7 @@ const filtered = (what: string, metrics: Metrics | undefined): Link => {
   return { ...counted, accepted: { share, interval: ofShare(passed, of) } }
 }
 
-/** Completions of a prompt, where the description says how many. */
+/** Completions per prompt, if the description fixes the number. */
 const candidatesOf = (artifact: Artifact.Any): number | undefined => {
   const { node } = artifact
   if (node.op === "Sample") return fieldsOf(artifact).completionsPerPrompt
@@ -116,7 +116,7 @@ const candidatesOf = (artifact: Artifact.Any): number | undefined => {
   return below === undefined ? undefined : candidatesOf(below)
 }
 
-/** The laws of the artefacts that the pipeline `root` is made of; `metricsOf` a stage: its last, as the run that is looked at told. */
+/** The chains of all artefacts in the pipeline `root`; `metricsOf` returns the last metrics of a stage in the run. */
 export const chainsIn = (
   root: Artifact.Any,
   metricsOf: (stage: string) => Metrics | undefined,
@@ -135,12 +135,12 @@ export const chainsIn = (
       case "Split":
         return on("of")
       case "Decontaminate":
-        // Whether a row stays depends on its prompt alone.
+        // Each row is kept or dropped by its prompt alone.
         return on("of")
       case "Deduplicate":
         return stage.by === "prompt"
           ? on("of")
-          : after(on("of"), ofLink("duplicates removed: what was likely counts less", Bounds.unknown))
+          : after(on("of"), ofLink("duplicates removed: likely completions count less", Bounds.unknown))
       case "Filter":
         return after(on("of"), filtered("filter", metricsOf(label(artifact))))
       case "Mix": {
@@ -148,7 +148,7 @@ export const chainsIn = (
         const [first = foreign] = parts
         if (parts.some(({ from }) => from !== first.from)) return foreign
         const bounds = parts.map((part) => knownOf(part).bound)
-        // Shares differ from prompt to prompt.
+        // Shares differ between prompts.
         return first.from === null
           ? foreign
           : { from: first.from, links: [ofLink("a mixture: its furthest part", Bounds.either(...bounds))] }
@@ -169,7 +169,7 @@ export const chainsIn = (
             const n = wires["completions"] === undefined ? undefined : candidatesOf(wires["completions"])
             const said = metricsOf(label(artifact))?.["max_divergence"]
             const what = keep === 1 ? "best" : `${keep} best`
-            // Equal prompts are one prompt, which only the run can tell: then the candidates are more.
+            // Equal prompts count as one prompt with more candidates; only the run can tell.
             if (said !== undefined) {
               const of = Math.round(keep * Math.exp(said))
               return after(
@@ -189,18 +189,18 @@ export const chainsIn = (
             )
           }
           case "Overall":
-            return after(completions, ofLink("the best of all prompts together: none for one prompt", Bounds.unknown))
+            return after(completions, ofLink("best of all prompts together: no bound for one prompt", Bounds.unknown))
           case "Accept":
             return after(completions, filtered(`score at least ${stage.rule.atLeast}`, metricsOf(label(artifact))))
         }
       }
-      // Data from elsewhere, and what is not about the law of one model's completions.
+      // Data from elsewhere, or rows that are not the completions of one model.
       case "Source":
       case "Compare":
       case "Pair":
         return foreign
       default:
-        // The law of its samples begins with a policy, and no data that a policy wrote are made by any other.
+        // A policy begins the law of its samples; all data of policies is handled above.
         stage satisfies { readonly _tag: Making<Artifact.Model | "Evaluation"> | "Input" | "Merge" | "Extension" }
         return ["Policy", "BaseModel"].includes(artifact.node.kind) ? itself : foreign
     }
@@ -209,7 +209,7 @@ export const chainsIn = (
   return (artifact) => chains.get(artifact.id) ?? foreign
 }
 
-/** The chain of reporting the best of n of these candidates. */
+/** The chain of the best of n of these candidates. */
 export const bestOf = (chain: Chain, n: number): Chain => ({
   from: chain.from,
   links: [...chain.links, ofLink(`best of ${n}`, Bounds.bestOfN(n), Renyi.bestOfN(n))]

@@ -1,6 +1,6 @@
 /**
- * What can be said beforehand of a policy that was trained. How far training moves is never bounded; what it aims at sometimes is, and what
- * looks like a bound is named for what it bounds.
+ * The bounds on a trained policy before any measurement. Training itself has no bound; the law that it aims at
+ * sometimes has a bound, which is named for that law.
  */
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
@@ -14,24 +14,24 @@ import { type Chain, type Link, ofLink } from "./chain.ts"
 import * as Renyi from "./renyi.ts"
 
 export interface Aim {
-  /** `imitates` a law; the `optimum` of its objective; `moves` by training, or merging, itself. */
+  /** It `imitates` a law, is the `optimum` of its objective, or `moves` by training or merging. */
   readonly of: "imitates" | "optimum" | "moves"
-  /** In words, where the steps of the chain are said elsewhere. */
+  /** In words, if the steps of the chain are described elsewhere. */
   readonly because?: string
   readonly chain: Chain
 }
 
-/** The label of the model on a wire, a cap on it left aside. */
+/** The label of the model on a wire, without its cap. */
 export const modelOn = ({ node }: Artifact.Any, wire: string): string | null =>
   node.wires[wire] === undefined ? null : label(initialOf(node.wires[wire]))
 
-/** Times that the reference is moved before the last step. */
+/** How often the reference is moved before the last step. */
 const resetsOf = (how: ReferencePolicy, steps: number): number =>
   how._tag === "ResetEvery" ? Math.ceil(steps / how.steps) - 1 : 0
 
-/** What a moving reference bounds. */
+/** The effect of the reference on the drift, in words. */
 const drift = (how: ReferencePolicy, beta: number, steps: number): string => {
-  if (beta === 0) return "β is 0: nothing keeps it"
+  if (beta === 0) return "β is 0: no penalty keeps it near"
   if (how._tag === "Frozen") return "its penalty keeps it near its reference, by no bound"
   if (how._tag === "MovingAverage") return "its reference follows it: β bounds a step, not the drift"
   const resets = resetsOf(how, steps)
@@ -44,7 +44,7 @@ const drift = (how: ReferencePolicy, beta: number, steps: number): string => {
     } in all)`
 }
 
-/** max − min of what a reward model can say, or null where that is any number: only a process reward model gives a probability. */
+/** max − min of a reward model's output, or null if it is unbounded: only process reward models are bounded. */
 const rangeOf = (reward: Artifact.Any): number | null => {
   const of = initialOf(reward)
   const stage = stageOf(of)
@@ -57,7 +57,7 @@ const rangeOf = (reward: Artifact.Any): number | null => {
   return stage.rule._tag === "UncertaintyWeighted" ? widest + stage.rule.lambda * widest ** 2 / 4 : widest
 }
 
-/** max − min of the reward of a completion, its penalties included; null where a model may say any number. */
+/** max − min of the reward of a completion, penalties included; null if the reward model is unbounded. */
 const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | null => {
   const of = wires["reward"] === undefined ? 0 : rangeOf(wires["reward"])
   if (of === null || stage._tag === "Ppo") return of === null ? null : of + stage.missingEosPenalty
@@ -65,13 +65,13 @@ const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | 
   return of + verified + stage.missingEosPenalty + (stage.overlong === undefined ? 0 : 1)
 }
 
-/** Why the optimum of a stage is not that of a mean reward under β KL from one reference, or its reward has no bound. */
+/** Why the optimum is not that of a mean reward under β · KL from one reference, or the reward is unbounded. */
 const noOptimum = (stage: Grpo | Ppo, artifact: Artifact.Any): ReadonlyArray<string> => {
   const { advantage, klControl, loss, referencePolicy, temperature } = stage
   const divides = ["GroupStd", "MaxNormalised"].includes(advantage._tag)
   return [
     ...spanOf(stage, artifact) === null ? ["its reward model may say any number"] : [],
-    ...divides ? [`${advantage._tag} weighs prompts by what was sampled`] : [],
+    ...divides ? [`${advantage._tag} weighs prompts by their samples`] : [],
     ...advantage._tag === "Gae" && advantage.gamma < 1 ? [`γ ${advantage.gamma} discounts`] : [],
     ...loss._tag === "OwnPolicyLoss"
       ? [`its loss ${loss.name} comes from outside Keel`]
@@ -86,7 +86,7 @@ const noOptimum = (stage: Grpo | Ppo, artifact: Artifact.Any): ReadonlyArray<str
   ]
 }
 
-/** What is known of a policy that is rewarded: its optimum, where there is one, and that it moves. */
+/** The aims of a policy with a reward: its optimum, if it has one, and its movement. */
 const rewarded = (stage: Grpo | Ppo, artifact: Artifact.Any, start: string | null): ReadonlyArray<Aim> => {
   const [span, from] = [spanOf(stage, artifact), modelOn(artifact, "reference")]
   const drifts = drift(stage.referencePolicy, stage.beta, stage.steps)
@@ -109,13 +109,13 @@ const moves = (from: string | null, because: string): Aim => ({
   chain: { from, links: [ofLink(because, Bounds.unknown)] }
 })
 
-/** What is known of the policy `artifact`; `chainOf` as `chain.ts` says. Nothing of what is no policy. */
+/** The aims of the policy `artifact`, empty for other artefacts; `chainOf` as in `chain.ts`. */
 export const aimsOf = (artifact: Artifact.Any, chainOf: (of: Artifact.Any) => Chain): ReadonlyArray<Aim> => {
   const stage = stageOf(artifact)
   const [parent] = parentsOf(artifact)
   const start = parent === undefined ? null : label(initialOf(parent))
   const rows = artifact.node.wires["demonstrations"]
-  /** The law that it learns to write by, where a model wrote. */
+  /** The law of the demonstrations, if a model wrote them. */
   const written = rows === undefined ? null : chainOf(rows)
   const imitates: ReadonlyArray<Aim> = written === null || written.from === null
     ? []
@@ -134,10 +134,10 @@ export const aimsOf = (artifact: Artifact.Any, chainOf: (of: Artifact.Any) => Ch
     case "Dpo":
     case "Kto":
       return [
-        moves(start, "trained on answers that it did not write: they say nothing of others, so none beforehand")
+        moves(start, "trained on answers that it did not write: they do not bound other answers, so none beforehand")
       ]
     case "OnPolicyDistill":
-      return [moves(start, "trained: its optimum is its teacher, whose distance nobody knows beforehand")]
+      return [moves(start, "trained: its optimum is its teacher, whose distance is unknown beforehand")]
     case "Merge":
       return artifact.node.kind === "RewardModel"
         ? []
@@ -147,7 +147,7 @@ export const aimsOf = (artifact: Artifact.Any, chainOf: (of: Artifact.Any) => Ch
     case "Gate":
       return []
     default:
-      // No policy is made by any other.
+      // No other operation makes a policy.
       stage satisfies { readonly _tag: Exclude<Op, Making<"Policy">> }
       return []
   }

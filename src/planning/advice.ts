@@ -1,36 +1,36 @@
-/** What does not fit and what would, in words. */
+/** The plan's misfits, and the changes that make stages fit, as text. */
 import { size } from "../../dsl/Size.ts"
 import type { MicroBatches } from "../engine/engine.ts"
 import type { Fitting, Misfit, Verdict } from "./fits.ts"
 
 const written = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value)
 
-/** As on a command line. */
+/** The changes as options of the command line. */
 const settings = ({ changes }: Verdict): string =>
   changes.map(({ path, value }) => {
     const set = `${path}=${written(value)}`
     return `--set ${/["{ ]/u.test(set) ? `'${set}'` : set}`
   }).join(" ")
 
-/** The most slots that there are say nothing. */
+/** 64 slots are the maximum and are not mentioned. */
 const parts = ({ microBatchTokens, slots }: MicroBatches): string =>
   `micro-batches of ${microBatchTokens!.toLocaleString("en-US")} tokens${
     slots === 64 ? "" : `, ${slots} sampled at a time`
   }`
 
-/** Against what it would be without a limit. */
+/** The cost relative to the cost without a memory limit. */
 export const more = (cost: number): string => {
   const share = Math.round(100 * (cost - 1))
   return share === 0 ? "as before" : `${share > 0 ? "+" : "−"}${Math.abs(share)} %`
 }
 
-/** What is changed, by the user and by the run itself. */
+/** All changes: the user's settings and the run's own micro-batches. */
 export const change = (verdict: Verdict): string => {
   const own = verdict.microBatches === undefined ? [] : [parts(verdict.microBatches)]
   return [...(verdict.changes.length === 0 ? [] : [settings(verdict)]), ...own].join(", with ")
 }
 
-/** Why it does not fit. `whose` is what has no more room: a device, a cap. */
+/** Why a stage does not fit. `whose` names the limit: a device or a cap. */
 export const why = (
   { bytes: needed, phase, room, stage, term }: Pick<Misfit, "bytes" | "phase" | "room" | "stage" | "term">,
   whose: string
@@ -38,18 +38,18 @@ export const why = (
   `${stage} does not fit ${whose}: it takes ${size(needed)}, ${size(needed - room)} too much, in its phase ${phase}; `
   + `most of it is ${term.what}, ${size(term.bytes)}.`
 
-/** What to do about it. */
+/** The advice for a misfit. */
 export const remedy = ({ verdicts }: Misfit): string => {
   const best = verdicts[0]!
   if (!best.fits) {
-    return `Nothing tried fits: the smallest needs ${size(best.bytes)} (${change(best)}). Take a smaller model.`
+    return `No tried change fits: the smallest needs ${size(best.bytes)} (${change(best)}). Take a smaller model.`
   }
   if (best.changes.length === 0) return `It is run in ${parts(best.microBatches!)}, with the same result.`
-  const instead = best.result === "another" ? ", which makes something else: nothing gentler fits" : ""
+  const instead = best.result === "another" ? ", which changes the result: no gentler change fits" : ""
   return `The least that helps: ${settings(best)} (${size(best.bytes)})${instead}.`
 }
 
-/** A line for each stage that is done in smaller parts than the engine makes by itself. */
+/** A line for each stage that runs in smaller parts than the engine's default. */
 export const smaller = ({ microBatches, plain, planned }: Omit<Fitting, "misfits">): ReadonlyArray<string> =>
   planned.stages.flatMap((stage) => {
     const by = microBatches.get(stage.stage)

@@ -1,6 +1,6 @@
 /**
- * What work costs on this machine, as it happens: small pipelines run for real, and every call of the backend and every piece of the
- * host's work is timed where it stands, beside what `counting` says of it.
+ * Measures the costs of work on this machine: runs small pipelines and times every call of the backend and all
+ * host work, beside the size that `counting` gives it.
  */
 import { tales } from "../../dsl/Source.ts"
 import * as Effect from "effect/Effect"
@@ -36,16 +36,16 @@ import { calibration, sizes } from "./calibration.ts"
 import { Checkpoints } from "../interpreters/checkpoints.ts"
 import { execute } from "../interpreters/execute.ts"
 
-/** Work whose amount is followed by the code of stages that no verb holds: `stage.learn` is that of one token learnt. */
+/** Work that predicts the time of stages outside of any verb: `stage.learn` is the rate of a learned token. */
 const followed = ["learn", "pass", "sample", "event"] as const satisfies ReadonlyArray<HostWork>
 
-/** One stage: what of its time nothing else explains, and what it did meanwhile. */
+/** A stage: its seconds that no timed call explains, and the amounts of work in it. */
 interface Rest {
   readonly seconds: number
   readonly amounts: ReadonlyArray<number>
 }
 
-/** Makes a description with everything timed; what is left of each stage. */
+/** Runs a pipeline with every piece of work timed; returns the rest of each stage. */
 const run = Effect.fnUntraced(function*(root: Artifact.Any, engine: Engine, times: Clock, folder: string) {
   const rests: Array<Rest> = []
   const frames: Array<{ readonly key: string; readonly end: () => number; readonly before: ReadonlyArray<number> }> = []
@@ -86,7 +86,7 @@ const run = Effect.fnUntraced(function*(root: Artifact.Any, engine: Engine, time
   return rests
 })
 
-/** Rates of what is left of stages: `stage` for each of them, and for each unit of what it did. */
+/** Rates that fit the rests of stages: `stage` for each stage, and `stage.*` for each unit of its work. */
 const ratesOfRests = (rests: ReadonlyArray<Rest>): RateTable => {
   const [call = 0, ...units] = nonNegative(
     rests.map(({ amounts, seconds }) => ({ a: [1, ...amounts], y: seconds, weight: 1 / Math.max(seconds, 1e-3) }))
@@ -97,16 +97,16 @@ const ratesOfRests = (rests: ReadonlyArray<Rest>): RateTable => {
   }
 }
 
-/** Different ones in a calibration: each has code of its own. */
+/** Different operations in a calibration: each has code of its own. */
 const operations = new Set(Artifact.lineage(calibration(sizes.small)).map(({ node }) => node.op)).size
 
-/** Rates of every call of this backend and all work of the host beside it; `now` in seconds. */
+/** Rates of every call of this backend and of all host work; `now` in seconds. */
 export const calibrate = Effect.fn("calibrate")(function*(backend: Backend, now: () => number) {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped({ prefix: "keel-calibrate-" })
   const times = clock(now)
   const engine = transformer(times.backend(backend))
-  // The first time, all code is new to the machine: what that takes is the start.
+  // In the first run all code is new to the machine; the extra time is the cost of the start.
   const begun = now()
   yield* run(calibration(sizes.small), engine, times, join(folder, "first"))
   const first = now() - begun

@@ -1,4 +1,4 @@
-/** What `calibrate` runs: every kind of stage, on models of two sizes. Nobody cares what they learn. */
+/** The pipeline that `calibrate` runs: every kind of stage, on models of two sizes. Its results do not matter. */
 import {
   Compare,
   Distill,
@@ -80,7 +80,7 @@ export const calibration = ({ model, prompts: count, rlSteps, steps }: Size, pre
     batchSize: 16
   })
   const distilled = Pipeline.cap(student, { kl, from: sft })
-  // Other sizes than on policy, and the small products of adapters, so that what a call costs is told from what its rows cost.
+  // Other sizes than on policy, and small products of adapters, separate the cost of a call from the cost of its rows.
   const taught = Distill.make({ student: sft, teacher: sft, prompts }, {
     objective: Distillation.wordLevel,
     precision,

@@ -1,6 +1,6 @@
 /**
- * The transformer without weights and without arithmetic, with a meter: what the stages' own code asks of it is counted, verb by
- * verb. Completions reach `maxNewTokens`, the last token ends them, and no two of a call are alike.
+ * The transformer on a backend that counts instead of computing, without weights: it measures the work of each verb.
+ * Completions are `maxNewTokens` long, end with a stop token, and differ from each other within a call.
  */
 import { modelConfig, withHead } from "../model/config.ts"
 import { elements, parameters } from "../model/parameters.ts"
@@ -17,52 +17,52 @@ import { microBatchTokens, transformer, type TransformerOptions } from "../engin
 export interface Amounts {
   /** Tokens of completions sampled. */
   readonly generated: number
-  /** Completion tokens with a gradient, of any model, each time that they have one. */
+  /** Completion tokens with a gradient, of any model, once for each gradient. */
   readonly trained: number
-  /** Tokens in any pass, prompts too. */
+  /** Tokens in any pass, prompts included. */
   readonly passed: number
 }
 
-/** Whether steps are being made: a model that is opened then takes the place of another, and what is sampled while training serves the step alone. */
+/** In steps, an opened model replaces another; samples of `training` are only for their step. */
 export type Stepping = "no" | "steps" | "training"
 
 export interface CountedEngine {
   readonly engine: Engine
-  /** What was done so far. */
+  /** The work so far. */
   readonly amounts: () => Amounts
   readonly spentIn: () => ReadonlyMap<Phase, CountedWork>
   /** The most held in each phase since `restart`. */
   readonly peaks: () => ReadonlyMap<Phase, Held>
-  /** The most micro-batches whose gradients one update has added up, since `restart`. */
+  /** The most micro-batches whose gradients were added up for one update, since `restart`. */
   readonly accumulated: () => number
-  /** The most tokens that were learnt from at once since `restart`, and how many may be. */
+  /** The most tokens in one backward pass since `restart`, and the limit. */
   readonly atOnce: () => { readonly tokens: number; readonly most: number }
   readonly restart: () => void
-  /** From here on, whatever is asked for belongs to this phase; to the one of its own verb when null. */
+  /** Assigns all following work to this phase; with null, to the phase of its own verb. */
   readonly enter: (phase: Phase | null) => void
   readonly entered: () => Phase | null
-  /** Says what begins; answers what it was before. */
+  /** Sets the state and returns the previous one. */
   readonly stepping: (now: Stepping) => Stepping
-  /** Whether a model that was opened since `restart` rounds its products. */
+  /** Whether a model opened since `restart` rounds its products. */
   readonly rounds: () => boolean
-  /** How many times as many tokens as it made the last sampling of a step stands for. */
+  /** The factor by which the last sampling of a step stands for more tokens than it made. */
   readonly stretched: () => number
 }
 
-/** Rows of more tokens than these in one call are alike enough for some of them to stand for all: fewer where they are many micro-batches. */
+/** With more tokens than these in a call, some rows stand for all: fewer rows if they make many micro-batches. */
 const [manyTokens, fewTokens, enoughParts] = [2 ** 15, 2 ** 13, 32]
-/** Twice as many of the prompts that are sampled from as there are slots stand for all, but no fewer than these. */
+/** Twice as many prompts as slots stand for all prompts, but at least these. */
 const fewPrompts = 32
-/** Tokens that a call makes in a step of training: of longer completions only beginnings are made, and every verb counts their full lengths. */
+/** The most tokens that one call makes in a training step: longer completions are cut, but counted in full length. */
 const mostMade = 2 ** 17
-/** Completions that are longer are decoded up to these lengths: a token costs more than the one before it by as much each time. */
+/** Longer completions are decoded up to these lengths: the cost of a token grows by a constant with each token. */
 const decoded = [2, 3, 4] as const
 
-/** How many times each of `decoded` counts for a completion of `length` tokens, whose cost is a polynomial of the second degree in them. */
+/** Weights of `decoded` for a completion of `length` tokens, whose cost is a quadratic polynomial of the length. */
 const interpolated = (length: number): ReadonlyArray<number> =>
   decoded.map((n) => decoded.reduce((product, m) => m === n ? product : product * (length - m) / (n - m), 1))
 
-/** A model by its shape alone, for the counting backend. */
+/** A model's shape without weights, for the counting backend. */
 export const withoutWeights = (raw: Weights["config"], tokenizer: Weights["tokenizer"] = new Map()): Weights => {
   const config = modelConfig(raw)
   const tensors = parameters(config, config.head).map(({ name, shape }): readonly [string, TensorData] => [
@@ -72,24 +72,24 @@ export const withoutWeights = (raw: Weights["config"], tokenizer: Weights["token
   return { config: raw, tensors: new Map(tensors), tokenizer }
 }
 
-/** What a pass reads. */
+/** The outputs that a pass reads. */
 type Head = Parameters<typeof cut>[1]
 
-/** A model by its shape: the `config.json` and the tokenizer files of a folder, if it has any. */
+/** A model's shape: the `config.json` of a folder, and its tokenizer files if there are any. */
 export type AssumedShape = Pick<Weights, "config" | "tokenizer">
 
 export interface MeterOptions extends TransformerOptions {
-  /** What every model that is made from nothing has instead of its own. */
+  /** The shape of every new model, instead of its own. */
   readonly shape?: AssumedShape
-  /** What calls of the backend cost. */
+  /** The cost of a backend call. */
   readonly cost?: Cost
-  /** What packed weights take on it; what they do in the kernels that we compile when left out. */
+  /** The memory of packed weights on the device; by default that of our compiled kernels. */
   readonly packing?: Packing
-  /** Length of every completion, tokens, where `maxNewTokens` is not less. */
+  /** Length of every completion in tokens; `maxNewTokens` is the limit. */
   readonly completionLength?: number
   /** Whether every row of a large batch is passed. */
   readonly whole?: boolean
-  /** Of tokenizers that another meter has met: the completions that it made up are known by them. */
+  /** Codecs of an earlier meter, which know the completions that it made up. */
   readonly codecs?: Codecs
 }
 
@@ -104,7 +104,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   let written = 0
   const codecs: Codecs = options.codecs ?? new WeakMap()
   let zeros = new Int32Array(0)
-  /** Rows in their full lengths. */
+  /** The rows in their full lengths. */
   const full = (batch: Batch): Batch =>
     !shortened ? batch : batch.map((row) => {
       const length = fullLengths.get(row.completion) ?? 0
@@ -130,7 +130,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   /** Opens a model. */
   const opens = <M extends Model>(of: (computing: Computing) => M, computing: Computing): M => {
     rounds ||= computing.precision === "bf16"
-    // Nobody looks at the numbers of adapters.
+    // The values of adapters are never read.
     const { lora } = computing
     return verb(
       stepping === "no" ? "load" : "copy",
@@ -140,8 +140,8 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
   const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
   /**
-   * Some rows of a large batch, evenly spread, and for how many times as many tokens they stand; all of a smaller one. `largest` is its
-   * largest micro-batch, where these have none as large.
+   * Evenly spread rows of a large batch and the factor of tokens for which they stand; all rows of a smaller batch.
+   * `largest` is the batch's largest micro-batch, if these rows have none as large.
    */
   const passing = (batch: Batch, head: Head, computing: Computing): {
     readonly some: Batch
@@ -159,23 +159,23 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
     const own = sum(lengths.filter((_, i) => i % every === 0))
     const some = batch.filter((_, i) => i % every === 0)
     const times = tokens / own
-    // All micro-batches but the last are computed again before they go backward.
+    // All micro-batches but the last are recomputed before their backward pass.
     const [all, passes] = [cut(batch, head, parts), cut(some, head, parts)]
     const last = (of: typeof all): number => of.at(-1)?.tokens ?? 0
     const most = all.reduce((most, part) => part.tokens > most.tokens ? part : most)
-    // With the row after it, which begins another: the last one alone is not computed again.
+    // With the next row, which begins another micro-batch: only the last one is not recomputed.
     const largest = passes.some(({ tokens }) => tokens >= most.tokens)
       ? []
       : batch.slice(most.rows[0], most.rows[0]! + most.rows.length + 1)
     return { some, largest, times, again: (times * last(passes) - last(all)) / own }
   }
 
-  /** The verbs that any model has. */
+  /** The verbs of every model. */
   const common = (of: Model, head: Head, weights: Weights, computing: Computing) => {
     const { lora } = computing
     /** Micro-batches that wait for an update. */
     let waiting = 0
-    /** In parts of so many tokens, of which there might be `most`. */
+    /** Learns in parts of `microBatchTokens`, of which `most` are allowed. */
     const learns = (batch: Batch, microBatchTokens: number, most = microBatchTokens): void => {
       const parts = cut(batch, head, { microBatchTokens })
       waiting += parts.length
@@ -185,15 +185,15 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
         most: Math.max(atOnce.most, most)
       }
     }
-    /** Of the batch that waits for its backward pass. */
+    /** The batch that waits for its backward pass. */
     let retained = { numbers: 0, times: 1 }
     return {
-      /** A pass over a batch, of which `read` gets some rows and says how many numbers it read. */
+      /** A pass over a batch: `read` gets some rows and returns how many numbers it read. */
       pass: (rows: Batch, retain: boolean | undefined, read: (some: Batch) => number): void => {
         const batch = full(rows)
         const { again, largest, some, times } = passing(batch, head, computing)
         const phase = retain === true ? "update" : "logps"
-        // For what it holds.
+        // Runs for its memory, at no cost.
         if (largest.length > 0) {
           verb(phase, () => {
             const numbers = read(largest)
@@ -218,7 +218,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
         },
         weights: () =>
           verb("save", () => {
-            // Adapters are merged for it, and others are read as they are.
+            // Saving merges adapters; other weights are read as they are.
             if (lora !== undefined) of.weights()
             return weights
           }),
@@ -271,12 +271,12 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
           )
         if (options.whole === true || maxNewTokens <= 2 * decoded.length) samples(maxNewTokens, [], 1)
         else {
-          // The first time weights may be packed.
+          // The first call may pack weights.
           samples(decoded[0], [], 1)
           samples(decoded[0], [], -1)
-          // Every token is 0 here: the cache in its whole length, for what it holds.
+          // Every token is 0 here, so this call allocates the cache in its whole length and stops.
           samples(maxNewTokens, [0], 0)
-          // From a window's length on, a token costs what the one before it does.
+          // From the length of the window on, every token costs the same.
           const within = window - sum(some.map(({ length }) => length)) / some.length + 1.5
           const grown = Math.min(maxNewTokens, window === 0 ? Infinity : Math.max(decoded.length + 1, within))
           const [now, before] = [interpolated(grown), interpolated(grown - 1)]
@@ -305,7 +305,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
         })
       }
     }
-    // With the members that are the transformer's own.
+    // With the transformer's own members.
     return { ...of, ...counted }
   }
 
@@ -322,7 +322,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
         pass(batch, how?.retain, (some) => of.values(some, how).values.length)
         const offsets = offsetsOf(batch, 1)
         const values = new Float64Array(offsets[batch.length]!)
-        // Scores that differ: what is all alike may be dropped, and not trained on.
+        // Scores differ: a group of equal scores may be dropped without training on it.
         for (let row = 1; row <= batch.length; row++) values[offsets[row]! - 1] = row % 2
         return { values, offsets }
       }
@@ -358,7 +358,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
       codec: (weights) => speaking(weights).codec,
       initial: (model) => {
         if (options.shape !== undefined) return withoutWeights(options.shape.config, options.shape.tokenizer)
-        // Narrow, and given its real sizes afterwards: numbers nobody reads are not drawn.
+        // A narrow model gets its real sizes afterwards: this draws no numbers that are never read.
         const { config, tokenizer } = initial({ ...model, layers: 1, dim: 2 * model.heads, ffn: 1 })
         const { dim, ffn, layers } = model
         const sized = { ...config, hidden_size: dim, intermediate_size: ffn, num_hidden_layers: layers }

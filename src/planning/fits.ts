@@ -1,6 +1,6 @@
 /**
- * What would fit where a description does not, not even in the micro-batches that a run chooses for itself: changes are made and planned, the
- * gentle ones first, and those that fit are compared by what they cost. Nothing here knows how much memory anything takes.
+ * Looks for changes that make a pipeline fit where micro-batches do not suffice: plans each change, the gentle changes
+ * first, and compares the fitting changes by cost. All knowledge about memory is in the plan.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -16,70 +16,70 @@ import { check } from "../interpreters/check.ts"
 import { type Fitted, fitted, type MicroBatchPlan, type Room } from "./microBatches.ts"
 import type { Planned, StagePlan } from "./plan.ts"
 
-/** What a change does to what the stage makes: nothing but the order of sums; other numbers for the same; another thing. */
+/** How a change affects a stage's result: only the order of sums; other numbers for the same result; another result. */
 export const effects = ["the same", "about the same", "another"] as const
 export type Effects = typeof effects[number]
 
-/** One parameter, as `--set` takes it: `ppo.recompute=true`. */
+/** A parameter, as `--set` takes it: `ppo.recompute=true`. */
 export interface Change {
   readonly path: string
   readonly value: Parameters<typeof Pipeline.set>[2]
   readonly result: Effects
 }
 
-/** Changes together, planned. */
+/** A combination of changes, planned. */
 export interface Verdict {
-  /** Empty: with micro-batches alone. */
+  /** Empty: micro-batches alone. */
   readonly changes: ReadonlyArray<Change>
   readonly result: Effects
-  /** What a run chooses by itself then; undefined where none are needed. */
+  /** The run's own choice with these changes; undefined if none is needed. */
   readonly microBatches: MicroBatches | undefined
   readonly fits: boolean
-  /** What the stage takes then; of what does not fit the least, with the smallest micro-batches. */
+  /** Peak memory of the stage; if it does not fit, with the smallest micro-batches. */
   readonly bytes: number
-  /** Of the stage, what it would be without a limit being 1. */
+  /** Relative to the stage's cost without a memory limit, which is 1. */
   readonly cost: number
 }
 
 export interface Misfit {
   readonly stage: string
-  /** Other stages of the same operation that take at most as much, and at least 99 % of it: what helps one helps all. */
+  /** Other stages of the operation that need between 99 % and 100 % of its memory: the same change helps all. */
   readonly alike: ReadonlyArray<string>
-  /** Bytes that there are, and that it would take. */
+  /** Available and needed bytes. */
   readonly room: number
   readonly bytes: number
   readonly phase: Phase
-  /** The largest of what is held then. */
+  /** The largest term of the peak. */
   readonly term: { readonly what: Term; readonly bytes: number }
-  /** Those that fit first: by what they do to the result, then by cost; then the others, the smallest first. */
+  /** Fitting verdicts first, by their effect on the result, then by cost; then the others, the smallest first. */
   readonly verdicts: ReadonlyArray<Verdict>
 }
 
 export interface Fitting extends Fitted {
-  /** Stages that do not fit as they are. */
+  /** Stages that do not fit unchanged. */
   readonly misfits: ReadonlyArray<Misfit>
 }
 
 export interface FitOptions {
   readonly room: Room
   readonly plan: MicroBatchPlan
-  /** The plan of the description as it is, where there is one already. */
+  /** The plan of the unchanged pipeline, if there is one already. */
   readonly known?: Planned
-  /** That there are: bf16 is no change where the backend does not have it. */
+  /** Precisions of the backend: without bf16, it is never proposed. */
   readonly precisions?: ReadonlyArray<Precision>
 }
 
-/** What a stage costs, in any unit: seconds where somebody says what work costs, else floating-point operations. */
+/** The cost of a stage in any unit: seconds if costs are known, else floating-point operations. */
 const cost = ({ flops, seconds }: StagePlan): number => seconds ?? flops
 const both: ReadonlyArray<Precision> = ["f32", "bf16"]
 
-/** The order in which advice is given. */
+/** The order of advice. */
 const before = (a: Verdict, b: Verdict): number =>
   Number(b.fits) - Number(a.fits) ||
   (a.fits ? effects.indexOf(a.result) - effects.indexOf(b.result) || a.cost - b.cost : a.bytes - b.bytes) ||
   a.changes.length - b.changes.length
 
-/** Where no stage of the description has any: the projections that Hu et al. adapt. */
+/** Defaults where no stage of the pipeline has adapters: the projections that Hu et al. adapt. */
 const adapters: Lora = { rank: 16, alpha: 32, targetModules: ["q_proj", "v_proj"] }
 
 const setOf = (root: Artifact.Any, changes: ReadonlyArray<Change>): Artifact.Any | null => {
@@ -92,10 +92,10 @@ const setOf = (root: Artifact.Any, changes: ReadonlyArray<Change>): Artifact.Any
   return Result.isSuccess(check(changed)) ? changed : null
 }
 
-/** What can be changed of a stage without changing what it is for. */
+/** Changes of a stage that keep its purpose. */
 const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: ReadonlyArray<Precision>) => {
   const all = Artifact.lineage(root)
-  // By its operation where that is one stage; an id is no longer the same after the first change.
+  // The operation names the stage if it is the only one: the id differs after the first change.
   const name = artifact.node.op.toLowerCase()
   const params = fieldsOf(artifact)
   const lora = all.map((one) => fieldsOf(one).lora).find((one) => one !== undefined)
@@ -123,15 +123,15 @@ const changesOf = (root: Artifact.Any, artifact: Artifact.Any, precisions: Reado
 
 const operationOf = ({ stage }: StagePlan): string => stage.slice(0, stage.lastIndexOf("-"))
 
-/** Two stages of one operation that take the same but for the length of their rows. */
+/** Whether two stages of an operation need the same memory except for the length of their rows. */
 const nearly = (one: StagePlan, largest: StagePlan): boolean =>
   operationOf(one) === operationOf(largest) && one.precision === largest.precision &&
   one.terms[0]?.what === largest.terms[0]?.what && one.bytes > 0.99 * largest.bytes
 
-/** A stage that does not fit, the phase that holds most, what it holds most of, and the stages that are like it. */
+/** A stage that does not fit, its worst phase, the largest term of it, and similar stages. */
 export type Overflow = Pick<Misfit, "stage" | "alike" | "room" | "bytes" | "phase" | "term">
 
-/** The stages that do not fit, the largest first; the rounds of a recipe take nearly the same, and the largest stands for all. */
+/** Groups of stages that do not fit, the largest first: rounds of a recipe need nearly the same. */
 const groupsOf = (stages: ReadonlyArray<StagePlan>, room: Room): ReadonlyArray<[StagePlan, ...Array<StagePlan>]> => {
   const groups: Array<[StagePlan, ...Array<StagePlan>]> = []
   const over = stages.filter((stage) => stage.bytes > room(stage)).sort((a, b) => b.bytes - a.bytes)
@@ -155,14 +155,14 @@ const overflow = ([stage, ...alike]: readonly [StagePlan, ...Array<StagePlan>], 
   }
 }
 
-/** What does not fit of a plan. */
+/** The stages of a plan that do not fit. */
 export const overflows = (stages: ReadonlyArray<StagePlan>, room: Room): ReadonlyArray<Overflow> =>
   groupsOf(stages, room).map((group) => overflow(group, room))
 
 export const fits: (
   root: Artifact.Any,
   options: FitOptions,
-  /** The label of the only stage that is asked about; every one that does not fit when left out. */
+  /** The label of the only stage in question; by default every stage that does not fit. */
   only?: string
 ) => Effect.Effect<Fitting, never, FileSystem.FileSystem> = Effect.fn("fits")(
   function*(root, { known, plan, precisions = both, room: allowed }: FitOptions, only) {
@@ -192,7 +192,7 @@ export const fits: (
         verdicts.push(verdict)
         return verdict
       }
-      /** Changed, and with micro-batches if it then needs any; null when that is no description or cannot be planned. */
+      /** Plans the changes, with micro-batches if needed; null if the pipeline is then invalid or cannot be planned. */
       const tried = Effect.fnUntraced(function*(...changes: ReadonlyArray<Change>) {
         const changed = setOf(root, changes)
         if (changed === null) return null
@@ -202,7 +202,7 @@ export const fits: (
       const alone = judge([], found, plain.stage)!
       const { gentle, harsh } = changesOf(root, lineage[at]!, precisions)
       if (!alone.fits) {
-        // What takes nothing off by itself takes nothing off beside others.
+        // A change that saves no memory alone saves none with others.
         let useful: ReadonlyArray<Change> = []
         for (const change of gentle) {
           const verdict = yield* tried(change)
@@ -213,7 +213,7 @@ export const fits: (
             ? Effect.succeed(false)
             : Effect.map(tried(...changes), (verdict) => verdict?.fits === true)
         if (!verdicts.some(({ fits }) => fits) && (yield* enough(useful))) {
-          // What can be left out is, the harshest first.
+          // Drops each change that is not needed, the harshest first.
           for (const change of useful.toReversed()) {
             const fewer = useful.filter((one) => one !== change)
             if (yield* enough(fewer)) useful = fewer
@@ -223,7 +223,7 @@ export const fits: (
           for (const change of field) if ((yield* tried(...useful, change))?.fits === true) break
         }
       }
-      // What takes next to nothing off is no advice.
+      // Changes of the result that save less than 1 % are no advice.
       const smallest = Math.min(...verdicts.filter(({ result }) => result !== "another").map(({ bytes }) => bytes))
       misfits.push({
         ...overflow(group, room),

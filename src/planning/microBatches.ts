@@ -1,6 +1,6 @@
 /**
- * Micro-batches that a description fits its memory with: the largest that do, by its plan. They depend on the description, its data and
- * the memory alone, so a run that is resumed has the same; they change no id, because they change no result.
+ * The largest micro-batches with which a pipeline fits its memory, by its plan. They depend only on the pipeline, its
+ * data and the memory, so a resumed run has the same; they change no id, because they change no result.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -16,13 +16,13 @@ export type MicroBatchPlan = (
   how?: Pick<PlanOptions, "only" | "rehearsed" | "completionLength">
 ) => Effect.Effect<Planned, never, FileSystem.FileSystem>
 
-/** Bytes that there are for a stage. */
+/** Bytes available to a stage. */
 export type Room = (stage: StagePlan) => number
 
-/** The tightest of what the description allows a stage and what there is. */
+/** The smaller of the stage's memory cap and the available memory. */
 export const roomWithin = (available: number): Room => ({ memoryCap }) => Math.min(memoryCap, available)
 
-/** What one plan has made serves the next one. */
+/** Plans share their results. */
 export const planWith = (options: PlanOptions): MicroBatchPlan => {
   const shared = { ...options, kept: kept() }
   return (root, microBatches, how) =>
@@ -30,25 +30,25 @@ export const planWith = (options: PlanOptions): MicroBatchPlan => {
 }
 
 export interface Fitted {
-  /** As the engine does it by itself. */
+  /** With the engine's defaults. */
   readonly plain: Planned
   /** With the micro-batches. */
   readonly planned: Planned
-  /** By label, of the stages that would not fit without. */
+  /** By label, for the stages that do not fit without. */
   readonly microBatches: ReadonlyMap<string, MicroBatches>
 }
 
-/** What an engine does at once by itself, and as little as there is. */
+/** The engine's default, and the minimum. */
 const [most, least] = [{ microBatchTokens: 8192, slots: 64 }, { microBatchTokens: 64, slots: 1 }]
 type Both = typeof most
 
-/** Phases that sample. Few sequences at a time make them slow, so those are halved for their sake alone. */
+/** Phases that sample. Few sequences at a time make them slow, so `slots` are halved only if these do not fit. */
 const sampling: ReadonlySet<Phase> = new Set(["generation", "measure"])
 
-/** The share of its room that a stage in micro-batches is to fill by its plan, which sees some steps only: others may have longer rows. */
+/** The share of memory that a stage in micro-batches may fill by its plan: unplanned steps may have longer rows. */
 const filled = 0.95
 
-/** Half of what a stage does at once, where it does not fit; null where it fits or there is no less. */
+/** Half of the micro-batches of a stage that does not fit; null if it fits or is at the minimum. */
 const halved = ({ phases }: StagePlan, room: number, now: Both): Both | null => {
   const over = phases.filter(({ bytes }) => bytes > filled * room)
   if (over.length === 0) return null
@@ -59,8 +59,8 @@ const halved = ({ phases }: StagePlan, room: number, now: Both): Both | null => 
 }
 
 /**
- * The plan of `root` in which every stage that does not fit has its micro-batches halved until it does; the least there are where none do.
- * `known` is the plan without micro-batches; `only` are the labels of the stages that are asked about, every one when left out.
+ * The plan of `root` with micro-batches halved until each stage fits, at the minimum if it never does. `known` is the
+ * plan without micro-batches; `only` are the labels of the stages in question, by default all.
  */
 export const fitted: (
   root: Artifact.Any,
@@ -74,7 +74,7 @@ export const fitted: (
     const microBatches = new Map<string, Both>(over.map(({ stage }) => [stage, least]))
     if (over.length === 0) return { plain, planned: plain, microBatches }
     const made = new Map(plain.stages.map((stage) => [stage.stage, stage]))
-    // Where the least does not fit, nothing does.
+    // A stage that does not fit at the minimum never fits.
     const { stages: smallest } = yield* plan(root, microBatches, { only: new Set(over.map(({ stage }) => stage)) })
     for (const stage of smallest) made.set(stage.stage, stage)
     const fit = (stage: string) => smallest.some((one) => one.stage === stage && one.bytes <= filled * room(one))
@@ -92,7 +92,7 @@ export const fitted: (
         return { stage, now: microBatches.get(stage.stage)! }
       })
     }
-    // The smallest parts of a small batch may take more than all of it.
+    // The smallest parts of a small batch may need more memory than the whole batch.
     for (const stage of over.filter((stage) => made.get(stage.stage)!.bytes >= stage.bytes)) {
       made.set(stage.stage, stage)
       microBatches.delete(stage.stage)

@@ -1,4 +1,4 @@
-/** Caps on what is spent, held against a plan. Memory, which is held and not spent, has its own answer: `fits`. */
+/** Compares the caps on spending with a plan. Memory is not spent: see `fits`. */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { type Resource } from "../../dsl/Budget.ts"
 import { shown } from "../../dsl/Errors.ts"
@@ -8,7 +8,7 @@ import { capsIn } from "../interpreters/capsOf.ts"
 import type { StagePlan } from "./plan.ts"
 
 export interface OverCap {
-  /** One where the cap is its own, all that were planned where they share it. */
+  /** The stage of a cap of its own, or all planned stages that share a cap. */
   readonly stages: ReadonlyArray<string>
   readonly resource: Resource
   /** In the unit of `Budget.units`, as the cap. */
@@ -16,7 +16,7 @@ export interface OverCap {
   readonly cap: number
 }
 
-/** Of prompts and disk at least so much: it sees a few steps, and no rows. */
+/** The plan sees only a few steps: its prompts and disk are lower bounds. */
 const known = [
   "tokens",
   "generated",
@@ -28,7 +28,7 @@ const known = [
   "disk"
 ] as const satisfies ReadonlyArray<Resource>
 
-/** What a plan says of a stage that is spent. */
+/** The part of a stage's plan that is spent. */
 export type Spending = Pick<StagePlan, "stage" | "generated" | "trained" | "flops" | "seconds" | "prompts" | "disk">
 
 const spentBy = ({ disk, flops, generated, seconds, trained }: Spending): Spent => ({
@@ -42,16 +42,16 @@ const spentBy = ({ disk, flops, generated, seconds, trained }: Spending): Spent 
 
 const most = (of: ReadonlyArray<Spending>, amount: (one: Spending) => number): number => Math.max(0, ...of.map(amount))
 
-/** How much of a resource several stages are planned to spend together. */
+/** The planned use of a resource by several stages together. */
 const together = (resource: typeof known[number], of: ReadonlyArray<Spending>, price: Price | null): number => {
-  // They may all be the same ones.
+  // The stages may all use the same prompts.
   if (resource === "prompts") return most(of, ({ prompts }) => prompts)
   const spent = amountOf(resource, of.map(spentBy), price)
-  // Besides what is made, what one stage at a time has while it is being made.
+  // Disk in use during a stage is added for one stage at a time.
   return resource === "disk" ? spent + most(of, ({ disk }) => disk.most - disk.made) : spent
 }
 
-/** Every cap that is passed by what is planned; of time and money only where somebody says what work costs. */
+/** Every cap that the plan passes; caps on time and money need known costs. */
 export const overCaps = (
   root: Artifact.Any,
   stages: ReadonlyArray<Spending>,
@@ -91,7 +91,7 @@ const lower = (resource: Resource): string => {
   }
 }
 
-/** In words, with the remedy. */
+/** A passed cap as text, with the remedy. */
 export const overCapText = ({ cap, planned, resource, stages }: OverCap, price: Price | null): string => {
   const amount = (n: number): string => shown(resource, n, price?.currency)
   const [first] = stages

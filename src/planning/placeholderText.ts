@@ -1,18 +1,18 @@
 /**
- * Text and tokens of a rehearsal. Completions that nobody sampled have texts without a tokenizer: what a stage decodes and another
- * encodes again is looked up. A model without a tokenizer gets one that knows nothing but lengths.
+ * Text and tokens of a rehearsal. Texts of made-up completions need no tokenizer: their tokens are looked up when a
+ * stage encodes a text that another decoded. A model without a tokenizer gets one that knows only lengths.
  */
 import type { Codec } from "../engine/engine.ts"
 
-/** Characters of English text for one token of a large vocabulary, as a rule of thumb. */
+/** Characters of English text per token of a large vocabulary, as a rule of thumb. */
 const charactersPerToken = 4
 
-/** A tokenizer by the size of its vocabulary alone: every four characters are one token, and its first id ends a sequence. */
+/** A tokenizer defined by its vocabulary size: four characters are one token, and id 0 ends a sequence. */
 export const lengths = (vocab: number): Codec => {
   const ids = (text: string, before: number, after: number): Int32Array => {
     const count = Math.ceil(text.length / charactersPerToken)
     const all = new Int32Array(before + count + after)
-    // All of its characters are in it: texts that differ have tokens that differ, but for rare chance.
+    // Every character counts, so different texts have different tokens, except by rare chance.
     for (let i = 0, at = 0; i < count; i++) {
       let mixed = 0
       for (const end = Math.min(text.length, at + charactersPerToken); at < end; at++) {
@@ -36,7 +36,7 @@ export const lengths = (vocab: number): Codec => {
   }
 }
 
-/** Tokens that are text by themselves: what they make survives being decoded and encoded again. */
+/** Tokens whose text survives being decoded and encoded again. */
 const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<number> => {
   const found: Array<number> = []
   for (let id = 0; id < Math.min(vocab, 2000) && found.length < 8; id++) {
@@ -47,7 +47,7 @@ const wordsOf = ({ decode, encodeCompletion, vocab }: Codec): ReadonlyArray<numb
   return found.length > 0 ? found : [0]
 }
 
-/** Tokens to count with, and their texts: at least two texts, be they of one token. */
+/** Tokens to count with, and their texts: at least two texts, even of one token. */
 const digitsOf = (of: Codec): ReadonlyArray<readonly [id: number, text: string]> => {
   const words = wordsOf(of)
   return words.length > 1
@@ -57,14 +57,14 @@ const digitsOf = (of: Codec): ReadonlyArray<readonly [id: number, text: string]>
 
 export interface Rehearsed {
   readonly codec: Codec
-  /** Completion number `i` of all, in place; the last token is a stop token if there is one. No two have one text. */
+  /** Writes completion number `i`; its last token is the stop token, if there is one. All have different texts. */
   readonly completion: (i: number, into: Int32Array, stop: number | undefined) => Int32Array
 }
 
-/** Of completions of which only beginnings were made, how long they are. */
+/** The full lengths of cut completions. */
 export const fullLengths = new WeakMap<Int32Array, number>()
 
-/** A codec that also knows, without asking the tokenizer, the completions that it made up. */
+/** A codec that knows its own made-up completions without the tokenizer. */
 export const rehearsed = (of: Codec): Rehearsed => {
   const texts = new WeakMap<object, () => string>()
   const tokens = new Map<string, Int32Array>()
@@ -78,7 +78,7 @@ export const rehearsed = (of: Codec): Rehearsed => {
       const [[filler, word]] = words as [readonly [number, string]]
       made.fill(filler)
       const said: Array<string> = []
-      // Its number in digits that are words.
+      // The number `i`, with words as digits.
       for (let t = 0, rest = i; rest > 0; t++, rest = Math.floor(rest / words.length)) {
         const [id, text] = words[rest % words.length]!
         if (t < body) made[t] = id

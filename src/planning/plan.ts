@@ -1,6 +1,6 @@
 /**
- * What a description will take, before a GPU is touched: its stages run for real, on an engine that only counts, without weights, a
- * few steps of each standing for all of them. Data is loaded, checkpoints are known by their `config.json`.
+ * Estimates a pipeline before any weights exist: runs a few steps of each stage's own code on an engine that counts
+ * instead of computing, and scales them. Data is loaded; of a checkpoint, only `config.json` is read.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -42,17 +42,17 @@ import { rehearsing } from "./rehearsing.ts"
 /** One phase of a stage, all of its steps together. */
 export interface PhasePlan {
   readonly phase: Phase
-  /** The most held at any one time while it lasts, bytes. */
+  /** Peak memory, bytes. */
   readonly bytes: number
-  /** What is held then, largest first; they add up to `bytes`. */
+  /** The terms of the peak, largest first; they add up to `bytes`. */
   readonly terms: ReadonlyArray<{ readonly what: Term; readonly bytes: number }>
   /** Floating-point operations. */
   readonly flops: number
-  /** Kernels called. */
+  /** Kernel calls. */
   readonly calls: number
-  /** Bytes that kernels read and write at least: what bounds the time of decoding. */
+  /** Least bytes that kernels read and write: they limit the speed of decoding. */
   readonly traffic: number
-  /** That the backend takes for them; null when nobody says what work costs. */
+  /** Time on the backend; null if costs are unknown. */
   readonly seconds: number | null
 }
 
@@ -60,57 +60,57 @@ export interface StagePlan {
   readonly stage: string
   readonly precision: "f32" | "bf16"
   readonly steps: number
-  /** In the order in which they first come. */
+  /** In order of first appearance. */
   readonly phases: ReadonlyArray<PhasePlan>
   /** Of all phases: see `Spent`. */
   readonly flops: number
-  /** Of all phases and of the host's work; null when nobody says what work costs. */
+  /** Of all phases and of host work; null if costs are unknown. */
   readonly seconds: number | null
-  /** Of these, the host's work: texts, judging, losses, events, files. */
+  /** The host's part of `seconds`: texts, judging, losses, events, files. */
   readonly hostSeconds: number | null
   /** Tokens of completions sampled. */
   readonly generated: number
-  /** Completion tokens with a gradient, of any model, each time that they have one. */
+  /** Completion tokens with a gradient, of any model, once for each gradient. */
   readonly trained: number
-  /** Different prompts of the steps that were made: there may be more where those stand for others. */
+  /** Different prompts of the sampled steps: a lower bound if they stand for others. */
   readonly prompts: number
-  /** Bytes of models in the store once it is made, and the most while it is being made: checkpoints, and what is kept to go back to. */
+  /** Bytes of models in the store: of the result, and the most with checkpoints and copies for roll-back. */
   readonly disk: { readonly made: number; readonly most: number }
-  /** The most micro-batches whose gradients are added up for one update; 0 where there is none. */
+  /** The most micro-batches whose gradients are added up for one update; 0 without updates. */
   readonly accumulated: number
-  /** The most held at any one time, bytes, and what is held then: of its worst phase. */
+  /** Peak memory of the worst phase, bytes, and its terms. */
   readonly bytes: number
   readonly terms: PhasePlan["terms"]
-  /** Cap on memory in the description, bytes. */
+  /** The pipeline's cap on memory, bytes. */
   readonly memoryCap: number
 }
 
 export interface Planned {
   readonly stages: ReadonlyArray<StagePlan>
-  /** Stages that could not be planned, and why. */
+  /** Stages without a plan, and the reasons. */
   readonly unplanned: ReadonlyArray<{ readonly stage: string; readonly problem: string }>
 }
 
 export interface PlanOptions extends Extensions {
-  /** Most steps of one kind of a stage that are made, evenly spread (default 128); `Infinity` makes every one in the loop of a run. */
+  /** The most steps of a kind that are made, evenly spread (default 128); `Infinity` makes every step as a run does. */
   readonly rehearsed?: number
-  /** What every model of a `Checkpoint` or `Pretrain` has instead of its own shape and tokenizer. */
+  /** Shape and tokenizer of every `Checkpoint` and `Pretrain`, instead of their own. */
   readonly shape?: AssumedShape
-  /** What work costs where it is to be done: then there is a time. */
+  /** Costs of work on the target, which give the plan its times. */
   readonly costs?: Costs
-  /** What packed weights take there. */
+  /** The memory of packed weights on the target. */
   readonly packing?: Packing
-  /** Mean length of a completion, tokens, at most `maxNewTokens`, which is assumed when this is left out. */
+  /** Mean length of a completion in tokens; default and limit: `maxNewTokens`. */
   readonly completionLength?: number
-  /** Labels of the stages that are planned; every one when left out. */
+  /** Labels of the stages to plan; by default all. */
   readonly only?: ReadonlySet<string>
-  /** Of plans before this one: what they made serves where only some stages are planned. */
+  /** Results of earlier plans, for stages that are not in `only`. */
   readonly kept?: Kept
 }
 
-/** What plans of one description, and of descriptions that differ little from it, have in common. */
+/** Results shared by plans of a pipeline and of its variants. */
 export interface Kept {
-  /** By id, and by what those that are alike have in common. */
+  /** By id, and by the likeness of stages. */
   readonly made: Map<string, Made>
   readonly numbers: Map<string, string>
   readonly datasets: Map<string, Dataset>
@@ -126,30 +126,30 @@ export const kept = (): Kept => ({
   codecs: new WeakMap()
 })
 
-/** Half of all texts, by their first letters: where completions that nobody sampled differ. */
+/** True for half of all texts, by their first letters: a difference between made-up completions. */
 const even = (text: string): boolean => {
   let sum = 0
   for (let i = 0; i < Math.min(text.length, 64); i++) sum += text.charCodeAt(i)
   return sum % 2 === 0
 }
-/** Costs nothing, and half of what it judges is right, so that no group of completions is all alike. */
+/** Judges for free and approves of half of the completions, so that no group of completions has equal rewards. */
 const judging = (shortest: boolean): Judge["Service"] => {
   let asked = 0
   return {
     gold: () => 0,
     prefers: (_, __, ___, ____, u) => u < 0.5,
-    // Where the least is asked for, one group alone is not all alike.
+    // With the shortest completions, a single group with different rewards suffices.
     verifies: (_, __, completion) => shortest ? asked++ === 0 : even(completion)
   }
 }
 
-/** Nothing is counted of a loss from outside, and log-probabilities that nobody computed mean nothing to it. */
+/** Does not count a loss from outside Keel, and does not call it, because log-probabilities are not computed. */
 const uncomputed = (loss: LossImplementation): LossImplementation => ({
   ...loss,
   of: ({ logps }) => ({ loss: 0, gradient: new Float64Array(logps.length), metrics: {} })
 })
 
-/** A stage that is being made. */
+/** A stage in progress. */
 interface Frame {
   readonly key: string
   readonly artifact: Artifact.Any
@@ -158,7 +158,7 @@ interface Frame {
   stored: number
 }
 
-/** What was planned by estimates, for others like it. */
+/** The plan and result of a stage that was planned by estimates, for similar stages. */
 interface Template {
   readonly plan: StagePlan
   readonly made: Made
@@ -169,7 +169,7 @@ const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
     b.bytes - a.bytes
   )
 
-/** The plan of a description that nothing is wrong with: what depends on a stage that cannot be planned is not, all others are. */
+/** The plan of a valid pipeline. Stages that depend on a stage that cannot be planned are left out. */
 export const planned: (
   root: Artifact.Any,
   options?: PlanOptions
@@ -191,13 +191,13 @@ export const planned: (
     codecs: before.codecs
   })
   const host = hostTally(costs?.host ?? {})
-  /** The host's work with completions of which only beginnings were made. */
+  /** Scales host work on cut completions to their full length. */
   const watch: Watch = {
     ...host,
     during: (what, work, amount) => host.during(what, work, (value) => meter.stretched() * amount(value))
   }
 
-  // Where only some stages are asked about, one of them may make its inputs first: theirs are frames on top of its own.
+  // With `only`, a stage may first make its inputs: their frames lie above its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
   const rehearsal = rehearsing(meter, rehearsed, host.seconds)
@@ -257,12 +257,12 @@ export const planned: (
       memoryCap: limits(artifact).memory
     }
     done.push(own)
-    // What is made of estimated rows is no more exact than they are.
+    // Results of estimated rows are estimates too.
     if (!estimated && !Object.values(artifact.node.wires).some(({ id }) => estimates.has(id))) return
     if (!Artifact.modelKinds.includes(artifact.node.kind)) estimates.add(artifact.id)
     templates.set(likeness(artifact), { plan: own, made })
   }
-  /** What another plan has made serves where this stage is not asked about; else what this plan has made of a stage like it. */
+  /** With `only`, the result of an earlier plan for every other stage; else the result of a similar stage. */
   const given = (key: string): Option.Option<Made> => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return Option.none()
@@ -277,7 +277,7 @@ export const planned: (
     return Option.some(twin.made)
   }
 
-  // Read once, whatever stages read it; a conversation is rendered by the template of whoever does.
+  // Each file is read once. A conversation is rendered by the template of the stage's own model, so it is not shared.
   const loaded = before.datasets
   const datasets = Layer.effect(
     Datasets,
@@ -317,7 +317,7 @@ export const planned: (
               const frame = frames.at(-1)
               if (frame?.key === key) frame.stored = Math.max(frame.stored, bytes)
             })),
-        // What it took is not kept: nothing of a plan is held against caps while it is made.
+        // The spending is not stored: a plan does not enforce caps.
         finish: (key, name, made, took) =>
           Effect.flatMap(
             Effect.andThen(store.finish(key, name, made), memory.size(key, name)),
@@ -347,7 +347,7 @@ export const planned: (
           const at = frames.at(-1)?.artifact ?? artifact
           frames.splice(0).forEach(() => rehearsal.end())
           const said = failed instanceof Error ? failed.message.split("\n")[0]! : String(failed)
-          // There is nothing behind the names of the weights.
+          // Names of weights have no values here.
           const problem = failed instanceof TypeError ? `it needs the weights themselves (${said})` : said
           without.add(at.id)
           unplanned.push({ stage: label(at), problem })
@@ -391,7 +391,7 @@ export const planned: (
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
     Effect.provideService(EncodeWhenRead, rehearsed < Infinity),
     Effect.provideService(CapsHold, false),
-    // Nothing is spent yet, and the store is memory.
+    // No spending exists yet, and the store is in memory.
     Effect.orDie
   )
   return { stages: only === undefined ? done : done.filter(({ stage }) => only.has(stage)), unplanned }

@@ -1,6 +1,6 @@
 /**
- * All that is settled before a pipeline is run, once: it has no mistake and nothing is lacking where it runs, its plan is made, and
- * micro-batches are chosen with which its stages fit their memory. Of a checkpoint `config.json` is all that is read.
+ * Everything that is settled once before a run: the pipeline is checked, requirements are met, the plan is made, and
+ * micro-batches are chosen with which stages fit their memory. Of a checkpoint, only `config.json` is read.
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -23,19 +23,19 @@ import { fits } from "./fits.ts"
 import { fitted, planWith, type Room, roomWithin } from "./microBatches.ts"
 import type { Planned, StagePlan } from "./plan.ts"
 
-/** What `run` takes. */
+/** The input of `run`. */
 export interface Prepared extends Runnable {
-  /** With the micro-batches of the run: what its report holds against what was spent. */
+  /** The plan with the run's micro-batches, which the report compares with the actual spending. */
   readonly planned: Planned
 }
 
 export interface PrepareOptions<E = never, R = never> extends Extensions {
-  /** What computes; nothing is asked of it when left out. */
+  /** The engine of the run; without it, its limits are not checked. */
   readonly engine?: Pick<Engine, "kind" | "precisions" | "addressable" | "packing">
-  /** What of the pipeline there is already: it needs no memory. */
+  /** Whether a stage is finished already and needs no memory. */
   readonly finished?: (artifact: Artifact.Any) => Effect.Effect<boolean, E, R>
   readonly price?: Price | null
-  /** What work costs there: then the plan has times. */
+  /** Costs of the engine's work, which give the plan its times. */
   readonly costs?: Costs | null
 }
 
@@ -50,9 +50,9 @@ const doing = {
 } as const satisfies Record<Phase, string>
 
 /**
- * Fails with every mistake of the description and all that the engine, the extensions and the price table lack of it (`Refused`), or when a
- * stage needs more than the engine can address (`OutOfMemory`), however short its completions turn out. Says which stages are run in
- * micro-batches, and which may not fit nevertheless.
+ * Fails with every mistake of the pipeline and everything that the engine, extensions or price table lack (`Refused`),
+ * or if a stage needs more memory than the engine can address, even with the shortest completions (`OutOfMemory`).
+ * Prints which stages run in micro-batches, and which may still not fit.
  */
 export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
   root: Artifact.Any,
@@ -71,7 +71,7 @@ export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
   const { microBatches, planned } = fit
   const wanted = new Set((yield* wantedIn(root, finished)).map(label))
   const making = planned.stages.filter(({ stage }) => wanted.has(stage))
-  // What a plan says is for completions of `maxNewTokens`: nobody is refused who might need less.
+  // The plan assumes completions of `maxNewTokens`: a run that may need less is not refused.
   const atLeast = (of: ReadonlyArray<StagePlan>) =>
     of.length === 0
       ? Effect.succeed([])
@@ -100,14 +100,12 @@ export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
   for (const line of smaller(fit)) yield* Console.error(line)
   for (const stage of making.filter((stage) => stage.bytes > room(stage))) {
     yield* Console.error(
-      `${stage.stage} may take ${size(stage.bytes)} even so, and has ${
-        size(room(stage))
-      }: keel plan says what would fit.`
+      `${stage.stage} may take ${size(stage.bytes)} even so, and has ${size(room(stage))}: keel plan proposes changes.`
     )
   }
   const least = yield* atLeast(making.filter(({ bytes }) => bytes > totalmem()))
   const most = Math.max(0, ...least.map(({ bytes }) => bytes))
-  // The system may swap, or have more than it says: no reason to refuse.
+  // The system may swap, or have more memory than it reports: a warning, not an error.
   if (most > totalmem()) {
     yield* Console.error(
       `This takes at least ${size(most)} of memory and the machine has ${size(totalmem())}: ` +

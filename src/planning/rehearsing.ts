@@ -1,4 +1,4 @@
-/** A few steps of a stage for all of them, on an engine that counts: which steps are made, and how many others each stands for. */
+/** Runs a sample of a stage's steps on an engine that counts, and scales their cost to all steps. */
 import * as Effect from "effect/Effect"
 import { type CountedWork, type Held, plus } from "../tensor/counting/backend.ts"
 import type { CountedEngine } from "./countedEngine.ts"
@@ -8,18 +8,18 @@ import type { Taking } from "../training/batches.ts"
 import type { Rehearsal } from "../training/rehearsal.ts"
 import { type RowTokens, rowTokens, spread } from "./rowTokens.ts"
 
-/** Tokens in any pass that the steps of one kind have together: more would only say the same again. */
+/** Tokens in any pass, over all sampled steps of a kind: more add no accuracy. */
 const enoughTokens = 2 ** 16
-/** Rows of the steps among which a typical one is looked for, and the one that holds the most. */
+/** Rows of the steps among which a typical step and the largest step are searched. */
 const searched = 2 ** 15
-/** How far a row's tokens may be from what its characters say. */
+/** Relative error of a row's tokens, estimated from its characters. */
 const roughly = 0.01
-/** Parts that a step is learnt from in which hold, the largest of them, about as much as one may. */
+/** In a step of at least this many parts, the largest part is about as large as allowed. */
 const manyParts = 16
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
 
-/** The most of these rows that are learnt from at once, where `most` may be: whole rows, in parts that are about equal. */
+/** The most tokens of these rows in one backward pass: whole rows, in about equal parts, with the limit `most`. */
 const largestPart = (rows: ReadonlyArray<number>, most: number): number => {
   const enough = learnedAtOnce(sum(rows), most)
   let [part, largest] = [0, 0]
@@ -30,7 +30,7 @@ const largestPart = (rows: ReadonlyArray<number>, most: number): number => {
   return largest
 }
 
-/** What was counted. */
+/** Counted work. */
 interface Amounts {
   generated: number
   trained: number
@@ -39,17 +39,17 @@ interface Amounts {
   readonly spent: Map<Phase, CountedWork>
 }
 
-/** What a stage has come to. */
+/** The total of a stage. */
 export interface StepTally extends Amounts {
-  /** The most held in each phase, in the order in which they first came. */
+  /** The most held in each phase, in order of first appearance. */
   readonly peaks: ReadonlyMap<Phase, Held>
   /** The most micro-batches of one update. */
   readonly accumulated: number
-  /** Whether some of what was done stood for more. */
+  /** Whether some steps stood for others. */
   readonly estimated: boolean
 }
 
-/** What is being counted: for its share of steps, and whatever is known in all already. */
+/** Counts in progress: `own` is scaled by the share of steps, `fixed` is a total already. */
 interface Sheet {
   readonly own: Amounts
   readonly fixed: Amounts
@@ -73,17 +73,17 @@ interface Frame {
 }
 
 export interface Rehearsing extends Rehearsal {
-  /** A stage begins; another that has begun waits for it. */
+  /** Begins a stage; a stage in progress waits. */
   readonly begin: () => void
   readonly end: () => StepTally
 }
 
-/** At most `most` steps of each kind are made; `host` says how many seconds the host's work so far would take. */
+/** Makes at most `most` steps of each kind; `host` returns the estimated seconds of host work so far. */
 export const rehearsing = (meter: CountedEngine, most: number, host: () => number): Rehearsing => {
   const frames: Array<Frame> = []
   const read = () => ({ ...meter.amounts(), host: host(), spent: new Map(meter.spentIn()) })
   let before = read()
-  /** Gives what was done since to what is being counted. */
+  /** Adds the work since the last call to the current sheet. */
   const settle = (): void => {
     const now = read()
     const frame = frames.at(-1)
@@ -99,7 +99,7 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
     }
     before = now
   }
-  /** Counts what `once` does by itself. */
+  /** Counts the work of `once` separately. */
   const apart = <A, E, R>(once: Effect.Effect<A, E, R>, then: (done: Sheet, into: Sheet) => void) =>
     Effect.suspend(() => {
       settle()
@@ -114,21 +114,21 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
         })
       )
     })
-  /** Looks at what steps take, for nothing: what that takes is not what they take. */
+  /** Inspects steps without counting that work. */
   const look = <A>(once: () => A): Effect.Effect<A> => apart(Effect.sync(once), () => {})
-  /** Counts what `once` does so many times. */
+  /** Adds a sheet, its own part `times` times. */
   const stands = (into: Sheet, { fixed, own }: Sheet, times: number): void => {
     add(into.own, own, times)
     add(into.fixed, fixed, 1)
   }
-  /** Makes a step that stands for so many. */
+  /** Makes a step that stands for `times` steps. */
   const makes = <E, R>(once: Effect.Effect<unknown, E, R>, times: number) =>
     apart(once, (done, into) => {
       stands(into, done, times)
       if (times !== 1) frames.at(-1)!.estimated = true
     })
 
-  /** Steps `from` … `to` − 1, of which nothing is known: a few, evenly spread. */
+  /** Steps `from` … `to` − 1 with unknown rows: makes a few, evenly spread. */
   const unknown = Effect.fnUntraced(function*<E, R>(
     from: number,
     to: number,
@@ -147,7 +147,7 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
     for (let i = 1; i < count; i++) yield* makes(once(from + Math.floor(i * size / count)), size / count)
   })
 
-  /** Steps `from` … `to` − 1 whose rows are known: two that take about the mean for all of them, and the one that holds the most for that alone. */
+  /** Steps `from` … `to` − 1 with known rows: two near the mean stand for all, the largest only for its peak. */
   const known = Effect.fnUntraced(function*<E, R>(
     from: number,
     to: number,
@@ -162,7 +162,7 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
         return { n: from + i, rows: taken, squares: sum(taken.map((row) => row ** 2)) }
       })
     )
-    // Steps differ by how many long rows they have, which attention takes the squares of: the nearest below the mean, and above it.
+    // The cost of attention grows with the squares of lengths: takes the nearest steps below and above the mean square.
     const mean = sum(found.map(({ squares }) => squares)) / found.length
     const sorted = found.toSorted((a, b) => a.squares - b.squares)
     const above = Math.min(Math.max(1, sorted.findIndex(({ squares }) => squares > mean)), sorted.length - 1)
@@ -175,7 +175,7 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
     yield* makes(once(more.n), share * times)
     const { most: limit, tokens: held } = meter.atOnce()
     if (held >= (1 - 2 * roughly) * limit || taken >= manyParts * limit) return
-    // Its tokens are not quite known: a few more, and there might be a part more, and all of them smaller.
+    // A few tokens more might add a part, and make all parts smaller.
     const atOnce = (step: typeof found[number]): number =>
       Math.min(...[1 - roughly, 1 + roughly].map((about) => largestPart(step.rows.map((row) => about * row), limit)))
     const largest = found.map((step) => ({ n: step.n, part: atOnce(step) })).reduce((a, b) => b.part > a.part ? b : a)
@@ -216,7 +216,7 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
     steps: Effect.fnUntraced(function*(count, once, { taking, trains = false, turns = [] }) {
       const outer = meter.stepping("steps")
       if (trains || outer === "training") meter.stepping("training")
-      // Rounding is measured at the first step and at the last; and the last of those that train nothing may have fewer rows.
+      // Rounding is measured at the first and the last step; the last step without training may have fewer rows.
       const own = [...(meter.rounds() ? [1, count - 1] : []), ...(trains ? [] : [count - 1])]
       const borders = [...new Set([0, ...own, ...turns, count])].filter((n) => n >= 0 && n <= count)
         .sort((a, b) => a - b)
@@ -232,7 +232,7 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
           }),
           (done, into) => stands(into, done, times)
         )
-        // Steps find their rows encoded: that was counted with all rows.
+        // The rows of a step are encoded beforehand: encoding is counted with all rows.
         step = (n) => Effect.andThen(look(() => of(n).forEach(tokens)), Effect.suspend(() => once(n)))
       }
       for (let b = 1; b < borders.length; b++) {

@@ -1,33 +1,33 @@
 /**
- * Tokens of rows by their characters: all rows are measured in characters, a few hundred are encoded. Rows of about one length have one
- * ratio of tokens to characters, so that few long rows among many short ones weigh what they do.
+ * Estimates the tokens of rows from their characters: all rows are measured in characters, a few hundred are encoded.
+ * Each class of length has its own ratio, so a few long rows among many short rows have their full weight.
  */
 import type { Taking } from "../training/batches.ts"
 
-/** Rows that are encoded, and rows whose characters are read: of more rows, so many evenly spread stand for all. */
+/** The most rows that are encoded, and the most rows whose characters are read, evenly spread. */
 const [encoded, measured] = [256, 2 ** 16]
 
 export interface RowTokens {
   /** Mean over all rows. */
   readonly mean: number
-  /** Of row `i`. */
+  /** Estimated tokens of row `i`. */
   readonly of: (i: number) => number
-  /** How many times the text that was encoded all text is. */
+  /** The size of all text relative to the encoded text. */
   readonly times: number
 }
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
 
-/** So many of the numbers 0 … `count` − 1, evenly spread; all of them where there are no more. */
+/** `some` of the numbers 0 … `count` − 1, evenly spread; all numbers if there are no more. */
 export const spread = (count: number, some: number): ReadonlyArray<number> =>
   Array.from({ length: Math.min(count, some) }, (_, i) => some >= count ? i : Math.floor((i + 0.5) * count / some))
 
 export const rowTokens = (
   { characters, count, tokens }: Pick<Taking, "characters" | "count" | "tokens">
 ): RowTokens => {
-  // An empty row has tokens, too.
+  // An empty row has tokens too.
   const size = (i: number): number => characters(i) + 1
-  /** Rows of one class differ in length by a sixth at most. */
+  /** Rows of a class differ in length by at most a sixth. */
   const classOf = (size: number): number => Math.ceil(4.5 * Math.log2(size))
   const classes = new Map<number, Array<number>>()
   const rows = spread(count, measured)

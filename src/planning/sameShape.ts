@@ -1,6 +1,6 @@
 /**
- * Which stages of a pipeline take the same: those that differ in what the weights and rows are, and not in how many and how large. In
- * rounds of a recipe most stages have others like them.
+ * Which stages of a pipeline need the same resources: they differ in the values of weights and rows, but not in number
+ * or size. In rounds of a recipe most stages do.
  */
 import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -11,13 +11,13 @@ import { type NodeCaps } from "../interpreters/capsOf.ts"
 /** Operations whose models have weights of their own shape, not that of a parent. */
 const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble"])
 
-/** What stages that take the same have in common, as text; with the same `numbers`, in other pipelines, too. */
+/** A text that is equal for stages of equal needs; with the same `numbers`, also between pipelines. */
 export const likenesses = (
   limits: (artifact: Artifact.Any) => NodeCaps,
   numbers = new Map<string, string>()
 ): (artifact: Artifact.Any) => string => {
   const known = new Map<string, string>()
-  /** Short for a text. */
+  /** A short number for a text. */
   const number = (text: string): string => {
     const found = numbers.get(text)
     if (found !== undefined) return found
@@ -28,7 +28,7 @@ export const likenesses = (
   const wiresOf = ({ node }: Artifact.Any, of: (artifact: Artifact.Any) => string) =>
     Object.entries(node.wires).map(([name, wire]) => [name, of(wire)] as const).sort(([a], [b]) => a < b ? -1 : 1)
 
-  /** What is known of an artefact as an input: of weights their shape, of rows how they are made. */
+  /** An artefact as an input: weights by their shape, rows by how they are made. */
   const input = (given: Artifact.Any): string => {
     const artifact = initialOf(given)
     const found = known.get(artifact.id)
@@ -42,7 +42,7 @@ export const likenesses = (
       ? stage(artifact)
       : origins.has(op) || parent === undefined
       ? canonical([op, artifact.id])
-      // A reward model may be read in its own way.
+      // A reward model's loss decides how it is read.
       : canonical([kind, input(parent), kind === "RewardModel" ? params["loss"] ?? null : null])
     const made = number(text)
     known.set(artifact.id, made)

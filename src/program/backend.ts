@@ -1,4 +1,4 @@
-/** The one place where a concrete backend is chosen. */
+/** The only place that chooses a concrete backend. */
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ type Concrete = Exclude<BackendName, "auto">
 
 const why = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
-/** A backend that does not work here. */
+/** A backend that does not work on this machine. */
 export class BackendUnavailable
   extends Data.TaggedError("BackendUnavailable")<{ readonly name: string; readonly cause: unknown }>
 {
@@ -22,9 +22,9 @@ export class BackendUnavailable
 }
 
 export interface BackendOptions {
-  /** Threads; the cores of the machine unless given. `reference` has one. */
+  /** Number of threads; default: the machine's cores. `reference` always has one. */
   readonly threads?: number
-  /** `cpu`, or with `torch` also `cuda:N`; the processor unless given, but `auto` may choose. */
+  /** `cpu`, or with `torch` also `cuda:N`; default: `cpu`, except that `auto` may choose a GPU. */
   readonly device?: string
 }
 
@@ -36,7 +36,7 @@ const open: Readonly<Record<Concrete, (options: BackendOptions) => Promise<Backe
   reference: () => import("../tensor/reference.ts").then(({ reference }) => reference())
 }
 
-/** Opens a backend and checks that it computes what `reference` does. */
+/** Opens a backend and compares its results with `reference`. */
 const opened = (name: Concrete, options: BackendOptions) =>
   Effect.acquireRelease(
     Effect.tryPromise({
@@ -57,10 +57,10 @@ const opened = (name: Concrete, options: BackendOptions) =>
     (backend) => Effect.sync(() => backend.dispose())
   )
 
-/** Whether the system has a driver for NVIDIA GPUs: without one libtorch is not even looked for. */
+/** Whether the system has a driver for NVIDIA GPUs: without it, libtorch is not tried. */
 const nvidia = (): boolean => ["/dev/nvidiactl", "/dev/dxg"].some((path) => existsSync(path))
 
-/** The first that works; a line for each that does not. */
+/** The first backend that works; prints a line for each that does not. */
 const firstOf = (
   [first, ...others]: ReadonlyArray<readonly [name: Concrete, options: BackendOptions]>
 ): ReturnType<typeof opened> => {
@@ -76,8 +76,8 @@ const firstOf = (
 }
 
 /**
- * The backend asked for, closed with the scope. `auto` is the fastest that passes its self-test: libtorch on an NVIDIA GPU, native,
- * then wasm; with a device of its own, libtorch there.
+ * The backend `name`, closed with the scope. `auto` is the fastest backend that passes its self-test: libtorch on an
+ * NVIDIA GPU, native, then wasm. With a `device` other than `cpu`, `auto` is libtorch on that device.
  */
 export const backend = (name: BackendName, options: BackendOptions = {}) => {
   if (name !== "auto") return opened(name, options)
@@ -91,7 +91,7 @@ export const backend = (name: BackendName, options: BackendOptions = {}) => {
 export const engine = (name: BackendName, options: BackendOptions = {}) =>
   backend(name, options).pipe(Effect.map((backend) => ({ backend: backend.name, engine: transformer(backend) })))
 
-/** What `keel backend install` installs. */
+/** Packages that `keel backend install` installs. */
 export const installable = ["tfjs-node-gpu", "tfjs-node"] as const
 
 /** An installation that failed; `problem` ends with the remedy. */
@@ -103,7 +103,7 @@ export class BackendNotInstalled
   }
 }
 
-/** Installs what a backend is made of, and says what it does meanwhile. */
+/** Installs a backend's native library and prints its progress. */
 export const install = (
   name: typeof installable[number],
   tensorflow: string | null,

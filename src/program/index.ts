@@ -1,4 +1,4 @@
-/** What gives descriptions meaning: all that the command line does, for a program. */
+/** Everything that the command line does, for your program. */
 export { check, type Problem, problems, Refused } from "../interpreters/check.ts"
 export { control, type Controlled, type Progress } from "../interpreters/control.ts"
 export { type ExecuteError } from "../interpreters/execute.ts"

@@ -1,4 +1,4 @@
-/** Everything that a description names on disk, read before anything is trained or written. */
+/** Reads every file that a pipeline names before training or writing begins. */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
@@ -17,14 +17,14 @@ import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { modelConfig } from "../model/config.ts"
 import { codec } from "../model/tokenizer.ts"
 
-/** Which template will render a conversation does not matter to whether its rows can be read. */
+/** Rows are readable or not with any chat template. */
 const anyChat: Chat = (messages) => messages.map(({ content }) => content).join("\n")
 
-/** The tokenizer must fit the model too. */
+/** Also checks that the tokenizer fits the model. */
 const tokenizerOf = (weights: Weights, path: string) =>
   Effect.asVoid(codecOf({ codec: ({ config, tokenizer }) => codec(tokenizer, modelConfig(config)) }, weights, path))
 
-/** Fails with every input that cannot be read: a missing file, truncated weights or a broken row, even of the last stage. */
+/** Fails with all inputs that cannot be read: missing files, truncated weights or broken rows, of all stages. */
 export const readable = Effect.fn("readable")(function*(root: Artifact.Any) {
   const datasets = yield* Datasets
   const unread: Array<Problem> = []

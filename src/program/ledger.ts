@@ -1,4 +1,4 @@
-/** The ledger of a run: what KL each stage was allowed, what is known of it and what was measured. */
+/** The ledger of a run: for each stage the KL that was allowed, the KL bounds, and the measured KL. */
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -13,8 +13,8 @@ import { passed } from "../report/passed.ts"
 import { events as eventsOf, started } from "../store/runDirectory.ts"
 
 /**
- * Of the run in `folder`, as `keel ledger` prints it: by stage, with caps and peaks that were passed, alarms, and over-optimisation.
- * Stages from outside Keel are declared by their implementations, in `stages`.
+ * The ledger of the run in `folder`, as `keel ledger` prints it: stages with passed caps, alarms, over-optimisation.
+ * `stages` are your implementations of stages from outside Keel.
  */
 export const ledger = Effect.fn("ledger")(function*(folder: string, { stages = [] }: Pick<Extensions, "stages"> = {}) {
   const fs = yield* FileSystem.FileSystem

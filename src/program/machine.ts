@@ -1,4 +1,4 @@
-/** Where the work of a plan is to be done: this machine as it was measured, or a device by its published figures. */
+/** The machine of a plan: this machine as measured, or a device by its published figures. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type DeviceName, devices } from "../bench/devices.ts"
@@ -9,17 +9,17 @@ import type { BackendName } from "./backend.ts"
 
 export interface PlannedMachine {
   readonly title: string
-  /** Bytes; infinite when unknown. */
+  /** Memory in bytes; infinite if unknown. */
   readonly memory: number
   /** Null without a measurement. */
   readonly costs: Costs | null
-  /** Bytes of packed weights there; by default those of our kernels. */
+  /** Bytes of packed weights on the machine; by default as in our kernels. */
   readonly packing?: Packing
-  /** The accuracy of its times, or the reason why there are none. */
+  /** The accuracy of the planned times, or the reason why there are none. */
   readonly note: string
 }
 
-/** By libtorch: on a GPU weights are read as they are, or in bf16 by a copy; on the processor bf16 is rounded and kept wide. */
+/** libtorch: a GPU reads weights directly, or a copy in bf16; the processor rounds to bf16 but keeps f32 storage. */
 const libtorch = {
   gpu: (precision, inputs, outputs) => (precision === "bf16" ? 0.5 : 0) * inputs * outputs,
   cpu: (_, inputs, outputs) => inputs * outputs
@@ -47,7 +47,7 @@ const published = (name: DeviceName): PlannedMachine => {
   }
 }
 
-/** The backends that `run` would try, best first, by their names in a profile. */
+/** The backends that `run` tries, best first, by their names in a profile. */
 const columnsOf = (backend: BackendName): ReadonlyArray<string> =>
   backend === "auto" ? ["native", "wasm"] : [backend === "torch" ? "libtorch" : backend]
 
@@ -62,7 +62,7 @@ const ofProfile = ({ backends, busy, cpu, memory }: MachineProfile, backend: Bac
   const columns = columnsOf(backend)
   const column = columns.find((name) => backends[name]?.rates !== undefined)
   const rates = column === undefined ? undefined : backends[column]?.rates
-  if (rates === undefined) return unmeasured(`what work costs was not measured with ${columns.join(" or ")}`, memory)
+  if (rates === undefined) return unmeasured(`the costs of work were not measured with ${columns.join(" or ")}`, memory)
   return {
     title: `${cpu}, ${column}`,
     memory,
@@ -76,7 +76,7 @@ const ofProfile = ({ backends, busy, cpu, memory }: MachineProfile, backend: Bac
 const packed = (machine: PlannedMachine, backend: BackendName): PlannedMachine =>
   backend === "torch" ? { ...machine, packing: libtorch.cpu } : machine
 
-/** This machine, as it was measured. */
+/** This machine, as measured. */
 export const thisMachine = (backend: BackendName) =>
   readProfile(profilePath()).pipe(
     Effect.map((found) => found === null ? unmeasured("this machine was not measured") : ofProfile(found, backend)),

@@ -1,4 +1,4 @@
-/** What a model in a Hugging Face folder says: texts that it continues, texts that it scores. */
+/** Uses a model in a Hugging Face folder: continues prompts, scores completions. */
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
@@ -11,23 +11,23 @@ import { rewardsOf } from "../rewards/scorer.ts"
 import { type BackendName, engine as openEngine } from "./backend.ts"
 
 export interface ModelOptions {
-  /** What computes: `auto`, the fastest that works here, when left out. */
+  /** Backend; default `auto`: the fastest that works on this machine. */
   readonly backend?: BackendName
-  /** `cpu`, or a GPU, `cuda:N`; chosen with the backend when left out. */
+  /** `cpu`, or a GPU, `cuda:N`; by default chosen with the backend. */
   readonly device?: string
 }
 
 export interface GenerateOptions extends ModelOptions {
-  /** Most new tokens, default 128; up to the end of the context when that comes first. */
+  /** Most new tokens, default 128; the context of the model is a limit too. */
   readonly maxNewTokens?: number
-  /** Default 1; 0 takes the most likely token always. */
+  /** Default 1; with 0 you always get the likeliest token. */
   readonly temperature?: number
-  /** Sample from the k likeliest tokens; 0, the default, for all. */
+  /** Samples from the k likeliest tokens; default 0: all tokens. */
   readonly topK?: number
-  /** Sample from the likeliest tokens that have this probability together, default 1. */
+  /** Samples from the fewest likeliest tokens with this total probability, default 1. */
   readonly topP?: number
   readonly seed?: number
-  /** Whether a prompt is a user's message in the model's chat template. */
+  /** Whether each prompt is a user's message for the model's chat template. */
   readonly chat?: boolean
 }
 
@@ -38,13 +38,13 @@ export interface Generated {
   readonly completion: string
   readonly promptIds: ReadonlyArray<number>
   readonly ids: ReadonlyArray<number>
-  /** Of each token of the completion, nats. */
+  /** Log-probability of each completion token, nats. */
   readonly logps: ReadonlyArray<number>
-  /** Whether the completion ended by itself. */
+  /** Whether the completion ended with a stop token. */
   readonly finished: boolean
 }
 
-/** Opens the model in the folder `path` while `use` uses it. */
+/** Opens the model in the folder `path` for the duration of `use`. */
 const opened = <M extends Model, A, E>(
   path: string,
   { backend = "auto", device }: ModelOptions,
@@ -93,7 +93,7 @@ export const generate = (
       if (encoded.some(({ length }) => length === 0)) {
         return yield* new UnusableData({
           stage,
-          problem: "the prompt is empty and this model's tokenizer puts nothing in front",
+          problem: "the prompt is empty and this model's tokenizer puts no token in front",
           remedy: "Give it a prompt (--prompt)."
         })
       }
@@ -110,7 +110,7 @@ export const generate = (
     })
   )
 
-/** What the reward model in the folder `model` makes of each completion of its prompt: larger is better. */
+/** The score of each completion by the reward model in the folder `model`: larger is better. */
 export const score = (
   model: string,
   rows: ReadonlyArray<{ readonly prompt: string; readonly completion: string }>,

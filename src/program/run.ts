@@ -1,4 +1,4 @@
-/** A run in a folder, as `keel run` does it: prepared, trained, resumed, reported. */
+/** Runs a pipeline in a folder, as `keel run` does: prepares, trains, resumes, reports. */
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -34,31 +34,31 @@ import { expected, spent } from "./spending.ts"
 import { goesOn } from "./stopped.ts"
 
 export interface RunOptions extends Extensions {
-  /** Folder of the run; `runs/` and the first digits of the description's id when left out. */
+  /** Folder of the run; default: `runs/` and the first digits of the description's id. */
   readonly out?: string
-  /** Folder of what is made, shared by runs; `store` beside the folder of the run when left out. */
+  /** Folder of results, shared by runs; default: `store` beside the folder of the run. */
   readonly store?: string
-  /** What computes: `auto`, the fastest that works here, when left out. */
+  /** Backend; default `auto`: the fastest that works on this machine. */
   readonly backend?: BackendName
-  /** `cpu`, or a GPU, `cuda:N`; chosen with the backend when left out. */
+  /** `cpu`, or a GPU, `cuda:N`; by default chosen with the backend. */
   readonly device?: string
-  /** What an hour of it costs; needed where money is capped. */
+  /** Price of an hour; needed if the pipeline caps money. */
   readonly price?: Price | null
-  /** The module that exports the extensions, for `keel resume`. */
+  /** The module that exports your extensions, for `keel resume`. */
   readonly module?: string | null
-  /** Told of every event once it is in the log. */
+  /** Called with every event after it is logged. */
   readonly onEvent?: (event: Event) => Effect.Effect<void>
 }
 
-/** What a run ended with. `M` is `string` where the pipeline makes a model in a folder, `null` where it makes something else. */
+/** The result of a run. `M` is `string` if the pipeline makes a model in a folder, else `null`. */
 export interface Ran<M extends string | null = string | null> {
   readonly folder: string
   readonly made: Made
-  /** Hugging Face folder of the model that was made; an ensemble has none. */
+  /** Hugging Face folder of the resulting model; an ensemble has none. */
   readonly model: M
-  /** Of an `Evaluate`. */
+  /** The report of an `Evaluate`. */
   readonly report: Report | null
-  /** Planned against spent, as text. */
+  /** Planned and actual spending, as text. */
   readonly spending: string
 }
 
@@ -68,10 +68,10 @@ type ModelOf<P extends Artifact.Any> = P[typeof Artifact.TypeId]["kind"] extends
 
 export type RunError = ExecuteError | BackendUnavailable | BadRunFolder
 
-/** The folder of a run that nobody named. */
+/** The default folder of a run. */
 export const folderOf = (root: Artifact.Any): string => join("runs", root.id.slice(0, 8))
 
-/** Opens what computes, and prepares the run on it. */
+/** Opens the backend, and prepares the run on it. */
 const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOptions) {
   const { backend = "auto", device, out = folderOf(root), store = join(dirname(resolve(out)), "store") } = options
   const { price = null, losses = [], rewards = [], stages = [] } = options
@@ -101,7 +101,7 @@ const running = Effect.fnUntraced(
       return yield* new BadRunFolder({
         path: folder,
         problem: "it holds a run of another description",
-        remedy: "Give another folder (--out); what is the same in both is found again in the store beside it."
+        remedy: "Give another folder (--out); stages that both share are found in the store beside it."
       })
     }
     const { engine, patience } = yield* interruptible(opened)
@@ -153,9 +153,9 @@ const running = Effect.fnUntraced(
 )
 
 /**
- * Trains `root` in the folder `out`. Again, it goes on where it was stopped and reaches the same weights. What is declared outside Keel
- * needs its implementation in `stages`, `rewards` or `losses`; the compiler says so. Which backend it is, micro-batches and caps that the plan
- * passes are said on the `Console`.
+ * Trains `root` in the folder `out`. A second call continues a stopped run and reaches the same weights. The compiler
+ * asks for your implementations of everything declared outside Keel: `stages`, `rewards`, `losses`. Prints the backend,
+ * micro-batches, and caps that the plan passes on the `Console`.
  */
 export const run = <P extends Artifact.Any, const O extends RunOptions = RunOptions>(
   root: P & Implemented<P, Met<O>>,
@@ -163,7 +163,7 @@ export const run = <P extends Artifact.Any, const O extends RunOptions = RunOpti
 ): Effect.Effect<Ran<ModelOf<P>>, RunError | FailureOf<O>> =>
   running(root as Artifact.Any, options ?? {}) as Effect.Effect<Ran<never>, RunError>
 
-/** What `run` does before it trains: the plan of the run with its micro-batches, or all that is wrong. Nothing is written. */
+/** Prepares a run without training or writing: the plan of the run with its micro-batches, or all mistakes. */
 export const prepare = <P extends Artifact.Any, const O extends RunOptions = RunOptions>(
   root: P & Implemented<P, Met<O>>,
   options?: O
@@ -173,6 +173,6 @@ export const prepare = <P extends Artifact.Any, const O extends RunOptions = Run
     Effect.provide(NodeFileSystem.layer)
   )
 
-/** What each stage of `root` is planned to take, on no machine in particular. What cannot be planned says why. */
+/** The plan of each stage of `root`, independent of any machine; stages without a plan have a reason. */
 export const plan = (root: Artifact.Any, options?: PlanOptions): Effect.Effect<Planned, Refused> =>
   Effect.provide(planned(root, options), NodeFileSystem.layer)

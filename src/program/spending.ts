@@ -1,4 +1,4 @@
-/** What a run was planned to take, kept in its folder, and what it took. */
+/** The planned spending of a run, kept in its folder, and the actual spending. */
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -10,14 +10,14 @@ import { writeFileAtomic } from "../store/files.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import { type Price, toJson } from "../store/spent.ts"
 
-/** What a run is planned to take. */
+/** The planned spending of a run. */
 export interface Expectation {
   readonly stages: Readonly<Record<string, Expected>>
   /** Why a stage has no plan, in one line. */
   readonly problem: string | null
 }
 
-/** What is expected of the run in `folder`, written there. */
+/** Writes the planned spending into the folder of the run. */
 export const expected = Effect.fn("expected")(function*(folder: string, { stages, unplanned: [first] }: Planned) {
   const made: Expectation = {
     stages: Object.fromEntries(stages.map(({ bytes, disk, flops, generated, prompts, seconds, stage, trained }) => [
@@ -30,7 +30,7 @@ export const expected = Effect.fn("expected")(function*(folder: string, { stages
   return made
 })
 
-/** Planned against spent as text, and in `spending.json` as numbers. */
+/** Planned and actual spending as text; as numbers in `spending.json`. */
 export const spent = Effect.fn("spent")(function*(
   folder: string,
   root: Artifact.Any,

@@ -1,13 +1,13 @@
 import type { Event } from "../store/runLog.ts"
 
-/** The point from which a stopped run will continue, read from its events; null between two stages. */
+/** The point where a stopped run will continue, read from its events; null between two stages. */
 export const goesOn = (events: ReadonlyArray<Event>): string | null => {
   const at = events.findLastIndex(({ _tag }) => _tag === "Started")
   const started = events[at]
   if (started?._tag !== "Started") return null
   const { from, stage, steps } = started
   let [done, kept] = [from, from]
-  // Earlier events are of an earlier process.
+  // Earlier events belong to an earlier process.
   for (const event of events.slice(at + 1)) {
     if (event._tag === "Finished" && event.stage === stage) return null
     if (event._tag === "Step" && event.stage === stage) done = event.step

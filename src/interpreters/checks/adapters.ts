@@ -1,11 +1,11 @@
-/** Whether adapters are of lower rank than the matrices that they are for. */
+/** Adapters must have a lower rank than their matrices. */
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { trains } from "../../../dsl/Definition.ts"
 import type { TargetModule } from "../../../dsl/Lora.ts"
 import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
 import { shapeOf, type Shapes } from "./shapes.ts"
 
-/** One sentence for each kind of matrix that is too small for the adapters of a stage, where somebody says how large it is. */
+/** A sentence for each kind of matrix that is too small for the adapters of a stage, if its size is known. */
 export const ranks = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
   const { lora } = fieldsOf(artifact)
   const definition = definitionOf(artifact.node)

@@ -1,4 +1,4 @@
-/** Whether prompts and completions fit into what the models of a stage take. */
+/** Prompts and completions must fit into the contexts of a stage's models. */
 import * as Artifact from "../../../dsl/Artifact.ts"
 import { label } from "../../../dsl/Render.ts"
 import { fieldsOf, judgesOf } from "../../../dsl/Stage.ts"
@@ -7,7 +7,7 @@ import { shapedBy, shapeOf, type Shapes } from "./shapes.ts"
 /** Words in the shortest instruction of the task `tales`. */
 export const shortestTale = 11
 
-/** A number of tokens that each prompt has at least: words, each at least a token of the word-level tokenizer of `Pretrain`. */
+/** The least tokens of each prompt: each word is at least one token of the word-level tokenizer of `Pretrain`. */
 const wordsAtLeast = (prompts: Artifact.Any): number => {
   const { origin } = fieldsOf(prompts)
   if (prompts.node.op === "Source" && origin !== undefined) {
@@ -18,7 +18,7 @@ const wordsAtLeast = (prompts: Artifact.Any): number => {
   return from.length === 0 ? 0 : Math.min(...from)
 }
 
-/** One sentence for each model of a stage whose context is too short for what the stage samples. */
+/** A sentence for each model whose context is too short for the samples of a stage. */
 export const contextLengths = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
   const { wires } = artifact.node
   const { maxLength, maxNewTokens } = fieldsOf(artifact)

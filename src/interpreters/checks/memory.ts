@@ -1,6 +1,6 @@
 /**
- * What a stage takes of memory whatever its data are: the weights of the models that it has open, and for those that it trains a
- * gradient and AdamW's two moments of each. More than that needs its data; what a stage really takes is what the plan counts.
+ * A lower bound on a stage's memory, independent of its data: the weights of its open models, and a gradient and
+ * AdamW's two moments for each model that it trains. The plan estimates the actual memory.
  */
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { trains } from "../../../dsl/Definition.ts"
@@ -17,17 +17,17 @@ const copies = 4
 const elementsOf = (shape: ModelShape, head: "lm" | "score"): number =>
   parameters(shape, head).reduce((total, { shape }) => total + elements(shape), 0)
 
-/** Elements of all parameters: of one layer, as often as there are layers. */
+/** Elements of all parameters: the elements of a layer, times the number of layers. */
 const size = (shape: ModelShape, head: "lm" | "score"): number => {
   const without = elementsOf({ ...shape, layers: 0 }, head)
   return without + shape.layers * (elementsOf({ ...shape, layers: 1 }, head) - without)
 }
 
-/** What is read from a model: a score of a reward or value model, and of what becomes one. */
+/** The head of a model: a score for reward and value models, and for models that become them. */
 const headOf = (...kinds: ReadonlyArray<Artifact.Kind>): "lm" | "score" =>
   kinds.some((kind) => kind === "RewardModel" || kind === "ValueModel") ? "score" : "lm"
 
-/** Bytes that a stage takes at least; 0 where nobody says how large its models are. */
+/** Lower bound in bytes; 0 if the size of its models is unknown. */
 export const bytesAtLeast = (artifact: Artifact.Any, shapes: Shapes): number => {
   const { node } = artifact
   const { frozen = [], trained = [] } = opensOf(artifact)
@@ -51,7 +51,7 @@ const fromNothing = ({ node }: Artifact.Any): boolean => {
   return definition !== undefined && trains(definition) && definition.parent === undefined
 }
 
-/** One sentence when a stage cannot fit its memory cap. */
+/** A sentence for a stage that cannot fit its memory cap. */
 export const fitting = (artifact: Artifact.Any, cap: number, shapes: Shapes): ReadonlyArray<string> => {
   if (cap === Infinity) return []
   const least = bytesAtLeast(artifact, shapes)

@@ -1,6 +1,6 @@
 /**
- * Which rows of which data an artefact holds, or a model was trained on, as boxes: a range of a file's rows or a split of a task, cut
- * again by each `Split` on the way. Two boxes that do not meet share no prompt; two that meet are taken to share some.
+ * The rows of an artefact, or of a model's training data, as boxes: a range of a file's rows or a split of a task, cut
+ * again by each `Split` on the way. Disjoint boxes share no prompt; overlapping boxes are assumed to share some.
  */
 import * as Artifact from "../../../dsl/Artifact.ts"
 import { label } from "../../../dsl/Render.ts"
@@ -10,21 +10,21 @@ import { fieldsOf, judgesOf } from "../../../dsl/Stage.ts"
 /** Half open. */
 type Range = readonly [from: number, to: number]
 
-/** Rows that have one origin: those that lie within all of the ranges. */
+/** Rows of one origin that lie within all of the ranges. */
 interface Box {
   /** For people: a file, or a task. */
   readonly origin: string
-  /** What of a row its prompt is: a split goes by it. */
+  /** The field with a row's prompt, by which a split goes. */
   readonly prompt: string
   readonly ranges: ReadonlyMap<string, Range>
 }
 
-/** At most the rows in the boxes. */
+/** An upper bound on rows: the rows in the boxes. */
 interface Rows {
   readonly boxes: ReadonlyMap<string, Box>
-  /** Ids of data that hold the prompts of all of these rows. */
+  /** Ids of data that contain the prompts of all of these rows. */
   readonly within: ReadonlySet<string>
-  /** Ids of data whose prompts were taken out. */
+  /** Ids of data whose prompts were removed. */
   readonly without: ReadonlySet<string>
 }
 
@@ -42,7 +42,7 @@ const boxesMeet = (one: Box, two: Box): boolean =>
 
 const overlap = <A>(one: ReadonlySet<A>, two: ReadonlySet<A>): boolean => [...one].some((a) => two.has(a))
 
-/** The origin of a prompt that both may have. */
+/** The origin of a prompt that both sets may contain. */
 const shared = (one: Rows, two: Rows): string | undefined => {
   if (overlap(one.without, two.within) || overlap(two.without, one.within)) return undefined
   for (const box of one.boxes.values()) {
@@ -56,8 +56,8 @@ const plainPath = (path: string): string =>
   path.split("/").filter((part, i) => part !== "." && (part !== "" || i === 0)).join("/")
 
 /**
- * Tales: every list of prompts is drawn from all of its split, so two of one split may share some whatever their counts and seeds;
- * demonstrations and judged answers are of the split `train`, and text has no prompts.
+ * Tales: every list of prompts is drawn from its whole split, so two lists of a split may share prompts for any counts
+ * and seeds. Demonstrations and judged answers are of the split `train`, and text has no prompts.
  */
 const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
   if (origin._tag === "Tales") {
@@ -78,7 +78,7 @@ const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
   }]
 }
 
-/** A split goes by the prompt and its seed alone, so two splits of the same seed cut alike, whatever they cut. */
+/** A split depends only on the prompt and the seed, so splits of equal seed cut all data alike. */
 const cut = (boxes: Rows["boxes"], fraction: number, split: string, first: boolean): Rows["boxes"] =>
   boxed([...boxes.values()].map((box) => {
     const key = `${split} by ${box.prompt}`
@@ -87,11 +87,11 @@ const cut = (boxes: Rows["boxes"], fraction: number, split: string, first: boole
     return { ...box, ranges: new Map([...box.ranges, [key, side]]) }
   }))
 
-/** What all of the sets have. */
+/** The union of the sets. */
 const common = (sets: ReadonlyArray<ReadonlySet<string>>): ReadonlyArray<string> =>
   [...sets[0] ?? []].filter((id) => sets.every((set) => set.has(id)))
 
-/** The rows that each artefact holds, if it is data; inputs come first. */
+/** The rows of each artefact with data; inputs come first. */
 const holdings = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) => Rows => {
   const held = new Map<string, Rows>()
   for (const artifact of all) {
@@ -123,11 +123,11 @@ const dataOf = (artifact: Artifact.Any): ReadonlyArray<readonly [wire: string, d
 
 const remedy = "use other rows (offset and limit, or the other split), one side of Split.make, or Decontaminate.make"
 
-/** What each of the artefacts `all` shares that should not be shared, one sentence each; inputs come first in `all`. */
+/** A sentence for each forbidden overlap of the artefacts `all`; inputs come first in `all`. */
 export const sharing = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) => ReadonlyArray<string> => {
   const rows = holdings(all)
 
-  /** A stage that trained on rows of `own` on the way to the models, and where the rows are from. */
+  /** The stage on the way to the models that trained on rows of `own`, and the origin of these rows. */
   const trainedOn = (models: ReadonlyArray<Artifact.Any>, own: Rows): string | undefined => {
     for (const stage of Artifact.lineage(...models)) {
       if (!Artifact.modelKinds.includes(stage.node.kind)) continue

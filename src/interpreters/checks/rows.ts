@@ -1,8 +1,8 @@
-/** How many rows there can be at most, and what does not divide among them. A description knows no more than upper bounds. */
+/** Upper bounds on the number of rows, from the description alone, and numbers that do not divide them. */
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
 
-/** Follows data back, once for each artefact: `Mix` of `Mix` would double. `Infinity` where the description does not say. */
+/** Follows data back, once per artefact (`Mix` of `Mix` would double). `Infinity` if the description has no bound. */
 const following = (which: "rows" | "candidates") => {
   const known = new WeakMap<Artifact.Any, number>()
   const follow = (artifact: Artifact.Any | undefined): number => {
@@ -25,10 +25,10 @@ const following = (which: "rows" | "candidates") => {
 /** Rows of some data at most. */
 export const rowsAtMost = following("rows")
 
-/** Completions of a prompt at most, of prompts that are all different. */
+/** Completions of a prompt at most, if all prompts are different. */
 const candidatesAtMost = following("candidates")
 
-/** What does not divide: batches larger than the data, a warm-up longer than the stage, more chosen than there are. */
+/** Batches larger than the data, a warm-up longer than the stage, more selected rows than there are. */
 export const divisions = (artifact: Artifact.Any): ReadonlyArray<string> => {
   const { params, wires } = artifact.node
   const { compares, passesOver } = definitionOf(artifact.node)!
@@ -37,7 +37,7 @@ export const divisions = (artifact: Artifact.Any): ReadonlyArray<string> => {
     const [wire, times] = typeof passesOver === "string" ? [passesOver, 1] as const : passesOver(params, wires)
     const rows = times * rowsAtMost(wires[wire])
     const { batchSize = 1, batchTokens, epochs, warmupSteps = 0 } = fieldsOf(artifact)
-    // By tokens a batch is as full as its rows make it.
+    // A batch measured in tokens may have any number of rows.
     if (batchTokens === undefined && batchSize > rows) {
       found.push(
         `batchSize ${batchSize} is more than the ${rows} rows that ${wire} has: some would be in a batch twice; take ${rows} or fewer, or more data`

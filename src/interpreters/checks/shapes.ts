@@ -1,7 +1,4 @@
-/**
- * The shape of a model before it is opened: what its description says where it is pretrained here, what its `config.json` says where it
- * is a checkpoint.
- */
+/** The shape of an unopened model: from the description of a `Pretrain`, or from a checkpoint's `config.json`. */
 import * as Result from "effect/Result"
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { fieldsOf, parentsOf } from "../../../dsl/Stage.ts"
@@ -13,13 +10,13 @@ export interface ModelShape extends ParameterShape {
   readonly context: number
 }
 
-/** By the folder of a checkpoint: its shape, or in one line what is wrong with its folder and what to do about it; an adapter's folder where something is. */
+/** For each checkpoint's folder: its shape, or its problem and remedy in one line. Adapters' folders: problems only. */
 export type Shapes = ReadonlyMap<string, Result.Result<ModelShape, string>>
 
-/** Of every artefact on the way of one that was asked for: in a chain all ask for the same. */
+/** Results for every artefact on the way, because all artefacts of a chain ask for the same. */
 const roots = new WeakMap<Artifact.Any, Artifact.Any>()
 
-/** Where the shape of a model was decided. */
+/** The artefact that decides the shape of a model. */
 export const shapedBy = (artifact: Artifact.Any): Artifact.Any => {
   const way: Array<Artifact.Any> = []
   let at = artifact
@@ -32,7 +29,7 @@ export const shapedBy = (artifact: Artifact.Any): Artifact.Any => {
   return root
 }
 
-/** A word-level tokenizer has four special tokens and at least one word: its text is one that nobody has read yet. */
+/** A word-level tokenizer has four special tokens and at least one word; its text is not read yet. */
 const vocabulary = 5
 
 const pretrained = (model: Described): ModelShape => ({
@@ -46,7 +43,7 @@ const pretrained = (model: Described): ModelShape => ({
   qkNorm: false
 })
 
-/** The shape of a model, its vocabulary at least; undefined where nobody says. */
+/** The shape of a model, with at least its vocabulary; undefined if unknown. */
 export const shapeOf = (model: Artifact.Any, shapes: Shapes): ModelShape | undefined => {
   const root = shapedBy(model)
   const { model: described, path } = fieldsOf(root)
@@ -55,7 +52,7 @@ export const shapeOf = (model: Artifact.Any, shapes: Shapes): ModelShape | undef
   return known === undefined ? undefined : Result.getOrUndefined(known)
 }
 
-/** What is wrong with the folder of a checkpoint. */
+/** The problem of a checkpoint's folder. */
 export const unreadable = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {
   if (artifact.node.op !== "Checkpoint") return []
   const { adapter, path } = fieldsOf(artifact)

@@ -1,4 +1,4 @@
-/** Times work where it is done, each piece without the pieces inside it. */
+/** Times pieces of work, each without the timed pieces inside it. */
 import * as Effect from "effect/Effect"
 import { counting } from "../../tensor/counting/backend.ts"
 import type { Backend, Precision } from "../../tensor/backend.ts"
@@ -6,15 +6,15 @@ import type { Timing } from "./fit.ts"
 import type { HostWork, Watch } from "./hostWork.ts"
 
 export interface Clock extends Watch {
-  /** The same backend, each of its calls timed. */
+  /** The backend with each call timed. */
   readonly backend: (backend: Backend) => Backend
-  /** Begins a piece of work; ending it returns its seconds without what was timed inside it. */
+  /** Begins a piece of work; ending it returns its seconds without the timed pieces inside it. */
   readonly begin: () => () => number
-  /** Units done of each work of the host so far. */
+  /** Units done of each kind of host work so far. */
   readonly done: () => ReadonlyMap<HostWork, number>
-  /** By name of the work; its name in a precision other than f32 is `name bf16`. */
+  /** By name of the work, which is `name bf16` in bf16. */
   readonly timings: () => ReadonlyMap<string, ReadonlyArray<Timing>>
-  /** Forgets what was timed so far. */
+  /** Forgets all timings. */
   readonly restart: () => void
 }
 
@@ -28,7 +28,7 @@ const timed = [
   ..."gatherRows scatterRows adamw sumSquares".split(" ")
 ] as ReadonlyArray<Exclude<keyof Backend, "name" | "realBytes" | "addressable" | "precisions">>
 
-/** `backend` with `around` every call that takes time; `around` calls `work`. */
+/** `backend` with `around` every timed call; `around` calls `work`. */
 const eachCall = <B extends Backend>(
   backend: B,
   around: (what: string, args: ReadonlyArray<unknown>, work: () => unknown) => unknown
@@ -44,7 +44,7 @@ const eachCall = <B extends Backend>(
 export const clock = (now: () => number): Clock => {
   const sums = new Map<string, Map<string, { flops: number; bytes: number; calls: number; seconds: number }>>()
   const done = new Map<HostWork, number>()
-  /** Seconds of what was timed inside of each piece that is going on; the last is the innermost. */
+  /** Seconds timed inside each piece in progress; the last piece is the innermost. */
   const inside: Array<number> = [0]
   const begin = () => {
     const start = now()
@@ -72,7 +72,7 @@ export const clock = (now: () => number): Clock => {
 
   const backend = (real: Backend): Backend => {
     let size = { flops: 0, bytes: 0 }
-    // It looks at lengths alone, so it counts buffers of any backend.
+    // Counting reads only lengths, so it works on buffers of any backend.
     const single = counting({
       cost: (_, flops, bytes) => {
         size = { flops, bytes }
@@ -88,7 +88,7 @@ export const clock = (now: () => number): Clock => {
         const seconds = now() - start
         counted[precision][what]!(...args)
         add(precision === "f32" ? what : `${what} ${precision}`, size.flops, size.bytes, seconds)
-        // With what counting takes: it is nobody's work.
+        // The time of counting itself is in no rate.
         inside[inside.length - 1]! += now() - start
         return value
       }),

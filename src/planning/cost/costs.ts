@@ -1,21 +1,21 @@
-/** What work costs: on a machine that was measured, or on a device by its published figures. */
+/** Costs of work: on a measured machine, or on a device by its published figures. */
 import type { Cost } from "../../tensor/counting/backend.ts"
 import { type RateTable, secondsOf } from "./rates.ts"
 
 export interface Costs {
   readonly backend: Cost
-  /** Of the work of the host, by `HostWork`. */
+  /** Costs of host work, by `HostWork`. */
   readonly host: RateTable
 }
 
-/** By rates of both: those of a call in its precision where there are any. */
+/** Measured costs. A call has the rates of its precision, if there are any. */
 export const measured = (rates: RateTable): Costs => ({
   backend: (what, flops, bytes, precision) =>
     secondsOf((precision === "f32" ? undefined : rates[`${what} ${precision}`]) ?? rates[what], 1, bytes, flops),
   host: rates
 })
 
-/** What a device can do at best, and what share of it is assumed. */
+/** The published peaks of a device, and the share of them that is assumed. */
 export interface Roof {
   /** Floating-point operations a second. */
   readonly peak: Readonly<Record<"f32" | "bf16", number>>
@@ -23,13 +23,13 @@ export interface Roof {
   readonly bandwidth: number
 }
 
-/** Shares of a peak that are assumed to be reached: printed with every estimate that is made by them. */
+/** Assumed shares of the peaks, printed with every estimate that uses them. */
 export const assumed = {
-  /** Of the peak, by matrix products of many rows; those of few are bound by memory. */
+  /** Share of the peak in matrix products of many rows; memory limits products of few rows. */
   products: 0.6,
-  /** Of the peak, by attention over whole sequences. */
+  /** Share of the peak in attention over whole sequences. */
   attention: 0.5,
-  /** Of the bandwidth, by everything that is bound by memory: decoding, norms, updates, copies. */
+  /** Share of the bandwidth in work limited by memory: decoding, norms, updates, copies. */
   bandwidth: 0.8,
   /** Seconds before a kernel begins. */
   launch: 4e-6,
@@ -38,8 +38,8 @@ export const assumed = {
 } as const
 
 /**
- * The roofline (Williams, Waterman and Patterson 2009): a kernel takes as long as its operations or as its bytes, whichever is longer, at
- * the assumed shares of the published peaks. What the host does besides is not in it.
+ * The roofline (Williams, Waterman and Patterson 2009): a kernel takes the time of its operations or of its bytes,
+ * whichever is longer, at the assumed shares of the published peaks. Host work is not included.
  */
 export const roofline = ({ bandwidth, peak }: Roof): Costs => ({
   backend: (what, flops, bytes, precision) => {

@@ -1,8 +1,8 @@
 import type { Rates } from "./rates.ts"
 
 /**
- * Least squares with no negative coefficient: x ≥ 0 that makes Σ wᵢ (aᵢ · x − yᵢ)² least, one coordinate after the other. Columns
- * are scaled to 1, so that the units of what was counted do not matter.
+ * Least squares with non-negative coefficients: x ≥ 0 that minimises Σ wᵢ (aᵢ · x − yᵢ)², by coordinate descent.
+ * Columns are scaled to 1, so the units do not matter.
  */
 export const nonNegative = (
   rows: ReadonlyArray<{ readonly a: ReadonlyArray<number>; readonly y: number; readonly weight: number }>,
@@ -33,13 +33,13 @@ export interface Timing {
   readonly flops: number
   readonly bytes: number
   readonly calls: number
-  /** Of one call, the mean. */
+  /** Mean of one call. */
   readonly seconds: number
 }
 
 /**
- * The rates that fit timings of one kind of work. Weighed so that a size counts as much as the time spent on it, by relative
- * error: Σ calls · seconds · (error / seconds)², and then scaled so that the whole takes what it took.
+ * Fits rates to the timings of one kind of work. Minimises the relative error, weighted by time spent:
+ * Σ calls · seconds · (error / seconds)². Then scales the rates so that the total is the measured total.
  */
 export const ratesOf = (timings: ReadonlyArray<Timing>): Rates => {
   const rows = timings.filter(({ seconds }) => seconds > 0).map(({ bytes, calls, flops, seconds }) => ({

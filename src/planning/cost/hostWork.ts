@@ -1,6 +1,6 @@
 /**
- * The work of the host, where it is done: verbs of the engine besides their kernels, texts to ids and back, judging, data, events and
- * files. Whoever watches it may count it (`plan`) or time it (`calibrate`).
+ * Host work: the engine's verbs outside of kernels, tokenizers, judging, data, events and files. A `Watch` counts it
+ * (`plan`) or times it (`calibrate`).
  */
 import * as Effect from "effect/Effect"
 import type { Dataset, Datasets } from "../../data/dataset.ts"
@@ -13,9 +13,9 @@ import type { RunLog } from "../../store/runLog.ts"
 import type { Store } from "../../store/store.ts"
 
 /**
- * In tokens: `learn` (passes with a gradient), `pass` (without), `sample`, `decode`. In probabilities: `diverge` (passes that compare whole
- * distributions, with a gradient or without). In characters: `encode`, `judge`, `data`, `judgedData` (rows that a checker graded as they were made). In
- * bytes: `open` (a model from weights), `save`, `find` (weights read back). `event`: one line of the log.
+ * Units. Tokens: `learn` (passes with a gradient), `pass` (without), `sample`, `decode`. Probabilities: `diverge`
+ * (passes that compare whole distributions). Characters: `encode`, `judge`, `data`, `judgedData` (rows that a checker
+ * graded). Bytes: `open` (a model from weights), `save`, `find` (weights read back). Lines of the log: `event`.
  */
 export type HostWork =
   | "learn"
@@ -33,7 +33,7 @@ export type HostWork =
   | "event"
 
 export interface Watch {
-  /** `work` is so many units of `what`. */
+  /** `work` does `amount(result)` units of `what`. */
   readonly during: <A>(what: HostWork, work: () => A, amount: (value: A) => number) => A
   readonly effect: <A, E, R>(
     what: HostWork,
@@ -50,7 +50,7 @@ const bytesOf = ({ tensors }: Pick<Weights, "tensors">): number => {
 
 const fewRows = 32
 
-/** By a few of them: rows may be made when they are looked at. */
+/** Estimated from a few rows, because reading a row may make it. */
 const characters = (rows: ReadonlyArray<unknown>): number => {
   const count = Math.min(fewRows, rows.length)
   let sum = 0
@@ -69,7 +69,7 @@ const watchedCodec = (codec: Codec, { during }: Watch): Codec => ({
   decode: (ids) => during("decode", () => codec.decode(ids), () => ids.length)
 })
 
-/** An engine whose verbs are watched. */
+/** An engine with watched verbs. */
 export const watchedEngine = (engine: Engine, watch: Watch): Engine => {
   const { during } = watch
   const model = (): Around => {
@@ -92,7 +92,7 @@ export const watchedEngine = (engine: Engine, watch: Watch): Engine => {
         }
         return diverging(() => own(batch, teacher, counted, how))
       },
-      // Part of learning, like the step: tokens are counted by the passes.
+      // Part of learning, like the step; the passes count the tokens.
       backward: (own) => (gradient) =>
         retains === "diverge" ? diverging(() => own(gradient)) : during("learn", () => own(gradient), () => 0),
       learn: (own) => (batch, gradientOf) =>
@@ -149,7 +149,7 @@ export const watchedStore = (store: Store["Service"], { effect }: Watch): Store[
   finish: (key, label, made) => effect("save", store.finish(key, label, made), () => bytesOfMade(made)),
   save: (key, label, snapshot) =>
     effect("save", store.save(key, label, snapshot), () =>
-      // Two moments of every weight, but of adapters, which are small.
+      // Two moments of every weight; the moments of adapters are small and left out.
       Object.values(snapshot.models).reduce(
         (sum, { optimizer, weights }) =>
           sum + bytesOf(weights) * (optimizer.step > 0 && weights.adapter === undefined ? 3 : 1),

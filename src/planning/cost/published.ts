@@ -1,6 +1,6 @@
 /**
- * Steps of training whose speed and memory others have published, planned on the device they were measured on: how far a plan may be off
- * where nobody calibrated it. The engine's own code on the backend that counts, at the roofline; nothing is fitted to the figures.
+ * Plans published training steps on the device of their measurement, and compares speed and memory: the error of plans
+ * without calibration. The engine's own code runs on the backend that counts, with the roofline; no figure is fitted.
  */
 import type { Computing, Weights } from "../../engine/engine.ts"
 import { countedEngine, withoutWeights } from "../countedEngine.ts"
@@ -49,14 +49,14 @@ type Published = readonly [
   model: keyof typeof models,
   device: "h100" | "h200" | "a6000" | "4090",
   devices: number,
-  /** Tokens of a sequence; one is in memory at a time. */
+  /** Tokens of a sequence; one sequence is in memory at a time. */
   sequence: number,
   trains: "all" | "adapters",
-  /** Of all devices together, tokens a second. */
+  /** Tokens a second of all devices together. */
   rate: number,
   /** Peak of one device, GiB. */
   peak: number,
-  /** The parts of it that the plan does not model. */
+  /** The parts of the step that the plan does not model. */
   besides: string
 ]
 
@@ -81,7 +81,7 @@ export const published: ReadonlyArray<Published> = [
   [tune, "LoRA 2k (assumed)", "Llama-3.1-8B", "a6000", 1, 2048, "adapters", 4_699, 30.3, bf16]
 ]
 
-/** State that is the same for every device, and divided among them (ZeRO, Rajbhandari et al. 2020, stage 3). */
+/** State divided among the devices (ZeRO, Rajbhandari et al. 2020, stage 3). */
 const sharded: ReadonlySet<Term> = new Set(["weights", "gradients", "optimizer"])
 
 interface Device {
@@ -90,7 +90,7 @@ interface Device {
   readonly bandwidth: number
 }
 
-/** Tokens a second of all devices together, and the peak of one in GiB, when they share nothing but the states of the model. */
+/** Tokens a second of all devices together, and the peak of one device in GiB; devices share only the model's state. */
 const planStep = ([, , model, , devices, sequence, trains]: Published, device: Device) => {
   const meter = countedEngine({ cost: roofline(device).backend, microBatchTokens: sequence })
   const policy = meter.engine.policy(withoutWeights(models[model]), {
@@ -111,7 +111,7 @@ const planStep = ([, , model, , devices, sequence, trains]: Published, device: D
 const off = (planned: number, known: number): string =>
   `${planned >= known ? "+" : "−"}${Math.abs(100 * (planned / known - 1)).toFixed(0)} %`
 
-/** Rows of a table: published beside planned, with the error. */
+/** Rows of a table: published and planned figures, with the error. */
 export const publishedRows = (deviceOf: (name: Published[3]) => Device): ReadonlyArray<ReadonlyArray<string>> => [
   ["source", "step", "on", "tokens/s", "planned", "error", "peak GiB", "planned", "error", "not modelled"],
   ...published.map((one) => {
@@ -133,7 +133,7 @@ export const publishedRows = (deviceOf: (name: Published[3]) => Device): Readonl
   })
 ]
 
-/** By what the table is planned, in a line. */
+/** The assumptions of the table, in a line. */
 export const publishedNote = `Planned at assumed shares of published peaks: products ${
   100 * assumed.products
 } %, attention ${100 * assumed.attention} %, bandwidth ${

@@ -1,7 +1,7 @@
-/** What work costs in time: seconds that are linear in what is counted of it, so that a sum of work costs the sum of its costs. */
+/** Costs in seconds, linear in the counted work: the cost of a sum is the sum of the costs. */
 import * as Schema from "effect/Schema"
 
-/** Seconds for each call, each byte that it moves (for the host's work: each unit of it) and each floating-point operation. */
+/** Seconds per call, per byte that it moves (host work: per unit) and per floating-point operation. */
 export const Rates = Schema.Struct({ call: Schema.Finite, byte: Schema.Finite, flop: Schema.Finite })
 export type Rates = typeof Rates.Type
 
@@ -11,6 +11,6 @@ export type RateTable = typeof RateTable.Type
 
 export const free: Rates = { call: 0, byte: 0, flop: 0 }
 
-/** Seconds of `calls` pieces of work that are `bytes` and `flops` in all; what is in no table is free. */
+/** Seconds of `calls` pieces of work of `bytes` and `flops` in total; work without a rate is free. */
 export const secondsOf = (rates: Rates = free, calls: number, bytes: number, flops: number): number =>
   rates.call * calls + rates.byte * bytes + rates.flop * flops

@@ -3,13 +3,13 @@ import type { HostWork, Watch } from "./hostWork.ts"
 import { type RateTable, secondsOf } from "./rates.ts"
 
 export interface HostTally extends Watch {
-  /** A stage was made; the first of an operation costs its start, too. */
+  /** Adds a finished stage; the first stage of an operation also costs its start. */
   readonly stage: (op: string) => void
-  /** That the host's work so far would take. */
+  /** Estimated seconds of the host work so far. */
   readonly seconds: () => number
 }
 
-/** Adds up what the work of the host would cost by these rates, and does it meanwhile. */
+/** Adds up the estimated cost of host work while it is done. */
 export const hostTally = (rates: RateTable): HostTally => {
   let seconds = 0
   const seen = new Set<string>()
