@@ -4,10 +4,10 @@
  *
  *     npx keel run examples/04-dpo.ts        # about 3 minutes; ends with
  *
- *     | sft     | 2.66 ± 0.09 | 0.00 ± 0.00                        | 31.57  | 100 %    |
- *     | dpo     | 3.54 ± 0.07 | 0.79 ± 0.06                        | 33.79  | 100 %    |
- *     | dpoNorm | 3.51 ± 0.08 | 0.79 ± 0.07                        | 33.92  | 99 %     |
- *     | kto     | 3.62 ± 0.07 | 1.02 ± 0.07                        | 34.07  | 100 %    |
+ *     | sft     | 2.74 ± 0.09 | 0.00 ± 0.00                        | 32.63  | 100 %    |
+ *     | dpo     | 3.63 ± 0.07 | 0.90 ± 0.07                        | 33.43  | 99 %     |
+ *     | dpoNorm | 3.46 ± 0.08 | 0.81 ± 0.07                        | 33.47  | 98 %     |
+ *     | kto     | 3.63 ± 0.07 | 0.99 ± 0.07                        | 33.38  | 99 %     |
  *
  * Your own labels come from a file: `Source.unpairedPreferences(Source.file("answers.jsonl"))`, rows with `prompt`, `completion`
  * and `label`.

@@ -6,11 +6,11 @@
  *
  * Ends with (seed 0, native backend; gold reward, KL from the teacher, length, finished):
  *
- *     | small   | -0.64 ± 0.08 | 29.30 ± 1.30 | 15.61 | 100 % |
- *     | student | 1.74 ± 0.09  | 7.15 ± 0.41  | 31.60 | 99 %  |
- *     | online  | 2.46 ± 0.07  | 4.69 ± 0.27  | 30.96 | 100 % |
+ *     | small   | -0.30 ± 0.08 | 23.60 ± 0.78 | 14.23 | 100 % |
+ *     | student | 1.29 ± 0.09  | 9.63 ± 0.51  | 31.04 | 99 %  |
+ *     | online  | 1.88 ± 0.08  | 6.83 ± 0.48  | 30.76 | 100 % |
  *
- *     Gold, online − student: +0.73 ± 0.10 on the same 256 prompts (7.5 standard errors).
+ *     Gold, online − student: +0.58 ± 0.10 on the same 256 prompts (6.0 standard errors).
  */
 import { Distill, Distillation, Evaluate, Kl, OnPolicyDistill, Pipeline, Pretrain, Source } from "../dsl/index.ts"
 import { gold, held, maxNewTokens, sft as teacher, text } from "./01-instruct-gpt.ts"

@@ -9,9 +9,9 @@
  * Ends with planned / spent resources (seed 0, native backend, two cores; time and money depend on the machine): tokens generated, tokens
  * trained, FLOPs, peak memory, time, money, prompts, disk.
  *
- *     | total | 130,816 / 69,591 | 1,498,644 / 1,477,944 | 1.17e+12 / 1.12e+12 | 118.2 MiB / 103.4 MiB | – / 18.2 s | – / 0.000508 USD | …
+ *     | total | 130,816 / 70,221 | 1,498,583 / 1,478,283 | 1.17e+12 / 1.12e+12 | 118.3 MiB / 103.3 MiB | – / 48.1 s | – / 0.001339 USD | …
  *
- * With `total: { trained: 1_400_000 }` it ends after SFT: SFT and the base model together use 1,451,812.
+ * With `total: { trained: 1_400_000 }` it ends after SFT: SFT and the base model together use 1,452,294.
  */
 import { Budget, Compare, Dpo, Evaluate, Kl, Pipeline, PreferenceLoss, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, sft } from "./01-instruct-gpt.ts"
