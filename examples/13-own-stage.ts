@@ -163,7 +163,7 @@ export const weighted = make({ init: sft, reward: scorer, prompts, held }, {
   steps: 20,
   batchSize: 16,
   groupSize: 4,
-  learningRate: 1e-3,
+  learningRate: 5e-4,
   measureSamples: 64,
   maxNewTokens
 })
