@@ -4,7 +4,7 @@
  * `property-tests/ownStage.test.ts` holds both to the laws of `keel/testing`.
  *
  *     npx keel simulate examples/13-own-stage.ts     # in seconds, where everything is exact
- *     npx keel run examples/13-own-stage.ts          # a tiny transformer, about a minute
+ *     npx keel run examples/13-own-stage.ts          # a tiny transformer, a few seconds
  */
 import { Effect, Schema } from "effect"
 import type { Extension } from "keel"
