@@ -6,12 +6,12 @@
  *
  * Ends with (seed 0, native backend; gold reward, proxy reward, KL from the SFT model, length, finished):
  *
- *     | base   | 0.87 ± 0.10 | -0.60 ± 0.06 | 15.74 ± 0.35 | 12.52 | 100 % |
- *     | sft    | 2.42 ± 0.09 | 0.92 ± 0.04  | 0.00 ± 0.00  | 31.26 | 99 %  |
- *     | rounds | 3.22 ± 0.08 | 1.27 ± 0.02  | 1.08 ± 0.10  | 35.93 | 99 %  |
- *     | policy | 3.17 ± 0.08 | 1.42 ± 0.02  | 1.96 ± 0.10  | 37.66 | 100 % |
+ *     | base   | 1.58 ± 0.14 | 1.02 ± 0.02 | 14.21 ± 0.38 | 18.17 | 100 % |
+ *     | sft    | 2.62 ± 0.09 | 1.10 ± 0.02 | 0.00 ± 0.00  | 31.78 | 100 % |
+ *     | rounds | 3.30 ± 0.09 | 1.43 ± 0.02 | 1.08 ± 0.08  | 35.07 | 100 % |
+ *     | policy | 3.23 ± 0.09 | 1.62 ± 0.02 | 2.07 ± 0.10  | 36.51 | 100 % |
  *
- *     Gold, policy − sft: +0.75 ± 0.10 on the same 256 prompts (7.6 standard errors).
+ *     Gold, policy − sft: +0.61 ± 0.11 on the same 256 prompts (5.6 standard errors).
  */
 import { Evaluate, Gate, Kl, Llama2Chat, Pipeline } from "../dsl/index.ts"
 import { base, demonstrations, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
