@@ -6,23 +6,24 @@
  *     npx keel run examples/05-over-optimisation.ts
  *     npx keel ledger runs/ID        # proxy and gold against √KL, the laws of Gao et al., the forecast
  *
- * It stopped at step 44 of 100 and went back to step 20. Its last lines on the native backend:
+ * It stopped at step 20 of 100 and went back to step 8. Its last lines on the native backend:
  *
- *     step 20: gold 3.55 ± 0.08, proxy 0.98 on held prompts
- *     step 24: gold 3.53 ± 0.07, proxy 1.09 on held prompts
- *     step 36: gold 3.40 ± 0.08, proxy 1.52 on held prompts
- *     step 40: gold 3.05 ± 0.08, proxy 1.65 on held prompts
- *     step 44: gold 2.94 ± 0.08, proxy 1.86 on held prompts
- *     step 44: gold has fallen by 0.61 ± 0.10: it ends with step 20
+ *     step 0: gold 2.99 ± 0.09, proxy 0.25 on held prompts
+ *     step 4: gold 3.50 ± 0.08, proxy 0.94 on held prompts
+ *     step 8: gold 3.58 ± 0.07, proxy 1.17 on held prompts
+ *     step 12: gold 3.40 ± 0.08, proxy 1.52 on held prompts
+ *     step 16: gold 3.27 ± 0.08, proxy 1.85 on held prompts
+ *     step 20: gold 2.99 ± 0.08, proxy 2.03 on held prompts
+ *     step 20: gold has fallen by 0.59 ± 0.09: it ends with step 8
  *
- *     | sft   | 2.44 ± 0.11 | -0.07 ± 0.08 | 0.00 ± 0.00                         | 34.03  | 97 %     |
- *     | ppo   | 3.45 ± 0.07 | 0.93 ± 0.06  | 2.49 ± 0.17                         | 34.63  | 100 %    |
+ *     | sft   | 2.95 ± 0.10 | 0.22 ± 0.09  | 0.00 ± 0.00                         | 26.72  | 100 %    |
+ *     | ppo   | 3.46 ± 0.08 | 1.08 ± 0.08  | 1.46 ± 0.11                         | 30.10  | 100 %    |
  *
- *     Gold, ppo − sft: +1.01 ± 0.11 on the same 256 prompts (9.2 standard errors).
+ *     Gold, ppo − sft: +0.51 ± 0.11 on the same 256 prompts (4.6 standard errors).
  *
  * The same prompts chose the policy and judge it (with new samples), which flatters it a little. Without `stopAtPeak`, another run of
- * 100 steps ended at gold 1.77 ± 0.09 and proxy 3.10. The forecast from the first half is “nothing changes” here (off by 0.34):
- * gold had not turned yet, and Gao's law, fitted to the rise, would have been off by 1.86.
+ * 100 steps ended at gold 2.07 ± 0.11 and proxy 3.28. The forecast from the first half of that run is “nothing changes” (off by 0.64):
+ * gold fell again in the second half. Gao's law, fitted to the first half, would have been off by 0.32.
  */
 import { Compare, Evaluate, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"

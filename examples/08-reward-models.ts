@@ -6,8 +6,8 @@
  *
  * Ends with (seed 0, native backend):
  *
- *     Gold, cautious − sft: +0.31 ± 0.09 on the same 256 prompts (3.5 standard errors).
- *     Gold, cautious − careful: +0.53 ± 0.10 on the same 256 prompts (5.5 standard errors).
+ *     Gold, cautious − sft: +0.26 ± 0.08 on the same 256 prompts (3.3 standard errors).
+ *     Gold, cautious − careful: +0.52 ± 0.10 on the same 256 prompts (5.2 standard errors).
  */
 import { Ensemble, Evaluate, Kl, Pipeline, Ppo, RewardLoss, RewardModeling, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, prompts, sft } from "./01-instruct-gpt.ts"
