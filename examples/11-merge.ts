@@ -7,9 +7,9 @@
  *
  * Ends with (seed 0, native backend): the merged policy keeps the gain of both policies, and gains no gold beyond them.
  *
- *     Gold, merged − sft: +0.38 ± 0.09 on the same 256 prompts (4.3 standard errors).
- *     Gold, merged − left: +0.02 ± 0.07 on the same 256 prompts (0.4 standard errors).
- *     Gold, merged − right: +0.06 ± 0.09 on the same 256 prompts (0.7 standard errors).
+ *     Gold, merged − sft: +0.25 ± 0.09 on the same 256 prompts (2.7 standard errors).
+ *     Gold, merged − left: +0.05 ± 0.07 on the same 256 prompts (0.7 standard errors).
+ *     Gold, merged − right: -0.01 ± 0.09 on the same 256 prompts (-0.1 standard errors).
  */
 import { Compare, Evaluate, Kl, Merge, MergeMethod, Pipeline, Ppo, RewardModeling, Sft, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
