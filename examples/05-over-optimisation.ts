@@ -28,7 +28,7 @@
 import { Compare, Evaluate, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
 
-// Fewer demonstrations than in example 01: after all 3,000, gold never rose above its start.
+// Fewer demonstrations than in example 01: after all 3,000, gold rose by 0.21 ± 0.12 at most before it fell.
 const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 800 })) }, {
   epochs: 1,
   batchSize: 32,
