@@ -6,7 +6,8 @@
  *     npx keel run examples/05-over-optimisation.ts
  *     npx keel ledger runs/ID        # proxy and gold against √KL, the laws of Gao et al., the forecast
  *
- * It stopped at step 20 of 100 and went back to step 8. Its last lines on the native backend:
+ * It stopped at step 20 of 100 and went back to step 8 (with `--seed 1`: at step 96, back to step 80). Its last lines on the native
+ * backend:
  *
  *     step 0: gold 2.99 ± 0.09, proxy 0.25 on held prompts
  *     step 4: gold 3.50 ± 0.08, proxy 0.94 on held prompts
