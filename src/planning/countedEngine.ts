@@ -164,7 +164,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
     const last = (of: typeof all): number => of.at(-1)?.tokens ?? 0
     const most = all.reduce((most, part) => part.tokens > most.tokens ? part : most)
     // With the next row, which begins another micro-batch: only the last one is not recomputed.
-    const largest = passes.some(({ tokens }) => tokens >= most.tokens)
+    const largest = passes.some(({ tokens }) => tokens >= 0.999 * most.tokens)
       ? []
       : batch.slice(most.rows[0], most.rows[0]! + most.rows.length + 1)
     return { some, largest, times, again: (times * last(passes) - last(all)) / own }
@@ -177,7 +177,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
     let waiting = 0
     /** Learns in parts of `microBatchTokens`, of which `most` are allowed. */
     const learns = (batch: Batch, microBatchTokens: number, most = microBatchTokens): void => {
-      const parts = cut(batch, head, { microBatchTokens })
+      const parts = cut(batch, "tokens", { microBatchTokens })
       waiting += parts.length
       trained += offsetsOf(batch)[batch.length]!
       atOnce = {
