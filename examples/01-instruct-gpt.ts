@@ -46,8 +46,8 @@ export const reward = RewardModeling.make({ init: base, preferences }, {
 
 const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
   allowance: Kl.mnatsPerSequence(6_000),
-  beta: 0.15,
-  steps: 50,
+  beta: 0.08,
+  steps: 60,
   batchSize: 64,
   numMiniBatches: 2,
   numPpoEpochs: 2,
