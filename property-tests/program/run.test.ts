@@ -203,4 +203,21 @@ describe("a model in a folder", () => {
     assert.approximately(alone[0]!, both[1]!, 1e-9)
     assert.notStrictEqual(both[0], both[1])
   })
+
+  it("refuses a model of the other kind, options out of range, and a backend that is none", async () => {
+    const error = async <A, E extends { readonly message: string }>(effect: Effect.Effect<A, E>): Promise<string> =>
+      (await Effect.runPromise(Effect.flip(effect))).message
+    assert.match(await error(score(model(base), [], reference)), /no score head\. Give the folder of a reward model\./u)
+    assert.match(
+      await error(generate(model(reward), ["a dog"], reference)),
+      /reward model .* Give the folder of a policy/u
+    )
+    const wrong = { ...reference, temperature: -1, topP: 2, topK: 0.5, maxNewTokens: 0 }
+    const said = await error(generate(model(base), ["a dog"], wrong))
+    for (const name of ["temperature", "topP", "topK", "maxNewTokens"]) assert.include(said, name)
+    assert.match(
+      await error(generate(model(base), ["a dog"], { backend: "cuda" as never })),
+      /only auto, native, wasm/u
+    )
+  })
 })

@@ -45,6 +45,7 @@ const opened = (name: Concrete, options: BackendOptions) =>
         if (device !== "cpu" && name !== "torch") {
           throw new Error(`it computes on the processor; --device ${device} needs --backend torch`)
         }
+        if (!backends.includes(name)) throw new Error(`there is no such backend, only ${backends.join(", ")}`)
         const backend = await open[name](options)
         if (name !== "reference") {
           const { selfTest } = await import("../tensor/selfTest.ts")

@@ -6,7 +6,9 @@ import { encodePrompts } from "../data/encode.ts"
 import type { Codec, Engine, Model, Weights } from "../engine/engine.ts"
 import { abandonedIsInterrupted, interruptible } from "../engine/interruptible.ts"
 import { codecOf } from "../interpreters/checkpoints.ts"
+import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { load } from "../model/checkpoint.ts"
+import { modelConfig } from "../model/config.ts"
 import { rewardsOf } from "../rewards/scorer.ts"
 import { type BackendName, engine as openEngine } from "./backend.ts"
 
@@ -48,11 +50,18 @@ export interface Generated {
 const opened = <M extends Model, A, E>(
   path: string,
   { backend = "auto", device }: ModelOptions,
+  head: "lm" | "score",
   as: (engine: Engine, weights: Weights) => M,
   use: (model: M, codec: Codec) => Effect.Effect<A, E>
 ) =>
   Effect.gen(function*() {
     const weights = yield* load(path)
+    if (modelConfig(weights.config).head !== head) {
+      const [problem, remedy] = head === "score"
+        ? ["it is a language model and has no score head", "Give the folder of a reward model."]
+        : ["it is a reward model and has no language model head", "Give the folder of a policy or base model."]
+      return yield* new BadCheckpoint({ path, problem, remedy })
+    }
     const { engine } = yield* interruptible(
       (yield* openEngine(backend, device === undefined ? {} : { device })).engine
     )
@@ -75,8 +84,18 @@ export const generate = (
   opened(
     model,
     options,
+    "lm",
     (engine, weights) => engine.policy(weights),
     Effect.fnUntraced(function*(policy, codec) {
+      const wrong = [
+        ...(Number.isInteger(maxNewTokens) && maxNewTokens > 0 ? [] : ["maxNewTokens must be a whole number above 0"]),
+        ...(temperature >= 0 && temperature < Infinity ? [] : ["temperature must be 0 or more"]),
+        ...(Number.isInteger(topK) && topK >= 0 ? [] : ["topK must be a whole number, 0 or more"]),
+        ...(topP > 0 && topP <= 1 ? [] : ["topP must be above 0 and at most 1"])
+      ]
+      if (wrong.length > 0) {
+        return yield* new UnusableData({ stage, problem: wrong.join("; "), remedy: "Change these options." })
+      }
       const texts = yield* Effect.try({
         try: () => prompts.map((content) => chat ? codec.chat([{ role: "user", content }]) : content),
         catch: (error) =>
@@ -119,6 +138,7 @@ export const score = (
   opened(
     model,
     options,
+    "score",
     (engine, weights) => engine.scorer(weights),
     (scorer, codec) => rewardsOf("score", { model: scorer, codec }, rows)
   )
