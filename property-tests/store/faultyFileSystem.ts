@@ -56,7 +56,16 @@ export const faulty = (faults: Faults): Layer.Layer<FileSystem.FileSystem> =>
             (file) => opened(path, file)
           ),
         makeDirectory: (path, options) => change("makeDirectory", path, true, fs.makeDirectory(path, options)),
-        remove: (path, options) => change("remove", path, false, fs.remove(path, options)),
+        // Of a folder, file by file, as the system does.
+        remove: Effect.fnUntraced(function*(path, options) {
+          const inside = options?.recursive === true && (yield* fs.exists(path))
+            ? yield* Effect.orElseSucceed(fs.readDirectory(path, { recursive: true }), () => [])
+            : []
+          for (const name of inside.toSorted((a, b) => b.split("/").length - a.split("/").length)) {
+            yield* change("remove", path, false, fs.remove(join(path, name), options))
+          }
+          yield* change("remove", path, false, fs.remove(path, options))
+        }),
         rename: (from, to) => change("rename", from, false, fs.rename(from, to))
       })
     })

@@ -1,7 +1,7 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, Exit, FileSystem, Layer, Option } from "effect"
 import fc from "fast-check"
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type { Optimizer, Weights } from "../../src/engine/engine.ts"
@@ -81,7 +81,8 @@ const files = (at: string): ReadonlyArray<string> =>
 
 const find = (key: string) => Effect.flatMap(Store, (store) => store.find(key, "n"))
 const finish = (key: string, made: Made) => Effect.flatMap(Store, (store) => store.finish(key, "n", made))
-const latest = Effect.flatMap(Store, (store) => store.latest("key", "n"))
+/** As a run that is resumed asks: first for the resources spent. */
+const latest = Effect.flatMap(Store, (store) => Effect.andThen(store.spent("key", "n"), store.latest("key", "n")))
 const save = (of: Snapshot) => Effect.flatMap(Store, (store) => store.save("key", "n", of))
 
 describe("the store on disk", () => {
@@ -148,7 +149,7 @@ describe("the store on disk", () => {
           truncateSync(path, before.length >> 1)
           const error = failure(await using(at, find("key")))
           assert.strictEqual(error._tag, "StoreDamaged", path)
-          assert.include(error.message, "Remove that folder")
+          assert.include(error.message, `Remove ${join(at, "n-key")}; its contents will be made again.`)
         }
         rmSync(path)
         // node.json is what says that the node is finished.
@@ -233,6 +234,14 @@ describe("the store on disk", () => {
         done
       )
     }
+  })
+
+  it("removes the checkpoints of a finished node that a crash left", async () => {
+    const at = folder()
+    value(await using(at, Effect.andThen(save(snapshot(1)), finish("key", makes[0]!))))
+    mkdirSync(join(at, "n-key.partial", "step-1"), { recursive: true })
+    assert.isTrue(Option.isSome(value(await using(at, find("key")))))
+    assert.deepStrictEqual(readdirSync(at), ["n-key"])
   })
 
   it("fails with a typed error on a full disk at any moment, and goes on when there is room", async () => {

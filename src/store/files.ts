@@ -70,6 +70,13 @@ const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.Platform
 const damaged = <A, R>(path: string, read: Effect.Effect<A, BadCheckpoint | PlatformError.PlatformError, R>) =>
   Effect.catchTag(read, "BadCheckpoint", ({ problem }) => Effect.fail(new StoreDamaged({ path, problem })))
 
+/** Damage within `folder`, which has to be removed as a whole. */
+const partOf = <A, E, R>(folder: string, read: Effect.Effect<A, E | StoreDamaged, R>) =>
+  Effect.mapError(
+    read,
+    (error) => error instanceof StoreDamaged ? new StoreDamaged({ ...error, folder }) : error
+  )
+
 const loadModel = (path: string) => damaged(path, load(path))
 
 /** Of a model that is kept in the folder `at`, beside it. */
@@ -130,7 +137,10 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       )
 
       const find = within(Effect.fnUntraced(function*(key: string, label: string) {
-        return (yield* has(key, label)) ? Option.some(yield* read(done(key, label), key)) : Option.none()
+        if (!(yield* has(key, label))) return Option.none()
+        // Left by a crash at the end of `finish`.
+        yield* fs.remove(partial(key, label), { recursive: true, force: true })
+        return Option.some(yield* partOf(done(key, label), read(done(key, label), key)))
       }))
 
       const write = Effect.fnUntraced(function*(folder: string, made: Made) {
@@ -175,9 +185,9 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
           if (!(yield* fs.exists(path))) return Option.none<Spent>()
           return fromJson(yield* readJson(Schema.Json, path))
         }
-        const [step] = yield* steps(partial(key, label))
-        if (step === undefined) return Option.none<Spent>()
-        const { state } = yield* readJson(StateFile, join(partial(key, label), `step-${step}`, "state.json"))
+        const at = yield* newest(partial(key, label))
+        if (at === undefined) return Option.none<Spent>()
+        const { state } = yield* partOf(at, readJson(StateFile, join(at, "state.json")))
         return fromJson((state as { readonly spent?: unknown } | null)?.spent)
       })
 
@@ -213,17 +223,30 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         }).sort((a, b) => b - a)
       })
 
+      /** The folder of the last whole checkpoint: `next` as soon as it has its last file. */
+      const newest = Effect.fnUntraced(function*(folder: string) {
+        if (yield* fs.exists(join(folder, "next", "state.json"))) return join(folder, "next")
+        const [step] = yield* steps(folder)
+        return step === undefined ? undefined : join(folder, `step-${step}`)
+      })
+
       /**
        * A checkpoint is written to `next` and takes the place of the one before it when it is whole; a `next` without
-       * `state.json` is left by a crash in the middle of `save`.
+       * `state.json` is left by a crash in the middle of `save`. The one before is renamed before it is removed: a crash leaves no half of
+       * it under its name.
        */
       const settle = Effect.fnUntraced(function*(folder: string) {
         const next = join(folder, "next")
         const path = join(next, "state.json")
         if (!(yield* fs.exists(path))) return
         const { step } = yield* readJson(StateFile, path)
-        for (const old of yield* steps(folder)) yield* fs.remove(join(folder, `step-${old}`), { recursive: true })
+        const gone = join(folder, "removed")
+        for (const old of yield* steps(folder)) {
+          yield* fs.remove(gone, { recursive: true, force: true })
+          yield* fs.rename(join(folder, `step-${old}`), gone)
+        }
         yield* fs.rename(next, join(folder, `step-${step}`))
+        yield* fs.remove(gone, { recursive: true, force: true })
       })
 
       const latest = within(Effect.fnUntraced(function*(key: string, label: string) {
@@ -231,7 +254,10 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         yield* settle(folder)
         const [step] = yield* steps(folder)
         if (step === undefined) return Option.none<Snapshot>()
-        const at = join(folder, `step-${step}`)
+        return Option.some(yield* partOf(join(folder, `step-${step}`), snapshotIn(join(folder, `step-${step}`), step)))
+      }))
+
+      const snapshotIn = Effect.fnUntraced(function*(at: string, step: number) {
         const { models, state } = yield* readJson(StateFile, join(at, "state.json"))
         const opened: Record<string, { weights: Weights; optimizer: Optimizer }> = {}
         for (const [name, { optimizerStep }] of Object.entries(models)) {
@@ -248,8 +274,8 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
             }
           }
         }
-        return Option.some({ step, models: opened, state } satisfies Snapshot)
-      }))
+        return { step, models: opened, state } satisfies Snapshot
+      })
 
       const save = within(Effect.fnUntraced(function*(key: string, label: string, snapshot: Snapshot) {
         const folder = partial(key, label)

@@ -20,10 +20,12 @@ export interface Snapshot {
 /** A file of the store that cannot be read back: written by something else, or damaged on disk. */
 export class StoreDamaged extends Schema.TaggedError<StoreDamaged>()("StoreDamaged", {
   path: Schema.String,
-  problem: Schema.String
+  problem: Schema.String,
+  /** The whole result or checkpoint that it is part of. */
+  folder: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.path}: ${this.problem}. Remove that folder; its contents will be made again.`
+    return `${this.path}: ${this.problem}. Remove ${this.folder ?? "that folder"}; its contents will be made again.`
   }
 }
 
