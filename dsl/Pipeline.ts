@@ -14,6 +14,7 @@ import { build, type Definition, made } from "./Definition.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
 import { definitionOf, definitions, fieldsOf, isBuiltIn, type Stage } from "./Stage.ts"
+import type { Of } from "./Wires.ts"
 
 // ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -100,8 +101,23 @@ type Given = Omit<Limits, keyof Budget.Loose> & Budget.Loose
 /** Fields that need a cap on the mean. Not by `keyof`: `L` may be all that inference found. */
 type Beside = { readonly klP95: unknown } | { readonly klMax: unknown } | { readonly whenSpent: unknown }
 
+/** `unknown` if M can be an initial model, else advice. `check` judges a model of which nothing is known. */
+type Initial<M> = Artifact.Kind extends Artifact.KindOf<M> ? unknown
+  : Artifact.KindOf<M> extends "BaseModel" | "Policy" ? unknown
+  : `Pipeline.cap: from needs the initial model, a BaseModel or a Policy, e.g. from: sft, not a ${Artifact.KindOf<M>}`
+
+/** The same for an artefact of the family F. Data has no family: its kind is wrong already. */
+type InitialIn<M, F extends string> = [M] extends [Of<F | "">] ? unknown
+  : [Exclude<F, "">] extends [never] ? unknown
+  : string extends Artifact.FamilyOf<M> ? unknown
+  : `Pipeline.cap: from is of family '${Artifact.FamilyOf<M>}' but the policy is of '${F}': they must share a tokenizer`
+
+type From<L> = L extends { readonly from: infer M } ? { readonly from: Initial<M> } : unknown
+
+type FromIn<L, F extends string> = L extends { readonly from: infer M } ? InitialIn<M, F> : unknown
+
 type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
-  ? L extends { readonly from: Artifact.Any } ? [Exceeding<A, C>] extends [never] ? unknown
+  ? L extends { readonly from: Of<any> } ? [Exceeding<A, C>] extends [never] ? unknown
     : `KL over budget: ${Exceeding<A, C>} mnats allotted, cap is ${C}`
   : "Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
   : L extends Beside
@@ -125,7 +141,7 @@ type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", inf
  * per-stage KLs do not add up).
  */
 export const cap: {
-  <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits>): <
+  <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits> & From<L>): <
     K extends Artifact.Kind,
     F extends string,
     I extends string,
@@ -134,7 +150,10 @@ export const cap: {
     E,
     X extends string
   >(
-    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>
+    self:
+      & Artifact.Artifact<K, F, I, A, B, E, X>
+      & Allotted<A, L>
+      & FromIn<L, F>
   ) => Artifact.Artifact<K, F, I, A, Exclude<B, Budget.Closed<L>>, E, X>
   <
     K extends Artifact.Kind,
@@ -147,7 +166,7 @@ export const cap: {
     const L extends Given
   >(
     self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>,
-    limits: L & Budget.Fitting<L, keyof Limits>
+    limits: L & Budget.Fitting<L, keyof Limits> & From<L> & { readonly from?: FromIn<L, F> }
   ): Artifact.Artifact<K, F, I, A, Exclude<B, Budget.Closed<L>>, E, X>
 } = Function.dual(
   2,

@@ -8,6 +8,7 @@ import * as CheckpointFile from "./Checkpoint.ts"
 import { define, type Definition } from "./Definition.ts"
 import * as SourceFile from "./Source.ts"
 import * as stages from "./stages/index.ts"
+import * as Wires from "./Wires.ts"
 
 /** An artefact that is not described here but connected later with `Pipeline.connect`. */
 export class Input extends Schema.TaggedClass<Input>()("Input", {
@@ -27,15 +28,13 @@ const input = define(Input, {}, {
 
 const cap = define(Cap, {
   of: { kinds, model: false, optional: false, needs: "the artefact to cap" },
-  from: {
-    kinds: ["BaseModel", "Policy"],
-    model: false,
-    optional: true,
-    needs: "the initial model that KL is measured from, e.g. from: sft"
-  }
+  from: Wires.optional(
+    Wires.model(["BaseModel", "Policy"], "the initial model that KL is measured from, e.g. from: sft")
+  )
 }, {
   main: "of",
   parent: "of",
+  opens: {},
   mistakes: ({ kl, klMax, klP95, whenSpent }, { from }) => [
     ...Object.entries({ klP95, klMax, whenSpent }).map(([name, given]) =>
       given !== undefined && kl === undefined &&

@@ -33,7 +33,7 @@ export const optional = <W extends Wire>(wire: W): Omit<W, "optional"> & { reado
 type Required<S extends Wires> = { [K in keyof S]: S[K]["optional"] extends true ? never : K }[keyof S] & string
 
 /** Any artefact of the family F. Not by `FamilyOf`: in a function over all families the compiler would not decide. */
-type Of<F extends string> = Artifact<any, F, any, any, any, any, any>
+export type Of<F extends string> = Artifact<any, F, any, any, any, any, any>
 
 /** In words, of an artefact that does not fit or of a value that is none: its kind, or the name that it gives itself. */
 export type Called<A> = [A] extends [Of<any>] ? KindOf<A>

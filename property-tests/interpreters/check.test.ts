@@ -200,6 +200,21 @@ describe("check", () => {
     }
   })
 
+  it("says of a wrong initial model of a KL cap what is wrong with it, not that there is no cap", () => {
+    const said = (of: Artifact.Any, from: unknown) =>
+      problems(Pipeline.cap(of as never, { kl: cap.kl, from } as never)).map(({ problem }) => problem)
+    const preferences = Source.preferences(Source.file("pairs.jsonl"))
+    const [needs, among, ...none] = said(rl, preferences)
+    assert.match(needs!, /^Cap\.from needs the initial model .*, not a Preferences$/)
+    assert.match(among!, /^its initial model .* is not among what ppo-/)
+    assert.deepStrictEqual(none, [])
+    assert.lengthOf(said(rl, undefined), 1)
+    const [family, ...rest] = said(rl, Checkpoint.huggingFace("llama", "x"))
+    assert.strictEqual(family, "Cap.from is of family 'llama' but Cap works on 'tales': they must share a tokenizer")
+    assert.lengthOf(rest, 1)
+    assert.match(said(rl, rl).join(), /^it spends KL and nobody capped it/)
+  })
+
   it("finds all mistakes of a pipeline at once, each at its node", () => {
     const broken = Sft.make(
       { base: Pretrain.make({ text }, { ...pretrain, model: { ...model, heads: 3 }, steps: 0 }) } as never,

@@ -5,7 +5,7 @@ import type { Artifact } from "../../dsl/index.ts"
 import type { KlBudgetExceeded, TrainingError } from "../../dsl/Errors.ts"
 import type { Compute } from "../../dsl/Budget.ts"
 import example from "../../examples/01-instruct-gpt.ts"
-import { again, held, ppo, ppoParams, prompts, reward, sft, waiting } from "./recipe.ts"
+import { again, held, llama, ppo, ppoParams, preferences, prompts, reward, sft, waiting } from "./recipe.ts"
 
 describe("running", () => {
   test("KL that nobody capped", () => {
@@ -56,6 +56,31 @@ describe("caps", () => {
   test("a distance without a starting point", () => {
     // @ts-expect-error '"Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"'
     Pipeline.cap(ppo, { kl: Kl.mnatsPerSequence(6000) })
+  })
+
+  test("a distance from data, from a reward model or from another family", () => {
+    const kl = Kl.mnatsPerSequence(6000)
+    // @ts-expect-error is not assignable to type '"Pipeline.cap: from needs the initial model, a BaseModel or a Policy, e.g. from: sft, not a Preferences"'
+    Pipeline.cap(ppo, { kl, from: preferences })
+    // @ts-expect-error is not assignable to type '"Pipeline.cap: from needs the initial model, a BaseModel or a Policy, e.g. from: sft, not a Preferences"'
+    Pipeline.runnable(Pipeline.cap(ppo, { kl, from: preferences }))
+    // @ts-expect-error is not assignable to type '"Pipeline.cap: from needs the initial model, a BaseModel or a Policy, e.g. from: sft, not a RewardModel"'
+    ppo.pipe(Pipeline.cap({ kl, from: reward }))
+    // @ts-expect-error is not assignable to type '"Pipeline.cap: from is of family 'llama' but the policy is of 'tales': they must share a tokenizer"'
+    Pipeline.cap(ppo, { kl, from: llama })
+    // @ts-expect-error is not assignable to type '"Pipeline.cap: from is of family 'llama' but the policy is of 'tales': they must share a tokenizer"'
+    Pipeline.runnable(Pipeline.cap(ppo, { kl, from: llama }))
+    // @ts-expect-error "Pipeline.cap: from is of family 'llama' but the policy is of 'tales': they must share a tokenizer"
+    ppo.pipe(Pipeline.cap({ kl, from: llama }))
+  })
+
+  test("a distance in a function over all families, and from a model of which nothing is known", () => {
+    const over = <F extends string>(
+      policy: Artifact.Artifact<"Policy", F>,
+      from: Artifact.Artifact<"BaseModel" | "Policy", F>
+    ) => Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(6000), from })
+    expect<Artifact.FamilyOf<ReturnType<typeof over<"tales">>>>().type.toBe<"tales">()
+    expect(Pipeline.cap).type.toBeCallableWith(ppo, { kl: Kl.mnatsPerSequence(6000), from: sft as Artifact.Any })
   })
 
   test("p95, max and what happens then, beside the cap on the mean and not without", () => {

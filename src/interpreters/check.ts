@@ -8,7 +8,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { type Definition, mistakes } from "../../dsl/Definition.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, fieldsOf, initialOf, isBuiltIn } from "../../dsl/Stage.ts"
+import { definitionOf, definitions, fieldsOf, initialOf, isBuiltIn } from "../../dsl/Stage.ts"
 import { mistakes as wireMistakes } from "../../dsl/Wires.ts"
 import { ranks } from "./checks/adapters.ts"
 import { contextLengths } from "./checks/context.ts"
@@ -54,11 +54,33 @@ const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<s
     ]
 }
 
+/** Whether `of` was made from the initial model of `from`. */
+const comesFrom = (of: Artifact.Any, from: Artifact.Any): boolean =>
+  Artifact.lineage(of).some(({ id }) => id === initialOf(from).id)
+
+/** Whether an artefact is under a KL cap whose `from` is wrong: that cap has the mistake, and its message the remedy. */
+const astray = (root: Artifact.Any): (artifact: Artifact.Any) => boolean => {
+  const under = (cap: Artifact.Any): ReadonlyArray<Artifact.Any> => {
+    const { op, wires } = cap.node
+    const { from, of } = wires
+    if (op !== "Cap" || of === undefined || fieldsOf(cap).kl === undefined) return []
+    const right = from !== undefined && comesFrom(of, from) &&
+      wireMistakes(op, definitions.Cap.wires, definitions.Cap.main, wires).length === 0
+    return right ? [] : Artifact.lineage(of)
+  }
+  let ids: ReadonlySet<string> | undefined
+  return ({ id }) => (ids ??= new Set(Artifact.lineage(root).flatMap(under).map((one) => one.id))).has(id)
+}
+
 /** Mistakes between nodes. */
-const between = (limits: (artifact: Artifact.Any) => NodeCaps, artifact: Artifact.Any): ReadonlyArray<string> => {
+const between = (
+  limits: (artifact: Artifact.Any) => NodeCaps,
+  strayed: (artifact: Artifact.Any) => boolean,
+  artifact: Artifact.Any
+): ReadonlyArray<string> => {
   const { op, wires } = artifact.node
   const found: Array<string> = []
-  if (needsCap(artifact) && limits(artifact).kl.length === 0) {
+  if (needsCap(artifact) && limits(artifact).kl.length === 0 && !strayed(artifact)) {
     found.push(
       `it ${spendsKl(artifact) ? "spends KL" : "merges policies that spent KL"} and nobody capped it: wrap it in ` +
         "Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
@@ -73,7 +95,7 @@ const between = (limits: (artifact: Artifact.Any) => NodeCaps, artifact: Artifac
   if (op === "Cap" && kl !== undefined && wires["from"] !== undefined) {
     const { from } = wires
     const of = wires["of"]!
-    if (!Artifact.lineage(of).some(({ id }) => id === initialOf(from).id)) {
+    if (!comesFrom(of, from)) {
       found.push(`its initial model ${label(from)} is not among what ${label(of)} was made from`)
     }
     const allotted = klSpenders(of, from)
@@ -111,6 +133,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
   const limits = capsIn(root)
   const named = naming(root)
   const paid = paying(root)
+  const strayed = astray(root)
   const all = Artifact.lineage(root)
   const decoded = all.map(({ node }) => {
     const definition = definitionOf(node)
@@ -140,7 +163,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
       ...(Result.isFailure(own) ? [] : mistakes(definition, own.success, wires)),
       ...named(artifact.node),
       ...paid(artifact),
-      ...(Result.isFailure(own) ? [] : between(limits, artifact)),
+      ...(Result.isFailure(own) ? [] : between(limits, strayed, artifact)),
       ...(!sound.has(artifact.id) ? [] : [
         ...shares(artifact),
         ...unreadable(artifact, shapes),
