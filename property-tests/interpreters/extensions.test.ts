@@ -155,8 +155,8 @@ describe("an operation from outside", () => {
 describe("a reward from outside", () => {
   const gold = Gold.own("Longest", { unit: "letters" })
   const compared: Artifact.Any = Compare.make({ policy: base, prompts }, { gold, maxNewTokens: 4 })
-  const on = (store: string, rewards: ReadonlyArray<ReturnType<typeof reward>>) =>
-    train(compared, { engine: engine(), store, rewards, onEvent: () => Effect.void }).pipe(
+  const on = (store: string, rewards: ReadonlyArray<ReturnType<typeof reward>>, root = compared) =>
+    train(root, { engine: engine(), store, rewards, onEvent: () => Effect.void }).pipe(
       Effect.provide(NodeServices.layer)
     )
 
@@ -169,6 +169,23 @@ describe("a reward from outside", () => {
     const made = await Effect.runPromise(on(folder(), [longest]))
     assert.isTrue(made._tag === "Data" && made.dataset.role === "Preferences")
     assert.deepStrictEqual([...new Set(seen)], ["letters"])
+  })
+
+  it("that throws or gives no finite number ends its stage in an error with its name and a remedy", async () => {
+    const cases = [
+      [() => NaN, "gave NaN for the completion"],
+      [() => undefined as never, "gave undefined for the completion"],
+      [() => assert.fail("never"), "threw AssertionError: never"]
+    ] as const
+    for (const [score, said] of cases) {
+      const error = failure(await Effect.runPromiseExit(on(folder(), [reward("Longest", score)])))
+      assert.strictEqual(error._tag, "BrokenExtension")
+      assert.match(error.message, /^compare-[0-9a-f]{8}: .*\. Mend its function \(laws\.reward of keel\/testing/u)
+      assert.include(error.message, `: the reward Longest ${said}`)
+    }
+    const report: Artifact.Any = Evaluate.make({ initial: base, prompts }, { base }, { gold, maxNewTokens: 4 })
+    const exit = await Effect.runPromiseExit(on(folder(), [reward("Longest", () => NaN)], report))
+    assert.match(failure(exit).message, /^evaluate-[0-9a-f]{8}: the reward Longest gave NaN .*Mend its function/u)
   })
 
   it("that nobody implements is refused, and needs none in simulation", async () => {

@@ -32,6 +32,7 @@ import { lackingExtensions } from "../../src/interpreters/extensions.ts"
 import { plan } from "../../src/planning/plan.ts"
 import { defaultWorld, simulate } from "../../src/interpreters/simulate.ts"
 import { aimsOf } from "../../src/ledger/trained.ts"
+import type { Loss } from "../../src/losses/loss.ts"
 import { policyGradient } from "../../src/losses/policyGradient.ts"
 import { Judge } from "../../src/rewards/judge.ts"
 import { dpo } from "../../src/stages/dpo.ts"
@@ -39,6 +40,7 @@ import { grpo } from "../../src/stages/grpo.ts"
 import { ppo } from "../../src/stages/ppo.ts"
 import * as MemoryStore from "../../src/store/memory.ts"
 import { type Event, RunLog } from "../../src/store/runLog.ts"
+import type { NotFinite } from "../../src/training/loop.ts"
 import { CurrentLosses, policyLossOf, preferenceLossOf } from "../../src/training/ownLosses.ts"
 import { keel } from "../cli/keel.ts"
 import { f64, i32 } from "../losses/gradients.ts"
@@ -284,10 +286,16 @@ describe("in a pipeline", () => {
         const of = mine.of(batch, params)
         return { ...of, loss: of.loss + spoil(of.gradient) }
       })
-    for (const one of [bad(() => NaN), bad((gradient) => gradient.fill(Infinity, 0, 1).length)]) {
+    for (
+      const [one, said] of [
+        [bad(() => NaN), "loss Mine is NaN"],
+        [bad((gradient) => gradient.fill(Infinity, 0, 1).length), "gradient of the loss Mine is Infinity"],
+        [bad((gradient) => gradient.fill(NaN, 1, 2).length), "gradient of the loss Mine is NaN"]
+      ] as const
+    ) {
       const error = failure(await Effect.runPromiseExit(simulate(pairwise(), { losses: [one] })))
       assert.strictEqual(error._tag, "Diverged")
-      assert.match(error.message, /loss/u)
+      assert.include(error.message, `: ${said} at step 0`)
     }
   })
 
@@ -302,22 +310,37 @@ describe("in a pipeline", () => {
       )
     )
     const [x, offsets] = [f64(-1, -2), i32(0, 1, 2)]
+    const bare = (loss: Effect.Effect<Loss, NotFinite>) =>
+      Effect.runSync(Effect.catchTag(loss, "NotFinite", ({ quantity }) => Effect.succeed(quantity)))
     const batch = { logps: x, oldLogps: x, samplerLogps: x, advantages: x, entropies: x, refLogps: x, beta: 0, offsets }
     for (const bad of [f64(NaN, -1), f64(-1, -Infinity)]) {
-      assert.isNaN(pair({ logps: bad, refLogps: x, offsets }).loss)
-      assert.isNaN(pair({ logps: x, refLogps: bad, offsets }).loss)
+      assert.strictEqual(bare(pair({ logps: bad, refLogps: x, offsets })), "logps for the loss Mine")
+      assert.strictEqual(bare(pair({ logps: x, refLogps: bad, offsets })), "refLogps for the loss Mine")
       for (const name of ["logps", "oldLogps", "advantages", "refLogps"]) {
-        assert.isNaN(one({ ...batch, [name]: bad }).loss, name)
+        assert.strictEqual(bare(one({ ...batch, [name]: bad })), `${name} for the loss Clipped`)
       }
     }
-    assert.strictEqual(pair({ logps: x, refLogps: null, offsets }).loss, 0)
-    assert.deepStrictEqual(one(batch).metrics, { loss: 0, approx_kl: 0, ratio: 1 })
+    assert.strictEqual(Effect.runSync(pair({ logps: x, refLogps: null, offsets })).loss, 0)
+    assert.deepStrictEqual(Effect.runSync(one(batch)).metrics, { loss: 0, approx_kl: 0, ratio: 1 })
   })
 
-  it("that gives a gradient of another length is a bug, and said to be one", async () => {
-    const short = preferenceLoss("Mine", () => ({ loss: 0, gradient: new Float64Array(1), metrics: {} }))
-    const exit = await Effect.runPromiseExit(simulate(pairwise(), { losses: [short] }))
-    assert.match(String(Exit.isFailure(exit) && exit.cause), /lengths differ: logps \d+, gradient of Mine 1/u)
+  it("that throws or returns no loss with its gradient ends its stage in an error with its name and a remedy", async () => {
+    const cases: ReadonlyArray<readonly [() => unknown, RegExp]> = [
+      [() => ({ loss: 0, gradient: new Float64Array(1), metrics: {} }), /gradient of 1 numbers for \d+ tokens\. /u],
+      [() => ({ loss: 0, gradient: [0], metrics: {} }), /returned a gradient that is no Float64Array\. /u],
+      [() => undefined, /Mine returned undefined instead of \{ loss, gradient, metrics \}\. /u],
+      [() => JSON.parse("?"), /Mine threw SyntaxError: /u]
+    ]
+    for (const [of, said] of cases) {
+      const losses = [preferenceLoss("Mine", of as never)] as const
+      const error = failure(await Effect.runPromiseExit(simulate(pairwise(), { losses })))
+      assert.strictEqual(error._tag, "BrokenExtension")
+      assert.match(error.message, /^dpo-[0-9a-f]{8}: the preference loss Mine .*\. Mend its function .*laws\.ownLoss/u)
+      assert.match(error.message, said)
+    }
+    const losses = [policyLoss("Clipped", (() => undefined) as never)] as const
+    const error = failure(await Effect.runPromiseExit(simulate(sampled(), { losses })))
+    assert.match(error.message, /^grpo-[0-9a-f]{8}: the policy loss Clipped returned undefined/u)
   })
 })
 
@@ -360,6 +383,22 @@ describe("on the command line", () => {
     const { code, stderr, stdout } = await keel(["check", "described.json"], at)
     assert.notStrictEqual(code, 0)
     assert.include(stdout + stderr, "or export it as `losses` from the pipeline's file")
+  })
+
+  it("that throws ends a run with one line", { timeout: 60_000 }, async () => {
+    const at = folder()
+    mkdirSync(at)
+    const own = JSON.stringify(file)
+    const stage = JSON.stringify(fileURLToPath(new URL("../../src/outside/index.ts", import.meta.url)))
+    const thrower = 'preferenceLoss("Mine", () => { throw new Error("never\\nagain") })'
+    writeFileSync(
+      join(at, "throws.ts"),
+      `export { default } from ${own}\nimport { preferenceLoss } from ${stage}\nexport const losses = [${thrower}]\n`
+    )
+    const { code, stderr } = await keel(["run", "throws.ts", "--out", "run", "--backend", "reference"], at)
+    assert.strictEqual(code, 1)
+    assert.match(stderr, /^BrokenExtension: dpo-[0-9a-f]{8}: the preference loss Mine threw Error: never\. Mend .*$/mu)
+    assert.notMatch(stderr, /^ +at /mu)
   })
 
   it("is refused when it was not made for it", async () => {

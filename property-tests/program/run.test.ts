@@ -127,6 +127,25 @@ describe("run of a program", () => {
     expected = contents(store)
   })
 
+  it("that gets Ctrl-C stops between two steps with a checkpoint, and goes on", async () => {
+    const [at, root] = [folder(), tiny({ steps: 12 }).root as Artifact.Any]
+    let steps = 0
+    const stop = ({ _tag, ...event }: Event) =>
+      Effect.sync(() => {
+        if (_tag !== "Step" || !("stage" in event && event.stage.startsWith("ppo-"))) return
+        if (++steps === 2) process.listeners("SIGINT").at(-1)!("SIGINT")
+      })
+    const options = { ...reference, out: join(at, "run"), onEvent: stop }
+    const exit = await Effect.runPromiseExit(run(root as never, options))
+    assert.isTrue(Exit.hasInterrupts(exit))
+    assert.strictEqual(steps, 2)
+    const saved = leftovers(join(at, "store")).filter((path) => path.includes("ppo-"))
+    assert.isTrue(saved.some((path) => path.endsWith("/step-2/state.json")), saved.join(" "))
+    await Effect.runPromise(run(root as never, options))
+    assert.strictEqual(steps, 12)
+    assert.deepStrictEqual(process.listeners("SIGINT").filter(({ name }) => name === "stop"), [])
+  })
+
   it("that was interrupted goes on in the same folder to the same weights", async () => {
     const at = folder()
     const out = join(at, "run")

@@ -109,9 +109,13 @@ export const interruptible = (engine: Engine) =>
     }
   )
 
-/** Abandoned work counts as interrupted. */
-export const abandonedIsInterrupted = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.catchDefect(
-    effect,
-    (defect) => defect instanceof Abandoned ? Effect.interrupt : Effect.die(defect)
-  )
+/** Ctrl-C interrupts the fiber of `effect`, in a program too. Abandoned work counts as interrupted. */
+export const interruptedBySignal = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const stop = () => fiber.interruptUnsafe(fiber.id)
+    return Effect.acquireUseRelease(
+      Effect.sync(() => process.on("SIGINT", stop)),
+      () => effect,
+      () => Effect.sync(() => process.off("SIGINT", stop))
+    )
+  }).pipe(Effect.catchDefect((defect) => defect instanceof Abandoned ? Effect.interrupt : Effect.die(defect)))

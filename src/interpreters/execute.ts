@@ -8,11 +8,12 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { OutOfMemory } from "../../dsl/Errors.ts"
+import { BrokenExtension, OutOfMemory } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { CurrentMicroBatches, inMicroBatches } from "../engine/microBatches.ts"
+import { Broken } from "../rewards/broken.ts"
 import type { Made } from "../store/made.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import type { Spent } from "../store/spent.ts"
@@ -33,8 +34,9 @@ export type { ExecuteError } from "./inputs.ts"
 
 export type ExecuteOptions = Pick<Extensions, "losses" | "stages">
 
-/** Turns a backend's "out of memory" exception into the tagged error `OutOfMemory`. */
-const fullDevice = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory> => {
+/** Turns the exception of a full device or of code from outside Keel into its tagged error. */
+const tagged = (stage: string) => (defect: unknown): Effect.Effect<never, OutOfMemory | BrokenExtension> => {
+  if (defect instanceof Broken) return Effect.fail(new BrokenExtension({ stage, ...defect.of }))
   const { shortage } = defect as { readonly shortage?: Pick<OutOfMemory, "phase" | "needed" | "available"> }
   return shortage === undefined ? Effect.die(defect) : Effect.fail(new OutOfMemory({ stage, ...shortage, terms: [] }))
 }
@@ -116,7 +118,7 @@ const maker = Effect.fnUntraced(
             own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, told)) : Effect.void
         )
         const value = yield* (own ? meter.making(finished) : finished).pipe(
-          Effect.catchDefect(fullDevice(name)),
+          Effect.catchDefect(tagged(name)),
           Effect.tapError((error) =>
             own && !alreadyTold.has(error)
               ? Effect.andThen(

@@ -4,6 +4,7 @@ import type * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
 import * as Artifact from "../../dsl/Artifact.ts"
 import type {
+  BrokenExtension,
   BudgetExceeded,
   Diverged,
   GateFailed,
@@ -42,6 +43,7 @@ export type ExecuteError =
   | UnusableData
   | Unmergeable
   | OutOfMemory
+  | BrokenExtension
   | BadData
   | BadCheckpoint
   | StoreError

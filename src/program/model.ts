@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { Codec, Engine, Model, Weights } from "../engine/engine.ts"
-import { abandonedIsInterrupted, interruptible } from "../engine/interruptible.ts"
+import { interruptedBySignal, interruptible } from "../engine/interruptible.ts"
 import { codecOf } from "../interpreters/checkpoints.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { load } from "../model/checkpoint.ts"
@@ -71,7 +71,7 @@ const opened = <M extends Model, A, E>(
       (model) => Effect.sync(() => model.dispose())
     )
     return yield* use(model, codec)
-  }).pipe(Effect.scoped, abandonedIsInterrupted, Effect.provide(NodeFileSystem.layer))
+  }).pipe(Effect.scoped, interruptedBySignal, Effect.provide(NodeFileSystem.layer))
 
 const stage = "generate"
 

@@ -10,7 +10,7 @@ import type { Implemented } from "../../dsl/Extension.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
-import { abandonedIsInterrupted, CurrentPatience, interruptible } from "../engine/interruptible.ts"
+import { CurrentPatience, interruptedBySignal, interruptible } from "../engine/interruptible.ts"
 import type { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
@@ -127,7 +127,7 @@ const running = Effect.fnUntraced(
       onEvent: (event) => Effect.andThen(append(event), onEvent?.(event) ?? Effect.void)
     }).pipe(
       Effect.provideService(CurrentPatience, patience),
-      abandonedIsInterrupted,
+      interruptedBySignal,
       Effect.onInterrupt(Effect.fnUntraced(function*() {
         yield* Effect.ignore(write(null))
         const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)

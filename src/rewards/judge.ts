@@ -3,6 +3,7 @@ import * as Layer from "effect/Layer"
 import { Gold } from "../../dsl/Gold.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { PromptRow } from "../data/rows.ts"
+import { unbroken } from "./broken.ts"
 import { features, preference } from "./labeler.ts"
 import type { RewardImplementation } from "./own.ts"
 import { stories } from "./stories.ts"
@@ -26,7 +27,14 @@ const checker = (gold: Gold, own: ReadonlyArray<RewardImplementation>) =>
     OwnReward: ({ name, params }) => {
       const reward = own.find((one) => one.name === name)
       if (reward === undefined) throw new Error(`the reward ${name} has no implementation: pass it in \`rewards\``)
-      return (prompt: string, completion: string) => reward.score(prompt, completion, params)
+      return (prompt: string, completion: string) =>
+        unbroken(
+          "reward",
+          name,
+          () => reward.score(prompt, completion, params),
+          (score) =>
+            Number.isFinite(score) ? null : `gave ${String(score)} for the completion ${JSON.stringify(completion)}`
+        )
     }
   })
 

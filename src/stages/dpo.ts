@@ -39,7 +39,7 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
         taking,
         reference: wires.reference?.weights,
         step: (n: number) =>
-          Effect.sync(() => {
+          Effect.gen(function*() {
             const batch = taking.of(n).map((i) =>
               pairs[i]!
             )
@@ -53,7 +53,7 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
             const refLogps = reference === null ? null : Float64Array.from(rows, reference)
             return {
               passed: { rows, numbers: logps },
-              learn: lossOf({ logps, refLogps, offsets }),
+              learn: yield* lossOf({ logps, refLogps, offsets }),
               tokens: logps.length
             }
           })

@@ -5,8 +5,10 @@ import type * as Schema from "effect/Schema"
 import type { Loss as DescribedPolicyLoss } from "../../dsl/PolicyLoss.ts"
 import type { OwnPreferenceLoss, PreferenceLoss } from "../../dsl/PreferenceLoss.ts"
 import { dpo } from "../losses/dpo.ts"
-import { type Loss, poison, sameLength } from "../losses/loss.ts"
+import type { Loss } from "../losses/loss.ts"
 import { type PolicyBatch, policyGradient } from "../losses/policyGradient.ts"
+import { unbroken } from "../rewards/broken.ts"
+import { finite, type NotFinite } from "./loop.ts"
 
 type Params = Readonly<Record<string, Schema.Json>>
 
@@ -63,43 +65,57 @@ export const CurrentLosses = Context.Reference<ReadonlyArray<LossImplementation>
   defaultValue: () => []
 })
 
-/** An own loss. It is NaN where a number of the batch or gradient is not finite: the stage ends before an update. */
+/** The first mistake in the result of an own loss. */
+const wrong = (length: number) => (result: Loss | undefined): string | null => {
+  if (typeof result?.loss !== "number") return `returned ${String(result)} instead of { loss, gradient, metrics }`
+  if (!(result.gradient instanceof Float64Array)) return "returned a gradient that is no Float64Array"
+  return result.gradient.length === length
+    ? null
+    : `returned a gradient of ${result.gradient.length} numbers for ${length} tokens`
+}
+
+/** An own loss. It fails where a number of the batch, loss or gradient is not finite: the stage ends before an update. */
 const own = <K extends keyof Batches>(kind: K, { name, params }: { readonly name: string; readonly params: Params }) =>
   Effect.map(CurrentLosses, (losses) => {
     const found = losses.find((one): one is LossImplementation<K> => one.kind === kind && one.name === name)
     if (found === undefined) throw new Error(`no function for the ${kind} loss ${name}: pass it in \`losses\``)
-    return (batch: Batches[K]): Loss => {
-      const one = found.of(batch, params)
-      sameLength({ logps: batch.logps, [`gradient of ${name}`]: one.gradient })
-      let { loss } = one
-      for (const of of [...Object.values(batch), one.gradient]) {
-        if (of instanceof Float64Array) { for (const x of of) loss += poison(x) }
-      }
-      return { ...one, loss }
-    }
+    return Effect.fnUntraced(function*(batch: Batches[K]) {
+      const numbers = (of: Readonly<Record<string, unknown>>, whose: string) =>
+        finite(Object.fromEntries(
+          Object.entries(of).flatMap(([of, all]) =>
+            all instanceof Float64Array ? [[`${of} ${whose}`, all.find((x) => !Number.isFinite(x)) ?? 0]] : []
+          )
+        ))
+      yield* numbers({ ...batch }, `for the loss ${name}`)
+      const one = unbroken(`${kind} loss`, name, () => found.of(batch, params), wrong(batch.logps.length))
+      yield* finite({ [`loss ${name}`]: one.loss })
+      yield* numbers({ gradient: one.gradient }, `of the loss ${name}`)
+      return one
+    })
   })
 
 /** The loss of a stage on pairs. */
 export const preferenceLossOf = (
   loss: PreferenceLoss | OwnPreferenceLoss
-): Effect.Effect<(batch: PairBatch) => Loss> =>
+): Effect.Effect<(batch: PairBatch) => Effect.Effect<Loss, NotFinite>> =>
   "_tag" in loss
     ? own("preference", loss)
-    : Effect.succeed(({ logps, offsets, refLogps }) => dpo(logps, refLogps, offsets, loss))
+    : Effect.succeed(({ logps, offsets, refLogps }) => Effect.sync(() => dpo(logps, refLogps, offsets, loss)))
 
 /** The loss of a stage that samples. An own loss gets the metrics that stages read, `approx_kl` and `ratio`, as means over tokens. */
 export const policyLossOf = (
   loss: DescribedPolicyLoss,
   { maxLength }: { readonly maxLength: number }
-): Effect.Effect<(batch: CompletionBatch) => Loss> =>
+): Effect.Effect<(batch: CompletionBatch) => Effect.Effect<Loss, NotFinite>> =>
   loss._tag === "OwnPolicyLoss"
-    ? Effect.map(own("policy", loss), (of) => (batch) => {
-      const one = of(batch)
-      const differences = batch.logps.map((x, t) => x - batch.oldLogps[t]!)
-      const mean = (f: (d: number) => number) => differences.reduce((sum, d) => sum + f(d), 0) / differences.length
-      return {
-        ...one,
-        metrics: { ...one.metrics, loss: one.loss, approx_kl: mean((d) => 0.5 * d ** 2), ratio: mean(Math.exp) }
-      }
-    })
-    : Effect.succeed((batch) => policyGradient(batch, loss, { beta: batch.beta, maxLength }))
+    ? Effect.map(own("policy", loss), (of) =>
+      Effect.fnUntraced(function*(batch) {
+        const one = yield* of(batch)
+        const differences = batch.logps.map((x, t) => x - batch.oldLogps[t]!)
+        const mean = (f: (d: number) => number) => differences.reduce((sum, d) => sum + f(d), 0) / differences.length
+        return {
+          ...one,
+          metrics: { ...one.metrics, loss: one.loss, approx_kl: mean((d) => 0.5 * d ** 2), ratio: mean(Math.exp) }
+        }
+      }))
+    : Effect.succeed((batch) => Effect.sync(() => policyGradient(batch, loss, { beta: batch.beta, maxLength })))

@@ -35,7 +35,7 @@ export const policyUpdate = Effect.fnUntraced(function*(
   const of = (tokens: Float64Array) => pick(tokens, rollout.offsets, rows)
   const oldLogps = of(rollout.logps)
   const lossOf = yield* policyLossOf(how.loss, { maxLength: how.maxNewTokens })
-  const loss = lossOf({
+  const loss = yield* lossOf({
     logps,
     oldLogps,
     advantages: how.advantages(logps, offsets),

@@ -1,0 +1,27 @@
+/** Calls of functions from outside Keel that break their contract. */
+import type { BrokenExtension } from "../../dsl/Errors.ts"
+
+type Kind = BrokenExtension["kind"]
+
+/** Thrown where Keel called the function; `execute` adds the stage and fails with `BrokenExtension`. */
+export class Broken extends Error {
+  readonly of: { readonly kind: Kind; readonly name: string; readonly problem: string }
+  constructor(kind: Kind, name: string, problem: string, options?: ErrorOptions) {
+    super(`the ${kind} ${name} ${problem}`, options)
+    this.of = { kind, name, problem }
+  }
+}
+
+/** The result of `call`, if it does not throw and `problem` finds none in it. */
+export const unbroken = <A>(kind: Kind, name: string, call: () => A, problem: (result: A) => string | null): A => {
+  let result: A
+  try {
+    result = call()
+  } catch (cause) {
+    const message = (cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)).split("\n")[0]!
+    throw new Broken(kind, name, `threw ${message}`, { cause })
+  }
+  const found = problem(result)
+  if (found !== null) throw new Broken(kind, name, found)
+  return result
+}
