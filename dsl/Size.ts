@@ -10,10 +10,18 @@ const units = ["KiB", "MiB", "GiB", "TiB"] as const
  * size(40 * 2 ** 30) // => "40.0 GiB"
  * ```
  */
-export const size = (bytes: number): string => {
+export const size = (bytes: number): string => digits(bytes, 1)
+
+/** Two sizes, with as many digits as tell them apart. */
+export const sizes = (a: number, b: number, count = 1): readonly [string, string] => {
+  const both = [digits(a, count), digits(b, count)] as const
+  return a === b || both[0] !== both[1] ? both : sizes(a, b, count + 1)
+}
+
+const digits = (bytes: number, count: number): string => {
   if (bytes < 1024) return `${bytes} B`
   let [n, unit] = [bytes / 1024, 0]
   // 1023.96 KiB would be written as 1024.0.
   for (; Number(n.toFixed(1)) >= 1024 && unit < units.length - 1; unit++) n /= 1024
-  return `${n.toFixed(1)} ${units[unit]}`
+  return `${n.toFixed(count)} ${units[unit]}`
 }

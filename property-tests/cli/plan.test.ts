@@ -70,4 +70,19 @@ describe("keel plan", () => {
     assert.match(over.stdout, /ppo-\S+ does not fit its memory cap: .* too much, in its phase \w+; most of it is/u)
     assert.match(over.stdout, /^No tried change fits: the smallest needs /mu)
   }, 60_000)
+
+  it("says one thing of a stage that fits its memory cap in micro-batches", async () => {
+    const at = workplace()
+    writeFileSync(join(at, "parts.json"), toJson(tiny({ limits: { memory: 600 * 2 ** 10 } }).root))
+    const [text, plain] = await Promise.all([
+      keel(["plan", "parts.json"], at),
+      keel(["plan", "parts.json", "--no-advice"], at)
+    ])
+    assert.match(text.stdout, /^It fits in these micro-batches\.$/mu)
+    for (const { stdout } of [text, plain]) {
+      assert.match(stdout, /^ppo-\S+ does not fit its memory cap without micro-batches: it takes /mu)
+    }
+    assert.notMatch(text.stdout, /does not fit its memory cap:/u)
+    assert.notMatch(plain.stdout, /fits/u)
+  }, 60_000)
 })

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { assert, it } from "vitest"
-import { size } from "../../dsl/Size.ts"
+import { size, sizes } from "../../dsl/Size.ts"
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"]
 
@@ -19,5 +19,17 @@ it("a size for people is in the largest unit of which there is one, and no furth
       assert.isTrue(Number(n) >= 1 || k === 0, size(bytes))
     }),
     { numRuns: 1000 }
+  )
+})
+
+it("two sizes that differ are written apart, with a tenth where that suffices", () => {
+  assert.deepStrictEqual(sizes(3 * 2 ** 20, 3 * 2 ** 20 + 9000), ["3.00 MiB", "3.01 MiB"])
+  fc.assert(
+    fc.property(fc.nat(2 ** 40), fc.integer({ min: -2000, max: 2000 }), (a, by) => {
+      const b = Math.max(0, a + by)
+      const [one, other] = sizes(a, b)
+      assert.strictEqual(one === other, a === b)
+      if (size(a) !== size(b)) assert.deepStrictEqual([one, other], [size(a), size(b)])
+    })
   )
 })

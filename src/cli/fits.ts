@@ -11,9 +11,10 @@ export const reasons = (of: Overflow, whose: string): ReadonlyArray<string> => [
 ]
 
 /** Why a stage does not fit, the advice, and every change that was tried. */
-export const misfit = (of: Misfit, whose: string): string =>
-  [
-    ...reasons(of, whose),
+export const misfit = (of: Misfit, whose: string): string => {
+  const [best] = of.verdicts
+  return [
+    ...reasons(of, best!.fits && best!.changes.length === 0 ? `${whose} without micro-batches` : whose),
     remedy(of),
     "",
     markdown([
@@ -27,3 +28,4 @@ export const misfit = (of: Misfit, whose: string): string =>
       ])
     ])
   ].join("\n")
+}

@@ -234,21 +234,24 @@ export const plan = Command.make(
     const whose = ({ room }: { readonly room: number }): string =>
       room < machine.memory ? "its memory cap" : machine.title
     if (noAdvice) {
-      for (const one of overflows(stages, room)) yield* Console.log(reasons(one, whose(one)).join("\n"))
+      for (const one of overflows(stages, room)) {
+        yield* Console.log(reasons(one, `${whose(one)} without micro-batches`).join("\n"))
+      }
     } else if (large.length > 0) {
       yield* Console.error("Looking for changes that would fit; Ctrl-C stops the search (--no-advice skips it).")
     }
     const { fit, over } = yield* advised
+    const how = fit.microBatches.size === 0 ? "" : " in these micro-batches"
     const said = [
       ...smaller(fit),
       ...(over.length > 0 || stages.length === 0
         ? []
         : [
           unplanned.length > 0
-            ? "The planned stages fit."
+            ? `The planned stages fit${how}.`
             : passed.length > 0
-            ? "Its memory fits."
-            : "It fits."
+            ? `Its memory fits${how}.`
+            : `It fits${how}.`
         ]),
       ...fit.misfits.flatMap((of) => ["", misfit(of, whose(of))])
     ]

@@ -140,6 +140,23 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   const verb = <A>(phase: Phase, work: () => A, times = 1): A => backend.during(entered ?? phase, work, times)
   const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((sum, x) => sum + x, 0)
   /**
+   * The first micro-batch of measured completions, filled to the limit by a part of the next row: completions of other
+   * lengths may fill a micro-batch. Nothing where all rows are one micro-batch, or where its limit was not chosen for
+   * the stage.
+   */
+  const filled = (batch: Batch, head: Head, computing: Computing): Batch => {
+    if (entered !== "measure" || computing.microBatchTokens === undefined) return []
+    const parts = partsOf(computing)
+    const [first, second] = cut(batch, head, parts)
+    if (second === undefined) return []
+    const next = batch[second.rows[0]!]!
+    const left = parts.microBatchTokens - first!.tokens
+    if (left < 1) return []
+    const completion = next.completion.subarray(0, left)
+    const prompt = next.prompt.subarray(0, left + 1 - completion.length)
+    return [...batch.slice(0, second.rows[0]), { prompt, completion }]
+  }
+  /**
    * Evenly spread rows of a large batch and the factor of tokens for which they stand; all rows of a smaller batch.
    * `largest` is the batch's largest micro-batch, if these rows have none as large.
    */
@@ -155,7 +172,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
     passed += tokens
     const enough = Math.min(manyTokens, Math.max(fewTokens, enoughParts * parts.microBatchTokens))
     const every = options.whole === true ? 1 : Math.ceil(tokens / enough)
-    if (every <= 1) return { some: batch, largest: [], times: 1, again: 0 }
+    if (every <= 1) return { some: batch, largest: filled(batch, head, computing), times: 1, again: 0 }
     const own = sum(lengths.filter((_, i) => i % every === 0))
     const some = batch.filter((_, i) => i % every === 0)
     const times = tokens / own
@@ -164,7 +181,10 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
     const last = (of: typeof all): number => of.at(-1)?.tokens ?? 0
     const most = all.reduce((most, part) => part.tokens > most.tokens ? part : most)
     // With the next row, which begins another micro-batch: only the last one is not recomputed.
-    const largest = passes.some(({ tokens }) => tokens >= 0.999 * most.tokens)
+    const toTheLimit = filled(batch, head, computing)
+    const largest = toTheLimit.length > 0
+      ? toTheLimit
+      : passes.some(({ tokens }) => tokens >= 0.999 * most.tokens)
       ? []
       : batch.slice(most.rows[0], most.rows[0]! + most.rows.length + 1)
     return { some, largest, times, again: (times * last(passes) - last(all)) / own }

@@ -8,7 +8,7 @@ import { totalmem } from "node:os"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { OutOfMemory } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"
-import { size } from "../../dsl/Size.ts"
+import { size, sizes } from "../../dsl/Size.ts"
 import type { Engine } from "../engine/engine.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { wantedIn } from "../interpreters/storeKeys.ts"
@@ -99,9 +99,8 @@ export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
   }
   for (const line of smaller(fit)) yield* Console.error(line)
   for (const stage of making.filter((stage) => stage.bytes > room(stage))) {
-    yield* Console.error(
-      `${stage.stage} may take ${size(stage.bytes)} even so, and has ${size(room(stage))}: keel plan proposes changes.`
-    )
+    const [most, has] = sizes(stage.bytes, room(stage))
+    yield* Console.error(`${stage.stage} may take ${most} even so, and has ${has}: keel plan proposes changes.`)
   }
   const least = yield* atLeast(making.filter(({ bytes }) => bytes > totalmem()))
   const most = Math.max(0, ...least.map(({ bytes }) => bytes))

@@ -128,11 +128,12 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
       if (times !== 1) frames.at(-1)!.estimated = true
     })
 
-  /** Steps `from` … `to` − 1 with unknown rows: makes a few, evenly spread. */
+  /** Steps `from` … `to` − 1: makes every step, or with unknown rows a few, evenly spread. */
   const unknown = Effect.fnUntraced(function*<E, R>(
     from: number,
     to: number,
-    once: (n: number) => Effect.Effect<unknown, E, R>
+    once: (n: number) => Effect.Effect<unknown, E, R>,
+    every: boolean
   ) {
     const size = to - from
     let [into, first] = [sheet(), sheet()]
@@ -141,7 +142,9 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
       ;[into, first] = [outer, done]
     })
     const tokens = meter.amounts().passed - passed
-    const count = Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, tokens))))
+    const count = every
+      ? size
+      : Math.min(size, most, Math.max(1, Math.floor(enoughTokens / Math.max(1, tokens))))
     stands(into, first, size / count)
     if (count < size) frames.at(-1)!.estimated = true
     for (let i = 1; i < count; i++) yield* makes(once(from + Math.floor(i * size / count)), size / count)
@@ -240,7 +243,7 @@ export const rehearsing = (meter: CountedEngine, most: number, host: () => numbe
         const size = to - from
         const few = size < 3 || (size <= most && size * (taking?.perStep ?? 0) * (rows?.mean ?? 0) <= enoughTokens)
         yield* taking === undefined || rows === null || few
-          ? unknown(from, to, step)
+          ? unknown(from, to, step, rows !== null && few)
           : known(from, to, step, taking, rows)
       }
       meter.stepping(outer)
