@@ -1,4 +1,4 @@
-/** The announced peak of a stage in micro-batches is no more than 0.1 % below the measured peak, which is within the memory cap. */
+/** The announced peak of a stage in micro-batches is no more than 0.2 % below the measured peak, which is within the memory cap. */
 import { Effect } from "effect"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -46,7 +46,7 @@ const dpo = Dpo.make({
   maxNewTokens: 16
 })
 
-it("a run in micro-batches takes no more than 0.1 % above what was announced, and no less than 2 % below", async () => {
+it("a run in micro-batches takes no more than 0.2 % above what was announced, and no less than 2 % below", async () => {
   const told = (out: string, file: string): any => JSON.parse(readFileSync(join(out, file), "utf8"))
   const at = folder()
   const seen = new Set<number>()
@@ -61,7 +61,7 @@ it("a run in micro-batches takes no more than 0.1 % above what was announced, an
     const planned = told(out, "planned.json").stages[label(dpo as never)].memory
     const { spent } = told(out, "spending.json").stages.find(({ stage }: any) => stage === label(dpo as never))
     // Besides integers: how many rows are in a micro-batch of sampled completions is not known beforehand.
-    assert.isAtMost(spent.memory, 1.001 * planned, `${cap} MiB`)
+    assert.isAtMost(spent.memory, 1.002 * planned, `${cap} MiB`)
     assert.isAtMost(spent.memory, cap * 2 ** 20)
     assert.isAtLeast(spent.memory, 0.98 * planned, `${cap} MiB`)
     console.log(`${cap} MiB: planned ${planned}, spent ${spent.memory}`)
