@@ -181,6 +181,8 @@ describe("run of a program", () => {
     const out = join(folder(), "run")
     await Effect.runPromise(run(tiny().base, { ...reference, out }))
     const other = await error(run(tiny({ context: 64 }).base, { ...reference, out }))
+    const misspelt = await error(run(tiny().base, { ...reference, outt: out } as never))
+    assert.match((misspelt as Error).message, /run: there is no option outt, only out, store, backend/u)
     const nowhere = await error(ledger(folder()))
     const absent = await error(generate("nowhere", ["a"]))
     assert.deepStrictEqual([other._tag, nowhere._tag, absent._tag], ["BadRunFolder", "BadRunFolder", "BadCheckpoint"])

@@ -11,7 +11,7 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
 import { CurrentPatience, interruptedBySignal, interruptible } from "../engine/interruptible.ts"
-import type { Refused } from "../interpreters/check.ts"
+import { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
 import { finishedIn, keyOf } from "../interpreters/storeKeys.ts"
@@ -50,6 +50,19 @@ export interface RunOptions extends Extensions {
   readonly onEvent?: (event: Event) => Effect.Effect<void>
 }
 
+const optionNames = {
+  out: true,
+  store: true,
+  backend: true,
+  device: true,
+  price: true,
+  module: true,
+  onEvent: true,
+  stages: true,
+  rewards: true,
+  losses: true
+} as const satisfies Record<keyof RunOptions, true>
+
 /** The result of a run. `M` is `string` if the pipeline makes a model in a folder, else `null`. */
 export interface Ran<M extends string | null = string | null> {
   readonly folder: string
@@ -73,6 +86,12 @@ export const folderOf = (root: Artifact.Any): string => join("runs", root.id.sli
 
 /** Opens the backend, and prepares the run on it. */
 const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOptions) {
+  const unknown = Object.keys(options).filter((name) => !Object.hasOwn(optionNames, name))
+  if (unknown.length > 0) {
+    const known = Object.keys(optionNames).join(", ")
+    const problems = unknown.map((name) => ({ stage: "run", problem: `there is no option ${name}, only ${known}` }))
+    return yield* new Refused({ problems })
+  }
   const { backend = "auto", device, out = folderOf(root), store = join(dirname(resolve(out)), "store") } = options
   const { price = null, losses = [], rewards = [], stages = [] } = options
   const { backend: name, engine } = yield* openEngine(backend, device === undefined ? {} : { device })
