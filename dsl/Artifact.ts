@@ -78,7 +78,7 @@ export interface Artifact<
     readonly error: E
     readonly outside: X
   }
-  /** SHA-256 of the canonical description, 64 hexadecimal digits. Also the cache key and the seed of all randomness. */
+  /** SHA-256 of the canonical description, 64 hexadecimal digits. */
   readonly id: string
   readonly node: Node
 }

@@ -389,9 +389,16 @@ export const set = (root: Artifact.Any, path: string, value: Schema.Json): Resul
   }))
 }
 
-/** Sets the `seed` of every stage that has one. */
+/** Stages with own seeds below this number share no numbers under two values of `seed`. */
+const seedsApart = 1_000_000
+
+/**
+ * Adds 10⁶ · `value` to the `seed` of every stage that has one: each `value` gives other random numbers, and stages with different seeds
+ * (the members of an ensemble) stay different. 0 leaves the pipeline as it is.
+ */
 export const seed = (root: Artifact.Any, value: number): Artifact.Any =>
   rewrite(root, (artifact, wires) => {
     const params = artifact.node.params as Readonly<Record<string, Schema.Json>>
-    return remake(artifact, "seed" in params ? { ...params, seed: value } : params, wires)
+    const own = params["seed"]
+    return remake(artifact, typeof own === "number" ? { ...params, seed: own + seedsApart * value } : params, wires)
   })

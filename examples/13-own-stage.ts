@@ -103,9 +103,9 @@ export const rwr = implement(
           proxy: scorer,
           step: (n: number) =>
             Effect.sync(() => {
-              const asked = batchAt(scope.key, prompts.length, stage.batchSize, n)
+              const asked = batchAt(scope.stream, prompts.length, stage.batchSize, n)
                 .flatMap((i) => Array.from({ length: stage.groupSize }, () => prompts[i]!))
-              const rows = policy.sample(asked, sampling, asked.map((_, i) => `${scope.key}/${n}/${i}`))
+              const rows = policy.sample(asked, sampling, asked.map((_, i) => `${scope.stream}/${n}/${i}`))
                 .map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
               const { logps, offsets } = policy.logprobs(rows, { retain: true })
               const rewards = afterLast(scorer.values(rows).values, offsets)

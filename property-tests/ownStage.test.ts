@@ -169,7 +169,7 @@ describe("the stage", () => {
         stages,
         worlds: [
           world({ prompts: 3, vocab: 4, horizon: 3, seed: "a" }),
-          world({ prompts: 2, vocab: 3, horizon: 2, seed: "c" })
+          world({ prompts: 2, vocab: 3, horizon: 2, seed: "b" })
         ]
       }
     ))

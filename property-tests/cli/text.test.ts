@@ -113,7 +113,7 @@ describe("keel says", () => {
     const nodes: ReadonlyArray<{ readonly op: string; readonly params: any }> = JSON.parse(stdout).nodes
     const of = (op: string) => nodes.find((node) => node.op === op)!.params
     assert.deepStrictEqual([of("Ppo").beta, of("Pretrain").model.dim, of("Pretrain").model.ffn], [0.5, 32, 24])
-    for (const { params } of nodes) if ("seed" in params) assert.strictEqual(params.seed, 7)
+    for (const { params } of nodes) if ("seed" in params) assert.strictEqual(params.seed, 7_000_000)
   })
 })
 

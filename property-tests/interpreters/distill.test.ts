@@ -161,6 +161,7 @@ describe("distillation", () => {
     )
     const scope = {
       key: "k",
+      stream: "k",
       label: "distill",
       limits: { kl: [], tokens: Infinity, memory: Infinity, seconds: Infinity }
     }

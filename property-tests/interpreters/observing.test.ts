@@ -67,21 +67,22 @@ const trained = async (
   const limits = { kl: [], tokens: Infinity, memory: Infinity, seconds: Infinity }
   const wires = { init, reference: undefined, reward: proxy, prompts: rows, held: rows }
   const weights = await Effect.runPromise(
-    grpo(stage, wires, { key: `goodhart/${world.seed}`, label: "grpo", limits: limits as never }).pipe(
-      // What `execute` does.
-      Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(weights)),
-      Effect.provide(Layer.mergeAll(
-        Layer.succeed(CurrentEngine, tabular(world)),
-        Layer.succeed(RunLog, { emit: (event) => Effect.sync(() => void events.push(event)) }),
-        Layer.succeed(Judge, {
-          gold: (_, prompt, completion) => world.gold(prompt, completion),
-          prefers: () => true,
-          verifies: () => true
-        }),
-        store,
-        NodeFileSystem.layer
-      ))
-    )
+    grpo(stage, wires, { key: "goodhart", stream: `goodhart/${world.seed}`, label: "grpo", limits: limits as never })
+      .pipe(
+        // What `execute` does.
+        Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(weights)),
+        Effect.provide(Layer.mergeAll(
+          Layer.succeed(CurrentEngine, tabular(world)),
+          Layer.succeed(RunLog, { emit: (event) => Effect.sync(() => void events.push(event)) }),
+          Layer.succeed(Judge, {
+            gold: (_, prompt, completion) => world.gold(prompt, completion),
+            prefers: () => true,
+            verifies: () => true
+          }),
+          store,
+          NodeFileSystem.layer
+        ))
+      )
   )
   trajectory[steps] ??= weights
   return { weights, events, trajectory }

@@ -158,7 +158,7 @@ describe("the laws", () => {
 describe("one that equals a loss of Keel's", () => {
   const world = defaultWorld
   const weights = language(world)
-  const scope = { key: "the same", label: "here", limits: { kl: [] } }
+  const scope = { key: "the same", stream: "the same", label: "here", limits: { kl: [] } }
   const bits = ({ tensors }: Weights) => [...tensors].map(([name, { data }]) => [name, [...data]])
   /** What a stage makes in the tabular world, and its metrics: the key, and so all that is random, is the same for any loss. */
   const made = async (stage: () => Effect.Effect<Weights, unknown, any>) => {

@@ -178,7 +178,12 @@ describe("in a world where the judge follows the model that is assumed", () => {
     Layer.succeed(RunLog, { emit: () => Effect.void }),
     MemoryStore.layer
   )
-  const scope = { key: "k", label: "reward", limits: { kl: [], tokens: Infinity, memory: Infinity, seconds: Infinity } }
+  const scope = {
+    key: "k",
+    stream: "k",
+    label: "reward",
+    limits: { kl: [], tokens: Infinity, memory: Infinity, seconds: Infinity }
+  }
   const init = engine.initial({} as never)
   const train = (preferences: Dataset, loss: RewardLoss.RewardLoss): Promise<Weights> =>
     Effect.runPromise(

@@ -34,11 +34,11 @@ describe("a cap that rolls back", () => {
     measureEvery: 1,
     limits: { whenSpent: "rollback" }
   } as const
-  /** The first seed that is within its cap for a while, and then is not. */
+  /** The first of these seeds that is within its cap for a while, and then is not. */
   const rolled = async (): Promise<
     { readonly ran: Ran; readonly at: string; readonly of: ReturnType<typeof tiny> }
   > => {
-    for (let seed = 0; seed < 10; seed++) {
+    for (let seed = 20; seed < 30; seed++) {
       const [at, of] = [folder(), tiny({ ...options, seed })]
       const ran = succeeded(await runs(of.root, at))
       const [over] = overBudget(ran.events)

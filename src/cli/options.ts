@@ -28,7 +28,7 @@ export const pipeline = Argument.String("file").pipe(
 export const overrides = {
   set: many("set", "Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
   base: maybe(Flag.String("base"), "Folder of the base model: the path of every Checkpoint in the pipeline"),
-  seed: maybe(Flag.Int("seed"), "Set the seed of every stage")
+  seed: maybe(Flag.Int("seed"), "Draw other numbers in every stage; stages with different seeds stay different")
 }
 
 export const device = maybe(Flag.String("device"), "Where it computes: cpu, or with --backend torch a GPU, cuda:N")

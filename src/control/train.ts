@@ -28,13 +28,13 @@ const toLogits = (dLogps: Float64Array, log: Float64Array, actions: ReadonlyArra
   })
 }
 
-/** A policy, and a value function when there is a baseline; `key` seeds everything. */
-export const learner = <S>(environment: Environment<S>, control: Control, key: string) => {
+/** A policy, and a value function when there is a baseline; `seed` seeds everything. */
+export const learner = <S>(environment: Environment<S>, control: Control, seed: string) => {
   const { discount: gamma } = environment.setting
   const { actions: width, features } = environment
   // A last layer near 0 begins with the uniform policy.
-  const policy = network([features, ...control.hidden, width], stream(`${key}/policy`), 0.01)
-  const value = network([features, ...control.hidden, 1], stream(`${key}/value`), 1)
+  const policy = network([features, ...control.hidden, width], stream(`${seed}/policy`), 0.01)
+  const value = network([features, ...control.hidden, 1], stream(`${seed}/value`), 1)
   const valuesOf = (observations: Float64Array): Float64Array =>
     control.baseline === "none" ? new Float64Array(observations.length / features) : value.forward(observations)
 
@@ -54,10 +54,11 @@ export const learner = <S>(environment: Environment<S>, control: Control, key: s
     value: (state: S): number => valuesOf(Float64Array.from(environment.observe(state)))[0]!,
     /** Mean return of evaluation episodes, which do not train. */
     evaluate: (name: string, count: number): number =>
-      episodes(environment, policy, Array.from({ length: count }, (_, i) => `${key}/evaluate/${name}/${i}`)).meanReturn,
+      episodes(environment, policy, Array.from({ length: count }, (_, i) => `${seed}/evaluate/${name}/${i}`))
+        .meanReturn,
     /** Acts, then learns from it. */
     step: (n: number) => {
-      const seeds = Array.from({ length: control.episodesPerStep }, (_, i) => `${key}/${n}/${i}`)
+      const seeds = Array.from({ length: control.episodesPerStep }, (_, i) => `${seed}/${n}/${i}`)
       const acted = episodes(environment, policy, seeds)
       const { advantages, returns, values } = estimate(acted)
       const wanted = control.whitenAdvantages ? whiten(advantages) : advantages
@@ -73,7 +74,7 @@ export const learner = <S>(environment: Environment<S>, control: Control, key: s
       const size = control.miniBatchSize ?? all.length
       let loss = 0
       for (let epoch = 0; epoch < control.numPpoEpochs; epoch++) {
-        const order = stream(`${key}/${n}/epoch-${epoch}`).shuffle(all)
+        const order = stream(`${seed}/${n}/epoch-${epoch}`).shuffle(all)
         for (let at = 0; at < order.length; at += size) {
           const mini = order.slice(at, at + size)
           const observations = rowsOf(acted.observations, features, mini)

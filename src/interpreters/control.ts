@@ -3,9 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { canonical } from "../../dsl/Canonical.ts"
 import { Control } from "../../dsl/Control.ts"
-import { sha256 } from "../../dsl/Digest.ts"
 import { Diverged } from "../../dsl/Errors.ts"
 import { cartPole } from "../control/cartPole.ts"
 import { learner } from "../control/train.ts"
@@ -55,8 +53,7 @@ export const control = Effect.fn("control")(function*(
   { onProgress }: { readonly onProgress?: (progress: Progress) => void } = {}
 ) {
   const task = yield* Effect.fromResult(checked(description))
-  const key = sha256(canonical(JSON.parse(JSON.stringify(task)) as Schema.Json))
-  const { evaluate, policy, step } = learner(environments[task.environment](task.discount), task, key)
+  const { evaluate, policy, step } = learner(environments[task.environment](task.discount), task, String(task.seed))
   const progress: Array<Progress> = []
   let [environmentSteps, solved] = [0, false]
   for (let n = 0; n < task.steps && !solved; n++) {

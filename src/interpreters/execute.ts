@@ -24,6 +24,7 @@ import { CurrentLosses } from "../training/ownLosses.ts"
 import type { Scope } from "../training/scope.ts"
 import { counted } from "./counted.ts"
 import type { Extensions } from "./extensions.ts"
+import { streamsIn } from "./streams.ts"
 import { finishedIn, keyOf, spentIn, transparent } from "./storeKeys.ts"
 import { judged } from "./lacking.ts"
 import { capsIn } from "./capsOf.ts"
@@ -47,6 +48,7 @@ const maker = Effect.fnUntraced(
     const engine = yield* CurrentEngine
     const microBatches = yield* CurrentMicroBatches
     const limits = capsIn(root)
+    const streams = streamsIn(root)
     const made = new Map<string, Made>()
     // Spending of finished artefacts only: an unfinished artefact's spending is in the meter once it resumes.
     const spent = new Map<string, Spent>()
@@ -89,6 +91,7 @@ const maker = Effect.fnUntraced(
       const { lora } = fieldsOf(artifact)
       return {
         key: keyOf(artifact, own),
+        stream: streams(artifact),
         label: label(artifact),
         limits: { ...held(artifact).limits, kl },
         ...(lora === undefined ? {} : { lora })

@@ -41,7 +41,7 @@ export interface Implementation<out Op extends string = string, out E extends Fa
 
 /**
  * The implementation of `definition`. `make` gets the parameters (an instance of the definition's schema), the values
- * on the wires, and the scope: `scope.key` seeds all its randomness and keys its checkpoints, `scope.label` is its name
+ * on the wires, and the scope: `scope.stream` seeds all its randomness, `scope.key` keys its checkpoints, `scope.label` is its name
  * in logs and errors, `scope.limits` its caps. `make` is not called for an artefact in the store. The store's key holds
  * the description and not this code: describe an important change too (a field `version`, say).
  */

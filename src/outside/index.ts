@@ -55,7 +55,7 @@ export {
   type Weights
 } from "../engine/engine.ts"
 
-/** Training: the frames and their parts. Batches and randomness depend on (key, step, sample) alone. */
+/** Training: the frames and their parts. Batches and randomness depend on (stream, step, sample) alone. */
 export { type At, type MovedStep, movePolicy } from "../training/movePolicy.ts"
 export { descend, type Learnt, type Stepped } from "../training/descent.ts"
 export { batchAt, stepsOf } from "../training/batches.ts"

@@ -35,14 +35,14 @@ export const compare = Effect.fn("compare")(function*(
     Effect.fnUntraced(function*(batch) {
       const rows = prompts.slice(batch * atOnce, (batch + 1) * atOnce)
       const asked = rows.flatMap((prompt) => Array.from({ length: k }, () => prompt))
-      const seeds = asked.map((_, i) => `${scope.key}/${batch * atOnce + Math.floor(i / k)}/${i % k}`)
+      const seeds = asked.map((_, i) => `${scope.stream}/${batch * atOnce + Math.floor(i / k)}/${i % k}`)
       const answers = policy.sample(asked, sampling, seeds)
       const tokens = answers.reduce((sum, { completion }) => sum + completion.length, 0)
       const texts = answers.map(({ completion }) => codec.decode(completion))
       rows.forEach((_, row) => {
         const index = batch * atOnce + row
         const { prompt } = wires.prompts[index]!
-        const random = stream(`${scope.key}/${index}/labeler`)
+        const random = stream(`${scope.stream}/${index}/labeler`)
         for (let i = 0; i < k; i++) {
           for (let j = i + 1; j < k; j++) {
             const pair = [row * k + i, row * k + j] as const

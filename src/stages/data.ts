@@ -28,7 +28,7 @@ const meaning = (
   switch (stage._tag) {
     case "Mix": {
       const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
-      return mix<AnyRow>(Object.fromEntries(parts), stage.take, scope.key)
+      return mix<AnyRow>(Object.fromEntries(parts), stage.take, scope.stream)
     }
     case "Filter":
       return filter(rows("of"), stage)

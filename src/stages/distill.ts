@@ -39,11 +39,11 @@ export const distill = Effect.fn("distill")(function*(
       teacher,
       repeated(yield* encodePrompts(use, wires.answers.prompts), stage.completionsPerPrompt),
       { maxNewTokens: stage.maxNewTokens!, temperature: stage.samplingTemperature, stop: codec.stop },
-      `${scope.key}/teacher`
+      `${scope.stream}/teacher`
     )
     : yield* encodeDemonstrations(use, wires.answers.demonstrations)
   const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
-  const taking = inBatches(scope.key, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
+  const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
   const { objective } = stage
 
   yield* descend(scope, { ...session, models: { policy } }, stage, policy, {

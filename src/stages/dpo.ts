@@ -24,7 +24,7 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
     Effect.gen(function*() {
       const lossOf = yield* preferenceLossOf(stage.loss)
       const pairs = yield* encodePairs(use, wires.preferences)
-      const taking = inBatches(scope.key, wires.preferences, stage.batchSize, (i) =>
+      const taking = inBatches(scope.stream, wires.preferences, stage.batchSize, (i) =>
         lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected))
       const reference = wires.reference === null ? null : yield* referenceLogps({
         stage: scope.label,

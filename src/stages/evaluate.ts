@@ -45,7 +45,7 @@ export const evaluate = Effect.fn("evaluate")(function*(
       const observed = observe(policy, {
         prompts,
         sampling: { maxNewTokens: stage.maxNewTokens, temperature: stage.temperature, stop: codec.stop },
-        seeds: prompts.map((_, i) => `${scope.key}/${i}`),
+        seeds: prompts.map((_, i) => `${scope.stream}/${i}`),
         decode: codec.decode,
         gold: (text, i) => judge.gold(stage.gold, wires.prompts[i]!.prompt, text),
         initial,

@@ -41,8 +41,7 @@ export const gate = Effect.fn("gate")(function*(
       return observe(policy, {
         prompts,
         sampling: { maxNewTokens: stage.maxNewTokens, temperature: 1, stop: codec.stop },
-        // Not from the key, which depends on the tolerances: a model that passes must pass with larger tolerances too.
-        seeds: prompts.map((_, i) => `gate/${stage.seed}/${i}`),
+        seeds: prompts.map((_, i) => `${scope.stream}/${i}`),
         decode: codec.decode,
         gold: (text, i) => judge.gold(stage.gold, wires.held[i]!.prompt, text),
         initial,

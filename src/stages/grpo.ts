@@ -80,11 +80,11 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
 
       /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
       const sample = (n: number, k: number) => {
-        const chosen = batchAt(scope.key, prompts.length, batchSize, n * maxBatches + k)
+        const chosen = batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k)
         const asked = chosen.flatMap((i) =>
           Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
         )
-        const seeds = asked.map((_, i) => `${scope.key}/${n}/${k}/${i}`)
+        const seeds = asked.map((_, i) => `${scope.stream}/${n}/${k}/${i}`)
         const episodes = rollout({ policy, reference, sampling, scoring }, asked, seeds)
         const kept = dynamicSampling === undefined
           ? chosen.map((_, g) => g)
@@ -127,7 +127,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             const updates: Array<Metrics> = []
             const minis = groups === 0
               ? []
-              : miniBatches(`${scope.key}/${n}`, groups, {
+              : miniBatches(`${scope.stream}/${n}`, groups, {
                 miniBatches: stage.numMiniBatches,
                 passes: stage.numIterations
               })

@@ -29,7 +29,7 @@ export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
     Effect.gen(function*() {
       const answers = yield* encodeUnpaired(use, wires.preferences)
       const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
-      const taking = inBatches(scope.key, wires.preferences, stage.batchSize, (i) => lengthOf(answers[i]!.row))
+      const taking = inBatches(scope.stream, wires.preferences, stage.batchSize, (i) => lengthOf(answers[i]!.row))
       const batches = lazyArray(steps, (n) => {
         const batch = taking.of(n).map((i) => answers[i]!)
         const rows = batch.map(({ row }) => row)

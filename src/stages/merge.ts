@@ -60,7 +60,7 @@ const judge = Effect.fnUntraced(function*(
   stage: Merge,
   wires: Wires,
   like: Weights,
-  { key, label }: Scope
+  { label, stream }: Scope
 ) {
   const codec = engine.codec(like)
   const use = { stage: label, codec, context: Infinity }
@@ -83,7 +83,7 @@ const judge = Effect.fnUntraced(function*(
   const prompts = yield* encodePrompts(use, wires.held!)
   const reward = yield* observer(engine.scorer, wires.reward!)
   const sampling = { maxNewTokens: stage.maxNewTokens!, temperature: 1, topK: 0, topP: 1, stop: codec.stop }
-  const seeds = prompts.map((_, i) => `${key}/soup/${i}`)
+  const seeds = prompts.map((_, i) => `${stream}/soup/${i}`)
   return (tensors: Tensors): number =>
     using(engine.policy({ ...like, tensors }), (policy) => {
       const rows = policy.sample(prompts, sampling, seeds).map(({ completion }, i): Row => ({
@@ -100,7 +100,7 @@ const combine = (
   { method }: Merge,
   models: Readonly<Record<string, Tensors>>,
   base: Tensors | undefined,
-  { key }: Scope,
+  { stream }: Scope,
   soup: () => Effect.Effect<Soup, UnusableData>
 ): Effect.Effect<{ readonly tensors: Tensors; readonly soup?: Soup }, UnusableData> => {
   switch (method._tag) {
@@ -117,7 +117,7 @@ const combine = (
     case "Ties":
       return Effect.succeed({ tensors: ties(base!, models, method) })
     case "Dare":
-      return Effect.succeed({ tensors: dare(base!, models, { ...method, seed: `${key}/dare` }) })
+      return Effect.succeed({ tensors: dare(base!, models, { ...method, seed: `${stream}/dare` }) })
   }
 }
 
@@ -153,7 +153,7 @@ const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: 
     // One parent at a time: closed before the next is opened.
     const found = yield* Effect.scoped(Effect.map(
       observer(engine.policy, weights),
-      (parent) => measureKl(policy, parent, held, { samples, maxNewTokens, stop, seed: `${scope.key}/measure/1` })
+      (parent) => measureKl(policy, parent, held, { samples, maxNewTokens, stop, seed: `${scope.stream}/measure/1` })
     ))
     yield* finite({ [`kl from ${label}`]: found.mean })
     const how = { against: "parent", estimator: "k1", direction: "reverse", temperature: 1, cap: null } as const

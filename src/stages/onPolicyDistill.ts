@@ -36,12 +36,12 @@ export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Sco
 
       /** The rows of step n: the student's, the teacher's, or given rows. */
       const rowsAt = Effect.fnUntraced(function*(n: number) {
-        const onPolicy = stream(`${scope.key}/${n}/lambda`).next() < stage.lambda
+        const onPolicy = stream(`${scope.stream}/${n}/lambda`).next() < stage.lambda
         const some = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
-          batchAt(scope.key, all.length, stage.batchSize, n).map((i) => all[i]!)
+          batchAt(scope.stream, all.length, stage.batchSize, n).map((i) => all[i]!)
         const rows: ReadonlyArray<Row> = !onPolicy && given !== null
           ? some(given)
-          : yield* answersOf(onPolicy ? policy : teacher, some(prompts), sampling, `${scope.key}/${n}`)
+          : yield* answersOf(onPolicy ? policy : teacher, some(prompts), sampling, `${scope.stream}/${n}`)
         return { rows, onPolicy, made: onPolicy || given === null }
       })
       return {

@@ -11,7 +11,7 @@ export const pair = Effect.fn("pair")(function*(
   wires: { readonly completions: ReadonlyArray<ScoredRow> },
   scope: Scope
 ) {
-  const pairs = paired(wires.completions, stage.rejected, scope.key)
+  const pairs = paired(wires.completions, stage.rejected, scope.stream)
   const prompts = groupedByPrompt(wires.completions).length
   return yield* dataStage(scope, pairs, {
     problem: `no prompt of ${prompts} has two completions with different scores`,

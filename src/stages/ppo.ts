@@ -62,12 +62,12 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
       const inReward = stage.loss.kl._tag === "KlInReward"
 
       const episodesAt = (n: number) => {
-        const chosen = batchAt(scope.key, prompts.length, stage.batchSize, n)
+        const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
         const asked = chosen.map((i) => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
         const sampled = rollout(
           { policy, reference, sampling, scoring },
           asked,
-          asked.map((_, i) => `${scope.key}/${n}/${i}`)
+          asked.map((_, i) => `${scope.stream}/${n}/${i}`)
         )
         const { logps, offsets, refLogps, rows, scores } = sampled
         const values = beforeTokens(value.values(rows).values, offsets)
@@ -87,7 +87,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
 
       /** Adds the gradient of −γ E[log π] over pretraining text; `k` counts updates. */
       const pretrain = (k: number, episodes: number): Metrics => {
-        const documents = batchAt(`${scope.key}/ptx`, texts.length, Math.ceil(stage.ptxRatio * episodes), k)
+        const documents = batchAt(`${scope.stream}/ptx`, texts.length, Math.ceil(stage.ptxRatio * episodes), k)
         const { logps } = policy.logprobs(documents.map((i) => texts[i]!), { retain: true })
         const loss = crossEntropy(logps)
         policy.backward(loss.gradient.map((g) => stage.ptxCoef * g))
@@ -115,7 +115,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
             const updates: Array<Metrics> = []
             const valueUpdates: Array<Metrics> = []
             let moved = false
-            const minis = miniBatches(`${scope.key}/${n}`, rows.length, {
+            const minis = miniBatches(`${scope.stream}/${n}`, rows.length, {
               miniBatches: stage.numMiniBatches,
               passes: stage.numPpoEpochs
             })

@@ -22,7 +22,7 @@ export const pretrain = Effect.fn("pretrain")(function*(
   const { rows, vocabulary } = wires.text
   const words = new Set([...vocabulary, ...rows.flatMap(({ text }) => text.split(/\s+/u))])
   words.delete("")
-  const initial = engine.initial({ ...stage.model, words: [...words].sort(), seed: scope.key })
+  const initial = engine.initial({ ...stage.model, words: [...words].sort(), seed: scope.stream })
   const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial }
   })
@@ -30,7 +30,7 @@ export const pretrain = Effect.fn("pretrain")(function*(
     { stage: scope.label, codec: engine.codec(initial), context: policy.context },
     rows
   )
-  const taking = inBatches(scope.key, rows, stage.batchSize, (i) => lengthOf(documents[i]!))
+  const taking = inBatches(scope.stream, rows, stage.batchSize, (i) => lengthOf(documents[i]!))
 
   yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps: stage.steps,

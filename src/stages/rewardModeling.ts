@@ -37,7 +37,7 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
   )
   const steps = stepsOf(objective.count, stage.batchSize, stage.epochs)
   const taking = inBatches(
-    scope.key,
+    scope.stream,
     wires.preferences.rows,
     stage.batchSize,
     (i) => objective.rows(i).reduce((sum, row) => sum + lengthOf(row), 0)

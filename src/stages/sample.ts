@@ -37,7 +37,7 @@ export const sample = Effect.fn("sample")(function*(
         const sampled = policy.sample(
           asked.map(({ prompt }) => prompt),
           sampling,
-          asked.map(({ j, row }) => `${scope.key}/${row}/${j}`)
+          asked.map(({ j, row }) => `${scope.stream}/${row}/${j}`)
         )
         const made = sampled.map(({ completion, finished }, i): CompletionRow => ({
           ...wires.prompts[asked[i]!.row]!,

@@ -19,7 +19,7 @@ export const select = Effect.fn("select")(function*(
 ) {
   const { rule } = stage
   const { completions } = wires
-  const kept = stage.control ? control(completions, rule, `${scope.key}/control`) : selected(completions, rule)
+  const kept = stage.control ? control(completions, rule, `${scope.stream}/control`) : selected(completions, rule)
   const furthest = (keep: number): number =>
     groupedByPrompt(completions).reduce(
       (most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))),

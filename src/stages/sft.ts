@@ -41,9 +41,9 @@ export const sft = Effect.fn("sft")(function*(
   }
   const packed = batchTokens === undefined
     ? null
-    : batchesWithin(scope.key, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
+    : batchesWithin(scope.stream, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
   const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
-  const inOrder = inBatches(scope.key, wires.demonstrations, batchSize, (i) => lengthOf(rows[i]!))
+  const inOrder = inBatches(scope.stream, wires.demonstrations, batchSize, (i) => lengthOf(rows[i]!))
   const taking = packed === null
     ? inOrder
     : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }

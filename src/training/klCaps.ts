@@ -115,7 +115,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       samples,
       maxNewTokens,
       stop: stage.stop,
-      seed: `${scope.key}/measure/${step}`,
+      seed: `${scope.stream}/measure/${step}`,
       enough: (measured) =>
         measured.every((one, i) => {
           const { limit } = others[i]!

@@ -2,7 +2,7 @@
  * The one training loop: steps, checkpoints, budgets, events, interruption. A stage gives it a step.
  *
  * A checkpoint always stands between two steps. A short step is finished and saved on interruption; a long step is
- * abandoned, and the last checkpoint remains (`engine/interruptible.ts`). All randomness derives from the stage's key
+ * abandoned, and the last checkpoint remains (`engine/interruptible.ts`). All randomness derives from the stage's stream
  * and the step's number, so training resumed from a checkpoint reaches the same weights bit for bit.
  */
 import * as Clock from "effect/Clock"
@@ -81,7 +81,7 @@ export const openModels = Effect.fnUntraced(function*<M extends Record<string, M
         // Adapters stand in the optimiser's state, on top of weights that never change.
         const model = lora === undefined
           ? open(before?.weights ?? initial)
-          : open(initial, { lora: { ...lora, seed: `${scope.key}/lora/${name}` } })
+          : open(initial, { lora: { ...lora, seed: `${scope.stream}/lora/${name}` } })
         if (lora !== undefined && kind === "transformer" && ![...model.optimizer().tensors.keys()].some(isAdapter)) {
           throw new Error(
             `${scope.label} opens ${name} without the adapters that it is asked for: pass on the arguments of open`

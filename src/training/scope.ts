@@ -17,8 +17,10 @@ export interface TotalLimit {
 
 /** The name and limits of a running stage. */
 export interface Scope {
-  /** Content hash of the stage and its limits: cache key, and the seed of all its randomness. */
+  /** Content hash of the stage and its limits: the key of its checkpoints and its result. */
   readonly key: string
+  /** Seeds all its randomness, as `${stream}/${step}/${sample}`; equal in variants of a pipeline (`interpreters/streams.ts`). */
+  readonly stream: string
   /** The name of the stage in logs and files. */
   readonly label: string
   /** Adapters that the stage trains; all weights are trained when left out. */
