@@ -132,7 +132,7 @@ export class KlInReward extends Schema.TaggedClass<KlInReward>()("KlInReward", {
  * - `k2` ½d²: ∇KL(π‖π_ref), on policy;
  * - `k3` e⁻ᵈ − 1 + d: ∇KL(π_ref‖π), the *forward* KL, on policy (GRPO eq. 4; most code);
  * - `k3-corrected` ρ·k3 with the gradient through ρ too: ∇KL(π‖π_ref), on and off policy (DeepSeek-V3.2, arXiv 2512.02556; TRL
- *   `use_bias_correction_kl`). ρ is of the objective's level; with `sequence` and `SequenceSum` visits included.
+ *   `use_bias_correction_kl`). ρ is of the objective's level, VESPO's of tokens; with `sequence` and `SequenceSum` visits included.
  */
 export class KlInLoss extends Schema.TaggedClass<KlInLoss>()("KlInLoss", {
   estimator: Schema.Literals(["k2", "k3", "k3-corrected"])

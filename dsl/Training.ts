@@ -33,7 +33,7 @@ export const optimiser = {
   adamBeta1: or(Decay, 0.9),
   adamBeta2: or(Decay, 0.95),
   adamEpsilon: or(Positive, 1e-8),
-  /** Decoupled weight decay. */
+  /** Decoupled weight decay, of matrices: norms and biases do not decay, as in transformers. */
   weightDecay: or(NonNegative, 0),
   /** Gradients with a larger L2 norm are scaled down to it. */
   maxGradNorm: or(Positive, 1)

@@ -45,7 +45,7 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   referencePolicy: or(ReferencePolicy, new Frozen()),
   /** Verifiable rewards, added to the reward model's score when there is one. */
   verifiers: or(Schema.Array(Verifier), []),
-  /** Sampling temperature; log-probabilities always have temperature 1. */
+  /** T of sampling, and of the log-probabilities of the loss and its penalty, as in TRL: π_T is trained. KL is measured at 1. */
   temperature: or(Positive, 1),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),

@@ -22,7 +22,7 @@ export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPo
   steps: Count,
   /** Completions per iteration. */
   batchSize: Count,
-  /** Of all sampling. */
+  /** Of all sampling; the reverse KL as a reward is that of student and teacher at it. */
   samplingTemperature: or(Positive, 1),
   ...klSpending,
   ...training

@@ -58,7 +58,7 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   ptxCoef: or(NonNegative, 0),
   /** Pretraining documents per episode of an update. */
   ptxRatio: or(Positive, 1),
-  /** Sampling temperature; log-probabilities always have temperature 1. */
+  /** T of sampling, and of the log-probabilities of the loss and its penalty, as in TRL: π_T is trained. KL is measured at 1. */
   temperature: or(Positive, 1),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),

@@ -24,8 +24,12 @@ const referenceOf = (any: World) => randomPolicy(any, "reference")
 const elsewhere = (any: World) => randomPolicy(any, "sampler", 0.7)
 
 const logitsOf = (weights: Weights): Float64Array => Float64Array.from(weights.tensors.get("logits")!.data)
-const slope = (any: World, at: Weights, f: (logps: Exact.Table) => number): Float64Array =>
-  finiteDifferences((logits) => f(Exact.logDistribution(any, policyWeights(any, logits))), logitsOf(at))
+/** At a temperature the policy has the logits z / T. */
+const slope = (any: World, at: Weights, f: (logps: Exact.Table) => number, temperature = 1): Float64Array =>
+  finiteDifferences(
+    (logits) => f(Exact.logDistribution(any, policyWeights(any, logits.map((z) => z / temperature)))),
+    logitsOf(at)
+  )
 
 interface Estimator {
   readonly world: World
@@ -36,15 +40,18 @@ interface Estimator {
   readonly beta?: number
   /** Who samples: the policy itself when left out. */
   readonly sampler?: Weights
+  readonly temperature?: number
 }
 
 /** E over all groups of the gradient of the loss, as a gradient of what is to be made large (−loss). */
-const expected = ({ advantage, beta = 0, groupSize, loss, rewards, sampler, world: any }: Estimator): Float64Array => {
+const expected = (
+  { advantage, beta = 0, groupSize, loss, rewards, sampler, temperature = 1, world: any }: Estimator
+): Float64Array => {
   const [policy, reference] = [policyOf(any), referenceOf(any)]
   const all = everyRow(any)
-  const logps = tabular(any).policy(policy).logprobs(all)
-  const old = tabular(any).policy(sampler ?? policy).logprobs(all)
-  const ref = tabular(any).policy(reference).logprobs(all)
+  const logps = tabular(any).policy(policy).logprobs(all, { temperature })
+  const old = tabular(any).policy(sampler ?? policy).logprobs(all, { temperature })
+  const ref = tabular(any).policy(reference).logprobs(all, { temperature })
   const mass = sumRows(old.logps, old.offsets).map(Math.exp)
   const of = (tokens: Float64Array, row: number) =>
     Array.from(tokens.subarray(old.offsets[row]!, old.offsets[row + 1]!))
@@ -93,7 +100,7 @@ const expected = ({ advantage, beta = 0, groupSize, loss, rewards, sampler, worl
   }
   visit(1)
   const opened = tabular(any).policy(policy)
-  opened.logprobs(all, { retain: true })
+  opened.logprobs(all, { retain: true, temperature })
   opened.backward(byToken)
   return readGradient(opened, "logits").gradient
 }
@@ -137,6 +144,34 @@ const others = { _tag: "LeaveOneOut" } as const
 
 describe("the expected gradient over all groups", () => {
   const on = { world: small, loss: likelihood, rewards: gold(small) }
+
+  it("at a temperature T is that of E[r] − β KL of the policy that samples, softmax of z / T, as TRL's", () => {
+    const beta = 0.3
+    for (const temperature of [0.6, 1.7]) {
+      const at = (weights: Weights) =>
+        Exact.logDistribution(small, policyWeights(small, logitsOf(weights).map((z) => z / temperature)))
+      const ref = at(referenceOf(small))
+      const exact = slope(
+        small,
+        policyOf(small),
+        (logps) => Exact.objective(logps, ref, [gold(small)], beta),
+        temperature
+      )
+      assertClose(expected({ ...on, advantage: others, groupSize: 2, beta, temperature }), exact, 1e-8)
+      assertClose(
+        expected({
+          ...on,
+          loss: importance("sequence", undefined, new PolicyLoss.SequenceMean()),
+          advantage: monteCarlo,
+          groupSize: 1,
+          temperature,
+          sampler: elsewhere(small)
+        }),
+        slope(small, policyOf(small), (logps) => Exact.expectedReward(logps, [gold(small)]).mean, temperature),
+        1e-8
+      )
+    }
+  })
 
   it("invariant 14: REINFORCE and RLOO are unbiased; the group mean as baseline has (G − 1)/G of the gradient", () => {
     for (const groupSize of [2, 3]) {

@@ -164,6 +164,30 @@ describe("targetKl", () => {
     assert.isAbove(Math.max(...far.map((one) => one["policy/approxkl_avg"]!)), 1.5 * 0.02)
   })
 
+  it("is per token whatever the aggregation: steps of equal size end their passes after as many updates", async () => {
+    const objective = new PolicyLoss.Ratio({ level: "token", clip: new PolicyLoss.Unclipped() })
+    const mean = async (aggregation: PolicyLoss.Aggregation) => {
+      // Adam's steps do not depend on the scale of the loss.
+      const all = await Promise.all(Array.from({ length: 64 }, (_, seed) =>
+        ran({
+          loss: new PolicyLoss.PolicyLoss({ objective, aggregation }),
+          seed,
+          steps: 1,
+          learningRate: 0.1,
+          maxGradNorm: 1e6,
+          numIterations: 8,
+          targetKl: Kl.mnatsPerToken(20)
+        })))
+      return all.flat().reduce((sum, one) => sum + one["policy/updates"]! / all.flat().length, 0)
+    }
+    const { FixedLength, SequenceMean, SequenceSum, TokenMean } = PolicyLoss
+    const expected = await mean(new TokenMean())
+    assert.isTrue(expected > 2 && expected < 6, String(expected))
+    for (const one of [new SequenceMean(), new SequenceSum(), new FixedLength({ length: 128 })]) {
+      assert.approximately(await mean(one), expected, 0.6, one._tag)
+    }
+  })
+
   it("of GRPO too", async () => {
     const all = await ran({ steps: 10, learningRate: 0.3, numIterations: 5, targetKl: Kl.mnatsPerToken(20) })
     assert.isTrue(all.some((one) => one["policy/updates"]! < 5))

@@ -28,6 +28,7 @@ import { Gae } from "../../dsl/Advantage.ts"
 import { Ziegler } from "../../dsl/KlControl.ts"
 import { MovingAverage, ResetEvery } from "../../dsl/Reference.ts"
 import { label } from "../../dsl/Render.ts"
+import { accepted } from "../../src/ledger/acceptance.ts"
 import * as Bounds from "../../src/ledger/bounds.ts"
 import { chainsIn, knownOf } from "../../src/ledger/chain.ts"
 import { aimsOf } from "../../src/ledger/trained.ts"
@@ -68,19 +69,21 @@ describe("the chain of a law", () => {
     assert.isNull(mnats(Select.make({ completions: scored() }, { rule: Select.overall(3) })))
   })
 
-  it("takes a filter by what the run let through, as evidence with its interval, and knows nothing without", () => {
-    for (
-      const  of of[
-        Select.make({ completions: scored() }, { rule: Select.accept(0) }),
-          Filter.make({ of: scored() }, { minScore: 0 })
-      ]
-    ) {
-      assert.isNull(mnats(of))
-      assert.isNull(mnats(of, { "rows/in": 64, "rows/out": 0 }))
-      const chain = chainOf(of, { "rows/in": 64, "rows/out": 16 })
-      assert.strictEqual(knownOf(chain).bound.mnats, Bounds.acceptFilter(0.25).mnats)
-      const { interval, share } = chain.links[0]!.accepted!
-      assert.isTrue(share === 0.25 && interval.low < 0.16 && interval.high > 0.36)
+  it("has no bound for a filter, whatever the run let through: that is evidence by prompt, which nothing is added to", () => {
+    const filters = [
+      Select.make({ completions: scored() }, { rule: Select.accept(0) }),
+      Filter.make({ of: scored() }, { minScore: 0 })
+    ]
+    for (const filter of filters) {
+      const counts = accepted(["a", "a", "b", "b"], ["a", "b", "b"])
+      for (const metrics of [undefined, { "rows/in": 64, "rows/out": 0 }, { "rows/in": 4, "rows/out": 3, ...counts }]) {
+        const known = knownOf(chainOf(filter, metrics))
+        assert.deepStrictEqual([known.bound.mnats, known.kl, known.variation.millionths], [null, null, 1e6])
+      }
+      assert.isUndefined(chainOf(filter).links[0]!.accepted)
+      const [link] = chainOf(filter, { "rows/in": 4, "rows/out": 3, ...counts }).links
+      assert.match(link!.because, /: let 3 of 4 through$/u)
+      assert.closeTo(link!.accepted!.mean, Math.LN2 / 2, 1e-12)
     }
   })
 

@@ -34,9 +34,10 @@ describe("GRPO by hand (Shao et al. 2024, eq. 3 and 4)", () => {
       "clip_ratio/region_mean",
       "val/ratio"
     ])
-    assert.closeTo(metrics["kl"]!, k3 / 4, 1e-12)
-    assert.closeTo(metrics["clip_ratio/high_mean"]!, 1 / 2, 1e-12)
-    assert.closeTo(metrics["clip_ratio/low_mean"]!, 1 / 4, 1e-12)
-    assert.closeTo(metrics["val/ratio"]!, (1.5 + (0.9 + 0.5) / 2) / 2, 1e-12)
+    // Means over the three tokens, although the loss is a mean over answers.
+    assert.closeTo(metrics["kl"]!, k3 / 3, 1e-12)
+    assert.closeTo(metrics["clip_ratio/high_mean"]!, 1 / 3, 1e-12)
+    assert.closeTo(metrics["clip_ratio/low_mean"]!, 1 / 3, 1e-12)
+    assert.closeTo(metrics["val/ratio"]!, (1.5 + 0.9 + 0.5) / 3, 1e-12)
   })
 })

@@ -55,8 +55,8 @@ describe("policy gradient losses", () => {
     const bare = run(batch, of)
     assert.closeTo(bare.loss, -0.15, 1e-15)
     assertClose(bare.gradient, [0, -1 / 4, 0], 1e-15)
-    assert.closeTo(bare.metrics["clip_ratio/high_mean"]!, 1 / 4, 1e-15)
-    assert.closeTo(bare.metrics["clip_ratio/low_mean"]!, 1 / 2, 1e-15)
+    assert.closeTo(bare.metrics["clip_ratio/high_mean"]!, 1 / 3, 1e-15)
+    assert.closeTo(bare.metrics["clip_ratio/low_mean"]!, 1 / 3, 1e-15)
     const refLogps = batch.logps.map((x) => x - Math.LN2)
     const both = run({ ...batch, refLogps }, of, 1)
     assert.closeTo(both.loss, -0.15 + Math.LN2 - 0.5, 1e-15)
@@ -165,6 +165,47 @@ describe("policy gradient losses", () => {
     const unequal = { logps: f64(0, 0, 0), oldLogps: f64(0, 0, 0), advantages: f64(1, 4, 4), offsets: i32(0, 1, 3) }
     assert.closeTo(run(unequal, of(new PolicyLoss.TokenMean())).loss, -3, 1e-15)
     assert.closeTo(run(unequal, of(new PolicyLoss.SequenceMean())).loss, -2.5, 1e-15)
+  })
+
+  it("invariant 19: no diagnostic depends on the aggregation, and each is a mean over tokens, or over completions of their ratios", () => {
+    fc.assert(fc.property(batches, policyLosses, fc.constantFrom(0, 0.3), (batch, of, beta) => {
+      const under = (aggregation: PolicyLoss.Aggregation) =>
+        Object.entries(run(batch, new PolicyLoss.PolicyLoss({ ...of, aggregation }), beta).metrics)
+          .filter(([name]) => name !== "loss")
+      const [one, ...others] = [
+        new PolicyLoss.TokenMean(),
+        new PolicyLoss.SequenceMean(),
+        new PolicyLoss.SequenceSum(),
+        new PolicyLoss.FixedLength({}),
+        new PolicyLoss.FixedLength({ length: 128 })
+      ].map(under)
+      for (const other of others) {
+        assert.deepStrictEqual(other.map(([name]) => name), one!.map(([name]) => name))
+        assertClose(other.map(([, value]) => value), one!.map(([, value]) => value), 1e-12)
+      }
+      const metrics = Object.fromEntries(one!)
+      const d = batch.logps.map((x, t) => x - batch.oldLogps[t]!)
+      assertClose([metrics["approx_kl"]!], [total(d.map((x) => x * x / 2)) / d.length], 1e-12)
+      assertClose([metrics["entropy"]!], [total(batch.entropies) / d.length], 1e-12)
+      const ratios = ratiosOf(batch, of)
+      const level = of.objective._tag === "Ratio" ? of.objective.level : of.objective._tag
+      const firsts = [...batch.offsets].slice(0, -1)
+      const counted = level === "token" || level === "Likelihood" || level === "Contrastive"
+        ? ratios
+        : firsts.map((t) => ratios[t]!)
+      assertClose([metrics["ratio"]!], [counted.reduce((sum, x) => sum + x, 0) / counted.length], 1e-12)
+      assert.isAtMost(metrics["clip_ratio/region_mean"]!, 1 + 1e-12)
+    }))
+  })
+
+  it("a token behind the second bound of a dual clip is counted apart", () => {
+    const dual = loss(
+      ratio(new PolicyLoss.DualClipped({ low: 0.2, high: 0.2, bound: 3 })),
+      new PolicyLoss.SequenceSum()
+    )
+    const { metrics } = run({ ...single(f64(Math.log(4), Math.log(4), 0), f64(0, 0, 0), f64(-1, 1, 1)) }, dual)
+    assert.closeTo(metrics["clip_ratio/bound_mean"]!, 1 / 3, 1e-15)
+    assert.closeTo(metrics["clip_ratio/region_mean"]!, 1 / 3, 1e-15)
   })
 
   it("invariant 19: a row without tokens weighs 0 in a mean over its own tokens, and so does every row of a batch without any", () => {

@@ -80,8 +80,8 @@ describe("a KL of the samples that is negative", () => {
 
   it("is said with its mean over the second half", () => {
     assert.deepStrictEqual(alarms([...steps((i) => i < 20 ? 3 : -0.5 - (i % 2) / 10), step(1, 1, "grpo-2")]), [
-      "ppo-1: the KL of its samples was negative, -0.55 nats per sequence over its last 20 steps. They are not the policy's own then, as at "
-      + "another temperature than 1: take temperature 1, or go by the KL that the ledger measured."
+      "ppo-1: the KL of its samples was negative, -0.55 nats per sequence over its last 20 steps. They are not the policy's own then: go by "
+      + "the KL that the ledger measured."
     ])
   })
 

@@ -9,7 +9,7 @@ export interface Verbs {
   /** A forward pass: `logprobs`, `values`. */
   readonly pass: (
     batch: Batch,
-    options?: { readonly retain?: boolean; readonly precision?: Precision }
+    options?: { readonly retain?: boolean; readonly precision?: Precision; readonly temperature?: number }
   ) => { readonly offsets: Int32Array }
   /** A forward pass of two models. */
   readonly compare: Policy["divergences"]

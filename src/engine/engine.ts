@@ -140,11 +140,12 @@ export interface Model {
 export interface Policy extends Model {
   /**
    * With `retain` the activations stay for one `backward`. Default `precision`: the policy's own; any other serves a
-   * comparison, and cannot be retained.
+   * comparison, and cannot be retained. `temperature` T (default 1) is the policy's that samples at it: log π_T, softmax of z / T, and
+   * the entropies of π_T.
    */
   readonly logprobs: (
     batch: Batch,
-    options?: { readonly retain?: boolean; readonly precision?: Precision }
+    options?: { readonly retain?: boolean; readonly precision?: Precision; readonly temperature?: number }
   ) => Logprobs
   /**
    * The divergence of the next-token distributions of this policy and a `teacher` (same engine and vocabulary; any

@@ -9,8 +9,8 @@ import { label } from "../../dsl/Render.ts"
 import { fieldsOf, initialOf, type Making } from "../../dsl/Stage.ts"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import type { Metrics } from "../store/runLog.ts"
+import { type Acceptance, acceptanceOf } from "./acceptance.ts"
 import * as Bounds from "./bounds.ts"
-import { type Interval, ofShare } from "./interval.ts"
 import * as Renyi from "./renyi.ts"
 import * as Variation from "./variation.ts"
 
@@ -20,8 +20,8 @@ export interface Link {
   readonly because: string
   readonly bound: Bounds.Bound
   readonly renyi: Renyi.RenyiBound | null
-  /** The share that a filter let through, if the bound rests on it: then the bound is evidence with this interval. */
-  readonly accepted?: { readonly share: number; readonly interval: Interval }
+  /** Of a filter whose shares the run counted: evidence, so the step has no bound. */
+  readonly accepted?: Acceptance
 }
 
 export interface Chain {
@@ -89,19 +89,12 @@ const sampling = (
   ]
 }
 
-/** The step of a filter, by its measured acceptance in this run. */
+/** The step of a filter. No bound is known: the share that it lets through differs from prompt to prompt, and a run can only estimate it. */
 const filtered = (what: string, metrics: Metrics | undefined): Link => {
-  const [of, passed] = [metrics?.["rows/in"], metrics?.["rows/out"]]
-  if (of === undefined || passed === undefined || passed === 0) {
-    return ofLink(`${what}: −log of a share that this run did not count`, Bounds.unknown)
-  }
-  const share = passed / of
-  const counted = ofLink(
-    `${what}: let ${passed} of ${of} through`,
-    Bounds.acceptFilter(share),
-    Renyi.acceptFilter(share)
-  )
-  return { ...counted, accepted: { share, interval: ofShare(passed, of) } }
+  const accepted = acceptanceOf(metrics)
+  if (accepted === null) return ofLink(`${what}: −log of shares that this run did not count`, Bounds.unknown)
+  const counted = `${what}: let ${metrics?.["rows/out"]} of ${metrics?.["rows/in"]} through`
+  return { ...ofLink(counted, Bounds.unknown), accepted }
 }
 
 /** Completions per prompt, if the description fixes the number. */

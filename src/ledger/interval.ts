@@ -29,8 +29,9 @@ export const ofMean = (mean: number, standardError: number, samples: number): In
 /**
  * Of a share `passed` / `of`: Clopper and Pearson's (1934), which covers at least at its level for any number of trials. It does so for the mean
  * of the shares of fixed prompts too: independent trials with different chances spread less than trials with equal chances (Hoeffding 1956).
+ * `miss`: how often it may not cover.
  */
-export const ofShare = (passed: number, of: number): Interval => ({
-  low: passed === 0 ? 0 : betaQuantile((1 - level) / 2, passed, of - passed + 1),
-  high: passed === of ? 1 : betaQuantile((1 + level) / 2, passed + 1, of - passed)
+export const ofShare = (passed: number, of: number, miss = 1 - level): Interval => ({
+  low: passed === 0 ? 0 : betaQuantile(miss / 2, passed, of - passed + 1),
+  high: passed === of ? 1 : betaQuantile(1 - miss / 2, passed + 1, of - passed)
 })

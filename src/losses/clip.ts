@@ -23,16 +23,16 @@ export interface Shaped {
   readonly throughRatio: number
   /** Derivative with respect to the token's own log π, where log π stands outside of ρ. */
   readonly throughLogp: number
-  /** Whether the gradient is cut, and on which side: the ratio too low (−1), or too high (1). */
-  readonly cut: -1 | 0 | 1
+  /** Whether the gradient is cut: the ratio is too low, too high, or beyond the second bound of a dual clip. */
+  readonly cut: "low" | "high" | "bound" | null
 }
 
 const clipped = (ratio: number, advantage: number, low: number, high: number): Shaped => {
   const plain = -ratio * advantage
   const cut = -Math.min(Math.max(ratio, 1 - low), 1 + high) * advantage
   return cut > plain
-    ? { value: cut, throughRatio: 0, throughLogp: 0, cut: ratio < 1 ? -1 : 1 }
-    : { value: Math.max(plain, cut), throughRatio: plain, throughLogp: 0, cut: 0 }
+    ? { value: cut, throughRatio: 0, throughLogp: 0, cut: ratio < 1 ? "low" : "high" }
+    : { value: Math.max(plain, cut), throughRatio: plain, throughLogp: 0, cut: null }
 }
 
 /** Only the shapes with a detached weight read `logp`. */
@@ -40,14 +40,14 @@ export const shape = (clip: Clip, ratio: number, advantage: number, logp: number
   switch (clip._tag) {
     case "Unclipped": {
       const plain = -ratio * advantage
-      return { value: plain, throughRatio: plain, throughLogp: 0, cut: 0 }
+      return { value: plain, throughRatio: plain, throughLogp: 0, cut: null }
     }
     case "Clipped":
       return clipped(ratio, advantage, clip.low, clip.high)
     case "DualClipped": {
       const one = clipped(ratio, advantage, clip.low, clip.high)
       const most = -clip.bound * advantage
-      return advantage < 0 && one.value > most ? { value: most, throughRatio: 0, throughLogp: 0, cut: 1 } : one
+      return advantage < 0 && one.value > most ? { value: most, throughRatio: 0, throughLogp: 0, cut: "bound" } : one
     }
     case "SoftGated": {
       const tau = advantage > 0 ? clip.positive : clip.negative
@@ -57,12 +57,13 @@ export const shape = (clip: Clip, ratio: number, advantage: number, logp: number
         // 0 · Infinity where the gate is shut for good.
         throughRatio: gate === 1 ? poison(ratio) : -4 * gate * (1 - gate) * ratio * advantage,
         throughLogp: 0,
-        cut: 0
+        cut: null
       }
     }
     case "DetachedWeight": {
       const weight = Math.min(ratio, clip.max)
-      const cut = ratio > clip.max ? 1 : 0
+      // TRL counts the tokens that it would have raised.
+      const cut = ratio > clip.max && advantage > 0 ? "high" : null
       return { value: -weight * advantage * logp, throughRatio: 0, throughLogp: -weight * advantage, cut }
     }
   }

@@ -8,7 +8,7 @@ import type { Loss } from "./loss.ts"
  *
  *     L = (1/N) Σ_i (1/|o_i|) Σ_t [max(−ρA, −clip(ρ, 1 − ε, 1 + ε)A) + β (e⁻ᵈ − 1 + d)]        d = log(π/π_ref)
  *
- * Deviations from TRL: the numbers are averages under the loss's own aggregation, TRL's always over tokens.
+ * Deviations from TRL: CISPO's `cispo_clip_ratio` is called `clip_ratio/high_mean`, and `val/ratio` is added.
  */
 export const grpoMetrics = ({ metrics }: Loss): Record<string, number> => {
   const { approx_kl: _, ratio, ...named } = metrics

@@ -86,11 +86,11 @@ const termOf = (objective: PolicyLoss["objective"], logRatio: number, advantage:
       const weight = advantage >= 0
         ? gamma(logRatio, objective.kPositive, objective.lambdaPositive)
         : gamma(logRatio, objective.kNegative, objective.lambdaNegative)
-      return { value: -weight * advantage * logp, throughRatio: 0, throughLogp: -weight * advantage, cut: 0 }
+      return { value: -weight * advantage * logp, throughRatio: 0, throughLogp: -weight * advantage, cut: null }
     }
     case "Likelihood":
     case "Contrastive":
-      return { value: -advantage * logp, throughRatio: 0, throughLogp: -advantage, cut: 0 }
+      return { value: -advantage * logp, throughRatio: 0, throughLogp: -advantage, cut: null }
   }
 }
 
@@ -106,8 +106,11 @@ const termOf = (objective: PolicyLoss["objective"], logRatio: number, advantage:
  * Deviations from TRL's GRPOTrainer: (1) `DetachedWeight` and `GammaWeighted` clamp no log-ratio at ±20; (2) `TokenMean` is over
  * the tokens of this call, as TRL's `bnpo`, unless `denominator` is the total, as in its `dapo`.
  *
- * Metrics, weighed as the loss is: `loss`, `kl` (in the loss, before β), `clip_ratio/low_mean`, `clip_ratio/high_mean`,
- * `clip_ratio/region_mean` (tokens whose gradient is cut), `approx_kl` (½ log²ρ of tokens), `ratio`, `entropy`.
+ * Metrics: `loss`, and means over tokens whatever the aggregation, as TRL's: `kl` (in the loss, before β), `approx_kl` (½ log²ρ of
+ * tokens), `entropy`, `ratio`, and the shares of tokens whose gradient is cut, `clip_ratio/low_mean`, `clip_ratio/high_mean` (of CISPO
+ * TRL's `cispo_clip_ratio`), `clip_ratio/region_mean` (both), and `clip_ratio/bound_mean` by the second bound of a dual clip. Where a
+ * ratio belongs to a whole completion, `ratio` and the shares are means over completions. With a `denominator` in `TokenMean` means are over
+ * so many tokens, and add.
  */
 export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Options = {}): Loss => {
   const { advantages, entropies, logps, offsets, oldLogps, refLogps, samplerLogps } = batch
@@ -125,13 +128,20 @@ export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Op
   const differences = new Float64Array(logps.length)
   for (let t = 0; t < logps.length; t++) differences[t] = logps[t]! - oldLogps[t]!
   const { byRow, logs, shares } = ratios(objective, differences, masked, offsets)
+  // VESPO's weight is of completions, its correction of k3 by tokens, as TRL's.
+  const correctsByRow = byRow && objective._tag === "Ratio"
   const lengths = sumRows(masked, offsets)
   const weights = rowWeights(aggregation, lengths, options)
+  const total = lengths.reduce((sum, length) => sum + length, 0)
+  /** Weight of a token in a mean over tokens. */
+  const perToken = total === 0 ? 0 : 1 / (aggregation._tag === "TokenMean" ? options.denominator ?? total : total)
 
   const gradient = new Float64Array(logps.length)
-  const sums = { loss: 0, kl: 0, low: 0, high: 0, approxKl: 0, ratio: 0 }
+  const sums = { loss: 0, kl: 0 }
+  const means = { kl: 0, approxKl: 0, ratio: 0, low: 0, high: 0, bound: 0 }
   for (let row = 0; row + 1 < offsets.length; row++) {
     const scale = weights[row]!
+    const inMean = byRow ? 1 / (lengths[row]! * lengths.length) : perToken
     let shared = 0
     for (let t = offsets[row]!; t < offsets[row + 1]!; t++) {
       if (masked[t] === 0) continue
@@ -148,31 +158,31 @@ export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Op
       if (estimator !== undefined) {
         const d = logps[t]! - refLogps![t]!
         const [value, slope] = estimator === "k2" ? k2 : k3
-        const rho = estimator === "k3-corrected" ? Math.exp(logRatio) : 1
+        const rho = estimator !== "k3-corrected" ? 1 : Math.exp(correctsByRow ? logRatio : differences[t]!)
         sums.kl += w * rho * value(d)
+        means.kl += masked[t]! * perToken * rho * value(d)
         own += beta * w * rho * slope(d)
-        if (estimator === "k3-corrected") through += beta * w * rho * value(d)
+        const throughRho = estimator === "k3-corrected" ? beta * w * rho * value(d) : 0
+        if (correctsByRow) through += throughRho
+        else own += throughRho
       }
       gradient[t] = own + (byRow ? 0 : through) + bad
       shared += byRow ? through * shares[t]! : 0
-      if (term.cut < 0) sums.low += w
-      if (term.cut > 0) sums.high += w
-      sums.approxKl += w * 0.5 * differences[t]! ** 2
-      sums.ratio += w * Math.exp(logRatio)
+      if (term.cut !== null) means[term.cut] += masked[t]! * inMean
+      means.ratio += masked[t]! * inMean * Math.exp(logRatio)
+      means.approxKl += masked[t]! * perToken * 0.5 * differences[t]! ** 2
     }
     if (byRow) {
       for (let t = offsets[row]!; t < offsets[row + 1]!; t++) gradient[t]! += masked[t]! * shared
     }
   }
-  const total = lengths.reduce((sum, length) => sum + length, 0)
   let entropy = 0
-  if (entropies !== undefined && total > 0) {
-    const share = 1 / (aggregation._tag === "TokenMean" ? options.denominator ?? total : total)
-    for (let t = 0; t < entropies.length; t++) if (masked[t] !== 0) entropy += masked[t]! * share * entropies[t]!
+  if (entropies !== undefined) {
+    for (let t = 0; t < entropies.length; t++) if (masked[t] !== 0) entropy += masked[t]! * perToken * entropies[t]!
     if (entropyCoef > 0) {
       const slopes = entropyGradient(logps, oldLogps, entropies)
       for (let t = 0; t < slopes.length; t++) {
-        if (masked[t] !== 0) gradient[t]! -= entropyCoef * masked[t]! * share * slopes[t]!
+        if (masked[t] !== 0) gradient[t]! -= entropyCoef * masked[t]! * perToken * slopes[t]!
       }
     }
   }
@@ -180,13 +190,16 @@ export const policyGradient = (batch: PolicyBatch, loss: PolicyLoss, options: Op
     (entropyCoef > 0 ? entropyCoef * entropy : 0)
   const metrics: Record<string, number> = {
     "loss": value,
-    "clip_ratio/low_mean": sums.low,
-    "clip_ratio/high_mean": sums.high,
-    "clip_ratio/region_mean": sums.low + sums.high,
-    "approx_kl": sums.approxKl,
-    "ratio": sums.ratio
+    "clip_ratio/low_mean": means.low,
+    "clip_ratio/high_mean": means.high,
+    "clip_ratio/region_mean": means.low + means.high,
+    "approx_kl": means.approxKl,
+    "ratio": means.ratio
   }
-  if (estimator !== undefined) metrics["kl"] = sums.kl
+  if (objective._tag === "Ratio" && objective.clip._tag === "DualClipped") {
+    metrics["clip_ratio/bound_mean"] = means.bound
+  }
+  if (estimator !== undefined) metrics["kl"] = means.kl
   if (entropies !== undefined) metrics["entropy"] = entropy
   return { loss: value, gradient, metrics }
 }

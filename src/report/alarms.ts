@@ -43,7 +43,7 @@ const negative = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
       `${stage}: the KL of its samples was negative, ${
         mean.toFixed(2)
       } nats per sequence over its last ${late.length} steps. They are not the `
-      + "policy's own then, as at another temperature than 1: take temperature 1, or go by the KL that the ledger measured."
+      + "policy's own then: go by the KL that the ledger measured."
     ]
   })
 }

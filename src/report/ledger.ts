@@ -7,15 +7,8 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { WhenSpent } from "../../dsl/Budget.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
-import {
-  bestOf,
-  type Chain,
-  chainsIn,
-  knownOf,
-  type KnownVocabularies,
-  type Link,
-  type VocabularyOf
-} from "../ledger/chain.ts"
+import type { Acceptance } from "../ledger/acceptance.ts"
+import { bestOf, type Chain, chainsIn, knownOf, type KnownVocabularies, type VocabularyOf } from "../ledger/chain.ts"
 import { type Interval, ofMean } from "../ledger/interval.ts"
 import type { KlCap } from "../../dsl/KlCap.ts"
 import { type Aim, aimsOf, modelOn } from "../ledger/trained.ts"
@@ -59,8 +52,6 @@ export interface Statement {
   readonly from: string | null
   readonly because: string
   readonly known: KnownVocabularies
-  /** The shares that it rests on where they were counted: then it is evidence. */
-  readonly accepted: ReadonlyArray<NonNullable<Link["accepted"]>>
 }
 
 /** Total variation over several stages, each measured from its own start: it adds up where KL does not. */
@@ -79,6 +70,8 @@ export interface Entry {
   readonly allowance: number | null
   readonly caps: ReadonlyArray<LedgerCap>
   readonly known: ReadonlyArray<Statement>
+  /** Of a filter, from its counts: an estimate, which no bound contains. */
+  readonly accepted: Acceptance | null
   readonly measured: ReadonlyArray<LedgerMeasurement>
   readonly along: Along | null
 }
@@ -87,8 +80,7 @@ const statement = (of: Statement["of"], chain: Chain, because?: string): Stateme
   of,
   from: chain.from,
   because: because ?? chain.links.map(({ because }) => because).join(", then "),
-  known: knownOf(chain),
-  accepted: chain.links.flatMap(({ accepted }) => accepted ?? [])
+  known: knownOf(chain)
 })
 
 const measuredOf = (artifact: Artifact.Any, m: Measurement): LedgerMeasurement => {
@@ -168,6 +160,7 @@ export const ledgerOf = (
         }),
         ...aimsOf(artifact, chainOf).map(({ because, chain, of }) => statement(of, chain, because))
       ],
+      accepted: ["Filter", "Select"].includes(node.op) ? chain.links.at(-1)?.accepted ?? null : null,
       measured,
       along: along !== null && along.stages.length > 1 ? along : null
     }

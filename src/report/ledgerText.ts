@@ -29,28 +29,17 @@ const subjects = {
   moves: "the model"
 } as const satisfies Record<Statement["of"], string>
 
-const becauseOf = ({ accepted, because }: Statement): string =>
-  [
-    because,
-    ...accepted.map(({ interval: { high, low } }) =>
-      `≈: −log of a measured share, ${natsOf(-Math.log(high))} to ${
-        low === 0 ? "∞" : natsOf(-Math.log(low))
-      } (95 %), of all prompts together`
-    )
-  ].join("; ")
-
 const knownRow = (stage: string, statement: Statement): ReadonlyArray<string> => {
-  const { accepted, known: { bound, kl, variation } } = statement
-  const about = accepted.length > 0 ? "≈ " : ""
-  const most = (mnats: number | null) => mnats === null ? "unknown" : `${about}${mnatsOf(mnats)}`
+  const { known: { bound, kl, variation } } = statement
+  const most = (mnats: number | null) => mnats === null ? "unknown" : mnatsOf(mnats)
   return [
     stage,
     subjects[statement.of],
     statement.from ?? none,
     most(bound.mnats),
     most(kl),
-    bound.mnats === null ? none : `${about}${shareOf(variation)}`,
-    becauseOf(statement)
+    bound.mnats === null ? none : shareOf(variation),
+    statement.because
   ]
 }
 
@@ -97,6 +86,26 @@ const beforehand = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   ]
 }
 
+/** What a filter does to its input's law, by counts. */
+const estimated = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
+  const rows = ledger.flatMap(({ accepted, stage }) =>
+    accepted === null ? [] : [[
+      stage,
+      `${natsOf(accepted.mean)}${within(accepted.intervals.mean)}`,
+      `${natsOf(accepted.largest)}${within(accepted.intervals.largest)}`,
+      String(accepted.prompts),
+      String(accepted.lost)
+    ]]
+  )
+  return rows.length === 0 ? [] : [
+    "Estimated, no bound: a filter that lets a share p of a prompt's completions through moves that prompt's law by −log p (D∞ and KL), here with",
+    "the shares that the run counted [95 % for all prompts at once, Clopper and Pearson]. Prompts without a row left are not in the law.",
+    "",
+    markdown([["stage", "≈ mean over prompts", "≈ largest", "prompts", "without a row left"], ...rows]),
+    ""
+  ]
+}
+
 const measurements = (ledger: ReadonlyArray<Entry>): ReadonlyArray<string> => {
   const measured = ledger.flatMap(({ measured }) => measured)
   const rows = measured.map(measuredRow)
@@ -135,6 +144,7 @@ export const text = (ledger: ReadonlyArray<Entry>): string =>
     ],
     ...declared(ledger),
     ...beforehand(ledger),
+    ...estimated(ledger),
     ...measurements(ledger)
   ].join("\n")
 
@@ -155,11 +165,12 @@ export const comparison = (a: ReadonlyArray<Entry>, b: ReadonlyArray<Entry>): st
     return [
       entry.stage,
       joined(entry.caps.map(capOf)),
-      joined(
-        entry.known.flatMap(({ known: { kl }, from, of }) =>
+      joined([
+        ...entry.known.flatMap(({ known: { kl }, from, of }) =>
           kl === null ? [] : [`${subjects[of]} ≤ ${mnatsOf(kl)} from ${from}`]
-        )
-      ),
+        ),
+        ...entry.accepted === null ? [] : [`no bound, ≈ ${natsOf(entry.accepted.mean)} from its input`]
+      ]),
       joined(
         [...last.values()].map((m) =>
           `${natsOf(m.mean)}${within(m.interval)} from ${m.against} ${m.from} at step ${m.step}`

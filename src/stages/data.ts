@@ -13,6 +13,7 @@ import { mix } from "../data/mix.ts"
 import type { AnyRow } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
+import { accepted } from "../ledger/acceptance.ts"
 import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -41,6 +42,10 @@ const meaning = (
   }
 }
 
+/** The prompt of each row that has one. */
+const promptsOf = (rows: ReadonlyArray<AnyRow>): ReadonlyArray<string> =>
+  rows.flatMap((row) => "prompt" in row ? [row.prompt] : [])
+
 export const data = Effect.fn("data")(function*(
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
@@ -55,7 +60,11 @@ export const data = Effect.fn("data")(function*(
   yield* dataStage(scope, rows, {
     problem: `none of ${before} rows is left`,
     remedy: "Give it more rows, or ask for less."
-  }, { "rows/in": before, "rows/out": rows.length })
+  }, {
+    "rows/in": before,
+    "rows/out": rows.length,
+    ...(stage._tag === "Filter" ? accepted(promptsOf(first.rows), promptsOf(rows)) : {})
+  })
   const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
   return { ...first, rows, ...(first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}) } as Dataset
 })

@@ -148,6 +148,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
                 beta: control.beta(),
                 ...movedMost(stage),
                 maxNewTokens,
+                temperature,
                 update,
                 advantages: loss._tag === "PolicyLoss" && loss.objective._tag === "Contrastive"
                   ? contrasted
@@ -174,7 +175,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             }
           })
           return {
-            passed: { rows: first.rows, numbers: first.logps },
+            passed: { rows: first.rows, numbers: temperature === 1 ? first.logps : null },
             learn,
             tokens: all.logps.length + episodes.logps.length * stage.numIterations,
             sampled: () => ({

@@ -12,10 +12,12 @@ import { movePolicy } from "../training/movePolicy.ts"
 import { type KnownReference, referenceLogps } from "../training/referenceLogps.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Each prompt with the answer before its own: (x₁, yₙ), (x₂, y₁), …; rows longer than the context are left out. */
-const mismatched = (rows: ReadonlyArray<Row>, context: number): ReadonlyArray<Row> =>
-  rows.map(({ prompt }, i): Row => ({ prompt, completion: rows.at(i - 1)!.completion }))
-    .filter(({ completion, prompt }) => rows.length > 1 && prompt.length + completion.length <= context)
+/** Each prompt with the answer before its own: (x₁, yₙ), (x₂, y₁), …; an answer is cut at the context, as in TRL. */
+export const mismatched = (rows: ReadonlyArray<Row>, context: number): ReadonlyArray<Row> =>
+  rows.length < 2 ? [] : rows.map(({ prompt }, i): Row => ({
+    prompt,
+    completion: rows.at(i - 1)!.completion.subarray(0, context - prompt.length)
+  }))
 
 interface Wires {
   readonly init: Weights

@@ -55,11 +55,12 @@ export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Sco
             metrics: { on_policy: onPolicy ? 1 : 0, "completions/mean_length": tokens / rows.length }
           }
           if (objective._tag !== "ReverseKl") return { ...common, ...divergenceLoss(policy, teacher, rows, objective) }
-          const { logps, offsets } = policy.logprobs(rows, { retain: true })
+          const { temperature } = sampling
+          const { logps, offsets } = policy.logprobs(rows, { retain: true, temperature })
           return {
             ...common,
-            passed: { rows, numbers: logps },
-            learn: reverseKl(logps, teacher.logprobs(rows).logps, offsets, objective)
+            passed: { rows, numbers: temperature === 1 ? logps : null },
+            learn: reverseKl(logps, teacher.logprobs(rows, { temperature }).logps, offsets, objective)
           }
         })
       }

@@ -126,6 +126,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
                   beta: control.beta(),
                   ...movedMost(stage),
                   maxNewTokens,
+                  temperature,
                   update,
                   advantages: () => pick(advantages, offsets, mini),
                   ...(texts.length > 0 ? { also: () => pretrain(n * minis.length + k, mini.length) } : {})
@@ -158,7 +159,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
             }
           })
           return {
-            passed: { rows, numbers: logps },
+            passed: { rows, numbers: temperature === 1 ? logps : null },
             learn,
             tokens: logps.length * (1 + stage.numPpoEpochs),
             sampled: () => ({

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import type { Select } from "../../dsl/stages/Select.ts"
 import { type DemonstrationRow, groupedByPrompt, type ScoredRow } from "../data/rows.ts"
 import { control, select as selected } from "../data/select.ts"
+import { accepted } from "../ledger/acceptance.ts"
 import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -9,8 +10,8 @@ const mean = (rows: ReadonlyArray<ScoredRow>): number => rows.reduce((sum, { sco
 
 /**
  * Selects completions; see `dsl/stages/Select.ts`. `max_divergence` is D∞ from the law of the candidates to the law of
- * the kept completions, where it is known: at most log(n / k) for the k best of n, for the prompt with most candidates;
- * −log p for an accepted share p of all, which is an estimate (`rows/out` of `rows/in`).
+ * the kept completions, where it is known: at most log(n / k) for the k best of n, for the prompt with most candidates. `accepted/…` are
+ * the estimates of a rule that accepts (`ledger/acceptance.ts`).
  */
 export const select = Effect.fn("select")(function*(
   stage: Select,
@@ -25,13 +26,7 @@ export const select = Effect.fn("select")(function*(
       (most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))),
       0
     )
-  const bound = stage.control || kept.length === 0
-    ? undefined
-    : rule._tag === "PerPrompt"
-    ? furthest(rule.keep)
-    : rule._tag === "Accept"
-    ? -Math.log(kept.length / completions.length)
-    : undefined
+  const promptsOf = (rows: ReadonlyArray<{ readonly prompt: string }>) => rows.map(({ prompt }) => prompt)
   yield* dataStage(scope, kept, {
     problem: `none of ${completions.length} candidates is accepted; the best scores ${
       Math.max(...completions.map(({ score }) => score))
@@ -43,7 +38,10 @@ export const select = Effect.fn("select")(function*(
     "kept": kept.length / completions.length,
     "rows/in": completions.length,
     "rows/out": kept.length,
-    ...(bound === undefined ? {} : { "max_divergence": bound })
+    ...(rule._tag === "PerPrompt" && !stage.control && kept.length > 0
+      ? { "max_divergence": furthest(rule.keep) }
+      : {}),
+    ...(rule._tag === "Accept" && !stage.control ? accepted(promptsOf(completions), promptsOf(kept)) : {})
   })
   return kept.map(({ completion, ended, prompt }): DemonstrationRow => ({ prompt, completion, ended }))
 })

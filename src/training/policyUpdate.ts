@@ -13,6 +13,8 @@ export interface PolicyUpdate {
   /** β of the KL penalty in the loss. */
   readonly beta: number
   readonly maxNewTokens: number
+  /** Of the samples: the update is that of the policy that sampled them. */
+  readonly temperature: number
   readonly update: Update
   /** Advantages of the tokens of the mini-batch, given their log-probabilities under the current policy. */
   readonly advantages: (logps: Float64Array, offsets: Int32Array) => Float64Array
@@ -31,7 +33,7 @@ export const policyUpdate = Effect.fnUntraced(function*(
 ) {
   const batch = rows.map((i) => rollout.rows[i]!)
   const offsets = offsetsOf(batch)
-  const { entropies, logps } = policy.logprobs(batch, { retain: true })
+  const { entropies, logps } = policy.logprobs(batch, { retain: true, temperature: how.temperature })
   const of = (tokens: Float64Array) => pick(tokens, rollout.offsets, rows)
   const oldLogps = of(rollout.logps)
   const lossOf = yield* policyLossOf(how.loss, { maxLength: how.maxNewTokens })

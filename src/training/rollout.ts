@@ -8,7 +8,7 @@ import { scored, type Scoring } from "./scoring.ts"
 export interface Rollout {
   readonly rows: ReadonlyArray<Row>
   readonly offsets: Int32Array
-  /** log π under the policy in training precision, nats. */
+  /** log π under the policy in training precision at the temperature of the samples, nats; the reference's are of its own at it. */
   readonly logps: Float64Array
   /** log π under the policy at sampling time: equal to `logps` except for rounding. */
   readonly samplerLogps: Float64Array
@@ -32,15 +32,22 @@ export const rollout = (
   const { policy, reference, sampling, scoring } = use
   const sampled = policy.sample(prompts.map(({ ids }) => ids), sampling, seeds)
   const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!.ids, completion }))
-  const { entropies, logps } = policy.logprobs(rows)
+  const at = { temperature: sampling.temperature }
+  const { entropies, logps } = policy.logprobs(rows, at)
   const { metrics, scores } = scored(scoring, rows, sampled, prompts.map(({ row }) => row))
+  const samplerLogps = joinedTokens(sampled.map(({ logps }) => logps))
+  /** A sampler says log π of temperature 1: what its rounding changed there is carried over. */
+  const tempered = () => {
+    const plain = policy.logprobs(rows).logps
+    return logps.map((logp, t) => logp + samplerLogps[t]! - plain[t]!)
+  }
   const ended = sampled.filter(({ finished }) => finished).length / rows.length
   return {
     rows,
     offsets: offsetsOf(rows),
     logps,
-    samplerLogps: joinedTokens(sampled.map(({ logps }) => logps)),
-    refLogps: reference === null ? null : reference.logprobs(rows).logps,
+    samplerLogps: sampling.temperature === 1 ? samplerLogps : tempered(),
+    refLogps: reference === null ? null : reference.logprobs(rows, at).logps,
     scores,
     metrics: {
       ...metrics,

@@ -2,7 +2,7 @@ import { assert, describe, it } from "vitest"
 import type { Model, Tensors, Weights } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { reference } from "../../../src/tensor/reference.ts"
-import { randomBatch, randomNumbers, randomWeights, revealing, variants } from "./tinyModels.ts"
+import { largestDifference, randomBatch, randomNumbers, randomWeights, revealing, variants } from "./tinyModels.ts"
 
 const engine = transformer(reference())
 const batch = randomBatch([[1, 5], [3, 4], [2, 0], [4, 1]], "gradients")
@@ -63,6 +63,34 @@ describe("the gradient of the whole model equals finite differences", () => {
       check(weights, gradientsOf(policy), (at) => {
         const other = engine.policy(at)
         const { logps } = other.logprobs(batch)
+        other.dispose()
+        return weighted(logps, by)
+      })
+      policy.dispose()
+    })
+
+    it(`invariant 34: ${name}: log-probabilities and entropies at a temperature are those of logits divided by it`, () => {
+      const weights = randomWeights(raw, name)
+      const policy = engine.policy(weights)
+      const temperature = 1.7
+      const by = randomNumbers(policy.logprobs(batch, { retain: true, temperature }).logps.length, "losses")
+      policy.backward(by)
+      const gradients = gradientsOf(policy)
+      // A head of its own divided by T divides the logits.
+      const tensors = new Map(weights.tensors)
+      const head = tensors.get("lm_head.weight") ?? tensors.get("model.embed_tokens.weight")!
+      const untied = { ...weights, config: { ...weights.config, tie_word_embeddings: false } }
+      const divided = engine.policy({
+        ...untied,
+        tensors: tensors.set("lm_head.weight", { ...head, data: Float64Array.from(head.data, (x) => x / temperature) })
+      })
+      const [own, other] = [policy.logprobs(batch, { temperature }), divided.logprobs(batch)]
+      assert.isBelow(largestDifference(own.logps, other.logps), 1e-12)
+      assert.isBelow(largestDifference(own.entropies, other.entropies), 1e-12)
+      divided.dispose()
+      check(weights, gradients, (at) => {
+        const other = engine.policy(at)
+        const { logps } = other.logprobs(batch, { temperature })
         other.dispose()
         return weighted(logps, by)
       })

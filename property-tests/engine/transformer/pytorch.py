@@ -11,7 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, Trainer
 
 torch.set_num_threads(1)
 directory = sys.argv[1]
@@ -21,8 +21,14 @@ answer = {"models": {}, "scores": {}}
 
 def losses_of(model, batches, optimizer):
     """Next-token loss of the completions, one AdamW step a batch; norms clipped at max_grad_norm."""
+    # Matrices decay, norms and biases do not: transformers' own groups.
+    decayed = set(Trainer.get_decay_parameter_names(None, model))
+    named = list(model.named_parameters())
     update = torch.optim.AdamW(
-        model.parameters(),
+        [
+            {"params": [p for n, p in named if n in decayed]},
+            {"params": [p for n, p in named if n not in decayed], "weight_decay": 0.0},
+        ],
         lr=optimizer["learningRate"],
         betas=tuple(optimizer["betas"]),
         eps=optimizer["eps"],

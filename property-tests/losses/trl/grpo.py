@@ -98,6 +98,7 @@ def run(compute, settings, inputs):
 
 grpo = advantages_of("group")
 cases = []
+names = {"cispo_clip_ratio": "clip_ratio/high_mean"}
 settings = [("grpo", {}), ("bnpo", {}), ("dr_grpo", {}), ("dapo", {"epsilon_high": 0.28}), ("cispo", {"epsilon_high": 1.3}), ("sapo", {}), ("vespo", {})]
 settings += [("grpo", {"delta": 1.5}), ("grpo", {"importance_sampling_level": "sequence", "epsilon_low": 0.03, "epsilon_high": 0.04})]
 settings += [("luspo", {"importance_sampling_level": "sequence", "epsilon_low": 0.03, "epsilon_high": 0.04})]
@@ -117,8 +118,8 @@ for loss_type, given in settings:
                 {"loss_type": loss_type, "beta": beta, "corrected": corrected, **vllm, **given}, inputs,
             )
             cases.append({"loss_type": loss_type, **given, "beta": beta, "corrected": corrected, "truncated": truncated, **out,
-                          "clipped": {k: v[0] for k, v in metrics.items() if k in ("clip_ratio/low_mean", "clip_ratio/high_mean")},
-                          "kl": metrics["kl"][0] if beta else None})
+                          "clipped": {names.get(k, k): v[0] for k, v in metrics.items() if k.endswith(("_mean", "cispo_clip_ratio")) and "vespo" not in k},
+                          "entropy": metrics["entropy"][0], "kl": metrics["kl"][0] if beta else None})
 entropic, _ = run(grpo_trainer.GRPOTrainer._compute_loss, {"loss_type": "dapo", "entropy_coef": 0.1},
                   {"advantages": grpo, "old_per_token_logps": old})
 rloo = []

@@ -75,10 +75,15 @@ const policy = (world: World, weights: Weights): TabularPolicy => {
   /** Where the logits of a state begin; −1 where the next token is given, not modelled. */
   const rowAt = ({ node, prompt }: State): number =>
     prompt < 0 || node >= tree.contexts ? -1 : (prompt * tree.contexts + node) * tree.actions
+  /** log softmax of z / T. */
+  const choose = (at: number, temperature: number): Float64Array =>
+    temperature === 1
+      ? logSoftmax(table.values, at, tree.actions)
+      : logSoftmax(table.values.subarray(at, at + tree.actions).map((z) => z / temperature), 0, tree.actions)
   const givenLogp = (token: number): number => token === ids.bos ? 0 : -Math.log(world.prompts.length)
 
   const verbs: Pick<Policy, "logprobs" | "divergences" | "backward"> = {
-    logprobs: (batch, options) => {
+    logprobs: (batch, { retain = false, temperature = 1 } = {}) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!
       const [logps, entropies] = [new Float64Array(total), new Float64Array(total)]
@@ -88,15 +93,15 @@ const policy = (world: World, weights: Weights): TabularPolicy => {
         row.completion.forEach((token, t) => {
           const at = rowAt(path[t]!)
           choices.push({ at, token })
-          const all = at < 0 ? null : logSoftmax(table.values, at, tree.actions)
+          const all = at < 0 ? null : choose(at, temperature)
           logps[offsets[i]! + t] = all === null ? givenLogp(token) : all[token]!
           entropies[offsets[i]! + t] = all === null ? -givenLogp(token) : entropy(all)
         })
       })
       const pull = (i: number): Float64Array =>
-        logSoftmax(table.values, choices[i]!.at, tree.actions)
-          .map((logp, a) => (a === choices[i]!.token ? 1 : 0) - Math.exp(logp))
-      retained.keep(options?.retain === true ? { at: choices.map(({ at }) => at), pull } : undefined)
+        choose(choices[i]!.at, temperature)
+          .map((logp, a) => ((a === choices[i]!.token ? 1 : 0) - Math.exp(logp)) / temperature)
+      retained.keep(retain ? { at: choices.map(({ at }) => at), pull } : undefined)
       return { logps, entropies, offsets }
     },
     divergences: (batch, teacher, divergence, options) => {

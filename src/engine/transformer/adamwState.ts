@@ -37,6 +37,16 @@ export const saveState = (
     return [prefix + name, { shape, data }]
   })
 
+/** Stretches of the flat buffer that decay, and that do not: norms and biases, all of one dimension, as transformers has it. */
+const stretches = (places: ReadonlyArray<Place>, length: number) => {
+  const all: Array<{ start: number; readonly decays: boolean }> = []
+  for (const { shape, start } of places) {
+    const decays = shape.length > 1
+    if (all.at(-1)?.decays !== decays) all.push({ start: all.length === 0 ? 0 : start, decays })
+  }
+  return all.map(({ decays, start }, i) => ({ decays, start, length: (all[i + 1]?.start ?? length) - start }))
+}
+
 const firstMoment = "exp_avg."
 const secondMoment = "exp_avg_sq."
 
@@ -63,6 +73,7 @@ export const optimised = (
   mask: (gradient: Tensor) => void = () => {}
 ): Optimised => {
   const { length } = params
+  const decayed = stretches(places, length)
   let gradient: Tensor | null = null
   let moments: { readonly first: Tensor; readonly second: Tensor } | null = null
   let steps = 0
@@ -96,15 +107,14 @@ export const optimised = (
       steps++
       version++
       const gradScale = norm > maxGradNorm ? maxGradNorm / norm : 1
-      backend.adamw(params, flat, first, second, {
-        learningRate,
-        beta1,
-        beta2,
-        eps,
-        weightDecay,
-        step: steps,
-        gradScale
-      })
+      const update = { learningRate, beta1, beta2, eps, weightDecay, step: steps, gradScale }
+      if (weightDecay === 0) backend.adamw(params, flat, first, second, update)
+      else {
+        for (const { decays, length: count, start } of decayed) {
+          const of = (buffer: Tensor) => backend.slice(buffer, start, count)
+          backend.adamw(of(params), of(flat), of(first), of(second), decays ? update : { ...update, weightDecay: 0 })
+        }
+      }
       return norm
     },
     version: () => version,

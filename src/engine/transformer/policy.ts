@@ -35,9 +35,13 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
   /** The backward pass of the last retained call. */
   let backwards: (dTokens: Float64Array) => HeadPasses = (dLogps) => vocabulary(null, dLogps)
 
-  const shape = (rows: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature: 1 })
+  const shape = (rows: number, temperature: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature })
   /** Fused log-softmax and gather; `into` is null when only the log-sum-exp is needed again. */
-  const vocabulary = (into: Logprobs | null, dLogps: Float64Array | null, on = backend): HeadPasses => ({
+  const vocabulary = (
+    into: Logprobs | null,
+    dLogps: Float64Array | null,
+    { on = backend, temperature = 1 }: { readonly on?: Backend; readonly temperature?: number | undefined } = {}
+  ): HeadPasses => ({
     forward: (hidden, { first, outputs, targets }, space) => {
       const rows = outputs.length
       const out = {
@@ -45,7 +49,7 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
         lse: space.reals("headLse", rows),
         entropy: space.reals("entropy", rows)
       }
-      on.head(out, hidden, trainable.parameters.head, space.ints("targets", targets), shape(rows))
+      on.head(out, hidden, trainable.parameters.head, space.ints("targets", targets), shape(rows, temperature))
       if (into === null) return
       into.logps.set(on.read(out.logps), first)
       into.entropies.set(on.read(out.entropy), first)
@@ -61,20 +65,20 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
         trainable.parameters.head,
         space.ints("targets", targets),
         space.reals("headLse", rows),
-        shape(rows)
+        shape(rows, temperature)
       )
     }
   })
 
   return {
     ...model,
-    logprobs: (batch, { precision, retain = false } = {}) => {
+    logprobs: (batch, { precision, retain = false, temperature } = {}) => {
       const on = precision === undefined ? backend : opened.at(precision)
       const out = perToken(batch)
-      passes.run(batch, retain, vocabulary(out, null, on), on)
+      passes.run(batch, retain, vocabulary(out, null, { on, temperature }), on)
       if (retain) {
         numbers = out.logps.length
-        backwards = (dLogps) => vocabulary(null, dLogps)
+        backwards = (dLogps) => vocabulary(null, dLogps, { temperature })
       }
       return out
     },
