@@ -14,7 +14,8 @@ import { type PostTraining, trlUpdate } from "./postTraining.ts"
 export const peerNames: ReadonlyArray<PeerName> = ["torch", "trl"]
 export const peerTitles: Readonly<Record<PeerName, string>> = { torch: "PyTorch", trl: "TRL" }
 
-const python = "python3"
+/** Isolated: code of the current folder, of PYTHONPATH or of the user's site is not run. */
+const python = ["python3", "-I"] as const
 const script = (name: PeerName): string => fileURLToPath(new URL(`peers/${name}.py`, import.meta.url))
 
 /** Asks without importing anything, so it answers in milliseconds. */
@@ -22,7 +23,7 @@ const look = "import sys, importlib.util as u; print(*(n for n in sys.argv[1:] i
 
 /** The peers that python3 has; that they load is only seen when they are opened. */
 export const importable: Effect.Effect<ReadonlyArray<PeerName>> = Effect.callback((resume) => {
-  execFile(python, ["-c", look, ...peerNames], (error, out) => {
+  execFile(python[0], [python[1], "-c", look, ...peerNames], (error, out) => {
     const found = error === null ? out.trim().split(" ") : []
     resume(Effect.succeed(peerNames.filter((name) => found.includes(name))))
   })
@@ -30,7 +31,9 @@ export const importable: Effect.Effect<ReadonlyArray<PeerName>> = Effect.callbac
 
 /** The message for a missing peer. */
 export const missing = (name: PeerName): string =>
-  `${name} is not importable by ${python}: pip install ${name}; comparisons with ${peerTitles[name]} are skipped`
+  `${name} is not importable by ${python.join(" ")}: pip install ${name}; comparisons with ${
+    peerTitles[name]
+  } are skipped`
 
 /** How a model is computed by the PyTorch peer; see peers/torch.py. */
 export interface TorchPeerOptions {
@@ -41,7 +44,7 @@ export interface TorchPeerOptions {
 /** A PyTorch process without a model yet; `baseline`: its bytes after the imports. */
 export const openTorch = (threads: number) =>
   Effect.gen(function*() {
-    const peer = yield* startPeer("torch", python, [script("torch")])
+    const peer = yield* startPeer("torch", python[0], [python[1], script("torch")])
     const answer = yield* peer.request({ do: "open", threads })
     return { peer, version: String(answer["version"]), baseline: yield* numberOf("torch", answer, "baseline") }
   })
@@ -79,7 +82,7 @@ export const openTrainer = (
     const at = join(folder, "stories")
     const fs = yield* FileSystem.FileSystem
     if (!(yield* fs.exists(at))) yield* save(at, weights)
-    const peer = yield* startPeer(`trl ${one.name}`, python, [script("trl")])
+    const peer = yield* startPeer(`trl ${one.name}`, python[0], [python[1], script("trl")])
     const answer = yield* peer.request({
       do: "open",
       threads,

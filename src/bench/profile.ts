@@ -5,9 +5,9 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
-import { homedir } from "node:os"
 import { dirname, join } from "node:path"
 import { RateTable } from "../planning/cost/rates.ts"
+import { cachePath } from "../tensor/cacheFolder.js"
 
 /** Medians of a backend on this machine. Absent: not measured. */
 export const BackendProfile = Schema.Struct({
@@ -47,12 +47,8 @@ export type MachineProfile = typeof MachineProfile.Type
 
 const Json = Schema.fromJsonString(MachineProfile)
 
-/** `$KEEL_CACHE`, `$XDG_CACHE_HOME/keel` or `~/.cache/keel`, and `machine.json` in it. */
-export const profilePath = (environment: Readonly<Record<string, string | undefined>> = process.env): string => {
-  const { KEEL_CACHE: own, XDG_CACHE_HOME: shared } = environment
-  const folder = own ? own : shared ? join(shared, "keel") : join(homedir(), ".cache", "keel")
-  return join(folder, "machine.json")
-}
+/** `machine.json` in Keel's cache. */
+export const profilePath = (environment = process.env): string => join(cachePath(environment), "machine.json")
 
 /** A file that should be a profile and is none that can be read. */
 export class BadProfile extends Schema.TaggedError<BadProfile>()("BadProfile", {
@@ -123,7 +119,7 @@ export const merge = (older: MachineProfile | null, newer: MachineProfile): Mach
 export const writeProfile = (path: string, profile: MachineProfile) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    yield* fs.makeDirectory(dirname(path), { recursive: true })
+    yield* fs.makeDirectory(dirname(path), { recursive: true, mode: 0o700 })
     // An unreadable profile is measured again.
     const merged = merge(yield* Effect.orElseSucceed(readProfile(path), () => null), profile)
     const text = JSON.stringify(yield* Schema.encodeEffect(MachineProfile)(merged), null, 2)

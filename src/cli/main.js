@@ -8,6 +8,7 @@
  */
 import { readFileSync } from "node:fs"
 import * as module from "node:module"
+import { cacheFolder, ForeignCache } from "../tensor/cacheFolder.js"
 
 const { engines } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
 const [major, minor] = process.versions.node.split(".").map(Number)
@@ -20,8 +21,13 @@ if (major < leastMajor || (major === leastMajor && minor < leastMinor)) {
   )
   process.exitCode = 1
 } else {
-  // Bun and Deno have neither, and do without.
-  module.enableCompileCache?.()
+  // Bun and Deno have neither, and do without. Node's own choice of a folder is one that all users share.
+  try {
+    module.enableCompileCache?.(cacheFolder("node"))
+  } catch (error) {
+    // A cache that cannot be written costs time alone.
+    if (error instanceof ForeignCache) console.error(`Starting without a cache of compiled modules: ${error.message}.`)
+  }
   if (module.registerHooks !== undefined) await import("./resolving.js")
   await import("./keel.ts")
 }

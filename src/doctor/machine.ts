@@ -99,8 +99,8 @@ export const lookAround = (needed: string): Effect.Effect<MachineFacts> =>
       output("nvidia-smi", ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]),
       output(process.env["CC"] ?? "cc", ["--version"]),
       output(process.env["CXX"] ?? "c++", ["--version"]),
-      output("python3", ["--version"]),
-      output("python3", ["-c", versions, ...pythonPackages])
+      output("python3", ["-I", "--version"]),
+      output("python3", ["-I", "-c", versions, ...pythonPackages])
     ], { concurrency: "unbounded" })
     const lines = (found ?? "").split("\n")
     const packages = Object.fromEntries(pythonPackages.map((name, i) => [name, lines[i]?.trim() || null]))

@@ -24,9 +24,10 @@ import os
 import sys
 import time
 
+# python3 -I leaves this folder out of the path; it goes again, since this file has the name of what it needs.
+sys.path.insert(0, os.path.dirname(__file__))
 from protocol import answer, peak_bytes, receive
 
-# This folder comes first on the path of a script, and this file has the name of what it needs.
 sys.path.pop(0)
 import torch
 import torch.nn.functional as F

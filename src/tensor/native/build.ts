@@ -1,12 +1,12 @@
 /** Compiles the C kernels with the system's compiler, once for each processor, compiler and version of the sources. */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { arch, cpus, platform, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { cacheFolder } from "../cacheFolder.ts"
+import { cacheFolder, ForeignCache } from "../cacheFolder.js"
 import { type Signature, signatures } from "../compiled/signatures.ts"
 
 const run = promisify(execFile)
@@ -77,9 +77,32 @@ const processor = async (): Promise<string> => {
   return [platform(), arch(), cpus()[0]?.model, features].join("\n")
 }
 
-const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false)
+const sha256 = (contents: string | Uint8Array): string => createHash("sha256").update(contents).digest("hex")
 
-const compile = async (compiler: string, sources: Record<string, string>, to: string): Promise<void> => {
+/** A library's name: what it was compiled from, and its own contents, so that damage is seen before it is loaded and crashes. */
+const nameOf = (from: string, contents: Uint8Array): string => `${from}-${sha256(contents).slice(0, 32)}.so`
+
+/** The libraries in `folder` that were compiled from the same: `whole` has the contents that its name says. */
+const kept = async (
+  folder: string,
+  from: string
+): Promise<{ whole: string | null; damaged: ReadonlyArray<string> }> => {
+  const damaged: Array<string> = []
+  for (const name of (await readdir(folder)).filter((name) => name.startsWith(`${from}-`) && name.endsWith(".so"))) {
+    const path = join(folder, name)
+    if (name === nameOf(from, await readFile(path))) return { whole: path, damaged }
+    damaged.push(path)
+  }
+  return { whole: null, damaged }
+}
+
+/** Compiles a library named `from` into `folder`, and returns its path. */
+const compile = async (
+  compiler: string,
+  sources: Record<string, string>,
+  into: string,
+  from: string
+): Promise<string> => {
   const folder = await mkdtemp(join(tmpdir(), "keel-native-"))
   try {
     await writeFile(join(folder, "kernelCalls.h"), callsOf(signatures(sources)))
@@ -92,10 +115,12 @@ const compile = async (compiler: string, sources: Record<string, string>, to: st
       try {
         await run(compiler, [...flags, target, ...includes, source, "-o", made])
         // A rename within the folder, so that two processes that build at once each leave a whole library.
+        const contents = await readFile(made)
+        const to = join(into, nameOf(from, contents))
         const beside = `${to}.${process.pid}`
-        await writeFile(beside, await readFile(made), { mode: 0o700 })
+        await writeFile(beside, contents, { mode: 0o700 })
         await rename(beside, to)
-        return
+        return to
       } catch (error) {
         failures.push(String((error as { readonly stderr?: string }).stderr ?? error))
       }
@@ -121,19 +146,23 @@ export const build = async (): Promise<Library> => {
     }
   )
   const sources = await readSources()
-  const hash = createHash("sha256").update(JSON.stringify([flags, version, await processor(), sources])).digest("hex")
+  const from = `kernels-${sha256(JSON.stringify([flags, version, await processor(), sources])).slice(0, 32)}`
   const library = { signatures: signatures(sources) }
-  const folder = join(cacheFolder(), "native")
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
-    const path = join(folder, `kernels-${hash.slice(0, 32)}.so`)
-    if (!await exists(path)) {
-      process.stderr.write("compiling kernels for this processor (once, ~10 s) …\n")
-      await compile(compiler, sources, path)
+    const folder = cacheFolder("native")
+    const { damaged, whole } = await kept(folder, from)
+    for (const path of damaged) {
+      process.stderr.write(`${path} is damaged: it is removed.\n`)
+      await rm(path, { force: true })
     }
-    return { ...library, path }
+    if (whole !== null) return { ...library, path: whole }
+    process.stderr.write("compiling kernels for this processor (once, ~10 s) …\n")
+    return { ...library, path: await compile(compiler, sources, folder, from) }
   } catch (error) {
     if (error instanceof NoNative) throw error
-    throw new NoNative(`no place to keep compiled kernels in ${folder} (set KEEL_CACHE): ${(error as Error).message}`)
+    const { message } = error as Error
+    throw new NoNative(
+      error instanceof ForeignCache ? message : `no place to keep compiled kernels (set KEEL_CACHE): ${message}`
+    )
   }
 }

@@ -1,11 +1,13 @@
 import { execFile } from "node:child_process"
-import { existsSync } from "node:fs"
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { createHash } from "node:crypto"
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { dirname, extname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { homeOf, npmName, type PackageName, packageVersion } from "./packages.ts"
+import { cacheFolder } from "../cacheFolder.js"
+import lock from "./lock.json" with { type: "json" }
+import { bindingOf, digestOf, homeOf, npmName, type PackageName, packageNames, packageVersion } from "./packages.ts"
 import { findTensorFlow, type TensorFlowFolder } from "./python.ts"
 
 const run = promisify(execFile)
@@ -45,6 +47,14 @@ const step = async <A>(what: string, remedy: string, work: () => Promise<A>): Pr
 const nodeHeaders = (): string =>
   join(dirname(createRequire(import.meta.url).resolve("koffi")), "vendor/node-api-headers/include")
 
+/** What npm installs, to the byte: each package with its version and the SHA-512 that npm holds it against. */
+const lockOf = (name: PackageName) => {
+  const others = packageNames.filter((other) => other !== name).map((other) => `node_modules/${npmName(other)}`)
+  const packages = Object.fromEntries(Object.entries(lock).filter(([path]) => !others.includes(path)))
+  const root = { private: true, dependencies: { [npmName(name)]: packageVersion } }
+  return { root, lock: { lockfileVersion: 3, requires: true, packages: { "": root, ...packages } } }
+}
+
 /** The package's own binding, compiled against the libraries of TensorFlow where they lie, because they find those of CUDA from there. */
 const compile = async (packageFolder: string, { folder, include, libraries }: TensorFlowFolder): Promise<void> => {
   const compiler = process.env["CXX"] ?? "c++"
@@ -53,8 +63,8 @@ const compile = async (packageFolder: string, { folder, include, libraries }: Te
     "Install one, e.g. `apt install g++`.",
     () => run(compiler, ["--version"])
   )
-  const to = join(packageFolder, "lib/napi-v8")
-  await mkdir(to, { recursive: true })
+  const to = bindingOf(packageFolder)
+  await mkdir(dirname(to), { recursive: true })
   const source = join(packageFolder, "binding")
   const sources = (await readdir(source)).filter((name) => name.endsWith(".cc")).map((name) => join(source, name))
   const args = [
@@ -69,7 +79,7 @@ const compile = async (packageFolder: string, { folder, include, libraries }: Te
     `-I${include}`,
     ...sources,
     "-o",
-    join(to, "tfjs_binding.node"),
+    to,
     ...libraries,
     `-Wl,-rpath,${folder}`,
     ...(process.platform === "darwin" ? ["-undefined", "dynamic_lookup"] : [])
@@ -79,27 +89,7 @@ const compile = async (packageFolder: string, { folder, include, libraries }: Te
     "Give another TensorFlow with --tensorflow; 2.21 is known to work.",
     () => run(compiler, args, { maxBuffer: 2 ** 26 })
   )
-}
-
-/** The package's own way: a prebuilt binding and the libtensorflow that it was made for. */
-const download = (packageFolder: string, name: PackageName): Promise<unknown> => {
-  // It calls what Node 23 removed.
-  const restore =
-    "import util from 'node:util'; util.isNullOrUndefined = (x) => x == null; util.isArray = Array.isArray"
-  return step(
-    "python3 has no tensorflow, and downloading the official libtensorflow",
-    `Run \`pip install ${
-      name === "tfjs-node-gpu" ? "tensorflow[and-cuda]" : "tensorflow-cpu"
-    }\` and then this again, or give --tensorflow.`,
-    () =>
-      run(process.execPath, [
-        "--import",
-        `data:text/javascript,${encodeURIComponent(restore)}`,
-        "scripts/install.js",
-        name === "tfjs-node-gpu" ? "gpu" : "cpu",
-        "download"
-      ], { cwd: packageFolder, maxBuffer: 2 ** 26, timeout: 600_000 })
-  )
+  await writeFile(digestOf(packageFolder), createHash("sha256").update(await readFile(to)).digest("hex"))
 }
 
 /** Loads the package in another process. */
@@ -119,9 +109,9 @@ const check = (name: PackageName, folder: string): Promise<{ readonly version: s
   )
 
 /**
- * Installs a package into Keel's cache and puts a current TensorFlow under it: npm without scripts (the package's own would fetch
- * TensorFlow 2.9 for CUDA 11), the binding compiled against the TensorFlow that Python has, and a first product. What was there
- * before stays until the new one works.
+ * Installs a package into Keel's cache and puts a current TensorFlow under it: npm by the checksums of `lock.json` and without
+ * scripts (the package's own would fetch TensorFlow 2.9 for CUDA 11, with no checksum), the binding compiled against the TensorFlow
+ * that Python has, and a first product. An installation that was there before stays until the new one works.
  */
 export const install = async (
   name: PackageName,
@@ -131,38 +121,38 @@ export const install = async (
   if (process.platform === "win32") throw new InstallFailed("There is no build for Windows: use WSL.")
   const home = homeOf(name)
   const folder = `${home}.new`
+  const pip = `Run \`pip install ${name === "tfjs-node-gpu" ? "tensorflow[and-cuda]" : "tensorflow-cpu"}\``
   const found = await step(
     "looking for TensorFlow",
     "Take one from `pip install tensorflow-cpu` (2.18 or later), or leave --tensorflow out.",
     () => findTensorFlow(tensorflow)
   )
+  if (found === null) {
+    throw new InstallFailed(
+      `python3 -I has no tensorflow. ${pip} and then this again, or give --tensorflow ` +
+        "(a package of PYTHONPATH or of `pip install --user` is not looked for)."
+    )
+  }
+  const locked = lockOf(name)
   await step(`making ${folder}`, "Set KEEL_CACHE to a folder that can be written.", async () => {
+    cacheFolder("tfjs")
     await rm(folder, { recursive: true, force: true })
-    await mkdir(folder, { recursive: true })
-    await writeFile(join(folder, "package.json"), `${JSON.stringify({ private: true })}\n`)
+    await mkdir(folder, { mode: 0o700 })
+    await writeFile(join(folder, "package.json"), JSON.stringify(locked.root))
+    await writeFile(join(folder, "package-lock.json"), JSON.stringify(locked.lock))
   })
   try {
     const what = `${npmName(name)}@${packageVersion}`
-    say(`npm install ${what} …`)
+    say(`npm ci of ${what} …`)
     await step(
-      `npm install ${what}`,
-      "npm must be on PATH and reach its registry.",
-      () =>
-        run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", what], {
-          cwd: folder,
-          maxBuffer: 2 ** 26
-        })
+      `npm ci of ${what}`,
+      "npm must be on PATH and reach its registry, which must have the packages that Keel was made with.",
+      () => run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder, maxBuffer: 2 ** 26 })
     )
-    const packageFolder = join(folder, "node_modules", npmName(name))
-    if (found === null) {
-      say("python3 has no tensorflow; downloading the official libtensorflow …")
-      await download(packageFolder, name)
-    } else {
-      say(`compiling its binding against ${found.folder} …`)
-      await compile(packageFolder, found)
-    }
+    say(`compiling its binding against ${found.folder} …`)
+    await compile(join(folder, "node_modules", npmName(name)), found)
     const { gpu, version } = await check(name, folder)
-    if (existsSync(home)) await rm(home, { recursive: true, force: true })
+    await rm(home, { recursive: true, force: true })
     await rename(folder, home)
     return { package: name, folder: home, version, gpu }
   } finally {

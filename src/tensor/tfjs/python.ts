@@ -1,9 +1,8 @@
 import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
-import { mkdir } from "node:fs/promises"
 import { basename, join } from "node:path"
 import { promisify } from "node:util"
-import { cacheFolder } from "../cacheFolder.ts"
+import { cacheFolder } from "../cacheFolder.js"
 import { pythonPackage } from "../pythonPackage.ts"
 
 const run = promisify(execFile)
@@ -28,9 +27,8 @@ const folderAt = (folder: string): TensorFlowFolder | null => {
 }
 
 const unpack = async (wheel: string): Promise<string> => {
-  const folder = join(cacheFolder(), "tfjs", basename(wheel, ".whl"))
-  await mkdir(folder, { recursive: true })
-  await run("python3", ["-m", "zipfile", "-e", wheel, folder])
+  const folder = cacheFolder("tfjs", basename(wheel, ".whl"))
+  await run("python3", ["-I", "-m", "zipfile", "-e", wheel, folder])
   return join(folder, "tensorflow")
 }
 

@@ -1,7 +1,10 @@
+import { createHash } from "node:crypto"
+import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
+import { dirname } from "node:path"
 import util from "node:util"
 import type { T, Tfjs } from "./pieces.ts"
-import { type Found, npmName } from "./packages.ts"
+import { bindingOf, digestOf, type Found, npmName } from "./packages.ts"
 import type { SumOfSquares } from "./sumOfSquares.ts"
 
 /** The binding of TensorFlow that TensorFlow.js uses; we use it for operations that TensorFlow.js does not name. */
@@ -79,8 +82,17 @@ const sumOfSquares = (node: NodeBackend) => (x: T): number => {
   }
 }
 
+/** Throws for a binding that has changed since it was compiled: loading a damaged library ends the process. */
+const checkBinding = (packageFolder: string): void => {
+  const digest = digestOf(packageFolder)
+  if (!existsSync(digest)) return
+  const found = createHash("sha256").update(readFileSync(bindingOf(packageFolder))).digest("hex")
+  if (found !== readFileSync(digest, "utf8")) throw new Error(`${bindingOf(packageFolder)} is damaged`)
+}
+
 /** Loads a package with TensorFlow in it; throws when it does not load. */
 export const loadTensorFlow = ({ from, name }: Found, threads: number): TensorFlow => {
+  checkBinding(dirname(createRequire(from).resolve(`${npmName(name)}/package.json`)))
   restoreUtil()
   for (const [key, value] of Object.entries(environment(threads))) process.env[key] ??= value
   const tf = createRequire(from)(npmName(name)) as Tfjs

@@ -17,7 +17,7 @@ let asked: Promise<string | null> | undefined
 
 const remedy = "pip install torch (2.10 or newer), or set KEEL_LIBTORCH to the folder with "
 
-/** The folder of libtorch's libraries: `KEEL_LIBTORCH`, or that of the `torch` which python3 would import. */
+/** The folder of libtorch's libraries: `KEEL_LIBTORCH`, or that of the `torch` which python3 would import, without PYTHONPATH and the user's site. */
 export const libraryFolder = async (): Promise<string> => {
   const library = libraryName("torch_cpu")
   const given = process.env["KEEL_LIBTORCH"]
@@ -27,7 +27,7 @@ export const libraryFolder = async (): Promise<string> => {
     return found
   }
   const found = await (asked ??= pythonPackage("python3", "torch"))
-  if (found === null) throw new NoTorch(`no libtorch: ${remedy}${library}`)
+  if (found === null) throw new NoTorch(`python3 -I has no torch: ${remedy}${library}`)
   const folder = join(found, "lib")
   if (!existsSync(join(folder, library))) throw new NoTorch(`${folder} has no ${library}: ${remedy}it`)
   return folder
