@@ -8,7 +8,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
-import { writeFileAtomic } from "./files.ts"
+import { writeFileAtomic } from "./sealed.ts"
 import { Event } from "./runLog.ts"
 
 /** A folder that is not that of a run, or not of this one. */
