@@ -82,12 +82,13 @@ const folderOf = (root: string, key: string, label: string) => join(root, `${lab
 /** Where the model of a finished node is, in the store `root`. */
 export const modelIn = (root: string, key: string, label: string) => join(folderOf(root, key, label), "model")
 
-/** The resources that another run of the same node takes too. */
-const repeated = ({ disk: _, memory: __, milliseconds: ___, ...counts }: { readonly [key: string]: unknown }) => counts
+/** Not the same in another run of the same node. */
+const ofThisRun = ["disk", "memory", "milliseconds"]
 
 const spentText = (spent: Spent): string => {
   const json = toJson(spent) as Readonly<Record<string, unknown>>
-  return line({ ...json, sha256: digest(JSON.stringify(repeated(json))) })
+  const same = Object.entries(json).filter(([name]) => !ofThisRun.includes(name))
+  return line({ ...json, sha256: digest(JSON.stringify(same)) })
 }
 
 const filesOf = function*(made: Made, told: ReadonlyArray<Event>): Files & Generator {
