@@ -78,7 +78,7 @@ const take = (name: string) =>
     const engine = transformer(opened)
     let [tokens, completions] = [0, 0]
     const folder = mkdtempSync(join(tmpdir(), "keel-timing-"))
-    const append = yield* RunDirectory.openRun(join(folder, "run"), "{}", { keel: 1, backend, store: folder })
+    const append = yield* RunDirectory.openRun(join(folder, "run"), "{}", { backend, store: folder })
     const start = now()
     yield* run(yield* prepare(root, { engine: transformer(opened) }), {
       engine: {

@@ -55,7 +55,7 @@ const ran = async (of: Artifact.Any, events: ReadonlyArray<Event>, store?: strin
   const at = folder()
   await Effect.runPromise(
     Effect.gen(function*() {
-      const append = yield* openRun(at, toJson(of), { keel: 1, backend: "native", store: store ?? at })
+      const append = yield* openRun(at, toJson(of), { backend: "native", store: store ?? at })
       for (const event of events) yield* append(event)
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
   )

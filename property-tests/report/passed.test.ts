@@ -88,7 +88,7 @@ describe("caps that were passed", () => {
       const { root } = tiny()
       return Effect.runPromise(
         Effect.gen(function*() {
-          const append = yield* openRun(at, toJson(root), { keel: 1, backend: "native", store: at })
+          const append = yield* openRun(at, toJson(root), { backend: "native", store: at })
           for (const event of events) yield* append(event)
           yield* writeReport(at, root, null)
           return readFileSync(join(at, "report.md"), "utf8")

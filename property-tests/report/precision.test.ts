@@ -18,7 +18,7 @@ const reportOf = (steps: ReadonlyArray<Metrics>): Promise<string> => {
   const { root } = tiny()
   return Effect.runPromise(
     Effect.gen(function*() {
-      const append = yield* openRun(at, toJson(root), { keel: 1, backend: "native", store: at })
+      const append = yield* openRun(at, toJson(root), { backend: "native", store: at })
       for (const [i, metrics] of steps.entries()) {
         const event: Event = { _tag: "Step", stage: "sft-1", step: i + 1, steps: steps.length, tokens: 1, metrics }
         yield* append(event)

@@ -8,24 +8,23 @@ import { ledger as ledgerOf } from "../program/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
 import { text as overOptimisationText } from "../report/overOptimisation.ts"
 import { measuredKl, overOptimised, stacked, svg } from "../report/plots.ts"
-import { writeFileAtomic } from "../store/files.ts"
-import { started } from "../store/runDirectory.ts"
+import { writeFileAtomic } from "../store/sealed.ts"
 import { json, maybe } from "./options.ts"
-import { BadPipelineFile, pipelineOf } from "./pipelineFile.ts"
+import { BadPipelineFile } from "./pipelineFile.ts"
+import { module, runIn } from "./runFolder.ts"
 
 /** The ledger of the run in `folder`. */
-const ledgerIn = Effect.fnUntraced(function*(folder: string) {
-  const { description, module = null } = yield* started(folder)
-  return yield* ledgerOf(folder, (yield* pipelineOf(description, undefined, module)).extensions)
+const ledgerIn = Effect.fnUntraced(function*(folder: string, module: Option.Option<string>) {
+  return yield* ledgerOf(folder, (yield* runIn(folder, module, "ledger")).file.extensions)
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
 
 const compare = Command.make(
   "compare",
-  { first: folder("first"), second: folder("second"), json },
-  Effect.fn(function*({ first, json, second }) {
-    const ledgers = { first: yield* ledgerIn(first), second: yield* ledgerIn(second) }
+  { first: folder("first"), second: folder("second"), module, json },
+  Effect.fn(function*({ first, json, module, second }) {
+    const ledgers = { first: yield* ledgerIn(first, module), second: yield* ledgerIn(second, module) }
     yield* Console.log(json ? JSON.stringify(ledgers) : comparison(ledgers.first.stages, ledgers.second.stages))
   })
 ).pipe(Command.withDescription("The KL of two runs side by side"))
@@ -34,11 +33,12 @@ export const ledger = Command.make(
   "ledger",
   {
     run: folder("run"),
+    module,
     json,
     svg: maybe(Flag.File("svg"), "Also draw the measured KL to this file")
   },
-  Effect.fn(function*({ json, run, svg: file }) {
-    const found = yield* ledgerIn(run)
+  Effect.fn(function*({ json, module, run, svg: file }) {
+    const found = yield* ledgerIn(run, module)
     const { overOptimisation, stages } = found
     if (Option.isSome(file)) {
       if (stages.every(({ measured }) => measured.length === 0)) {

@@ -48,6 +48,10 @@ export const progress = (out: Out) => {
       switch (event._tag) {
         case "Cached":
           return line(`✓ ${event.stage}  made before`)
+        case "Waiting":
+          return line(`  ${event.stage}  waits for process ${event.pid} on ${event.host}, which makes it`)
+        case "Replaced":
+          return line(`! ${event.stage}  process ${event.pid} on ${event.host} stands still: this one goes on with it`)
         case "Started":
           stage = { name: event.stage, from: event.from, began: now, tokens: 0, printed: now }
           return event.from > 0

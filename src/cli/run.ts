@@ -1,6 +1,7 @@
 /** `keel run` and `keel resume`: the same thing, since finished nodes are found again and the rest goes on. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -12,10 +13,11 @@ import { alarms } from "../report/alarms.ts"
 import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf } from "../report/write.ts"
-import { events as eventsOf, started } from "../store/runDirectory.ts"
+import { BadRunFolder, events as eventsOf } from "../store/runDirectory.ts"
 import { type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { priceIn, prices } from "./prices.ts"
 import { progress } from "./progress.ts"
+import { module, runIn } from "./runFolder.ts"
 import { device, deviceOption, json, maybe, or, overrides, pipeline } from "./options.ts"
 
 const backend = or(
@@ -76,13 +78,28 @@ const runFolder = Argument.String("run").pipe(
 
 export const resume = Command.make(
   "resume",
-  { runFolder, ...overrides, json },
-  Effect.fn(function*({ json, runFolder, ...overridden }) {
+  { runFolder, ...overrides, module, json },
+  Effect.fn(function*({ json, module, runFolder, ...overridden }) {
     const out = /\.(ts|mts|js|mjs|json)$/u.test(runFolder)
       ? folderOf((yield* pipelineOf(runFolder, overridden)).root)
       : runFolder
-    const { backend, description, keel: _, module = null, ...options } = yield* started(out)
-    const file = yield* pipelineOf(description, undefined, module)
-    yield* told(file, { ...options, out, backend: backend as BackendName, json })
+    const { backend, device, elsewhere, file, price = null, store } = yield* runIn(out, module, "resume")
+    // Somebody else's run, or one that was moved without its store, must not begin anew where nobody looks.
+    if (!(yield* (yield* FileSystem.FileSystem).exists(store))) {
+      return yield* new BadRunFolder({
+        path: out,
+        problem: `its store, ${store}, is not there`,
+        remedy: "Move it along with the folder of the run, or start the pipeline again: keel run FILE --out FOLDER."
+      })
+    }
+    if (elsewhere.store) yield* Console.error(`writes to the store ${store}`)
+    yield* told(file, {
+      out,
+      store,
+      backend: backend as BackendName,
+      ...(device === undefined ? {} : { device }),
+      price,
+      json
+    })
   })
 ).pipe(Command.withDescription("Go on with a run that was stopped or killed"))

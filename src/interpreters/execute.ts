@@ -103,12 +103,6 @@ const maker = Effect.fnUntraced(
         const own = !transparent.has(artifact.node.op)
         const key = keyOf(artifact, limits(artifact))
         const name = label(artifact)
-        const found = own ? yield* store.find(key, name) : Option.none<Made>()
-        if (Option.isSome(found)) {
-          yield* log.emit({ _tag: "Cached", stage: name })
-          made.set(artifact.id, found.value)
-          return found.value
-        }
         const told: Array<Event> = []
         const finished = Effect.tap(
           Effect.flatMap(scopeOf(artifact), (scope) => meaning(artifact, scope)).pipe(
@@ -120,20 +114,36 @@ const maker = Effect.fnUntraced(
           (value) =>
             own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, told)) : Effect.void
         )
-        const value = yield* (own ? meter.making(finished) : finished).pipe(
-          Effect.catchDefect(tagged(name)),
-          Effect.tapError((error) =>
-            own && !alreadyTold.has(error)
-              ? Effect.andThen(
-                Effect.sync(() => alreadyTold.add(error)),
-                // If the disk is full, the log fails too; the first error must stay visible.
-                Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: error._tag, message: error.message }))
-              )
-              : Effect.void
-          )
+        /** Found, in the time of nobody: another process may be making it. */
+        const found = Effect.andThen(
+          meter.making(store.claim(key, name, {
+            waiting: ({ host, pid }) => log.emit({ _tag: "Waiting", stage: name, host, pid }),
+            replaced: ({ host, pid }) => log.emit({ _tag: "Replaced", stage: name, host, pid })
+          })),
+          store.find(key, name)
         )
+        const once = Effect.gen(function*() {
+          const before = yield* found
+          if (Option.isNone(before)) return { value: yield* meter.making(finished), reused: false }
+          yield* log.emit({ _tag: "Cached", stage: name })
+          return { value: before.value, reused: true }
+        })
+        const { reused, value } = yield* (own
+          ? Effect.scoped(once)
+          : Effect.map(finished, (value) => ({ value, reused: false }))).pipe(
+            Effect.catchDefect(tagged(name)),
+            Effect.tapError((error) =>
+              own && !alreadyTold.has(error)
+                ? Effect.andThen(
+                  Effect.sync(() => alreadyTold.add(error)),
+                  // If the disk is full, the log fails too; the first error must stay visible.
+                  Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: error._tag, message: error.message }))
+                )
+                : Effect.void
+            )
+          )
         made.set(artifact.id, value)
-        if (own) {
+        if (own && !reused) {
           const took = yield* store.spent(key, name)
           if (Option.isSome(took)) yield* settle(artifact, took.value)
         }

@@ -9,6 +9,7 @@ import { join } from "node:path"
 import type { Adapter, TensorData, Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { load as loadModel } from "./checkpoint.ts"
+import { readBytes, save as saveFolder, whereIs } from "./folder.ts"
 import { decode, encode } from "./safetensors.ts"
 
 const configFile = "adapter_config.json"
@@ -52,23 +53,23 @@ const tensorsOf = ({ head, pairs }: Adapter): Tensors =>
     ...(head === null ? [] : [[`${prefix}score.weight`, head] as const])
   ])
 
-/** Writes an adapter; `adapter_config.json` last, so that a folder that has it is whole. */
-export const save = Effect.fnUntraced(function*(dir: string, adapter: Adapter) {
-  const fs = yield* FileSystem.FileSystem
-  yield* fs.makeDirectory(dir, { recursive: true })
-  yield* fs.writeFile(join(dir, weightsFile), encode(tensorsOf(adapter)))
-  yield* fs.writeFileString(join(dir, configFile), `${JSON.stringify(configOf(adapter), null, 2)}\n`)
-})
+/** File name → bytes of an adapter. */
+export const contents = function*(adapter: Adapter): Generator<readonly [string, Uint8Array]> {
+  yield [weightsFile, encode(tensorsOf(adapter))]
+  yield [configFile, new TextEncoder().encode(`${JSON.stringify(configOf(adapter), null, 2)}\n`)]
+}
 
-/** Whether there is a whole adapter in a folder. */
-export const isWhole = (dir: string) => Effect.flatMap(FileSystem.FileSystem, (fs) => fs.exists(join(dir, configFile)))
+/** Writes an adapter, all or nothing. An existing folder is replaced only when it holds only an adapter. */
+export const save = (dir: string, adapter: Adapter) =>
+  saveFolder(dir, () => contents(adapter), (name) => name === configFile || name === weightsFile)
 
 const bad = (path: string, problem: string) =>
   new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
 
 /** Reads the configuration of a plain LoRA adapter, and whether its weights exist, without the weights. */
-export const config = Effect.fnUntraced(function*(dir: string) {
+export const config = Effect.fnUntraced(function*(at: string) {
   const fs = yield* FileSystem.FileSystem
+  const dir = (yield* whereIs(at)) ?? at
   for (const file of [configFile, weightsFile]) {
     if (!(yield* fs.exists(join(dir, file)))) return yield* bad(dir, `it has no ${file}`)
   }
@@ -81,9 +82,8 @@ export const config = Effect.fnUntraced(function*(dir: string) {
 
 /** Reads an adapter of plain LoRA. */
 export const load = Effect.fnUntraced(function*(dir: string) {
-  const fs = yield* FileSystem.FileSystem
   const { lora_alpha: alpha, r: rank, target_modules: targetModules } = yield* config(dir)
-  const bytes = yield* fs.readFile(join(dir, weightsFile))
+  const bytes = yield* readBytes(join((yield* whereIs(dir)) ?? dir, weightsFile))
   const tensors = yield* attempt(() => decode(bytes, join(dir, weightsFile)))
   const pairs = new Map<string, { a: TensorData; b: TensorData }>()
   let head: TensorData | null = null

@@ -1,10 +1,10 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as PlatformError from "effect/PlatformError"
-import { basename, dirname, join, resolve } from "node:path"
+import { join, resolve } from "node:path"
 import type { Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { modelConfig, parseConfig } from "./config.ts"
+import { readBytes, save as saveFolder, whereIs } from "./folder.ts"
 import { matchTensors } from "./matchTensors.ts"
 import { decode, encode } from "./safetensors.ts"
 import { joinShards, parseIndex } from "./shards.ts"
@@ -39,9 +39,19 @@ export const load = Effect.fnUntraced(function*(dir: string) {
   return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
 })
 
+const placeOf = Effect.fnUntraced(function*(folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const place = yield* whereIs(folder)
+  if (place === undefined) {
+    return yield* new BadCheckpoint({ path: folder, problem: "there is no such folder", remedy: "Check the path." })
+  }
+  if ((yield* fs.stat(place)).type === "Directory") return place
+  return yield* new BadCheckpoint({ path: place, problem: "it is a file", remedy: "Point at the folder it is in." })
+})
+
 const configured = Effect.fnUntraced(function*(dir: string) {
   const fs = yield* FileSystem.FileSystem
-  const folder = yield* whereIs(fs, resolve(dir))
+  const folder = yield* placeOf(resolve(dir))
   const present = new Set(yield* fs.readDirectory(folder))
   if (!present.has(configFile)) {
     return yield* new BadCheckpoint({
@@ -65,44 +75,13 @@ const open = Effect.fnUntraced(function*(dir: string) {
   return { ...found, tokenizer }
 })
 
-/**
- * Writes a Hugging Face model folder, all or nothing: the files are written and synced to `<dir>.partial` beside it, which then
- * takes its place. When that fails, the partial folder is removed and the old folder stays. An existing folder is replaced
- * only when it holds only a checkpoint.
- */
-export const save = Effect.fnUntraced(function*(dir: string, weights: Weights) {
-  const fs = yield* FileSystem.FileSystem
-  const folder = resolve(dir)
-  const partial = partialOf(folder)
-  for (const place of [folder, partial, previousOf(folder)]) yield* refuseForeign(fs, place)
-  yield* fs.makeDirectory(dirname(folder), { recursive: true })
-  const write = Effect.gen(function*() {
-    yield* fs.remove(partial, { recursive: true, force: true })
-    yield* fs.makeDirectory(partial)
-    for (const [name, bytes] of contents(weights)) yield* writeSynced(fs, join(partial, name), bytes)
-    yield* syncDirectory(fs, partial)
-    yield* Effect.uninterruptible(replace(fs, folder))
-  })
-  yield* Effect.onError(write, () => Effect.ignore(fs.remove(partial, { recursive: true, force: true })))
-})
-
-const partialOf = (folder: string): string => `${folder}.partial`
-const previousOf = (folder: string): string => `${folder}.previous`
-
-/** The folder, or the folder that a `save` had moved aside when it was killed between its two renames. */
-const whereIs = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, folder: string) {
-  for (const place of [folder, previousOf(folder)]) {
-    if (!(yield* fs.exists(place))) continue
-    if ((yield* fs.stat(place)).type === "Directory") return place
-    return yield* new BadCheckpoint({ path: place, problem: "it is a file", remedy: "Point at the folder it is in." })
-  }
-  return yield* new BadCheckpoint({ path: folder, problem: "there is no such folder", remedy: "Check the path." })
-})
+/** Writes a Hugging Face model folder, all or nothing. An existing folder is replaced only when it holds only a checkpoint. */
+export const save = (dir: string, weights: Weights) => saveFolder(dir, () => contents(weights), checkpointFile)
 
 const readTensors = Effect.fnUntraced(
   function*(fs: FileSystem.FileSystem, folder: string, shown: string, present: ReadonlySet<string>) {
     const one = (file: string) =>
-      Effect.flatMap(readBytes(fs, join(folder, file)), (bytes) => attempt(() => decode(bytes, join(shown, file))))
+      Effect.flatMap(readBytes(join(folder, file)), (bytes) => attempt(() => decode(bytes, join(shown, file))))
     if (present.has(weightsFile)) return yield* one(weightsFile)
     if (!present.has(indexFile)) return yield* noWeights(shown, present)
     const path = join(shown, indexFile)
@@ -136,24 +115,8 @@ const noWeights = (path: string, present: ReadonlySet<string>): BadCheckpoint =>
     })
 }
 
-/** Node reads at most 2 GiB at once. */
-const chunk = 1 << 28
-
-const readBytes = (fs: FileSystem.FileSystem, path: string) =>
-  Effect.scoped(Effect.gen(function*() {
-    const file = yield* fs.open(path, { flag: "r" })
-    const bytes = new Uint8Array(Number((yield* file.stat).size))
-    let at = 0
-    while (at < bytes.length) {
-      const read = yield* file.read(bytes.subarray(at, at + chunk))
-      if (read === 0) break
-      at += read
-    }
-    return bytes.subarray(0, at)
-  }))
-
 /** File name → bytes of a checkpoint. Equal weights give equal bytes. */
-const contents = function*(weights: Weights): Generator<readonly [string, Uint8Array]> {
+export const contents = function*(weights: Weights): Generator<readonly [string, Uint8Array]> {
   const text = new TextEncoder()
   // In the order of transformers, whether the fields come from a file or from a stage.
   const config = Object.fromEntries(Object.entries(withDtype(weights)).sort(([a], [b]) => a < b ? -1 : 1))
@@ -172,48 +135,5 @@ const withDtype = ({ config, tensors }: Weights): Readonly<Record<string, unknow
   return { ...config, ...Object.fromEntries((named.length > 0 ? named : ["dtype"]).map((key) => [key, dtype])) }
 }
 
-const writeSynced = (fs: FileSystem.FileSystem, path: string, bytes: Uint8Array) =>
-  Effect.scoped(Effect.gen(function*() {
-    const file = yield* fs.open(path, { flag: "wx" })
-    for (let at = 0; at < bytes.length; at += chunk) yield* file.writeAll(bytes.subarray(at, at + chunk))
-    yield* file.sync
-  }))
-
-/** Makes the names in a directory durable. Not every system can open a directory for this; the files are synced anyway. */
-const syncDirectory = (fs: FileSystem.FileSystem, path: string) =>
-  Effect.ignore(Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r" }), (directory) => directory.sync)))
-
-/** A directory cannot be renamed over a non-empty directory: the old directory moves aside first, and back on failure. */
-const replace = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, folder: string) {
-  const previous = previousOf(folder)
-  const there = yield* fs.exists(folder)
-  if (there) {
-    yield* fs.remove(previous, { recursive: true, force: true })
-    yield* fs.rename(folder, previous)
-  }
-  yield* Effect.onError(
-    fs.rename(partialOf(folder), folder),
-    () => there ? Effect.ignore(fs.rename(previous, folder)) : Effect.void
-  )
-  yield* syncDirectory(fs, dirname(folder))
-  yield* Effect.ignore(fs.remove(previous, { recursive: true, force: true }))
-})
-
 const checkpointFile = (name: string): boolean =>
   name === configFile || name === indexFile || textFiles.includes(name) || name.endsWith(".safetensors")
-
-const refuseForeign = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, folder: string) {
-  if (!(yield* fs.exists(folder))) return
-  const isFolder = (yield* fs.stat(folder)).type === "Directory"
-  const foreign = isFolder
-    ? (yield* fs.readDirectory(folder)).filter((name) => !checkpointFile(name))
-    : [basename(folder)]
-  if (foreign.length === 0) return
-  return yield* Effect.fail(PlatformError.systemError({
-    _tag: "AlreadyExists",
-    module: "checkpoint",
-    method: "save",
-    pathOrDescriptor: folder,
-    description: `it holds files that are no checkpoint's and would be lost: ${foreign.slice(0, 5).join(", ")}`
-  }))
-})

@@ -70,7 +70,7 @@ const run = Effect.fnUntraced(function*(root: Artifact.Any, engine: Engine, time
       } satisfies Store["Service"]
     })
   ).pipe(Layer.provide(FileStore.layer(join(folder, "store"))))
-  const append = yield* openRun(join(folder, "run"), "{}", { keel: 1, backend: "auto", store: folder })
+  const append = yield* openRun(join(folder, "run"), "{}", { backend: "auto", store: folder })
   yield* execute(root, { stages: [] }).pipe(Effect.provide(Layer.mergeAll(
     Layer.succeed(CurrentEngine, watchedEngine(engine, times)),
     Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, times))).pipe(

@@ -3,7 +3,6 @@ import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FileSystem from "effect/FileSystem"
 import { dirname, join, resolve } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented } from "../../dsl/Extension.ts"
@@ -24,7 +23,7 @@ import { writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
 import type { Made } from "../store/made.ts"
 import type { Report } from "../store/report.ts"
-import { BadRunFolder, events as eventsOf, openRun } from "../store/runDirectory.ts"
+import { BadRunFolder, events as eventsOf, ofAnother, openRun, own } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
 import type { Price } from "../store/spent.ts"
 import { type BackendName, type BackendUnavailable, engine as openEngine } from "./backend.ts"
@@ -114,9 +113,13 @@ const running = Effect.fnUntraced(
     const { backend, engine: opened, folder, name, prepared, store } = yield* preparing(root, options)
     const { device, module = null, onEvent } = options
     const { price } = prepared
-    const fs = yield* FileSystem.FileSystem
-    const description = join(folder, "description.json")
-    if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {
+    const mine = yield* own(folder, {
+      waiting: ({ host, pid }) =>
+        Console.error(`${folder}: process ${pid} on ${host} ran it; waiting to see whether it still does`),
+      replaced: ({ host, pid }) =>
+        Console.error(`${folder}: process ${pid} on ${host} stands still; this one takes over`)
+    })
+    if (yield* ofAnother(folder, toJson(root))) {
       return yield* new BadRunFolder({
         path: folder,
         problem: "it holds a run of another description",
@@ -125,7 +128,6 @@ const running = Effect.fnUntraced(
     }
     const { engine, patience } = yield* interruptible(opened)
     const append = yield* openRun(folder, toJson(root), {
-      keel: 1,
       backend,
       ...(device === undefined ? {} : { device }),
       store,
@@ -136,6 +138,7 @@ const running = Effect.fnUntraced(
     for (const one of overCaps(root, prepared.planned.stages, price)) yield* Console.error(overCapText(one, price))
     const expectation = yield* expected(folder, prepared.planned)
     const write = Effect.fnUntraced(function*(report: Report | null) {
+      yield* mine
       const spending = yield* Effect.provide(spent(folder, root, expectation, price), FileStore.layer(store))
       yield* writeReport(folder, root, report, spending)
       return spending

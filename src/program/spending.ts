@@ -6,7 +6,7 @@ import { label } from "../../dsl/Render.ts"
 import { finishedIn, spentIn } from "../interpreters/storeKeys.ts"
 import type { Planned } from "../planning/plan.ts"
 import { type Expected, rowsOf, spending } from "../report/spending.ts"
-import { writeFileAtomic } from "../store/files.ts"
+import { writeFileAtomic } from "../store/sealed.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import { type Price, toJson } from "../store/spent.ts"
 

@@ -1,9 +1,10 @@
 /**
- * The store on disk. A finished node is the folder `<label>-<key>`: `node.json` and its result: `model/` in Hugging Face layout (with
- * `adapter/` in PEFT's layout after LoRA), `rows.jsonl`, `logps.json`, or `report.json`; `told.json` if its stage passed a cap or a peak.
- * An unfinished node is `<label>-<key>.partial`, with its last checkpoint in `step-N/` (`next/` while it is written).
- * `spent.json` has the resources that it took. `node.json` is written last, so a folder that has it is
- * whole.
+ * The store on disk. A finished node is the folder `<label>-<key>`: its manifest `node.json` and its result: `model/` in Hugging Face layout
+ * (with `adapter/` in PEFT's layout after LoRA), `rows.jsonl`, `logps.json`, or `report.json`; `told.json` if its stage passed a cap or a peak;
+ * `spent.json` has the resources that it took, with a SHA-256 of those that are the same in every run. It appears by one rename and is never written again.
+ *
+ * An unfinished node is `<label>-<key>.partial`, or `<label>-<key>.partial.<owner>` while a process works on it (`claim.ts`), with its last
+ * checkpoint in `step-N/` (`next/` while it is written) and the models that it keeps under their names.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -15,55 +16,48 @@ import { join } from "node:path"
 import { rowKinds } from "../../dsl/Artifact.ts"
 import type { Dataset } from "../data/dataset.ts"
 import type { Optimizer, Weights } from "../engine/engine.ts"
-import { isWhole as isAdapter, load as loadAdapter, save as saveAdapter } from "../model/adapter.ts"
-import { load, save as saveModel } from "../model/checkpoint.ts"
+import { contents as adapterFiles, load as loadAdapter } from "../model/adapter.ts"
+import { contents as modelFiles, load } from "../model/checkpoint.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import { readBytes, syncDirectory } from "../model/folder.ts"
 import { decode, encode } from "../model/safetensors.ts"
+import { type Claim, claim as own, fenced, foldersOf, tidy, type Waits } from "./claim.ts"
 import type { Made } from "./made.ts"
 import { ReportJson } from "./report.ts"
 import { Event } from "./runLog.ts"
+import { digest, type Files, manifest, manifestOf, seal, text, verify, whole, writeFileAtomic } from "./sealed.ts"
 import { fromJson, type Spent, toJson } from "./spent.ts"
-import { type Snapshot, Store, StoreDamaged, type StoreError } from "./store.ts"
+import { type Snapshot, Store, StoreDamaged } from "./store.ts"
 
-const NodeFile = Schema.Struct({
-  keel: Schema.Literal(1),
-  key: Schema.String,
-  made: Schema.Literals(["Model", "Report", "Logps", ...rowKinds])
+const nodeFile = "node.json"
+const NodeFile = manifestOf({
+  made: Schema.Literals(["Model", "Report", "Logps", ...rowKinds]),
+  /** Whether it has `spent.json`. */
+  counted: Schema.Boolean
 })
+/** Not in the manifest, which has the same bytes in every run: it says how long this run took. */
+const spentFile = "spent.json"
 
-const StateFile = Schema.Struct({
+const stateFile = "state.json"
+const StateFile = manifestOf({
   step: Schema.Natural,
   models: Schema.Record(Schema.String, Schema.Struct({ optimizerStep: Schema.Natural })),
   state: Schema.Json
 })
 
+const keptFile = "kept.json"
+const KeptFile = manifestOf({})
+
 const ToldFile = Schema.Array(Event)
 
 const LogpsFile = Schema.Record(Schema.String, Schema.Finite)
 
-/** Writes a file atomically: a temporary sibling, synced, renamed. */
-export const writeFileAtomic = Effect.fnUntraced(function*(path: string, contents: string | Uint8Array) {
-  const fs = yield* FileSystem.FileSystem
-  const partial = `${path}.partial`
-  const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents
-  yield* Effect.scoped(Effect.gen(function*() {
-    const file = yield* fs.open(partial, { flag: "w" })
-    yield* file.writeAll(bytes)
-    yield* file.sync
-  })).pipe(
-    Effect.andThen(fs.rename(partial, path)),
-    Effect.onError(() => Effect.ignore(fs.remove(partial, { force: true })))
-  )
-})
+const line = (json: unknown, indent?: number): string => `${JSON.stringify(json, null, indent)}\n`
 
-const writeJson = (path: string, json: unknown, indent?: number) =>
-  writeFileAtomic(path, `${JSON.stringify(json, null, indent)}\n`)
-
-/** Reads a file that a finished folder must hold: a missing file is damage. */
-const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.PlatformError, R>) =>
+const parsed = <A, I>(schema: Schema.Codec<A, I>, path: string, json: string) =>
   Effect.mapError(
-    read,
-    (error) => error.reason._tag === "NotFound" ? new StoreDamaged({ path, problem: "it is gone" }) : error
+    Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(json),
+    (error) => new StoreDamaged({ path, problem: `not what Keel wrote there: ${error.message}` })
   )
 
 /** A model of the store that cannot be read is damage to the store, not a bad model of the user's. */
@@ -79,90 +73,134 @@ const partOf = <A, E, R>(folder: string, read: Effect.Effect<A, E | StoreDamaged
 
 const loadModel = (path: string) => damaged(path, load(path))
 
-/** Of a model that is kept in the folder `at`, beside it. */
-const adapterOf = (at: string) => `${at}-adapter`
+const under = function*(folder: string, files: Iterable<readonly [string, Uint8Array]>): Files & Generator {
+  for (const [name, bytes] of files) yield [join(folder, name), bytes] as const
+}
 
-const folderOf = (root: string, key: string, label: string) => join(root, `${label}-${key.slice(0, 8)}`)
+const folderOf = (root: string, key: string, label: string) => join(root, `${label}-${key.slice(0, 16)}`)
 
 /** Where the model of a finished node is, in the store `root`. */
 export const modelIn = (root: string, key: string, label: string) => join(folderOf(root, key, label), "model")
+
+/** Not the same in another run of the same node. */
+const ofThisRun = ["disk", "memory", "milliseconds"]
+
+const spentText = (spent: Spent): string => {
+  const json = toJson(spent) as Readonly<Record<string, unknown>>
+  const same = Object.entries(json).filter(([name]) => !ofThisRun.includes(name))
+  return line({ ...json, sha256: digest(JSON.stringify(same)) })
+}
+
+const filesOf = function*(made: Made, told: ReadonlyArray<Event>): Files & Generator {
+  switch (made._tag) {
+    case "Model":
+      yield* under("model", modelFiles(made.weights))
+      if (made.weights.adapter !== undefined) yield* under("adapter", adapterFiles(made.weights.adapter))
+      break
+    case "Report":
+      yield ["report.json", line(Schema.encodeSync(ReportJson)(made.report), 2)] as const
+      break
+    case "Logps":
+      yield ["logps.json", line(Object.fromEntries(made.logps))] as const
+      break
+    case "Data":
+      yield ["rows.jsonl", made.dataset.rows.map((row) => line(row)).join("")] as const
+  }
+  if (told.length > 0) yield ["told.json", line(Schema.encodeSync(ToldFile)(told))] as const
+}
 
 export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSystem> =>
   Layer.effect(
     Store,
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
-      const within = <Args extends ReadonlyArray<unknown>, A, E>(
-        method: (...args: Args) => Effect.Effect<A, E, FileSystem.FileSystem>
+      const within = <Args extends ReadonlyArray<unknown>, A, E, R>(
+        method: (...args: Args) => Effect.Effect<A, E, R | FileSystem.FileSystem>
       ) =>
-      (...args: Args): Effect.Effect<A, E> => Effect.provideService(method(...args), FileSystem.FileSystem, fs)
+      (...args: Args): Effect.Effect<A, E, Exclude<R, FileSystem.FileSystem>> =>
+        Effect.provideService(method(...args), FileSystem.FileSystem, fs)
       const done = (key: string, label: string) => folderOf(root, key, label)
       const partial = (key: string, label: string) => `${done(key, label)}.partial`
+      /** The folders that this store owns, by what they are called when nobody does. */
+      const owned = new Map<string, Claim>()
 
-      const readJson = <A, I>(schema: Schema.Codec<A, I>, path: string) =>
-        Effect.flatMap(whole(path, fs.readFileString(path)), (text) =>
-          Effect.mapError(
-            Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(text),
-            (error) => new StoreDamaged({ path, problem: `not what Keel wrote there: ${error.message}` })
-          ))
+      const has = (key: string, label: string) => fs.exists(join(done(key, label), nodeFile))
 
-      const has = (key: string, label: string) => fs.exists(join(done(key, label), "node.json"))
+      const acquire = Effect.fnUntraced(function*(base: string, waits: Waits<PlatformError.PlatformError>) {
+        if (owned.has(base)) return
+        yield* fs.makeDirectory(root, { recursive: true })
+        const mine = yield* own(base, waits)
+        if (mine === undefined) return
+        yield* Effect.acquireRelease(
+          Effect.sync(() => owned.set(base, mine)),
+          () => Effect.sync(() => owned.delete(base))
+        )
+      })
+
+      const claim: Store["Service"]["claim"] = within(
+        (key, label, { replaced, waiting }, of = key) => {
+          let said = false
+          return Effect.gen(function*() {
+            if (yield* has(key, label)) return
+            yield* acquire(partial(of, label), {
+              held: (owner) => Effect.suspend(() => said ? Effect.void : (said = true, waiting(owner))),
+              took: replaced,
+              over: has(key, label)
+            })
+          })
+        }
+      )
+
+      /** `use` gets the folder of an unfinished node, owned meanwhile. */
+      const owning = <A, E, R>(key: string, label: string, use: (folder: string) => Effect.Effect<A, E, R>) =>
+        Effect.scoped(Effect.gen(function*() {
+          const base = partial(key, label)
+          const nothing = () => Effect.void
+          yield* acquire(base, { held: nothing, took: nothing, over: Effect.succeed(false) })
+          const { folder } = owned.get(base)!
+          // Its path, once nobody owns it.
+          const free = (path: string) => path.replace(folder, base)
+          return yield* Effect.mapError(fenced(base, folder, use(folder)), (error) =>
+            error instanceof StoreDamaged
+              ? new StoreDamaged({ ...error, path: free(error.path), folder: free(error.folder ?? folder) })
+              : error)
+        }))
 
       const read = Effect.fnUntraced(
-        function*(folder: string, key: string): Effect.fn.Return<Made, StoreError, FileSystem.FileSystem> {
-          const path = join(folder, "node.json")
-          const node = yield* readJson(NodeFile, path)
-          if (node.key !== key) return yield* new StoreDamaged({ path, problem: `it is of another node, ${node.key}` })
+        function*(folder: string, key: string) {
+          const node = yield* manifest(folder, nodeFile, NodeFile, key)
+          yield* verify(folder, nodeFile, node, [spentFile])
+          yield* spentIn(folder, key)
           switch (node.made) {
             case "Model":
-              return { _tag: "Model", weights: yield* loadModel(join(folder, "model")) }
-            case "Report":
-              return { _tag: "Report", report: yield* readJson(ReportJson, join(folder, "report.json")) }
-            case "Logps":
-              return {
-                _tag: "Logps",
-                logps: new Map(Object.entries(yield* readJson(LogpsFile, join(folder, "logps.json"))))
-              }
+              return { _tag: "Model", weights: yield* loadModel(join(folder, "model")) } satisfies Made as Made
+            case "Report": {
+              const path = join(folder, "report.json")
+              const report = yield* parsed(ReportJson, path, yield* fs.readFileString(path))
+              return { _tag: "Report", report } satisfies Made as Made
+            }
+            case "Logps": {
+              const path = join(folder, "logps.json")
+              const logps = yield* parsed(LogpsFile, path, yield* fs.readFileString(path))
+              return { _tag: "Logps", logps: new Map(Object.entries(logps)) } satisfies Made as Made
+            }
             default: {
-              const path = join(folder, "rows.jsonl")
-              const text = yield* whole(path, fs.readFileString(path))
-              const rows = yield* Effect.try({
-                try: () => text.split("\n").filter((line) => line !== "").map((line): unknown => JSON.parse(line)),
-                catch: (error) => new StoreDamaged({ path, problem: String(error) })
-              })
-              return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset }
+              const lines = (yield* fs.readFileString(join(folder, "rows.jsonl"))).split("\n")
+              const rows = lines.filter((line) => line !== "").map((line): unknown => JSON.parse(line))
+              return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset } satisfies Made as Made
             }
           }
         }
       )
 
       const find = within(Effect.fnUntraced(function*(key: string, label: string) {
-        if (!(yield* has(key, label))) return Option.none()
-        // Left by a crash at the end of `finish`.
-        yield* fs.remove(partial(key, label), { recursive: true, force: true })
-        return Option.some(yield* partOf(done(key, label), read(done(key, label), key)))
+        const folder = done(key, label)
+        if (!(yield* fs.exists(folder))) return Option.none()
+        const made = yield* partOf(folder, read(folder, key))
+        // Left by a crash at the end of `finish`. Who may not write here has no need to.
+        yield* Effect.ignore(tidy(partial(key, label)))
+        return Option.some(made)
       }))
-
-      const write = Effect.fnUntraced(function*(folder: string, made: Made) {
-        switch (made._tag) {
-          case "Model":
-            yield* saveModel(join(folder, "model"), made.weights)
-            if (made.weights.adapter !== undefined) yield* saveAdapter(join(folder, "adapter"), made.weights.adapter)
-            return "Model"
-          case "Report":
-            yield* writeJson(join(folder, "report.json"), Schema.encodeSync(ReportJson)(made.report), 2)
-            return "Report"
-          case "Logps":
-            yield* writeJson(join(folder, "logps.json"), Object.fromEntries(made.logps))
-            return "Logps"
-          case "Data":
-            yield* writeFileAtomic(
-              join(folder, "rows.jsonl"),
-              made.dataset.rows.map((row) => `${JSON.stringify(row)}\n`).join("")
-            )
-            return made.dataset.role
-        }
-      })
 
       const bytesIn = Effect.fnUntraced(function*(folder: string) {
         if (!(yield* fs.exists(folder))) return 0
@@ -174,143 +212,240 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         return bytes
       })
 
-      const size = (key: string, label: string) =>
-        Effect.zipWith(bytesIn(done(key, label)), bytesIn(partial(key, label)), (kept, running) => kept + running)
-
-      const spent = Effect.fnUntraced(function*(key: string, label: string) {
-        const folder = done(key, label)
-        if (yield* fs.exists(join(folder, "node.json"))) {
-          const path = join(folder, "spent.json")
-          // Nodes of an earlier version have none.
-          if (!(yield* fs.exists(path))) return Option.none<Spent>()
-          return fromJson(yield* readJson(Schema.Json, path))
-        }
-        const at = yield* newest(partial(key, label))
-        if (at === undefined) return Option.none<Spent>()
-        const { state } = yield* partOf(at, readJson(StateFile, join(at, "state.json")))
-        return fromJson((state as { readonly spent?: unknown } | null)?.spent)
-      })
-
-      const told = Effect.fnUntraced(function*(key: string, label: string) {
-        const path = join(done(key, label), "told.json")
-        return (yield* has(key, label)) && (yield* fs.exists(path)) ? yield* readJson(ToldFile, path) : []
-      })
-
-      const finish = within(Effect.fnUntraced(function*(
-        key: string,
-        label: string,
-        made: Made,
-        took?: Spent,
-        events: ReadonlyArray<Event> = []
-      ) {
-        const folder = done(key, label)
-        // Without node.json the folder was left by a crash between these lines.
-        yield* fs.makeDirectory(folder, { recursive: true })
-        const kind = yield* write(folder, made)
-        if (events.length > 0) yield* writeJson(join(folder, "told.json"), Schema.encodeSync(ToldFile)(events))
-        if (took !== undefined) {
-          yield* writeJson(join(folder, "spent.json"), toJson({ ...took, disk: yield* bytesIn(folder) }))
-        }
-        yield* writeJson(join(folder, "node.json"), { keel: 1, key, made: kind })
-        yield* fs.remove(partial(key, label), { recursive: true, force: true })
+      const size = within(Effect.fnUntraced(function*(key: string, label: string) {
+        const mine = owned.get(partial(key, label))
+        return (yield* bytesIn(done(key, label))) + (mine === undefined ? 0 : yield* bytesIn(mine.folder))
       }))
 
+      const spent = within(Effect.fnUntraced(function*(key: string, label: string) {
+        const folder = done(key, label)
+        if (yield* has(key, label)) return yield* partOf(folder, spentIn(folder, key))
+        for (const at of yield* foldersOf(partial(key, label))) {
+          // Another process may replace the checkpoint meanwhile: what it has spent is known in a moment again.
+          const last = yield* Effect.orElseSucceed(newest(at), () => undefined)
+          if (last === undefined) continue
+          const state = yield* manifest(last, stateFile, StateFile, key).pipe(
+            Effect.catchTag("StoreDamaged", (error) =>
+              Effect.flatMap(fs.exists(last), (still) =>
+                still ? Effect.fail(error) : Effect.succeed(undefined))),
+            (read) =>
+              partOf(last, read)
+          )
+          if (state !== undefined) return fromJson((state.state as { readonly spent?: unknown } | null)?.spent)
+        }
+        return Option.none<Spent>()
+      }))
+
+      const spentIn = Effect.fnUntraced(function*(folder: string, key: string) {
+        if (!(yield* manifest(folder, nodeFile, NodeFile, key)).counted) return Option.none<Spent>()
+        const path = join(folder, spentFile)
+        const read = yield* whole(path, fs.readFileString(path))
+        const found = Option.flatMap(Option.liftThrowable(JSON.parse)(read), fromJson)
+        if (Option.isSome(found) && spentText(found.value) === read) return found
+        return yield* new StoreDamaged({ path, problem: "it was changed after Keel wrote it" })
+      })
+
+      const told = within(Effect.fnUntraced(function*(key: string, label: string) {
+        const folder = done(key, label)
+        if (!(yield* has(key, label))) return []
+        return yield* partOf(
+          folder,
+          Effect.gen(function*() {
+            const listed = (yield* manifest(folder, nodeFile, NodeFile, key)).files["told.json"]
+            if (listed === undefined) return []
+            return yield* parsed(ToldFile, join(folder, "told.json"), yield* text(folder, "told.json", listed))
+          })
+        )
+      }))
+
+      const finish = within(
+        (
+          key: string,
+          label: string,
+          made: Made,
+          took?: Spent,
+          events: ReadonlyArray<Event> = [],
+          of: string = key
+        ) =>
+          owning(
+            of,
+            label,
+            Effect.fnUntraced(function*(folder) {
+              const [at, result] = [done(key, label), join(folder, "result")]
+              if (!(yield* has(key, label))) {
+                yield* fs.remove(result, { recursive: true, force: true })
+                const kind = made._tag === "Data" ? made.dataset.role : made._tag
+                const head = { key, made: kind, counted: took !== undefined }
+                const disk = yield* seal(result, nodeFile, head, filesOf(made, events))
+                if (took !== undefined) yield* writeFileAtomic(join(result, spentFile), spentText({ ...took, disk }))
+                // Over a folder that is there it fails: the first one stays.
+                yield* Effect.catchTag(
+                  fs.rename(result, at),
+                  "PlatformError",
+                  (error) => Effect.flatMap(has(key, label), (first) => first ? Effect.void : Effect.fail(error))
+                )
+                yield* syncDirectory(root)
+              }
+              yield* owned.get(partial(of, label))!.drop
+            })
+          )
+      )
+
       const steps = Effect.fnUntraced(function*(folder: string) {
-        if (!(yield* fs.exists(folder))) return []
         return (yield* fs.readDirectory(folder)).flatMap((name) => {
           const match = /^step-(\d+)$/u.exec(name)
           return match === null ? [] : [Number(match[1])]
         }).sort((a, b) => b - a)
       })
 
-      /** The folder of the last whole checkpoint: `next` as soon as it has its last file. */
+      /** The folder of the last whole checkpoint: `next` as soon as it has its manifest. */
       const newest = Effect.fnUntraced(function*(folder: string) {
-        if (yield* fs.exists(join(folder, "next", "state.json"))) return join(folder, "next")
+        if (yield* fs.exists(join(folder, "next", stateFile))) return join(folder, "next")
         const [step] = yield* steps(folder)
         return step === undefined ? undefined : join(folder, `step-${step}`)
       })
 
       /**
-       * A checkpoint is written to `next` and takes the place of the one before it when it is whole; a `next` without
-       * `state.json` is left by a crash in the middle of `save`. The one before is renamed before it is removed: a crash leaves no half of
-       * it under its name.
+       * `next`, when it is whole, takes the place of `old` under the name `now`. What it replaces is renamed before it is removed: a crash
+       * leaves no half of it under its name.
        */
-      const settle = Effect.fnUntraced(function*(folder: string) {
-        const next = join(folder, "next")
-        const path = join(next, "state.json")
-        if (!(yield* fs.exists(path))) return
-        const { step } = yield* readJson(StateFile, path)
-        const gone = join(folder, "removed")
-        for (const old of yield* steps(folder)) {
+      const replace = Effect.fnUntraced(function*(next: string, old: ReadonlyArray<string>, now: string) {
+        const gone = `${next}.removed`
+        for (const one of old) {
           yield* fs.remove(gone, { recursive: true, force: true })
-          yield* fs.rename(join(folder, `step-${old}`), gone)
+          yield* fs.rename(one, gone)
         }
-        yield* fs.rename(next, join(folder, `step-${step}`))
+        yield* fs.rename(next, now)
         yield* fs.remove(gone, { recursive: true, force: true })
       })
 
-      const latest = within(Effect.fnUntraced(function*(key: string, label: string) {
-        const folder = partial(key, label)
-        yield* settle(folder)
-        const [step] = yield* steps(folder)
-        if (step === undefined) return Option.none<Snapshot>()
-        return Option.some(yield* partOf(join(folder, `step-${step}`), snapshotIn(join(folder, `step-${step}`), step)))
-      }))
-
-      const snapshotIn = Effect.fnUntraced(function*(at: string, step: number) {
-        const { models, state } = yield* readJson(StateFile, join(at, "state.json"))
-        const opened: Record<string, { weights: Weights; optimizer: Optimizer }> = {}
-        for (const [name, { optimizerStep }] of Object.entries(models)) {
-          const optimizer = join(at, `${name}.optimizer.safetensors`)
-          const bytes = yield* whole(optimizer, fs.readFile(optimizer))
-          opened[name] = {
-            weights: yield* loadModel(join(at, name)),
-            optimizer: {
-              step: optimizerStep,
-              tensors: yield* Effect.try({
-                try: () => decode(bytes, optimizer),
-                catch: (error) => new StoreDamaged({ path: optimizer, problem: String(error) })
-              })
-            }
-          }
+      const settle = Effect.fnUntraced(function*(folder: string, key: string) {
+        const next = join(folder, "next")
+        if (yield* fs.exists(join(next, stateFile))) {
+          const { step } = yield* partOf(next, manifest(next, stateFile, StateFile, key))
+          const old = (yield* steps(folder)).map((one) => join(folder, `step-${one}`))
+          yield* replace(next, old, join(folder, `step-${step}`))
         }
-        return { step, models: opened, state } satisfies Snapshot
       })
 
-      const save = within(Effect.fnUntraced(function*(key: string, label: string, snapshot: Snapshot) {
-        const folder = partial(key, label)
-        const next = join(folder, "next")
-        yield* settle(folder)
-        yield* fs.remove(next, { recursive: true, force: true })
-        yield* fs.makeDirectory(next, { recursive: true })
-        const models: Record<string, { optimizerStep: number }> = {}
-        for (const [name, { optimizer, weights }] of Object.entries(snapshot.models)) {
-          yield* saveModel(join(next, name), weights)
-          yield* writeFileAtomic(join(next, `${name}.optimizer.safetensors`), encode(optimizer.tensors))
-          models[name] = { optimizerStep: optimizer.step }
+      const snapshotIn = Effect.fnUntraced(function*(at: string, key: string) {
+        const state = yield* manifest(at, stateFile, StateFile, key)
+        yield* verify(at, stateFile, state)
+        const models: Record<string, { weights: Weights; optimizer: Optimizer }> = {}
+        for (const [name, { optimizerStep }] of Object.entries(state.models)) {
+          const path = join(at, `${name}.optimizer.safetensors`)
+          const bytes = yield* readBytes(path)
+          models[name] = {
+            weights: yield* loadModel(join(at, name)),
+            optimizer: { step: optimizerStep, tensors: decode(bytes, path) }
+          }
         }
-        yield* writeJson(join(next, "state.json"), { step: snapshot.step, models, state: snapshot.state })
-        yield* settle(folder)
-        return join(folder, `step-${snapshot.step}`)
-      }))
+        return { step: state.step, models, state: state.state } satisfies Snapshot
+      })
 
-      const keep = within(Effect.fnUntraced(function*(key: string, label: string, name: string, weights: Weights) {
-        const at = join(partial(key, label), name)
-        yield* fs.makeDirectory(partial(key, label), { recursive: true })
-        if (weights.adapter !== undefined) yield* saveAdapter(adapterOf(at), weights.adapter)
-        yield* saveModel(at, weights)
-        return at
-      }))
+      const latest = within((key: string, label: string) =>
+        Effect.flatMap(foldersOf(partial(key, label)), (there) =>
+          there.length === 0 ? Effect.succeed(Option.none<Snapshot>()) : owning(
+            key,
+            label,
+            Effect.fnUntraced(function*(folder) {
+              yield* settle(folder, key)
+              const [step] = yield* steps(folder)
+              if (step === undefined) {
+                return Option.none<Snapshot>()
+              }
+              const at = join(folder, `step-${step}`)
+              return Option.some(yield* partOf(at, snapshotIn(at, key)))
+            })
+          ))
+      )
 
-      const kept = within(Effect.fnUntraced(function*(key: string, label: string, name: string) {
-        const at = join(partial(key, label), name)
-        // The last of its files that is written.
-        if (!(yield* fs.exists(join(at, "model.safetensors")))) return Option.none()
-        const weights = yield* loadModel(at)
-        if (!(yield* isAdapter(adapterOf(at)))) return Option.some(weights)
-        return Option.some({ ...weights, adapter: yield* damaged(adapterOf(at), loadAdapter(adapterOf(at))) })
-      }))
+      const save = within((key: string, label: string, { models, state, step }: Snapshot) =>
+        owning(
+          key,
+          label,
+          Effect.fnUntraced(function*(folder) {
+            const next = join(folder, "next")
+            yield* settle(folder, key)
+            yield* fs.remove(next, { recursive: true, force: true })
+            const saved = Object.entries(models)
+            const head = {
+              key,
+              step,
+              models: Object.fromEntries(
+                saved.map(([name, { optimizer }]) => [name, { optimizerStep: optimizer.step }])
+              ),
+              state
+            }
+            const files = function*(): Files & Generator {
+              for (const [name, { optimizer, weights }] of saved) {
+                yield* under(name, modelFiles(weights))
+                yield [`${name}.optimizer.safetensors`, encode(optimizer.tensors)] as const
+              }
+            }
+            yield* seal(next, stateFile, head, files())
+            yield* settle(folder, key)
+            return join(partial(key, label), `step-${step}`)
+          })
+        )
+      )
 
-      return { find, has, finish, told, spent, size, latest, save, keep, kept }
+      /** A model that was whole when a crash came takes its place. */
+      const settleKept = Effect.fnUntraced(function*(at: string) {
+        const next = `${at}.next`
+        if (yield* fs.exists(join(next, keptFile))) {
+          yield* replace(next, (yield* fs.exists(at)) ? [at] : [], at)
+        }
+      })
+
+      const keep = within((key: string, label: string, name: string, weights: Weights) =>
+        owning(
+          key,
+          label,
+          Effect.fnUntraced(function*(folder) {
+            const at = join(folder, name)
+            yield* settleKept(at)
+            yield* fs.remove(`${at}.next`, { recursive: true, force: true })
+            const files = function*(): Files & Generator {
+              yield* modelFiles(weights)
+              if (weights.adapter !== undefined) {
+                yield* under("adapter", adapterFiles(weights.adapter))
+              }
+            }
+            yield* seal(`${at}.next`, keptFile, { key }, files())
+            yield* settleKept(at)
+            return join(partial(key, label), name)
+          })
+        )
+      )
+
+      const kept = within((key: string, label: string, name: string) =>
+        owning(
+          key,
+          label,
+          Effect.fnUntraced(function*(folder) {
+            const at = join(folder, name)
+            yield* settleKept(at)
+            if (!(yield* fs.exists(at))) {
+              return Option.none<Weights>()
+            }
+            return yield* partOf(
+              at,
+              Effect.gen(function*() {
+                const listed = yield* manifest(at, keptFile, KeptFile, key)
+                yield* verify(at, keptFile, listed)
+                const weights = yield* loadModel(at)
+                if (!("adapter/adapter_config.json" in listed.files)) {
+                  return Option.some(weights)
+                }
+                const adapter = join(at, "adapter")
+                return Option.some<Weights>({ ...weights, adapter: yield* damaged(adapter, loadAdapter(adapter)) })
+              })
+            )
+          })
+        )
+      )
+
+      return { claim, find, has, finish, told, spent, size, latest, save, keep, kept }
     })
   )

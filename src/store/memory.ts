@@ -29,15 +29,18 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
       [...kept.get(key)?.values() ?? []].reduce((sum, { tensors }) => sum + bytesOf(tensors), 0)
   }
   return {
+    // One process alone has it.
+    claim: () => Effect.void,
     find: (key) => Effect.sync(() => Option.fromNullishOr(made.get(key))),
     has: (key) => Effect.sync(() => made.has(key)),
     told: (key) => Effect.sync(() => told.get(key) ?? []),
-    finish: (key, _, value, took, events = []) =>
+    finish: (key, _, value, took, events = [], partial = key) =>
       Effect.sync(() => {
+        latest.delete(partial)
+        kept.delete(partial)
+        if (made.has(key)) return
         told.set(key, events)
         made.set(key, value)
-        latest.delete(key)
-        kept.delete(key)
         if (took !== undefined) spent.set(key, { ...took, disk: sizeOf(value) })
       }),
     spent: (key) =>

@@ -54,6 +54,10 @@ export const OverBudget = Schema.TaggedStruct("OverBudget", {
 /** The events of a run, in order. */
 export const Event = Schema.Union([
   Schema.TaggedStruct("Cached", { stage: Schema.String }),
+  /** Another process makes it. */
+  Schema.TaggedStruct("Waiting", { stage: Schema.String, pid: Schema.Natural, host: Schema.String }),
+  /** The process that made it stands still: this one makes it. */
+  Schema.TaggedStruct("Replaced", { stage: Schema.String, pid: Schema.Natural, host: Schema.String }),
   Schema.TaggedStruct("Started", { stage: Schema.String, steps: Schema.Natural, from: Schema.Natural }),
   Schema.TaggedStruct("Step", {
     stage: Schema.String,

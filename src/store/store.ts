@@ -3,7 +3,9 @@ import type * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type { Optimizer, Weights } from "../engine/engine.ts"
+import type { TakenOver } from "./claim.ts"
 import type { Made } from "./made.ts"
 import type { Event } from "./runLog.ts"
 import type { Spent } from "./spent.ts"
@@ -22,31 +24,58 @@ export class StoreDamaged extends Schema.TaggedError<StoreDamaged>()("StoreDamag
   path: Schema.String,
   problem: Schema.String,
   /** The whole result or checkpoint that it is part of. */
-  folder: Schema.optionalKey(Schema.String)
+  folder: Schema.optionalKey(Schema.String),
+  /** Instead of removing the folder. */
+  remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.path}: ${this.problem}. Remove ${this.folder ?? "that folder"}; its contents will be made again.`
+    const remedy = this.remedy ?? `Remove ${this.folder ?? "that folder"}; its contents will be made again.`
+    return `${this.path}: ${this.problem}. ${remedy}`
   }
 }
 
-export type StoreError = StoreDamaged | PlatformError.PlatformError
+export type StoreError = StoreDamaged | TakenOver | PlatformError.PlatformError
+
+/** A process that makes a node. */
+export interface Maker {
+  readonly pid: number
+  readonly host: string
+}
 
 /**
  * Results by key. A key is the content hash of a node and the limits it ran under, so a finished key never
  * changes and never has to be made again. Everything is written atomically: a crash loses at most the work since the last
- * `save`.
+ * `save`. Of several processes one makes a node: the first to finish it wins.
  */
 export class Store extends Context.Service<Store, {
+  /**
+   * Owns the unfinished node `partial` (default: `key`) until the scope closes, unless `key` is finished: another process that would
+   * make it waits. It waits itself while another process owns the node, and calls `waiting` once; an owner that ended is replaced at once, an owner
+   * that stands still after a while, and `replaced` is called.
+   */
+  readonly claim: (
+    key: string,
+    label: string,
+    on: {
+      readonly waiting: (maker: Maker) => Effect.Effect<void, PlatformError.PlatformError>
+      readonly replaced: (maker: Maker) => Effect.Effect<void, PlatformError.PlatformError>
+    },
+    partial?: string
+  ) => Effect.Effect<void, StoreError, Scope.Scope>
   readonly find: (key: string, label: string) => Effect.Effect<Option.Option<Made>, StoreError>
   /** Whether it is finished, without reading it. */
   readonly has: (key: string, label: string) => Effect.Effect<boolean, StoreError>
-  /** `spent` has the resources except disk, which is counted here; unknown when left out. */
+  /**
+   * `spent` has the resources except disk, which is counted here; unknown when left out. The checkpoints of the node `partial` (default:
+   * `key`) are removed. A node that is finished already stays as it is.
+   */
   readonly finish: (
     key: string,
     label: string,
     made: Made,
     spent?: Spent,
-    told?: ReadonlyArray<Event>
+    told?: ReadonlyArray<Event>,
+    partial?: string
   ) => Effect.Effect<void, StoreError>
   /** The events of a finished stage that passed a cap or a peak; empty for other stages. */
   readonly told: (key: string, label: string) => Effect.Effect<ReadonlyArray<Event>, StoreError>
