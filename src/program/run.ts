@@ -17,6 +17,7 @@ import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
 import { finishedIn, keyOf } from "../interpreters/storeKeys.ts"
 import { capsIn } from "../interpreters/capsOf.ts"
 import { run as interpret } from "../interpreters/run.ts"
+import { textOf } from "../model/regularFile.ts"
 import { overCaps, overCapText } from "../planning/overCaps.ts"
 import { plan as planned, type Planned, type PlanOptions } from "../planning/plan.ts"
 import { prepare as prepareOn, type Prepared } from "../planning/prepare.ts"
@@ -116,7 +117,14 @@ const running = Effect.fnUntraced(
     const { price } = prepared
     const fs = yield* FileSystem.FileSystem
     const description = join(folder, "description.json")
-    if ((yield* fs.exists(description)) && (yield* fs.readFileString(description)).trim() !== toJson(root)) {
+    const there = (yield* fs.exists(description))
+      ? yield* Effect.catchTag(
+        textOf(description),
+        "Unreadable",
+        ({ path, problem, remedy }) => new BadRunFolder({ path, problem, remedy })
+      )
+      : null
+    if (there !== null && there.trim() !== toJson(root)) {
       return yield* new BadRunFolder({
         path: folder,
         problem: "it holds a run of another description",
