@@ -11,6 +11,13 @@ export const canonical = (value: Schema.Json): string => {
   return JSON.stringify(value)
 }
 
+/** Most levels of lists and objects in a description: functions on it call themselves for each. */
+export const deepest = 100
+
+export const isDeep = (value: unknown, most = deepest): boolean =>
+  typeof value === "object" && value !== null &&
+  (most === 0 || Object.values(value).some((inner) => isDeep(inner, most - 1)))
+
 /** The same value with the keys of every object in canonical order, frozen throughout. */
 export const settled = (value: Schema.Json): Schema.Json => {
   if (Array.isArray(value)) return Object.freeze(value.map(settled))

@@ -9,7 +9,7 @@ import type { Exceeding } from "./Arithmetic.ts"
 import * as Artifact from "./Artifact.ts"
 import * as Budget from "./Budget.ts"
 import type { Dimension } from "./Budget.ts"
-import { canonical } from "./Canonical.ts"
+import { canonical, deepest, isDeep } from "./Canonical.ts"
 import { build, type Definition, made } from "./Definition.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
@@ -327,6 +327,9 @@ export const fromJson = (
       new BadDescription({ problems: [`not JSON: ${error instanceof Error ? error.message : String(error)}`] })
     )
   }
+  if (isDeep(parsed)) {
+    return Result.fail(new BadDescription({ problems: [`it is nested more than ${deepest} levels deep`] }))
+  }
   const parts = Schema.decodeUnknownResult(PipelineJson, { errors: "all", onExcessProperty: "error" })(parsed)
   if (Result.isFailure(parts)) return Result.fail(new BadDescription({ problems: lines(parts.failure.message) }))
   const problems: Array<string> = []
@@ -382,6 +385,9 @@ export const set = (root: Artifact.Any, path: string, value: Schema.Json): Resul
   if (keys.length === 0 || !all.some(matches)) {
     const names = [...new Set(all.map(({ node }) => node.op.toLowerCase()))].sort()
     return Result.fail(`--set ${path}: write OPERATION.PARAMETER=VALUE; the operations here are ${names.join(", ")}`)
+  }
+  if (keys.length > deepest / 2 || isDeep(value, deepest / 2)) {
+    return Result.fail(`a parameter has at most ${deepest / 2} levels of lists and objects`)
   }
   return Result.succeed(rewrite(root, (artifact, wires) => {
     const { params } = artifact.node

@@ -1,7 +1,8 @@
 /** A process that sends itself signals; started by `interruptible.test.ts`. Prints what it saw as JSON. */
 import { Effect } from "effect"
 import type { Engine, Policy } from "../../src/engine/engine.ts"
-import { Abandoned, interruptible } from "../../src/engine/interruptible.ts"
+import { interruptible } from "../../src/engine/interruptible.ts"
+import { Abandoned } from "../../src/model/foreign.ts"
 
 const sleep = () => new Promise((resolve) => setTimeout(resolve, 50))
 const [mode] = process.argv.slice(2)

@@ -234,7 +234,7 @@ describe("tokenizer files that cannot be used", () => {
     ["none", new Map<string, string>(), /tokenizer\.json: missing.*save_pretrained/],
     ["not JSON", new Map([["tokenizer.json", "{"]]), /not JSON/],
     ["not an object", new Map([["tokenizer.json", "[]"]]), /not a JSON object/],
-    ["another object", new Map([["tokenizer.json", "{}"]]), /cannot be read/],
+    ["another object", new Map([["tokenizer.json", "{}"]]), /model must be an object/],
     ["bad settings", new Map([...good, ["tokenizer_config.json", "nope"]]), /tokenizer_config\.json: not JSON/],
     [
       "bad template",

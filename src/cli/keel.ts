@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import manifest from "../../package.json" with { type: "json" }
+import { Abandoned } from "../model/foreign.ts"
 import { backend } from "./backendInstall.ts"
 import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
@@ -36,6 +37,8 @@ const expected = (error: unknown): error is Error & { readonly _tag: string } =>
 
 keel.pipe(
   Command.run({ version: manifest.version }),
+  // Ctrl-C ended work that a model's files describe.
+  Effect.catchDefect((defect) => defect instanceof Abandoned ? Effect.interrupt : Effect.die(defect)),
   Effect.tapCause((cause) => {
     const failure = cause.reasons.find((reason) => reason._tag === "Fail")
     if (failure !== undefined && expected(failure.error)) {

@@ -12,6 +12,7 @@ import { pathToFileURL } from "node:url"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
+import { MiB, textOf } from "../model/regularFile.ts"
 import type { Overridden } from "./options.ts"
 
 /** A file or option that yields no pipeline. */
@@ -87,6 +88,8 @@ const parseValue = (value: string): Schema.Json => {
   }
 }
 
+const cut = (text: string): string => text.length <= 200 ? text : `${text.slice(0, 200)}…`
+
 const none: Overridden = { set: [], base: Option.none(), seed: Option.none() }
 
 /** The description in `path`, without overrides. A `.json` description takes its implementations from outside from `module`. */
@@ -98,7 +101,12 @@ const read = Effect.fnUntraced(function*(path: string, module: string | null) {
   if (!path.endsWith(".json")) return yield* fromModule(path)
   const extensions: Extensions = module === null ? {} : yield* extensionsIn(module, yield* imported(module))
   const definitions = (extensions.stages ?? []).map(({ definition }) => definition)
-  const root = yield* Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path), definitions))
+  const text = yield* Effect.catchTag(
+    textOf(path, 64 * MiB),
+    "Unreadable",
+    ({ problem, remedy }) => new BadPipelineFile({ path, problem, remedy })
+  )
+  const root = yield* Effect.fromResult(Pipeline.fromJson(text, definitions))
   return { root, extensions }
 })
 
@@ -115,7 +123,7 @@ export const pipelineOf = Effect.fn("pipelineOf")(function*(
   for (const override of overrides) {
     const equals = override.indexOf("=")
     const wrong = (problem: string) =>
-      new BadPipelineFile({ path: `--set ${override}`, problem, remedy: "For example: --set ppo.beta=0.1" })
+      new BadPipelineFile({ path: `--set ${cut(override)}`, problem, remedy: "For example: --set ppo.beta=0.1" })
     if (equals < 0) return yield* wrong("it has no =")
     const changed = Pipeline.set(root, override.slice(0, equals), parseValue(override.slice(equals + 1)))
     if (Result.isFailure(changed)) return yield* wrong(changed.failure)

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Flag from "effect/cli/Flag"
 import { parseJson } from "../model/json.ts"
+import { MiB, textOf } from "../model/regularFile.ts"
 import type { Price } from "../store/spent.ts"
 import { maybe } from "./options.ts"
 import { BadPipelineFile } from "./pipelineFile.ts"
@@ -47,7 +48,7 @@ export const priceOf = Effect.fn("priceOf")(function*(path: string, device: stri
   const example = `Write it like {"currency": "USD", "devices": {"${device}": 2.49}}, per hour.`
   if (!(yield* fs.exists(path))) return yield* bad("there is no such price table", example)
   const text = yield* Effect.mapError(
-    fs.readFileString(path),
+    textOf(path, MiB),
     (error) => bad(`it cannot be read (${oneLine(error.message)})`, "Give the file of a price table.")
   )
   const { twice, value } = yield* Effect.mapError(parsed(text), (error) => bad(`not JSON (${error})`, example))

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
+import { Abandoned, eachLimited, Overran, windows } from "../model/foreign.ts"
 import { EncodeWhenRead, lazyArray } from "./lazyArray.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
@@ -43,17 +44,19 @@ export const encodeAll = <A, B>(
   Effect.gen(function*() {
     const unusable = (problem: string, remedy: string) => new UnusableData({ stage, problem, remedy })
     if (rows.length === 0) return yield* unusable("its data set is empty", "Give it at least one row.")
+    const unencodable = (i: number, error: unknown): UnusableData => {
+      if (error instanceof Unfit) return unusable(`row ${i + 1}: ${error.message}`, error.remedy)
+      if (error instanceof Overran) return unusable(`row ${i + 1}: ${error.problem}`, error.remedy)
+      const problem = error instanceof Error ? error.message : String(error)
+      return unusable(`row ${i + 1} cannot be encoded: ${problem}`, "Use text that the model's tokenizer knows.")
+    }
     const fitting = (i: number): Result.Result<B, UnusableData> => {
       let one: B
       try {
         one = encode(rows[i]!)
       } catch (error) {
-        return Result.fail(
-          error instanceof Unfit ? unusable(`row ${i + 1}: ${error.message}`, error.remedy) : unusable(
-            `row ${i + 1} cannot be encoded: ${error instanceof Error ? error.message : String(error)}`,
-            "Use text that the model's tokenizer knows."
-          )
-        )
+        if (error instanceof Abandoned) throw error
+        return Result.fail(unencodable(i, error))
       }
       const length = tokens(one)
       if (length + room <= context) return Result.succeed(one)
@@ -66,9 +69,21 @@ export const encodeAll = <A, B>(
     }
     if (yield* EncodeWhenRead) return lazyArray(rows.length, (i) => Result.getOrThrow(fitting(i)))
     const encoded: Array<B> = []
-    for (let i = 0; i < rows.length; i++) encoded.push(yield* Effect.fromResult(fitting(i)))
+    const piece = (): Result.Result<"more" | "done", UnusableData> => {
+      const next = fitting(encoded.length)
+      if (Result.isFailure(next)) return Result.fail(next.failure)
+      encoded.push(next.success)
+      return Result.succeed(encoded.length < rows.length ? "more" : "done")
+    }
+    yield* windows(piece, (error) => unencodable(encoded.length, error))
     return encoded
   })
+
+/** The texts of completions. */
+export const textsOf = (
+  { decode }: { readonly decode: (ids: Int32Array) => string },
+  sampled: ReadonlyArray<{ readonly completion: Int32Array }>
+): ReadonlyArray<string> => eachLimited(sampled, ({ completion }) => decode(completion))
 
 export const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
 

@@ -1,3 +1,4 @@
+import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, Turn, UnpairedPreferenceRow } from "./rows.ts"
 
@@ -91,6 +92,8 @@ const render = (value: string | ReadonlyArray<Message>, format: RowFormat): stri
   try {
     return format.chat(value)
   } catch (cause) {
+    if (cause instanceof Abandoned) throw cause
+    if (cause instanceof Overran) throw new Unfit(cause.problem, cause.remedy)
     throw new Unfit(
       `the chat template does not take this conversation: ${cause instanceof Error ? cause.message : String(cause)}`,
       "Check the order of the roles, or use a base model whose chat template allows it."

@@ -1,7 +1,10 @@
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import { gunzipSync } from "node:zlib"
+import * as Result from "effect/Result"
+import { gunzip } from "node:zlib"
 import { BadData } from "./badData.ts"
+import { windows } from "../model/foreign.ts"
+import { parsePlain } from "../model/json.ts"
+import { bytesOf, MiB } from "../model/regularFile.ts"
 import { Unfit } from "./encode.ts"
 import * as formats from "./formats.ts"
 import { rankingRow, stepwiseRow } from "./rankingFormats.ts"
@@ -14,12 +17,29 @@ export interface Options extends formats.RowFormat {
 
 const kinds = "Give a .jsonl, .jsonl.gz, .txt or .txt.gz file."
 
-/** The file's lines: UTF-8, split on "\n" only (texts may hold U+2028 or U+0085), without a byte order mark. */
-const linesOf = Effect.fnUntraced(function*(path: string) {
+/** Most bytes of a file of rows, packed or not. */
+const most = 2048 * MiB
+
+/** A text is seldom packed to less than a twentieth; a file that is made to fill the memory, to a thousandth. */
+const mostUnpacked = (packed: Uint8Array): number => Math.min(most, Math.max(64 * MiB, 200 * packed.length))
+
+/** Fails with whether the data are too large; else they are damaged. */
+const unzipped = (packed: Uint8Array) =>
+  Effect.callback<Uint8Array, boolean>((resume) => {
+    gunzip(packed, { maxOutputLength: mostUnpacked(packed) }, (error, bytes) =>
+      resume(
+        error === null
+          ? Effect.succeed(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length))
+          : Effect.fail((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE")
+      ))
+  })
+
+/** The bytes of a file, unpacked. */
+const contentOf = Effect.fnUntraced(function*(path: string) {
   const bad = (problem: string, remedy: string, line = 0) => new BadData({ path, line, problem, remedy })
   if (!/\.(?:jsonl|txt)(?:\.gz)?$/u.test(path)) return yield* bad("not a kind of file that rows are read from", kinds)
-  const fs = yield* FileSystem.FileSystem
-  const packed = yield* fs.readFile(path).pipe(
+  const packed = yield* bytesOf(path, most).pipe(
+    Effect.catchTag("Unreadable", ({ problem, remedy }) => Effect.fail(bad(problem, remedy))),
     Effect.catchReason("PlatformError", "NotFound", () => Effect.fail(bad("no such file", "Check the path."))),
     Effect.catchTag(
       "PlatformError",
@@ -28,35 +48,29 @@ const linesOf = Effect.fnUntraced(function*(path: string) {
   )
   const zipped = packed[0] === 0x1f && packed[1] === 0x8b
   const bytes = zipped
-    ? yield* Effect.try({
-      try: () => new Uint8Array(gunzipSync(packed)),
-      catch: () => bad("the gzip data is damaged or cut off", "Fetch or compress the file again.")
-    })
+    ? yield* Effect.mapError(unzipped(packed), (large) =>
+      large
+        ? bad(
+          `it unpacks to more than ${mostUnpacked(packed)} bytes`,
+          "Unpack it if you trust it, and give the plain file."
+        )
+        : bad("the gzip data is damaged or cut off", "Fetch or compress the file again."))
     : packed
   if (!zipped && path.endsWith(".gz") && bytes.length > 0) {
     return yield* bad("not gzip data", "Drop .gz from the name, or compress it.")
   }
-  return split(bytes)
+  return bytes
 })
 
-/** Byte ranges between line feeds; each is decoded separately, so that a bad byte has a line number. */
-const split = (bytes: Uint8Array): ReadonlyArray<Uint8Array> => {
-  const lines: Array<Uint8Array> = []
-  // The mark of UTF-8 that some editors put in front.
-  let start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
-  for (;;) {
-    const end = bytes.indexOf(0x0a, start)
-    if (end < 0) break
-    lines.push(bytes.subarray(start, end))
-    start = end + 1
-  }
-  lines.push(bytes.subarray(start))
-  return lines
-}
+/** Most bytes of a line. */
+const mostInLine = 256 * MiB
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const decode = (line: Uint8Array): string => {
   let text: string
+  if (line.length > mostInLine) {
+    throw new Unfit(`it has ${line.length} bytes, and at most ${mostInLine} are read`, kinds)
+  }
   try {
     text = decoder.decode(line)
   } catch {
@@ -70,7 +84,7 @@ const asJson = (line: string): formats.Json => {
   const remedy = "Every line has to be one JSON object."
   let value: unknown
   try {
-    value = JSON.parse(line)
+    value = parsePlain(line)
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.slice(0, 100).replaceAll(/\s+/gu, " ") : "cannot be parsed"
     throw new Unfit(`not JSON: ${why}`, remedy)
@@ -87,26 +101,41 @@ const needsJson = (): never => {
   throw new Unfit("a line of plain text has no fields", "Give a .jsonl file, one object a line.")
 }
 
-/** All rows of a file, or the first thing that is wrong with it. Of formats that lines of plain text have no fields for, `plain` is left out. */
+/**
+ * All rows of a file, or the first thing that is wrong with it. Lines are UTF-8, split on "\n" only (texts may hold U+2028 or U+0085),
+ * and decoded one by one, so that a bad byte has a line number. Of formats that lines of plain text have no fields for, `plain` is left
+ * out.
+ */
 const rowsOf = <Row>(
   row: (json: formats.Json, format: formats.RowFormat) => Row,
   plain: (text: string) => Row = needsJson
 ) =>
   Effect.fn("data.read")(function*(path: string, options: Options = {}) {
     const { limit = Infinity } = options
-    const lines = yield* linesOf(path)
+    const bytes = yield* contentOf(path)
     const isJson = /\.jsonl(?:\.gz)?$/u.test(path)
     const rows: Array<Row> = []
-    for (const [i, bytes] of lines.entries()) {
-      if (rows.length >= limit) break
+    // After the mark of UTF-8 that some editors put in front.
+    let start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
+    let number = 1
+    const bad = (problem: string, remedy: string) => new BadData({ path, line: number, problem, remedy })
+    // Rows of conversations are rendered by the model's template.
+    const piece = (): Result.Result<"more" | "done", BadData> => {
+      if (start > bytes.length || rows.length >= limit) return Result.succeed("done")
+      const feed = bytes.indexOf(0x0a, start)
+      const end = feed < 0 ? bytes.length : feed
       try {
-        const line = decode(bytes)
+        const line = decode(bytes.subarray(start, end))
         if (line.trim() !== "") rows.push(isJson ? row(asJson(line), options) : plain(line))
+        start = end + 1
+        number++
+        return Result.succeed("more")
       } catch (error) {
         if (!(error instanceof Unfit)) throw error
-        return yield* new BadData({ path, line: i + 1, problem: error.message, remedy: error.remedy })
+        return Result.fail(bad(error.message, error.remedy))
       }
     }
+    yield* windows(piece, ({ problem, remedy }) => bad(problem, remedy))
     if (rows.length === 0) {
       return yield* new BadData({
         path,

@@ -9,14 +9,9 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { createContext, Script } from "node:vm"
 import { type Around, aroundEngine, within } from "./around.ts"
 import type { Engine } from "./engine.ts"
-
-/** Thrown by the interrupted verb and, from then on, by every verb of its engine. */
-export class Abandoned extends Error {
-  override readonly name = "Abandoned"
-}
+import { Abandoned, watched } from "../model/foreign.ts"
 
 /** How long a stop waits for the current work. */
 export interface Patience {
@@ -30,30 +25,6 @@ export interface Patience {
 export const CurrentPatience = Context.Reference<Patience>("keel/Patience", {
   defaultValue: () => ({ wait: () => {}, over: () => false })
 })
-
-/** The only global of a context that is otherwise empty. */
-const context: { work: (() => unknown) | undefined } = { work: undefined }
-const script = new Script("work()")
-
-/** Runs `work` so that SIGINT ends it. It costs about 0.1 ms. */
-const watched = <A>(work: () => A): A => {
-  createContext(context)
-  // No listener can run meanwhile: SIGTERM is left to the system, which ends the process at once.
-  const listeners = process.listeners("SIGTERM").map((listener) => listener as () => void)
-  for (const listener of listeners) process.off("SIGTERM", listener)
-  context.work = work
-  try {
-    return script.runInContext(context, { breakOnSigint: true, displayErrors: false }) as A
-  } catch (error) {
-    // This error belongs to the other context and is no instance of this context's Error.
-    const { code } = error as { readonly code?: unknown }
-    if (code === "ERR_SCRIPT_EXECUTION_INTERRUPTED") throw new Abandoned("stopped in the middle", { cause: error })
-    throw error
-  } finally {
-    context.work = undefined
-    for (const listener of listeners) process.on("SIGTERM", listener)
-  }
-}
 
 /** An engine whose verbs Ctrl-C interrupts once its patience is over, and that patience; until the scope closes. */
 export const interruptible = (engine: Engine) =>

@@ -1,3 +1,4 @@
+import { textsOf } from "../data/encode.ts"
 import { offsetsOf, type Policy, type Row, type Sampling, type Scorer } from "../engine/engine.ts"
 import { kl } from "../losses/kl.ts"
 import { afterLast } from "../losses/ragged.ts"
@@ -32,7 +33,7 @@ export const observe = (policy: Policy, of: {
   const { initial, prompts, reward, sampling } = of
   const sampled = policy.sample(prompts, { ...sampling, topK: 0, topP: 1 }, of.seeds)
   const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!, completion }))
-  const texts = rows.map(({ completion }) => of.decode(completion))
+  const texts = textsOf(of, rows)
   const { logps, offsets } = policy.logprobs(rows)
   return {
     gold: Float64Array.from(texts, of.gold),

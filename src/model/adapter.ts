@@ -8,8 +8,10 @@ import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import type { Adapter, TensorData, Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
-import { load as loadModel } from "./checkpoint.ts"
-import { readBytes, save as saveFolder, whereIs } from "./folder.ts"
+import { load as loadModel, read } from "./checkpoint.ts"
+import { save as saveFolder, whereIs } from "./folder.ts"
+import { parseJson } from "./json.ts"
+import { bytesOf, MiB, textOf } from "./regularFile.ts"
 import { decode, encode } from "./safetensors.ts"
 
 const configFile = "adapter_config.json"
@@ -66,6 +68,8 @@ export const save = (dir: string, adapter: Adapter) =>
 const bad = (path: string, problem: string) =>
   new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
 
+const oneLine = (error: unknown): string => (error as Error).message.replace(/\s+/gu, " ")
+
 /** Reads the configuration of a plain LoRA adapter, and whether its weights exist, without the weights. */
 export const config = Effect.fnUntraced(function*(at: string) {
   const fs = yield* FileSystem.FileSystem
@@ -74,16 +78,19 @@ export const config = Effect.fnUntraced(function*(at: string) {
     if (!(yield* fs.exists(join(dir, file)))) return yield* bad(dir, `it has no ${file}`)
   }
   const path = join(dir, configFile)
-  return yield* Effect.mapError(
-    Schema.decodeUnknownEffect(Schema.fromJsonString(Config))(yield* fs.readFileString(path)),
-    (error) => bad(path, error.message)
-  )
+  const text = yield* read(textOf(path, MiB), path)
+  const json = yield* Effect.try({
+    try: () => parseJson(text),
+    catch: (error) => bad(path, `not JSON (${oneLine(error)})`)
+  })
+  return yield* Effect.mapError(Schema.decodeUnknownEffect(Config)(json), (error) => bad(path, oneLine(error)))
 })
 
 /** Reads an adapter of plain LoRA. */
 export const load = Effect.fnUntraced(function*(dir: string) {
   const { lora_alpha: alpha, r: rank, target_modules: targetModules } = yield* config(dir)
-  const bytes = yield* readBytes(join((yield* whereIs(dir)) ?? dir, weightsFile))
+  const at = join((yield* whereIs(dir)) ?? dir, weightsFile)
+  const bytes = yield* read(bytesOf(at), at)
   const tensors = yield* attempt(() => decode(bytes, join(dir, weightsFile)))
   const pairs = new Map<string, { a: TensorData; b: TensorData }>()
   let head: TensorData | null = null

@@ -1,8 +1,80 @@
-import { Template } from "@huggingface/jinja"
+import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja"
+import { Abandoned, limited, Overran } from "./foreign.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import type { Json } from "./tokenizerJson.ts"
 
 export type Messages = ReadonlyArray<{ readonly role: string; readonly content: string }>
+
+/** The template is program text of strangers: its work is counted and ends at these limits, and at `longest` seconds. */
+const most = {
+  /** Statements and expressions that a rendering evaluates. */
+  steps: 2_000_000,
+  /** Items of a list that it makes. */
+  items: 100_000,
+  /** Characters of a text that it makes. */
+  characters: 1 << 24,
+  /** Characters and items that it makes in all. */
+  made: 1 << 27
+}
+
+/** A value of Jinja: text, a list or something of bounded size. */
+interface Value {
+  readonly value?: unknown
+}
+
+/** The package's own types are lost on TypeScript: its declarations import files without extensions. */
+const Evaluating = Interpreter as unknown as new(environment: Environment) => {
+  evaluate(statement: unknown, environment: unknown): Value
+  run(program: unknown): Value
+}
+
+/** Evaluates at most `most`, so that no template takes memory without bound. */
+class Counting extends Evaluating {
+  private steps = 0
+  private made = 0
+
+  override evaluate(statement: unknown, environment: unknown): Value {
+    if (++this.steps > most.steps) throw new RangeError(`it takes more than ${most.steps} steps`)
+    const made = super.evaluate(statement, environment)
+    const { value } = made
+    const isText = typeof value === "string"
+    if (isText || Array.isArray(value)) {
+      const limit = isText ? most.characters : most.items
+      this.made += value.length
+      if (value.length > limit || this.made > most.made) {
+        throw new RangeError(
+          `it makes ${isText ? `texts of more than ${limit} characters` : `lists of more than ${limit} items`}`
+        )
+      }
+    }
+    return made
+  }
+}
+
+/** As Python's, of at most `most.items` numbers. */
+const range = (start: number, stop?: number, step = 1): ReadonlyArray<number> => {
+  const [from, to] = stop === undefined ? [0, start] : [start, stop]
+  const length = Math.max(0, Math.ceil((to - from) / step))
+  if (!(length <= most.items)) throw new RangeError(`range(…) has more than ${most.items} items`)
+  return Array.from({ length }, (_, i) => from + i * step)
+}
+
+/**
+ * Of the globals that transformers gives, there is no clock: some templates write today's date into the prompt when they can, and the
+ * same conversation must give the same tokens tomorrow. They fall back on the date that they carry.
+ */
+const globals = {
+  range,
+  raise_exception: (message: unknown) => {
+    throw new Error(String(message))
+  },
+  false: false,
+  true: true,
+  none: null,
+  False: false,
+  True: true,
+  None: null
+}
 
 /**
  * Renders a conversation with the model's own template: `chat_template.jinja`, else `chat_template` of
@@ -17,18 +89,29 @@ export const chatTemplate = (
   const file = files.get("chat_template.jinja")
   const source = file ?? named(settings["chat_template"])
   if (source === null) return null
-  let template: Template
+  const template = parsed(source, file === undefined ? "tokenizer_config.json" : "chat_template.jinja")
+  return (messages) =>
+    limited(() => {
+      const environment = new Environment()
+      const given = { ...globals, ...special, messages, add_generation_prompt: messages.at(-1)?.role !== "assistant" }
+      for (const [name, value] of Object.entries(given)) environment.set(name, value)
+      return String(new Counting(environment).run(template).value)
+    })
+}
+
+const parsed = (source: string, path: string) => {
   try {
-    template = new Template(timeless(source))
+    return limited(() => parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })))
   } catch (error) {
+    if (error instanceof Abandoned) throw error
     throw new BadCheckpoint({
-      path: file === undefined ? "tokenizer_config.json" : "chat_template.jinja",
-      problem: `the chat template is not valid Jinja (${(error as Error).message})`,
+      path,
+      problem: error instanceof Overran
+        ? `the chat template: ${error.problem}`
+        : `the chat template is not valid Jinja (${(error as Error).message})`,
       remedy: "Correct the template, or remove it and give prompts as text."
     })
   }
-  return (messages) =>
-    template.render({ ...special, messages, add_generation_prompt: messages.at(-1)?.role !== "assistant" })
 }
 
 const named = (source: unknown): string | null => {
@@ -39,10 +122,3 @@ const named = (source: unknown): string | null => {
     | undefined
   return typeof found?.["template"] === "string" ? found["template"] : null
 }
-
-/**
- * Some templates write today's date into the prompt when they can. The same conversation must give the same tokens tomorrow,
- * so they find no clock and fall back on the date that they carry. The line break is eaten by the tag before it.
- */
-const timeless = (source: string): string =>
-  source.includes("strftime_now") ? `{% set strftime_now = no_clock %}\n${source}` : source

@@ -4,8 +4,9 @@ import { join, resolve } from "node:path"
 import type { Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { modelConfig, parseConfig } from "./config.ts"
-import { readBytes, save as saveFolder, whereIs } from "./folder.ts"
+import { save as saveFolder, whereIs } from "./folder.ts"
 import { matchTensors } from "./matchTensors.ts"
+import { bytesOf, MiB, textOf, Unreadable } from "./regularFile.ts"
 import { decode, encode } from "./safetensors.ts"
 import { joinShards, parseIndex } from "./shards.ts"
 
@@ -22,6 +23,16 @@ const configFile = "config.json"
 const weightsFile = "model.safetensors"
 const indexFile = "model.safetensors.index.json"
 
+/** Largest sizes of files that are read as a whole, bytes: ten times those of the largest models. */
+const most = { config: 16 * MiB, tokenizer: 256 * MiB, index: 64 * MiB }
+
+/** Reads a file of a model that is shown as `path`. */
+export const read = <A, E, R>(file: Effect.Effect<A, E | Unreadable, R>, path: string) =>
+  Effect.mapError(file, (error) => {
+    if (!(error instanceof Unreadable)) return error
+    return new BadCheckpoint({ path, problem: error.problem, remedy: error.remedy })
+  })
+
 /** Files that can run code when they are read. They are never opened. */
 const pickles = /\.(bin|pt|pth|ckpt|pkl)$/
 
@@ -33,9 +44,8 @@ export const describe = (dir: string) => Effect.map(open(dir), ({ raw, tokenizer
 
 /** Reads a Hugging Face model folder of the Llama family: a safetensors file, or several with an index. */
 export const load = Effect.fnUntraced(function*(dir: string) {
-  const fs = yield* FileSystem.FileSystem
   const { config, folder, present, raw, tokenizer } = yield* open(dir)
-  const tensors = yield* readTensors(fs, folder, dir, present)
+  const tensors = yield* readTensors(folder, dir, present)
   return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
 })
 
@@ -61,16 +71,19 @@ const configured = Effect.fnUntraced(function*(dir: string) {
     })
   }
   const path = join(dir, configFile)
-  const text = yield* fs.readFileString(join(folder, configFile))
+  const text = yield* read(textOf(join(folder, configFile), most.config), path)
   const raw = yield* attempt(() => parseConfig(text, path))
   return { folder, present, raw, config: yield* attempt(() => modelConfig(raw, path)) }
 })
 
 const open = Effect.fnUntraced(function*(dir: string) {
-  const fs = yield* FileSystem.FileSystem
   const found = yield* configured(dir)
   const names = textFiles.filter((name) => found.present.has(name))
-  const texts = yield* Effect.forEach(names, (name) => fs.readFileString(join(found.folder, name)))
+  const texts = yield* Effect.forEach(names, (name) =>
+    read(
+      textOf(join(found.folder, name), name === "tokenizer.json" ? most.tokenizer : most.config),
+      join(dir, name)
+    ))
   const tokenizer: ReadonlyMap<string, string> = new Map(names.map((name, i) => [name, texts[i]!]))
   return { ...found, tokenizer }
 })
@@ -79,13 +92,16 @@ const open = Effect.fnUntraced(function*(dir: string) {
 export const save = (dir: string, weights: Weights) => saveFolder(dir, () => contents(weights), checkpointFile)
 
 const readTensors = Effect.fnUntraced(
-  function*(fs: FileSystem.FileSystem, folder: string, shown: string, present: ReadonlySet<string>) {
+  function*(folder: string, shown: string, present: ReadonlySet<string>) {
     const one = (file: string) =>
-      Effect.flatMap(readBytes(join(folder, file)), (bytes) => attempt(() => decode(bytes, join(shown, file))))
+      Effect.flatMap(
+        read(bytesOf(join(folder, file)), join(shown, file)),
+        (bytes) => attempt(() => decode(bytes, join(shown, file)))
+      )
     if (present.has(weightsFile)) return yield* one(weightsFile)
     if (!present.has(indexFile)) return yield* noWeights(shown, present)
     const path = join(shown, indexFile)
-    const text = yield* fs.readFileString(join(folder, indexFile))
+    const text = yield* read(textOf(join(folder, indexFile), most.index), path)
     const index = yield* attempt(() => parseIndex(text, path))
     const files = [...new Set(index.values())].sort()
     const absent = files.filter((file) => !present.has(file))

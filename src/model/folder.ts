@@ -1,4 +1,4 @@
-/** A folder of files written all or nothing, and its files read and written in pieces that Node can take. */
+/** A folder of files written all or nothing, in pieces that Node can take. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as PlatformError from "effect/PlatformError"
@@ -38,21 +38,8 @@ export const whereIs = Effect.fnUntraced(function*(folder: string) {
   return undefined
 })
 
-/** Node reads at most 2 GiB at once. */
+/** Node writes at most 2 GiB at once. */
 const chunk = 1 << 28
-
-export const readBytes = Effect.fnUntraced(function*(path: string) {
-  const fs = yield* FileSystem.FileSystem
-  const file = yield* fs.open(path, { flag: "r" })
-  const bytes = new Uint8Array(Number((yield* file.stat).size))
-  let at = 0
-  while (at < bytes.length) {
-    const read = yield* file.read(bytes.subarray(at, at + chunk))
-    if (read === 0) break
-    at += read
-  }
-  return bytes.subarray(0, at)
-}, Effect.scoped)
 
 /** Writes a file that is not there yet, durably. */
 export const writeSynced = Effect.fnUntraced(function*(path: string, bytes: Uint8Array) {

@@ -1,21 +1,31 @@
 import { Tokenizer } from "@huggingface/tokenizers"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { Abandoned, limited, Overran } from "./foreign.ts"
 import type { Json } from "./tokenizerJson.ts"
 
-/** The tokenizer of a `tokenizer.json`, made to agree with the Rust library where the package (0.2.0) does not. */
-export const open = (json: Json, settings: Json): Tokenizer => {
+/** Seconds that the files of a tokenizer may take to be read; a vocabulary of 256,000 tokens takes about two. */
+const longest = 60
+
+/** Reads a tokenizer whose shape was checked; anything that the library throws is a fault of its files. */
+export const open = <A>(read: () => A): A => {
   try {
-    const tokenizer = new Tokenizer(json, settings)
-    keepBytes(tokenizer.decoder)
-    dropUnknown(tokenizer.model)
-    return tokenizer
+    return limited(read, longest)
   } catch (error) {
+    if (error instanceof Abandoned) throw error
     throw new BadCheckpoint({
       path: "tokenizer.json",
-      problem: `cannot be read (${(error as Error).message})`,
+      problem: `cannot be read (${error instanceof Overran ? error.problem : (error as Error).message})`,
       remedy: "Save it again with a current version of transformers."
     })
   }
+}
+
+/** The tokenizer of a `tokenizer.json`, made to agree with the Rust library where the package (0.2.0) does not. */
+export const tokenizer = (json: Json, settings: Json): Tokenizer => {
+  const made = new Tokenizer(json, settings)
+  keepBytes(made.decoder)
+  dropUnknown(made.model)
+  return made
 }
 
 /** The package's own types are lost on TypeScript: its declarations import files without extensions. */

@@ -3,10 +3,12 @@ import type { Codec } from "./weights.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { chatTemplate } from "./chatTemplate.ts"
 import type { ModelConfig } from "./config.ts"
+import { limited } from "./foreign.ts"
 import { parseJson } from "./json.ts"
-import { encoding, open } from "./openTokenizer.ts"
+import { encoding, open, tokenizer } from "./openTokenizer.ts"
 import { specialTokens } from "./specialTokens.ts"
 import { asContinuation, asRust, type Json } from "./tokenizerJson.ts"
+import { shapeProblems } from "./tokenizerShape.ts"
 
 interface AddedToken {
   readonly content: string
@@ -42,9 +44,20 @@ export const codec = (
   }
   const settings = jsonOf(files, "tokenizer_config.json") ?? {}
   const special = specialTokens(settings, jsonOf(files, "special_tokens_map.json") ?? {})
-  const whole = open(asRust(json), settings)
-  const continuing = open(asRust(asContinuation(json)), settings)
-  const known = idsOf(whole, config.vocab)
+  const problems = shapeProblems(json, config.vocab)
+  if (problems.length > 0) {
+    const problem = problems.slice(0, 5).join("; ")
+    throw new BadCheckpoint({
+      path: "tokenizer.json",
+      problem,
+      remedy: "Use the tokenizer that belongs to these weights."
+    })
+  }
+  const { continuing, prefix: processed, whole } = open(() => {
+    const whole = tokenizer(asRust(json), settings)
+    return { whole, continuing: tokenizer(asRust(asContinuation(json)), settings), prefix: prefixOf(whole) }
+  })
+  const known = idsOf(whole)
   const encodeWith = (tokenizer: Tokenizer, text: string): ReadonlyArray<number> => {
     const { ids, tokens } = encoding(tokenizer, text, false)
     const at = ids.findIndex((id) => (id as number | undefined) === undefined)
@@ -56,14 +69,14 @@ export const codec = (
   const bos = special.bos === null ? undefined : whole.token_to_id(special.bos)
   const prefix = json["post_processor"] == null
     ? settings["add_bos_token"] === true && bos !== undefined ? [bos] : []
-    : prefixOf(whole)
+    : processed
   const added = (Array.isArray(json["added_tokens"]) ? json["added_tokens"] as ReadonlyArray<AddedToken> : [])
     .filter((token) => !token.normalized)
   const stop = stopIds(files, config, special.eos === null ? undefined : whole.token_to_id(special.eos))
   const template = chatTemplate(files, settings, special.all)
   return {
     encodePrompt: (text) => {
-      const ids = encodeWith(whole, text)
+      const ids = limited(() => encodeWith(whole, text))
       const there = prefix.length > 0 && prefix.every((id, i) => ids[i] === id)
       return Int32Array.from(there ? ids : [...prefix, ...ids])
     },
@@ -71,18 +84,18 @@ export const codec = (
       // After a special token inside the text the dummy space is back, as it would be in the whole text.
       const first = firstAdded(text, added)
       const head = text.slice(0, first.at)
-      const ids = [
+      const ids = limited(() => [
         ...encodeWith(continuing, first.token?.lstrip === true ? head.trimEnd() : head),
         ...encodeWith(whole, text.slice(first.at))
-      ]
+      ])
       if (end && stop.length === 0) throw new RangeError("the model has no end-of-sequence token")
       return Int32Array.from(end ? [...ids, stop[0]!] : ids)
     },
     decode: (ids) => {
       const tokens = Array.from(ids).filter((id) => known.has(id))
       if (tokens.length === 0) return ""
-      const tokenizer = prefix.length === 0 || tokens[0] === prefix[0] ? whole : continuing
-      return tokenizer.decode(tokens, { skip_special_tokens: true, clean_up_tokenization_spaces: false })
+      const reader = prefix.length === 0 || tokens[0] === prefix[0] ? whole : continuing
+      return limited(() => reader.decode(tokens, { skip_special_tokens: true, clean_up_tokenization_spaces: false }))
     },
     chat: (messages) => {
       if (template === null) throw new Error("the model's tokenizer has no chat template")
@@ -107,21 +120,9 @@ const jsonOf = (files: ReadonlyMap<string, string>, path: string): Json | null =
   throw new BadCheckpoint({ path, problem: "not a JSON object", remedy })
 }
 
-/** Every id that a token has. All must be below the model's vocabulary size. */
-const idsOf = (tokenizer: Tokenizer, vocab: number): ReadonlySet<number> => {
-  const ids = new Set<number>(tokenizer.get_vocab().values())
-  for (const id of tokenizer.get_added_tokens_decoder().keys()) ids.add(id)
-  const above = [...ids].filter((id) => id >= vocab)
-  if (above.length > 0) {
-    const largest = above.reduce((a, b) => Math.max(a, b))
-    throw new BadCheckpoint({
-      path: "tokenizer.json",
-      problem: `${above.length} of its tokens have ids up to ${largest}, but vocab_size in config.json is ${vocab}`,
-      remedy: "Use the tokenizer that belongs to these weights."
-    })
-  }
-  return ids
-}
+/** Every id that a token has. */
+const idsOf = (tokenizer: Tokenizer): ReadonlySet<number> =>
+  new Set([...tokenizer.get_vocab().values(), ...tokenizer.get_added_tokens_decoder().keys()])
 
 /** The prefix that the post-processor adds to any text. */
 const prefixOf = (tokenizer: Tokenizer): ReadonlyArray<number> => {

@@ -1,11 +1,11 @@
 /** The ledger of a run: for each stage the KL that was allowed, the KL bounds, and the measured KL. */
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import { fromJson } from "../../dsl/Pipeline.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { capsIn } from "../interpreters/capsOf.ts"
 import { vocabulariesIn } from "../interpreters/vocabularies.ts"
+import { textOf } from "../model/regularFile.ts"
 import { alarms } from "../report/alarms.ts"
 import { ledgerOf } from "../report/ledger.ts"
 import { trajectories } from "../report/overOptimisation.ts"
@@ -17,10 +17,9 @@ import { events as eventsOf, started } from "../store/runDirectory.ts"
  * `stages` are your implementations of stages from outside Keel.
  */
 export const ledger = Effect.fn("ledger")(function*(folder: string, { stages = [] }: Pick<Extensions, "stages"> = {}) {
-  const fs = yield* FileSystem.FileSystem
   const { description, store } = yield* started(folder)
   const definitions = stages.map(({ definition }) => definition)
-  const root = yield* Effect.fromResult(fromJson(yield* fs.readFileString(description), definitions))
+  const root = yield* Effect.fromResult(fromJson(yield* textOf(description), definitions))
   const limits = capsIn(root)
   const events = yield* eventsOf(folder)
   return {

@@ -8,6 +8,7 @@ import { interruptedBySignal, interruptible } from "../engine/interruptible.ts"
 import { codecOf } from "../interpreters/checkpoints.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { load } from "../model/checkpoint.ts"
+import { Abandoned, Overran } from "../model/foreign.ts"
 import { modelConfig } from "../model/config.ts"
 import { rewardsOf } from "../rewards/scorer.ts"
 import { type BackendName, engine as openEngine } from "./backend.ts"
@@ -98,12 +99,14 @@ export const generate = (
       }
       const texts = yield* Effect.try({
         try: () => prompts.map((content) => chat ? codec.chat([{ role: "user", content }]) : content),
-        catch: (error) =>
-          new UnusableData({
+        catch: (error) => {
+          if (error instanceof Abandoned) throw error
+          return new UnusableData({
             stage,
-            problem: error instanceof Error ? error.message : String(error),
+            problem: error instanceof Overran ? error.problem : error instanceof Error ? error.message : String(error),
             remedy: "Leave out chat (--chat), or take a model with a chat template."
           })
+        }
       })
       const encoded = yield* encodePrompts(
         { stage, codec, context: policy.context },

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Compare } from "../../dsl/stages/Compare.ts"
-import { encodePrompts } from "../data/encode.ts"
+import { encodePrompts, textsOf } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -38,7 +38,7 @@ export const compare = Effect.fn("compare")(function*(
       const seeds = asked.map((_, i) => `${scope.stream}/${batch * atOnce + Math.floor(i / k)}/${i % k}`)
       const answers = policy.sample(asked, sampling, seeds)
       const tokens = answers.reduce((sum, { completion }) => sum + completion.length, 0)
-      const texts = answers.map(({ completion }) => codec.decode(completion))
+      const texts = textsOf(codec, answers)
       rows.forEach((_, row) => {
         const index = batch * atOnce + row
         const { prompt } = wires.prompts[index]!

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Sample } from "../../dsl/stages/Sample.ts"
-import { encodePrompts } from "../data/encode.ts"
+import { encodePrompts, textsOf } from "../data/encode.ts"
 import { CompletionRow, type PromptRow, resumed } from "../data/rows.ts"
 import { lazyArray } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -39,9 +39,10 @@ export const sample = Effect.fn("sample")(function*(
           sampling,
           asked.map(({ j, row }) => `${scope.stream}/${row}/${j}`)
         )
+        const texts = textsOf(codec, sampled)
         const made = sampled.map(({ completion, finished }, i): CompletionRow => ({
           ...wires.prompts[asked[i]!.row]!,
-          completion: codec.decode(completion),
+          completion: texts[i]!,
           ended: finished,
           tokens: completion.length
         }))

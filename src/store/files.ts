@@ -19,7 +19,8 @@ import type { Optimizer, Weights } from "../engine/engine.ts"
 import { contents as adapterFiles, load as loadAdapter } from "../model/adapter.ts"
 import { contents as modelFiles, load } from "../model/checkpoint.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
-import { readBytes, syncDirectory } from "../model/folder.ts"
+import { syncDirectory } from "../model/folder.ts"
+import { bytesOf } from "../model/regularFile.ts"
 import { decode, encode } from "../model/safetensors.ts"
 import { type Claim, claim as own, fenced, foldersOf, tidy, type Waits } from "./claim.ts"
 import type { Made } from "./made.ts"
@@ -334,7 +335,11 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         const models: Record<string, { weights: Weights; optimizer: Optimizer }> = {}
         for (const [name, { optimizerStep }] of Object.entries(state.models)) {
           const path = join(at, `${name}.optimizer.safetensors`)
-          const bytes = yield* readBytes(path)
+          const bytes = yield* Effect.catchTag(
+            bytesOf(path),
+            "Unreadable",
+            ({ problem }) => Effect.fail(new StoreDamaged({ path, problem }))
+          )
           models[name] = {
             weights: yield* loadModel(join(at, name)),
             optimizer: { step: optimizerStep, tensors: decode(bytes, path) }

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { dirname, isAbsolute, join, relative, resolve } from "node:path"
-import { readBytes } from "../model/folder.ts"
+import { bytesOf, textOf, Unreadable } from "../model/regularFile.ts"
 import { claim, TakenOver } from "./claim.ts"
 import type { Owner } from "./owner.ts"
 import { Event } from "./runLog.ts"
@@ -62,6 +62,14 @@ const newline = 10
 
 const below = (folder: string, path: string): boolean => !/^\.\.(?:$|[\\/])/u.test(relative(folder, path))
 
+/** A file of a run that is no regular file is no run's. */
+const regular = <A, E, R>(read: Effect.Effect<A, E | Unreadable, R>) =>
+  Effect.mapError(read, (error) => {
+    if (!(error instanceof Unreadable)) return error
+    const { path, problem, remedy } = error
+    return new BadRunFolder({ path, problem, remedy })
+  })
+
 /** How the run in `folder` was started, with its paths as they are now; `elsewhere` has those that do not move along with it. */
 export const started = Effect.fn("runDirectory.started")(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
@@ -76,7 +84,7 @@ export const started = Effect.fn("runDirectory.started")(function*(folder: strin
   // A path that is not a folder has no files in it either.
   const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
   if (!(yield* there(description)) || !(yield* there(path))) return yield* wrong("there is no run there")
-  const text = yield* fs.readFileString(path)
+  const text = yield* regular(textOf(path))
   const file = yield* Effect.mapError(
     Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(text),
     (error) => wrong(error.message, path, again)
@@ -84,7 +92,7 @@ export const started = Effect.fn("runDirectory.started")(function*(folder: strin
   if (text.includes('"sha256"') ? unsigned(text) === undefined : file.keel === 2) {
     return yield* wrong("it was changed after Keel wrote it", path, again)
   }
-  if (file.description !== undefined && digest(yield* fs.readFileString(description)) !== file.description) {
+  if (file.description !== undefined && digest(yield* regular(textOf(description))) !== file.description) {
     return yield* wrong("it is not the description that the run was started with", description, again)
   }
   const { module, store } = file
@@ -165,9 +173,9 @@ export const own = Effect.fn("runDirectory.own")(function*(
 export const ofAnother = Effect.fnUntraced(function*(folder: string, description: string) {
   const fs = yield* FileSystem.FileSystem
   const path = join(folder, descriptionFile)
-  if (!(yield* fs.exists(path)) || (yield* fs.readFileString(path)).trim() === description) return false
+  if (!(yield* fs.exists(path)) || (yield* regular(textOf(path))).trim() === description) return false
   // One of the two files may be damaged.
-  const file = unsigned(yield* Effect.orElseSucceed(fs.readFileString(join(folder, runFile)), () => ""))
+  const file = unsigned(yield* Effect.orElseSucceed(textOf(join(folder, runFile)), () => ""))
   return (file as { readonly description?: string } | undefined)?.description !== digest(`${description}\n`)
 })
 
@@ -198,7 +206,7 @@ export const openRun = Effect.fn("runDirectory.open")(function*(
   const log = join(folder, eventsFile)
   if (yield* fs.exists(log)) {
     // A new file with a last line that ends: a process that this one took over from writes into the old one.
-    const bytes = yield* readBytes(log)
+    const bytes = yield* regular(bytesOf(log))
     yield* writeFileAtomic(
       log,
       bytes.length === 0 || bytes.at(-1) === newline ? bytes : Buffer.concat([bytes, Buffer.of(newline)])
@@ -221,7 +229,7 @@ export const events = Effect.fn("runDirectory.events")(function*(folder: string)
   const fs = yield* FileSystem.FileSystem
   const path = join(folder, "events.jsonl")
   if (!(yield* fs.exists(path))) return []
-  const lines = (yield* fs.readFileString(path)).split("\n").flatMap((line) => Option.toArray(decodeLine(line)))
+  const lines = (yield* regular(textOf(path))).split("\n").flatMap((line) => Option.toArray(decodeLine(line)))
   const kept = new Map<string, Event>()
   for (const { event } of lines) {
     const key = event._tag === "Measured"

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Observe } from "../../dsl/Observe.ts"
+import { textsOf } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { offsetsOf, type Policy, type Scorer } from "../engine/engine.ts"
 import { distinct } from "../ledger/distinct.ts"
@@ -56,7 +57,7 @@ export const observing = Effect.fnUntraced(function*(
       const tokens = completions.reduce((sum, { length }) => sum + length, 0)
       const golds = gold === undefined
         ? []
-        : completions.map((completion, i) => judge.gold(gold, rows[i % rows.length]!.prompt, decode(completion)))
+        : textsOf({ decode }, sampled).map((text, i) => judge.gold(gold, rows[i % rows.length]!.prompt, text))
       const observed: Record<string, number> = {
         entropy: entropies.reduce((sum, x) => sum + x, 0) / tokens,
         length: tokens / completions.length,

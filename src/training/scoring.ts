@@ -1,5 +1,6 @@
 /** The score of a completion: a reward model, verifiers, and penalties for its end and its length. */
 import type { Verifier } from "../../dsl/Verifier.ts"
+import { textsOf } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import type { Codec, Row, Sampled, Scorer } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -28,7 +29,7 @@ export const scored = (
   const scores = reward === null
     ? new Float64Array(rows.length)
     : afterLast(reward.values(rows).values, offsetsOf(rows))
-  const texts = verifiers.length === 0 ? [] : rows.map(({ completion }) => codec.decode(completion))
+  const texts = verifiers.length === 0 ? [] : textsOf(codec, rows)
   const metrics: Record<string, number> = {}
   for (const [i, verifier] of verifiers.entries()) {
     const passed = texts.map((text, row) => verifies!(verifier, asked[row]!, text))

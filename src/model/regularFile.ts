@@ -1,0 +1,67 @@
+/**
+ * Reads a file that a person named, of a known largest size. Only regular files: a pipe or a device may have no end, and waits for
+ * ever where nobody writes to it.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
+
+/** A path that leads to something else than a regular file, or to a larger file than expected there. */
+export class Unreadable extends Schema.TaggedError<Unreadable>()("Unreadable", {
+  path: Schema.String,
+  problem: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.path}: ${this.problem}. ${this.remedy}`
+  }
+}
+
+/** Largest sizes, bytes. */
+export const MiB = 1 << 20
+/** The most that Node puts into a string. */
+export const longestText = 511 * MiB
+
+const kinds: Readonly<Record<string, string>> = {
+  Directory: "a folder",
+  FIFO: "a named pipe",
+  Socket: "a socket",
+  CharacterDevice: "a device",
+  BlockDevice: "a device"
+}
+
+/** Node reads at most 2 GiB at once. */
+const chunk = 1 << 28
+
+/** The bytes of a regular file of at most `most` bytes. */
+export const bytesOf = (path: string, most = Infinity) =>
+  Effect.scoped(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const { size, type } = yield* fs.stat(path)
+    const problem = type !== "File"
+      ? `it is ${kinds[type] ?? "no file"}, and only regular files are read`
+      : Number(size) > most
+      ? `it has ${size} bytes, and at most ${most} are read from such a file`
+      : null
+    if (problem !== null) {
+      const remedy = type === "File"
+        ? "Check that it is the right file."
+        : type === "Directory"
+        ? "Give the path of a file in it."
+        : "Write its content to a file and give that."
+      return yield* new Unreadable({ path, problem, remedy })
+    }
+    const file = yield* fs.open(path, { flag: "r" })
+    const bytes = new Uint8Array(Number(size))
+    let at = 0
+    while (at < bytes.length) {
+      const read = Number(yield* file.read(bytes.subarray(at, at + chunk)))
+      if (read === 0) break
+      at += read
+    }
+    return bytes.subarray(0, at)
+  }))
+
+/** The text of a regular file, UTF-8, without a byte order mark. */
+export const textOf = (path: string, most = longestText) =>
+  Effect.map(bytesOf(path, most), (bytes) => new TextDecoder().decode(bytes))
