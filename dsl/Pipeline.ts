@@ -261,7 +261,13 @@ export class BadDescription extends Schema.TaggedError<BadDescription>()("BadDes
   problems: Schema.Array(Schema.String)
 }) {
   override get message() {
-    return `This is not a Keel description:\n${this.problems.map((problem) => `  - ${problem}`).join("\n")}`
+    // They quote the description, whose values may have any length.
+    const shown = this.problems.slice(0, 100).map((problem) =>
+      problem.length <= 1000 ? problem : `${problem.slice(0, 1000)}…`
+    )
+    const more = this.problems.length - shown.length
+    const lines = more > 0 ? [...shown, `and ${more} more`] : shown
+    return `This is not a Keel description:\n${lines.map((problem) => `  - ${problem}`).join("\n")}`
   }
 }
 

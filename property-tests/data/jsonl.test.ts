@@ -11,24 +11,38 @@ import type { Message } from "../../src/data/formats.ts"
 import { demonstrations, preferences, prompts, texts, unpairedPreferences } from "../../src/data/jsonl.ts"
 
 /** A file system that holds one file. */
-const holding = (bytes: Uint8Array | string) =>
-  FileSystem.layerNoop({
-    readFile: () => Effect.succeed(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes)
+const holding = (given: Uint8Array | string) => {
+  const bytes = typeof given === "string" ? new TextEncoder().encode(given) : given
+  return FileSystem.layerNoop({
+    stat: () => Effect.succeed({ type: "File", size: BigInt(bytes.length) } as FileSystem.File.Info),
+    open: () =>
+      Effect.succeed({
+        read: (into: Uint8Array) =>
+          Effect.sync(() => {
+            into.set(bytes)
+            return bytes.length
+          })
+      } as unknown as FileSystem.File)
   })
+}
 
 type Reader<Row> = (path: string) => Effect.Effect<ReadonlyArray<Row>, BadData, FileSystem.FileSystem>
 
 const reading = <Row>(read: Reader<Row>, bytes: Uint8Array | string, path = "rows.jsonl") =>
-  Effect.runSyncExit(read(path).pipe(Effect.provide(holding(bytes))))
+  Effect.runPromiseExit(read(path).pipe(Effect.provide(holding(bytes))))
 
-const rows = <Row>(read: Reader<Row>, bytes: Uint8Array | string, path?: string): ReadonlyArray<Row> => {
-  const exit = reading(read, bytes, path)
+const rows = async <Row>(
+  read: Reader<Row>,
+  bytes: Uint8Array | string,
+  path?: string
+): Promise<ReadonlyArray<Row>> => {
+  const exit = await reading(read, bytes, path)
   if (Exit.isFailure(exit)) assert.fail(String(exit.cause))
   return exit.value
 }
 
-const error = <Row>(read: Reader<Row>, bytes: Uint8Array | string, path?: string): BadData => {
-  const exit = reading(read, bytes, path)
+const error = async <Row>(read: Reader<Row>, bytes: Uint8Array | string, path?: string): Promise<BadData> => {
+  const exit = await reading(read, bytes, path)
   if (Exit.isSuccess(exit)) assert.fail(`read ${JSON.stringify(exit.value)}`)
   const [reason] = exit.cause.reasons
   assert.isTrue(reason?._tag === "Fail" && reason.error instanceof BadData, String(exit.cause))
@@ -40,69 +54,83 @@ const chat = (messages: ReadonlyArray<Message>): string => messages.map((m) => `
 const user = (content: string): Message => ({ role: "user", content })
 const assistant = (content: string): Message => ({ role: "assistant", content })
 
-describe("files of rows", () => {
-  it("come back as they were written, whatever is in the texts, gzipped or not, with a mark in front or not", () => {
+describe("files of rows", async () => {
+  it("come back as they were written, whatever is in the texts, gzipped or not, with a mark in front or not", async () => {
     const text = fc.oneof(
       fc.string(),
       fc.string({ unit: "grapheme" }),
       fc.constantFrom("a\u2028b", "a\u0085b", "a\r\nb")
     )
-    fc.assert(
-      fc.property(fc.array(fc.record({ text }), { minLength: 1 }), fc.boolean(), fc.boolean(), (all, zip, mark) => {
-        const bytes = new TextEncoder().encode(`${mark ? "\uFEFF" : ""}${lines(...all)}`)
-        assert.deepStrictEqual(
-          rows(texts, zip ? new Uint8Array(gzipSync(bytes)) : bytes, zip ? "a.jsonl.gz" : "a.jsonl"),
-          all
-        )
-      })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ text }), { minLength: 1 }),
+        fc.boolean(),
+        fc.boolean(),
+        async (all, zip, mark) => {
+          const bytes = new TextEncoder().encode(`${mark ? "\uFEFF" : ""}${lines(...all)}`)
+          assert.deepStrictEqual(
+            await rows(texts, zip ? new Uint8Array(gzipSync(bytes)) : bytes, zip ? "a.jsonl.gz" : "a.jsonl"),
+            all
+          )
+        }
+      )
     )
   })
 
-  it("are split on line feeds only, of which the last may be missing; blank lines and \\r do not count", () => {
-    assert.deepStrictEqual(rows(texts, '{"text":"a\u2028b\u0085c"}\r\n\n  \n{"text":"d"}'), [{
+  it("are split on line feeds only, of which the last may be missing; blank lines and \\r do not count", async () => {
+    assert.deepStrictEqual(await rows(texts, '{"text":"a\u2028b\u0085c"}\r\n\n  \n{"text":"d"}'), [{
       text: "a\u2028b\u0085c"
     }, { text: "d" }])
-    assert.deepStrictEqual(rows(texts, "one\r\ntwo\u2028three\n", "a.txt"), [{ text: "one" }, {
+    assert.deepStrictEqual(await rows(texts, "one\r\ntwo\u2028three\n", "a.txt"), [{ text: "one" }, {
       text: "two\u2028three"
     }])
-    assert.deepStrictEqual(rows(prompts, gzipSync("why ?\n"), "a.txt.gz"), [{ prompt: "why ?" }])
+    assert.deepStrictEqual(await rows(prompts, gzipSync("why ?\n"), "a.txt.gz"), [{ prompt: "why ?" }])
   })
 
-  it("are read as far as the limit, and no further", () => {
+  it("are read as far as the limit, and no further", async () => {
     const read: Reader<unknown> = (path) => texts(path, { limit: 2 })
-    assert.lengthOf(rows(read, `${lines({ text: "a" }, { text: "b" })}not json`), 2)
+    assert.lengthOf(await rows(read, `${lines({ text: "a" }, { text: "b" })}not json`), 2)
   })
 
-  it("have a clear error, with the line and the remedy, when something is wrong", () => {
-    const json = error(texts, `${lines({ text: "a" })}\n{"text": \n`)
+  it("have a clear error, with the line and the remedy, when something is wrong", async () => {
+    const json = await error(texts, `${lines({ text: "a" })}\n{"text": \n`)
     assert.strictEqual(json.line, 3)
     assert.match(json.message, /^rows\.jsonl:3: not JSON: .*one JSON object/u)
-    assert.match(error(texts, '[{"text":"a"}]').message, /:1: not an object but a list\. .*without the brackets/u)
-    assert.match(error(texts, "").message, /^rows\.jsonl: no rows in it\. /u)
-    assert.match(error(texts, "\n \n").message, /no rows in it/u)
-    assert.match(error(texts, "\uFEFF").message, /no rows in it/u)
-    assert.match(error(texts, "a", "model.safetensors").message, /not a kind of file.*\.jsonl/u)
-    assert.match(error(texts, "{}", "rows.jsonl.gz").message, /not gzip data/u)
     assert.match(
-      error(texts, gzipSync("x".repeat(9999)).subarray(0, 25), "rows.jsonl.gz").message,
+      (await error(texts, '[{"text":"a"}]')).message,
+      /:1: not an object but a list\. .*without the brackets/u
+    )
+    assert.match((await error(texts, "")).message, /^rows\.jsonl: no rows in it\. /u)
+    assert.match((await error(texts, "\n \n")).message, /no rows in it/u)
+    assert.match((await error(texts, "\uFEFF")).message, /no rows in it/u)
+    assert.match((await error(texts, "a", "model.safetensors")).message, /not a kind of file.*\.jsonl/u)
+    assert.match((await error(texts, "{}", "rows.jsonl.gz")).message, /not gzip data/u)
+    assert.match(
+      (await error(texts, gzipSync("x".repeat(9999)).subarray(0, 25), "rows.jsonl.gz")).message,
       /damaged or cut off/u
     )
-    assert.match(error(texts, new Uint8Array([0x7b, 0x0a, 0xff, 0xfe, 0x0a]), "a.txt").message, /^a\.txt:2: not UTF-8/u)
-    assert.match(error(texts, "a\0b", "a.txt").message, /zero byte/u)
-    assert.match(error(demonstrations, "a\n", "a.txt").message, /no fields\. Give a \.jsonl/u)
+    assert.match(
+      (await error(texts, new Uint8Array([0x7b, 0x0a, 0xff, 0xfe, 0x0a]), "a.txt")).message,
+      /^a\.txt:2: not UTF-8/u
+    )
+    assert.match((await error(texts, "a\0b", "a.txt")).message, /zero byte/u)
+    assert.match((await error(demonstrations, "a\n", "a.txt")).message, /no fields\. Give a \.jsonl/u)
   })
 
-  it("name the field that is missing, those that are there, and how to say which it is", () => {
-    const one = error(demonstrations, lines({ prompt: "a", completion: "b" }, { question: "c", answer: "d" }))
+  it("name the field that is missing, those that are there, and how to say which it is", async () => {
+    const one = await error(demonstrations, lines({ prompt: "a", completion: "b" }, { question: "c", answer: "d" }))
     assert.strictEqual(one.line, 2)
     assert.match(
       one.message,
       /no field "prompt"; the row has "question", "answer"\. .*fields: \{ prompt: "question" \}/u
     )
-    assert.match(error(texts, lines({})).message, /no field "text"; the row has no fields/u)
-    assert.match(error(prompts, lines({ prompt: 3 })).message, /"prompt" is neither a string nor a list of messages/u)
-    assert.match(error(preferences, lines({ prompt: "a", chosen: "b" })).message, /no field "rejected"/u)
-    assert.match(error(texts, '{"__proto__":{"text":"a"}}').message, /no field "text"/u)
+    assert.match((await error(texts, lines({}))).message, /no field "text"; the row has no fields/u)
+    assert.match(
+      (await error(prompts, lines({ prompt: 3 }))).message,
+      /"prompt" is neither a string nor a list of messages/u
+    )
+    assert.match((await error(preferences, lines({ prompt: "a", chosen: "b" }))).message, /no field "rejected"/u)
+    assert.match((await error(texts, '{"__proto__":{"text":"a"}}')).message, /no field "text"/u)
   })
 
   it("that are not there are an error value, not a defect", async () => {
@@ -112,32 +140,32 @@ describe("files of rows", () => {
   })
 })
 
-describe("rows", () => {
-  it("have their fields under other names, inside others too", () => {
+describe("rows", async () => {
+  it("have their fields under other names, inside others too", async () => {
     const read: Reader<unknown> = (path) =>
       demonstrations(path, { fields: { prompt: "question", completion: "answers.0.text" } })
-    assert.deepStrictEqual(rows(read, lines({ question: "a", answers: [{ text: "b" }] })), [{
+    assert.deepStrictEqual(await rows(read, lines({ question: "a", answers: [{ text: "b" }] })), [{
       prompt: "a",
       completion: "b"
     }])
   })
 
-  it("of prompt and completion are kept exactly, and joined give the text", () => {
-    fc.assert(fc.property(fc.record({ prompt: fc.string(), completion: fc.string() }), (row) => {
-      assert.deepStrictEqual(rows(demonstrations, lines({ ...row, id: 1 })), [row])
-      assert.deepStrictEqual(rows(prompts, lines(row)), [{ prompt: row.prompt }])
+  it("of prompt and completion are kept exactly, and joined give the text", async () => {
+    await fc.assert(fc.asyncProperty(fc.record({ prompt: fc.string(), completion: fc.string() }), async (row) => {
+      assert.deepStrictEqual(await rows(demonstrations, lines({ ...row, id: 1 })), [row])
+      assert.deepStrictEqual(await rows(prompts, lines(row)), [{ prompt: row.prompt }])
     }))
   })
 
-  it("of preferences have an implicit prompt: what both answers begin with, nothing of which is lost", () => {
-    fc.assert(
-      fc.property(
+  it("of preferences have an implicit prompt: what both answers begin with, nothing of which is lost", async () => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.string({ unit: "grapheme" }),
         fc.string({ unit: "grapheme" }),
         fc.string({ unit: "grapheme" }),
-        (p, a, b) => {
+        async (p, a, b) => {
           fc.pre(a !== b)
-          const [row] = rows(preferences, lines({ chosen: p + a, rejected: p + b }))
+          const [row] = await rows(preferences, lines({ chosen: p + a, rejected: p + b }))
           assert.strictEqual(row!.prompt + row!.chosen, p + a)
           assert.strictEqual(row!.prompt + row!.rejected, p + b)
           // Longer than what is known to be common, but for a space or half a character given back.
@@ -146,31 +174,37 @@ describe("rows", () => {
       )
     )
     // TRL's own example: the space goes to the answers.
-    assert.deepStrictEqual(rows(preferences, lines({ chosen: "The sky is blue.", rejected: "The sky is green." })), [
-      { prompt: "The sky is", chosen: " blue.", rejected: " green." }
-    ])
+    assert.deepStrictEqual(
+      await rows(preferences, lines({ chosen: "The sky is blue.", rejected: "The sky is green." })),
+      [
+        { prompt: "The sky is", chosen: " blue.", rejected: " green." }
+      ]
+    )
     const turn = "\n\nHuman: hi\n\nAssistant:"
-    assert.deepStrictEqual(rows(preferences, lines({ chosen: `${turn} I am well`, rejected: `${turn} I am ill` })), [
-      { prompt: turn, chosen: " I am well", rejected: " I am ill" }
-    ])
-    assert.match(error(preferences, lines({ chosen: "a", rejected: "a" })).message, /the same/u)
+    assert.deepStrictEqual(
+      await rows(preferences, lines({ chosen: `${turn} I am well`, rejected: `${turn} I am ill` })),
+      [
+        { prompt: turn, chosen: " I am well", rejected: " I am ill" }
+      ]
+    )
+    assert.match((await error(preferences, lines({ chosen: "a", rejected: "a" }))).message, /the same/u)
   })
 
-  it("of preferences have a margin, given or from two scores", () => {
+  it("of preferences have a margin, given or from two scores", async () => {
     const pair = { prompt: "a", chosen: "b", rejected: "c" }
     assert.deepStrictEqual(
-      rows(preferences, lines({ ...pair, margin: 2 }, { ...pair, score_chosen: 9, score_rejected: 8.5 })),
+      await rows(preferences, lines({ ...pair, margin: 2 }, { ...pair, score_chosen: 9, score_rejected: 8.5 })),
       [
         { ...pair, margin: 2 },
         { ...pair, margin: 0.5 }
       ]
     )
     const scored = { ...pair, metadata: { score_chosen: 9, score_rejected: 4 } }
-    assert.deepStrictEqual(rows(preferences, lines(scored, pair)), [{ ...pair, margin: 5 }, pair])
-    assert.match(error(preferences, lines({ ...pair, margin: "much" })).message, /not a number/u)
+    assert.deepStrictEqual(await rows(preferences, lines(scored, pair)), [{ ...pair, margin: 5 }, pair])
+    assert.match((await error(preferences, lines({ ...pair, margin: "much" }))).message, /not a number/u)
   })
 
-  it("of messages are rendered, and a completion is what it adds to its prompt", () => {
+  it("of messages are rendered, and a completion is what it adds to its prompt", async () => {
     const talk = [user("a"), assistant("b"), user("c"), assistant("d")]
     const demos: Reader<unknown> = (path) => demonstrations(path, { chat })
     const split = { prompt: "<user>a</><assistant>b</><user>c</>", completion: "<assistant>d</>" }
@@ -179,13 +213,15 @@ describe("rows", () => {
       answer: "<assistant>d</>"
     }]
     assert.deepStrictEqual(
-      rows(demos, lines({ messages: talk }, { prompt: talk.slice(0, 3), completion: talk.slice(3) })),
+      await rows(demos, lines({ messages: talk }, { prompt: talk.slice(0, 3), completion: talk.slice(3) })),
       [{ ...split, turns }, { ...split, turns }]
     )
-    assert.deepStrictEqual(rows((path) => texts(path, { chat }), lines({ messages: talk })), [{ text: chat(talk) }])
+    assert.deepStrictEqual(await rows((path) => texts(path, { chat }), lines({ messages: talk })), [{
+      text: chat(talk)
+    }])
     const asks: Reader<unknown> = (path) => prompts(path, { chat })
     assert.deepStrictEqual(
-      rows(asks, lines({ prompt: [user("a")] }, { messages: talk.slice(0, 2) }, { messages: [user("a")] })),
+      await rows(asks, lines({ prompt: [user("a")] }, { messages: talk.slice(0, 2) }, { messages: [user("a")] })),
       [
         { prompt: "<user>a</>" },
         { prompt: "<user>a</>" },
@@ -195,7 +231,7 @@ describe("rows", () => {
     const pairs: Reader<unknown> = (path) => preferences(path, { chat })
     const pair = { prompt: "<user>a</>", chosen: "<assistant>b</>", rejected: "<assistant>c</>" }
     assert.deepStrictEqual(
-      rows(
+      await rows(
         pairs,
         lines(
           { prompt: [user("a")], chosen: [assistant("b")], rejected: [assistant("c")] },
@@ -207,25 +243,25 @@ describe("rows", () => {
     )
   })
 
-  it("of messages say what is wrong with a template, or that there is none", () => {
+  it("of messages say what is wrong with a template, or that there is none", async () => {
     const talk = lines({ messages: [user("a"), assistant("b")] })
-    assert.match(error(demonstrations, talk).message, /no chat template.*plain strings/u)
+    assert.match((await error(demonstrations, talk)).message, /no chat template.*plain strings/u)
     const shrinking: Reader<unknown> = (path) => demonstrations(path, { chat: (m) => `${m.length}` })
-    assert.match(error(shrinking, talk).message, /not the beginning/u)
+    assert.match((await error(shrinking, talk)).message, /not the beginning/u)
     const throwing: Reader<unknown> = (path) =>
       demonstrations(path, {
         chat: () => {
           throw new Error("roles must alternate")
         }
       })
-    assert.match(error(throwing, talk).message, /roles must alternate/u)
+    assert.match((await error(throwing, talk)).message, /roles must alternate/u)
     const demos: Reader<unknown> = (path) => demonstrations(path, { chat })
-    assert.match(error(demos, lines({ messages: [user("a")] })).message, /no assistant turn/u)
+    assert.match((await error(demos, lines({ messages: [user("a")] }))).message, /no assistant turn/u)
   })
 })
 
 const shared = new URL("../../../shared/data/", import.meta.url)
-describe.skipIf(!existsSync(shared))("real files (need ../shared/data)", () => {
+describe.skipIf(!existsSync(shared))("real files (need ../shared/data)", async () => {
   const count = <Row>(file: string, read: (path: string) => ReturnType<Reader<Row>>): Promise<number> =>
     Effect.runPromise(read(fileURLToPath(new URL(file, shared))).pipe(Effect.provide(NodeServices.layer))).then((all) =>
       all.length
@@ -242,10 +278,10 @@ describe.skipIf(!existsSync(shared))("real files (need ../shared/data)", () => {
   })
 })
 
-describe("unpaired preferences", () => {
-  it("are completions or conversations with a label", () => {
+describe("unpaired preferences", async () => {
+  it("are completions or conversations with a label", async () => {
     assert.deepStrictEqual(
-      rows(
+      await rows(
         unpairedPreferences,
         lines(
           { prompt: "a", completion: "b", label: true },
@@ -256,21 +292,24 @@ describe("unpaired preferences", () => {
     )
     const read = (path: string) => unpairedPreferences(path, { chat })
     assert.deepStrictEqual(
-      rows(read, lines({ messages: [user("q"), assistant("r")], label: false })),
+      await rows(read, lines({ messages: [user("q"), assistant("r")], label: false })),
       [{ prompt: "<user>q</>", completion: "<assistant>r</>", label: false }]
     )
     const renamed = (path: string) => unpairedPreferences(path, { fields: { label: "good" } })
     assert.deepStrictEqual(
-      rows(renamed, lines({ prompt: "a", completion: "b", good: true })),
+      await rows(renamed, lines({ prompt: "a", completion: "b", good: true })),
       [{ prompt: "a", completion: "b", label: true }]
     )
   })
 
-  it("without a label, or with one that is neither, say so", () => {
-    const missing = error(unpairedPreferences, lines({ prompt: "a", completion: "b" }))
+  it("without a label, or with one that is neither, say so", async () => {
+    const missing = await error(unpairedPreferences, lines({ prompt: "a", completion: "b" }))
     assert.include(missing.message, 'no field "label"')
     for (const label of ["yes", 2, null, NaN]) {
-      assert.include(error(unpairedPreferences, lines({ prompt: "a", completion: "b", label })).message, "label")
+      assert.include(
+        (await error(unpairedPreferences, lines({ prompt: "a", completion: "b", label }))).message,
+        "label"
+      )
     }
   })
 

@@ -139,7 +139,7 @@ describe("a checkpoint", () => {
         mkdirSync(join(at, "config.json"), { recursive: true })
         return at
       },
-      /: it cannot be read \(.*\)\. Check the path and who may read it\.$/
+      /config\.json: it is a folder, and only regular files are read\. Give the path of a file in it\.$/
     ],
     [
       "without a config.json",

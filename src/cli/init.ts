@@ -17,6 +17,9 @@ export class FolderNotEmpty extends Schema.TaggedError<FolderNotEmpty>()("Folder
   }
 }
 
+const Dependencies = Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
+const Owner = Schema.fromJsonString(Schema.Struct({ dependencies: Dependencies, devDependencies: Dependencies }))
+
 /** The dependency on this Keel in the package.json of `folder`: a tarball or a clone as it was installed, else the version. */
 const dependency = Effect.fnUntraced(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
@@ -24,9 +27,11 @@ const dependency = Effect.fnUntraced(function*(folder: string) {
   const keel = dirname(fileURLToPath(import.meta.resolve("keel/package.json")))
   if (basename(dirname(keel)) !== "node_modules") return file(keel)
   const project = join(keel, "../..")
-  const owner = yield* fs.readFileString(join(project, "package.json")).pipe(Effect.orElseSucceed(() => "{}"))
-  const { dependencies, devDependencies } = JSON.parse(owner)
-  const installed: string = { ...devDependencies, ...dependencies }.keel ?? manifest.version
+  const { dependencies, devDependencies } = yield* fs.readFileString(join(project, "package.json")).pipe(
+    Effect.flatMap(Schema.decodeUnknownEffect(Owner)),
+    Effect.orElseSucceed((): typeof Owner.Type => ({}))
+  )
+  const installed = { ...devDependencies, ...dependencies }["keel"] ?? manifest.version
   return installed.startsWith("file:") ? file(join(project, installed.slice("file:".length))) : installed
 })
 

@@ -12,7 +12,7 @@ import { pathToFileURL } from "node:url"
 import * as Artifact from "../../dsl/Artifact.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
-import { MiB, textOf } from "../model/regularFile.ts"
+import { MiB, sizeOf } from "../model/regularFile.ts"
 import type { Overridden } from "./options.ts"
 
 /** A file or option that yields no pipeline. */
@@ -98,15 +98,15 @@ const read = Effect.fnUntraced(function*(path: string, module: string | null) {
   if (!(yield* fs.exists(path))) {
     return yield* new BadPipelineFile({ path, problem: "there is no such file", remedy: "Check the path." })
   }
-  if (!path.endsWith(".json")) return yield* fromModule(path)
-  const extensions: Extensions = module === null ? {} : yield* extensionsIn(module, yield* imported(module))
-  const definitions = (extensions.stages ?? []).map(({ definition }) => definition)
-  const text = yield* Effect.catchTag(
-    textOf(path, 64 * MiB),
+  yield* Effect.catchTag(
+    sizeOf(path, 64 * MiB),
     "Unreadable",
     ({ problem, remedy }) => new BadPipelineFile({ path, problem, remedy })
   )
-  const root = yield* Effect.fromResult(Pipeline.fromJson(text, definitions))
+  if (!path.endsWith(".json")) return yield* fromModule(path)
+  const extensions: Extensions = module === null ? {} : yield* extensionsIn(module, yield* imported(module))
+  const definitions = (extensions.stages ?? []).map(({ definition }) => definition)
+  const root = yield* Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path), definitions))
   return { root, extensions }
 })
 

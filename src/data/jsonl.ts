@@ -121,6 +121,7 @@ const rowsOf = <Row>(
     const bad = (problem: string, remedy: string) => new BadData({ path, line: number, problem, remedy })
     // Rows of conversations are rendered by the model's template.
     const piece = (): Result.Result<"more" | "done", BadData> => {
+      for (; bytes[start] === 0x0a; start++) number++
       if (start > bytes.length || rows.length >= limit) return Result.succeed("done")
       const feed = bytes.indexOf(0x0a, start)
       const end = feed < 0 ? bytes.length : feed

@@ -31,8 +31,10 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", {
 }) {
   override get message() {
     const n = this.problems.length
+    // They quote parameters and files, whose values may have any length.
+    const cut = (text: string): string => text.length <= 2000 ? text : `${text.slice(0, 2000)}…`
     return `${n} mistake${n === 1 ? "" : "s"}; nothing was trained or written:\n` +
-      this.problems.map(({ problem, stage }) => `  ${stage}: ${problem}`).join("\n")
+      this.problems.map(({ problem, stage }) => cut(`  ${stage}: ${problem}`)).join("\n")
   }
 }
 

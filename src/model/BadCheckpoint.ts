@@ -1,6 +1,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
+/** A problem quotes the file, whose values may have any length. */
+const cut = (problem: string): string => problem.length <= 2000 ? problem : `${problem.slice(0, 2000)}…`
+
 /** A model folder that cannot be used as it is: the file, its problem, and the remedy. */
 export class BadCheckpoint extends Schema.TaggedError<BadCheckpoint>()("BadCheckpoint", {
   /** The file or folder at fault. */
@@ -11,7 +14,7 @@ export class BadCheckpoint extends Schema.TaggedError<BadCheckpoint>()("BadCheck
   remedy: Schema.String
 }) {
   override get message(): string {
-    return `${this.path}: ${this.problem}. ${this.remedy}`
+    return `${this.path}: ${cut(this.problem)}. ${this.remedy}`
   }
 }
 

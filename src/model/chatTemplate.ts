@@ -8,7 +8,7 @@ export type Messages = ReadonlyArray<{ readonly role: string; readonly content: 
 /** The template is program text of strangers: its work is counted and ends at these limits, and at `longest` seconds. */
 const most = {
   /** Statements and expressions that a rendering evaluates. */
-  steps: 2_000_000,
+  steps: 500_000,
   /** Items of a list that it makes. */
   items: 100_000,
   /** Characters of a text that it makes. */

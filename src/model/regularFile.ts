@@ -33,26 +33,32 @@ const kinds: Readonly<Record<string, string>> = {
 /** Node reads at most 2 GiB at once. */
 const chunk = 1 << 28
 
+/** The size of a regular file, bytes; fails if that is more than `most`, or if it is none. */
+export const sizeOf = Effect.fnUntraced(function*(path: string, most = Infinity) {
+  const fs = yield* FileSystem.FileSystem
+  const { size, type } = yield* fs.stat(path)
+  if (type === "File" && Number(size) <= most) return Number(size)
+  return yield* new Unreadable(
+    type === "File"
+      ? {
+        path,
+        problem: `it has ${size} bytes, and at most ${most} are read from such a file`,
+        remedy: "Check that it is the right file."
+      }
+      : {
+        path,
+        problem: `it is ${kinds[type] ?? "no file"}, and only regular files are read`,
+        remedy: type === "Directory" ? "Give the path of a file in it." : "Write its content to a file and give that."
+      }
+  )
+})
+
 /** The bytes of a regular file of at most `most` bytes. */
 export const bytesOf = (path: string, most = Infinity) =>
   Effect.scoped(Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const { size, type } = yield* fs.stat(path)
-    const problem = type !== "File"
-      ? `it is ${kinds[type] ?? "no file"}, and only regular files are read`
-      : Number(size) > most
-      ? `it has ${size} bytes, and at most ${most} are read from such a file`
-      : null
-    if (problem !== null) {
-      const remedy = type === "File"
-        ? "Check that it is the right file."
-        : type === "Directory"
-        ? "Give the path of a file in it."
-        : "Write its content to a file and give that."
-      return yield* new Unreadable({ path, problem, remedy })
-    }
+    const bytes = new Uint8Array(yield* sizeOf(path, most))
     const file = yield* fs.open(path, { flag: "r" })
-    const bytes = new Uint8Array(Number(size))
     let at = 0
     while (at < bytes.length) {
       const read = Number(yield* file.read(bytes.subarray(at, at + chunk)))
