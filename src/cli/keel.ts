@@ -10,6 +10,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as PlatformError from "effect/PlatformError"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import manifest from "../../package.json" with { type: "json" }
@@ -22,8 +23,11 @@ import { generate } from "./generate.ts"
 import { init } from "./init.ts"
 import { ledger } from "./ledger.ts"
 import { plan } from "./plan.ts"
+import { systemFailure } from "../store/systemFailure.ts"
+import * as Presenter from "./presenter.ts"
 import { resume, run } from "./run.ts"
 import { simulate } from "./simulate.ts"
+import { strict } from "./streams.ts"
 
 const keel = Command.make("keel").pipe(
   Command.withDescription(
@@ -32,27 +36,30 @@ const keel = Command.make("keel").pipe(
   Command.withSubcommands([init, check, show, plan, simulate, run, resume, ledger, generate, bench, doctor, backend])
 )
 
-const expected = (error: unknown): error is Error & { readonly _tag: string } =>
-  error instanceof Error && "_tag" in error && !CliError.isCliError(error)
+/** An error of ours, to be shown without a stack. */
+const expected = (error: unknown): (Error & { readonly _tag: string }) | undefined =>
+  PlatformError.isPlatformError(error)
+    ? systemFailure(error)
+    : error instanceof Error && "_tag" in error && !CliError.isCliError(error)
+    ? error as Error & { readonly _tag: string }
+    : undefined
 
 keel.pipe(
   Command.run({ version: manifest.version }),
   // Ctrl-C ended work that a model's files describe.
   Effect.catchDefect((defect) => defect instanceof Abandoned ? Effect.interrupt : Effect.die(defect)),
   Effect.tapCause((cause) => {
-    const failure = cause.reasons.find((reason) => reason._tag === "Fail")
-    if (failure !== undefined && expected(failure.error)) {
-      return Console.error(`\n${failure.error._tag}: ${failure.error.message}`)
-    }
+    const failure = expected(cause.reasons.find((reason) => reason._tag === "Fail")?.error)
+    if (failure !== undefined) return Console.error(`\n${failure._tag}: ${failure.message}`)
     const defect = cause.reasons.find((reason) => reason._tag === "Die")
     if (defect === undefined) return Effect.void
-    return Console.error(
-      expected(defect.defect) ? `\n${defect.defect._tag}: ${defect.defect.message}` : Cause.pretty(cause)
-    )
+    const known = expected(defect.defect)
+    return Console.error(known === undefined ? Cause.pretty(cause) : `\n${known._tag}: ${known.message}`)
   }),
+  Effect.provideService(Console.Console, strict),
   Effect.provide(Layer.provideMerge(
     NodeChildProcessSpawner.layer,
-    Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeStdio.layer, NodeTerminal.layer)
+    Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeStdio.layer, NodeTerminal.layer, Presenter.layer)
   )),
   NodeRuntime.runMain({
     disableErrorReporting: true,

@@ -90,3 +90,35 @@ export const interruptedBySignal = <A, E, R>(effect: Effect.Effect<A, E, R>): Ef
       () => Effect.sync(() => process.off("SIGINT", stop))
     )
   }).pipe(Effect.catchDefect((defect) => defect instanceof Abandoned ? Effect.interrupt : Effect.die(defect)))
+
+/** The texts of a stop by Ctrl-C. */
+export interface Stopping {
+  /** Said at the first signal. */
+  readonly first: string
+  /** Said at the second signal, which ends the process. */
+  readonly second: string
+}
+
+/**
+ * Says that Ctrl-C was heard, and ends the process at a second one, with exit code 130. `stopped` tells of a stop that began without a
+ * signal to JavaScript (in the middle of a verb): the next signal is the second.
+ */
+export const endedBySecondSignal = <A, E, R>(
+  { first, second }: Stopping,
+  effect: (stopped: Effect.Effect<void>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  let asked = false
+  const listen = () => {
+    process.stderr.write(`\n${asked ? second : first}\n`)
+    if (asked) process.exit(130)
+    asked = true
+  }
+  const stopped = Effect.sync(() => {
+    asked = true
+  })
+  return Effect.acquireUseRelease(
+    Effect.sync(() => process.on("SIGINT", listen)),
+    () => effect(stopped),
+    () => Effect.sync(() => process.off("SIGINT", listen))
+  )
+}

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as PlatformError from "effect/PlatformError"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { BrokenExtension, OutOfMemory } from "../../dsl/Errors.ts"
 import { label } from "../../dsl/Render.ts"
@@ -18,6 +19,7 @@ import type { Made } from "../store/made.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import type { Spent } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
+import { systemFailure } from "../store/systemFailure.ts"
 import { hold } from "../training/budgets.ts"
 import type { SpendingMeter } from "../training/spendingMeter.ts"
 import { CurrentLosses } from "../training/ownLosses.ts"
@@ -134,11 +136,12 @@ const maker = Effect.fnUntraced(
             Effect.catchDefect(tagged(name)),
             Effect.tapError((error) =>
               own && !alreadyTold.has(error)
-                ? Effect.andThen(
-                  Effect.sync(() => alreadyTold.add(error)),
+                ? Effect.suspend(() => {
+                  alreadyTold.add(error)
+                  const { _tag, message } = PlatformError.isPlatformError(error) ? systemFailure(error) : error
                   // If the disk is full, the log fails too; the first error must stay visible.
-                  Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: error._tag, message: error.message }))
-                )
+                  return Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: _tag, message }))
+                })
                 : Effect.void
             )
           )

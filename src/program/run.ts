@@ -3,13 +3,14 @@ import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as PlatformError from "effect/PlatformError"
 import { dirname, join, resolve } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented } from "../../dsl/Extension.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
-import { CurrentPatience, interruptedBySignal, interruptible } from "../engine/interruptible.ts"
+import { CurrentPatience, endedBySecondSignal, interruptedBySignal, interruptible } from "../engine/interruptible.ts"
 import { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
@@ -21,11 +22,13 @@ import { plan as planned, type Planned, type PlanOptions } from "../planning/pla
 import { prepare as prepareOn, type Prepared } from "../planning/prepare.ts"
 import { writeReport } from "../report/write.ts"
 import * as FileStore from "../store/files.ts"
+import { makeFolder } from "../store/makeFolder.ts"
 import type { Made } from "../store/made.ts"
 import type { Report } from "../store/report.ts"
 import { BadRunFolder, events as eventsOf, ofAnother, openRun, own } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
 import type { Price } from "../store/spent.ts"
+import { type SystemFailure, systemFailure } from "../store/systemFailure.ts"
 import { type BackendName, type BackendUnavailable, engine as openEngine } from "./backend.ts"
 import { readable } from "./inputs.ts"
 import { thisMachine } from "./machine.ts"
@@ -78,7 +81,11 @@ type ModelOf<P extends Artifact.Any> = P[typeof Artifact.TypeId]["kind"] extends
   ? K extends "BaseModel" | "Policy" | "ValueModel" ? string : K extends "RewardModel" ? string | null : null
   : never
 
-export type RunError = ExecuteError | BackendUnavailable | BadRunFolder
+export type RunError =
+  | Exclude<ExecuteError, PlatformError.PlatformError>
+  | BackendUnavailable
+  | BadRunFolder
+  | SystemFailure
 
 /** The default folder of a run. */
 export const folderOf = (root: Artifact.Any): string => join("runs", root.id.slice(0, 8))
@@ -108,11 +115,18 @@ const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOp
   return { backend, engine, folder: out, name, prepared, store }
 })
 
+const named = PlatformError.isPlatformError
+
+/** A refusal of the system in words, as it is shown to people; with the folder of a run that it stopped. */
+const resumable = (folder: string | null) => <E>(error: E): Exclude<E, PlatformError.PlatformError> | SystemFailure =>
+  named(error) ? systemFailure(error, folder) : error as Exclude<E, PlatformError.PlatformError>
+
 const running = Effect.fnUntraced(
   function*(root: Artifact.Any, options: RunOptions) {
     const { backend, engine: opened, folder, name, prepared, store } = yield* preparing(root, options)
     const { device, module = null, onEvent } = options
     const { price } = prepared
+    for (const needed of [folder, store]) yield* makeFolder(needed)
     const mine = yield* own(folder, {
       waiting: ({ host, pid }) =>
         Console.error(`${folder}: process ${pid} on ${host} ran it; waiting to see whether it still does`),
@@ -143,24 +157,34 @@ const running = Effect.fnUntraced(
       yield* writeReport(folder, root, report, spending)
       return spending
     })
-    const exit = yield* interpret(prepared, {
-      engine,
-      store,
-      onEvent: (event) => Effect.andThen(append(event), onEvent?.(event) ?? Effect.void)
-    }).pipe(
-      Effect.provideService(CurrentPatience, patience),
-      interruptedBySignal,
-      Effect.onInterrupt(Effect.fnUntraced(function*() {
-        yield* Effect.ignore(write(null))
-        const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)
-        yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: keel resume ${folder}`)
-      })),
-      Effect.exit
-    )
+    const stopping = {
+      first: "Stopping at the next safe point; Ctrl-C again ends at once.",
+      second: `Ended at once; the work since the last checkpoint is lost. Go on with: keel resume ${folder}`
+    }
+    const exit = yield* endedBySecondSignal(stopping, (stopped) =>
+      interpret(prepared, {
+        engine,
+        store,
+        onEvent: (event) => Effect.andThen(append(event), onEvent?.(event) ?? Effect.void)
+      }).pipe(
+        Effect.provideService(CurrentPatience, patience),
+        interruptedBySignal,
+        Effect.onInterrupt(Effect.fnUntraced(function*() {
+          yield* stopped
+          yield* Effect.ignore(write(null))
+          const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)
+          yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: keel resume ${folder}`)
+        })),
+        Effect.mapError(resumable(folder)),
+        Effect.catchDefect((defect) => named(defect) ? Effect.fail(resumable(folder)(defect)) : Effect.die(defect)),
+        Effect.exit
+      ))
     const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null
     const written = write(report)
     // The error of the run comes first: on a full disk the report cannot be written either.
-    const spending = yield* Exit.isSuccess(exit) ? written : Effect.orElseSucceed(written, () => "")
+    const spending = yield* Exit.isSuccess(exit)
+      ? Effect.mapError(written, resumable(folder))
+      : Effect.orElseSucceed(written, () => "")
     const made = yield* exit
     const of = initialOf(root)
     const model = made._tag !== "Model" || of.node.op === "Ensemble"
@@ -171,6 +195,7 @@ const running = Effect.fnUntraced(
     return { folder, made, model, report, spending } satisfies Ran as Ran
   },
   Effect.scoped,
+  Effect.mapError(resumable(null)),
   Effect.provide(NodeFileSystem.layer)
 )
 
@@ -192,6 +217,7 @@ export const prepare = <P extends Artifact.Any, const O extends RunOptions = Run
 ): Effect.Effect<Prepared, RunError> =>
   Effect.map(preparing(root as Artifact.Any, options ?? {}), ({ prepared }) => prepared).pipe(
     Effect.scoped,
+    Effect.mapError(resumable(null)),
     Effect.provide(NodeFileSystem.layer)
   )
 
