@@ -148,7 +148,7 @@ describe("keel generate", () => {
   it("continues a prompt with a model that Keel saved, the same for the same seed", async () => {
     const at = folder()
     succeeded(await runs(base, at))
-    const model = join(`pretrain-${base.id.slice(0, 8)}-${base.id.slice(0, 8)}`, "model")
+    const model = join(`pretrain-${base.id.slice(0, 8)}-${base.id.slice(0, 16)}`, "model")
     const ask = (...more: ReadonlyArray<string>) =>
       keel(["generate", model, "--prompt", "a dog", "--max-tokens", "5", "--backend", "reference", ...more], at)
     const [seed1, again, seed2, greedy, text, long, chat] = await Promise.all([

@@ -15,7 +15,7 @@ beforeAll(async () => {
   const store = folder()
   const { base } = tiny()
   succeeded(await runs(base, store))
-  model = join(store, `pretrain-${base.id.slice(0, 8)}-${base.id.slice(0, 8)}`, "model")
+  model = join(store, `pretrain-${base.id.slice(0, 8)}-${base.id.slice(0, 16)}`, "model")
 })
 
 /** A copy of the good model with something done to it. */

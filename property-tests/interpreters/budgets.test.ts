@@ -163,6 +163,6 @@ describe("a cap on all stages together", () => {
     assert.deepStrictEqual([error.dimension, error.spent], ["disk", kept])
     const first = over(await runs(Pipeline.cap(root, { disk: Budget.KiB(1) }), folder()))
     assert.deepStrictEqual([first.dimension, first.stage], ["disk", label(base)])
-    assert.isTrue(first.kept.includes(join(`${label(base)}-${base.id.slice(0, 8)}.partial`, "step-")), first.kept)
+    assert.isTrue(first.kept.includes(join(`${label(base)}-${base.id.slice(0, 16)}.partial`, "step-")), first.kept)
   })
 })

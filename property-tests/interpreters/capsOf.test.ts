@@ -1,6 +1,6 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, Layer } from "effect"
-import { readdirSync } from "node:fs"
+import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -50,7 +50,7 @@ describe("a KL cap", () => {
     assert.isTrue(all.slice(0, -1).every(({ cap, mean }) => mean <= cap!))
     assert.strictEqual(error.keptStep, all.at(-2)!.step)
     const kept = await read(error.kept)
-    const start = await read(join(at, `${label(sft)}-${sft.id.slice(0, 8)}`, "model"))
+    const start = await read(join(at, `${label(sft)}-${sft.id.slice(0, 16)}`, "model"))
     assert.strictEqual(remeasure(kept, start, rl, root, error.keptStep), all.at(-2)!.mean)
     const event = ran.events.at(-1)
     assert.isTrue(event?._tag === "Failed" && event.error === "KlBudgetExceeded" && event.message === error.message)
@@ -195,6 +195,8 @@ describe("what is not finite", () => {
     const tensors = new Map(weights.tensors)
     const { data, shape } = tensors.get("score.weight")!
     tensors.set("score.weight", { shape, data: data.map((x, i) => i === 0 ? NaN : x) })
+    // What is finished is never written again.
+    rmSync(join(at, `${label(reward)}-${reward.id.slice(0, 16)}`), { recursive: true })
     await inStore(
       at,
       Effect.flatMap(

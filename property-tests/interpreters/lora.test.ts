@@ -52,7 +52,7 @@ const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts,
 })
 const root = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(20_000), from: sft })
 const limits = capsIn(root)
-const at = (store: string, of: Artifact.Any) => join(store, `${label(of)}-${keyOf(of, limits(of)).slice(0, 8)}`)
+const at = (store: string, of: Artifact.Any) => join(store, `${label(of)}-${keyOf(of, limits(of)).slice(0, 16)}`)
 
 describe("a stage with lora", () => {
   const store = folder()
@@ -123,7 +123,7 @@ describe("a stage with lora that rolls back", () => {
     }
   }
   const folderOf = (store: string, { rolling, root }: ReturnType<typeof back>) =>
-    join(store, `${label(rolling)}-${keyOf(rolling, capsIn(root)(rolling)).slice(0, 8)}`)
+    join(store, `${label(rolling)}-${keyOf(rolling, capsIn(root)(rolling)).slice(0, 16)}`)
 
   it("keeps the adapter of the step that it went back to beside the merged model, interrupted or not", async () => {
     const store = folder()
@@ -136,7 +136,7 @@ describe("a stage with lora that rolls back", () => {
     const { of, step } = found!
     const merged = async (at: string) => {
       const [start, model, adapter] = [
-        await read(load(join(at, `${label(sft)}-${sft.id.slice(0, 8)}`, "model"))),
+        await read(load(join(at, `${label(sft)}-${sft.id.slice(0, 16)}`, "model"))),
         await read(load(join(folderOf(at, of), "model"))),
         await read(adapters.load(join(folderOf(at, of), "adapter")))
       ]
@@ -167,7 +167,7 @@ describe("a stage with lora that rolls back", () => {
     assert.deepStrictEqual([...targetModules].sort(), ["q_proj", "v_proj"])
     for (const { b } of pairs.values()) assert.isTrue(b.data.every((x) => x === 0))
     const model = (at: string) => readFileSync(join(at, "model", "model.safetensors"))
-    assert.isTrue(model(folderOf(store, of)).equals(model(join(store, `${label(sft)}-${sft.id.slice(0, 8)}`))))
+    assert.isTrue(model(folderOf(store, of)).equals(model(join(store, `${label(sft)}-${sft.id.slice(0, 16)}`))))
   })
 })
 

@@ -193,7 +193,7 @@ describe("on the transformer", () => {
   const few = { maxNewTokens: 4, measureSamples: 4 }
   const weightsIn = (store: string, of: Artifact.Any) =>
     Effect.runPromise(
-      Effect.provide(load(join(store, `${label(of)}-${of.id.slice(0, 8)}`, "model")), NodeFileSystem.layer)
+      Effect.provide(load(join(store, `${label(of)}-${of.id.slice(0, 16)}`, "model")), NodeFileSystem.layer)
     )
   const events = ({ events }: Ran) => events
 

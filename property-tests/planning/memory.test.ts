@@ -119,7 +119,7 @@ describe("keel run", () => {
   beforeAll(async () => {
     const store = folder()
     succeeded(await runs(tinyBase, store))
-    made = join(store, `${label(tinyBase)}-${tinyBase.id.slice(0, 8)}`, "model")
+    made = join(store, `${label(tinyBase)}-${tinyBase.id.slice(0, 16)}`, "model")
   })
   /** The folder of a model of another size, without its weights. */
   const weightless = (sizes: Readonly<Record<string, number>>): string => {

@@ -21,7 +21,7 @@ it("the program in README tunes a model of the reader's own, and finds it again"
   mkdirSync(join(at, "node_modules"), { recursive: true })
   symlinkSync(repository, join(at, "node_modules/keel"))
   symlinkSync(join(repository, "node_modules/effect"), join(at, "node_modules/effect"))
-  cpSync(join(store, `${label(base)}-${base.id.slice(0, 8)}`, "model"), join(at, "model"), { recursive: true })
+  cpSync(join(store, `${label(base)}-${base.id.slice(0, 16)}`, "model"), join(at, "model"), { recursive: true })
   const rows = ["a dog", "a girl", "a boy", "a cat", "a red ball"]
     .map((subject) =>
       `${JSON.stringify({ prompt: `write about ${subject} .`, completion: `once there was ${subject} .` })}\n`

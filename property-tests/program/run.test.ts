@@ -203,7 +203,7 @@ describe("run of a program", () => {
 describe("a model in a folder", () => {
   const { base, reward } = tiny()
   let at: string
-  const model = (of: Artifact.Any) => join(at, `${label(of)}-${of.id.slice(0, 8)}`, "model")
+  const model = (of: Artifact.Any) => join(at, `${label(of)}-${of.id.slice(0, 16)}`, "model")
   beforeAll(async () => {
     at = folder()
     succeeded(await runs(reward, at))
