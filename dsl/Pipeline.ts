@@ -258,7 +258,9 @@ const PipelineJson = Schema.Struct({ keel: Schema.Literal(1), root: Schema.Strin
 
 /** A description that cannot be read back. */
 export class BadDescription extends Schema.TaggedError<BadDescription>()("BadDescription", {
-  problems: Schema.Array(Schema.String)
+  problems: Schema.Array(Schema.String),
+  /** The file, where the text is from one. */
+  path: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
     // They quote the description, whose values may have any length.
@@ -267,7 +269,10 @@ export class BadDescription extends Schema.TaggedError<BadDescription>()("BadDes
     )
     const more = this.problems.length - shown.length
     const lines = more > 0 ? [...shown, `and ${more} more`] : shown
-    return `This is not a Keel description:\n${lines.map((problem) => `  - ${problem}`).join("\n")}`
+    const remedy = this.path === undefined
+      ? ""
+      : `\nWrite ${this.path} again from its pipeline: keel show FILE.ts --json > ${this.path}`
+    return `This is not a Keel description:\n${lines.map((problem) => `  - ${problem}`).join("\n")}${remedy}`
   }
 }
 

@@ -133,6 +133,12 @@ describe("files", () => {
     assert.match(await refused(path, 3), /it has 4 bytes, and at most 3 are read/)
   })
 
+  it("that Git LFS did not fetch are named for it", async () => {
+    const path = join(folder, "model.safetensors")
+    writeFileSync(path, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 134\n")
+    assert.match(await refused(path), /it is a pointer of Git LFS.* git lfs pull/)
+  })
+
   it("that unpack to far more than their size are not unpacked", async () => {
     const path = join(folder, "bomb.jsonl.gz")
     writeFileSync(path, gzipSync(Buffer.alloc(80 << 20)))

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
 import { dirname, join } from "node:path"
+import { MiB, textOf } from "../model/regularFile.ts"
 import { RateTable } from "../planning/cost/rates.ts"
 import { cachePath } from "../tensor/cacheFolder.js"
 
@@ -79,10 +80,9 @@ export const readProfile = (
   path: string
 ): Effect.Effect<MachineProfile | null, BadProfile, FileSystem.FileSystem> =>
   Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const text = yield* fs.readFileString(path).pipe(
+    const text = yield* textOf(path, 16 * MiB).pipe(
       Effect.catch((error) =>
-        error.reason._tag === "NotFound"
+        error._tag === "PlatformError" && error.reason._tag === "NotFound"
           ? Effect.succeed(null)
           : Effect.fail(new BadProfile({ path, problem: "it cannot be read" }))
       )

@@ -106,7 +106,10 @@ const read = Effect.fnUntraced(function*(path: string, module: string | null) {
   if (!path.endsWith(".json")) return yield* fromModule(path)
   const extensions: Extensions = module === null ? {} : yield* extensionsIn(module, yield* imported(module))
   const definitions = (extensions.stages ?? []).map(({ definition }) => definition)
-  const root = yield* Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path), definitions))
+  const root = yield* Effect.mapError(
+    Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path), definitions)),
+    ({ problems }) => new Pipeline.BadDescription({ problems, path })
+  )
   return { root, extensions }
 })
 

@@ -108,7 +108,9 @@ const parsed = (source: string, path: string) => {
       path,
       problem: error instanceof Overran
         ? `the chat template: ${error.problem}`
-        : `the chat template is not valid Jinja (${(error as Error).message})`,
+        : `the chat template is not valid Jinja (${
+          error instanceof TypeError ? "it ends too early" : (error as Error).message
+        })`,
       remedy: "Correct the template, or remove it and give prompts as text."
     })
   }

@@ -20,9 +20,12 @@ export const open = <A>(read: () => A): A => {
   }
 }
 
+/** The keys that a `tokenizer.json` may leave out. */
+const absent: Json = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
+
 /** The tokenizer of a `tokenizer.json`, made to agree with the Rust library where the package (0.2.0) does not. */
 export const tokenizer = (json: Json, settings: Json): Tokenizer => {
-  const made = new Tokenizer(json, settings)
+  const made = new Tokenizer({ ...absent, ...json }, settings)
   keepBytes(made.decoder)
   dropUnknown(made.model)
   return made

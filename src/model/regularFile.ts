@@ -53,6 +53,9 @@ export const sizeOf = Effect.fnUntraced(function*(path: string, most = Infinity)
   )
 })
 
+/** How a file begins that Git LFS leaves where it has not fetched the file. */
+const pointer = new TextEncoder().encode("version https://git-lfs.github.com/spec/")
+
 /** The bytes of a regular file of at most `most` bytes. */
 export const bytesOf = (path: string, most = Infinity) =>
   Effect.scoped(Effect.gen(function*() {
@@ -64,6 +67,13 @@ export const bytesOf = (path: string, most = Infinity) =>
       const read = Number(yield* file.read(bytes.subarray(at, at + chunk)))
       if (read === 0) break
       at += read
+    }
+    if (pointer.every((byte, i) => bytes[i] === byte)) {
+      return yield* new Unreadable({
+        path,
+        problem: "it is a pointer of Git LFS, in the place of the file itself",
+        remedy: "Fetch the file: git lfs pull, in the folder of the clone."
+      })
     }
     return bytes.subarray(0, at)
   }))

@@ -53,11 +53,11 @@ export const codec = (
       remedy: "Use the tokenizer that belongs to these weights."
     })
   }
-  const { continuing, prefix: processed, whole } = open(() => {
+  const { continuing, known, prefix: processed, whole } = open(() => {
     const whole = tokenizer(asRust(json), settings)
-    return { whole, continuing: tokenizer(asRust(asContinuation(json)), settings), prefix: prefixOf(whole) }
+    const continuing = tokenizer(asRust(asContinuation(json)), settings)
+    return { whole, continuing, prefix: prefixOf(whole), known: idsOf(whole) }
   })
-  const known = idsOf(whole)
   const encodeWith = (tokenizer: Tokenizer, text: string): ReadonlyArray<number> => {
     const { ids, tokens } = encoding(tokenizer, text, false)
     const at = ids.findIndex((id) => (id as number | undefined) === undefined)
