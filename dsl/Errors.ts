@@ -33,13 +33,20 @@ export class Diverged extends Schema.TaggedError<Diverged>()("Diverged", {
   step: Schema.Number,
   quantity: Schema.String,
   value: Schema.String,
-  kept: Schema.String
+  kept: Schema.String,
+  /** Default: that of a step of training. */
+  remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.stage}: ${this.quantity} is ${this.value} at step ${this.step}. Kept: ${this.kept}. ` +
-      `Lower the learning rate, clip gradients harder, or look at the data of this step.`
+    const remedy = this.remedy ??
+      "Lower the learning rate, clip gradients harder, or look at the data of this step."
+    return `${this.stage}: ${this.quantity} is ${this.value} at step ${this.step}. Kept: ${this.kept}. ${remedy}`
   }
 }
+
+/** The remedy where nothing was trained, so that no learning rate can be at fault. */
+export const unsoundWeights =
+  "The weights give no finite numbers: look for NaN in them (a file from elsewhere, or float16 beyond its range), or at the prompts."
 
 /** An amount with its unit, for people. */
 export const shown = (resource: Resource, n: number, currency = "of the currency"): string => {

@@ -13,6 +13,7 @@ import { canonical, deepest, isDeep } from "./Canonical.ts"
 import { build, type Definition, made } from "./Definition.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
+import { meant } from "./Spelling.ts"
 import { definitionOf, definitions, fieldsOf, isBuiltIn, type Stage } from "./Stage.ts"
 import type { Of } from "./Wires.ts"
 
@@ -294,6 +295,25 @@ const lines = (message: string): ReadonlyArray<string> =>
 
 const isRecord = (value: Schema.Json): boolean => typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** The parts of a schema that may describe the same value, by what Effect calls them. */
+const within = (schema: object): ReadonlyArray<object> =>
+  ["members", "schema", "from"].flatMap((part) => (schema as Readonly<Record<string, object | undefined>>)[part] ?? [])
+
+/** The names of the fields at a place inside a schema, whichever member of a union it is. */
+const fieldsAt = (schema: object, [key, ...keys]: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const { fields = {} } = schema as { readonly fields?: Readonly<Record<string, object>> }
+  const here = key === undefined ? Object.keys(fields) : fields[key] === undefined ? [] : fieldsAt(fields[key], keys)
+  return [...here, ...within(schema).flatMap((part) => fieldsAt(part, key === undefined ? [] : [key, ...keys]))]
+}
+
+/** The mistake of an unknown key, with the nearest name of the fields that stand in its place. */
+const spelled = (schema: object, mistake: string): string => {
+  const [, at] = /^Expected no excess property at (.+)$/u.exec(mistake) ?? []
+  if (at === undefined) return mistake
+  const path = [...at.matchAll(/\["((?:[^"\\]|\\.)*)"\]/gu)].map(([, key]) => key!)
+  return `${mistake}${meant(path.at(-1) ?? "", fieldsAt(schema, path.slice(0, -1))) || ": leave it out"}`
+}
+
 /** The typed parameters of a node, or the mistakes in them, one line each; unknown keys are among them. */
 export const decode = (definition: Definition, params: Schema.Json): Result.Result<any, ReadonlyArray<string>> => {
   if (!isRecord(params)) return Result.fail(["its parameters are no object"])
@@ -304,7 +324,7 @@ export const decode = (definition: Definition, params: Schema.Json): Result.Resu
       _tag: definition.op,
       ...(params as object)
     }),
-    ({ message }) => lines(message)
+    ({ message }) => lines(message).map((mistake) => spelled(definition.schema, mistake))
   )
 }
 
@@ -350,7 +370,7 @@ export const fromJson = (
     const definition = definitionOf({ op, definition: extensions.find((one) => one.op === op) })
     if (definition === undefined) {
       const names = [...Object.keys(definitions), ...extensions.map(({ op }) => op)]
-      problems.push(`${where}: no such operation; there are ${names.join(", ")}`)
+      problems.push(`${where}: no such operation; there are ${names.join(", ")}${meant(op, names)}`)
       continue
     }
     const decoded = decode(definition, params)
@@ -395,7 +415,12 @@ export const set = (root: Artifact.Any, path: string, value: Schema.Json): Resul
   const all = Artifact.lineage(root)
   if (keys.length === 0 || !all.some(matches)) {
     const names = [...new Set(all.map(({ node }) => node.op.toLowerCase()))].sort()
-    return Result.fail(`--set ${path}: write OPERATION.PARAMETER=VALUE; the operations here are ${names.join(", ")}`)
+    // Another operation is no misspelling.
+    const other = Object.keys(definitions).some((op) => op.toLowerCase() === name.toLowerCase())
+    const near = other ? "" : meant(name, names)
+    return Result.fail(
+      `--set ${path}: write OPERATION.PARAMETER=VALUE; the operations here are ${names.join(", ")}${near}`
+    )
   }
   if (keys.length > deepest / 2 || isDeep(value, deepest / 2)) {
     return Result.fail(`a parameter has at most ${deepest / 2} levels of lists and objects`)

@@ -92,6 +92,25 @@ describe("files of rows", async () => {
     assert.lengthOf(await rows(read, `${lines({ text: "a" }, { text: "b" })}not json`), 2)
   })
 
+  it("are all told when they are bad: the first whole, the number of others, and some of them by line", () =>
+    fc.assert(
+      fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }), async (good) => {
+        const text = good.map((fine) => fine ? '{"text":"a"}' : '{"text":3}').join("\n")
+        const at = good.flatMap((fine, i) => fine ? [] : [i + 1])
+        if (at.length === 0) return assert.lengthOf(await rows(texts, text), good.length)
+        const { line, message } = await error(texts, text)
+        assert.strictEqual(line, at[0])
+        const others = at.length - 1
+        assert.strictEqual(message.includes("other row"), others > 0)
+        if (others > 0) {
+          assert.include(message, `; ${others} other row${others === 1 ? " is" : "s are"} bad (line ${at[1]}: `)
+        }
+        const shown = [...message.matchAll(/line (\d+): "text" is neither/gu)].map(([, n]) => Number(n))
+        assert.deepStrictEqual(shown, at.slice(1, 5))
+        assert.strictEqual(message.includes("; …)"), others > 4)
+      })
+    ))
+
   it("have a clear error, with the line and the remedy, when something is wrong", async () => {
     const json = await error(texts, `${lines({ text: "a" })}\n{"text": \n`)
     assert.strictEqual(json.line, 3)

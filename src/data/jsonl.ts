@@ -101,8 +101,25 @@ const needsJson = (): never => {
   throw new Unfit("a line of plain text has no fields", "Give a .jsonl file, one object a line.")
 }
 
+/** Bad rows that an error shows. */
+const shownRows = 5
+
+interface BadRow {
+  readonly line: number
+  readonly error: Unfit
+}
+
+/** `count` bad rows as an error: the first with its remedy, the number of others, and some of them. */
+const badRows = (path: string, [first, ...others]: readonly [BadRow, ...Array<BadRow>], count: number): BadData => {
+  const shown = others.map(({ error, line }) => `line ${line}: ${error.message.slice(0, 80)}`)
+  if (count - 1 > others.length) shown.push("…")
+  const more = count === 1 ? "" : `; ${count - 1} other row${count === 2 ? " is" : "s are"} bad (${shown.join("; ")})`
+  const { error, line } = first
+  return new BadData({ path, line, problem: `${error.message}${more}`, remedy: error.remedy })
+}
+
 /**
- * All rows of a file, or the first thing that is wrong with it. Lines are UTF-8, split on "\n" only (texts may hold U+2028 or U+0085),
+ * All rows of a file, or what is wrong with it. Lines are UTF-8, split on "\n" only (texts may hold U+2028 or U+0085),
  * and decoded one by one, so that a bad byte has a line number. Of formats that lines of plain text have no fields for, `plain` is left
  * out.
  */
@@ -118,25 +135,28 @@ const rowsOf = <Row>(
     // After the mark of UTF-8 that some editors put in front.
     let start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
     let number = 1
-    const bad = (problem: string, remedy: string) => new BadData({ path, line: number, problem, remedy })
+    const bad: Array<BadRow> = []
+    let count = 0
     // Rows of conversations are rendered by the model's template.
     const piece = (): Result.Result<"more" | "done", BadData> => {
       for (; bytes[start] === 0x0a; start++) number++
-      if (start > bytes.length || rows.length >= limit) return Result.succeed("done")
+      if (start > bytes.length || rows.length + count >= limit) return Result.succeed("done")
       const feed = bytes.indexOf(0x0a, start)
       const end = feed < 0 ? bytes.length : feed
       try {
         const line = decode(bytes.subarray(start, end))
         if (line.trim() !== "") rows.push(isJson ? row(asJson(line), options) : plain(line))
-        start = end + 1
-        number++
-        return Result.succeed("more")
       } catch (error) {
         if (!(error instanceof Unfit)) throw error
-        return Result.fail(bad(error.message, error.remedy))
+        if (count++ < shownRows) bad.push({ line: number, error })
       }
+      start = end + 1
+      number++
+      return Result.succeed("more")
     }
-    yield* windows(piece, ({ problem, remedy }) => bad(problem, remedy))
+    yield* windows(piece, ({ problem, remedy }) => new BadData({ path, line: number, problem, remedy }))
+    const [first, ...others] = bad
+    if (first !== undefined) return yield* badRows(path, [first, ...others], count)
     if (rows.length === 0) {
       return yield* new BadData({
         path,

@@ -5,7 +5,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { type Definition, mistakes } from "../../dsl/Definition.ts"
+import { mistakes } from "../../dsl/Definition.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitionOf, definitions, fieldsOf, initialOf, isBuiltIn } from "../../dsl/Stage.ts"
@@ -113,14 +113,6 @@ const between = (
   return found
 }
 
-/** The problem of an unknown key, with the likely key if the spelling is close. */
-const spelled = (definition: Definition) => (problem: string): string => {
-  const [, key] = /^Expected no excess property at \["([^"]+)"\]$/u.exec(problem) ?? []
-  if (key === undefined) return problem
-  const meant = Object.keys(definition.schema.fields).find((name) => name.toLowerCase() === key.toLowerCase())
-  return `${problem}: ${meant === undefined ? "leave it out" : `${meant} was meant?`}`
-}
-
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
@@ -139,10 +131,7 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
   const all = Artifact.lineage(root)
   const decoded = all.map(({ node }) => {
     const definition = definitionOf(node)
-    return definition === undefined ? Result.fail(["no such operation"]) : Result.mapError(
-      Pipeline.decode(definition, node.params),
-      (wrong) => wrong.map(spelled(definition))
-    )
+    return definition === undefined ? Result.fail(["no such operation"]) : Pipeline.decode(definition, node.params)
   })
   // Checks that follow data and models back need valid parameters in every node.
   const sound = new Set<string>()

@@ -34,6 +34,7 @@ import { Store, type StoreError } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { execute, type ExecuteError } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
+import { known } from "./options.ts"
 import { keyOf } from "./storeKeys.ts"
 import { capsIn, spendsKl } from "./capsOf.ts"
 
@@ -137,7 +138,19 @@ const services = (world: World, { learningRateScale = 100, onEvent, store }: Sim
     NodeFileSystem.layer
   )
 
+const optionNames = {
+  world: true,
+  learningRateScale: true,
+  onEvent: true,
+  store: true,
+  losses: true,
+  stages: true,
+  // Not needed: every gold reward is the world's.
+  rewards: true
+} as const
+
 const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: SimulateOptions = {}) {
+  yield* known("simulate", options, optionNames)
   const world = options.world ?? defaultWorld
   const events: Array<Event> = []
   const program = Effect.gen(function*() {

@@ -11,9 +11,10 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
 import { CurrentPatience, endedBySecondSignal, interruptedBySignal, interruptible } from "../engine/interruptible.ts"
-import { Refused } from "../interpreters/check.ts"
+import type { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
+import { known } from "../interpreters/options.ts"
 import { finishedIn, keyOf } from "../interpreters/storeKeys.ts"
 import { capsIn } from "../interpreters/capsOf.ts"
 import { run as interpret } from "../interpreters/run.ts"
@@ -63,7 +64,7 @@ const optionNames = {
   stages: true,
   rewards: true,
   losses: true
-} as const satisfies Record<keyof RunOptions, true>
+} as const
 
 /** The result of a run. `M` is `string` if the pipeline makes a model in a folder, else `null`. */
 export interface Ran<M extends string | null = string | null> {
@@ -92,12 +93,7 @@ export const folderOf = (root: Artifact.Any): string => join("runs", root.id.sli
 
 /** Opens the backend, and prepares the run on it. */
 const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOptions) {
-  const unknown = Object.keys(options).filter((name) => !Object.hasOwn(optionNames, name))
-  if (unknown.length > 0) {
-    const known = Object.keys(optionNames).join(", ")
-    const problems = unknown.map((name) => ({ stage: "run", problem: `there is no option ${name}, only ${known}` }))
-    return yield* new Refused({ problems })
-  }
+  yield* known("run", options, optionNames)
   const { backend = "auto", device, out = folderOf(root), store = join(dirname(resolve(out)), "store") } = options
   const { price = null, losses = [], rewards = [], stages = [] } = options
   const { backend: name, engine } = yield* openEngine(backend, device === undefined ? {} : { device })
@@ -221,6 +217,21 @@ export const prepare = <P extends Artifact.Any, const O extends RunOptions = Run
     Effect.provide(NodeFileSystem.layer)
   )
 
+const planOptionNames = {
+  rehearsed: true,
+  shape: true,
+  costs: true,
+  packing: true,
+  completionLength: true,
+  only: true,
+  kept: true,
+  stages: true,
+  rewards: true,
+  losses: true
+} as const
+
 /** The plan of each stage of `root`, independent of any machine; stages without a plan have a reason. */
 export const plan = (root: Artifact.Any, options?: PlanOptions): Effect.Effect<Planned, Refused> =>
-  Effect.provide(planned(root, options), NodeFileSystem.layer)
+  Effect.andThen(known("plan", options ?? {}, planOptionNames), planned(root, options)).pipe(
+    Effect.provide(NodeFileSystem.layer)
+  )

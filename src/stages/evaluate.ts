@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { Diverged } from "../../dsl/Errors.ts"
+import { Diverged, unsoundWeights } from "../../dsl/Errors.ts"
 import type { Evaluate } from "../../dsl/stages/Evaluate.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
@@ -71,7 +71,8 @@ export const evaluate = Effect.fn("evaluate")(function*(
         step: i,
         quantity: `${bad[0]} of ${name}`,
         value: String(bad[1]),
-        kept: "every model it reports on"
+        kept: "every model it reports on",
+        remedy: unsoundWeights
       })
     }
     models.push(report)

@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { Diverged, GateFailed } from "../../dsl/Errors.ts"
+import { Diverged, GateFailed, unsoundWeights } from "../../dsl/Errors.ts"
 import type { Gate } from "../../dsl/stages/Gate.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
@@ -63,7 +63,8 @@ export const gate = Effect.fn("gate")(function*(
       step: 0,
       quantity: `${bad.metric} of the candidate or of the previous model`,
       value: String(bad.loss),
-      kept: "both models"
+      kept: "both models",
+      remedy: unsoundWeights
     })
   }
   const failed = guards.filter(({ loss, tolerance }) => loss > tolerance)

@@ -3,7 +3,7 @@
  * policies is then measured on held prompts: from every parent, without a cap, and from the initial model of each cap.
  */
 import * as Effect from "effect/Effect"
-import { Diverged, Unmergeable, type UnusableData } from "../../dsl/Errors.ts"
+import { Diverged, Unmergeable, unsoundWeights, type UnusableData } from "../../dsl/Errors.ts"
 import { label as nameOf } from "../../dsl/Render.ts"
 import type { Merge } from "../../dsl/stages/Merge.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
@@ -189,7 +189,9 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
       measure(stage, wires, policy, merged, scope),
       "NotFinite",
       ({ quantity, value }) =>
-        Effect.fail(new Diverged({ stage: scope.label, step: 1, quantity, value: String(value), kept }))
+        Effect.fail(
+          new Diverged({ stage: scope.label, step: 1, quantity, value: String(value), kept, remedy: unsoundWeights })
+        )
     )
   }
   const metrics = soup === undefined ? {} : {

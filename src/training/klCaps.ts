@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Diverged, KlBudgetExceeded } from "../../dsl/Errors.ts"
+import { Diverged, KlBudgetExceeded, unsoundWeights } from "../../dsl/Errors.ts"
 import type { Observe } from "../../dsl/Observe.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
@@ -187,7 +187,14 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
         "NotFinite",
         ({ quantity, value }) =>
           Effect.fail(
-            new Diverged({ stage: scope.label, step: 0, quantity, value: String(value), kept: "where it starts" })
+            new Diverged({
+              stage: scope.label,
+              step: 0,
+              quantity,
+              value: String(value),
+              kept: "where it starts",
+              remedy: unsoundWeights
+            })
           )
       )
       // Not `init`, which may stand beside the adapter of another stage.

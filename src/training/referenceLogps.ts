@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Diverged } from "../../dsl/Errors.ts"
+import { Diverged, unsoundWeights } from "../../dsl/Errors.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import type { Policy, Precision, Row, Weights } from "../engine/engine.ts"
 import { sumRows } from "../losses/ragged.ts"
@@ -72,7 +72,8 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
           step: 0,
           quantity: "log-probability under the reference",
           value: String(bad),
-          kept: "nothing was trained"
+          kept: "nothing was trained",
+          remedy: unsoundWeights
         })
       })
     )
