@@ -19,7 +19,7 @@ export const text = ({ policies, world }: Pick<Simulated, "policies" | "world">)
         "policy",
         "β",
         "gold reward",
-        "own reward, now → best at its KL",
+        "own reward → best at its KL",
         "KL from initial (cap)",
         "KL to reference, now → at π*",
         "KL to π*"
