@@ -16,7 +16,7 @@ const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales(
 })
 
 const reward = RewardModeling.make({ init: base, preferences: Source.preferences(Source.tales({ count: 256 })) }, {
-  epochs: 4,
+  epochs: 8,
   batchSize: 16,
   learningRate: 3e-3
 })
