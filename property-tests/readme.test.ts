@@ -7,6 +7,8 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../dsl/Artifact.ts"
 import example from "../examples/01-instruct-gpt.ts"
+import penalty from "../examples/16-penalty.ts"
+import { text } from "../src/cli/simulate.ts"
 import { problems } from "../src/interpreters/check.ts"
 import { simulate } from "../src/interpreters/simulate.ts"
 
@@ -54,5 +56,31 @@ describe("README's first pipeline", () => {
     assert.deepStrictEqual(problems(root), [])
     const { policies } = await Effect.runPromise(simulate(root))
     assert.lengthOf(policies, 3)
+  })
+})
+
+describe("README's simulation", () => {
+  it("is what the command prints, and shows what its words say", { timeout: 120_000 }, async () => {
+    const simulated = await Effect.runPromise(simulate(penalty))
+    const path = join(repository, "README.md")
+    const readme = readFileSync(path, "utf8")
+    const block = /(?<=`npx keel simulate examples\/16-penalty\.ts` [\s\S]*?^```text\n)[\s\S]*?(?=^```)/mu
+    assert.match(readme, block)
+    if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(path, readme.replace(block, () => `${text(simulated)}\n`))
+    else assert.strictEqual(block.exec(readme)![0], `${text(simulated)}\n`, "if it is meant, run with UPDATE_GOLDEN=1")
+    // From the strongest penalty to the weakest.
+    const swept = simulated.policies.filter(({ beta }) => beta !== null).toSorted((a, b) => b.beta! - a.beta!)
+    const [strong, , middle] = swept
+    const weak = swept.at(-1)!
+    const gold = swept.map(({ gold }) => gold)
+    const start = simulated.policies.find(({ stage }) => stage.startsWith("sft-"))!.gold
+    assert.isAbove(gold[0]!, start)
+    assert.isAbove(Math.max(...gold), start + 0.05)
+    assert.isBelow(weak.gold, Math.max(...gold) - 0.05)
+    assert.isAbove(middle!.attainable!.reward, strong!.attainable!.reward)
+    assert.isAbove(weak.attainable!.reward, strong!.attainable!.reward)
+    // At a strong penalty the optimum is reached, at the weakest it is far.
+    assert.isBelow(strong!.optimum!.distance, 0.01)
+    assert.isAbove(weak.optimum!.distance, 1)
   })
 })

@@ -314,6 +314,34 @@ describe("policy gradient", () => {
   })
 })
 
+describe("the most reward at a KL", () => {
+  it("is not below that of any policy with this KL, and is the optimum's at its own", () => {
+    const two = world({ prompts: 2, vocab: 3, horizon: 2, seed: "most" })
+    fc.assert(
+      fc.property(
+        fc.string(),
+        fc.double({ min: 0.1, max: 3, noNaN: true }),
+        fc.double({ min: 0.05, max: 5, noNaN: true }),
+        (key, spread, beta) => {
+          const [policy, ref] = [`${key}/policy`, `${key}/ref`].map((name) =>
+            Exact.logDistribution(two, randomPolicy(two, name, spread))
+          )
+          const reward = Exact.rewardTable(two)
+          const [now, distance] = [Exact.expectedReward(policy!, reward).mean, Exact.kl(policy!, ref!).mean]
+          const most = Exact.mostReward(ref!, reward, distance)
+          assert.isAtLeast(most, now - 1e-9)
+          assert.isAtMost(most, reward.reduce((sum, of) => sum + Math.max(...of) / 2, 0) + 1e-9)
+          const best = Exact.optimum(ref!, reward, beta)
+          assert.closeTo(Exact.mostReward(ref!, reward, best.kl.mean), best.reward.mean, 1e-9)
+          assert.closeTo(Exact.mostReward(ref!, reward, 0), Exact.expectedReward(ref!, reward).mean, 1e-12)
+          assert.closeTo(Exact.mostReward(ref!, reward.map((of) => of.map(() => 2)), distance), 2, 1e-12)
+        }
+      ),
+      { numRuns: 50 }
+    )
+  })
+})
+
 describe("8. the optimum π* ∝ ref · exp(r / β)", () => {
   const parts = (any: World, key: string, beta: number) => {
     const pair = pairOf(any, key)

@@ -2,7 +2,20 @@ import { Cause, Effect, Exit, Result } from "effect"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { Advantage, Checkpoint, Kl, Pipeline, Ppo, RewardModeling, Sft, Source } from "../../dsl/index.ts"
+import {
+  Advantage,
+  Checkpoint,
+  Grpo,
+  Kl,
+  Pipeline,
+  PolicyGradient,
+  PolicyLoss,
+  Ppo,
+  Reference,
+  RewardModeling,
+  Sft,
+  Source
+} from "../../dsl/index.ts"
 import { label } from "../../dsl/Render.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { simulate, type Simulated } from "../../src/interpreters/simulate.ts"
@@ -89,6 +102,73 @@ describe("PPO in the simulator", () => {
     assert.strictEqual(JSON.stringify(a), JSON.stringify(b))
     assert.isTrue(a.events.some(({ _tag }) => _tag === "Measured"))
   })
+})
+
+describe("what a stage can reach", () => {
+  const world = Checkpoint.huggingFace("world", "anywhere")
+  const preferences = Source.preferences(Source.tales({ count: 300 }))
+  const reward = RewardModeling.make({ init: world, preferences }, { batchSize: 16, learningRate: 1e-3, epochs: 2 })
+  const policy = async (more: Partial<Parameters<typeof Grpo.make>[1]>) => {
+    const rl = Grpo.make({ init: world, reference: world, reward, prompts, held }, {
+      ...PolicyGradient.rloo,
+      allowance: Kl.mnatsPerSequence(1),
+      beta: 0.3,
+      steps: 3,
+      batchSize: 8,
+      groupSize: 16,
+      learningRate: 1e-3,
+      schedule: "linear",
+      maxNewTokens: 3,
+      measureEvery: 1000,
+      measureSamples: 16,
+      ...more
+    })
+    const { policies } = await run(Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(1_000_000), from: world }))
+    return policies.at(-1)!
+  }
+  const kl = (estimator: PolicyLoss.KlInLoss["estimator"]) => ({
+    loss: new PolicyLoss.PolicyLoss({ ...PolicyGradient.rloo.loss, kl: new PolicyLoss.KlInLoss({ estimator }) })
+  })
+
+  it("is its optimum only where its loss aims at one; otherwise a line says why, and the attainable best stands beside it", async () => {
+    const aims = await policy({})
+    assert.isNotNull(aims.optimum)
+    assert.deepStrictEqual(aims.noOptimum, [])
+    for (
+      const [more, why] of [
+        [PolicyGradient.grpo, /^GroupStd weighs prompts by their samples, k3 is not the reverse KL/u],
+        [PolicyGradient.maxRl, /^MaxNormalised weighs/u],
+        [kl("k2"), /^k2 is not the reverse KL/u],
+        [kl("k3-corrected"), /^k3-corrected weighs the KL/u],
+        [{ temperature: 0.7 }, /^it samples at temperature 0\.7$/u],
+        [{ maxNewTokens: 2 }, /^maxNewTokens 2 cuts/u],
+        [{ referencePolicy: new Reference.ResetEvery({ steps: 1 }) }, /^its reference is moved to it$/u],
+        [{ ...PolicyGradient.reinforce, loss: PolicyGradient.grpo.loss }, /SequenceMean weighs long completions less/u]
+      ] as const
+    ) {
+      const one = await policy(more)
+      assert.isNull(one.optimum)
+      assert.match(one.noOptimum.join(", "), why)
+      const { best, from, reward } = one.attainable!
+      assert.strictEqual(from, label(world))
+      assert.isAtMost(reward, best + 1e-9)
+    }
+  })
+
+  it(
+    "k3-corrected, and k3 by a standard deviation, end far from π*, which KL in the reward reaches with every penalty",
+    { timeout: 120_000 },
+    async () => {
+      const long = { steps: 120, batchSize: 16 }
+      const { optimum } = await policy({ ...long, missingEosPenalty: 1, overlong: { share: 0.5 } })
+      assert.isBelow(optimum!.distance, 0.01)
+      // The optimum that they do not have, by the same reward and reference.
+      const { kl: there } = (await policy({})).optimum!
+      for (const more of [kl("k3-corrected"), PolicyGradient.grpo]) {
+        assert.isAbove((await policy({ ...long, ...more })).attainable!.kl, 1.5 * there)
+      }
+    }
+  )
 })
 
 describe("any well-typed pipeline", () => {

@@ -2,12 +2,42 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { simulate as interpret } from "../interpreters/simulate.ts"
+import { simulate as interpret, type Simulated } from "../interpreters/simulate.ts"
 import { markdown } from "../report/table.ts"
 import { json, or, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 
 const number = (x: number): string => x.toFixed(3)
+
+/** The result for people. Own reward: the stage's, all parts; π*: the optimum of reward − β KL, where training aims at it. */
+export const text = ({ policies, world }: Pick<Simulated, "policies" | "world">): string =>
+  [
+    `The same stage code on ${world}, where every number is exact:`,
+    "",
+    markdown([
+      [
+        "policy",
+        "β",
+        "gold reward",
+        "own reward → best at its KL",
+        "KL from initial (cap)",
+        "KL to reference, now → at π*",
+        "KL to π*"
+      ],
+      ...policies.map(({ attainable, beta, gold, kl, optimum, stage }) => [
+        stage,
+        beta === null ? "–" : String(beta),
+        number(gold),
+        attainable === null ? "–" : `${number(attainable.reward)} → ${number(attainable.best)}`,
+        kl.map(({ cap, nats }) => `${number(nats)} (${cap})`).join(", ") || "–",
+        optimum === null ? "–" : `${number(optimum.klNow)} → ${number(optimum.kl)}`,
+        optimum === null ? "–" : optimum.distance.toFixed(5)
+      ])
+    ]),
+    ...policies.flatMap(({ noOptimum, stage }) =>
+      noOptimum.length === 0 ? [] : ["", `${stage} aims at no π* ∝ π_ref exp(r/β): ${noOptimum.join(", ")}.`]
+    )
+  ].join("\n")
 
 export const simulate = Command.make(
   "simulate",
@@ -24,17 +54,6 @@ export const simulate = Command.make(
   Effect.fn(function*({ json, learningRateScale, pipeline, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const { policies, world } = yield* interpret(root, { ...extensions, learningRateScale })
-    if (json) return yield* Console.log(JSON.stringify({ world, policies }))
-    yield* Console.log(`The same stage code on ${world}, where every number is exact:\n`)
-    yield* Console.log(markdown([
-      ["policy", "gold reward", "KL from initial (cap)", "KL to reference, now → at optimum", "KL to its optimum π*"],
-      ...policies.map(({ gold, kl, optimum, stage }) => [
-        stage,
-        number(gold),
-        kl.map(({ cap, nats }) => `${number(nats)} (${cap})`).join(", ") || "–",
-        optimum === null ? "–" : `${number(optimum.klNow)} → ${number(optimum.kl)}`,
-        optimum === null ? "–" : optimum.distance.toFixed(5)
-      ])
-    ]))
+    yield* Console.log(json ? JSON.stringify({ world, policies }) : text({ world, policies }))
   })
 ).pipe(Command.withDescription("Run the same stages on a small world where everything is exact, in seconds"))

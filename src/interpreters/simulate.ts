@@ -1,7 +1,7 @@
 /**
  * Runs a description on a small finite world where everything is exact: the same stage code, the tabular engine, the world's
  * data and gold reward. Shows the results in seconds and compares them with enumeration: the exact gold reward, the
- * exact KL from any model, the optimum π* ∝ π_ref exp(r/β) of each RL stage.
+ * exact KL from any model, and of each RL stage the most reward attainable at its KL, and its optimum where it has one (`exactPolicy.ts`).
  *
  * A tabular parameter is a logit, which AdamW moves by about the learning rate per update; a transformer's rates are made for
  * thousands of shared parameters. So learning rates are multiplied by `learningRateScale`.
@@ -13,7 +13,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented, Reward } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { fieldsOf, initialOf } from "../../dsl/Stage.ts"
+import { initialOf } from "../../dsl/Stage.ts"
 import { Datasets } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
 import { aroundEngine, unchanged } from "../engine/around.ts"
@@ -23,8 +23,7 @@ import { ensembleOf } from "../engine/ensemble.ts"
 import { language } from "../engine/tabular/checkpoint.ts"
 import * as data from "../engine/tabular/data.ts"
 import * as judged from "../engine/tabular/judgedRows.ts"
-import { expectedReward, kl, logDistribution, optimum, rewardTable } from "../engine/tabular/exact.ts"
-import { rewardOf } from "../engine/tabular/scores.ts"
+import { expectedReward, kl, logDistribution, rewardTable } from "../engine/tabular/exact.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
 import { type World, world as makeWorld } from "../engine/tabular/world.ts"
 import { Judge } from "../rewards/judge.ts"
@@ -32,11 +31,12 @@ import * as MemoryStore from "../store/memory.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import { Checkpoints } from "./checkpoints.ts"
+import { type Attainable, attainable, type Optimum, optimumOf, scoresOf, withoutOptimum } from "./exactPolicy.ts"
 import { execute, type ExecuteError } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
 import { known } from "./options.ts"
 import { keyOf } from "./storeKeys.ts"
-import { capsIn, spendsKl } from "./capsOf.ts"
+import { capsIn } from "./capsOf.ts"
 
 export interface SimulateOptions extends Pick<Extensions, "losses" | "stages"> {
   readonly world?: World
@@ -56,16 +56,14 @@ export interface ExactPolicy {
   readonly gold: number
   /** For an RL stage: KL from each capped initial model, nats per sequence. */
   readonly kl: ReadonlyArray<{ readonly from: string; readonly nats: number; readonly cap: number }>
-  /** For an RL stage with β > 0: its optimum π* ∝ π_ref exp(r/β) under its own reward model. */
-  readonly optimum: null | {
-    /** KL(π*‖π_ref), the closed form. */
-    readonly kl: number
-    /** KL(π‖π_ref). */
-    readonly klNow: number
-    /** KL(π‖π*): 0 when the stage has converged. */
-    readonly distance: number
-    readonly gold: number
-  }
+  /** β of a stage that learns from a reward. */
+  readonly beta: number | null
+  /** Of such a stage: its own reward, and the most that is attainable as far away. */
+  readonly attainable: Attainable | null
+  /** The optimum that such a stage aims at, if it does. */
+  readonly optimum: Optimum | null
+  /** Why it aims at none; empty where there is an optimum, and for other stages. */
+  readonly noOptimum: ReadonlyArray<string>
 }
 
 export interface Simulated {
@@ -158,7 +156,6 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
     const store = yield* Store
     const limits = capsIn(root)
     const gold = rewardTable(world, world.gold)
-    const passing = data.passesChecks(world)
     // Artefacts that no stage needs, e.g. the `from` of a cap on tokens alone, are not made.
     const isMade = (artifact: Artifact.Any) =>
       artifact.node.op === "Checkpoint"
@@ -190,28 +187,23 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
         const nats = kl(now, logDistribution(world, yield* weightsOf(from))).mean
         measured.push({ from: label(from), nats, cap: mnats / 1000 })
       }
-      let best: ExactPolicy["optimum"] = null
-      const { beta, referencePolicy, verifiers = [] } = fieldsOf(artifact)
-      const { reference: anchor, reward: scorer } = wires
-      const still = referencePolicy === undefined || referencePolicy._tag === "Frozen"
-      const rewarded = scorer !== undefined || verifiers.length > 0
-      if (spendsKl(artifact) && beta !== undefined && beta > 0 && anchor !== undefined && still && rewarded) {
-        const reference = logDistribution(world, yield* weightsOf(anchor))
-        const scores = scorer === undefined
-          ? gold.map((of) => of.map(() => 0))
-          : rewardOf(world, yield* weightsOf(scorer))
-        const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
-        const passes = rewardTable(world, (prompt, completion) => passing(prompt, completion) ? verified : 0)
-        const reward = scores.map((of, p) => of.map((score, n) => score + passes[p]![n]!))
-        const { kl: klBest, logps } = optimum(reference, reward, beta)
-        best = {
-          kl: klBest.mean,
-          klNow: kl(now, reference).mean,
-          distance: kl(now, logps).mean,
-          gold: expectedReward(logps, gold).mean
-        }
+      const exact = { stage: label(artifact), gold: expectedReward(now, gold).mean, kl: measured }
+      const stage = stageOf(artifact)
+      if (stage._tag !== "Ppo" && stage._tag !== "Grpo") {
+        policies.push({ ...exact, beta: null, attainable: null, optimum: null, noOptimum: [] })
+        continue
       }
-      policies.push({ stage: label(artifact), gold: expectedReward(now, gold).mean, kl: measured, optimum: best })
+      const reward = scoresOf(world, stage, wires["reward"] === undefined ? null : yield* weightsOf(wires["reward"]))
+      const from = wires["reference"] ?? wires["init"]!
+      const anchor = logDistribution(world, yield* weightsOf(from))
+      const none = withoutOptimum(world, stage)
+      policies.push({
+        ...exact,
+        beta: stage.beta,
+        attainable: attainable(now, anchor, reward, label(initialOf(from))),
+        optimum: none.length > 0 ? null : optimumOf(now, anchor, reward, gold, stage.beta),
+        noOptimum: none
+      })
     }
     return { world: world.name, events, policies } satisfies Simulated
   })

@@ -65,18 +65,24 @@ const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | 
   return of + verified + stage.missingEosPenalty + (stage.overlong === undefined ? 0 : 1)
 }
 
-/** Why the optimum is not that of a mean reward under β · KL from one reference, or the reward is unbounded. */
-const noOptimum = (stage: Grpo | Ppo, artifact: Artifact.Any): ReadonlyArray<string> => {
-  const { advantage, klControl, loss, referencePolicy, temperature } = stage
+/** Why the training does not aim at π* ∝ π_ref exp(r/β), the optimum of a mean reward under β · KL from one reference. */
+export const noOptimum = (stage: Grpo | Ppo): ReadonlyArray<string> => {
+  const { advantage, beta, klControl, loss, referencePolicy, temperature } = stage
   const divides = ["GroupStd", "MaxNormalised"].includes(advantage._tag)
   return [
-    ...spanOf(stage, artifact) === null ? ["its reward model may say any number"] : [],
+    ...beta > 0 ? [] : ["β is 0"],
     ...divides ? [`${advantage._tag} weighs prompts by their samples`] : [],
+    ...advantage._tag === "MonteCarlo" && loss._tag === "PolicyLoss" && loss.aggregation._tag === "SequenceMean"
+      ? ["SequenceMean weighs long completions less"]
+      : [],
     ...advantage._tag === "Gae" && advantage.gamma < 1 ? [`γ ${advantage.gamma} discounts`] : [],
     ...loss._tag === "OwnPolicyLoss"
       ? [`its loss ${loss.name} comes from outside Keel`]
-      : loss.kl._tag === "KlInReward" || loss.kl.estimator === "k3-corrected"
+      : loss.kl._tag === "KlInReward"
       ? []
+      // By token it holds the visited states fixed; by completion it weighs KL or reward by length.
+      : loss.kl.estimator === "k3-corrected"
+      ? ["k3-corrected weighs the KL of a completion otherwise than its reward"]
       : [`${loss.kl.estimator} is not the reverse KL of a completion`],
     ...loss._tag === "OwnPolicyLoss" || loss.entropyCoef === 0 ? [] : ["entropy is rewarded too"],
     ...temperature === 1 ? [] : [`it samples at temperature ${temperature}`],
@@ -91,7 +97,7 @@ const rewarded = (stage: Grpo | Ppo, artifact: Artifact.Any, start: string | nul
   const [span, from] = [spanOf(stage, artifact), modelOn(artifact, "reference")]
   const drifts = drift(stage.referencePolicy, stage.beta, stage.steps)
   if (from === null) return [moves(start, `trained: ${drifts}`)]
-  const none = noOptimum(stage, artifact)
+  const none = [...span === null ? ["its reward model may say any number"] : [], ...noOptimum(stage)]
   if (span === null || none.length > 0) {
     return [moves(start, `trained: ${drifts}; no span / β of its optimum: ${none.join(", ")}`)]
   }

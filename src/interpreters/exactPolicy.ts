@@ -1,0 +1,79 @@
+/**
+ * What enumeration says of a policy that learned from a reward: the most reward that any policy has at its distance, and, if its training
+ * aims at one, its optimum π* ∝ π_ref exp(r/β).
+ */
+import type { Grpo } from "../../dsl/stages/Grpo.ts"
+import type { Ppo } from "../../dsl/stages/Ppo.ts"
+import { codecOf } from "../engine/tabular/codec.ts"
+import { passesChecks } from "../engine/tabular/data.ts"
+import { completions, expectedReward, kl, mostReward, optimum, type Table } from "../engine/tabular/exact.ts"
+import { tabular } from "../engine/tabular/tabular.ts"
+import type { World } from "../engine/tabular/world.ts"
+import type { Weights } from "../engine/engine.ts"
+import { noOptimum } from "../ledger/trained.ts"
+import { scored } from "../training/scoring.ts"
+
+/** Of the stage's own reward, all its parts and penalties included; KL in nats per sequence. */
+export interface Attainable {
+  /** The model that KL is taken from: the reference, or the start where there is none. */
+  readonly from: string
+  /** KL(π‖from). */
+  readonly kl: number
+  /** E_π[r]. */
+  readonly reward: number
+  /** The highest E[r] of all policies with that KL. */
+  readonly best: number
+}
+
+export interface Optimum {
+  /** KL(π*‖π_ref), the closed form. */
+  readonly kl: number
+  /** KL(π‖π_ref). */
+  readonly klNow: number
+  /** KL(π‖π*): 0 when the stage has converged. */
+  readonly distance: number
+  readonly gold: number
+}
+
+/** The score of every completion, as the stage's own rollouts are scored. */
+export const scoresOf = (world: World, stage: Grpo | Ppo, reward: Weights | null): Table => {
+  const codec = codecOf(world)
+  const passes = passesChecks(world)
+  const all = completions(world)
+  const scoring = {
+    reward: reward === null ? null : tabular(world).scorer(reward),
+    codec,
+    verifiers: stage._tag === "Grpo" ? stage.verifiers : [],
+    verifies: (_: unknown, { prompt }: { readonly prompt: string }, completion: string) => passes(prompt, completion),
+    missingEosPenalty: stage.missingEosPenalty,
+    maxNewTokens: stage.maxNewTokens,
+    overlong: stage._tag === "Grpo" ? stage.overlong : undefined
+  }
+  return world.prompts.map((prompt) => {
+    const rows = all.map(({ tokens }) => ({ prompt: codec.encodePrompt(prompt), completion: tokens }))
+    const ended = all.map(({ finished, tokens }) => ({ completion: tokens, finished, logps: new Float64Array() }))
+    return scored(scoring, rows, ended, all.map(() => ({ prompt }))).scores
+  })
+}
+
+/** Why this stage has no such optimum in this world. */
+export const withoutOptimum = (world: World, stage: Grpo | Ppo): ReadonlyArray<string> => [
+  ...noOptimum(stage),
+  ...stage.referencePolicy._tag === "ResetEvery" ? ["its reference is moved to it"] : [],
+  ...stage.maxNewTokens < world.horizon ? [`maxNewTokens ${stage.maxNewTokens} cuts the world's completions`] : []
+]
+
+export const attainable = (now: Table, anchor: Table, reward: Table, from: string): Attainable => {
+  const distance = kl(now, anchor).mean
+  return { from, kl: distance, reward: expectedReward(now, reward).mean, best: mostReward(anchor, reward, distance) }
+}
+
+export const optimumOf = (now: Table, reference: Table, reward: Table, gold: Table, beta: number): Optimum => {
+  const { kl: best, logps } = optimum(reference, reward, beta)
+  return {
+    kl: best.mean,
+    klNow: kl(now, reference).mean,
+    distance: kl(now, logps).mean,
+    gold: expectedReward(logps, gold).mean
+  }
+}
