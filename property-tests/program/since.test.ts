@@ -8,6 +8,7 @@ import { label } from "../../dsl/Render.ts"
 import { run, type RunOptions } from "../../src/program/index.ts"
 import { reward } from "../../src/rewards/own.ts"
 import type { Event } from "../../src/store/runLog.ts"
+import { signed } from "../../src/store/sealed.ts"
 import { folderIn, runs, succeeded, tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 
@@ -152,9 +153,9 @@ it("a run that began on another machine is refused in a line, or goes on and say
   const { out, root } = files()
   await told(root, { out }, (event) => event._tag === "Step" && event.stage === label(root) && event.step === 3)
   const path = join(out, "run.json")
-  const file = JSON.parse(readFileSync(path, "utf8"))
+  const { sha256: _, ...file } = JSON.parse(readFileSync(path, "utf8"))
   assert.deepStrictEqual(file.bits, { backend: "reference" })
-  writeFileSync(path, JSON.stringify({ ...file, bits: { backend: "native", processor: "x64 avx2", compiler: "cc 1" } }))
+  writeFileSync(path, signed({ ...file, bits: { backend: "native", processor: "x64 avx2", compiler: "cc 1" } }))
   const refused = await told(root, { out })
   assert.isTrue(Exit.isFailure(refused.exit))
   const text = String(refused.exit)
@@ -169,6 +170,6 @@ it("a run that began on another machine is refused in a line, or goes on and say
     said.join("\n")
   )
   // Nothing is left to compute: no machine matters.
-  writeFileSync(path, JSON.stringify({ ...file, bits: { backend: "native" } }))
+  writeFileSync(path, signed({ ...file, bits: { backend: "native" } }))
   assert.isTrue(Exit.isSuccess((await told(root, { out })).exit))
 }, 60_000)

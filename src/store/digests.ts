@@ -10,14 +10,12 @@ import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
-import { writeFileAtomic } from "./sealed.ts"
+import { signed, unsigned, writeFileAtomic } from "./sealed.ts"
 
 const Known = Schema.Record(Schema.String, Schema.Struct({ was: Schema.String, sha256: Schema.String }))
 type Known = { [path: string]: typeof Known.Type[string] }
 
-const Cache = Schema.Struct({ keel: Schema.Literal(1), files: Known, sum: Schema.String })
-
-const hashed = (text: string): string => createHash("sha256").update(text).digest("hex")
+const Cache = Schema.Struct({ keel: Schema.Literal(1), files: Known })
 
 /** Milliseconds after a change in which a file may change again without a trace. */
 const unsettled = 2000
@@ -58,10 +56,8 @@ export const digestsIn = Effect.fn("digestsIn")(function*(store: string) {
   const fs = yield* FileSystem.FileSystem
   const at = join(store, "digests.json")
   const text = yield* Effect.orElseSucceed(fs.readFileString(at), () => "")
-  const cache = Option.getOrUndefined(Schema.decodeUnknownOption(Schema.fromJsonString(Cache))(text))
-  const known: Known = {
-    ...(cache !== undefined && cache.sum === hashed(JSON.stringify(cache.files)) ? cache.files : {})
-  }
+  const cache = Option.getOrUndefined(Schema.decodeUnknownOption(Cache)(unsigned(text)))
+  const known: Known = { ...cache?.files }
   let fresh = false
   return {
     of: Effect.fnUntraced(function*(path) {
@@ -83,10 +79,12 @@ export const digestsIn = Effect.fn("digestsIn")(function*(store: string) {
     keep: Effect.suspend(() => {
       if (!fresh) return Effect.void
       fresh = false
-      const text = JSON.stringify({ keel: 1, files: known, sum: hashed(JSON.stringify(known)) })
       // A cache that cannot be written costs time alone.
       return Effect.ignore(
-        Effect.andThen(fs.makeDirectory(store, { recursive: true }), writeFileAtomic(at, `${text}\n`))
+        Effect.andThen(
+          fs.makeDirectory(store, { recursive: true }),
+          writeFileAtomic(at, signed({ keel: 1, files: known }))
+        )
       ).pipe(
         Effect.provideService(FileSystem.FileSystem, fs)
       )
