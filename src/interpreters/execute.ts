@@ -187,8 +187,8 @@ const maker = Effect.fnUntraced(
       return hold(held(artifact), took, kept)
     }
     // Earlier results in this pipeline count as spent, whether or not they are used now.
-    const before = yield* spentIn(root)
-    const there = yield* finishedIn(root)
+    const before = yield* spentIn(root, keys)
+    const there = yield* finishedIn(root, keys)
     for (const artifact of Artifact.lineage(root)) {
       if (!(yield* there(artifact))) continue
       // Repeats passed caps and peaks of earlier results, because later stages build on their policies.

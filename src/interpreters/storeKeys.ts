@@ -143,9 +143,9 @@ export const keysIn = Effect.fnUntraced(function*(root: Artifact.Any) {
   } satisfies Keys as Keys
 })
 
-/** Whether the store has the result of a node of the pipeline `root`. */
-export const finishedIn = Effect.fnUntraced(function*(root: Artifact.Any) {
-  const keys = yield* keysIn(root)
+/** Whether the store has the result of a node of the pipeline `root`; `known` are its keys, if they were made before. */
+export const finishedIn = Effect.fnUntraced(function*(root: Artifact.Any, known?: Keys) {
+  const keys = known ?? (yield* keysIn(root))
   return (artifact: Artifact.Any) => {
     const key = keys.result(artifact)
     return key === undefined || transparent.has(artifact.node.op)
@@ -175,9 +175,9 @@ export const wantedIn = Effect.fnUntraced(function*<E = never, R = never>(
 })
 
 /** The stored spending of each artefact of the pipeline `root`. */
-export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
+export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any, known?: Keys) {
   const store = yield* Store
-  const keys = yield* keysIn(root)
+  const keys = known ?? (yield* keysIn(root))
   const found = new Map<string, Spent>()
   for (const artifact of Artifact.lineage(root)) {
     if (transparent.has(artifact.node.op) || keys.of(artifact) === undefined) continue
