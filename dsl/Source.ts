@@ -2,8 +2,8 @@
  * Where data comes from: a file in one of TRL's dataset formats, or a task that Keel makes itself. `simulate` does not read
  * either: it takes the rows of the same role from its tabular world.
  *
- * Data stands in the description by name and parameters; `sha256`, if given, makes a file's contents part of the
- * identity of everything trained on it.
+ * Data stands in the description by name and parameters. `run` reads the SHA-256 of a file: it is part of the key of everything made of it,
+ * and the file's name is not.
  */
 import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"

@@ -1,11 +1,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { assert, beforeAll, describe, it } from "vitest"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { ofMean } from "../../src/ledger/interval.ts"
 import type { Intervals } from "../../src/report/ledger.ts"
 import type { Measurement } from "../../src/store/runLog.ts"
-import { contents, leftovers, runs, succeeded, tiny } from "../interpreters/tiny.ts"
+import { contents, folderIn, leftovers, runs, succeeded, tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { keel, start } from "./keel.ts"
 
@@ -148,7 +148,7 @@ describe("keel generate", () => {
   it("continues a prompt with a model that Keel saved, the same for the same seed", async () => {
     const at = folder()
     succeeded(await runs(base, at))
-    const model = join(`pretrain-${base.id.slice(0, 8)}-${base.id.slice(0, 16)}`, "model")
+    const model = join(relative(at, await folderIn(at, base)), "model")
     const ask = (...more: ReadonlyArray<string>) =>
       keel(["generate", model, "--prompt", "a dog", "--max-tokens", "5", "--backend", "reference", ...more], at)
     const [seed1, again, seed2, greedy, text, long, chat] = await Promise.all([

@@ -8,8 +8,8 @@ import type { Weights } from "../../src/engine/engine.ts"
 import { language } from "../../src/engine/tabular/checkpoint.ts"
 import { kl, logDistribution } from "../../src/engine/tabular/exact.ts"
 import { world as makeWorld } from "../../src/engine/tabular/world.ts"
-import { keyOf } from "../../src/interpreters/storeKeys.ts"
-import { capsIn } from "../../src/interpreters/capsOf.ts"
+import { keysIn } from "../../src/interpreters/storeKeys.ts"
+import { Store } from "../../src/store/store.ts"
 import type { Event, Measurement } from "../../src/store/runLog.ts"
 import { making, store as newStore } from "./worldly.ts"
 
@@ -45,8 +45,8 @@ const ran = async (rl: ReturnType<typeof stage>, from: Artifact.Any) => {
   const root = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence<number>(100_000), from })
   const made = await Effect.runPromise(making(root, { world, store, onEvent: (event) => events.push(event) }))
   if (made._tag !== "Model") throw new Error("no model")
-  const limits = capsIn(root)
-  const found = await Effect.runPromise(store.find(keyOf(sft, limits(sft)), label(sft)))
+  const keys = await Effect.runPromise(Effect.provideService(keysIn(root), Store, store))
+  const found = await Effect.runPromise(store.find(keys.result(sft)!, label(sft)))
   if (found._tag === "None" || found.value._tag !== "Model") throw new Error("no reference")
   const all: ReadonlyArray<Measurement> = events.flatMap((event) =>
     event._tag === "Measured" && event.measurement.stage === label(rl) ? [event.measurement] : []

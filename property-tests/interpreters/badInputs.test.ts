@@ -4,7 +4,7 @@ import { assert, beforeAll, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { Checkpoint, Compare, Evaluate, Gold, Pretrain, RewardModeling, Sft, Source } from "../../dsl/index.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { contents, failed, leftovers, runs, succeeded, tiny } from "./tiny.ts"
+import { contents, failed, folderIn, leftovers, runs, succeeded, tiny } from "./tiny.ts"
 
 const folder = folders("bad")
 const training = { batchSize: 2, learningRate: 1e-3 }
@@ -15,7 +15,7 @@ beforeAll(async () => {
   const store = folder()
   const { base } = tiny()
   succeeded(await runs(base, store))
-  model = join(store, `pretrain-${base.id.slice(0, 8)}-${base.id.slice(0, 16)}`, "model")
+  model = join(await folderIn(store, base), "model")
 })
 
 /** A copy of the good model with something done to it. */

@@ -14,7 +14,7 @@ import * as FileStore from "../../src/store/files.ts"
 import type { Measurement } from "../../src/store/runLog.ts"
 import { Store } from "../../src/store/store.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { contents, engine, failed, type Ran, runs, succeeded, tiny, type TinyOptions } from "./tiny.ts"
+import { contents, engine, failed, folderIn, keyIn, type Ran, runs, succeeded, tiny, type TinyOptions } from "./tiny.ts"
 
 const folder = folders("limits")
 const read = (path: string) => Effect.runPromise(Effect.provide(load(path), NodeFileSystem.layer))
@@ -50,7 +50,7 @@ describe("a KL cap", () => {
     assert.isTrue(all.slice(0, -1).every(({ cap, mean }) => mean <= cap!))
     assert.strictEqual(error.keptStep, all.at(-2)!.step)
     const kept = await read(error.kept)
-    const start = await read(join(at, `${label(sft)}-${sft.id.slice(0, 16)}`, "model"))
+    const start = await read(join(await folderIn(at, sft), "model"))
     assert.strictEqual(remeasure(kept, start, rl, root, error.keptStep), all.at(-2)!.mean)
     const event = ran.events.at(-1)
     assert.isTrue(event?._tag === "Failed" && event.error === "KlBudgetExceeded" && event.message === error.message)
@@ -189,7 +189,8 @@ describe("what is not finite", () => {
     const at = folder()
     const { reward, root } = tiny()
     succeeded(await runs(reward, at))
-    const found = await inStore(at, Effect.flatMap(Store, (store) => store.find(reward.id, label(reward))))
+    const key = await keyIn(at, reward)
+    const found = await inStore(at, Effect.flatMap(Store, (store) => store.find(key, label(reward))))
     if (found._tag === "None" || found.value._tag !== "Model") throw new Error("no reward model")
     const { weights } = found.value
     const tensors = new Map(weights.tensors)
@@ -201,7 +202,7 @@ describe("what is not finite", () => {
       at,
       Effect.flatMap(
         Store,
-        (store) => store.finish(reward.id, label(reward), { _tag: "Model", weights: { ...weights, tensors } })
+        (store) => store.finish(key, label(reward), { _tag: "Model", weights: { ...weights, tensors } })
       )
     )
     const error = failed(await runs(root, at))

@@ -32,7 +32,7 @@ import { slerp } from "../../src/merging/slerp.ts"
 import { load } from "../../src/model/checkpoint.ts"
 import { flat } from "../merging/models.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { contents, failed, type Ran, runs, succeeded } from "./tiny.ts"
+import { contents, failed, folderIn, type Ran, runs, succeeded } from "./tiny.ts"
 
 const measuring = { maxNewTokens: 4, measureSamples: 512 }
 const prompts = Source.prompts(Source.tales({ count: 8 }))
@@ -191,10 +191,8 @@ describe("on the transformer", () => {
       learningRate: 1e-3
     })
   const few = { maxNewTokens: 4, measureSamples: 4 }
-  const weightsIn = (store: string, of: Artifact.Any) =>
-    Effect.runPromise(
-      Effect.provide(load(join(store, `${label(of)}-${of.id.slice(0, 16)}`, "model")), NodeFileSystem.layer)
-    )
+  const weightsIn = async (store: string, of: Artifact.Any) =>
+    Effect.runPromise(Effect.provide(load(join(await folderIn(store, of), "model")), NodeFileSystem.layer))
   const events = ({ events }: Ran) => events
 
   it("a merge is what the formula says of the weights on disk, the same bytes every time, and no parent changes", async () => {

@@ -1,9 +1,9 @@
 /** InstructGPT as small as it gets: every stage, in about a second on the reference backend. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Cause, Effect, Exit, Fiber, type FileSystem, type Layer } from "effect"
+import { Cause, Effect, Exit, Fiber, type FileSystem, Layer } from "effect"
 import { createHash } from "node:crypto"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
-import { join, relative } from "node:path"
+import { dirname, join, relative } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
 import {
   Budget,
@@ -18,6 +18,7 @@ import {
   Sft,
   Source
 } from "../../dsl/index.ts"
+import { label } from "../../dsl/Render.ts"
 import type { Engine } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
 import type { ExecuteError } from "../../src/interpreters/execute.ts"
@@ -25,7 +26,9 @@ import type { Extensions } from "../../src/interpreters/extensions.ts"
 import { judged } from "../../src/interpreters/lacking.ts"
 import { capsIn } from "../../src/interpreters/capsOf.ts"
 import { run, type RunOptions } from "../../src/interpreters/run.ts"
+import { keysIn } from "../../src/interpreters/storeKeys.ts"
 import { fitted, planWith, roomWithin } from "../../src/planning/microBatches.ts"
+import * as FileStore from "../../src/store/files.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { reference } from "../../src/tensor/reference.ts"
 
@@ -164,6 +167,16 @@ export const contents = (store: string): ReadonlyMap<string, string> =>
         .map((path) => [relative(store, path), createHash("sha256").update(readFileSync(path)).digest("hex")])
       : []
   )
+
+/** The key in a store of the result that `of` has in the pipeline `root`. */
+export const keyIn = async (store: string, of: Artifact.Any, root: Artifact.Any = of): Promise<string> => {
+  const files = Layer.provide(FileStore.layer(store), NodeFileSystem.layer)
+  return (await Effect.runPromise(Effect.provide(keysIn(root), files))).result(of)!
+}
+
+/** Its folder. */
+export const folderIn = async (store: string, of: Artifact.Any, root?: Artifact.Any): Promise<string> =>
+  dirname(FileStore.modelIn(store, await keyIn(store, of, root), label(of)))
 
 /** Anything that was not finished. */
 export const leftovers = (store: string): ReadonlyArray<string> =>

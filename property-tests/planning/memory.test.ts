@@ -13,7 +13,7 @@ import { prepare } from "../../src/planning/prepare.ts"
 import { wasm } from "../../src/tensor/wasm/wasm.ts"
 import { keel } from "../cli/keel.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
+import { folderIn, runs, succeeded, tiny } from "../interpreters/tiny.ts"
 
 const folder = folders("memory")
 
@@ -119,7 +119,7 @@ describe("keel run", () => {
   beforeAll(async () => {
     const store = folder()
     succeeded(await runs(tinyBase, store))
-    made = join(store, `${label(tinyBase)}-${tinyBase.id.slice(0, 16)}`, "model")
+    made = join(await folderIn(store, tinyBase), "model")
   })
   /** The folder of a model of another size, without its weights. */
   const weightless = (sizes: Readonly<Record<string, number>>): string => {

@@ -4,9 +4,8 @@ import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, it } from "vitest"
-import { label } from "../../dsl/Render.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
+import { folderIn, runs, succeeded, tiny } from "../interpreters/tiny.ts"
 
 const repository = fileURLToPath(new URL("../../", import.meta.url))
 const folder = folders("readme")
@@ -21,7 +20,7 @@ it("the program in README tunes a model of the reader's own, and finds it again"
   mkdirSync(join(at, "node_modules"), { recursive: true })
   symlinkSync(repository, join(at, "node_modules/keel"))
   symlinkSync(join(repository, "node_modules/effect"), join(at, "node_modules/effect"))
-  cpSync(join(store, `${label(base)}-${base.id.slice(0, 16)}`, "model"), join(at, "model"), { recursive: true })
+  cpSync(join(await folderIn(store, base), "model"), join(at, "model"), { recursive: true })
   const rows = ["a dog", "a girl", "a boy", "a cat", "a red ball"]
     .map((subject) =>
       `${JSON.stringify({ prompt: `write about ${subject} .`, completion: `once there was ${subject} .` })}\n`

@@ -13,7 +13,7 @@ import { implement } from "../../src/outside/implementation.ts"
 import { generate, ledger, run, type RunOptions, score } from "../../src/program/index.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { keel } from "../cli/keel.ts"
-import { contents, leftovers, runs, succeeded, tiny } from "../interpreters/tiny.ts"
+import { contents, folderIn, leftovers, runs, succeeded, tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import * as Schema from "effect/Schema"
 
@@ -203,7 +203,7 @@ describe("run of a program", () => {
 describe("a model in a folder", () => {
   const { base, reward } = tiny()
   let at: string
-  const model = (of: Artifact.Any) => join(at, `${label(of)}-${of.id.slice(0, 16)}`, "model")
+  const model = async (of: Artifact.Any) => join(await folderIn(at, of), "model")
   beforeAll(async () => {
     at = folder()
     succeeded(await runs(reward, at))
@@ -211,16 +211,16 @@ describe("a model in a folder", () => {
 
   it("continues several prompts, each as it would alone from the same seed", async () => {
     const options = { ...reference, maxNewTokens: 5, seed: 3 }
-    const [first, second] = await Effect.runPromise(generate(model(base), ["a dog", "a girl"], options))
-    assert.deepStrictEqual(await Effect.runPromise(generate(model(base), ["a dog"], options)), [first])
+    const [first, second] = await Effect.runPromise(generate(await model(base), ["a dog", "a girl"], options))
+    assert.deepStrictEqual(await Effect.runPromise(generate(await model(base), ["a dog"], options)), [first])
     assert.isTrue(second!.text.startsWith("a girl"))
     assert.lengthOf(second!.logps, second!.ids.length)
   })
 
   it("scores completions, each by itself, as its training read them", async () => {
     const rows = [{ prompt: "a dog", completion: " ran" }, { prompt: "a girl", completion: " found a green ball" }]
-    const both = await Effect.runPromise(score(model(reward), rows, reference))
-    const alone = await Effect.runPromise(score(model(reward), rows.slice(1), reference))
+    const both = await Effect.runPromise(score(await model(reward), rows, reference))
+    const alone = await Effect.runPromise(score(await model(reward), rows.slice(1), reference))
     assert.approximately(alone[0]!, both[1]!, 1e-9)
     assert.notStrictEqual(both[0], both[1])
   })
@@ -228,16 +228,19 @@ describe("a model in a folder", () => {
   it("refuses a model of the other kind, options out of range, and a backend that is none", async () => {
     const error = async <A, E extends { readonly message: string }>(effect: Effect.Effect<A, E>): Promise<string> =>
       (await Effect.runPromise(Effect.flip(effect))).message
-    assert.match(await error(score(model(base), [], reference)), /no score head\. Give the folder of a reward model\./u)
     assert.match(
-      await error(generate(model(reward), ["a dog"], reference)),
+      await error(score(await model(base), [], reference)),
+      /no score head\. Give the folder of a reward model\./u
+    )
+    assert.match(
+      await error(generate(await model(reward), ["a dog"], reference)),
       /reward model .* Give the folder of a policy/u
     )
     const wrong = { ...reference, temperature: -1, topP: 2, topK: 0.5, maxNewTokens: 0 }
-    const said = await error(generate(model(base), ["a dog"], wrong))
+    const said = await error(generate(await model(base), ["a dog"], wrong))
     for (const name of ["temperature", "topP", "topK", "maxNewTokens"]) assert.include(said, name)
     assert.match(
-      await error(generate(model(base), ["a dog"], { backend: "cuda" as never })),
+      await error(generate(await model(base), ["a dog"], { backend: "cuda" as never })),
       /only auto, native, wasm/u
     )
   })

@@ -18,7 +18,7 @@ import { type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { priceIn, prices } from "./prices.ts"
 import { progress } from "./progress.ts"
 import { module, runIn } from "./runFolder.ts"
-import { device, deviceOption, json, maybe, or, overrides, pipeline } from "./options.ts"
+import { device, deviceOption, json, maybe, off, or, overrides, pipeline } from "./options.ts"
 
 const backend = or(
   Flag.Literals("backend", backends),
@@ -29,6 +29,11 @@ const backend = or(
 const out = maybe(
   Flag.Directory("out"),
   "Folder of the run; default runs/ID. Finished nodes are shared in the folder `store` beside it"
+)
+
+const acceptOtherBits = off(
+  "accept-other-bits",
+  "Go on with a run that began on another backend, processor or compiler, in other last bits"
 )
 
 /** Trains and prints the outcome. */
@@ -63,12 +68,12 @@ const told = Effect.fnUntraced(function*(
 
 export const run = Command.make(
   "run",
-  { pipeline, ...overrides, out, backend, device, prices, json },
-  Effect.fn(function*({ backend, device, json, out, pipeline, prices, ...overridden }) {
+  { pipeline, ...overrides, out, backend, device, prices, acceptOtherBits, json },
+  Effect.fn(function*({ acceptOtherBits, backend, device, json, out, pipeline, prices, ...overridden }) {
     const file = yield* pipelineOf(pipeline, overridden)
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     const folder = Option.isSome(out) ? { out: out.value } : {}
-    yield* told(file, { ...folder, backend, ...deviceOption(device), price, json })
+    yield* told(file, { ...folder, acceptOtherBits, backend, ...deviceOption(device), price, json })
   })
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
@@ -78,8 +83,8 @@ const runFolder = Argument.String("run").pipe(
 
 export const resume = Command.make(
   "resume",
-  { runFolder, ...overrides, module, json },
-  Effect.fn(function*({ json, module, runFolder, ...overridden }) {
+  { runFolder, ...overrides, module, acceptOtherBits, json },
+  Effect.fn(function*({ acceptOtherBits, json, module, runFolder, ...overridden }) {
     const out = /\.(ts|mts|js|mjs|json)$/u.test(runFolder)
       ? folderOf((yield* pipelineOf(runFolder, overridden)).root)
       : runFolder
@@ -99,6 +104,7 @@ export const resume = Command.make(
       backend: backend as BackendName,
       ...(device === undefined ? {} : { device }),
       price,
+      acceptOtherBits,
       json
     })
   })

@@ -54,7 +54,8 @@ const notable: ReadonlyArray<string> = [
   "sve"
 ]
 
-const features = (): ReadonlyArray<string> => {
+/** The instruction sets of this processor on which kernels depend; none where the system does not say. */
+export const features = (): ReadonlyArray<string> => {
   try {
     const has = new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1]?.split(" "))
     return notable.filter((name) => has.has(name))

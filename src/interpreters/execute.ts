@@ -16,7 +16,7 @@ import { CurrentEngine } from "../engine/current.ts"
 import { CurrentMicroBatches, inMicroBatches } from "../engine/microBatches.ts"
 import { Broken } from "../rewards/broken.ts"
 import type { Made } from "../store/made.ts"
-import { type Event, RunLog } from "../store/runLog.ts"
+import { type Event, type Measurement, RunLog } from "../store/runLog.ts"
 import type { Spent } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
 import { systemFailure } from "../store/systemFailure.ts"
@@ -27,7 +27,8 @@ import type { Scope } from "../training/scope.ts"
 import { counted } from "./counted.ts"
 import type { Extensions } from "./extensions.ts"
 import { streamsIn } from "./streams.ts"
-import { finishedIn, keyOf, spentIn, transparent } from "./storeKeys.ts"
+import { finishedIn, keysIn, type NodeKeys, spentIn, transparent } from "./storeKeys.ts"
+import { retold, toTell } from "./told.ts"
 import { judged } from "./lacking.ts"
 import { capsIn } from "./capsOf.ts"
 import { meanings, model } from "./meaning.ts"
@@ -70,13 +71,6 @@ const maker = Effect.fnUntraced(
       }
     }
     const kept = Effect.succeed("its result, in the store")
-    /** A log that also adds to `told` the events of the stage `name` that must be repeated when it is reused. */
-    const remembering = (name: string, told: Array<Event>): RunLog["Service"] => ({
-      emit: (event) => {
-        if ((event._tag === "OverBudget" || event._tag === "PeakPassed") && event.stage === name) told.push(event)
-        return log.emit(event)
-      }
-    })
 
     const make: Make = (artifact) =>
       Effect.suspend(() => {
@@ -84,69 +78,101 @@ const maker = Effect.fnUntraced(
         return done === undefined ? makeOnce(artifact) : Effect.succeed(done)
       })
 
-    const wires = yield* wired(make, limits)
+    const keys = yield* keysIn(root)
+    /** The keys of an artefact; capped inputs whose result is not known are made first. */
+    const keysOf: (artifact: Artifact.Any) => Effect.Effect<NodeKeys, ExecuteError, ExecuteServices> = (artifact) =>
+      Effect.suspend(() => {
+        const first = keys.first(artifact)
+        return first === artifact
+          ? Effect.succeed(keys.of(artifact)!)
+          : Effect.andThen(make(first), keysOf(artifact))
+      })
+    const wires = yield* wired(make, (artifact) => keys.result(artifact)!)
     const meaning = yield* meanings(make, wires, stages)
-    const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any) {
-      const own = limits(artifact)
+    const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any, key: string) {
       const kl: Array<Scope["limits"]["kl"][number]> = []
-      for (const cap of own.kl) kl.push({ ...cap, initial: yield* wires.weightsOf(cap.from) })
+      for (const cap of limits(artifact).kl) {
+        kl.push({ ...cap, initial: yield* wires.weightsOf(cap.from), key: keys.result(cap.from)! })
+      }
       const { lora } = fieldsOf(artifact)
       return {
-        key: keyOf(artifact, own),
+        key,
         stream: streams(artifact),
+        measured: new Array<Measurement>(),
         label: label(artifact),
         limits: { ...held(artifact).limits, kl },
         ...(lora === undefined ? {} : { lora })
       } satisfies Scope
     })
 
+    /** The value of an artefact, and the end that a KL cap or the peak of gold reward made of its stage. */
+    const valueOf = Effect.fnUntraced(function*(artifact: Artifact.Any, key: string) {
+      const [name, scope, ends] = [label(artifact), yield* scopeOf(artifact, key), new Array<Event>()]
+      const listening: RunLog["Service"] = {
+        emit: (event) => {
+          if ((event._tag === "OverBudget" && event.kept !== null) || event._tag === "PeakPassed") ends.push(event)
+          return log.emit(event)
+        }
+      }
+      const made = yield* Effect.map(meaning(artifact, scope), (value) => ({ value, by: null })).pipe(
+        Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
+        Effect.provideService(RunLog, listening),
+        // An early end is no failure: the result is the kept checkpoint.
+        Effect.catchTag("EndedEarly", ({ by, weights }) => Effect.succeed({ value: model(weights), by }))
+      )
+      return { ...made, told: toTell(artifact, scope.limits.kl, scope.measured, ends) }
+    })
     const makeOnce: (artifact: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices> = Effect.fnUntraced(
       function*(artifact) {
-        const own = !transparent.has(artifact.node.op)
-        const key = keyOf(artifact, limits(artifact))
         const name = label(artifact)
-        const told: Array<Event> = []
-        const finished = Effect.tap(
-          Effect.flatMap(scopeOf(artifact), (scope) => meaning(artifact, scope)).pipe(
-            Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
-            Effect.provideService(RunLog, remembering(name, told)),
-            // An early end is no failure: the result is the kept checkpoint.
-            Effect.catchTag("EndedEarly", ({ weights }) => Effect.succeed(model(weights)))
-          ),
-          (value) =>
-            own ? Effect.flatMap(meter.spent, (spent) => store.finish(key, name, value, spent, told)) : Effect.void
-        )
-        /** Found, in the time of nobody: another process may be making it. */
-        const found = Effect.andThen(
-          meter.making(store.claim(key, name, {
+        if (transparent.has(artifact.node.op)) {
+          const { value } = yield* valueOf(artifact, artifact.id)
+          made.set(artifact.id, value)
+          return value
+        }
+        const { capped, weights } = yield* keysOf(artifact)
+        const claimed = (place: string) =>
+          meter.making(store.claim(capped, name, {
             waiting: ({ host, pid }) => log.emit({ _tag: "Waiting", stage: name, host, pid }),
             replaced: ({ host, pid }) => log.emit({ _tag: "Replaced", stage: name, host, pid })
-          })),
-          store.find(key, name)
-        )
+          }, place))
         const once = Effect.gen(function*() {
-          const before = yield* found
-          if (Option.isNone(before)) return { value: yield* meter.making(finished), reused: false }
-          yield* log.emit({ _tag: "Cached", stage: name })
-          return { value: before.value, reused: true }
+          const before = yield* keys.place(artifact)
+          yield* claimed(before)
+          // Another process may have made it meanwhile.
+          const at = capped === weights ? weights : (yield* keys.look(artifact)) ?? capped
+          const found = yield* store.find(at, name)
+          if (Option.isSome(found)) {
+            yield* log.emit({ _tag: "Cached", stage: name })
+            return { key: at, value: found.value, reused: true }
+          }
+          const place = yield* keys.place(artifact)
+          if (place !== before) yield* claimed(place)
+          return yield* meter.making(Effect.gen(function*() {
+            const { by, told, value } = yield* valueOf(artifact, place)
+            const key = by === "cap" ? capped : place
+            // A raised cap goes on from the last checkpoint, if there is one.
+            const stays = key !== place && Option.isSome(yield* store.spent(place, name))
+            yield* store.finish(key, name, value, yield* meter.spent, told, place, stays)
+            return { key, value, reused: false }
+          }))
         })
-        const { reused, value } = yield* (own
-          ? Effect.scoped(once)
-          : Effect.map(finished, (value) => ({ value, reused: false }))).pipe(
-            Effect.catchDefect(tagged(name)),
-            Effect.tapError((error) =>
-              own && !alreadyTold.has(error)
-                ? Effect.suspend(() => {
-                  alreadyTold.add(error)
-                  const { _tag, message } = PlatformError.isPlatformError(error) ? systemFailure(error) : error
-                  // If the disk is full, the log fails too; the first error must stay visible.
-                  return Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: _tag, message }))
-                })
-                : Effect.void
-            )
+        const { key, reused, value } = yield* Effect.scoped(once).pipe(
+          Effect.catchDefect(tagged(name)),
+          Effect.tapError((error) =>
+            alreadyTold.has(error)
+              ? Effect.void
+              : Effect.suspend(() => {
+                alreadyTold.add(error)
+                const { _tag, message } = PlatformError.isPlatformError(error) ? systemFailure(error) : error
+                // If the disk is full, the log fails too; the first error must stay visible.
+                return Effect.ignore(log.emit({ _tag: "Failed", stage: name, error: _tag, message }))
+              })
           )
+        )
         made.set(artifact.id, value)
-        if (own && !reused) {
+        yield* keys.settle(artifact, key)
+        if (!reused) {
           const took = yield* store.spent(key, name)
           if (Option.isSome(took)) yield* settle(artifact, took.value)
         }
@@ -161,12 +187,15 @@ const maker = Effect.fnUntraced(
       return hold(held(artifact), took, kept)
     }
     // Earlier results in this pipeline count as spent, whether or not they are used now.
-    const before = yield* spentIn(root)
-    const there = finishedIn(root)
+    const before = yield* spentIn(root, keys)
+    const there = yield* finishedIn(root, keys)
     for (const artifact of Artifact.lineage(root)) {
       if (!(yield* there(artifact))) continue
       // Repeats passed caps and peaks of earlier results, because later stages build on their policies.
-      for (const told of yield* store.told(keyOf(artifact, limits(artifact)), label(artifact))) yield* log.emit(told)
+      const caps = limits(artifact).kl.map((cap) => ({ ...cap, key: keys.result(cap.from)! }))
+      for (const event of retold(artifact, caps, yield* store.told(keys.result(artifact)!, label(artifact)))) {
+        yield* log.emit(event)
+      }
       const took = before.get(artifact.id)
       // Memory is held, not spent: it is free again.
       if (took !== undefined) yield* settle(artifact, { ...took, memory: 0 })

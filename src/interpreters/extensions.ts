@@ -43,6 +43,12 @@ const needsIn = (params: Schema.Json): ReadonlyArray<string> => {
   return Object.values(params).flatMap(needsIn)
 }
 
+/** Everything from outside that an artefact needs. `check` reports operations that are not declared at all. */
+export const needsOf = ({ node: { definition, op, params } }: Artifact.Any): ReadonlyArray<string> => [
+  ...(isBuiltIn(op) || definition === undefined ? [] : [`stage ${op}`]),
+  ...needsIn(params)
+]
+
 /** Needs of the pipeline that `given` does not meet, as mistakes. */
 export const lackingExtensions = (
   root: Artifact.Any,
@@ -54,11 +60,8 @@ export const lackingExtensions = (
     ...rewards.map(({ name }) => `reward ${name}`),
     ...losses.map(({ kind, name }) => `${kind} loss ${name}`)
   ])
-  return Artifact.lineage(root).flatMap((artifact) => {
-    const { definition, op, params } = artifact.node
-    // `check` reports operations that are not declared at all.
-    const stage = isBuiltIn(op) || definition === undefined ? [] : [`stage ${op}`]
-    return [...stage, ...needsIn(params)]
+  return Artifact.lineage(root).flatMap((artifact) =>
+    needsOf(artifact)
       .filter((need) => !met.has(need) && (needed.rewards || !need.startsWith("reward ")))
       .map((need) => {
         const list = need.startsWith("stage ") ? "stages" : need.startsWith("reward ") ? "rewards" : "losses"
@@ -68,5 +71,5 @@ export const lackingExtensions = (
 \`${list}\`, or export it as \`${list}\` from the pipeline's file`
         }
       })
-  })
+  )
 }

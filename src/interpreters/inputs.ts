@@ -30,8 +30,6 @@ import type { RunLog } from "../store/runLog.ts"
 import type { Store, StoreError } from "../store/store.ts"
 import type { Refused } from "./check.ts"
 import type { Checkpoints } from "./checkpoints.ts"
-import { keyOf } from "./storeKeys.ts"
-import type { NodeCaps } from "./capsOf.ts"
 
 /** All errors of making a pipeline. */
 export type ExecuteError =
@@ -54,7 +52,8 @@ export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog 
 /** Makes an artefact, or returns its earlier result. */
 export type Make = (artifact: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices>
 
-export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: Artifact.Any) => NodeCaps) {
+/** `keyOf` gives the key of a result that was made. */
+export const wired = Effect.fnUntraced(function*(make: Make, keyOf: (artifact: Artifact.Any) => string) {
   const datasets = yield* Datasets
   const engine = yield* CurrentEngine
   const weightsOf = (artifact: Artifact.Any): Effect.Effect<Weights, ExecuteError, ExecuteServices> =>
@@ -104,7 +103,7 @@ export const wired = Effect.fnUntraced(function*(make: Make, limits: (artifact: 
   /** A model with the key under which it was made. */
   const known = (artifact: Artifact.Any) => {
     const of = initialOf(artifact)
-    return Effect.map(weightsOf(of), (weights) => ({ key: keyOf(of, limits(of)), weights }))
+    return Effect.map(weightsOf(of), (weights) => ({ key: keyOf(of), weights }))
   }
 
   return { weightsOf, datasetOf, dataOf, rowsOf, inputsOf, known }

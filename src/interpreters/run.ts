@@ -8,11 +8,14 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
 import type * as Artifact from "../../dsl/Artifact.ts"
+import { BadData } from "../data/badData.ts"
+import { Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { CurrentMicroBatches } from "../engine/microBatches.ts"
 import type { Engine, MicroBatches } from "../engine/engine.ts"
 import { loadWith } from "../model/adapter.ts"
+import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import * as JudgeLayer from "../rewards/judge.ts"
 import * as FileStore from "../store/files.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
@@ -38,24 +41,54 @@ export interface RunOptions {
   /** Folder of the store; shared by runs that should find each other's finished nodes. */
   readonly store: string
   readonly onEvent: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>
+  /** Why the file or folder `path` cannot be read any more as what it was when the run began; undefined if it can. */
+  readonly stale?: (path: string) => Effect.Effect<string | undefined>
 }
+
+const remedy = "Run it again: what depends on it is made again."
 
 export const run: (
   prepared: RunPlan,
   options: RunOptions
 ) => Effect.Effect<Made, ExecuteError, FileSystem.FileSystem> = Effect.fn("run")(function*(
   { extensions: { losses, rewards, stages }, microBatches, price, root }: RunPlan,
-  { engine, onEvent, store }: RunOptions
+  { engine, onEvent, stale = () => Effect.succeed(undefined), store }: RunOptions
 ) {
+  // Looked at after reading: a change before or while it was read is seen.
+  const datasets = Layer.effect(
+    Datasets,
+    Effect.map(Datasets, ({ load }) => ({
+      load: (role, origin, chat) =>
+        Effect.tap(load(role, origin, chat), () =>
+          origin._tag === "Tales" ? Effect.void : Effect.flatMap(
+            stale(origin.path),
+            (problem) =>
+              problem === undefined
+                ? Effect.void
+                : Effect.fail(new BadData({ path: origin.path, line: 0, problem, remedy }))
+          ))
+    } satisfies Datasets["Service"]))
+  ).pipe(Layer.provide(Files.layer))
+  const load: Checkpoints["Service"]["load"] = (path, adapter) =>
+    Effect.tap(
+      loadWith(path, adapter),
+      () =>
+        Effect.forEach([path, ...(adapter === undefined ? [] : [adapter])], (folder) =>
+          Effect.flatMap(
+            stale(folder),
+            (problem) =>
+              problem === undefined ? Effect.void : Effect.fail(new BadCheckpoint({ path: folder, problem, remedy }))
+          ), { discard: true })
+    )
   return yield* making(root, { losses, stages }, (make) => make(root)).pipe(
     Effect.provideService(CurrentMicroBatches, microBatches),
     Effect.provide(
       Layer.mergeAll(
         Layer.succeed(CurrentEngine, engine),
-        Files.layer,
+        datasets,
         JudgeLayer.layer(rewards),
         FileStore.layer(store),
-        Layer.succeed(Checkpoints, { load: loadWith }),
+        Layer.succeed(Checkpoints, { load }),
         Layer.succeed(RunLog, { emit: onEvent })
       )
     ),

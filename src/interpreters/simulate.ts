@@ -35,7 +35,7 @@ import { type Attainable, attainable, type Optimum, optimumOf, scoresOf, without
 import { execute, type ExecuteError } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
 import { known } from "./options.ts"
-import { keyOf } from "./storeKeys.ts"
+import { keysIn } from "./storeKeys.ts"
 import { capsIn } from "./capsOf.ts"
 
 export interface SimulateOptions extends Pick<Extensions, "losses" | "stages"> {
@@ -155,12 +155,14 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
     yield* execute(root, options)
     const store = yield* Store
     const limits = capsIn(root)
+    const keys = yield* keysIn(root)
     const gold = rewardTable(world, world.gold)
     // Artefacts that no stage needs, e.g. the `from` of a cap on tokens alone, are not made.
-    const isMade = (artifact: Artifact.Any) =>
-      artifact.node.op === "Checkpoint"
-        ? Effect.succeed(true)
-        : store.has(keyOf(artifact, limits(artifact)), label(artifact))
+    const isMade = (artifact: Artifact.Any) => {
+      const key = keys.result(artifact)
+      if (artifact.node.op === "Checkpoint") return Effect.succeed(true)
+      return key === undefined ? Effect.succeed(false) : store.has(key, label(artifact))
+    }
     const weightsOf: (artifact: Artifact.Any) => Effect.Effect<Weights, StoreError> = Effect.fnUntraced(
       function*(artifact) {
         const of = initialOf(artifact)
@@ -172,7 +174,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
           for (let i = 0; i < Object.keys(wires).length; i++) members.push(yield* weightsOf(wires[`members.${i}`]!))
           return ensembleOf(members, stage.rule)
         }
-        const found = yield* store.find(keyOf(of, limits(of)), label(of))
+        const found = yield* store.find(keys.result(of)!, label(of))
         if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
         throw new Error(`${label(of)} made no model`)
       }

@@ -1,36 +1,158 @@
-/** The store's key of each node, and which results of a pipeline are in the store. */
+/** The keys of a pipeline's nodes in the store, and which of its results are there. */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
+import { deciding, measuresOf } from "../../dsl/Instruments.ts"
+import type { KlCap } from "../../dsl/KlCap.ts"
 import { label } from "../../dsl/Render.ts"
+import { initialOf } from "../../dsl/Stage.ts"
 import type { Spent } from "../store/spent.ts"
-import { Store } from "../store/store.ts"
-import { capsIn, type NodeCaps } from "./capsOf.ts"
+import { Store, type StoreError } from "../store/store.ts"
+import { CapsHold } from "../training/budgets.ts"
+import { type KeyedKlCap, type MeasuredHow, measuredWithin } from "../training/measuredWithin.ts"
+import { capsIn } from "./capsOf.ts"
+import { streamsIn } from "./streams.ts"
 
 /**
- * The key of a node. KL caps are part of it, because a cap may end the node early with its last result. Caps on
- * resources are not: a stage that passes them fails, and with a larger cap it continues from its last checkpoint to the
- * same result. A node without KL caps has its own id as key.
+ * What a node reads beside its description, as JSON: digests of its files, the version of its code; null where it reads nothing.
+ * `simulate` and plans read no files, which count by their names there.
  */
-export const keyOf = (artifact: Artifact.Any, limits: NodeCaps): string => {
-  if (limits.kl.length === 0) return artifact.id
-  const kl = limits.kl.map(({ from, ...cap }) => ({ ...cap, from: from.id }))
-  return sha256(canonical({ id: artifact.id, kl }))
+export const CurrentContents = Context.Reference<(artifact: Artifact.Any) => Schema.Json>("keel/Contents", {
+  defaultValue: () => () => null
+})
+
+export interface NodeKeys {
+  /** A digest of everything that decides the weights or rows, and of nothing else. Checkpoints have this key. */
+  readonly weights: string
+  /** A result that a KL cap ended early has this key: a digest of the caps too. Without such caps it is `weights`. */
+  readonly capped: string
+}
+
+export interface Keys {
+  /** Of a node whose inputs' results are known. */
+  readonly of: (artifact: Artifact.Any) => NodeKeys | undefined
+  /** The key of a result, of the artefact below caps; a capped node's is known once it is in the store. */
+  readonly result: (artifact: Artifact.Any) => string | undefined
+  /** A node whose result has to be made before the keys of `artifact` are known; itself if they are. */
+  readonly first: (artifact: Artifact.Any) => Artifact.Any
+  /** Looks for the result of a capped node. */
+  readonly look: (artifact: Artifact.Any) => Effect.Effect<string | undefined, StoreError>
+  /** Where the checkpoints of a node are. */
+  readonly place: (artifact: Artifact.Any) => Effect.Effect<string, StoreError>
+  /** Takes the key of a result that was just made. */
+  readonly settle: (artifact: Artifact.Any, result: string) => Effect.Effect<void, StoreError>
 }
 
 /** Operations without a result of their own. */
 export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
 
-/** Whether the store has the result of a node of the pipeline `root`. */
-export const finishedIn = (root: Artifact.Any) => {
-  const limits = capsIn(root)
-  return (artifact: Artifact.Any) =>
-    transparent.has(artifact.node.op)
-      ? Effect.succeed(false)
-      : Effect.flatMap(Store, (store) => store.has(keyOf(artifact, limits(artifact)), label(artifact)))
+/** Parameters that only name what is read. */
+const named: Readonly<Record<string, (params: { readonly [key: string]: any }) => object>> = {
+  Source: ({ origin, ...params }) => ({ ...params, origin: { ...origin, path: null } }),
+  Checkpoint: () => ({})
 }
+
+/** The keys of the nodes of the pipeline `root`. */
+export const keysIn = Effect.fnUntraced(function*(root: Artifact.Any) {
+  const [store, contents, holds] = [yield* Store, yield* CurrentContents, yield* CapsHold]
+  const [limits, streams] = [capsIn(root), streamsIn(root)]
+  const keys = new Map<string, NodeKeys>()
+  const results = new Map<string, string>()
+  const ending = (artifact: Artifact.Any): ReadonlyArray<KlCap> =>
+    holds ? limits(artifact).kl.filter((cap) => cap.whenSpent !== "warn") : []
+  const result = (artifact: Artifact.Any) => results.get(initialOf(artifact).id)
+  /** The artefacts whose keys are part of those of a node. */
+  const needs = (artifact: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+    Object.values(artifact.node.wires).map(initialOf)
+
+  const keysOf = (artifact: Artifact.Any): NodeKeys => {
+    const { op, wires } = artifact.node
+    const content = contents(artifact)
+    const params = deciding(artifact)
+    const weights = sha256(canonical({
+      op,
+      params: (content === null ? params : named[op]?.(params) ?? params) as Schema.Json,
+      content,
+      stream: streams(artifact),
+      inputs: Object.fromEntries(Object.entries(wires).map(([wire, of]) => [wire, result(of)!]))
+    }))
+    const caps = keyed(ending(artifact))
+    return {
+      weights,
+      capped: caps.length === 0
+        ? weights
+        : sha256(canonical({ weights, caps, measures: measuresOf(artifact) } as never))
+    }
+  }
+  const keyed = (caps: ReturnType<typeof ending>): ReadonlyArray<KeyedKlCap> =>
+    caps.map(({ from, ...cap }) => ({ ...cap, key: result(from)! }))
+
+  const look = Effect.fnUntraced(function*(artifact: Artifact.Any) {
+    const [{ capped, weights }, name] = [keys.get(artifact.id)!, label(artifact)]
+    if (yield* store.has(capped, name)) return capped
+    if (!(yield* store.has(weights, name))) return undefined
+    const measured = (yield* store.told(weights, name)).flatMap((event) =>
+      event._tag === "Measured" ? [event.measurement] : []
+    )
+    const last = Math.max(1, ...measured.map(({ step }) => step))
+    const caps = keyed(limits(artifact).kl)
+    return measuredWithin(caps, measuresOf(artifact) as MeasuredHow, measured, last, last) ? weights : undefined
+  })
+  let pending = Artifact.lineage(root).filter(({ node }) => node.op !== "Cap")
+  const advance = Effect.gen(function*() {
+    const left: Array<Artifact.Any> = []
+    for (const artifact of pending) {
+      if (results.has(artifact.id)) continue
+      if (!keys.has(artifact.id) && needs(artifact).every(({ id }) => results.has(id))) {
+        const { capped, weights } = keysOf(artifact)
+        keys.set(artifact.id, { capped, weights })
+        const found = capped === weights ? weights : yield* look(artifact)
+        if (found !== undefined) results.set(artifact.id, found)
+      }
+      if (!results.has(artifact.id)) left.push(artifact)
+    }
+    pending = left
+  })
+  yield* advance
+  return {
+    of: ({ id }) => keys.get(id),
+    result,
+    first: (artifact) => {
+      let at = artifact
+      for (;;) {
+        const next = keys.has(at.id) ? undefined : needs(at).find(({ id }) => !results.has(id))
+        if (next === undefined) return at
+        at = next
+      }
+    },
+    look,
+    // Beside a result that these caps do not take, its own checkpoints would be removed.
+    place: Effect.fnUntraced(function*(artifact) {
+      const { capped, weights } = keys.get(artifact.id)!
+      return capped !== weights && (yield* store.has(weights, label(artifact))) ? capped : weights
+    }),
+    settle: (artifact, result) =>
+      Effect.suspend(() => {
+        results.set(artifact.id, result)
+        return pending.length === 0 ? Effect.void : advance
+      })
+  } satisfies Keys as Keys
+})
+
+/** Whether the store has the result of a node of the pipeline `root`; `known` are its keys, if they were made before. */
+export const finishedIn = Effect.fnUntraced(function*(root: Artifact.Any, known?: Keys) {
+  const keys = known ?? (yield* keysIn(root))
+  return (artifact: Artifact.Any) => {
+    const key = keys.result(artifact)
+    return key === undefined || transparent.has(artifact.node.op)
+      ? Effect.succeed(false)
+      : Effect.flatMap(Store, (store) => store.has(key, label(artifact)))
+  }
+})
 
 /**
  * Artefacts that are made with `root`, inputs first: without `finished` artefacts, inputs that only they need, and
@@ -53,13 +175,13 @@ export const wantedIn = Effect.fnUntraced(function*<E = never, R = never>(
 })
 
 /** The stored spending of each artefact of the pipeline `root`. */
-export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any) {
+export const spentIn = Effect.fn("spentIn")(function*(root: Artifact.Any, known?: Keys) {
   const store = yield* Store
-  const limits = capsIn(root)
+  const keys = known ?? (yield* keysIn(root))
   const found = new Map<string, Spent>()
   for (const artifact of Artifact.lineage(root)) {
-    if (transparent.has(artifact.node.op)) continue
-    const spent = yield* store.spent(keyOf(artifact, limits(artifact)), label(artifact))
+    if (transparent.has(artifact.node.op) || keys.of(artifact) === undefined) continue
+    const spent = yield* store.spent(keys.result(artifact) ?? (yield* keys.place(artifact)), label(artifact))
     if (Option.isSome(spent)) found.set(artifact.id, spent.value)
   }
   return found

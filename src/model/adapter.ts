@@ -18,6 +18,9 @@ const configFile = "adapter_config.json"
 const weightsFile = "adapter_model.safetensors"
 const prefix = "base_model.model."
 
+/** The files that `load` reads, by their names in the folder. */
+export const filesOf: ReadonlyArray<string> = [configFile, weightsFile]
+
 /** The fields that decide the computation of an adapter; fields of other methods than plain LoRA must be off. */
 const Config = Schema.Struct({
   peft_type: Schema.Literal("LORA"),

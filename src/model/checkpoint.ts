@@ -59,6 +59,21 @@ const placeOf = Effect.fnUntraced(function*(folder: string) {
   return yield* new BadCheckpoint({ path: place, problem: "it is a file", remedy: "Point at the folder it is in." })
 })
 
+/** The files that `load` reads of a folder, by their names in it; none where there is no such folder. */
+export const filesOf = Effect.fnUntraced(function*(dir: string) {
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* placeOf(resolve(dir))
+  const present = new Set(yield* fs.readDirectory(folder))
+  const shards = present.has(weightsFile) || !present.has(indexFile) ? [] : yield* Effect.orElseSucceed(
+    Effect.flatMap(
+      fs.readFileString(join(folder, indexFile)),
+      (text) => attempt(() => [indexFile, ...new Set(parseIndex(text, indexFile).values())])
+    ),
+    () => [indexFile]
+  )
+  return [configFile, ...textFiles, weightsFile, ...shards].filter((name) => present.has(name))
+}, (effect) => Effect.orElseSucceed(effect, (): ReadonlyArray<string> => []))
+
 const configured = Effect.fnUntraced(function*(dir: string) {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* placeOf(resolve(dir))

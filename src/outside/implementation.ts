@@ -37,15 +37,18 @@ export type Inputs<S extends Wires> = {
 export interface Implementation<out Op extends string = string, out E extends Failure = Failure> {
   readonly definition: Definition & { readonly op: Op }
   readonly make: (params: any, inputs: any, scope: Scope) => Effect.Effect<Made, E, StageServices>
+  /** Of the code: with another version, its results are made again. */
+  readonly version?: string | undefined
 }
 
 /**
  * The implementation of `definition`. `make` gets the parameters (an instance of the definition's schema), the values
  * on the wires, and the scope: `scope.stream` seeds all its randomness, `scope.key` keys its checkpoints, `scope.label` is its name
- * in logs and errors, `scope.limits` its caps. `make` is not called for an artefact in the store. The store's key holds
- * the description and not this code: describe an important change too (a field `version`, say).
+ * in logs and errors, `scope.limits` its caps. `make` is not called for an artefact in the store. That is so
+ * until the `version` changes; without a `version`, until the text of `make` itself does, which leaves out the code that it calls.
  */
 export const implement = <const Op extends string, S extends Wires, P, E extends Failure>(
   definition: Definition & { readonly op: Op; readonly wires: S; readonly schema: { readonly Type: P } },
-  make: (params: P, inputs: Inputs<S>, scope: Scope) => Effect.Effect<Made, E, StageServices>
-): Implementation<Op, E> => ({ definition, make })
+  make: (params: P, inputs: Inputs<S>, scope: Scope) => Effect.Effect<Made, E, StageServices>,
+  { version }: { readonly version?: string } = {}
+): Implementation<Op, E> => ({ definition, make, version })

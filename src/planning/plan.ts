@@ -34,7 +34,7 @@ import type { Refused } from "../interpreters/check.ts"
 import { Checkpoints } from "../interpreters/checkpoints.ts"
 import { making } from "../interpreters/execute.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
-import { keyOf, transparent, wantedIn } from "../interpreters/storeKeys.ts"
+import { CurrentContents, keysIn, transparent, wantedIn } from "../interpreters/storeKeys.ts"
 import { judged } from "../interpreters/lacking.ts"
 import { capsIn } from "../interpreters/capsOf.ts"
 import { rehearsing } from "./rehearsing.ts"
@@ -181,7 +181,7 @@ export const planned: (
   const { rehearsed = 128 } = options
   const limits = capsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
-  const byKey = new Map(lineage.map((artifact) => [keyOf(artifact, limits(artifact)), artifact]))
+  const byKey = new Map<string, Artifact.Any>()
   const meter = countedEngine({
     ...(shape === undefined ? {} : { shape }),
     ...(costs === undefined ? {} : { cost: costs.backend }),
@@ -335,8 +335,10 @@ export const planned: (
   yield* making(
     root,
     { losses: (options.losses ?? []).map(uncomputed), stages },
-    (make) =>
-      Effect.forEach(asked, (artifact) => {
+    Effect.fnUntraced(function*(make) {
+      const keys = yield* keysIn(root)
+      for (const artifact of lineage) byKey.set(keys.of(artifact)!.weights, artifact)
+      yield* Effect.forEach(asked, (artifact) => {
         const after = (missing: string) =>
           unplanned.push({ stage: label(artifact), problem: `it comes after ${missing}` })
         const missing = without.size === 0 ? undefined : Artifact.lineage(artifact).find(({ id }) => without.has(id))
@@ -355,6 +357,7 @@ export const planned: (
           return Effect.void
         })
       }, { discard: true })
+    })
   ).pipe(
     Effect.provide(Layer.mergeAll(
       Layer.succeed(CurrentEngine, watchedEngine(meter.engine, watch)),
@@ -391,6 +394,8 @@ export const planned: (
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
     Effect.provideService(EncodeWhenRead, rehearsed < Infinity),
     Effect.provideService(CapsHold, false),
+    // Each node has a key of its own, to be found by.
+    Effect.provideService(CurrentContents, ({ id }) => id),
     // No spending exists yet, and the store is in memory.
     Effect.orDie
   )

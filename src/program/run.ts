@@ -3,6 +3,7 @@ import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as PlatformError from "effect/PlatformError"
 import { dirname, join, resolve } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -14,24 +15,27 @@ import { CurrentPatience, endedBySecondSignal, interruptedBySignal, interruptibl
 import type { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
+import { contentsBy, type Read, readIn, stillAs } from "../interpreters/contents.ts"
 import { known } from "../interpreters/options.ts"
-import { finishedIn, keyOf } from "../interpreters/storeKeys.ts"
-import { capsIn } from "../interpreters/capsOf.ts"
+import { CurrentContents, finishedIn, keysIn, wantedIn } from "../interpreters/storeKeys.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { overCaps, overCapText } from "../planning/overCaps.ts"
 import { plan as planned, type Planned, type PlanOptions } from "../planning/plan.ts"
 import { prepare as prepareOn, type Prepared } from "../planning/prepare.ts"
 import { writeReport } from "../report/write.ts"
+import { digestsIn } from "../store/digests.ts"
 import * as FileStore from "../store/files.ts"
 import { makeFolder } from "../store/makeFolder.ts"
 import type { Made } from "../store/made.ts"
 import type { Report } from "../store/report.ts"
-import { BadRunFolder, events as eventsOf, ofAnother, openRun, own } from "../store/runDirectory.ts"
+import { BadRunFolder, events as eventsOf, ofAnother, openRun, own, started } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
 import type { Price } from "../store/spent.ts"
 import { type SystemFailure, systemFailure } from "../store/systemFailure.ts"
 import { type BackendName, type BackendUnavailable, engine as openEngine } from "./backend.ts"
+import { bitsOf } from "./bits.ts"
 import { readable } from "./inputs.ts"
+import { inputsSince, sameBits } from "./since.ts"
 import { thisMachine } from "./machine.ts"
 import { expected, spent } from "./spending.ts"
 import { goesOn } from "./stopped.ts"
@@ -49,6 +53,8 @@ export interface RunOptions extends Extensions {
   readonly price?: Price | null
   /** The module that exports your extensions, for `keel resume`. */
   readonly module?: string | null
+  /** Whether a run that began on another backend, processor or compiler goes on here, in other last bits. */
+  readonly acceptOtherBits?: boolean
   /** Called with every event after it is logged. */
   readonly onEvent?: (event: Event) => Effect.Effect<void>
 }
@@ -60,6 +66,7 @@ const optionNames = {
   device: true,
   price: true,
   module: true,
+  acceptOtherBits: true,
   onEvent: true,
   stages: true,
   rewards: true,
@@ -98,17 +105,27 @@ const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOp
   const { price = null, losses = [], rewards = [], stages = [] } = options
   const { backend: name, engine } = yield* openEngine(backend, device === undefined ? {} : { device })
   const { costs } = yield* thisMachine(backend)
-  const prepared = yield* prepareOn(root, {
-    engine,
-    finished: finishedIn(root),
-    losses,
-    rewards,
-    stages,
-    price,
-    costs
-  }).pipe(Effect.provide(FileStore.layer(store)))
+  const digests = yield* digestsIn(store)
+  const read = yield* readIn(root, { losses, rewards, stages }, digests)
+  const reading = Effect.provideService(CurrentContents, contentsBy(read))
+  const prepared = yield* Effect.gen(function*() {
+    const finished = yield* finishedIn(root)
+    return yield* prepareOn(root, { engine, finished, losses, rewards, stages, price, costs })
+  }).pipe(Effect.provide(FileStore.layer(store)), reading)
   yield* readable(root)
-  return { backend, engine, folder: out, name, prepared, store }
+  return { backend, digests, engine, folder: out, name, prepared, read, reading, store }
+})
+
+/** Says which implementations from outside have no version. */
+const unversioned = Effect.fnUntraced(function*({ code }: Read) {
+  const names = Object.entries(code).flatMap(([name, is]) => is.startsWith("version ") ? [] : [name])
+  if (names.length === 0) return
+  yield* Console.error(
+    `Without a version, of ${
+      names.join(", ")
+    } only the text of the function itself counts: after a change in the code that it calls, ` +
+      'results are not made again. Give a version, e.g. reward(name, score, { version: "1" }).'
+  )
 })
 
 const named = PlatformError.isPlatformError
@@ -119,8 +136,11 @@ const resumable = (folder: string | null) => <E>(error: E): Exclude<E, PlatformE
 
 const running = Effect.fnUntraced(
   function*(root: Artifact.Any, options: RunOptions) {
-    const { backend, engine: opened, folder, name, prepared, store } = yield* preparing(root, options)
-    const { device, module = null, onEvent } = options
+    const { backend, digests, engine: opened, folder, name, prepared, read, reading, store } = yield* preparing(
+      root,
+      options
+    )
+    const { acceptOtherBits = false, device, module = null, onEvent } = options
     const { price } = prepared
     for (const needed of [folder, store]) yield* makeFolder(needed)
     const mine = yield* own(folder, {
@@ -136,20 +156,32 @@ const running = Effect.fnUntraced(
         remedy: "Give another folder (--out); stages that both share are found in the store beside it."
       })
     }
+    const files = FileStore.layer(store)
+    const bits = yield* bitsOf(name, device)
+    const before = Option.getOrUndefined(yield* Effect.option(started(folder)))
+    if (before !== undefined) {
+      const finished = yield* finishedIn(root).pipe(Effect.provide(files), reading)
+      const left = yield* Effect.provide(wantedIn(root, finished), files)
+      if (left.length > 0) yield* sameBits(folder, before, bits, acceptOtherBits)
+      yield* inputsSince(root, before, read).pipe(Effect.provide(files), reading)
+    }
+    yield* unversioned(read)
     const { engine, patience } = yield* interruptible(opened)
     const append = yield* openRun(folder, toJson(root), {
       backend,
       ...(device === undefined ? {} : { device }),
       store,
       ...(price === null ? {} : { price }),
-      ...(module === null ? {} : { module })
+      ...(module === null ? {} : { module }),
+      bits,
+      read
     })
     yield* Console.error(`run ${folder} on ${name}`)
     for (const one of overCaps(root, prepared.planned.stages, price)) yield* Console.error(overCapText(one, price))
     const expectation = yield* expected(folder, prepared.planned)
     const write = Effect.fnUntraced(function*(report: Report | null) {
       yield* mine
-      const spending = yield* Effect.provide(spent(folder, root, expectation, price), FileStore.layer(store))
+      const spending = yield* spent(folder, root, expectation, price).pipe(Effect.provide(files), reading)
       yield* writeReport(folder, root, report, spending)
       return spending
     })
@@ -161,8 +193,10 @@ const running = Effect.fnUntraced(
       interpret(prepared, {
         engine,
         store,
+        stale: stillAs(read, digests),
         onEvent: (event) => Effect.andThen(append(event), onEvent?.(event) ?? Effect.void)
       }).pipe(
+        reading,
         Effect.provideService(CurrentPatience, patience),
         interruptedBySignal,
         Effect.onInterrupt(Effect.fnUntraced(function*() {
@@ -183,11 +217,12 @@ const running = Effect.fnUntraced(
       : Effect.orElseSucceed(written, () => "")
     const made = yield* exit
     const of = initialOf(root)
+    const keys = yield* keysIn(root).pipe(Effect.provide(files), reading)
     const model = made._tag !== "Model" || of.node.op === "Ensemble"
       ? null
       : of.node.op === "Checkpoint"
       ? (of.node.params as { readonly path: string }).path
-      : FileStore.modelIn(store, keyOf(of, capsIn(root)(of)), label(of))
+      : FileStore.modelIn(store, keys.result(of)!, label(of))
     return { folder, made, model, report, spending } satisfies Ran as Ran
   },
   Effect.scoped,

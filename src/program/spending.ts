@@ -39,7 +39,7 @@ export const spent = Effect.fn("spent")(function*(
 ) {
   const [found, started] = [yield* spentIn(root), new Set<string>()]
   for (const event of yield* eventsOf(folder)) if (event._tag === "Started") started.add(event.stage)
-  const finished = finishedIn(root)
+  const finished = yield* finishedIn(root)
   const rows: Array<Parameters<typeof rowsOf>[0][number]> = []
   for (const artifact of Artifact.lineage(root)) {
     const [name, took] = [label(artifact), found.get(artifact.id) ?? null]

@@ -78,7 +78,9 @@ const under = function*(folder: string, files: Iterable<readonly [string, Uint8A
   for (const [name, bytes] of files) yield [join(folder, name), bytes] as const
 }
 
-const folderOf = (root: string, key: string, label: string) => join(root, `${label}-${key.slice(0, 16)}`)
+/** Without the id in the label: other descriptions may make the same. */
+const folderOf = (root: string, key: string, label: string) =>
+  join(root, `${label.replace(/-[0-9a-f]{8}$/u, "")}-${key.slice(0, 16)}`)
 
 /** Where the model of a finished node is, in the store `root`. */
 export const modelIn = (root: string, key: string, label: string) => join(folderOf(root, key, label), "model")
@@ -266,7 +268,8 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
           made: Made,
           took?: Spent,
           events: ReadonlyArray<Event> = [],
-          of: string = key
+          of: string = key,
+          stays = false
         ) =>
           owning(
             of,
@@ -287,7 +290,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
                 )
                 yield* syncDirectory(root)
               }
-              yield* owned.get(partial(of, label))!.drop
+              if (!stays) yield* owned.get(partial(of, label))!.drop
             })
           )
       )

@@ -34,10 +34,12 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
     find: (key) => Effect.sync(() => Option.fromNullishOr(made.get(key))),
     has: (key) => Effect.sync(() => made.has(key)),
     told: (key) => Effect.sync(() => told.get(key) ?? []),
-    finish: (key, _, value, took, events = [], partial = key) =>
+    finish: (key, _, value, took, events = [], partial = key, stays = false) =>
       Effect.sync(() => {
-        latest.delete(partial)
-        kept.delete(partial)
+        if (!stays) {
+          latest.delete(partial)
+          kept.delete(partial)
+        }
         if (made.has(key)) return
         told.set(key, events)
         made.set(key, value)

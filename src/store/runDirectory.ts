@@ -27,6 +27,17 @@ export class BadRunFolder extends Schema.TaggedError<BadRunFolder>()("BadRunFold
   }
 }
 
+/** What decides the last bits of a run's numbers. */
+export const Bits = Schema.Struct({
+  /** The backend itself, not `auto`, and its GPU. */
+  backend: Schema.String,
+  /** Architecture and instruction sets; absent where they make no difference. */
+  processor: Schema.optionalKey(Schema.String),
+  /** Of the kernels. */
+  compiler: Schema.optionalKey(Schema.String)
+})
+export type Bits = typeof Bits.Type
+
 /** How a run was started; enough to resume it. */
 export const RunFile = Schema.Struct({
   /** A file of version 1 has no SHA-256, of itself or of the description. */
@@ -46,7 +57,14 @@ export const RunFile = Schema.Struct({
    * The module that implements the operations and rewards from outside Keel, if any; relative to the folder of the run where both lie below
    * the folder that the run was started in.
    */
-  module: Schema.optionalKey(Schema.String)
+  module: Schema.optionalKey(Schema.String),
+  /** Absent in older runs, like `read`. */
+  bits: Schema.optionalKey(Bits),
+  /** Everything that it reads, by digests: see `interpreters/contents.ts`. */
+  read: Schema.optionalKey(Schema.Struct({
+    files: Schema.Record(Schema.String, Schema.NullOr(Schema.String)),
+    code: Schema.Record(Schema.String, Schema.String)
+  }))
 })
 export type RunFile = typeof RunFile.Type
 
@@ -232,6 +250,17 @@ export const events = Effect.fn("runDirectory.events")(function*(folder: string)
   const lines = (yield* regular(textOf(path))).split("\n").flatMap((line) => Option.toArray(decodeLine(line)))
   const kept = new Map<string, Event>()
   for (const { event } of lines) {
+    // A stage that goes on from an earlier step, or begins again: what it told of later steps is no longer so.
+    if (event._tag === "Started") {
+      for (const [key, before] of kept) {
+        const { stage, step = Infinity } = before._tag === "Measured"
+          ? before.measurement
+          : { step: undefined, ...before }
+        const later = before._tag === "Finished" ||
+          ("step" in before || before._tag === "Measured") && step > event.from
+        if (stage === event.stage && later) kept.delete(key)
+      }
+    }
     const key = event._tag === "Measured"
       ? `Measured/${event.measurement.stage}/${event.measurement.step}/${event.measurement.from}`
       : event._tag === "OverBudget"

@@ -67,7 +67,7 @@ export class Store extends Context.Service<Store, {
   readonly has: (key: string, label: string) => Effect.Effect<boolean, StoreError>
   /**
    * `spent` has the resources except disk, which is counted here; unknown when left out. The checkpoints of the node `partial` (default:
-   * `key`) are removed. A node that is finished already stays as it is.
+   * `key`) are removed, unless it `stays`. A node that is finished already stays as it is.
    */
   readonly finish: (
     key: string,
@@ -75,9 +75,10 @@ export class Store extends Context.Service<Store, {
     made: Made,
     spent?: Spent,
     told?: ReadonlyArray<Event>,
-    partial?: string
+    partial?: string,
+    stays?: boolean
   ) => Effect.Effect<void, StoreError>
-  /** The events of a finished stage that passed a cap or a peak; empty for other stages. */
+  /** The events of a finished stage that are kept with it: see `interpreters/told.ts`. */
   readonly told: (key: string, label: string) => Effect.Effect<ReadonlyArray<Event>, StoreError>
   /** The resources that it took, of an unfinished stage until its last checkpoint; none if not counted. */
   readonly spent: (key: string, label: string) => Effect.Effect<Option.Option<Spent>, StoreError>

@@ -7,6 +7,8 @@ import type { Weights } from "../engine/engine.ts"
 
 export class EndedEarly extends Data.TaggedError("EndedEarly")<{
   readonly weights: Weights
+  /** A KL cap, or the peak of gold reward. */
+  readonly by: "cap" | "peak"
   /** The step of these weights. */
   readonly step: number
 }> {}

@@ -13,23 +13,38 @@ import type { Policy, Weights } from "../engine/engine.ts"
 import { passed } from "../../dsl/KlCap.ts"
 import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
 import { preciseEnough } from "../ledger/sequential.ts"
-import { OverBudget, RunLog } from "../store/runLog.ts"
+import { Measurement, OverBudget, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
+import { isDue, type MeasuredHow, measuredWithin, passedBy } from "./measuredWithin.ts"
 import { type ObservedStage, observing } from "./observing.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { OpenKlCap, Scope } from "./scope.ts"
 
-/** Name of the last policy within the caps. */
-const kept = "within-cap"
+/**
+ * Names of the last policy within the caps. The last checkpoint refers to one of them, and a later policy is kept under the other: a
+ * stage that goes on from the checkpoint under other caps may have to go back to the policy that was the last one then.
+ */
+const kept = ["within-cap", "within-cap-2"] as const
 
 const Saved = Schema.Struct({
   path: Schema.String,
   step: Schema.Natural,
-  /** Warnings so far of caps that only warn: part of the stage's result, before and after an interruption. */
-  warned: Schema.optionalKey(Schema.Array(OverBudget))
+  /** Which of the kept policies it is. */
+  slot: Schema.Literals([0, 1]),
+  /** Whether the starting policy was kept, to go back to. */
+  rollsBack: Schema.Boolean,
+  /** The measurements so far; `from` is the key of the initial model. */
+  measured: Schema.Array(Measurement)
 })
+
+/** Whether a stage under these caps would have come to a checkpoint at step `at` with this `state`. */
+export const goesOn = (limits: ReadonlyArray<OpenKlCap>, how: MeasuredHow, state: Schema.Json, at: number): boolean => {
+  const { measured, rollsBack, step } = Schema.decodeUnknownSync(Saved)(state)
+  const back = limits.some(({ whenSpent }) => whenSpent === "rollback")
+  return (!back || rollsBack || step > 0) && measuredWithin(limits, how, measured, at)
+}
 
 /** The fields of `dsl/KlSpending.ts`. */
 export interface Measuring {
@@ -88,13 +103,31 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   }
 
   const began = stage.start ?? `the policy that ${scope.label} started from`
-  let within = { path: began, step: 0 }
-  const warned: Array<typeof OverBudget.Type> = []
+  let within: { readonly path: string; readonly step: number; readonly slot: 0 | 1 } = { path: began, step: 0, slot: 0 }
+  let pinned: 0 | 1 | undefined
+  const keep = Effect.fnUntraced(function*(step: number) {
+    const slot = pinned === 0 ? 1 : 0
+    within = { path: yield* store.keep(scope.key, scope.label, kept[slot], stage.policy.weights()), step, slot }
+  })
+  const { measured: known = [] } = scope
+  const overBudget = (
+    step: number,
+    { from }: OpenKlCap,
+    by: NonNullable<ReturnType<typeof passed>>,
+    kept: { readonly step: number } | null
+  ) => OverBudget.make({ stage: scope.label, step, from: label(from), ...by, kept })
   if (session.state !== null) {
-    const { path, step, warned: before = [] } = Schema.decodeUnknownSync(Saved)(session.state)
-    within = { path, step }
-    warned.push(...before)
-    for (const warning of warned) yield* log.emit(warning)
+    const { measured, path, slot, step } = Schema.decodeUnknownSync(Saved)(session.state)
+    within = { path, step, slot }
+    pinned = slot
+    // Told again: part of the stage's result, before and after an interruption.
+    for (const one of measured) {
+      known.push(one)
+      for (const limit of isDue(limits, stage.measured, one.step) ? limits : []) {
+        const by = limit.whenSpent === "warn" && limit.key === one.from ? passedBy(limit, one) : undefined
+        if (by !== undefined) yield* log.emit(overBudget(one.step, limit, by, null))
+      }
+    }
   }
   const { init } = stage
   const rollsBack = rehearsal === null && limits.some(({ whenSpent }) => whenSpent === "rollback")
@@ -108,7 +141,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
 
   const measure = Effect.fnUntraced(function*(step: number) {
     if (others.length === 0 && eyes === null) {
-      within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
+      yield* keep(step)
       return
     }
     const { first, measured: all } = measureKls(stage.policy, others.map(({ policy }) => policy), stage.held, {
@@ -130,41 +163,36 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     for (const [i, measured] of all.entries()) {
       const { from, limit } = others[i]!
       yield* finite({ [limit === null ? "kl from the reference" : "kl from the initial model"]: measured.mean })
-      yield* log.emit({
-        _tag: "Measured",
-        measurement: {
-          ...measured,
-          stage: scope.label,
-          step,
-          from,
-          against: limit === null ? "reference" : "initial",
-          estimator: "k1",
-          direction: "reverse",
-          temperature: 1,
-          cap: limit === null ? null : limit.mnats / 1000
-        }
-      })
+      const measurement: Measurement = {
+        ...measured,
+        stage: scope.label,
+        step,
+        from,
+        against: limit === null ? "reference" : "initial",
+        estimator: "k1",
+        direction: "reverse",
+        temperature: 1,
+        cap: limit === null ? null : limit.mnats / 1000
+      }
+      yield* log.emit({ _tag: "Measured", measurement })
+      if (limit !== null) known.push({ ...measurement, stage: "", from: limit.key })
       const by = limit === null ? undefined : passed(limit, measured)
       if (by !== undefined) over.push({ limit: limit!, measured, by })
     }
-    const beyond = ({ by, limit: { from } }: typeof over[number], kept: { readonly step: number } | null) =>
-      OverBudget.make({ stage: scope.label, step, from: label(from), ...by, kept })
     const ending = over.filter(({ limit }) => limit.whenSpent !== "warn")
-    for (const one of over.filter(({ limit }) => limit.whenSpent === "warn")) {
-      const warning = beyond(one, null)
-      warned.push(warning)
-      yield* log.emit(warning)
+    for (const { by, limit } of over.filter(({ limit }) => limit.whenSpent === "warn")) {
+      yield* log.emit(overBudget(step, limit, by, null))
     }
     if (ending.length === 0) {
-      within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step }
+      yield* keep(step)
       if (eyes !== null) yield* eyes.look(step, first)
       return
     }
     const stopping = ending.find(({ limit }) => limit.whenSpent !== "rollback")
-    const back = yield* store.kept(scope.key, scope.label, kept)
+    const back = yield* store.kept(scope.key, scope.label, kept[within.slot])
     if (stopping === undefined && Option.isSome(back)) {
-      for (const one of ending) yield* log.emit(beyond(one, { step: within.step }))
-      return yield* new EndedEarly({ weights: back.value, step: within.step })
+      for (const { by, limit } of ending) yield* log.emit(overBudget(step, limit, by, { step: within.step }))
+      return yield* new EndedEarly({ weights: back.value, by: "cap", step: within.step })
     }
     const { by, measured } = stopping ?? ending[0]!
     return yield* new KlBudgetExceeded({
@@ -198,7 +226,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
           )
       )
       // Not `init`, which may stand beside the adapter of another stage.
-    } else within = { path: yield* store.keep(scope.key, scope.label, kept, stage.policy.weights()), step: 0 }
+    } else yield* keep(0)
   }
   return {
     due: (step: number): boolean => rehearsal === null ? step % measureEvery === 0 || step === stage.steps : !rehearsed,
@@ -208,6 +236,10 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       rehearsed = true
       return rehearsal.times(Math.ceil(stage.steps / measureEvery), measure(step), "measure")
     },
-    state: () => ({ ...within, ...(warned.length === 0 ? {} : { warned: [...warned] }), ...eyes?.state() })
+    /** For a checkpoint. */
+    state: () => {
+      pinned = within.slot
+      return { ...within, rollsBack, measured: [...known], ...eyes?.state() }
+    }
   }
 })

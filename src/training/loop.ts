@@ -6,6 +6,7 @@
  * and the step's number, so training resumed from a checkpoint reaches the same weights bit for bit.
  */
 import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,7 +19,7 @@ import { scheduled } from "../optim/schedule.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { fromJson, type Spent, toJson } from "../store/spent.ts"
-import { Store } from "../store/store.ts"
+import { type Snapshot, Store } from "../store/store.ts"
 import { withinCaps } from "./budgets.ts"
 import { CurrentMeter } from "./spendingMeter.ts"
 import type { Trained } from "./precision.ts"
@@ -65,12 +66,30 @@ export interface Opening<M> {
 /** How to open each model: its weights and the function that opens them. */
 export type Opened<M> = { readonly [K in keyof M]: Opening<NonNullable<M[K]>> }
 
-/** Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. */
+const snapshots = (models: Readonly<Record<string, Model>>): Snapshot["models"] =>
+  Object.fromEntries(
+    Object.entries(models).map(([name, model]) => [name, { weights: model.weights(), optimizer: model.optimizer() }])
+  )
+
+/**
+ * Opens the models of a stage, from its last checkpoint when there is one; they are closed with the scope. A checkpoint
+ * at step `at` from which the stage does not go on, by its `state`, makes way for one at the start, and this is said in a line.
+ */
 export const openModels = Effect.fnUntraced(function*<M extends Record<string, Model>>(
   scope: Scope,
-  openers: Opened<M>
+  openers: Opened<M>,
+  goesOn: (state: Schema.Json, at: number) => boolean = () => true
 ) {
-  const saved = Option.getOrUndefined(yield* (yield* Store).latest(scope.key, scope.label))
+  const store = yield* Store
+  const last = Option.getOrUndefined(yield* store.latest(scope.key, scope.label))
+  const before = last === undefined ? null : Schema.decodeUnknownSync(Saved)(last.state).stage
+  const reached = last === undefined || before === null || goesOn(before, last.step)
+  const saved = reached ? last : undefined
+  if (!reached) {
+    yield* Console.error(
+      `${scope.label} begins again: its checkpoint at step ${last.step} was made under other caps or measurements of KL.`
+    )
+  }
   const models: Record<string, Model> = {}
   const { kind } = yield* CurrentEngine
   for (const [name, { initial, open, untrained }] of Object.entries(openers)) {
@@ -92,6 +111,9 @@ export const openModels = Effect.fnUntraced(function*<M extends Record<string, M
       }),
       (model) => Effect.sync(() => model.dispose())
     )
+  }
+  if (!reached) {
+    yield* store.save(scope.key, scope.label, { step: 0, models: snapshots(models), state: { stage: null } })
   }
   const state: typeof Saved.Type = saved === undefined ? { stage: null } : Schema.decodeUnknownSync(Saved)(saved.state)
   const session: Session<M> = {
@@ -155,12 +177,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   let took = Infinity
   let kept = done > 0 ? `${label} at step ${done}` : `the model that ${label} started from`
   const save = Effect.gen(function*() {
-    const models = Object.fromEntries(
-      Object.entries(session.models).map(([name, model]) => [
-        name,
-        { weights: model.weights(), optimizer: model.optimizer() }
-      ])
-    )
+    const models = snapshots(session.models)
     const state = { spent: toJson(yield* meter.spent), stage: stage.state?.() ?? null }
     kept = yield* store.save(scope.key, label, { step: done, models, state })
     yield* log.emit({ _tag: "Checkpoint", stage: label, step: done, path: kept })

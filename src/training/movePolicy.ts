@@ -11,7 +11,7 @@ import { CurrentEngine } from "../engine/current.ts"
 import type { Codec, Computing, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { descend, type Stepped, type StepsOf, type Training } from "./descent.ts"
-import { klCaps, type Measuring } from "./klCaps.ts"
+import { goesOn, klCaps, type Measuring } from "./klCaps.ts"
 import { type Opened, openModels } from "./loop.ts"
 import { type Openers, openers } from "./precision.ts"
 import type { Scope } from "./scope.ts"
@@ -69,7 +69,7 @@ export const movePolicy = Effect.fn("movePolicy")(function*<E1, R1, E2, R2, M ex
   const { models, ...session } = yield* openModels<M & { readonly policy: Policy }>(scope, {
     policy: { open: opens.policy, initial: init },
     ...beside?.(opens)
-  } as never)
+  } as never, (state, at) => goesOn(scope.limits.kl, stage, state, at))
   const { policy } = models
   const codec = engine.codec(init)
   const use = { stage: scope.label, codec, context: policy.context }

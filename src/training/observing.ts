@@ -88,7 +88,7 @@ export const observing = Effect.fnUntraced(function*(
       const { decline, peak: { best: { step: to } } } = seen
       const passed: Event = { _tag: "PeakPassed", stage: scope.label, step, decline: decline!, kept: to }
       yield* log.emit(passed)
-      return yield* new EndedEarly({ weights: best.value, step: to })
+      return yield* new EndedEarly({ weights: best.value, by: "peak", step: to })
     }),
     state: () => ({ peak: peak as Schema.Json })
   }

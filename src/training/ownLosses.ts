@@ -46,19 +46,26 @@ export interface LossImplementation<
   readonly name: Name
   // A method: implementations of both kinds stand in one list.
   of(batch: Batches[Kind], params: Params): Loss
+  /** Of the code: with another version, everything that was trained with it is made again. */
+  readonly version?: string | undefined
 }
 
-/** The function of the loss on pairs that descriptions call `name`. */
+/**
+ * The function of the loss on pairs that descriptions call `name`. Change the `version` with the code; without it, the text of the function
+ * itself counts, which leaves out the code that it calls.
+ */
 export const preferenceLoss = <const Name extends string>(
   name: Name,
-  of: Of<PairBatch>
-): LossImplementation<"preference", Name> => ({ kind: "preference", name, of })
+  of: Of<PairBatch>,
+  { version }: { readonly version?: string } = {}
+): LossImplementation<"preference", Name> => ({ kind: "preference", name, of, version })
 
-/** The function of the policy-gradient loss that descriptions call `name`. */
+/** The function of the policy-gradient loss that descriptions call `name`; with a `version` as in `preferenceLoss`. */
 export const policyLoss = <const Name extends string>(
   name: Name,
-  of: Of<CompletionBatch>
-): LossImplementation<"policy", Name> => ({ kind: "policy", name, of })
+  of: Of<CompletionBatch>,
+  { version }: { readonly version?: string } = {}
+): LossImplementation<"policy", Name> => ({ kind: "policy", name, of, version })
 
 /** The functions that the interpreter was given. */
 export const CurrentLosses = Context.Reference<ReadonlyArray<LossImplementation>>("keel/Losses", {

@@ -10,7 +10,7 @@ import { label } from "../../../dsl/Render.ts"
 import type { Weights } from "../../engine/engine.ts"
 import { language } from "../../engine/tabular/checkpoint.ts"
 import type { World } from "../../engine/tabular/world.ts"
-import { keyOf } from "../../interpreters/storeKeys.ts"
+import { keysIn } from "../../interpreters/storeKeys.ts"
 import { initialOf } from "../../../dsl/Stage.ts"
 import { capsIn } from "../../interpreters/capsOf.ts"
 import { defaultWorld, simulate, type Simulated, type SimulateOptions } from "../../interpreters/simulate.ts"
@@ -98,11 +98,11 @@ const weightsIn = async (
   options: SimulateOptions & { readonly store: Store["Service"] }
 ): Promise<(artifact: Artifact.Any) => Weights> => {
   await Effect.runPromise(simulate(root as Artifact.Any, options))
-  const limits = capsIn(root)
+  const keys = await Effect.runPromise(Effect.provideService(keysIn(root), Store, options.store))
   return (artifact) => {
     const of = initialOf(artifact)
     if (of.node.op === "Checkpoint") return language(options.world ?? defaultWorld)
-    const found = Effect.runSync(options.store.find(keyOf(of, limits(of)), label(of)))
+    const found = Effect.runSync(options.store.find(keys.result(of)!, label(of)))
     if (found._tag === "Some" && found.value._tag === "Model") return found.value.weights
     throw new Error(`${label(of)} made no model`)
   }

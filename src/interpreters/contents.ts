@@ -1,0 +1,100 @@
+/**
+ * What the nodes of a pipeline read beside their description: digests of data files and model folders, and the version of the code of
+ * stages, losses and rewards from outside. They are part of the keys in the store.
+ */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import { basename, join } from "node:path"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { sha256 } from "../../dsl/Digest.ts"
+import { filesOf as adapterFiles } from "../model/adapter.ts"
+import { filesOf as modelFiles } from "../model/checkpoint.ts"
+import type { Digests } from "../store/digests.ts"
+import { type Extensions, needsOf } from "./extensions.ts"
+
+/** Everything that a run reads: SHA-256 of files by their paths (null: no such file), and of code by its name (`reward kind`). */
+export interface Read {
+  readonly files: Readonly<Record<string, string | null>>
+  readonly code: Readonly<Record<string, string>>
+}
+
+/** The files that a node reads, by their paths. */
+const filesOf = Effect.fnUntraced(function*({ node: { op, params } }: Artifact.Any) {
+  if (op === "Source") {
+    const { path } = (params as { readonly origin: { readonly path?: string } }).origin
+    return path === undefined ? [] : [path]
+  }
+  if (op !== "Checkpoint") return []
+  const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
+  return [
+    ...(yield* modelFiles(path)).map((name) => join(path, name)),
+    ...(adapter === undefined ? [] : adapterFiles.map((name) => join(adapter, name)))
+  ]
+})
+
+/** The code of the implementations by name: their `version`, or else the text of their own function. */
+const codeOf = ({ losses = [], rewards = [], stages = [] }: Extensions): Readonly<Record<string, string>> => {
+  const text = (version: string | undefined, f: unknown) =>
+    version === undefined ? sha256(String(f)) : `version ${version}`
+  return Object.fromEntries([
+    ...stages.map(({ definition, make, version }) => [`stage ${definition.op}`, text(version, make)]),
+    ...rewards.map(({ name, score, version }) => [`reward ${name}`, text(version, score)]),
+    ...losses.map(({ kind, name, of, version }) => [`${kind} loss ${name}`, text(version, of)])
+  ])
+}
+
+/** Everything that the pipeline `root` reads, as it is now. */
+export const readIn = Effect.fn("readIn")(function*(root: Artifact.Any, extensions: Extensions, digests: Digests) {
+  const files: Record<string, string | null> = {}
+  const all = codeOf(extensions)
+  const code: Record<string, string> = {}
+  for (const artifact of Artifact.lineage(root)) {
+    for (const path of yield* filesOf(artifact)) files[path] ??= yield* digests.of(path)
+    for (const need of needsOf(artifact)) if (Object.hasOwn(all, need)) code[need] = all[need]!
+  }
+  yield* digests.keep
+  return { files, code } satisfies Read as Read
+})
+
+/** The contents of each node by a record of what was read: files without their folders, which may move. */
+export const contentsBy = ({ code, files }: Read) => (artifact: Artifact.Any): Schema.Json => {
+  const { op, params } = artifact.node
+  const own = Object.fromEntries(
+    needsOf(artifact).flatMap((need) => Object.hasOwn(code, need) ? [[need, code[need]!]] : [])
+  )
+  const within = (folder: string) =>
+    Object.fromEntries(
+      Object.entries(files).flatMap(([path, digest]) =>
+        join(folder, basename(path)) === path ? [[basename(path), digest]] : []
+      )
+    )
+  if (op === "Source") {
+    const { path } = (params as { readonly origin: { readonly path?: string } }).origin
+    return path === undefined ? null : files[path] ?? null
+  }
+  if (op === "Checkpoint") {
+    const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
+    return { model: within(path), ...(adapter === undefined ? {} : { adapter: within(adapter) }) }
+  }
+  return Object.keys(own).length === 0 ? null : own
+}
+
+/** A check that a file, or every file of a folder, is as it was when it was read first; else the sentence that says so. */
+export const stillAs = ({ files }: Read, digests: Digests) =>
+  Effect.fnUntraced(function*(path: string) {
+    for (const [name, digest] of Object.entries(files)) {
+      if (name !== join(path) && join(path, basename(name)) !== name && name !== path) continue
+      if ((yield* digests.of(name)) !== digest) return `${name} has changed since the run began`
+    }
+    return undefined
+  })
+
+/** The names of files and code that are not as they were. */
+export const changed = (before: Read, now: Read): ReadonlyArray<string> => {
+  const differing = (a: Read[keyof Read], b: Read[keyof Read]) =>
+    [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((name) => a[name] !== b[name])
+  return [
+    ...differing(before.files, now.files),
+    ...differing(before.code, now.code).map((name) => `the code of ${name}`)
+  ]
+}
