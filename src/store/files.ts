@@ -51,7 +51,7 @@ const KeptFile = manifestOf({})
 
 const ToldFile = Schema.Array(Event)
 
-const LogpsFile = Schema.Record(Schema.String, Schema.Finite)
+const LogpsFile = Schema.Struct({ by: Schema.String, logps: Schema.Record(Schema.String, Schema.Finite) })
 
 const line = (json: unknown, indent?: number): string => `${JSON.stringify(json, null, indent)}\n`
 
@@ -104,7 +104,7 @@ const filesOf = function*(made: Made, told: ReadonlyArray<Event>): Files & Gener
       yield ["report.json", line(Schema.encodeSync(ReportJson)(made.report), 2)] as const
       break
     case "Logps":
-      yield ["logps.json", line(Object.fromEntries(made.logps))] as const
+      yield ["logps.json", line({ by: made.by, logps: Object.fromEntries(made.logps) })] as const
       break
     case "Data":
       yield ["rows.jsonl", made.dataset.rows.map((row) => line(row)).join("")] as const
@@ -184,8 +184,8 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
             }
             case "Logps": {
               const path = join(folder, "logps.json")
-              const logps = yield* parsed(LogpsFile, path, yield* fs.readFileString(path))
-              return { _tag: "Logps", logps: new Map(Object.entries(logps)) } satisfies Made as Made
+              const { by, logps } = yield* parsed(LogpsFile, path, yield* fs.readFileString(path))
+              return { _tag: "Logps", by, logps: new Map(Object.entries(logps)) } satisfies Made as Made
             }
             default: {
               const lines = (yield* fs.readFileString(join(folder, "rows.jsonl"))).split("\n")

@@ -8,4 +8,9 @@ export type Made =
   | { readonly _tag: "Data"; readonly dataset: Dataset }
   | { readonly _tag: "Report"; readonly report: Report }
   /** log π of whole rows under a frozen model, nats, by the content hash of the row. */
-  | { readonly _tag: "Logps"; readonly logps: ReadonlyMap<string, number> }
+  | {
+    readonly _tag: "Logps"
+    readonly logps: ReadonlyMap<string, number>
+    /** The stage that computed them, which has spent what they took. */
+    readonly by: string
+  }

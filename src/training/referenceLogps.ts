@@ -9,9 +9,12 @@ import { Diverged, unsoundWeights } from "../../dsl/Errors.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import type { Policy, Precision, Row, Weights } from "../engine/engine.ts"
 import { sumRows } from "../losses/ragged.ts"
+import { RunLog } from "../store/runLog.ts"
+import { nothingSpent } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
 import { each, observer } from "./loop.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
+import { CurrentMeter } from "./spendingMeter.ts"
 
 /** Weights with the identity of the artefact that made them. */
 export interface KnownReference {
@@ -42,7 +45,7 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   /** Rows in one forward pass. */
   readonly batchSize: number
 }) {
-  const store = yield* Store
+  const [log, meter, store] = [yield* RunLog, yield* CurrentMeter, yield* Store]
   const rehearsal = yield* CurrentRehearsal
   const some = rehearsal === null
     ? of.groups
@@ -52,10 +55,20 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
   const wanted = [...byId.keys()].sort()
   const key = sha256(["logps", of.reference.key, of.precision, ...wanted].join("\n"))
   const label = "logps"
-  const found = yield* store.find(key, label)
+  yield* store.claim(key, label, {
+    waiting: ({ host, pid }) => log.emit({ _tag: "Waiting", stage: label, host, pid }),
+    replaced: ({ host, pid }) => log.emit({ _tag: "Replaced", stage: label, host, pid })
+  })
+  const [found, before] = [yield* store.find(key, label), yield* meter.spent]
   let logps: ReadonlyMap<string, number>
-  if (Option.isSome(found) && found.value._tag === "Logps") logps = found.value.logps
-  else {
+  if (Option.isSome(found) && found.value._tag === "Logps") {
+    logps = found.value.logps
+    const took = yield* store.spent(key, label)
+    // This stage has spent it, and a crash came before a checkpoint that says so.
+    if (found.value.by === of.stage && Option.isSome(took)) {
+      yield* meter.resume({ ...before, flops: before.flops + took.value.flops })
+    }
+  } else {
     const fresh = new Map<string, number>()
     const reference = yield* observer(of.open, of.reference.weights)
     const asked = each(
@@ -79,7 +92,12 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
     )
     yield* rehearsal === null ? asked : rehearsal.times(of.groups.length / some.length, asked)
     logps = fresh
-    yield* store.finish(key, label, { _tag: "Logps", logps })
+    const { flops, milliseconds } = yield* meter.spent
+    yield* store.finish(key, label, { _tag: "Logps", by: of.stage, logps }, {
+      ...nothingSpent,
+      flops: flops - before.flops,
+      milliseconds: milliseconds - before.milliseconds
+    })
   }
   return (row: Row): number => {
     const logp = logps.get(ids.get(row) ?? (rehearsal === null ? rowId(row) : ""))
