@@ -105,18 +105,23 @@ export const define = <
 /** The parameters of an operation, as its constructor takes them. */
 export type Parameters<D> = D extends { readonly schema: { readonly "~type.make.in": infer P } } ? P : never
 
+/** As text: parameters may be of any type before `check` has looked at them. */
+const named = (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value) ?? ""
+
 /** Kind and family of an operation's result. */
 export const made = (
   { main, makes }: Definition,
   params: Written,
   wires: Connected
-): { readonly kind: Artifact.Kind; readonly family: string } =>
-  typeof makes === "function"
+): { readonly kind: Artifact.Kind; readonly family: string } => {
+  const { family, kind } = typeof makes === "function"
     ? makes(params, wires)
     : {
       kind: makes,
       family: Artifact.modelKinds.includes(makes) ? wires[main]?.node.family ?? params["family"] ?? "" : ""
     }
+  return { kind: named(kind) as Artifact.Kind, family: named(family) }
+}
 
 /** Groups of fields that operations share, with their rules: these hold for every operation that has all fields of a group. */
 const groups = [

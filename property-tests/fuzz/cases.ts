@@ -199,30 +199,40 @@ const sealed = (text: string): string => {
   }
 }
 
-const overrides = (random: Random): ReadonlyArray<string> =>
+/** A parameter of the description by its path, as `--set` names it. */
+const parameter = (description: string, random: Random): string => {
+  const { op, params } = pick(random, JSON.parse(description).nodes as ReadonlyArray<{ op: string; params: object }>)
+  const path = [op.toLowerCase()]
+  let at: unknown = params
+  do {
+    const keys = [...Object.keys(at as object), "x"]
+    path.push(pick(random, keys))
+    at = (at as Readonly<Record<string, unknown>>)[path.at(-1)!]
+  } while (typeof at === "object" && at !== null && random.int(2) === 0)
+  return path.join(".")
+}
+
+const overrides = (description: string, random: Random): ReadonlyArray<string> =>
   Array.from({ length: random.int(3) }, () => {
-    const path = pick(random, [
-      "ppo.beta",
-      "sft.learningRate",
-      "sft.batchSize",
-      "ppo",
-      "",
-      "cap.kl",
-      "source.origin.path",
-      "pretrain.model.dim",
-      "sft.__proto__.x",
-      "x".repeat(random.int(300)),
-      `sft${".a".repeat(random.int(20_000))}`
-    ])
+    const path = random.int(4) > 0
+      ? parameter(description, random)
+      : pick(random, [
+        "ppo",
+        "",
+        "cap.total",
+        "sft.__proto__.x",
+        "x".repeat(random.int(300)),
+        `sft${".a".repeat(random.int(20_000))}`
+      ])
     const value = mutateJson(pick(random, ["0.5", "[1, {}]", '{"a": [1]}', '"text"']), random)
     return random.int(20) === 0 ? path : `${path}=${value}`
   })
 
 const descriptionCase = (seeds: Seeds, random: Random): Case => {
   const seed = pick(random, seeds.descriptions)
-  const own = random.int(6) === 0 ? Buffer.from(seed) : mutate(Buffer.from(seed), true, random)
+  const own = random.int(2) === 0 ? Buffer.from(seed) : mutate(Buffer.from(seed), true, random)
   const bytes = random.int(3) > 0 ? Buffer.from(sealed(own.toString())) : own
-  const set = overrides(random)
+  const set = overrides(seed, random)
   const special = random.int(200) === 0 ? pick<Special>(random, ["pipe", "folder", "zero", "loop"]) : null
   return {
     name: "description",

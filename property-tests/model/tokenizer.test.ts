@@ -230,11 +230,32 @@ describe("wordLevel", () => {
 describe("tokenizer files that cannot be used", () => {
   const config = { vocab: 10, bos: 1, eos: [2] }
   const good = wordLevel(["a"])
+  const own = JSON.parse(good.get("tokenizer.json")!)
+  const changed = (more: object): ReadonlyMap<string, string> =>
+    new Map([...good, ["tokenizer.json", JSON.stringify({ ...own, ...more })]])
+  const withId = (id: unknown) => changed({ model: { ...own.model, vocab: { ...own.model.vocab, a: id } } })
+  const step = (type: string, more: object) => ({ type: "Sequence", pretokenizers: [{ type, ...more }] })
   it.each([
     ["none", new Map<string, string>(), /tokenizer\.json: missing.*save_pretrained/],
     ["not JSON", new Map([["tokenizer.json", "{"]]), /not JSON/],
     ["not an object", new Map([["tokenizer.json", "[]"]]), /not a JSON object/],
-    ["another object", new Map([["tokenizer.json", "{}"]]), /model must be an object/],
+    ["another object", new Map([["tokenizer.json", "{}"]]), /cannot be read/],
+    ["a negative id", withId(-1), /the token "a" of vocab has the id -1, which is no whole number/],
+    ["half an id", withId(4.5), /the id 4\.5, which is no whole number/],
+    ["an id that is no number", withId("4"), /the id "4", which is no whole number/],
+    ["an id beyond all", withId(2 ** 31 - 1), /ids up to 2147483647, but vocab_size .* is 10/],
+    ["an id twice", withId(3), /"<pad>" and "a" of vocab share the id 3/],
+    [
+      "no template",
+      changed({ post_processor: { type: "TemplateProcessing", single: null } }),
+      /single of TemplateProc/
+    ],
+    ["no step", changed({ post_processor: { type: "Sequence", processors: [null] } }), /step without a type: null/],
+    ["no pattern", changed({ pre_tokenizer: step("Split", { pattern: 3 }) }), /pattern of Split .* cannot be 3/],
+    ["no length", changed({ pre_tokenizer: step("FixedLength", { length: 0 }) }), /length of FixedLength .* be 0/],
+    ["no regular expression", changed({ pre_tokenizer: step("Split", { pattern: { Regex: "(" } }) }), /cannot be read/],
+    ["no list of tokens", changed({ added_tokens: [{ id: 4 }] }), /objects with a content/],
+    ["depth", new Map([["tokenizer.json", `{"a":${"[".repeat(20_000)}${"]".repeat(20_000)}}`]]), /levels deep/],
     ["bad settings", new Map([...good, ["tokenizer_config.json", "nope"]]), /tokenizer_config\.json: not JSON/],
     [
       "bad template",

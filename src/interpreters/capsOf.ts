@@ -81,14 +81,15 @@ const descendants = (of: Artifact.Any | undefined, from: Artifact.Any | undefine
 
 /** The limits on each artefact of the pipeline `root`. */
 export const capsIn = (root: Artifact.Any): (artifact: Artifact.Any) => NodeCaps => {
+  // Parameters that `check` has not looked at yet may be null.
   const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map((cap) => {
-    const { kl, klMax, klP95, total = {}, whenSpent, ...each } = cap.node.params as CapParams
+    const { kl, klMax, klP95, total, whenSpent, ...each } = cap.node.params as CapParams
     const of = governed(cap)
     const from = cap.node.wires["from"] === undefined ? undefined : initialOf(cap.node.wires["from"])
-    const one: KlCap | undefined = kl === undefined || from === undefined ? undefined : {
+    const one: KlCap | undefined = kl == null || from === undefined ? undefined : {
       mnats: kl.mnats,
-      ...(klP95 === undefined ? {} : { p95: klP95.mnats }),
-      ...(klMax === undefined ? {} : { max: klMax.mnats }),
+      ...(klP95 == null ? {} : { p95: klP95.mnats }),
+      ...(klMax == null ? {} : { max: klMax.mnats }),
       ...(whenSpent === undefined ? {} : { whenSpent }),
       from
     }
@@ -97,7 +98,7 @@ export const capsIn = (root: Artifact.Any): (artifact: Artifact.Any) => NodeCaps
       descend: descendants(cap.node.wires["of"], from),
       of,
       each: inUnits(each),
-      total: { id: cap.id, of, limits: inUnits(total) }
+      total: { id: cap.id, of, limits: inUnits(total ?? {}) }
     }
   })
   return (artifact) => {

@@ -6,17 +6,20 @@ import type { Json } from "./tokenizerJson.ts"
 /** Seconds that the files of a tokenizer may take to be read; a vocabulary of 256,000 tokens takes about two. */
 const longest = 60
 
+export const unreadable = (problem: string): BadCheckpoint =>
+  new BadCheckpoint({
+    path: "tokenizer.json",
+    problem: `cannot be read (${problem})`,
+    remedy: "Save it again with a current version of transformers."
+  })
+
 /** Reads a tokenizer whose shape was checked; anything that the library throws is a fault of its files. */
 export const open = <A>(read: () => A): A => {
   try {
     return limited(read, longest)
   } catch (error) {
     if (error instanceof Abandoned) throw error
-    throw new BadCheckpoint({
-      path: "tokenizer.json",
-      problem: `cannot be read (${error instanceof Overran ? error.problem : (error as Error).message})`,
-      remedy: "Save it again with a current version of transformers."
-    })
+    throw unreadable(error instanceof Overran ? error.problem : (error as Error).message)
   }
 }
 

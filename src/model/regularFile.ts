@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
+import { totalmem } from "node:os"
 
 /** A path that leads to something else than a regular file, or to a larger file than expected there. */
 export class Unreadable extends Schema.TaggedError<Unreadable>()("Unreadable", {
@@ -33,8 +34,8 @@ const kinds: Readonly<Record<string, string>> = {
 /** Node reads at most 2 GiB at once. */
 const chunk = 1 << 28
 
-/** The size of a regular file, bytes; fails if that is more than `most`, or if it is none. */
-export const sizeOf = Effect.fnUntraced(function*(path: string, most = Infinity) {
+/** The size of a regular file, bytes; fails if that is more than `most` (the memory of this machine), or if it is none. */
+export const sizeOf = Effect.fnUntraced(function*(path: string, most = totalmem()) {
   const fs = yield* FileSystem.FileSystem
   const { size, type } = yield* fs.stat(path)
   if (type === "File" && Number(size) <= most) return Number(size)
@@ -57,10 +58,19 @@ export const sizeOf = Effect.fnUntraced(function*(path: string, most = Infinity)
 const pointer = new TextEncoder().encode("version https://git-lfs.github.com/spec/")
 
 /** The bytes of a regular file of at most `most` bytes. */
-export const bytesOf = (path: string, most = Infinity) =>
+export const bytesOf = (path: string, most = totalmem()) =>
   Effect.scoped(Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const bytes = new Uint8Array(yield* sizeOf(path, most))
+    const size = yield* sizeOf(path, most)
+    const bytes = yield* Effect.try({
+      try: () => new Uint8Array(size),
+      catch: () =>
+        new Unreadable({
+          path,
+          problem: `it has ${size} bytes, and so much memory is not there`,
+          remedy: "Check that it is the right file, or take a larger machine."
+        })
+    })
     const file = yield* fs.open(path, { flag: "r" })
     let at = 0
     while (at < bytes.length) {

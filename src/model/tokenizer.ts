@@ -5,10 +5,10 @@ import { chatTemplate } from "./chatTemplate.ts"
 import type { ModelConfig } from "./config.ts"
 import { limited } from "./foreign.ts"
 import { parseJson } from "./json.ts"
-import { encoding, open, tokenizer } from "./openTokenizer.ts"
+import { encoding, open, tokenizer, unreadable } from "./openTokenizer.ts"
 import { specialTokens } from "./specialTokens.ts"
 import { asContinuation, asRust, type Json } from "./tokenizerJson.ts"
-import { shapeProblems } from "./tokenizerShape.ts"
+import { problemsOf } from "./tokenizerShape.ts"
 
 interface AddedToken {
   readonly content: string
@@ -44,14 +44,11 @@ export const codec = (
   }
   const settings = jsonOf(files, "tokenizer_config.json") ?? {}
   const special = specialTokens(settings, jsonOf(files, "special_tokens_map.json") ?? {})
-  const problems = shapeProblems(json, config.vocab)
-  if (problems.length > 0) {
-    const problem = problems.slice(0, 5).join("; ")
-    throw new BadCheckpoint({
-      path: "tokenizer.json",
-      problem,
-      remedy: "Use the tokenizer that belongs to these weights."
-    })
+  const { shape, size } = problemsOf(json, config.vocab)
+  if (shape.length > 0) throw unreadable(shape.slice(0, 5).join("; "))
+  if (size.length > 0) {
+    const remedy = "Use the tokenizer that belongs to these weights."
+    throw new BadCheckpoint({ path: "tokenizer.json", problem: size.join("; "), remedy })
   }
   const { continuing, known, prefix: processed, whole } = open(() => {
     const whole = tokenizer(asRust(json), settings)

@@ -1,7 +1,7 @@
 /** The shape of a `tokenizer.json`, checked before the library reads it: it trusts ids, lists and patterns. */
 import type { Json } from "./tokenizerJson.ts"
 
-type Note = (problem: string) => void
+type Note = (problem: string, of?: keyof Problems) => void
 
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 const isText = (value: unknown): value is string => typeof value === "string"
@@ -10,10 +10,17 @@ const isId = (value: unknown): value is number => Number.isSafeInteger(value) &&
 
 const shown = (value: unknown): string => value === undefined ? "missing" : JSON.stringify(value).slice(0, 60)
 
-/** The problems of a `tokenizer.json` for a model with `vocab` ids; at most one of each kind. */
-export const shapeProblems = (json: Json, vocab: number): ReadonlyArray<string> => {
-  const problems = new Set<string>()
-  const note: Note = (problem) => problems.add(problem)
+export interface Problems {
+  /** It is no tokenizer that can be read. */
+  readonly shape: ReadonlyArray<string>
+  /** It is that of a larger model. */
+  readonly size: ReadonlyArray<string>
+}
+
+/** The problems of a `tokenizer.json` for a model with `vocab` ids. */
+export const problemsOf = (json: Json, vocab: number): Problems => {
+  const problems = { shape: new Set<string>(), size: new Set<string>() }
+  const note: Note = (problem, of = "shape") => problems[of].add(problem)
   const { added_tokens: added = [], model } = json
   if (!isObject(model)) note(`model must be an object, not ${shown(model)}`)
   else modelProblems(model, vocab, note)
@@ -22,7 +29,7 @@ export const shapeProblems = (json: Json, vocab: number): ReadonlyArray<string> 
   for (const key of ["normalizer", "pre_tokenizer", "post_processor", "decoder"]) {
     if (json[key] != null) stepProblems(json[key], key, note)
   }
-  return [...problems]
+  return { shape: [...problems.shape], size: [...problems.size] }
 }
 
 /** Ids are below the vocabulary size of the model, and no two tokens share one. */
@@ -44,7 +51,9 @@ const idProblems = (tokens: Iterable<readonly [string, unknown]>, vocab: number,
       seen.set(id, token)
     }
   }
-  if (above > 0) note(`${above} of its tokens have ids up to ${largest}, but vocab_size in config.json is ${vocab}`)
+  if (above > 0) {
+    note(`${above} of its tokens have ids up to ${largest}, but vocab_size in config.json is ${vocab}`, "size")
+  }
 }
 
 const modelProblems = (model: Json, vocab: number, note: Note): void => {
