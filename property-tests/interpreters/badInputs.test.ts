@@ -48,6 +48,25 @@ const tuned = (base: string, on: Artifact.Artifact<"Demonstrations", ""> = demon
 const rows = (...values: ReadonlyArray<unknown>): string => values.map((value) => `${JSON.stringify(value)}\n`).join("")
 
 describe("a model that cannot be used", () => {
+  it("for its weights of NaN is no matter of a learning rate", async () => {
+    const at = broken((at) => {
+      const path = join(at, "model.safetensors")
+      const bytes = readFileSync(path)
+      writeFileSync(path, bytes.fill(0xff, 8 + Number(bytes.readBigUInt64LE())))
+    })
+    const root = Evaluate.make(
+      {
+        initial: Checkpoint.huggingFace("tales", at),
+        prompts: Source.prompts(Source.tales({ split: "held", count: 2 }))
+      },
+      { good: Checkpoint.huggingFace("tales", model) },
+      { gold: Gold.tales, maxNewTokens: 4 }
+    )
+    const line = await refusal(root)
+    assert.match(line, /^Diverged: .*kl of good is NaN .* look for NaN in them/u)
+    assert.notInclude(line, "learning rate")
+  })
+
   it("is used when nothing is wrong with it", async () => {
     succeeded(await runs(tuned(model), folder()))
   })

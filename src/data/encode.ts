@@ -8,6 +8,7 @@ import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { Abandoned, eachLimited, Overran, windows } from "../model/foreign.ts"
 import { EncodeWhenRead, lazyArray } from "./lazyArray.ts"
+import { tellUnknown } from "./unknownWords.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 
 /** The purpose of the rows, named in errors. */
@@ -16,6 +17,8 @@ export interface For {
   readonly codec: Codec
   /** Longest prompt + completion the model takes, tokens. */
   readonly context: number
+  /** Whether rows like these were encoded before, so that their unknown words are not told again. */
+  readonly told?: boolean
 }
 
 /** A pair of answers to one prompt. */
@@ -35,7 +38,7 @@ export class Unfit extends Error {
 }
 
 export const encodeAll = <A, B>(
-  { context, stage }: For,
+  { codec, context, stage, told }: For,
   rows: ReadonlyArray<A>,
   encode: (row: A) => B,
   tokens: (encoded: B) => number,
@@ -76,6 +79,7 @@ export const encodeAll = <A, B>(
       return Result.succeed(encoded.length < rows.length ? "more" : "done")
     }
     yield* windows(piece, (error) => unencodable(encoded.length, error))
+    if (told !== true) yield* tellUnknown({ codec, stage }, rows, encoded)
     return encoded
   })
 

@@ -99,8 +99,16 @@ export const codec = (
       return template(messages)
     },
     stop,
-    vocab: config.vocab
+    vocab: config.vocab,
+    ...unknownOf(json, whole)
   }
+}
+
+/** The unknown token of the tokenizer's model: by name, or of a Unigram model by number. */
+const unknownOf = ({ model }: Json, tokenizer: Tokenizer): { readonly unknown?: number } => {
+  const { unk_id: number, unk_token: name } = (model ?? {}) as Json
+  const id = typeof name === "string" ? tokenizer.token_to_id(name) : number
+  return typeof id === "number" ? { unknown: id } : {}
 }
 
 const jsonOf = (files: ReadonlyMap<string, string>, path: string): Json | null => {

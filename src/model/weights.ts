@@ -56,4 +56,6 @@ export interface Codec {
   /** End-of-sequence tokens. */
   readonly stop: ReadonlyArray<number>
   readonly vocab: number
+  /** The token of text that no other token stands for (`<unk>`), if there is one. */
+  readonly unknown?: number
 }

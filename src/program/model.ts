@@ -6,6 +6,7 @@ import { encodePrompts } from "../data/encode.ts"
 import type { Codec, Engine, Model, Weights } from "../engine/engine.ts"
 import { interruptedBySignal, interruptible } from "../engine/interruptible.ts"
 import { codecOf } from "../interpreters/checkpoints.ts"
+import { known } from "../interpreters/options.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { load } from "../model/checkpoint.ts"
 import { Abandoned, Overran } from "../model/foreign.ts"
@@ -47,15 +48,27 @@ export interface Generated {
   readonly finished: boolean
 }
 
+const modelOptions = { backend: true, device: true } as const
+const generateOptions = {
+  ...modelOptions,
+  maxNewTokens: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  seed: true,
+  chat: true
+} as const
+
 /** Opens the model in the folder `path` for the duration of `use`. */
 const opened = <M extends Model, A, E>(
   path: string,
-  { backend = "auto", device }: ModelOptions,
+  options: ModelOptions,
   head: "lm" | "score",
   as: (engine: Engine, weights: Weights) => M,
   use: (model: M, codec: Codec) => Effect.Effect<A, E>
 ) =>
   Effect.gen(function*() {
+    yield* head === "lm" ? known("generate", options, generateOptions) : known("score", options, modelOptions)
     const weights = yield* load(path)
     if (modelConfig(weights.config).head !== head) {
       const [problem, remedy] = head === "score"
@@ -63,6 +76,7 @@ const opened = <M extends Model, A, E>(
         : ["it is a reward model and has no language model head", "Give the folder of a policy or base model."]
       return yield* new BadCheckpoint({ path, problem, remedy })
     }
+    const { backend = "auto", device } = options
     const { engine } = yield* interruptible(
       (yield* openEngine(backend, device === undefined ? {} : { device })).engine
     )
@@ -80,7 +94,7 @@ const stage = "generate"
 export const generate = (
   model: string,
   prompts: ReadonlyArray<string>,
-  { chat = false, maxNewTokens = 128, seed = 0, temperature = 1, topK = 0, topP = 1, ...options }: GenerateOptions = {}
+  options: GenerateOptions = {}
 ) =>
   opened(
     model,
@@ -88,6 +102,7 @@ export const generate = (
     "lm",
     (engine, weights) => engine.policy(weights),
     Effect.fnUntraced(function*(policy, codec) {
+      const { chat = false, maxNewTokens = 128, seed = 0, temperature = 1, topK = 0, topP = 1 } = options
       const wrong = [
         ...(Number.isInteger(maxNewTokens) && maxNewTokens > 0 ? [] : ["maxNewTokens must be a whole number above 0"]),
         ...(temperature >= 0 && temperature < Infinity ? [] : ["temperature must be 0 or more"]),

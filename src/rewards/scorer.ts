@@ -19,10 +19,11 @@ export interface Using {
 export const rewardsOf = (
   stage: string,
   { codec, model }: NonNullable<Using["reward"]>,
-  rows: ReadonlyArray<Pick<CompletionRow, "prompt" | "completion">>
+  rows: ReadonlyArray<Pick<CompletionRow, "prompt" | "completion">>,
+  told = false
 ): Effect.Effect<ReadonlyArray<number>, UnusableData> =>
   Effect.map(
-    encodeDemonstrations({ stage, codec, context: model.context }, rows),
+    encodeDemonstrations({ stage, codec, context: model.context, told }, rows),
     (batch) => [...afterLast(model.values(batch).values, offsetsOf(batch))]
   )
 
@@ -44,6 +45,6 @@ export const scores = (
       ),
     RewardScorer: () => {
       if (reward === undefined) throw new Error(`${stage} scores by a reward model and has none`)
-      return rewardsOf(stage, reward, rows)
+      return rewardsOf(stage, reward, rows, true)
     }
   })
