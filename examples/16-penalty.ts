@@ -16,9 +16,9 @@ const sft = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales(
 })
 
 const reward = RewardModeling.make({ init: base, preferences: Source.preferences(Source.tales({ count: 256 })) }, {
-  epochs: 8,
+  epochs: 20,
   batchSize: 16,
-  learningRate: 3e-3
+  learningRate: 1e-3
 })
 
 const at = (beta: number) =>

@@ -21,6 +21,7 @@ import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { average, miniBatches } from "../training/miniBatches.ts"
+import { readsSampler } from "../training/ownLosses.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { movingReference, referenceOf } from "../training/reference.ts"
@@ -85,7 +86,11 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
           Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
         )
         const seeds = asked.map((_, i) => `${scope.stream}/${n}/${k}/${i}`)
-        const episodes = rollout({ policy, reference, sampling, scoring }, asked, seeds)
+        const episodes = rollout(
+          { policy, reference, sampling, scoring, readsSampler: readsSampler(loss) },
+          asked,
+          seeds
+        )
         const kept = dynamicSampling === undefined
           ? chosen.map((_, g) => g)
           : informative(episodes.scores, groupSize).flatMap((yes, g) => yes ? [g] : [])

@@ -25,6 +25,7 @@ import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer, type Opened } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { average, miniBatches } from "../training/miniBatches.ts"
+import { readsSampler } from "../training/ownLosses.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { type Movable, movingReference, referenceOf } from "../training/reference.ts"
@@ -65,7 +66,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
         const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
         const asked = chosen.map((i) => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
         const sampled = rollout(
-          { policy, reference, sampling, scoring },
+          { policy, reference, sampling, scoring, readsSampler: readsSampler(stage.loss) },
           asked,
           asked.map((_, i) => `${scope.stream}/${n}/${i}`)
         )

@@ -109,6 +109,10 @@ export const preferenceLossOf = (
     ? own("preference", loss)
     : Effect.succeed(({ logps, offsets, refLogps }) => Effect.sync(() => dpo(logps, refLogps, offsets, loss)))
 
+/** Whether a loss reads the log-probabilities of the sampler. */
+export const readsSampler = (loss: DescribedPolicyLoss): boolean =>
+  loss._tag === "OwnPolicyLoss" || loss.importanceCap !== undefined
+
 /** The loss of a stage that samples. An own loss gets the metrics that stages read, `approx_kl` and `ratio`, as means over tokens. */
 export const policyLossOf = (
   loss: DescribedPolicyLoss,

@@ -25,19 +25,22 @@ export const rollout = (
     readonly reference: Policy | null
     readonly sampling: Sampling
     readonly scoring: Scoring
+    /** Whether the loss reads the sampler's log-probabilities: at another temperature than 1 they take a pass. */
+    readonly readsSampler: boolean
   },
   prompts: ReadonlyArray<{ readonly ids: Int32Array; readonly row: PromptRow }>,
   seeds: ReadonlyArray<string>
 ): Rollout => {
-  const { policy, reference, sampling, scoring } = use
+  const { policy, readsSampler, reference, sampling, scoring } = use
   const sampled = policy.sample(prompts.map(({ ids }) => ids), sampling, seeds)
   const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!.ids, completion }))
   const at = { temperature: sampling.temperature }
   const { entropies, logps } = policy.logprobs(rows, at)
   const { metrics, scores } = scored(scoring, rows, sampled, prompts.map(({ row }) => row))
   const samplerLogps = joinedTokens(sampled.map(({ logps }) => logps))
-  /** A sampler says log π of temperature 1: what its rounding changed there is carried over. */
-  const tempered = () => {
+  /** A sampler gives log π at temperature 1: the effect of its rounding there is carried over. */
+  const tempered = (): Float64Array => {
+    if (!readsSampler) return logps
     const plain = policy.logprobs(rows).logps
     return logps.map((logp, t) => logp + samplerLogps[t]! - plain[t]!)
   }
