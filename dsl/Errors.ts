@@ -14,6 +14,10 @@ export class KlBudgetExceeded extends Schema.TaggedError<KlBudgetExceeded>()("Kl
   /** Of the mean. */
   standardError: Schema.Number,
   cap: Schema.Number,
+  /** Completions that were measured; absent in old logs. */
+  samples: Schema.optionalKey(Schema.Number),
+  /** Whether they do not tell on which side of the cap it is, which counts as passed. */
+  undecided: Schema.optionalKey(Schema.Literal(true)),
   /** Where the last checkpoint within the cap is, and at which step it was taken. */
   kept: Schema.String,
   keptStep: Schema.Number
@@ -22,8 +26,13 @@ export class KlBudgetExceeded extends Schema.TaggedError<KlBudgetExceeded>()("Kl
     const spent = this.statistic === "mean"
       ? `${this.spent} ± ${this.standardError} mnats of KL per sequence`
       : `${this.spent} mnats of KL per sequence (${this.statistic} over prompts)`
-    return `${this.stage} spent ${spent} at step ${this.step}; the cap is ${this.cap}. ` +
-      `Kept: step ${this.keptStep}, ${this.kept}. Raise the cap, raise beta, lower the learning rate or run fewer steps.`
+    const found = this.undecided
+      ? `; ${this.samples} completions do not tell it from the cap of ${this.cap}, which counts as passed. `
+      : `; the cap is ${this.cap}. `
+    return `${this.stage} spent ${spent} at step ${this.step}${found}Kept: step ${this.keptStep}, ${this.kept}. ` +
+      `Raise the cap, ${
+        this.undecided ? "raise measureMost, " : ""
+      }lower the learning rate, run fewer steps, or raise beta where there is one.`
   }
 }
 

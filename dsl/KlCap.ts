@@ -18,17 +18,22 @@ export interface KlCap {
   readonly from: Artifact.Any
 }
 
-export type Statistic = "mean" | "p95" | "max"
+/** The key of a cap's initial model, with the prompts and the length on which a cap or another stage has KL measured. */
+export const keyOfCap = (initial: string, on: MeasuredOn | undefined): string =>
+  on === undefined ? initial : `${initial}/${on.held.id}/${String(on.how["maxNewTokens"])}`
+
+/** How a stage without held prompts of its own is measured: by the parameters of its cap, or of another stage under it. */
+export interface MeasuredOn {
+  readonly held: Artifact.Any
+  /** Unchecked, and without defaults: `Measuring` of `dsl/KlSpending.ts` has them. */
+  readonly how: Readonly<Record<string, unknown>>
+}
+
+export const statistics = ["mean", "p95", "max"] as const
+export type Statistic = typeof statistics[number]
 
 /** The cap on one statistic, nats per sequence; undefined where it has none. */
 export const nats = ({ max, mnats, p95 }: Omit<KlCap, "from">, statistic: Statistic): number | undefined => {
   const cap = { mean: mnats, p95, max }[statistic]
   return cap === undefined ? undefined : cap / 1000
 }
-
-/** The first statistic (nats per sequence) that is above its cap. */
-export const passed = (cap: KlCap, measured: Readonly<Record<Statistic, number | null>>) =>
-  (["mean", "p95", "max"] as const).flatMap((statistic) => {
-    const [spent, most] = [measured[statistic], nats(cap, statistic)]
-    return spent !== null && most !== undefined && spent > most ? [{ statistic, spent, cap: most }] : []
-  })[0]

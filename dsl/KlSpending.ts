@@ -5,21 +5,37 @@ import type { Gold } from "./Gold.ts"
 import { Observe, type Observing } from "./Observe.ts"
 import { Count, Fraction, or } from "./Training.ts"
 
+const Samples = Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" }))
+const Share = Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" }))
+
 /** How precisely KL is measured. */
 export const measuring = {
-  /** Completions sampled for one measurement; as many again, and again, while it is too close to a cap to tell. */
-  measureSamples: or(
-    Schema.Int.check(Schema.isGreaterThan(1, { message: "an error bar needs at least 2 samples" })),
-    256
-  ),
-  /** The standard error that is small enough, as a share of the cap, of a prompt's own mean where p95 or max has one. */
-  measureError: or(
-    Fraction.check(Schema.isGreaterThan(0, { message: "no number of samples has no error" })),
-    0.1
-  ),
-  /** No more completions than these for one measurement, however close (`measureSamples`, where that is more). */
+  /**
+   * Completions sampled for one measurement, 64 or more, and as many of each prompt where they suffice; as many again, and again, while
+   * they do not tell on which side of a cap the policy is.
+   */
+  measureSamples: or(Samples, 256),
+  /** The standard error of the mean that is small enough, as a share of the cap. */
+  measureError: or(Share, 0.1),
+  /**
+   * No more completions than these for one measurement (`measureSamples`, where that is more). A policy that they do not tell from the
+   * cap counts as beyond it.
+   */
   measureMost: or(Count, 2048)
 }
+
+/** How a cap measures stages without held prompts of their own: the fields of `klSpending`, with its defaults. */
+export const measuredBy = {
+  maxNewTokens: Schema.optionalKey(Count),
+  measureEvery: Schema.optionalKey(Count),
+  measureSamples: Schema.optionalKey(Samples),
+  measureError: Schema.optionalKey(Share),
+  measureMost: Schema.optionalKey(Count)
+}
+
+/** The same with the defaults. */
+export const Measuring = Schema.Struct({ maxNewTokens: Count, measureEvery: or(Count, 5), ...measuring })
+export type Measuring = typeof Measuring.Type
 
 export const klSpending = {
   /** The KL that this stage may spend: an allocation from the pipeline's KL cap. */

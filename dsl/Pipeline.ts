@@ -11,6 +11,7 @@ import * as Budget from "./Budget.ts"
 import type { Dimension } from "./Budget.ts"
 import { canonical, deepest, isDeep } from "./Canonical.ts"
 import { build, type Definition, made } from "./Definition.ts"
+import type { KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
 import { meant } from "./Spelling.ts"
@@ -92,6 +93,18 @@ export interface Limits extends Budget.Resources {
   readonly whenSpent?: Budget.WhenSpent
   /** The initial model. Needed with `kl`: a distance without a starting point is none. */
   readonly from?: Artifact.Any
+  /**
+   * Prompts on which KL of stages without held prompts of their own is measured (`Sft`, `Distill`), with the fields below. Without them
+   * such a stage is measured as the last one under the cap that has some.
+   */
+  readonly held?: Artifact.Any
+  /** Longest completion when KL is measured on `held`, tokens. */
+  readonly maxNewTokens?: number
+  /** As in the stages (`dsl/KlSpending.ts`), with the same defaults. */
+  readonly measureEvery?: number
+  readonly measureSamples?: number
+  readonly measureError?: number
+  readonly measureMost?: number
   /** Caps on the total of all stages that are capped here, beside the caps on each. */
   readonly total?: Budget.Totals
 }
@@ -114,6 +127,26 @@ type InitialIn<M, F extends string> = [M] extends [Of<F | "">] ? unknown
   : `Pipeline.cap: from is of family '${Artifact.FamilyOf<M>}' but the policy is of '${F}': they must share a tokenizer`
 
 type From<L> = L extends { readonly from: infer M } ? { readonly from: Initial<M> } : unknown
+
+/** Prompts, and how long a completion of them may be. */
+type Held<L> = L extends { readonly held: infer H }
+  ? Artifact.KindOf<H> extends "Prompts" ? L extends { readonly maxNewTokens: unknown } ? unknown
+    : {
+      readonly held:
+        "Pipeline.cap: held needs maxNewTokens beside it: how long may a completion be when KL is measured?"
+    }
+  : {
+    readonly held: `Pipeline.cap: held needs Prompts to measure KL on, e.g. Source.prompts(…), not a ${Artifact.KindOf<
+      H
+    >}`
+  }
+  : unknown
+
+/** A KL cap may end any stage below it. */
+type Ended<L> = L extends { readonly kl: unknown } ? KlBudgetExceeded : never
+
+/** Open inputs of the prompts. */
+type OpenIn<L> = L extends { readonly held: infer H } ? Artifact.OpenOf<H> : never
 
 type FromIn<L, F extends string> = L extends { readonly from: infer M } ? InitialIn<M, F> : unknown
 
@@ -142,7 +175,7 @@ type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", inf
  * per-stage KLs do not add up).
  */
 export const cap: {
-  <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits> & From<L>): <
+  <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits> & From<L> & Held<L>): <
     K extends Artifact.Kind,
     F extends string,
     I extends string,
@@ -155,7 +188,7 @@ export const cap: {
       & Artifact.Artifact<K, F, I, A, B, E, X>
       & Allotted<A, L>
       & FromIn<L, F>
-  ) => Artifact.Artifact<K, F, I, A, Exclude<B, Budget.Closed<L>>, E, X>
+  ) => Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, Budget.Closed<L>>, E | Ended<L>, X>
   <
     K extends Artifact.Kind,
     F extends string,
@@ -167,11 +200,12 @@ export const cap: {
     const L extends Given
   >(
     self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>,
-    limits: L & Budget.Fitting<L, keyof Limits> & From<L> & { readonly from?: FromIn<L, F> }
-  ): Artifact.Artifact<K, F, I, A, Exclude<B, Budget.Closed<L>>, E, X>
+    limits: L & Budget.Fitting<L, keyof Limits> & From<L> & Held<L> & { readonly from?: FromIn<L, F> }
+  ): Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, Budget.Closed<L>>, E | Ended<L>, X>
 } = Function.dual(
   2,
-  (self: Artifact.Any, { from, ...limits }: Given) => build(definitions.Cap, { of: self, from }, Budget.plain(limits))
+  (self: Artifact.Any, { from, held, ...limits }: Given) =>
+    build(definitions.Cap, { of: self, from, held }, Budget.plain(limits))
 )
 
 /**

@@ -4,8 +4,10 @@
 import * as Schema from "effect/Schema"
 import { type Any, type Kind, kinds } from "./Artifact.ts"
 import { Caps } from "./Budget.ts"
+import type { KlAmount } from "./Kl.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
 import { define, type Definition } from "./Definition.ts"
+import { measuredBy } from "./KlSpending.ts"
 import * as SourceFile from "./Source.ts"
 import * as stages from "./stages/index.ts"
 import * as Wires from "./Wires.ts"
@@ -18,24 +20,48 @@ export class Input extends Schema.TaggedClass<Input>()("Input", {
   family: Schema.String
 }) {}
 
-/** Caps on everything between its wires `from` and `of`. */
-export class Cap extends Schema.TaggedClass<Cap>()("Cap", Caps.fields) {}
+/** Caps on everything between its wires `from` and `of`; KL of stages without prompts of their own is measured on the wire `held`. */
+export class Cap extends Schema.TaggedClass<Cap>()("Cap", { ...Caps.fields, ...measuredBy }) {}
 
 const input = define(Input, {}, {
   mistakes: ({ kind, name }) => [`the input ${name}: ${kind} is open: connect it with Pipeline.connect`],
   makes: (params) => ({ kind: params["kind"] as Kind, family: String(params["family"]) })
 })
 
+/** Mistakes in a cap of which the measured distance, the reverse KL from the initial model, is another quantity. */
+const unheld = (name: string, { against, direction, estimator }: typeof KlAmount.Type): ReadonlyArray<string> => [
+  ...(direction === "reverse" ? [] : [`${name} is of the forward KL, and the reverse KL is measured: cap that`]),
+  ...(estimator === "k1"
+    ? []
+    : [`${name} is of the estimator ${estimator}; what is measured has the mean of k1: leave estimator out`]),
+  ...(against === "initial"
+    ? []
+    : [
+      `${name} is against "${against}", and a cap is held against its initial model: leave against out, and connect from`
+    ])
+]
+
 const cap = define(Cap, {
   of: { kinds, model: false, optional: false, needs: "the artefact to cap" },
   from: Wires.optional(
     Wires.model(["BaseModel", "Policy"], "the initial model that KL is measured from, e.g. from: sft")
-  )
+  ),
+  held: Wires.optional(Wires.data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"))
 }, {
   main: "of",
   parent: "of",
   opens: {},
-  mistakes: ({ kl, klMax, klP95, whenSpent }, { from }) => [
+  judges: { held: [] },
+  mistakes: ({ kl, klMax, klP95, whenSpent, ...params }, { from, held }) => [
+    ...Object.entries({ kl, klP95, klMax }).flatMap(([name, given]) => given === undefined ? [] : unheld(name, given)),
+    ...Object.keys(measuredBy).map((name) =>
+      held === undefined && name in params &&
+      `${name} is of the measurement on held prompts: connect held, or leave it out`
+    ),
+    held !== undefined && (kl === undefined
+      ? "held are prompts to measure KL on, and KL is not capped: write kl, or leave held out"
+      : params.maxNewTokens === undefined &&
+        "maxNewTokens is missing: KL is measured on completions of held of at most so many tokens"),
     ...Object.entries({ klP95, klMax, whenSpent }).map(([name, given]) =>
       given !== undefined && kl === undefined &&
       `${name} stands beside kl, the cap on the mean over prompts: write both`

@@ -103,11 +103,9 @@ describe("KL after a merge", () => {
   })
 
   it("above the cap is a typed failure", async () => {
-    const merged = Merge.make({ held }, { left: expert(1), right: expert(2) }, {
-      ...measuring,
-      method: MergeMethod.uniformSoup
-    })
-    const root = Pipeline.cap(merged, { kl: Kl.mnatsPerSequence(1), from: language })
+    const left = expert(1)
+    const merged = Merge.make({ held }, { left, right: expert(2) }, { ...measuring, method: MergeMethod.uniformSoup })
+    const root = Pipeline.cap(merged, { kl: Kl.mnatsPerSequence(1), from: left })
     const error = await Effect.runPromise(Effect.flip(simulate(root)))
     if (error._tag !== "KlBudgetExceeded") throw error
     assert.deepStrictEqual([error.stage, error.cap, error.keptStep], [label(merged), 1, 0])

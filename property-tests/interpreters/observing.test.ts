@@ -135,7 +135,7 @@ describe("observers", () => {
         "proxy",
         "proxy_se"
       ])
-      assert.strictEqual(samples, 8)
+      assert.strictEqual(samples, 64)
     }
   })
 

@@ -78,20 +78,27 @@ describe("PPO in the simulator", () => {
     assert.isAbove(many.gold, many.start)
   })
 
-  it("that creeps over its cap ends at the first measurement above it", async () => {
+  it("that creeps up to its cap ends at the first measurement that does not tell it from the cap", async () => {
     const kl: Array<number> = []
+    const verdicts: Array<string | undefined> = []
     let { root }: { root: Artifact.Any } = recipe(60, 100)
     for (const [path, value] of [["ppo.measureEvery", 1], ["ppo.learningRate", 1e-4]] as const) {
       root = Result.getOrThrow(Pipeline.set(root, path, value))
     }
     const exit = await Effect.runPromiseExit(simulate(root, {
-      onEvent: (event) => event._tag === "Measured" && kl.push(event.measurement.mean)
+      onEvent: (event) => {
+        if (event._tag !== "Measured") return
+        kl.push(event.measurement.mean)
+        verdicts.push(event.measurement.verdict)
+      }
     }))
     const reason = Exit.isFailure(exit) ? exit.cause.reasons[0] : undefined
     assert.isTrue(reason?._tag === "Fail" && reason.error._tag === "KlBudgetExceeded")
     assert.isAbove(kl.length, 3)
     assert.isAtMost(Math.max(...kl.slice(0, -1)), 0.1)
-    assert.isAbove(kl.at(-1)!, 0.1)
+    assert.isAbove(kl.at(-1)!, 0.09)
+    assert.isTrue(verdicts.slice(0, -1).every((verdict) => verdict === "within"))
+    assert.strictEqual(verdicts.at(-1), "undecided")
     // So slowly that a cap half as large again would have been passed later.
     assert.isBelow(kl.at(-1)!, 0.15)
   })

@@ -27,11 +27,12 @@ const overBudget = (events: ReadonlyArray<Event>) =>
 
 describe("a cap that rolls back", () => {
   const options = {
-    cap: 20,
+    cap: 200,
     beta: 0,
     learningRate: 0.01,
     steps: 12,
     measureEvery: 1,
+    measureMost: 64,
     limits: { whenSpent: "rollback" }
   } as const
   /** The first of these seeds that is within its cap for a while, and then is not. */
@@ -52,7 +53,7 @@ describe("a cap that rolls back", () => {
     const [over] = overBudget(ran.events)
     assert.strictEqual(over!.stage, label(of.rl))
     assert.strictEqual(measured(ran.events).at(-1)!.step, over!.step)
-    assert.isAbove(over!.spent, over!.cap)
+    assert.isTrue(over!.undecided === true || over!.spent > over!.cap)
     const to = over!.kept!.step
     // The same run, stopped by hand at that step: its checkpoint is the policy.
     const [again, stopped] = [
@@ -129,8 +130,8 @@ describe("a cap that warns", () => {
     const options = { cap: 20, beta: 0, learningRate: 0.01, steps: 6, measureEvery: 1 } as const
     const of = tiny({ ...options, limits: { whenSpent: "warn" } })
     const { events } = succeeded(await runs(of.root, folder()))
-    const above = measured(events).filter(({ cap, mean }) => cap !== null && mean > cap)
-    assert.isNotEmpty(above)
+    const above = measured(events).filter(({ verdict }) => verdict !== undefined && verdict !== "within")
+    assert.isTrue(above.some(({ cap, mean }) => mean > cap!))
     assert.deepStrictEqual(
       overBudget(events).map(({ kept, step }) => [step, kept]),
       above.map(({ step }) => [step, null])
@@ -169,16 +170,19 @@ describe("a cap that warns", () => {
 describe("p95 and max over prompts", () => {
   it("have caps of their own, and samples enough of every prompt", async () => {
     const { events } = await (async () => {
-      const options = { beta: 0, learningRate: 0.005, steps: 40, measureEvery: 1, cap: 1000 }
+      const options = { beta: 0, learningRate: 0.005, steps: 40, measureEvery: 1, measureMost: 512, cap: 1000 }
       const ran = await runs(tiny({ ...options, limits: { klMax: Kl.mnatsPerSequence<number>(1000) } }).root, folder())
       const error = failed(ran)
       if (error._tag !== "KlBudgetExceeded") throw error
       assert.strictEqual(error.statistic, "max")
-      assert.match(error.message, /mnats of KL per sequence \(max over prompts\) at step \d+; the cap is 1000\./u)
+      assert.match(
+        error.message,
+        /mnats of KL per sequence \(max over prompts\) at step \d+; .*the cap (?:is|of) 1000/u
+      )
       return ran
     })()
     const last = measured(events).at(-1)!
-    assert.isTrue(last.mean <= 1 && last.max! > 1)
+    assert.isTrue(last.mean <= 1 && (last.verdict === "undecided" || last.max! > 1))
     for (const { prompts, samples } of measured(events)) assert.isAtLeast(samples, 4 * prompts!)
   })
 
@@ -269,9 +273,8 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
     return { events, exit, distance, distances, cap: caps.mean, caps, rl, withinCap }
   }
 
-  it("what a run ends with is within its cap, but for 4 error bars of the measurement that let it pass", async () => {
+  it("what a run ends with is within its cap", async () => {
     let [rolled, stopped, kept] = [0, 0, 0]
-    const worst = { excess: -Infinity, seed: -1 }
     for (let seed = 0; seed < 200; seed++) {
       const whenSpent = seed % 2 === 0 ? "rollback" : "stop"
       const { cap, distance, events, exit, rl, withinCap } = await one(seed, whenSpent)
@@ -282,11 +285,7 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
         const exact = distance(weights)
         // Step 0 is the initial model itself.
         if (passing === undefined) return assert.isAtMost(exact, 1e-9, `seed ${seed}`)
-        assert.isAtMost(exact, cap + 4 * passing.standardError, `seed ${seed}`)
-        const excess = (exact - cap) / cap
-        if (excess > worst.excess) Object.assign(worst, { excess, seed })
-        // With the samples that the rule asks for the tolerance is a share of the cap that the description states.
-        if (passing.standardError <= error * cap) assert.isAtMost(exact, cap * (1 + 4 * error), `seed ${seed}`)
+        assert.isAtMost(exact, cap, `seed ${seed}`)
       }
       if (Exit.isFailure(exit)) {
         const reason = exit.cause.reasons[0]
@@ -307,35 +306,32 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
     for (const count of [rolled, stopped, kept]) {
       assert.isAtLeast(count, 20, `${rolled} rolled back, ${stopped} stopped, ${kept} within`)
     }
-    assert.isAtMost(worst.excess, 4 * error)
   }, 120_000)
 
   it(
     "caps on p95 and max over prompts hold too: enough of every prompt that decides is sampled, and sampling ends",
     async () => {
       // A prompt's own error bar takes as many samples as a mean over all: fewer, of larger caps.
-      const [prompts, most, error] = [24, 1 << 15, 0.25]
+      const [prompts, most, error] = [24, 1 << 13, 0.25]
       const by = { mean: 0, p95: 0, max: 0 }
       let more = 0
       for (let seed = 0; seed < 60; seed++) {
         const { caps, distances, events, exit, rl } = await one(seed, "rollback", { prompts, most, error })
         const all = measured(events).filter(({ stage }) => stage === label(rl))
         for (const { samples } of all) {
-          assert.isBelow(samples, most)
+          assert.isBelow(samples, 2 * most)
           if (samples > 4 * prompts) more++
         }
         const last = all.at(-1)!
-        for (const statistic of ["mean", "p95", "max"] as const) if (last[statistic]! > caps[statistic]) by[statistic]++
-        assert.strictEqual(
-          overBudget(events).length,
-          last.mean > caps.mean || last.p95! > caps.p95 || last.max! > caps.max ? 1 : 0
-        )
+        const over = overBudget(events)
+        for (const { statistic } of over) by[statistic]++
+        assert.strictEqual(over.length, last.verdict === "within" ? 0 : 1)
         if (Exit.isFailure(exit) || exit.value._tag !== "Model") throw new Error(String(exit))
         const exact = distances(exit.value.weights)
         const sorted = exact.prompts.toSorted()
         for (const [statistic, is] of [["mean", exact.mean], ["p95", sorted[22]!], ["max", sorted[23]!]] as const) {
           const excess = (is - caps[statistic]) / caps[statistic]
-          assert.isAtMost(excess, error, `seed ${seed}, ${statistic}`)
+          assert.isAtMost(excess, 0, `seed ${seed}, ${statistic}`)
         }
       }
       // Each of the three was passed, and many measurements took more than the least.

@@ -4,7 +4,7 @@ import { codecOf } from "../../src/engine/tabular/codec.ts"
 import { kl, logDistribution } from "../../src/engine/tabular/exact.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
 import { world as makeWorld } from "../../src/engine/tabular/world.ts"
-import { measureKl, overPrompts, samplesPerPrompt } from "../../src/ledger/measure.ts"
+import { leastSamples, measureKl, overPrompts, samplesPerPrompt } from "../../src/ledger/measure.ts"
 import { Event } from "../../src/store/runLog.ts"
 import { randomPolicy } from "../engine/tabularWorlds.ts"
 
@@ -53,7 +53,7 @@ describe("measured KL", () => {
       standardError: 0,
       perToken: 0,
       perTokenError: 0,
-      samples: 8,
+      samples: leastSamples,
       prompts: 2,
       p95: 0,
       max: 0
@@ -74,8 +74,6 @@ describe("measured KL", () => {
     const signed = Float64Array.from({ length: prompts * 4 }, (_, i) => i % prompts + (i < prompts * 2 ? 100 : -100))
     assert.deepStrictEqual(overPrompts(signed, prompts), { p95: 37, max: 39 })
     assert.deepStrictEqual(overPrompts(signed.subarray(1), prompts), { p95: null, max: null })
-    const few = measure("few", 2 * samplesPerPrompt - 1)
-    assert.deepStrictEqual([few.prompts, few.p95, few.max], [2, null, null])
     for (const { max, mean, p95 } of all) assert.isTrue(p95! <= max! && mean <= max! + 1e-12)
   })
 
@@ -99,15 +97,54 @@ describe("measured KL", () => {
     assert.deepStrictEqual(Schema.decodeUnknownSync(Event)(old) as unknown, old)
   })
 
-  it("asks each prompt as often as any other", () => {
-    const asked: Array<Int32Array> = []
+  /** The prompts that a measurement asks, by their places. */
+  const asks = (count: number, samples: number, seed = "x") => {
+    const held = Array.from({ length: count }, (_, i) => Int32Array.from(prompts[i % 2]!))
+    const asked: Array<number> = []
     const opened = engine.policy(policy)
-    measureKl(
-      { ...opened, sample: (of, ...rest) => (asked.push(...of), opened.sample(of, ...rest)) },
+    const measured = measureKl(
+      {
+        ...opened,
+        sample: (of, ...rest) => {
+          asked.push(...of.map((one) => held.findIndex((other) => other === one)))
+          return opened.sample(of, ...rest)
+        }
+      },
       engine.policy(initial),
-      prompts,
-      { samples: 6, maxNewTokens: world.horizon, stop: codec.stop, seed: "x" }
+      held,
+      { samples, maxNewTokens: world.horizon, stop: codec.stop, seed }
     )
-    assert.deepStrictEqual(asked, [0, 1, 0, 1, 0, 1].map((i) => prompts[i]!))
+    return { asked, measured }
+  }
+
+  it("asks each prompt as often as any other, with 64 samples or more, whatever is asked for", () => {
+    for (const [count, samples, each] of [[2, 2, 32], [3, 6, 22], [5, 66, 14], [64, 2, 1]] as const) {
+      const { asked, measured } = asks(count, samples)
+      assert.deepStrictEqual(asked, Array.from({ length: count * each }, (_, i) => i % count))
+      assert.deepStrictEqual([measured.samples, measured.prompts], [count * each, count])
+      assert.strictEqual(measured.max === null, each < samplesPerPrompt)
+    }
+  })
+
+  it("draws the prompts by the seed where there are more of them than samples", () => {
+    const [{ asked, measured }, other] = [asks(100, 2), asks(100, 2, "y")]
+    assert.lengthOf(asked, leastSamples)
+    assert.strictEqual(measured.prompts, new Set(asked).size)
+    assert.isAbove(measured.prompts, 32)
+    assert.isNull(measured.p95)
+    assert.notDeepEqual(other.asked, asked)
+    assert.deepStrictEqual(asks(100, 2).asked, asked)
+  })
+
+  it("has an error bar after samples that are alike: a policy of one completion, from a model that also has others", () => {
+    const sure = randomPolicy(world, "sure", 40)
+    const one = measureKl(engine.policy(sure), engine.policy(initial), prompts.slice(0, 1), {
+      samples: 2,
+      maxNewTokens: world.horizon,
+      stop: codec.stop,
+      seed: "x"
+    })
+    assert.isAbove(one.mean, 0.1)
+    assert.isAtLeast(one.standardError, 0.99 * one.mean / one.samples)
   })
 })

@@ -181,8 +181,8 @@ describe("a plan", () => {
     const flops = (of: typeof stages) => of.find(({ stage }) => stage.startsWith("ppo"))!
     assert.isAbove(flops(often).flops, flops(stages).flops)
     assert.strictEqual(flops(often).trained, flops(stages).trained)
-    // Twice and four times in four steps, 8 samples of 6 tokens each.
-    assert.strictEqual(flops(often).generated - flops(stages).generated, 2 * 8 * 6)
+    // Twice and four times in four steps, 64 samples of 6 tokens each.
+    assert.strictEqual(flops(often).generated - flops(stages).generated, 2 * 64 * 6)
   })
 
   it("says what cannot be planned, and what comes after it", async () => {

@@ -70,20 +70,24 @@ export const progress = (out: Out) => {
           return line(text)
         }
         case "Measured": {
-          const { cap, from, mean, samples, standardError, step } = event.measurement
+          const { asked = 0, cap, from, mean, samples, standardError, step, verdict } = event.measurement
+          const more = asked > 0 && samples > asked ? `, ${asked} asked for` : ""
+          const open = verdict === "undecided" ? ", which they do not tell it from" : ""
           return line(
             `  ${event.measurement.stage}  step ${step}: KL from ${from} ${mean.toFixed(2)} ± ${
               standardError.toFixed(2)
-            } nats per sequence (k1, n ${samples})${cap === null ? "" : `, cap ${cap}`}`
+            } nats per sequence (n ${samples}${more})${cap === null ? "" : `, cap ${cap}${open}`}`
           )
         }
         case "OverBudget": {
-          const { cap, from, kept, spent, stage, statistic, step } = event
+          const { cap, from, kept, spent, stage, statistic, step, undecided } = event
           const what = kept === null
             ? "goes on, as its cap says"
             : `goes back to step ${kept.step}, the last within its caps`
           return line(
-            `! ${stage}  step ${step}: ${statistic} KL from ${from} ${spent.toFixed(2)}, cap ${cap}: it ${what}`
+            `! ${stage}  step ${step}: ${statistic} KL from ${from} ${spent.toFixed(2)}, cap ${cap}${
+              undecided === true ? ", which the samples do not tell it from" : ""
+            }: it ${what}`
           )
         }
         case "Observed": {

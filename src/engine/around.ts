@@ -79,17 +79,23 @@ export const aroundPolicy = <P extends Policy>(of: P, how: Around): P => surroun
 
 export const aroundScorer = <S extends Scorer>(of: S, how: Around): S => surrounded(of, scorerVerbs, how)
 
-/** A policy that asks `now` for the current policy at each call. */
+/** A policy that asks `now` for the current policy at each call, and for what an engine keeps in its own policies. */
 export const forwarding = (now: () => Policy): Policy => {
-  const first = now()
-  return Object.fromEntries(
-    (Object.entries(policyVerbs) as ReadonlyArray<[keyof Policy, keyof Verbs | null]>).map(([name, kind]) => [
-      name,
-      kind === null
-        ? first[name]
-        : (...args: ReadonlyArray<never>) => (now()[name] as (...args: unknown[]) => unknown)(...args)
-    ])
-  ) as unknown as Policy
+  const current = (name: string) => now()[name as keyof Policy]
+  return Object.defineProperties(
+    {},
+    Object.fromEntries(
+      Object.keys(now()).map((name) => [
+        name,
+        (policyVerbs as Readonly<Record<string, keyof Verbs | null>>)[name] == null
+          ? { enumerable: true, get: () => current(name) }
+          : {
+            enumerable: true,
+            value: (...args: ReadonlyArray<never>) => (current(name) as (...args: unknown[]) => unknown)(...args)
+          }
+      ])
+    )
+  ) as Policy
 }
 
 /** Properties of an engine; every other member is a verb. */

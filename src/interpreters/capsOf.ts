@@ -4,7 +4,10 @@
  */
 import * as Artifact from "../../dsl/Artifact.ts"
 import { type Caps, type Resource, resources, units } from "../../dsl/Budget.ts"
-import type { KlCap } from "../../dsl/KlCap.ts"
+import type { KlCap, MeasuredOn } from "../../dsl/KlCap.ts"
+import { measuredBy, Measuring } from "../../dsl/KlSpending.ts"
+import { measuresOf } from "../../dsl/Instruments.ts"
+import type * as Schema from "effect/Schema"
 import { definitionOf, fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on the total of several stages. */
@@ -19,6 +22,8 @@ export interface Total {
 /** The caps on a node: the tightest of each resource (`Infinity`: none), and every KL cap with its initial model. */
 export interface NodeCaps extends Readonly<Record<Resource, number>> {
   readonly kl: ReadonlyArray<KlCap>
+  /** Of a stage under KL caps that has no held prompts of its own; absent where no cap says how to measure it. */
+  readonly measured?: MeasuredOn
   readonly totals: ReadonlyArray<Total>
 }
 
@@ -54,13 +59,32 @@ export const currenciesIn = (root: Artifact.Any): ReadonlyArray<string> => [
 /** Whether the artefact moves a policy by an allowance. */
 export const spendsKl = ({ node }: Artifact.Any): boolean => definitionOf(node)?.spendsKl === true
 
-/** Whether its KL is measured against caps: it spends KL, or it merges policies, whose KL has no bound. */
-export const measuresKl = (artifact: Artifact.Any): boolean =>
-  spendsKl(artifact) || (artifact.node.op === "Merge" && artifact.node.kind !== "RewardModel")
+const merges = ({ node }: Artifact.Any): boolean => node.op === "Merge" && node.kind !== "RewardModel"
+
+/** Whether its KL is measured against caps: it is a policy, made out of others. */
+export const measuresKl = (artifact: Artifact.Any): boolean => {
+  const { kind, op } = artifact.node
+  return (kind === "Policy" || kind === "BaseModel") && op !== "Cap" && parentsOf(artifact).length > 0
+}
+
+/** Whether it has held prompts of its own, and says how KL is measured on them. */
+export const measuresItself = (artifact: Artifact.Any): boolean =>
+  spendsKl(artifact) || merges(artifact) || artifact.node.op === "Gate"
 
 /** Whether it needs a KL cap: an allowance moved it, or a policy that it merges. */
 export const needsCap = (artifact: Artifact.Any): boolean =>
-  spendsKl(artifact) || (measuresKl(artifact) && heaviest(artifact, undefined).length > 0)
+  spendsKl(artifact) || (merges(artifact) && heaviest(artifact, undefined).length > 0)
+
+/** The parameters of the measurements that its KL caps are held against: its own, or those of a cap. */
+export const measuringOf = (artifact: Artifact.Any, { measured }: NodeCaps): Readonly<Record<string, Schema.Json>> =>
+  measured === undefined ? measuresOf(artifact) : Measuring.make(measured.how as typeof Measuring["~type.make.in"])
+
+const how = (artifact: Artifact.Any): MeasuredOn | undefined => {
+  const { node: { params, wires: { held } } } = artifact
+  const given = params as Readonly<Record<string, unknown>>
+  if (held === undefined || given["maxNewTokens"] === undefined) return undefined
+  return { held, how: Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(measuredBy, name))) }
+}
 
 const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   const { from, of } = cap.node.wires
@@ -93,25 +117,40 @@ export const capsIn = (root: Artifact.Any): (artifact: Artifact.Any) => NodeCaps
       ...(whenSpent === undefined ? {} : { whenSpent }),
       from
     }
+    const descend = descendants(cap.node.wires["of"], from)
     return {
       kl: one === undefined ? [] : [one],
-      descend: descendants(cap.node.wires["of"], from),
+      measured: one === undefined ? undefined : how(cap) ??
+        Artifact.lineage(cap).filter((other) => of.has(other.id) && descend.has(other.id) && measuresItself(other))
+          .map(how).findLast((found) => found !== undefined),
+      descend,
       of,
       each: inUnits(each),
       total: { id: cap.id, of, limits: inUnits(total ?? {}) }
     }
   })
-  return (artifact) => {
+  const known = new Map<string, NodeCaps>()
+  const capsOf = (artifact: Artifact.Any): NodeCaps => {
     const mine = caps.filter(({ of }) => of.has(artifact.id))
     const least = (resource: Resource) => Math.min(Infinity, ...mine.map(({ each }) => each[resource] ?? Infinity))
+    // Only descendants are measured, so `from` is made before: otherwise two caps could wait for each other.
+    const holding = measuresKl(artifact)
+      ? mine.filter(({ descend, kl }) => kl.length > 0 && descend.has(artifact.id))
+      : []
+    const measured = measuresItself(artifact)
+      ? undefined
+      : holding.find(({ measured }) => measured !== undefined)?.measured
     return {
-      // Only descendants are measured, so `from` is made before: otherwise two caps could wait for each other.
-      kl: !measuresKl(artifact) ?
-        [] :
-        mine.flatMap(({ descend, kl }) => descend.has(artifact.id) ? kl : []),
+      kl: holding.flatMap(({ kl }) => kl),
+      ...(measured === undefined ? {} : { measured }),
       ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
       totals: mine.flatMap(({ total }) => Object.keys(total.limits).length === 0 ? [] : [total])
     }
+  }
+  return (artifact) => {
+    const found = known.get(artifact.id) ?? capsOf(artifact)
+    known.set(artifact.id, found)
+    return found
   }
 }
 

@@ -16,7 +16,17 @@ import { fitting } from "./checks/memory.ts"
 import { sharing } from "./checks/prompts.ts"
 import { divisions } from "./checks/rows.ts"
 import { type Shapes, unreadable } from "./checks/shapes.ts"
-import { capsIn, currenciesIn, currenciesOf, klSpenders, needsCap, type NodeCaps, spendsKl } from "./capsOf.ts"
+import {
+  capsIn,
+  currenciesIn,
+  currenciesOf,
+  klSpenders,
+  measuresItself,
+  measuresKl,
+  needsCap,
+  type NodeCaps,
+  spendsKl
+} from "./capsOf.ts"
 
 /** One mistake. */
 export interface Problem {
@@ -93,12 +103,34 @@ const between = (
       found.push(`${wire} is an ensemble, which has no weights to start from: connect one of its members`)
     }
   }
+  const own = limits(artifact)
+  if (own.kl.length > 0 && own.measured === undefined && !measuresItself(artifact)) {
+    found.push(
+      "its KL is capped, and there are no held prompts to measure it on: give the cap some, " +
+        "Pipeline.cap(policy, { kl, from, held: prompts, maxNewTokens: … })"
+    )
+  }
   const { kl } = fieldsOf(artifact)
   if (op === "Cap" && kl !== undefined && wires["from"] !== undefined) {
-    const { from } = wires
+    const { from, held } = wires
     const of = wires["of"]!
+    const capped = Artifact.lineage(of).filter((one) =>
+      limits(one).kl.some((cap) => cap.from.id === initialOf(from).id)
+    )
     if (!comesFrom(of, from)) {
       found.push(`its initial model ${label(from)} is not among what ${label(of)} was made from`)
+    } else if (
+      initialOf(of).id !== initialOf(from).id &&
+      !(measuresKl(initialOf(of)) ? capped.includes(initialOf(of)) : capped.length > 0)
+    ) {
+      found.push(
+        `it measures nothing: the weights of ${label(of)} do not come from ${
+          label(from)
+        }; connect as from the model whose ` +
+          "weights it was trained from (in your own stage, `parent` of its definition names the wire)"
+      )
+    } else if (held !== undefined && capped.every(measuresItself)) {
+      found.push("held is of no use: each stage that it caps has held prompts of its own; leave it out")
     }
     const allotted = klSpenders(of, from)
     const total = allotted.reduce((sum, { mnats }) => sum + mnats, 0)

@@ -10,6 +10,8 @@ import * as Option from "effect/Option"
 import * as PlatformError from "effect/PlatformError"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { BrokenExtension, OutOfMemory } from "../../dsl/Errors.ts"
+import { keyOfCap } from "../../dsl/KlCap.ts"
+import { Measuring } from "../../dsl/KlSpending.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -30,7 +32,7 @@ import { streamsIn } from "./streams.ts"
 import { finishedIn, keysIn, type NodeKeys, spentIn, transparent } from "./storeKeys.ts"
 import { retold, toTell } from "./told.ts"
 import { judged } from "./lacking.ts"
-import { capsIn } from "./capsOf.ts"
+import { capsIn, measuringOf } from "./capsOf.ts"
 import { meanings, model } from "./meaning.ts"
 import { type ExecuteError, type ExecuteServices, type Make, wired } from "./inputs.ts"
 
@@ -58,7 +60,7 @@ const maker = Effect.fnUntraced(
 
     /** The resource caps on an artefact. */
     const held = (artifact: Artifact.Any) => {
-      const { kl: _, totals, ...own } = limits(artifact)
+      const { kl: _, measured: __, totals, ...own } = limits(artifact)
       return {
         label: label(artifact),
         limits: {
@@ -91,8 +93,13 @@ const maker = Effect.fnUntraced(
     const meaning = yield* meanings(make, wires, stages)
     const scopeOf = Effect.fnUntraced(function*(artifact: Artifact.Any, key: string) {
       const kl: Array<Scope["limits"]["kl"][number]> = []
-      for (const cap of limits(artifact).kl) {
-        kl.push({ ...cap, initial: yield* wires.weightsOf(cap.from), key: keys.result(cap.from)! })
+      const { kl: caps, measured: on } = limits(artifact)
+      for (const cap of caps) {
+        kl.push({ ...cap, initial: yield* wires.weightsOf(cap.from), key: keyOfCap(keys.result(cap.from)!, on) })
+      }
+      const measured = on && {
+        ...Measuring.make(on.how as typeof Measuring["~type.make.in"]),
+        held: yield* wires.rowsOf(on.held, "Prompts", kl[0]!.initial)
       }
       const { lora } = fieldsOf(artifact)
       return {
@@ -100,7 +107,7 @@ const maker = Effect.fnUntraced(
         stream: streams(artifact),
         measured: new Array<Measurement>(),
         label: label(artifact),
-        limits: { ...held(artifact).limits, kl },
+        limits: { ...held(artifact).limits, kl, ...(measured === undefined ? {} : { measured }) },
         ...(lora === undefined ? {} : { lora })
       } satisfies Scope
     })
@@ -192,8 +199,16 @@ const maker = Effect.fnUntraced(
     for (const artifact of Artifact.lineage(root)) {
       if (!(yield* there(artifact))) continue
       // Repeats passed caps and peaks of earlier results, because later stages build on their policies.
-      const caps = limits(artifact).kl.map((cap) => ({ ...cap, key: keys.result(cap.from)! }))
-      for (const event of retold(artifact, caps, yield* store.told(keys.result(artifact)!, label(artifact)))) {
+      const { kl, measured } = limits(artifact)
+      const caps = kl.map((cap) => ({ ...cap, key: keyOfCap(keys.result(cap.from)!, measured) }))
+      for (
+        const event of retold(
+          artifact,
+          caps,
+          measuringOf(artifact, limits(artifact)),
+          yield* store.told(keys.result(artifact)!, label(artifact))
+        )
+      ) {
         yield* log.emit(event)
       }
       const took = before.get(artifact.id)

@@ -33,6 +33,7 @@ import { select } from "../stages/select.ts"
 import { sft } from "../stages/sft.ts"
 import type { Made } from "../store/made.ts"
 import type { Report } from "../store/report.ts"
+import { heldAtEnd } from "../training/heldAtEnd.ts"
 import type { Scope } from "../training/scope.ts"
 import { Checkpoints, codecOf } from "./checkpoints.ts"
 import type { Extensions } from "./extensions.ts"
@@ -66,7 +67,12 @@ export const meanings = Effect.fnUntraced(function*(
       const { node } = artifact
       const inputs = yield* inputsOf(artifact, main, wiresOf?.(node.wires, node.params as object) ?? wires)
       // Its errors are its own: `FailureOf` adds them to the type of whoever passed it.
-      return yield* make(params, inputs, scope) as Effect.Effect<Made, ExecuteError, ExecuteServices>
+      const made = yield* make(params, inputs, scope) as Effect.Effect<Made, ExecuteError, ExecuteServices>
+      const { measured } = scope.limits
+      if (made._tag === "Model" && measured !== undefined) {
+        yield* heldAtEnd(scope, made.weights, { held: measured.held, measured, kept: "its inputs" })
+      }
+      return made
     }
   )
 

@@ -6,15 +6,15 @@ import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
-import { deciding, measuresOf } from "../../dsl/Instruments.ts"
-import type { KlCap } from "../../dsl/KlCap.ts"
+import { deciding } from "../../dsl/Instruments.ts"
+import { keyOfCap, type KlCap } from "../../dsl/KlCap.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
 import type { Spent } from "../store/spent.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import { CapsHold } from "../training/budgets.ts"
 import { type KeyedKlCap, type MeasuredHow, measuredWithin } from "../training/measuredWithin.ts"
-import { capsIn } from "./capsOf.ts"
+import { capsIn, measuringOf } from "./capsOf.ts"
 import { streamsIn } from "./streams.ts"
 
 /**
@@ -80,16 +80,17 @@ export const keysIn = Effect.fnUntraced(function*(root: Artifact.Any) {
       stream: streams(artifact),
       inputs: Object.fromEntries(Object.entries(wires).map(([wire, of]) => [wire, result(of)!]))
     }))
-    const caps = keyed(ending(artifact))
+    const caps = keyed(artifact, ending(artifact))
     return {
       weights,
       capped: caps.length === 0
         ? weights
-        : sha256(canonical({ weights, caps, measures: measuresOf(artifact) } as never))
+        : sha256(canonical({ weights, caps, measures: measures(artifact) } as never))
     }
   }
-  const keyed = (caps: ReturnType<typeof ending>): ReadonlyArray<KeyedKlCap> =>
-    caps.map(({ from, ...cap }) => ({ ...cap, key: result(from)! }))
+  const measures = (artifact: Artifact.Any): MeasuredHow => measuringOf(artifact, limits(artifact))
+  const keyed = (artifact: Artifact.Any, caps: ReturnType<typeof ending>): ReadonlyArray<KeyedKlCap> =>
+    caps.map(({ from, ...cap }) => ({ ...cap, key: keyOfCap(result(from)!, limits(artifact).measured) }))
 
   const look = Effect.fnUntraced(function*(artifact: Artifact.Any) {
     const [{ capped, weights }, name] = [keys.get(artifact.id)!, label(artifact)]
@@ -99,8 +100,8 @@ export const keysIn = Effect.fnUntraced(function*(root: Artifact.Any) {
       event._tag === "Measured" ? [event.measurement] : []
     )
     const last = Math.max(1, ...measured.map(({ step }) => step))
-    const caps = keyed(limits(artifact).kl)
-    return measuredWithin(caps, measuresOf(artifact) as MeasuredHow, measured, last, last) ? weights : undefined
+    const caps = keyed(artifact, limits(artifact).kl)
+    return measuredWithin(caps, measures(artifact), measured, last, last) ? weights : undefined
   })
   let pending = Artifact.lineage(root).filter(({ node }) => node.op !== "Cap")
   const advance = Effect.gen(function*() {

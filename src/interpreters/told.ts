@@ -3,7 +3,6 @@
  * Kept events name models by their keys, because another description may reuse the result.
  */
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { measuresOf } from "../../dsl/Instruments.ts"
 import { label } from "../../dsl/Render.ts"
 import type { KlCap } from "../../dsl/KlCap.ts"
 import { type Event, type Measurement, OverBudget } from "../store/runLog.ts"
@@ -34,6 +33,7 @@ export const toTell = (
 export const retold = (
   artifact: Artifact.Any,
   caps: ReadonlyArray<Cap>,
+  how: MeasuredHow,
   told: ReadonlyArray<Event>
 ): ReadonlyArray<Event> => {
   const stage = label(artifact)
@@ -41,7 +41,7 @@ export const retold = (
   return told.flatMap((event): ReadonlyArray<Event> => {
     if (event._tag === "Measured") {
       const { measurement } = event
-      if (!isDue(caps, measuresOf(artifact) as MeasuredHow, measurement.step, last)) return []
+      if (!isDue(caps, how, measurement.step, last)) return []
       return caps.flatMap((cap) => {
         const by = cap.whenSpent === "warn" && cap.key === measurement.from ? passedBy(cap, measurement) : undefined
         return by === undefined

@@ -1,6 +1,7 @@
 import type { Policy, Row, Sampling } from "../engine/engine.ts"
-import { offsetsOf } from "../engine/engine.ts"
-import { kl } from "../losses/kl.ts"
+import { klBetween } from "../losses/kl.ts"
+import { sumRows } from "../losses/ragged.ts"
+import { stream } from "../sampling/random.ts"
 
 /** A measurement of KL, in nats. */
 export interface KlMeasured {
@@ -23,8 +24,22 @@ export interface KlMeasured {
   readonly max: number | null
 }
 
-/** The least number of samples of every prompt for p95 and max over prompts: a single signed k1 has no information on its prompt. */
+/** With the KL of each completion, nats. */
+export interface KlSamples extends KlMeasured {
+  readonly sequences: ReadonlyArray<number>
+}
+
+/** The least number of samples of a measurement: fewer tell nothing of any cap (`sequential.ts`). */
+export const leastSamples = 64
+
+/** The least number of samples of every prompt for p95 and max over prompts. */
 export const samplesPerPrompt = 4
+
+/** The samples of a block where `asked` are asked for: `leastSamples` or more, and as many of each prompt, unless prompts are more. */
+export const blockOf = (asked: number, prompts: number): number => {
+  const samples = Math.max(asked, leastSamples)
+  return prompts > samples ? samples : Math.ceil(samples / prompts) * prompts
+}
 
 /** A prompt's own mean, nats per sequence. */
 export interface OfPrompt {
@@ -32,16 +47,20 @@ export interface OfPrompt {
   readonly standardError: number
 }
 
-/**
- * The mean of each prompt's samples; sample `i` is of prompt `i % prompts`, and each has two or more. A prompt counts as no less spread than
- * prompts are on average: a few samples may agree by chance.
- */
-export const meansByPrompt = (sequences: ArrayLike<number>, prompts: number): ReadonlyArray<OfPrompt> => {
-  const each = Array.from({ length: prompts }, (_, prompt) => {
-    const own = Array.from(
+/** The samples of each prompt; sample `i` is of prompt `i % prompts`. */
+export const byPrompt = (sequences: ArrayLike<number>, prompts: number): ReadonlyArray<ReadonlyArray<number>> =>
+  Array.from({ length: prompts }, (_, prompt) =>
+    Array.from(
       { length: Math.ceil((sequences.length - prompt) / prompts) },
       (_, i) => sequences[prompt + i * prompts]!
-    )
+    ))
+
+/**
+ * The mean of each prompt's samples; each has two or more. A prompt counts as no less spread than prompts are on average: a few samples
+ * may agree by chance.
+ */
+export const meansByPrompt = (sequences: ArrayLike<number>, prompts: number): ReadonlyArray<OfPrompt> => {
+  const each = byPrompt(sequences, prompts).map((own) => {
     const mean = own.reduce((sum, x) => sum + x, 0) / own.length
     return { mean, count: own.length, squares: own.reduce((sum, x) => sum + (x - mean) ** 2, 0) }
   })
@@ -66,25 +85,23 @@ export const overPrompts = (
 }
 
 export interface KlSampling {
-  /** Completions of a block. */
+  /** Completions of a block, before `blockOf`. */
   readonly samples: number
   readonly maxNewTokens: number
   readonly stop: ReadonlyArray<number>
   /** Seeds of the samples are `${seed}/${i}`. */
   readonly seed: string
-  /** Whether the blocks so far are enough, from each of the other models and for its prompts; by default a block is enough. */
-  readonly enough?: (
-    measured: ReadonlyArray<KlMeasured & { readonly byPrompt: () => ReadonlyArray<OfPrompt> }>
-  ) => boolean
+  /** Whether the blocks so far are enough, from each of the other models; by default a block is enough. */
+  readonly enough?: (measured: ReadonlyArray<KlSamples>) => boolean
 }
 
 /** A block of samples. */
 export interface SampledBlock {
   readonly rows: ReadonlyArray<Row>
+  /** The prompt of each row, by its place among the prompts. */
+  readonly asked: ReadonlyArray<number>
   /** Which ended by themselves. */
   readonly finished: ReadonlyArray<boolean>
-  /** Of the next-token distributions, nats, for each token. */
-  readonly entropies: Float64Array
 }
 
 const summary = (sequences: ReadonlyArray<number>, lengths: ReadonlyArray<number>, prompts: number): KlMeasured => {
@@ -94,53 +111,77 @@ const summary = (sequences: ReadonlyArray<number>, lengths: ReadonlyArray<number
   const [mean, perToken] = [total / n, tokens === 0 ? 0 : total / tokens]
   const variance = sequences.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (n - 1)
   const residual = sequences.reduce((sum, x, i) => sum + (x - perToken * lengths[i]!) ** 2, 0) / (n - 1)
-  const asked = Math.min(prompts, n)
+  // Samples may be alike by chance: one more completion as far away as the farthest would move the sum by as much.
+  const farthest = sequences.reduce((most, x) => Math.max(most, x), 0)
   return {
     mean,
-    standardError: n < 2 ? NaN : Math.sqrt(variance / n),
+    standardError: Math.max(Math.sqrt(variance / n), farthest / n),
     perToken,
-    perTokenError: n < 2 ? NaN : tokens === 0 ? 0 : Math.sqrt(residual * n) / tokens,
+    perTokenError: tokens === 0 ? 0 : Math.max(Math.sqrt(residual * n), farthest) / tokens,
     samples: n,
-    prompts: asked,
-    ...overPrompts(sequences, asked)
+    prompts,
+    ...overPrompts(sequences, prompts)
   }
 }
 
 /**
- * Measures KL(policy‖other) from each of `others` by k1, on the same fresh completions of the policy at temperature 1, one a prompt, cycling
- * through `prompts`; with the standard error across sequences, as if each were of a prompt drawn anew: of a mean over these very prompts
- * it is no less. Completions are cut at `maxNewTokens`, so this is the KL of completions up to that length. Blocks of samples are
- * drawn until `enough`, twice as many each time. k3 is as unbiased and less noisy, but its intervals cover less often (`interval.ts`).
+ * Measures KL(policy‖other) from each of `others` on the same fresh completions y of the policy at temperature 1: the mean of
+ *
+ *     Σ_t KL(π(·|x, y_<t) ‖ π'(·|x, y_<t)),    each over the whole vocabulary.
+ *
+ * This is k1 with each token's log-ratio replaced by its mean given the tokens before (Rao and Blackwell; Amini, Vieira and Cotterell
+ * 2025, arXiv 2504.10637): the same mean, less noise, never negative, and 0 only where the two agree wherever a sample went. It costs the
+ * logits of both models at every token of the samples, where k1 costs the sampled token's.
+ *
+ * Every prompt is asked equally often. Prompts that are more than a block's samples are drawn with replacement. The standard error is that
+ * of samples whose prompts were drawn anew: of a mean over these very prompts it is no less. Completions are cut at `maxNewTokens`, so this
+ * is the KL of completions up to that length. Blocks of samples are drawn until `enough`, twice as many each time.
  */
 export const measureKls = (
   policy: Policy,
   others: ReadonlyArray<Policy>,
   prompts: ReadonlyArray<Int32Array>,
-  { enough = () => true, samples, seed, ...options }: KlSampling
-): { readonly measured: ReadonlyArray<KlMeasured>; readonly first: SampledBlock } => {
+  { enough = () => true, samples: wanted, seed, ...options }: KlSampling
+): { readonly measured: ReadonlyArray<KlSamples>; readonly first: SampledBlock } => {
   const sampling: Sampling = { ...options, temperature: 1, topK: 0, topP: 1 }
+  const samples = blockOf(wanted, prompts.length)
+  const each = samples >= prompts.length
+  const random = stream(`${seed}/prompts`)
+  const asked: Array<number> = []
   const sequences: ReadonlyArray<Array<number>> = others.map(() => [])
   const lengths: Array<number> = []
-  let drawn = 0
   let first: SampledBlock | undefined
   const draw = (): void => {
-    const asked = Array.from({ length: samples }, (_, i) => prompts[(drawn + i) % prompts.length]!)
-    const sampled = policy.sample(asked, sampling, asked.map((_, i) => `${seed}/${drawn + i}`))
-    const rows = sampled.map(({ completion }, i): Row => ({ prompt: asked[i]!, completion }))
-    const { entropies, logps } = policy.logprobs(rows)
-    first ??= { rows, entropies, finished: sampled.map(({ finished }) => finished) }
-    const offsets = offsetsOf(rows)
-    others.forEach((other, k) => sequences[k]!.push(...kl(logps, other.logprobs(rows).logps, offsets, "k1").sequences))
-    drawn += samples
+    const drawn = asked.length
+    const block = Array.from(
+      { length: samples },
+      (_, i) => each ? (drawn + i) % prompts.length : random.int(prompts.length)
+    )
+    asked.push(...block)
+    const sampled = policy.sample(
+      block.map((prompt) => prompts[prompt]!),
+      sampling,
+      block.map((_, i) => `${seed}/${drawn + i}`)
+    )
+    const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[block[i]!]!, completion }))
+    first ??= { rows, asked: block, finished: sampled.map(({ finished }) => finished) }
+    others.forEach((other, k) => {
+      const { offsets, values } = policy.divergences(rows, other, klBetween)
+      // Rounding alone is below 0.
+      sequences[k]!.push(...sumRows(values, offsets).map((x) => Math.max(0, x)))
+    })
     lengths.push(...rows.map(({ completion }) => completion.length))
   }
   for (let blocks = 1;; blocks *= 2) {
     // In blocks of one size, so that the memory of a measurement does not grow with its samples.
-    for (let block = drawn / samples; block < blocks; block++) draw()
-    const measured = sequences.map((of) => summary(of, lengths, prompts.length))
-    const asked = Math.min(prompts.length, drawn)
-    const seen = measured.map((one, k) => ({ ...one, byPrompt: () => meansByPrompt(sequences[k]!, asked) }))
-    if (enough(seen)) return { measured, first: first! }
+    for (let block = asked.length / samples; block < blocks; block++) draw()
+    const count = each ? prompts.length : new Set(asked).size
+    const measured = sequences.map((of) => ({
+      ...summary(of, lengths, count),
+      ...(each ? {} : { p95: null, max: null }),
+      sequences: of
+    }))
+    if (enough(measured)) return { measured, first: first! }
   }
 }
 
@@ -150,4 +191,7 @@ export const measureKl = (
   other: Policy,
   prompts: ReadonlyArray<Int32Array>,
   options: KlSampling
-): KlMeasured => measureKls(policy, [other], prompts, options).measured[0]!
+): KlMeasured => {
+  const { sequences: _, ...measured } = measureKls(policy, [other], prompts, options).measured[0]!
+  return measured
+}

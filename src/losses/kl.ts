@@ -19,6 +19,16 @@ export const k2: Estimator = [(d) => 0.5 * d * d, (d) => d]
 export const k3: Estimator = [(d) => Math.expm1(-d) + d, (d) => -Math.expm1(-d)]
 const estimators: Record<KlEstimator, Estimator> = { k1, k2, k3 }
 
+/** KL(p‖q) of two distributions, by their logarithms: Σ p log(p / q), nats. */
+export const klBetween = (logp: Float64Array, logq: Float64Array): number => {
+  let sum = 0
+  for (let v = 0; v < logp.length; v++) {
+    const p = Math.exp(logp[v]!)
+    if (p > 0) sum += p * (logp[v]! - logq[v]!)
+  }
+  return sum
+}
+
 /**
  * Estimates KL(π‖ref) from completions sampled from π, in nats. Inputs have one number per token; row i owns
  * `offsets[i] … offsets[i + 1]`.

@@ -5,8 +5,9 @@
  *    and checks), its wires (`Wires.model`, `Wires.data`), a `Definition`, and a `make`: `moves` for a stage that moves
  *    a policy by an allowance, and the type `Artifact.Output` for any other.
  * 2. Implement: write `implement(definition, (params, inputs, scope) => …)`. To move a policy, give `movePolicy` your
- *    own step. In any other stage, open models with `open` and train them by `descend` or `train`. A step is plain code
- *    against an engine's verbs.
+ *    own step, to train one without an allowance `trainPolicy`. In any other stage, open models with `openModels` and train
+ *    them by `descend` or `train`; a policy among them is held to its KL caps at the end only. A step is plain code against an
+ *    engine's verbs.
  * 3. Test it with the laws of `keel/testing`.
  *
  * A loss is a pure function from log-probabilities to `Loss`: its value, its exact gradient, its metrics.
@@ -56,7 +57,7 @@ export {
 } from "../engine/engine.ts"
 
 /** Training: the frames and their parts. Batches and randomness depend on (stream, step, sample) alone. */
-export { type At, type MovedStep, movePolicy } from "../training/movePolicy.ts"
+export { type At, type MovedStep, movePolicy, trainPolicy } from "../training/movePolicy.ts"
 export { descend, type Learnt, type Stepped } from "../training/descent.ts"
 export { batchAt, stepsOf } from "../training/batches.ts"
 export { klCaps } from "../training/klCaps.ts"

@@ -3,18 +3,16 @@ import type { Distill } from "../../dsl/stages/Distill.ts"
 import { encodeDemonstrations, encodePrompts, lengthOf } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
 import { repeated } from "../data/lazyArray.ts"
-import { CurrentEngine } from "../engine/current.ts"
-import type { Policy, Weights } from "../engine/engine.ts"
+import type { Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
-import { descend } from "../training/descent.ts"
 import { answersOf, divergenceLoss } from "../training/distilling.ts"
-import { observer, openModels } from "../training/loop.ts"
-import { openers } from "../training/precision.ts"
+import { observer } from "../training/loop.ts"
+import { trainPolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Learns from a teacher on answers that the student did not write; see `dsl/stages/Distill.ts`. */
-export const distill = Effect.fn("distill")(function*(
+export const distill = (
   stage: Distill,
   wires: {
     readonly student: Weights
@@ -24,42 +22,40 @@ export const distill = Effect.fn("distill")(function*(
       | { readonly demonstrations: ReadonlyArray<DemonstrationRow> }
   },
   scope: Scope
-) {
-  const engine = yield* CurrentEngine
-  const opens = openers(engine, stage)
-  const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
-    policy: { open: opens.policy, initial: wires.student }
-  })
-  const teacher = yield* observer(opens.policy, wires.teacher)
-  const codec = engine.codec(wires.student)
-  const use = { stage: scope.label, codec, context: Math.min(policy.context, teacher.context) }
-  // Sampled again after a stop, from the same seeds: the same answers.
-  const answered = "prompts" in wires.answers
-    ? yield* answersOf(
-      teacher,
-      repeated(yield* encodePrompts(use, wires.answers.prompts), stage.completionsPerPrompt),
-      { maxNewTokens: stage.maxNewTokens!, temperature: stage.samplingTemperature, stop: codec.stop },
-      `${scope.stream}/teacher`
-    )
-    : yield* encodeDemonstrations(use, wires.answers.demonstrations)
-  const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
-  const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
-  const { objective } = stage
-
-  yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
-    steps,
-    taking,
-    step: (n) =>
-      Effect.sync(() => {
-        const rows = taking.of(n).map((i) => answered[i]!)
-        const sampled = n === 0 && "prompts" in wires.answers
-          ? answered.reduce((sum, { completion }) => sum + completion.length, 0)
-          : 0
-        const tokens = sampled + rows.reduce((sum, { completion }) => sum + completion.length, 0)
-        if (objective._tag !== "SequenceLevel") return { tokens, ...divergenceLoss(policy, teacher, rows, objective) }
-        const { logps } = policy.logprobs(rows, { retain: true })
-        return { tokens, passed: { rows, numbers: logps }, learn: { ...crossEntropy(logps), metrics: {} } }
-      })
-  })
-  return policy.weights()
-}, Effect.scoped)
+) =>
+  trainPolicy(stage, { init: wires.student }, scope, (at) =>
+    Effect.gen(function*() {
+      const { codec, policy } = at
+      const teacher = yield* observer(at.open.policy, wires.teacher)
+      const use = { ...at.use, context: Math.min(policy.context, teacher.context) }
+      // Sampled again after a stop, from the same seeds: the same answers.
+      const answered = "prompts" in wires.answers
+        ? yield* answersOf(
+          teacher,
+          repeated(yield* encodePrompts(use, wires.answers.prompts), stage.completionsPerPrompt),
+          { maxNewTokens: stage.maxNewTokens!, temperature: stage.samplingTemperature, stop: codec.stop },
+          `${scope.stream}/teacher`
+        )
+        : yield* encodeDemonstrations(use, wires.answers.demonstrations)
+      const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
+      const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
+      const { objective } = stage
+      return {
+        steps,
+        taking,
+        opened: [[wires.teacher, teacher]] as const,
+        step: (n: number) =>
+          Effect.sync(() => {
+            const rows = taking.of(n).map((i) => answered[i]!)
+            const sampled = n === 0 && "prompts" in wires.answers
+              ? answered.reduce((sum, { completion }) => sum + completion.length, 0)
+              : 0
+            const tokens = sampled + rows.reduce((sum, { completion }) => sum + completion.length, 0)
+            if (objective._tag !== "SequenceLevel") {
+              return { tokens, ...divergenceLoss(policy, teacher, rows, objective) }
+            }
+            const { logps } = policy.logprobs(rows, { retain: true })
+            return { tokens, passed: { rows, numbers: logps }, learn: { ...crossEntropy(logps), metrics: {} } }
+          })
+      }
+    }))

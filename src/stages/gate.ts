@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import { Diverged, GateFailed, unsoundWeights } from "../../dsl/Errors.ts"
+import { Measuring } from "../../dsl/KlSpending.ts"
 import type { Gate } from "../../dsl/stages/Gate.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
@@ -10,6 +11,7 @@ import { Judge } from "../rewards/judge.ts"
 import { estimate } from "../store/report.ts"
 import { RunLog } from "../store/runLog.ts"
 import { withinCaps } from "../training/budgets.ts"
+import { heldAtEnd } from "../training/heldAtEnd.ts"
 import { observer } from "../training/loop.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -84,6 +86,9 @@ export const gate = Effect.fn("gate")(function*(
   if (failed.length > 0 && stage.otherwise === "fail") {
     return yield* new GateFailed({ stage: scope.label, guards: failed })
   }
+  const passes = failed.length === 0 ? wires.candidate : wires.previous
+  const { maxNewTokens } = stage
+  yield* heldAtEnd(scope, passes, { held: wires.held, measured: Measuring.make({ maxNewTokens }), kept: "both models" })
   yield* log.emit({ _tag: "Finished", stage: scope.label, tokens })
-  return failed.length === 0 ? wires.candidate : wires.previous
+  return passes
 }, Effect.scoped)

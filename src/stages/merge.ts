@@ -9,7 +9,7 @@ import type { Merge } from "../../dsl/stages/Merge.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import type { Engine, Policy, Row, Tensors, Weights } from "../engine/engine.ts"
+import type { Engine, Row, Tensors, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { measureKl } from "../ledger/measure.ts"
 import { afterLast } from "../losses/ragged.ts"
@@ -22,7 +22,7 @@ import { taskArithmetic } from "../merging/taskArithmetic.ts"
 import { ties } from "../merging/ties.ts"
 import { RunLog } from "../store/runLog.ts"
 import { withinCaps } from "../training/budgets.ts"
-import { klCaps } from "../training/klCaps.ts"
+import { heldAtEnd } from "../training/heldAtEnd.ts"
 import { finite, observer } from "../training/loop.ts"
 import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
@@ -137,32 +137,34 @@ const rehearse = Effect.fnUntraced(function*(
   return merged
 })
 
-/** KL from each parent and from the initial model of each cap; fails when a KL is above its cap. */
-const measure = Effect.fnUntraced(function*(stage: Merge, wires: Wires, policy: Policy, merged: Weights, scope: Scope) {
+/** KL from each parent, reported once: not of those that a cap is held against. */
+const measureParents = Effect.fnUntraced(function*(stage: Merge, wires: Wires, merged: Weights, scope: Scope) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
-  const { stop } = engine.codec(merged)
-  const held = yield* encodePrompts(
-    { stage: scope.label, codec: engine.codec(merged), context: policy.context },
-    wires.held!
-  )
-  const measured = { ...stage, maxNewTokens: stage.maxNewTokens!, measureEvery: 1 }
-  // Reported once, with its cap.
+  const policy = yield* observer(engine.policy, merged)
+  const codec = engine.codec(merged)
+  const { stop } = codec
+  const held = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, wires.held!)
+  const { measureSamples: samples } = stage
+  const maxNewTokens = stage.maxNewTokens!
   const capped = new Set(scope.limits.kl.map(({ from }) => nameOf(from)))
   for (const { label, weights } of Object.values(wires.models).filter(({ label }) => !capped.has(label))) {
-    const { maxNewTokens, measureSamples: samples } = measured
     // One parent at a time: closed before the next is opened.
     const found = yield* Effect.scoped(Effect.map(
       observer(engine.policy, weights),
       (parent) => measureKl(policy, parent, held, { samples, maxNewTokens, stop, seed: `${scope.stream}/measure/1` })
     ))
     yield* finite({ [`kl from ${label}`]: found.mean })
-    const how = { against: "parent", estimator: "k1", direction: "reverse", temperature: 1, cap: null } as const
-    yield* log.emit({ _tag: "Measured", measurement: { ...found, stage: scope.label, step: 1, from: label, ...how } })
+    const how = {
+      against: "parent",
+      estimator: "rao-blackwell",
+      direction: "reverse",
+      temperature: 1,
+      cap: null
+    } as const
+    const measurement = { ...found, asked: samples, stage: scope.label, step: 1, from: label, ...how }
+    yield* log.emit({ _tag: "Measured", measurement })
   }
-  const none = { opened: [], reference: undefined, observing: null, init: null }
-  const opens = { ...none, policy, open: engine.policy, held, stop, measured, steps: 1, start: kept }
-  yield* (yield* klCaps(scope, { state: null }, opens)).measure(1)
-})
+}, Effect.scoped)
 
 export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, scope: Scope) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
@@ -184,15 +186,19 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
     : yield* rehearse(stage, scorer, like.tensors, Object.keys(models).length, rehearsal)
   const merged: Weights = { config: like.config, tensors, tokenizer: like.tokenizer }
   if (wires.held !== undefined) {
-    const policy = yield* observer(engine.policy, merged)
     yield* Effect.catchTag(
-      measure(stage, wires, policy, merged, scope),
+      measureParents(stage, wires, merged, scope),
       "NotFinite",
       ({ quantity, value }) =>
         Effect.fail(
           new Diverged({ stage: scope.label, step: 1, quantity, value: String(value), kept, remedy: unsoundWeights })
         )
     )
+    yield* heldAtEnd(scope, merged, {
+      held: wires.held,
+      measured: { ...stage, maxNewTokens: stage.maxNewTokens! },
+      kept
+    })
   }
   const metrics = soup === undefined ? {} : {
     "soup/score": soup.score,

@@ -4,72 +4,62 @@ import { UnusableData } from "../../dsl/Errors.ts"
 import { lengthOf } from "../data/encode.ts"
 import { encodeSft } from "../data/encodeSft.ts"
 import type { DemonstrationRow } from "../data/rows.ts"
-import { CurrentEngine } from "../engine/current.ts"
-import type { Policy, Weights } from "../engine/engine.ts"
+import type { Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
-import { descend } from "../training/descent.ts"
-import { openModels } from "../training/loop.ts"
+import { trainPolicy } from "../training/movePolicy.ts"
 import { joinedTokens } from "../training/rollout.ts"
-import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Fine-tunes on demonstrations; see `dsl/stages/Sft.ts`. */
-export const sft = Effect.fn("sft")(function*(
+export const sft = (
   stage: Sft,
   wires: { readonly base: Weights; readonly demonstrations: ReadonlyArray<DemonstrationRow> },
   scope: Scope
-) {
-  const engine = yield* CurrentEngine
-  const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
-    policy: { open: openers(engine, stage).policy, initial: wires.base }
-  })
-  const rows = yield* encodeSft(
-    { stage: scope.label, codec: engine.codec(wires.base), context: policy.context },
-    wires.demonstrations,
-    stage
-  )
-  const { batchSize, batchTokens } = stage
-  const lengths = batchTokens === undefined ? [] : rows.map(lengthOf)
-  const tooLong = lengths.findIndex((length) => length > batchTokens!)
-  if (tooLong >= 0) {
-    return yield* new UnusableData({
-      stage: scope.label,
-      problem: `row ${tooLong + 1} has ${lengths[tooLong]} tokens, more than batchTokens ${batchTokens}`,
-      remedy: "Raise batchTokens, or set maxLength and say how to truncate."
-    })
-  }
-  const packed = batchTokens === undefined
-    ? null
-    : batchesWithin(scope.stream, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
-  const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
-  const inOrder = inBatches(scope.stream, wires.demonstrations, batchSize, (i) => lengthOf(rows[i]!))
-  const taking = packed === null
-    ? inOrder
-    : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }
-
-  yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
-    steps,
-    taking,
-    step: (n) =>
-      Effect.sync(() => {
-        const batch = taking.of(n).map((i) => rows[i]!)
-        const mask = joinedTokens(batch.map((row) => row.mask))
-        const denominator = mask.reduce((sum, weight) => sum + weight, 0)
-        const reduction = stage.reduction === "sum" ? "sum" : "mean"
-        const { entropies, logps } = policy.learn(
-          batch,
-          (logps, first) =>
-            crossEntropy(logps, { reduction, denominator, mask: mask.subarray(first, first + logps.length) }).gradient
-        )
-        const { loss } = crossEntropy(logps, { reduction, mask })
-        const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length
-        return {
-          passed: { rows: batch, numbers: logps },
-          learn: { loss, gradient: null, metrics: { entropy } },
-          tokens: logps.length
-        }
-      })
-  })
-  return policy.weights()
-}, Effect.scoped)
+) =>
+  trainPolicy(stage, { init: wires.base }, scope, ({ policy, use }) =>
+    Effect.gen(function*() {
+      const rows = yield* encodeSft(use, wires.demonstrations, stage)
+      const { batchSize, batchTokens } = stage
+      const lengths = batchTokens === undefined ? [] : rows.map(lengthOf)
+      const tooLong = lengths.findIndex((length) => length > batchTokens!)
+      if (tooLong >= 0) {
+        return yield* new UnusableData({
+          stage: scope.label,
+          problem: `row ${tooLong + 1} has ${lengths[tooLong]} tokens, more than batchTokens ${batchTokens}`,
+          remedy: "Raise batchTokens, or set maxLength and say how to truncate."
+        })
+      }
+      const packed = batchTokens === undefined
+        ? null
+        : batchesWithin(scope.stream, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
+      const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
+      const inOrder = inBatches(scope.stream, wires.demonstrations, batchSize, (i) => lengthOf(rows[i]!))
+      const taking = packed === null
+        ? inOrder
+        : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }
+      return {
+        steps,
+        taking,
+        step: (n: number) =>
+          Effect.sync(() => {
+            const batch = taking.of(n).map((i) => rows[i]!)
+            const mask = joinedTokens(batch.map((row) => row.mask))
+            const denominator = mask.reduce((sum, weight) => sum + weight, 0)
+            const reduction = stage.reduction === "sum" ? "sum" : "mean"
+            const { entropies, logps } = policy.learn(
+              batch,
+              (logps, first) =>
+                crossEntropy(logps, { reduction, denominator, mask: mask.subarray(first, first + logps.length) })
+                  .gradient
+            )
+            const { loss } = crossEntropy(logps, { reduction, mask })
+            const entropy = entropies.reduce((sum, x) => sum + x, 0) / entropies.length
+            return {
+              passed: { rows: batch, numbers: logps },
+              learn: { loss, gradient: null, metrics: { entropy } },
+              tokens: logps.length
+            }
+          })
+      }
+    }))

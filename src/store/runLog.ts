@@ -18,7 +18,8 @@ export const Measurement = Schema.Struct({
   from: Schema.String,
   /** `initial`: the retained model of a cap; `reference`: that of the stage's penalty; `parent`: of a merge. Absent in old logs. */
   against: Schema.optionalKey(Schema.Literals(["initial", "reference", "parent"])),
-  estimator: Schema.Literals(["k1", "exact"]),
+  /** `rao-blackwell`: k1 with each token's log-ratio averaged over the vocabulary (`ledger/measure.ts`). Old logs have `k1`. */
+  estimator: Schema.Literals(["k1", "rao-blackwell", "exact"]),
   direction: Schema.Literals(["reverse"]),
   temperature: Schema.Number,
   mean: Schema.Number,
@@ -28,13 +29,23 @@ export const Measurement = Schema.Struct({
   /** Absent in old logs. */
   perTokenError: Schema.optionalKey(Schema.Number),
   samples: Schema.Natural,
+  /** Samples that the description asks for; absent in old logs. */
+  asked: Schema.optionalKey(Schema.Natural),
   /** Prompts asked; this and the two below are absent in logs written before they were measured. */
   prompts: Schema.optionalKey(Schema.Natural),
   /** Over prompts, of the mean of each prompt's samples, nats per sequence; null when a prompt had too few (`ledger/measure.ts`). */
   p95: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   max: Schema.optionalKey(Schema.NullOr(Schema.Number)),
   /** Nats per sequence; null where no cap is held against it, as for the parents of a merge. */
-  cap: Schema.NullOr(Schema.Number)
+  cap: Schema.NullOr(Schema.Number),
+  /** The least cap of each statistic that it was told to be within, nats per sequence: by it other caps are judged. Null: none was. */
+  least: Schema.optionalKey(Schema.Struct({
+    mean: Schema.NullOr(Schema.Number),
+    p95: Schema.NullOr(Schema.Number),
+    max: Schema.NullOr(Schema.Number)
+  })),
+  /** Of the test of the cap; absent without a cap and in old logs. */
+  verdict: Schema.optionalKey(Schema.Literals(["within", "over", "undecided"]))
 })
 export type Measurement = typeof Measurement.Type
 
@@ -47,6 +58,8 @@ export const OverBudget = Schema.TaggedStruct("OverBudget", {
   /** Nats per sequence. */
   spent: Schema.Number,
   cap: Schema.Number,
+  /** Whether the samples do not tell on which side of the cap it is. */
+  undecided: Schema.optionalKey(Schema.Literal(true)),
   /** `null`: the stage goes on; else the step that it went back to. */
   kept: Schema.NullOr(Schema.Struct({ step: Schema.Natural }))
 })

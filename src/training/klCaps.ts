@@ -7,17 +7,17 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Diverged, KlBudgetExceeded, unsoundWeights } from "../../dsl/Errors.ts"
+import type { Measuring } from "../../dsl/KlSpending.ts"
 import type { Observe } from "../../dsl/Observe.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
-import { passed } from "../../dsl/KlCap.ts"
-import { type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
-import { preciseEnough } from "../ledger/sequential.ts"
+import { blockOf, type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
+import { enoughFor, leastCaps } from "../ledger/sequential.ts"
 import { Measurement, OverBudget, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
-import { isDue, type MeasuredHow, measuredWithin, passedBy } from "./measuredWithin.ts"
+import { isDue, type MeasuredHow, measuredWithin, type Passed, passedBy } from "./measuredWithin.ts"
 import { type ObservedStage, observing } from "./observing.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { OpenKlCap, Scope } from "./scope.ts"
@@ -41,18 +41,21 @@ const Saved = Schema.Struct({
 
 /** Whether a stage under these caps would have come to a checkpoint at step `at` with this `state`. */
 export const goesOn = (limits: ReadonlyArray<OpenKlCap>, how: MeasuredHow, state: Schema.Json, at: number): boolean => {
+  if (state === null) return at === 0 || limits.length === 0
   const { measured, rollsBack, step } = Schema.decodeUnknownSync(Saved)(state)
   const back = limits.some(({ whenSpent }) => whenSpent === "rollback")
   return (!back || rollsBack || step > 0) && measuredWithin(limits, how, measured, at)
 }
 
+/** A cap that a measurement did not find kept. */
+interface Over {
+  readonly limit: OpenKlCap
+  readonly measured: KlMeasured
+  readonly by: Passed
+}
+
 /** The fields of `dsl/KlSpending.ts`. */
-export interface Measuring {
-  readonly maxNewTokens: number
-  readonly measureEvery: number
-  readonly measureSamples: number
-  readonly measureError: number
-  readonly measureMost: number
+export interface Measured extends Measuring {
   readonly observe?: Observe
 }
 
@@ -67,7 +70,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   /** What to observe besides KL. */
   readonly observing: Omit<ObservedStage, "observe"> | null
   readonly stop: ReadonlyArray<number>
-  readonly measured: Measuring
+  readonly measured: Measured
   readonly steps: number
   /** The weights that the policy starts with, for a rollback; null where there are none, as for a merge. */
   readonly init: Weights | null
@@ -80,7 +83,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   const { maxNewTokens, measureEvery, measureError: error, measureMost } = stage.measured
   const limits = scope.limits.kl
   const perPrompt = limits.some(({ max, p95 }) => (max ?? p95) !== undefined)
-  const samples = Math.max(stage.measured.measureSamples, perPrompt ? samplesPerPrompt * stage.held.length : 0)
+  const asked = Math.max(stage.measured.measureSamples, perPrompt ? samplesPerPrompt * stage.held.length : 0)
+  const samples = blockOf(asked, stage.held.length)
   const most = Math.max(samples, measureMost)
 
   const opened = new Map<Weights, Policy>(stage.opened)
@@ -113,7 +117,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   const overBudget = (
     step: number,
     { from }: OpenKlCap,
-    by: NonNullable<ReturnType<typeof passed>>,
+    by: Passed,
     kept: { readonly step: number } | null
   ) => OverBudget.make({ stage: scope.label, step, from: label(from), ...by, kept })
   if (session.state !== null) {
@@ -152,31 +156,35 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       enough: (measured) =>
         measured.every((one, i) => {
           const { limit } = others[i]!
-          return limit === null || preciseEnough(one, limit, { error, most })
+          return limit === null || enoughFor(one, limit, { error, most })
         })
     })
-    const over: Array<{
-      readonly limit: OpenKlCap
-      readonly measured: KlMeasured
-      readonly by: NonNullable<ReturnType<typeof passed>>
-    }> = []
-    for (const [i, measured] of all.entries()) {
+    const over: Array<Over> = []
+    for (const [i, { sequences, ...measured }] of all.entries()) {
       const { from, limit } = others[i]!
       yield* finite({ [limit === null ? "kl from the reference" : "kl from the initial model"]: measured.mean })
-      const measurement: Measurement = {
+      const plain: Measurement = {
         ...measured,
+        asked: stage.measured.measureSamples,
         stage: scope.label,
         step,
         from,
         against: limit === null ? "reference" : "initial",
-        estimator: "k1",
+        estimator: "rao-blackwell",
         direction: "reverse",
         temperature: 1,
-        cap: limit === null ? null : limit.mnats / 1000
+        cap: limit === null ? null : limit.mnats / 1000,
+        ...(limit === null ? {} : { least: leastCaps({ ...measured, sequences }, limit) })
       }
+      const by = limit === null ? undefined : passedBy(limit, plain)
+      const verdict = by === undefined
+        ? "within" as const
+        : by.undecided === true
+        ? "undecided" as const
+        : "over" as const
+      const measurement = limit === null ? plain : { ...plain, verdict }
       yield* log.emit({ _tag: "Measured", measurement })
       if (limit !== null) known.push({ ...measurement, stage: "", from: limit.key })
-      const by = limit === null ? undefined : passed(limit, measured)
       if (by !== undefined) over.push({ limit: limit!, measured, by })
     }
     const ending = over.filter(({ limit }) => limit.whenSpent !== "warn")
@@ -202,6 +210,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       spent: Math.round(by.spent * 1000),
       standardError: Math.round(measured.standardError * 1000),
       cap: Math.round(by.cap * 1000),
+      samples: measured.samples,
+      ...(by.undecided === undefined ? {} : { undecided: true }),
       kept: within.path,
       keptStep: within.step
     })

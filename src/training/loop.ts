@@ -83,7 +83,7 @@ export const openModels = Effect.fnUntraced(function*<M extends Record<string, M
   const store = yield* Store
   const last = Option.getOrUndefined(yield* store.latest(scope.key, scope.label))
   const before = last === undefined ? null : Schema.decodeUnknownSync(Saved)(last.state).stage
-  const reached = last === undefined || before === null || goesOn(before, last.step)
+  const reached = last === undefined || goesOn(before, last.step)
   const saved = reached ? last : undefined
   if (!reached) {
     yield* Console.error(

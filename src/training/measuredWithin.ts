@@ -2,7 +2,7 @@
  * Measurements of KL that a stage made under other caps, held against its caps now: by them a result is reused, and a checkpoint gone on
  * from, exactly if a run under these caps would have come to it.
  */
-import { type KlCap, passed } from "../../dsl/KlCap.ts"
+import { type KlCap, nats, type Statistic, statistics } from "../../dsl/KlCap.ts"
 import type { Measurement } from "../store/runLog.ts"
 
 /** A cap with the key of its initial model, by which a kept measurement names it (`from`). */
@@ -16,9 +16,26 @@ export interface MeasuredHow {
   readonly measureSamples?: number
 }
 
-/** The statistic by which a measurement passed a cap. */
-export const passedBy = (cap: KeyedKlCap, { max = null, mean, p95 = null }: Measurement) =>
-  passed(cap as never, { mean, p95, max })
+export interface Passed {
+  readonly statistic: Statistic
+  /** Nats per sequence. */
+  readonly spent: number
+  readonly cap: number
+  /** Measured below the cap, and not told from it. */
+  readonly undecided?: true
+}
+
+/** The statistic by which a measurement passed a cap: of one that it was not told to be within. */
+export const passedBy = (cap: KeyedKlCap, { least, max = null, mean, p95 = null }: Measurement): Passed | undefined => {
+  const found = statistics.flatMap((statistic): ReadonlyArray<Passed> => {
+    const [spent, most] = [{ mean, p95, max }[statistic], nats(cap, statistic)]
+    // Old measurements were not tested.
+    const from = least === undefined ? spent : least[statistic]
+    if (spent === null || most === undefined || (from !== null && from <= most)) return []
+    return [{ statistic, spent, cap: most, ...(spent <= most ? { undecided: true as const } : {}) }]
+  })
+  return found.find(({ undecided }) => undecided === undefined) ?? found[0]
+}
 
 /** Whether a measurement has every statistic that the cap limits. */
 const tells = ({ max, p95 }: KeyedKlCap, measured: Measurement): boolean =>

@@ -1,7 +1,6 @@
 /**
- * The frame of every stage that moves a policy by an allowance (`dsl/MovesPolicy.ts`): opens the policy at its last
- * checkpoint, holds it within its KL caps, observes and trains it (`descent.ts`). A stage adds models and makes the
- * steps.
+ * The frame of every stage that trains a policy: opens it at its last checkpoint, holds it within its KL caps and trains it
+ * (`descent.ts`); a stage that moves it by an allowance (`dsl/MovesPolicy.ts`) also observes it. A stage adds models and makes the steps.
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
@@ -11,20 +10,26 @@ import { CurrentEngine } from "../engine/current.ts"
 import type { Codec, Computing, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { descend, type Stepped, type StepsOf, type Training } from "./descent.ts"
-import { goesOn, klCaps, type Measuring } from "./klCaps.ts"
+import { goesOn, klCaps, type Measured } from "./klCaps.ts"
 import { type Opened, openModels } from "./loop.ts"
 import { type Openers, openers } from "./precision.ts"
 import type { Scope } from "./scope.ts"
 
-/** The fields of a description with `klSpending` and `training`. */
-export interface Moving extends Training, Measuring, Required<Pick<Computing, "recompute">> {}
+/** The fields of a description with `training`. */
+export interface Trains extends Training, Required<Pick<Computing, "recompute">> {}
 
-export interface MovedBy<M> {
+/** The fields of a description with `klSpending` and `training`. */
+export interface Moving extends Trains, Measured {}
+
+export interface TrainedBy<M> {
   readonly init: Weights
-  /** Prompts for the measurement of KL. */
-  readonly held: ReadonlyArray<PromptRow>
   /** Models that are saved with the policy. */
   readonly beside?: (open: Openers) => Opened<M>
+}
+
+export interface MovedBy<M> extends TrainedBy<M> {
+  /** Prompts for the measurement of KL. */
+  readonly held: ReadonlyArray<PromptRow>
 }
 
 /** The open policy, with the models beside it and the means to open more. */
@@ -58,22 +63,23 @@ export interface Moves<E, R> extends StepsOf<MovedStep<E, R>, E, R> {
   readonly after?: (step: number) => void
 }
 
-export const movePolicy = Effect.fn("movePolicy")(function*<E1, R1, E2, R2, M extends Record<string, Model> = {}>(
-  stage: Moving,
-  { beside, held: rows, init }: MovedBy<M>,
+const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<string, Model> = {}>(
+  stage: Trains,
+  { beside, init }: TrainedBy<M>,
   scope: Scope,
-  begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>
+  begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>,
+  by: { readonly measured: Measured; readonly held: ReadonlyArray<PromptRow>; readonly observed: boolean } | null
 ) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const opens = openers(engine, stage)
   const { models, ...session } = yield* openModels<M & { readonly policy: Policy }>(scope, {
     policy: { open: opens.policy, initial: init },
     ...beside?.(opens)
-  } as never, (state, at) => goesOn(scope.limits.kl, stage, state, at))
+  } as never, by === null ? undefined : (state, at) => goesOn(scope.limits.kl, by.measured, state, at))
   const { policy } = models
   const codec = engine.codec(init)
   const use = { stage: scope.label, codec, context: policy.context }
-  const held = yield* encodePrompts(use, rows)
+  const held = by === null ? [] : yield* encodePrompts(use, by.held)
   const { after, opened = [], proxy = null, reference, state, ...steps } = yield* begin({
     policy,
     models,
@@ -82,23 +88,23 @@ export const movePolicy = Effect.fn("movePolicy")(function*<E1, R1, E2, R2, M ex
     open: opens,
     state: session.state
   })
-  const caps = yield* klCaps(scope, session, {
+  const caps = by === null ? null : yield* klCaps(scope, session, {
     policy,
     open: opens.policy,
     opened,
     reference,
     init,
     held,
-    observing: { rows, decode: codec.decode, proxy },
+    observing: by.observed ? { rows: by.held, decode: codec.decode, proxy } : null,
     stop: codec.stop,
-    measured: stage,
+    measured: by.measured,
     steps: steps.steps
   })
   yield* descend(scope, { ...session, models }, stage, policy, {
     ...steps,
-    state: () => ({ ...caps.state(), ...state?.() }),
+    ...(caps === null && state === undefined ? {} : { state: () => ({ ...caps?.state(), ...state?.() }) }),
     after: Effect.fnUntraced(function*(step, { sampled }) {
-      if (caps.due(step)) {
+      if (caps?.due(step) === true) {
         yield* caps.measure(step)
         if (sampled !== undefined) yield* log.emit({ _tag: "Sampled", stage: scope.label, step, ...sampled() })
       }
@@ -107,3 +113,32 @@ export const movePolicy = Effect.fn("movePolicy")(function*<E1, R1, E2, R2, M ex
   })
   return policy.weights()
 }, Effect.scoped)
+
+/** Trains a policy that an allowance moves, and observes it. */
+export const movePolicy = Effect.fn("movePolicy")(
+  <E1, R1, E2, R2, M extends Record<string, Model> = {}>(
+    stage: Moving,
+    { held, ...trained }: MovedBy<M>,
+    scope: Scope,
+    begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>
+  ) => framed(stage, trained, scope, begin, { measured: stage, held, observed: true })
+)
+
+/** Trains a policy in a stage without held prompts: under a KL cap, `scope.limits.measured` has some. */
+export const trainPolicy = Effect.fn("trainPolicy")(
+  <E1, R1, E2, R2, M extends Record<string, Model> = {}>(
+    stage: Trains,
+    trained: TrainedBy<M>,
+    scope: Scope,
+    begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>
+  ) => {
+    const { kl, measured } = scope.limits
+    return framed(
+      stage,
+      trained,
+      scope,
+      begin,
+      kl.length === 0 || measured === undefined ? null : { measured, held: measured.held, observed: false }
+    )
+  }
+)

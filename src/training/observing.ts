@@ -22,16 +22,16 @@ import type { Scope } from "./scope.ts"
 const kept = "best-gold"
 
 const Saved = Schema.Struct({
-  peak: Schema.NullOr(Schema.Struct({
+  peak: Schema.optionalKey(Schema.NullOr(Schema.Struct({
     best: Schema.Struct({ step: Schema.Number, gold: Schema.Array(Schema.Number) }),
     declines: Schema.Number
-  }))
+  })))
 })
 
 /** What a stage offers for observation. */
 export interface ObservedStage {
   readonly observe?: Observe
-  /** The held prompts, in the order in which they are asked. */
+  /** The held prompts. */
   readonly rows: ReadonlyArray<PromptRow>
   readonly decode: (ids: Int32Array) => string
   /** The reward model that the policy is trained on. */
@@ -46,20 +46,18 @@ export const observing = Effect.fnUntraced(function*(
 ) {
   const [judge, log, store] = [yield* Judge, yield* RunLog, yield* Store]
   const gold = observe?.gold
-  let peak: Peak | null = state === null || !("peak" in (state as object))
-    ? null
-    : Schema.decodeUnknownSync(Saved)(state).peak
+  let peak: Peak | null = Schema.decodeUnknownSync(Saved)(state ?? {}).peak ?? null
   return {
     /** Whether to observe the starting policy too: it is the baseline of gold reward. */
     fromStart: gold !== undefined,
-    look: Effect.fnUntraced(function*(step: number, { entropies, finished, rows: sampled }: SampledBlock) {
+    look: Effect.fnUntraced(function*(step: number, { asked, finished, rows: sampled }: SampledBlock) {
       const completions = sampled.map(({ completion }) => completion)
       const tokens = completions.reduce((sum, { length }) => sum + length, 0)
       const golds = gold === undefined
         ? []
-        : textsOf({ decode }, sampled).map((text, i) => judge.gold(gold, rows[i % rows.length]!.prompt, text))
+        : textsOf({ decode }, sampled).map((text, i) => judge.gold(gold, rows[asked[i]!]!.prompt, text))
       const observed: Record<string, number> = {
-        entropy: entropies.reduce((sum, x) => sum + x, 0) / tokens,
+        entropy: policy.logprobs(sampled).entropies.reduce((sum, x) => sum + x, 0) / tokens,
         length: tokens / completions.length,
         finished: finished.filter(Boolean).length / completions.length
       }

@@ -14,13 +14,13 @@ export interface Movable extends Policy {
 /** Opens a movable policy; checkpoints save its current weights. */
 export const movable = (open: (weights: Weights) => Policy) => (weights: Weights): Movable => {
   let now = open(weights)
-  return {
-    ...forwarding(() => now),
-    moveTo: (next) => {
+  // Not spread, which would read the first policy only.
+  return Object.assign(forwarding(() => now), {
+    moveTo: (next: Weights) => {
       now.dispose()
       now = open(next)
     }
-  }
+  })
 }
 
 /** (1 − rate)·a + rate·b, tensor by tensor, of two models of one shape. */

@@ -2,6 +2,8 @@ import type { Resource } from "../../dsl/Budget.ts"
 import type { Lora, Weights } from "../engine/engine.ts"
 import type { KlCap } from "../../dsl/KlCap.ts"
 import type { Measurement } from "../store/runLog.ts"
+import type { Measuring } from "../../dsl/KlSpending.ts"
+import type { PromptRow } from "../data/rows.ts"
 import type { Spent } from "../store/spent.ts"
 
 /** A KL cap with the weights of its initial model, and their key. */
@@ -32,6 +34,8 @@ export interface Scope {
   /** In the units of `dsl/Budget.ts`; a resource without a cap is left out, or `Infinity`. */
   readonly limits: Readonly<Partial<Record<Resource, number>>> & {
     readonly kl: ReadonlyArray<OpenKlCap>
+    /** How KL is measured in a stage under a cap that has no held prompts of its own. */
+    readonly measured?: Measuring & { readonly held: ReadonlyArray<PromptRow> }
     readonly totals?: ReadonlyArray<TotalLimit>
   }
 }

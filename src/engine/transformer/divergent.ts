@@ -11,12 +11,14 @@ const isTransformer = (policy: Policy): policy is Policy & { readonly opened: Op
 
 /** Logits to log-probabilities, in double precision and in place. */
 const normalize = (logits: Float64Array): Float64Array => {
+  // By index: an iterator takes twice the time.
+  const { length } = logits
   let max = -Infinity
-  for (const z of logits) max = Math.max(max, z)
+  for (let v = 0; v < length; v++) max = Math.max(max, logits[v]!)
   let sum = 0
-  for (const z of logits) sum += Math.exp(z - max)
+  for (let v = 0; v < length; v++) sum += Math.exp(logits[v]! - max)
   const lse = max + Math.log(sum)
-  for (let v = 0; v < logits.length; v++) logits[v]! -= lse
+  for (let v = 0; v < length; v++) logits[v]! -= lse
   return logits
 }
 
