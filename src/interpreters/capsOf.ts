@@ -181,7 +181,8 @@ const heaviest = (of: Artifact.Any, stop: string | undefined): ReadonlyArray<Spe
       )
     if (initialOf(at).id === stop || !spendsKl(at)) ways.set(at.id, before)
     else {
-      const mnats = fieldsOf(at).allowance?.mnats ?? 0
+      const given: unknown = fieldsOf(at).allowance?.mnats
+      const mnats = typeof given === "number" ? given : 0
       ways.set(at.id, { mnats: before.mnats + mnats, last: { artifact: at, mnats }, before })
     }
   }
