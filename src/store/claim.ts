@@ -6,7 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as PlatformError from "effect/PlatformError"
+import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { basename, dirname, join } from "node:path"
 import { CurrentOwners, type Owner, ownerOf, tagOf } from "./owner.ts"
@@ -187,9 +187,7 @@ export const fenced = <A, E, R>(base: string, folder: string, use: Effect.Effect
     use,
     Effect.fnUntraced(function*(error) {
       const fs = yield* FileSystem.FileSystem
-      const lost = error instanceof PlatformError.PlatformError && error.reason._tag === "NotFound" &&
-        !(yield* Effect.orElseSucceed(fs.exists(folder), () => true))
-      if (!lost) return yield* Effect.fail(error)
+      if (yield* Effect.orElseSucceed(fs.exists(folder), () => true)) return yield* Effect.fail(error)
       const [now] = yield* Effect.orElseSucceed(ownedIn(base), () => [])
       return yield* new TakenOver({ path: base, by: now === undefined ? null : now.owner })
     })
