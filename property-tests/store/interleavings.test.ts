@@ -131,7 +131,7 @@ describe("several processes that make one node", () => {
         assert.deepStrictEqual(Exit.isSuccess(after!) ? after.value.made as unknown : null, expected)
         assert.deepStrictEqual(readdirSync(at), [`${name}-${key.slice(0, 16)}`])
       }),
-      { numRuns: Number(process.env["KEEL_INTERLEAVINGS"] ?? 40) }
+      { numRuns: Number(process.env["KEEL_INTERLEAVINGS"] ?? 25) }
     )
   })
 })

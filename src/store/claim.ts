@@ -157,6 +157,15 @@ export const claim = <E>(base: string, waits: Waits<E>) =>
         const from = stale?.folder ?? base
         if (!(yield* unless("NotFound", Effect.as(fs.rename(from, folder), true), false))) return "again" as const
         if (stale !== undefined && owners.standing(stale.owner) !== "gone") yield* waits.took(stale.owner)
+        return yield* settled().pipe(
+          // It stood still here, and another has it by now.
+          Effect.catch((error) =>
+            Effect.flatMap(fs.exists(folder), (still) => still ? Effect.fail(error) : Effect.succeed("again" as const))
+          )
+        )
+      })
+
+      const settled = Effect.fnUntraced(function*() {
         yield* fs.writeFileString(join(folder, heart), "0")
         // Somebody may have made it in the time between the look and `makeDirectory`: of two, the later one sees the other one.
         for (const one of yield* ownedIn(base)) {
