@@ -6,7 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as PlatformError from "effect/PlatformError"
+import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { basename, dirname, join } from "node:path"
 import { CurrentOwners, type Owner, ownerOf, tagOf } from "./owner.ts"
@@ -157,6 +157,15 @@ export const claim = <E>(base: string, waits: Waits<E>) =>
         const from = stale?.folder ?? base
         if (!(yield* unless("NotFound", Effect.as(fs.rename(from, folder), true), false))) return "again" as const
         if (stale !== undefined && owners.standing(stale.owner) !== "gone") yield* waits.took(stale.owner)
+        return yield* settled().pipe(
+          // It stood still here, and another has it by now.
+          Effect.catch((error) =>
+            Effect.flatMap(fs.exists(folder), (still) => still ? Effect.fail(error) : Effect.succeed("again" as const))
+          )
+        )
+      })
+
+      const settled = Effect.fnUntraced(function*() {
         yield* fs.writeFileString(join(folder, heart), "0")
         // Somebody may have made it in the time between the look and `makeDirectory`: of two, the later one sees the other one.
         for (const one of yield* ownedIn(base)) {
@@ -187,9 +196,7 @@ export const fenced = <A, E, R>(base: string, folder: string, use: Effect.Effect
     use,
     Effect.fnUntraced(function*(error) {
       const fs = yield* FileSystem.FileSystem
-      const lost = error instanceof PlatformError.PlatformError && error.reason._tag === "NotFound" &&
-        !(yield* Effect.orElseSucceed(fs.exists(folder), () => true))
-      if (!lost) return yield* Effect.fail(error)
+      if (yield* Effect.orElseSucceed(fs.exists(folder), () => true)) return yield* Effect.fail(error)
       const [now] = yield* Effect.orElseSucceed(ownedIn(base), () => [])
       return yield* new TakenOver({ path: base, by: now === undefined ? null : now.owner })
     })

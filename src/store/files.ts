@@ -290,7 +290,9 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
                 )
                 yield* syncDirectory(root)
               }
-              if (!stays) yield* owned.get(partial(of, label))!.drop
+              if (stays) return
+              yield* owned.get(partial(of, label))!.drop
+              yield* Effect.ignore(tidy(partial(of, label)))
             })
           )
       )
