@@ -22,10 +22,9 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { capsIn } from "../../src/interpreters/capsOf.ts"
 import { ledgerOf } from "../../src/report/ledger.ts"
-import { modelIn } from "../../src/store/files.ts"
 import { openRun } from "../../src/store/runDirectory.ts"
 import type { Event } from "../../src/store/runLog.ts"
-import { runs, succeeded, tiny } from "../interpreters/tiny.ts"
+import { folderIn, runs, succeeded, tiny } from "../interpreters/tiny.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { golden, keel } from "./keel.ts"
 
@@ -129,7 +128,7 @@ describe("keel ledger", () => {
       const { stdout } = await keel(["ledger", await ran(sample, [], where), "--json"], where)
       return JSON.parse(stdout).stages.find(({ stage }: any) => stage === label(sample)).known[0].known.bound.mnats
     }
-    const made = modelIn(store, sft.id, label(sft))
+    const made = join(await folderIn(store, sft, whole), "model")
     const { vocab_size: vocabulary } = JSON.parse(readFileSync(join(made, "config.json"), "utf8"))
     const checkpoint = Checkpoint.huggingFace("elsewhere", made)
     assert.deepStrictEqual(
