@@ -3,7 +3,7 @@
  * made again.
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import { Cause, Effect, Exit, type FileSystem, Option } from "effect"
+import { Cause, Console, Effect, Exit, type FileSystem, Option } from "effect"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -380,5 +380,11 @@ export const complaint = (exit: Exit.Exit<unknown, unknown>): string | null => {
 
 export const inProcess = (one: Case, folder: string): Promise<string | null> => {
   place(folder, one)
-  return Effect.runPromiseExit(Effect.provide(one.inside!(folder), NodeFileSystem.layer)).then(complaint)
+  const quiet = { ...globalThis.console, log: () => {}, error: () => {} }
+  return Effect.runPromiseExit(
+    one.inside!(folder).pipe(
+      Effect.provide(NodeFileSystem.layer),
+      Effect.provideService(Console.Console, quiet)
+    )
+  ).then(complaint)
 }
