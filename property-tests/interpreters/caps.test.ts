@@ -42,8 +42,11 @@ describe("on the transformer", () => {
       ["time", tiny({ limits: { seconds: Budget.hours(9) } })],
       ["a cap on the whole", { ...base, root: Pipeline.cap(base.root, { tokens: 1_000_000 }) as never }]
     ]
+    // All are found; these might be at work while it trains.
+    const computed = new Set(["checkpointEvery", "measureEvery", "observe", "recompute", "whenSpent"])
     for (const [name, { rl, root }] of variants) {
       assert.deepStrictEqual(succeeded(await runs(root, store)).events.map(({ _tag }) => _tag), ["Cached"], name)
+      if (!computed.has(name)) continue
       const own = folder()
       succeeded(await runs(root, own))
       assert.isTrue((await bytes(own, rl, root)).equals(expected), name)

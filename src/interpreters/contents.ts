@@ -52,7 +52,6 @@ export const readIn = Effect.fn("readIn")(function*(root: Artifact.Any, extensio
     for (const path of yield* filesOf(artifact)) files[path] ??= yield* digests.of(path)
     for (const need of needsOf(artifact)) if (Object.hasOwn(all, need)) code[need] = all[need]!
   }
-  yield* digests.keep
   return { files, code } satisfies Read as Read
 })
 

@@ -176,6 +176,7 @@ const running = Effect.fnUntraced(
       bits,
       read
     })
+    yield* digests.keep
     yield* Console.error(`run ${folder} on ${name}`)
     for (const one of overCaps(root, prepared.planned.stages, price)) yield* Console.error(overCapText(one, price))
     const expectation = yield* expected(folder, prepared.planned)
