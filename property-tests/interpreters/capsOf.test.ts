@@ -207,7 +207,7 @@ describe("what is not finite", () => {
     const { data, shape } = tensors.get("score.weight")!
     tensors.set("score.weight", { shape, data: data.map((x, i) => i === 0 ? NaN : x) })
     // What is finished is never written again.
-    rmSync(join(at, `${label(reward)}-${reward.id.slice(0, 16)}`), { recursive: true })
+    rmSync(await folderIn(at, reward), { recursive: true })
     await inStore(
       at,
       Effect.flatMap(
