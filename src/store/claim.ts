@@ -6,9 +6,10 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import type * as PlatformError from "effect/PlatformError"
+import * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { basename, dirname, join } from "node:path"
+import { StoreDamaged } from "./store.ts"
 import { CurrentOwners, type Owner, ownerOf, tagOf } from "./owner.ts"
 
 /** Another process owns what this one worked on: it counts as gone, because it stood still. */
@@ -196,7 +197,9 @@ export const fenced = <A, E, R>(base: string, folder: string, use: Effect.Effect
     use,
     Effect.fnUntraced(function*(error) {
       const fs = yield* FileSystem.FileSystem
-      if (yield* Effect.orElseSucceed(fs.exists(folder), () => true)) return yield* Effect.fail(error)
+      const gone = error instanceof StoreDamaged ||
+        (PlatformError.isPlatformError(error) && error.reason._tag === "NotFound")
+      if (!gone || (yield* Effect.orElseSucceed(fs.exists(folder), () => true))) return yield* Effect.fail(error)
       const [now] = yield* Effect.orElseSucceed(ownedIn(base), () => [])
       return yield* new TakenOver({ path: base, by: now === undefined ? null : now.owner })
     })
