@@ -82,6 +82,10 @@ const swept = Effect.fnUntraced(function*(base: string) {
   }
 })
 
+/** Processes that stood still: what else they own is not waited for again. */
+const still = new Set<string>()
+const processOf = ({ host, pid, place, started }: Owner): string => [host, pid, place, started].join()
+
 export interface Claim {
   /** Where it is until the scope closes. */
   readonly folder: string
@@ -133,7 +137,9 @@ export const claim = <E>(base: string, waits: Waits<E>) =>
         const sure = before?.sure === true || standing === "running" || moved
         seen.set(held.folder, { beat, at: before === undefined || moved ? at : before.at, sure })
         if (before?.sure !== sure) yield* waits.held(held.owner, sure)
-        return standing === "running" || at - seen.get(held.folder)!.at < owners.patience
+        if (standing === "running") return true
+        if (at - seen.get(held.folder)!.at >= owners.patience) still.add(processOf(held.owner))
+        return !still.has(processOf(held.owner))
       })
 
       const release = Effect.gen(function*() {
