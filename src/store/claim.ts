@@ -6,9 +6,10 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import type * as PlatformError from "effect/PlatformError"
+import * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { basename, dirname, join } from "node:path"
+import { StoreDamaged } from "./store.ts"
 import { CurrentOwners, type Owner, ownerOf, tagOf } from "./owner.ts"
 
 /** Another process owns what this one worked on: it counts as gone, because it stood still. */
@@ -81,6 +82,10 @@ const swept = Effect.fnUntraced(function*(base: string) {
   }
 })
 
+/** Processes that stood still: what else they own is not waited for again. */
+const still = new Set<string>()
+const processOf = ({ host, pid, place, started }: Owner): string => [host, pid, place, started].join()
+
 export interface Claim {
   /** Where it is until the scope closes. */
   readonly folder: string
@@ -132,7 +137,9 @@ export const claim = <E>(base: string, waits: Waits<E>) =>
         const sure = before?.sure === true || standing === "running" || moved
         seen.set(held.folder, { beat, at: before === undefined || moved ? at : before.at, sure })
         if (before?.sure !== sure) yield* waits.held(held.owner, sure)
-        return standing === "running" || at - seen.get(held.folder)!.at < owners.patience
+        if (standing === "running") return true
+        if (at - seen.get(held.folder)!.at >= owners.patience) still.add(processOf(held.owner))
+        return !still.has(processOf(held.owner))
       })
 
       const release = Effect.gen(function*() {
@@ -196,7 +203,9 @@ export const fenced = <A, E, R>(base: string, folder: string, use: Effect.Effect
     use,
     Effect.fnUntraced(function*(error) {
       const fs = yield* FileSystem.FileSystem
-      if (yield* Effect.orElseSucceed(fs.exists(folder), () => true)) return yield* Effect.fail(error)
+      const gone = error instanceof StoreDamaged ||
+        (PlatformError.isPlatformError(error) && error.reason._tag === "NotFound")
+      if (!gone || (yield* Effect.orElseSucceed(fs.exists(folder), () => true))) return yield* Effect.fail(error)
       const [now] = yield* Effect.orElseSucceed(ownedIn(base), () => [])
       return yield* new TakenOver({ path: base, by: now === undefined ? null : now.owner })
     })

@@ -217,7 +217,8 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
 
       const size = within(Effect.fnUntraced(function*(key: string, label: string) {
         const mine = owned.get(partial(key, label))
-        return (yield* bytesIn(done(key, label))) + (mine === undefined ? 0 : yield* bytesIn(mine.folder))
+        return (yield* bytesIn(done(key, label))) +
+          (mine === undefined ? 0 : yield* fenced(partial(key, label), mine.folder, bytesIn(mine.folder)))
       }))
 
       const spent = within(Effect.fnUntraced(function*(key: string, label: string) {
