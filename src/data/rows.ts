@@ -92,6 +92,10 @@ export type CompletionRow = typeof CompletionRow.Type
 export const ScoredRow = Schema.Struct({ ...CompletionRow.fields, score: Schema.Number })
 export type ScoredRow = typeof ScoredRow.Type
 
+/** The rows that a stage had made when it stopped, in an array that can grow; none at the start. */
+export const resumed = <S extends Schema.Codec<any, any>>(row: S, state: Schema.Json): Array<S["Type"]> =>
+  state === null ? [] : [...Schema.decodeUnknownSync(Schema.Array(row))(state)]
+
 export type AnyRow =
   | TextRow
   | PromptRow

@@ -9,6 +9,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { resumed } from "../data/rows.ts"
 import { CurrentPatience } from "../engine/interruptible.ts"
 import { type Metrics, RunLog } from "../store/runLog.ts"
 import { together } from "../store/spent.ts"
@@ -90,9 +91,7 @@ export const chunked = Effect.fnUntraced(function*(
     { generates, make, row, rowsPerItem = 1 }: Chunking<A, E, R>
   ) {
     const { items, size } = parts[part]!
-    const rows: Array<A> = [
-      ...Schema.decodeUnknownSync(Schema.Array(row))(keptOf(part).flatMap(({ rows }) => rows))
-    ]
+    const rows = resumed(row, keptOf(part).flatMap(({ rows }) => rows))
     let to = made(part)
     let pending = { items: 0, rows: rows.length }
     const stepAt = (item: number): number => before.get(part)! + Math.ceil(item / size)
@@ -142,26 +141,26 @@ export const chunked = Effect.fnUntraced(function*(
       return yield* whole(rows, items * rowsPerItem)
     }
     let [took, chunks] = [Infinity, 0]
-    yield* Effect.gen(function*() {
-      while (to < items) {
-        yield* Effect.uninterruptible(Effect.gen(function*() {
-          const began = yield* Clock.currentTimeMillis
-          patience.wait(took < shortStep ? shortStep : 0)
-          const from = to
-          const room = generates === undefined ? Infinity : yield* roomFor(scope, generates)
-          const end = Math.min(items, (Math.floor(from / size) + 1) * size, from + Math.max(1, room))
-          const more = yield* one(from, end)
-          for (const row of more.rows) rows.push(row)
-          pending.items += end - from
-          to = end
-          chunks++
-          took = ((yield* Clock.currentTimeMillis) - began) / 1000
-          yield* tell(to, more)
-          yield* withinCaps(scope, Effect.andThen(keep, keptSoFar))
-          if (chunks % keepEvery === 0 || to === items) yield* keep
-        }))
-        yield* breathe
-      }
+    const next = Effect.gen(function*() {
+      const began = yield* Clock.currentTimeMillis
+      patience.wait(took < shortStep ? shortStep : 0)
+      const from = to
+      const room = generates === undefined ? Infinity : yield* roomFor(scope, generates)
+      const end = Math.min(items, (Math.floor(from / size) + 1) * size, from + Math.max(1, room))
+      const more = yield* one(from, end)
+      for (const row of more.rows) rows.push(row)
+      pending.items += end - from
+      to = end
+      chunks++
+      took = ((yield* Clock.currentTimeMillis) - began) / 1000
+      yield* tell(to, more)
+      yield* withinCaps(scope, Effect.andThen(keep, keptSoFar))
+      if (chunks % keepEvery === 0 || to === items) yield* keep
+    })
+    yield* Effect.whileLoop({
+      while: () => to < items,
+      body: () => Effect.andThen(Effect.uninterruptible(next), breathe),
+      step: () => {}
     }).pipe(
       Effect.ensuring(Effect.sync(() => patience.wait(0))),
       // Beside another error, that of a full disk would say nothing new.

@@ -1,6 +1,6 @@
 /**
  * Counts the spending on each artefact while it is made. A stage makes its inputs first; their spending is their own.
- * Work lost in a crash is not counted: a stage resumed from a checkpoint has spent the amount in the checkpoint. Caps
+ * Work lost in a crash is not counted: a stage resumed from a checkpoint or from its chunks has spent what they say. Caps
  * on countable resources (tokens, prompts, FLOPs) therefore end it at the same step as without a crash.
  */
 import * as Clock from "effect/Clock"
