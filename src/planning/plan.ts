@@ -332,6 +332,10 @@ export const planned: (
   const unplanned: Array<Planned["unplanned"][number]> = []
   /** Ids of the stages that cannot be planned. */
   const without = new Set<string>()
+  /** The first of them in the history of an artefact whose turn is over. */
+  const unmade = Artifact.derived<Artifact.Any | undefined>((at, before) =>
+    without.has(at.id) ? at : Object.values(at.node.wires).map(before).find((found) => found !== undefined)
+  )
   yield* making(
     root,
     { losses: (options.losses ?? []).map(uncomputed), stages },
@@ -341,7 +345,7 @@ export const planned: (
       yield* Effect.forEach(asked, (artifact) => {
         const after = (missing: string) =>
           unplanned.push({ stage: label(artifact), problem: `it comes after ${missing}` })
-        const missing = without.size === 0 ? undefined : Artifact.lineage(artifact).find(({ id }) => without.has(id))
+        const missing = Object.values(artifact.node.wires).map(unmade).find((found) => found !== undefined)
         if (missing !== undefined) return Effect.sync(() => after(label(missing)))
         return Effect.catchCause(Effect.asVoid(make(artifact)), (cause) => {
           if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
