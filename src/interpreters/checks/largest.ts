@@ -37,7 +37,7 @@ export const tooLarge = (artifact: Artifact.Any): ReadonlyArray<string> => {
   /** `most` is that of the nearest field with a name of the table: `counts` holds names of data. */
   const look = (value: unknown, path: string, most: number): void => {
     if (typeof value === "number" && value > most) {
-      found.push(`${path} is ${value}, more than ${most}, the most that it may be: does it mean fewer?`)
+      found.push(`${path} is ${value}, and may be at most ${most}`)
     }
     if (typeof value !== "object" || value === null) return
     for (const [name, of] of Object.entries(value)) {
@@ -52,7 +52,7 @@ export const tooLarge = (artifact: Artifact.Any): ReadonlyArray<string> => {
     found.length === 0 && Number.isFinite(made) && made > rows && !inputs.some((n) => Number.isFinite(n) && n > rows)
   ) {
     found.push(
-      `it makes ${made} rows, more than ${rows}, the most that a data set may have: take fewer prompts or completions`
+      `it makes ${made} rows, and a data set may have at most ${rows}: take fewer prompts, or a smaller completionsPerPrompt`
     )
   }
   return found
