@@ -51,7 +51,7 @@ export interface Resources {
   readonly prompts?: Amount<"prompts"> | number
   /** Floating-point operations, as `keel plan` counts them. */
   readonly flops?: Amount<"flops"> | number
-  /** Held by the engine at any one time. */
+  /** Held by the backend at any one time. The process takes more: `keel plan` shows both. */
   readonly memory?: Amount<"bytes">
   /** Checkpoints and results written and kept. */
   readonly disk?: Amount<"bytes">

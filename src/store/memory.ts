@@ -8,9 +8,10 @@ import { fromJson, type Spent, together } from "./spent.ts"
 import { type Chunk, type Snapshot, Store } from "./store.ts"
 
 /** As safetensors holds them. A plan has tensors without numbers: their lengths are all that is known. */
-const bytesOf = (tensors: Tensors): number => [...tensors.values()].reduce((sum, { data }) => sum + 4 * data.length, 0)
+export const bytesOf = (tensors: Tensors): number =>
+  [...tensors.values()].reduce((sum, { data }) => sum + 4 * data.length, 0)
 const sizeOf = (made: Made): number => made._tag === "Model" ? bytesOf(made.weights.tensors) : 0
-const ofSnapshot = ({ models }: Snapshot): number =>
+export const ofSnapshot = ({ models }: Snapshot): number =>
   Object.values(models).reduce(
     (sum, { optimizer, weights }) => sum + bytesOf(weights.tensors) + bytesOf(optimizer.tensors),
     0
