@@ -170,3 +170,27 @@ export const lineage = (...roots: ReadonlyArray<Any>): ReadonlyArray<Any> => {
   }
   return [...done.values()]
 }
+
+/**
+ * A function of artefacts that follows from its values for their inputs, computed once for each. Without recursion, as `lineage`. `inputs`
+ * are the artefacts that `of` asks for.
+ */
+export const derived = <A>(
+  of: (artifact: Any, value: (input: Any) => A) => A,
+  inputs: (artifact: Any) => ReadonlyArray<Any> = ({ node }) => Object.values(node.wires)
+): (artifact: Any) => A => {
+  const known = new WeakMap<Any, { readonly value: A }>()
+  const value = (artifact: Any): A => known.get(artifact)!.value
+  return (root) => {
+    const stack = known.has(root) ? [] : [root]
+    while (stack.length > 0) {
+      const at = stack.at(-1)!
+      const missing = known.has(at) ? [] : inputs(at).filter((input) => !known.has(input))
+      for (const input of missing) stack.push(input)
+      if (missing.length > 0) continue
+      stack.pop()
+      if (!known.has(at)) known.set(at, { value: of(at, value) })
+    }
+    return value(root)
+  }
+}

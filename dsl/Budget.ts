@@ -33,7 +33,13 @@ export type Dimension = "kl" | Resource
 
 // ── as you write them ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Caps on resources. A bare number is enough where the name is the unit; bytes and money have to say theirs. */
+/**
+ * Caps on resources. A bare number is enough where the name is the unit; bytes and money have to say theirs.
+ *
+ * A stage that passes a cap ends with `BudgetExceeded` and keeps what it made. A stage that trains passes it by one step at most. A stage
+ * that makes rows or a report works in chunks: tokens and prompts pass a cap by the completions of one prompt at most, other resources by
+ * one chunk. The next attempt counts what was spent.
+ */
 export interface Resources {
   /** Tokens generated plus tokens trained on. */
   readonly tokens?: Amount<"tokens"> | number
@@ -45,7 +51,7 @@ export interface Resources {
   readonly prompts?: Amount<"prompts"> | number
   /** Floating-point operations, as `keel plan` counts them. */
   readonly flops?: Amount<"flops"> | number
-  /** Held by the engine at any one time. */
+  /** Held by the backend at any one time. The process takes more: `keel plan` shows both. */
   readonly memory?: Amount<"bytes">
   /** Checkpoints and results written and kept. */
   readonly disk?: Amount<"bytes">

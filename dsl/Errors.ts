@@ -67,7 +67,7 @@ export const shown = (resource: Resource, n: number, currency = "of the currency
     case "flops":
       return `${n.toPrecision(4)} FLOPs`
     case "memory":
-      return `${size(n)} of memory`
+      return `${size(n)} of memory held by the backend`
     case "disk":
       return `${size(n)} on disk`
     case "money":

@@ -2,7 +2,7 @@
  * The closed set of operations. Every interpreter fails to compile until it handles a new one.
  */
 import * as Schema from "effect/Schema"
-import { type Any, type Kind, kinds } from "./Artifact.ts"
+import { type Any, derived, type Kind, kinds } from "./Artifact.ts"
 import { Caps } from "./Budget.ts"
 import type { KlAmount } from "./Kl.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
@@ -138,12 +138,10 @@ export const parentsOf = ({ node }: Any): ReadonlyArray<Any> => {
   return names.flatMap((wire) => wires[wire] ?? [])
 }
 
+const capped = ({ node: { op, wires } }: Any): ReadonlyArray<Any> => op === "Cap" ? [wires["of"] ?? []].flat() : []
+
 /** The artefact below its caps, which do not change it. */
-export const initialOf = (artifact: Any): Any => {
-  let of = artifact
-  while (of.node.op === "Cap" && of.node.wires["of"] !== undefined) of = of.node.wires["of"]
-  return of
-}
+export const initialOf = derived<Any>((artifact, initial) => capped(artifact).map(initial)[0] ?? artifact, capped)
 
 /** The wires with rows that judge models, and the wires of these models. */
 export const judgesOf = ({ node }: Any): Readonly<Record<string, ReadonlyArray<string> | undefined>> =>

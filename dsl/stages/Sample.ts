@@ -2,7 +2,7 @@
  * Completions of a policy: `completionsPerPrompt` for each prompt, drawn independently. They are an artefact of their
  * own, so every stage that chooses among them (`Score`, `Select`, `Pair`, `BestOfN`, a random control) uses the same
  * candidates without sampling again. Candidate k of prompt i has its own seed, independent of batches. Done by
- * `src/stages/sample.ts`, which resumes from its checkpoint.
+ * `src/stages/sample.ts`, which goes on behind the batches that it kept.
  */
 import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
@@ -22,7 +22,7 @@ export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
   maxNewTokens: Count,
   /** Prompts answered at a time: bounds the memory of a call. */
   batchSize: or(Count, 64),
-  /** Batches between checkpoints: the most that a crash may lose. */
+  /** Batches between checkpoints: the most that a crash loses. A stop or a cap loses none. */
   checkpointEvery: or(Count, 10),
   seed: Seed
 }) {}

@@ -146,6 +146,7 @@ describe("advice", () => {
         trained: 0,
         bytes,
         terms: [],
+        host: 0,
         memoryCap: Infinity
       }]
       return Effect.succeed({ stages, unplanned: [] })

@@ -11,8 +11,9 @@ import { describe } from "../model/checkpoint.ts"
 import { smaller } from "../planning/advice.ts"
 import { fits, overflows } from "../planning/fits.ts"
 import { overCaps, overCapText } from "../planning/overCaps.ts"
-import { planWith, roomWithin } from "../planning/microBatches.ts"
+import { planWith, type Room } from "../planning/microBatches.ts"
 import type { StagePlan } from "../planning/plan.ts"
+import { processBytes, runtimeBytes } from "../planning/processMemory.ts"
 import { judged } from "../interpreters/lacking.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
 import { markdown } from "../report/table.ts"
@@ -125,7 +126,12 @@ export const plan = Command.make(
       ...(machine.packing === undefined ? {} : { packing: machine.packing }),
       ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
     })
-    const room = roomWithin(machine.memory)
+    const onDevice = Option.isSome(device)
+    const runtime = runtimeBytes(backend)
+    const inProcess = (stage: StagePlan): number => processBytes(stage, runtime, onDevice)
+    // The machine's memory holds the process; a device's holds what the backend computes with.
+    const room: Room = (stage) =>
+      Math.min(stage.memoryCap, onDevice ? machine.memory : machine.memory - runtime - stage.host)
     const known = yield* planned(root, new Map())
     const { stages, unplanned } = known
     const complete = unplanned.length === 0
@@ -151,6 +157,7 @@ export const plan = Command.make(
     )
     const total = {
       bytes: Math.max(0, ...stages.map(({ bytes }) => bytes)),
+      process: Math.max(runtime, ...stages.map(inProcess)),
       flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
       generated: stages.reduce((sum, stage) => sum + stage.generated, 0),
       trained: stages.reduce((sum, stage) => sum + stage.trained, 0),
@@ -159,6 +166,7 @@ export const plan = Command.make(
     if (json) {
       const rows = stages.map(({ memoryCap, ...stage }) => ({
         ...stage,
+        process: inProcess({ ...stage, memoryCap }),
         ...(memoryCap === Infinity ? {} : { memoryCap })
       }))
       const completions = Option.getOrElse(completionLength, () => "maxNewTokens" as const)
@@ -185,6 +193,7 @@ export const plan = Command.make(
         "stage",
         "steps",
         "peak memory",
+        "process",
         "largest terms",
         "FLOPs",
         "tokens trained",
@@ -196,6 +205,7 @@ export const plan = Command.make(
         stage.stage,
         stage.steps === 0 ? "–" : count(stage.steps),
         stage.bytes === 0 ? "–" : size(stage.bytes),
+        size(inProcess(stage)),
         stage.terms.slice(0, 2).map((term) => `${term.what} ${size(term.bytes)}`).join(", ") || "–",
         flops(stage.flops),
         count(stage.trained),
@@ -205,11 +215,12 @@ export const plan = Command.make(
       ]),
       ...unplanned.map((
         { problem, stage }
-      ) => [stage, "–", "–", `not planned: ${problem}`, "–", "–", "–", "–", ...(price === null ? [] : ["–"])]),
+      ) => [stage, "–", "–", "–", `not planned: ${problem}`, "–", "–", "–", "–", ...(price === null ? [] : ["–"])]),
       [
         "total",
         "",
         size(total.bytes),
+        size(total.process),
         "",
         flops(total.flops),
         count(total.trained),
@@ -226,13 +237,18 @@ export const plan = Command.make(
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
+      `Peak memory is what the backend holds, and what a cap on memory means; the process holds ${
+        onDevice ? "beside it on the host" : "with it"
+      } about ${size(runtime)} of runtime, the models before, and two copies of what it saves.`,
       "A few steps of each stage stand for all of them."
     ]
     yield* Console.log(notes.join("\n"))
     const passed = overCaps(root, stages, price)
     for (const one of passed) yield* Console.log(overCapText(one, price))
     const whose = ({ room }: { readonly room: number }): string =>
-      room < machine.memory ? "its memory cap" : machine.title
+      room < machine.memory - (onDevice ? 0 : Math.max(...stages.map(({ host }) => runtime + host)))
+        ? "its memory cap"
+        : machine.title
     if (noAdvice) {
       for (const one of overflows(stages, room)) {
         yield* Console.log(reasons(one, `${whose(one)} without micro-batches`).join("\n"))

@@ -8,6 +8,7 @@ import type { KlCap, MeasuredOn } from "../../dsl/KlCap.ts"
 import { measuredBy, Measuring } from "../../dsl/KlSpending.ts"
 import { measuresOf } from "../../dsl/Instruments.ts"
 import type * as Schema from "effect/Schema"
+import { governing, listed, someListed } from "./governing.ts"
 import { definitionOf, fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on the total of several stages. */
@@ -22,8 +23,8 @@ export interface Total {
 /** The caps on a node: the tightest of each resource (`Infinity`: none), and every KL cap with its initial model. */
 export interface NodeCaps extends Readonly<Record<Resource, number>> {
   readonly kl: ReadonlyArray<KlCap>
-  /** Of a stage under KL caps that has no held prompts of its own; absent where no cap says how to measure it. */
-  readonly measured?: MeasuredOn
+  /** Of a stage under KL caps that has no held prompts of its own; undefined where no cap says how to measure it. */
+  readonly measured: MeasuredOn | undefined
   readonly totals: ReadonlyArray<Total>
 }
 
@@ -73,7 +74,7 @@ export const measuresItself = (artifact: Artifact.Any): boolean =>
 
 /** Whether it needs a KL cap: an allowance moved it, or a policy that it merges. */
 export const needsCap = (artifact: Artifact.Any): boolean =>
-  spendsKl(artifact) || (merges(artifact) && heaviest(artifact, undefined).length > 0)
+  spendsKl(artifact) || (merges(artifact) && fromAnywhere(artifact).last !== undefined)
 
 /** The parameters of the measurements that its KL caps are held against: its own, or those of a cap. */
 export const measuringOf = (artifact: Artifact.Any, { measured }: NodeCaps): Readonly<Record<string, Schema.Json>> =>
@@ -86,72 +87,149 @@ const how = (artifact: Artifact.Any): MeasuredOn | undefined => {
   return { held, how: Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(measuredBy, name))) }
 }
 
+/** Ids of the artefacts that a cap governs. */
 const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   const { from, of } = cap.node.wires
   const before = new Set(from === undefined ? [] : Artifact.lineage(from).map(({ id }) => id))
   return new Set(of === undefined ? [] : Artifact.lineage(of).map(({ id }) => id).filter((id) => !before.has(id)))
 }
 
-/**
- * Ids of the artefacts in the history of `of` that descend from the weights of `from`. A model that only gave data has
- * another initial model, and its distance from `from` might be needed before `from` is made.
- */
-const descendants = (of: Artifact.Any | undefined, from: Artifact.Any | undefined): ReadonlySet<string> => {
-  if (of === undefined || from === undefined) return new Set()
-  const found = new Set([from.id])
-  for (const at of Artifact.lineage(of)) if (parentsOf(at).some(({ id }) => found.has(id))) found.add(at.id)
-  return found
+const klOf = (cap: Artifact.Any): KlCap | undefined => {
+  const { kl, klMax, klP95, whenSpent } = cap.node.params as CapParams
+  const { from } = cap.node.wires
+  return kl == null || from === undefined ? undefined : {
+    mnats: kl.mnats,
+    ...(klP95 == null ? {} : { p95: klP95.mnats }),
+    ...(klMax == null ? {} : { max: klMax.mnats }),
+    ...(whenSpent === undefined ? {} : { whenSpent }),
+    from: initialOf(from)
+  }
+}
+
+const totalOf = (cap: Artifact.Any): ReadonlyArray<Total> => {
+  const limits = inUnits((cap.node.params as CapParams).total ?? {})
+  let of: ReadonlySet<string> | undefined
+  return Object.keys(limits).length === 0 ? [] : [{
+    id: cap.id,
+    get of() {
+      return of ??= governed(cap)
+    },
+    limits
+  }]
+}
+
+const tightest = (cap: Artifact.Any, least: Total["limits"] = {}): Total["limits"] => {
+  const { kl: _, klMax: __, klP95: ___, total: ____, whenSpent: _____, ...each } = cap.node.params as CapParams
+  const own = inUnits(each)
+  return Object.fromEntries(
+    resources.flatMap((resource) => {
+      const cap = Math.min(own[resource] ?? Infinity, least[resource] ?? Infinity)
+      return cap === Infinity ? [] : [[resource, cap]]
+    })
+  )
+}
+
+export interface Limits {
+  (artifact: Artifact.Any): NodeCaps
+  /** Whether a KL cap holds for the artefact: asked of every artefact of a pipeline, where the caps of each would be many. */
+  readonly kl: (artifact: Artifact.Any) => boolean
+  /** Whether a KL cap on the artefact from `from` measures it. */
+  readonly measuredFrom: (artifact: Artifact.Any, from: Artifact.Any) => boolean
+  /** Whether it measures a stage in the history of `of`; with `borrows`, a stage without held prompts of its own. */
+  readonly measuredIn: (of: Artifact.Any, from: Artifact.Any, borrows?: boolean) => boolean
 }
 
 /** The limits on each artefact of the pipeline `root`. */
-export const capsIn = (root: Artifact.Any): (artifact: Artifact.Any) => NodeCaps => {
-  // Parameters that `check` has not looked at yet may be null.
-  const caps = Artifact.lineage(root).filter(({ node }) => node.op === "Cap").map((cap) => {
-    const { kl, klMax, klP95, total, whenSpent, ...each } = cap.node.params as CapParams
-    const of = governed(cap)
-    const from = cap.node.wires["from"] === undefined ? undefined : initialOf(cap.node.wires["from"])
-    const one: KlCap | undefined = kl == null || from === undefined ? undefined : {
-      mnats: kl.mnats,
-      ...(klP95 == null ? {} : { p95: klP95.mnats }),
-      ...(klMax == null ? {} : { max: klMax.mnats }),
-      ...(whenSpent === undefined ? {} : { whenSpent }),
-      from
+export const capsIn = (root: Artifact.Any): Limits => {
+  const caps = governing(root, tightest)
+  const places = new Map(Artifact.lineage(root).map(({ id }, place) => [id, place]))
+  const comesFrom = new Map<string, (artifact: Artifact.Any) => boolean>()
+  /**
+   * Whether the weights of an artefact come from those of `from`. A model that only gave data has another initial model, and its distance
+   * from `from` might be needed before `from` is made.
+   */
+  const descends = (artifact: Artifact.Any, from: Artifact.Any): boolean => {
+    let known = comesFrom.get(from.id)
+    if (known === undefined) {
+      known = Artifact.derived<boolean>(
+        (at, value) => at.id === from.id || later(at).some(value),
+        (at) => later(at)
+      )
+      comesFrom.set(from.id, known)
     }
-    const descend = descendants(cap.node.wires["of"], from)
+    const later = (at: Artifact.Any) =>
+      at.id === from.id ? [] : parentsOf(at).filter(({ id }) => places.get(id)! >= places.get(from.id)!)
+    return known(artifact)
+  }
+  const inOrder = (artifact: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+    listed(caps(artifact)).toSorted((a, b) => places.get(a.id)! - places.get(b.id)!)
+  /** The KL caps on an artefact. Only descendants are measured, so `from` is made before: otherwise two caps could wait for each other. */
+  const klCaps = (artifact: Artifact.Any): ReadonlyArray<readonly [cap: Artifact.Any, kl: KlCap]> =>
+    !measuresKl(artifact) ? [] : inOrder(artifact).flatMap((cap) => {
+      const kl = klOf(cap)
+      return kl !== undefined && descends(artifact, kl.from) ? [[cap, kl] as const] : []
+    })
+  const measures = new Map<string, MeasuredOn | undefined>()
+  /** How a cap says that KL is measured, or the last stage under it that has held prompts of its own. */
+  const measuresUnder = (cap: Artifact.Any): MeasuredOn | undefined => {
+    if (measures.has(cap.id)) return measures.get(cap.id)
+    const governs = governed(cap)
+    const from = klOf(cap)!.from
+    const found = how(cap) ??
+      Artifact.lineage(cap).filter((other) => governs.has(other.id) && descends(other, from) && measuresItself(other))
+        .map(how).findLast((found) => found !== undefined)
+    measures.set(cap.id, found)
+    return found
+  }
+  const limitsOf = (artifact: Artifact.Any): NodeCaps => {
+    const mine = caps(artifact).map(({ sum }) => sum)
+    const least = (resource: Resource) => Math.min(Infinity, ...mine.map((one) => one[resource] ?? Infinity))
     return {
-      kl: one === undefined ? [] : [one],
-      measured: one === undefined ? undefined : how(cap) ??
-        Artifact.lineage(cap).filter((other) => of.has(other.id) && descend.has(other.id) && measuresItself(other))
-          .map(how).findLast((found) => found !== undefined),
-      descend,
-      of,
-      each: inUnits(each),
-      total: { id: cap.id, of, limits: inUnits(total ?? {}) }
-    }
-  })
-  const known = new Map<string, NodeCaps>()
-  const capsOf = (artifact: Artifact.Any): NodeCaps => {
-    const mine = caps.filter(({ of }) => of.has(artifact.id))
-    const least = (resource: Resource) => Math.min(Infinity, ...mine.map(({ each }) => each[resource] ?? Infinity))
-    // Only descendants are measured, so `from` is made before: otherwise two caps could wait for each other.
-    const holding = measuresKl(artifact)
-      ? mine.filter(({ descend, kl }) => kl.length > 0 && descend.has(artifact.id))
-      : []
-    const measured = measuresItself(artifact)
-      ? undefined
-      : holding.find(({ measured }) => measured !== undefined)?.measured
-    return {
-      kl: holding.flatMap(({ kl }) => kl),
-      ...(measured === undefined ? {} : { measured }),
+      // Of the lists, which may be long, only what is asked for.
+      get kl() {
+        return klCaps(artifact).map(([, kl]) => kl)
+      },
+      get measured() {
+        if (measuresItself(artifact)) return undefined
+        return klCaps(artifact).map(([cap]) => measuresUnder(cap)).find((found) => found !== undefined)
+      },
       ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
-      totals: mine.flatMap(({ total }) => Object.keys(total.limits).length === 0 ? [] : [total])
+      get totals() {
+        return inOrder(artifact).flatMap(totalOf)
+      }
     }
   }
-  return (artifact) => {
-    const found = known.get(artifact.id) ?? capsOf(artifact)
+  const known = new Map<string, NodeCaps>()
+  const limits = (artifact: Artifact.Any): NodeCaps => {
+    const found = known.get(artifact.id) ?? limitsOf(artifact)
     known.set(artifact.id, found)
     return found
   }
+  const holds = (cap: Artifact.Any, artifact: Artifact.Any): boolean => {
+    const kl = klOf(cap)
+    return kl !== undefined && descends(artifact, kl.from)
+  }
+  const measured = (at: Artifact.Any, from: Artifact.Any): boolean =>
+    measuresKl(at) && at.id !== from.id && descends(at, from)
+  const histories = new Map<string, (of: Artifact.Any) => boolean>()
+  const measuredIn: Limits["measuredIn"] = (of, capped, borrows = false) => {
+    const from = initialOf(capped)
+    const later = (at: Artifact.Any) =>
+      at.id === from.id
+        ? []
+        : Object.values(at.node.wires).filter(({ id }) => places.get(id)! >= places.get(from.id)!)
+    const known = histories.get(`${from.id} ${borrows}`) ?? Artifact.derived<boolean>(
+      (at, value) => (measured(at, from) && !(borrows && measuresItself(at))) || later(at).some(value),
+      later
+    )
+    histories.set(`${from.id} ${borrows}`, known)
+    return known(of)
+  }
+  return Object.assign(limits, {
+    measuredFrom: (artifact: Artifact.Any, from: Artifact.Any) => measured(artifact, initialOf(from)),
+    measuredIn,
+    kl: (artifact: Artifact.Any) => measuresKl(artifact) && someListed(caps(artifact), (cap) => holds(cap, artifact))
+  })
 }
 
 /** The last spender of a path, and the path before it. */
@@ -168,36 +246,39 @@ export interface Spender {
 
 const nowhere: Way = { mnats: 0, last: undefined, before: undefined }
 
-/** The spenders on the path of `of` with the largest allowances, back to `stop`, the last spender first. */
-const heaviest = (of: Artifact.Any, stop: string | undefined): ReadonlyArray<Spender> => {
-  const ways = new Map<string, Way>()
-  // A loop, not recursion: a chain of ten thousand stages must not overflow the stack.
-  for (const at of Artifact.lineage(of)) {
-    const before = initialOf(at).id === stop
-      ? nowhere
-      : parentsOf(at).map(({ id }) => ways.get(id)!).reduce(
-        (most, way) => way.mnats >= most.mnats ? way : most,
-        nowhere
-      )
-    if (initialOf(at).id === stop || !spendsKl(at)) ways.set(at.id, before)
-    else {
+const ways = new WeakMap<Artifact.Any, (of: Artifact.Any) => Way>()
+
+/** The path of an artefact with the largest allowances, back to `stop`. */
+const heaviest = (stop: Artifact.Any | undefined): (of: Artifact.Any) => Way => {
+  const isStop = (at: Artifact.Any): boolean => stop !== undefined && initialOf(at).id === stop.id
+  const found = stop === undefined ? undefined : ways.get(stop)
+  if (found !== undefined) return found
+  const way = Artifact.derived<Way>(
+    (at, before) => {
+      if (isStop(at)) return nowhere
+      const most = parentsOf(at).map(before).reduce((most, way) => way.mnats >= most.mnats ? way : most, nowhere)
+      if (!spendsKl(at)) return most
       const given: unknown = fieldsOf(at).allowance?.mnats
       const mnats = typeof given === "number" ? given : 0
-      ways.set(at.id, { mnats: before.mnats + mnats, last: { artifact: at, mnats }, before })
-    }
-  }
-  const found: Array<Spender> = []
-  let way = ways.get(of.id)
-  while (way?.last !== undefined) {
-    found.push(way.last)
-    way = way.before
-  }
-  return found
+      return { mnats: most.mnats + mnats, last: { artifact: at, mnats }, before: most }
+    },
+    (at) => isStop(at) ? [] : parentsOf(at)
+  )
+  if (stop !== undefined) ways.set(stop, way)
+  return way
 }
 
+const fromAnywhere = heaviest(undefined)
+
 /**
- * The allowances along the weight lineage of `of`, back to `from` (excluded). Of a merge's parents, the path with the
+ * The allowances along the weight lineage of `of`, back to `from` (excluded), mnats. Of a merge's parents, the path with the
  * largest allowances counts. They do not bound the distance of a merge, which is measured.
  */
-export const klSpenders = (of: Artifact.Any, from: Artifact.Any): ReadonlyArray<Spender> =>
-  heaviest(of, initialOf(from).id)
+export const klAllotted = (of: Artifact.Any, from: Artifact.Any): number => heaviest(initialOf(from))(of).mnats
+
+/** The stages of these allowances, the last first. */
+export const klSpenders = (of: Artifact.Any, from: Artifact.Any): ReadonlyArray<Spender> => {
+  const found: Array<Spender> = []
+  for (let way = heaviest(initialOf(from))(of); way.last !== undefined; way = way.before!) found.push(way.last)
+  return found
+}

@@ -13,6 +13,7 @@ import { mistakes as wireMistakes } from "../../dsl/Wires.ts"
 import { ranks } from "./checks/adapters.ts"
 import { contextLengths } from "./checks/context.ts"
 import { fitting } from "./checks/memory.ts"
+import { tooLarge } from "./checks/largest.ts"
 import { sharing } from "./checks/prompts.ts"
 import { divisions } from "./checks/rows.ts"
 import { type Shapes, unreadable } from "./checks/shapes.ts"
@@ -20,11 +21,12 @@ import {
   capsIn,
   currenciesIn,
   currenciesOf,
+  klAllotted,
   klSpenders,
+  type Limits,
   measuresItself,
   measuresKl,
   needsCap,
-  type NodeCaps,
   spendsKl
 } from "./capsOf.ts"
 
@@ -66,33 +68,47 @@ const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<s
     ]
 }
 
-/** Whether `of` was made from the initial model of `from`. */
-const comesFrom = (of: Artifact.Any, from: Artifact.Any): boolean =>
-  Artifact.lineage(of).some(({ id }) => id === initialOf(from).id)
+/** Whether `of` was made from the initial model of `from`, both in the pipeline `root`. */
+const coming = (root: Artifact.Any): (of: Artifact.Any, from: Artifact.Any) => boolean => {
+  const places = new Map(Artifact.lineage(root).map(({ id }, place) => [id, place]))
+  const known = new Map<string, (of: Artifact.Any) => boolean>()
+  return (of, from) => {
+    const { id } = initialOf(from)
+    // Inputs stand before: nothing at a lower place was made from it.
+    const later = ({ node }: Artifact.Any) =>
+      Object.values(node.wires).filter((input) => places.get(input.id)! >= places.get(id)!)
+    const comes = known.get(id) ??
+      Artifact.derived<boolean>((at, value) => at.id === id || later(at).some(value), later)
+    known.set(id, comes)
+    return comes(of)
+  }
+}
 
 /** Whether an artefact is under a KL cap whose `from` is wrong: that cap has the mistake, and its message the remedy. */
-const astray = (root: Artifact.Any): (artifact: Artifact.Any) => boolean => {
+const astray = (root: Artifact.Any, comesFrom: ReturnType<typeof coming>): (artifact: Artifact.Any) => boolean => {
   const under = (cap: Artifact.Any): ReadonlyArray<Artifact.Any> => {
     const { op, wires } = cap.node
     const { from, of } = wires
     if (op !== "Cap" || of === undefined || fieldsOf(cap).kl === undefined) return []
     const right = from !== undefined && comesFrom(of, from) &&
       wireMistakes(op, definitions.Cap.wires, definitions.Cap.main, wires).length === 0
-    return right ? [] : Artifact.lineage(of)
+    return right ? [] : [of]
   }
   let ids: ReadonlySet<string> | undefined
-  return ({ id }) => (ids ??= new Set(Artifact.lineage(root).flatMap(under).map((one) => one.id))).has(id)
+  return ({ id }) =>
+    (ids ??= new Set(Artifact.lineage(...Artifact.lineage(root).flatMap(under)).map((one) => one.id))).has(id)
 }
 
 /** Mistakes between nodes. */
 const between = (
-  limits: (artifact: Artifact.Any) => NodeCaps,
+  limits: Limits,
   strayed: (artifact: Artifact.Any) => boolean,
+  comesFrom: ReturnType<typeof coming>,
   artifact: Artifact.Any
 ): ReadonlyArray<string> => {
   const { op, wires } = artifact.node
   const found: Array<string> = []
-  if (needsCap(artifact) && limits(artifact).kl.length === 0 && !strayed(artifact)) {
+  if (needsCap(artifact) && !limits.kl(artifact) && !strayed(artifact)) {
     found.push(
       `it ${spendsKl(artifact) ? "spends KL" : "merges policies that spent KL"} and nobody capped it: wrap it in ` +
         "Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
@@ -103,8 +119,7 @@ const between = (
       found.push(`${wire} is an ensemble, which has no weights to start from: connect one of its members`)
     }
   }
-  const own = limits(artifact)
-  if (own.kl.length > 0 && own.measured === undefined && !measuresItself(artifact)) {
+  if (!measuresItself(artifact) && limits.kl(artifact) && limits(artifact).measured === undefined) {
     found.push(
       "its KL is capped, and there are no held prompts to measure it on: give the cap some, " +
         "Pipeline.cap(policy, { kl, from, held: prompts, maxNewTokens: … })"
@@ -114,14 +129,11 @@ const between = (
   if (op === "Cap" && kl !== undefined && wires["from"] !== undefined) {
     const { from, held } = wires
     const of = wires["of"]!
-    const capped = Artifact.lineage(of).filter((one) =>
-      limits(one).kl.some((cap) => cap.from.id === initialOf(from).id)
-    )
     if (!comesFrom(of, from)) {
       found.push(`its initial model ${label(from)} is not among what ${label(of)} was made from`)
     } else if (
       initialOf(of).id !== initialOf(from).id &&
-      !(measuresKl(initialOf(of)) ? capped.includes(initialOf(of)) : capped.length > 0)
+      !(measuresKl(initialOf(of)) ? limits.measuredFrom(initialOf(of), from) : limits.measuredIn(of, from))
     ) {
       found.push(
         `it measures nothing: the weights of ${label(of)} do not come from ${
@@ -129,15 +141,14 @@ const between = (
         }; connect as from the model whose ` +
           "weights it was trained from (in your own stage, `parent` of its definition names the wire)"
       )
-    } else if (held !== undefined && capped.every(measuresItself)) {
+    } else if (held !== undefined && !limits.measuredIn(of, from, true)) {
       found.push("held is of no use: each stage that it caps has held prompts of its own; leave it out")
     }
-    const allotted = klSpenders(of, from)
-    const total = allotted.reduce((sum, { mnats }) => sum + mnats, 0)
+    const total = klAllotted(of, from)
     if (total > kl.mnats) {
       found.push(
         `KL over budget: ${total} mnats allotted (${
-          allotted.map(({ artifact, mnats }) => `${label(artifact)} ${mnats}`).join(", ")
+          klSpenders(of, from).map(({ artifact, mnats }) => `${label(artifact)} ${mnats}`).join(", ")
         }), cap is ${kl.mnats}; lower the allowances or raise the cap`
       )
     }
@@ -159,7 +170,8 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
   const limits = capsIn(root)
   const named = naming(root)
   const paid = paying(root)
-  const strayed = astray(root)
+  const comesFrom = coming(root)
+  const strayed = astray(root, comesFrom)
   const all = Artifact.lineage(root)
   const decoded = all.map(({ node }) => {
     const definition = definitionOf(node)
@@ -186,13 +198,14 @@ export const problems = (root: Artifact.Any, { shapes = new Map() }: KnownShapes
       ...(Result.isFailure(own) ? [] : mistakes(definition, own.success, wires)),
       ...named(artifact.node),
       ...paid(artifact),
-      ...(Result.isFailure(own) ? [] : between(limits, strayed, artifact)),
+      ...(Result.isFailure(own) ? [] : between(limits, strayed, comesFrom, artifact)),
       ...(!sound.has(artifact.id) ? [] : [
         ...shares(artifact),
         ...unreadable(artifact, shapes),
         ...contextLengths(artifact, shapes),
         ...ranks(artifact, shapes),
         ...divisions(artifact),
+        ...tooLarge(artifact),
         ...(memory ? fitting(artifact, limits(artifact).memory, shapes) : [])
       ])
     ].map((problem) => ({ stage: label(artifact), problem }))

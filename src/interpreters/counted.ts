@@ -11,6 +11,7 @@ const weighed = (store: Store["Service"], meter: SpendingMeter): Store["Service"
   return {
     ...store,
     save: (key, name, snapshot) => Effect.tap(store.save(key, name, snapshot), weigh(key, name)),
+    append: (key, name, chunk) => Effect.tap(store.append(key, name, chunk), weigh(key, name)),
     keep: (key, name, as, weights) => Effect.tap(store.keep(key, name, as, weights), weigh(key, name))
   }
 }

@@ -22,6 +22,7 @@ import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { describe } from "../model/checkpoint.ts"
 import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
+import { bytesOf, ofSnapshot } from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
 import type { Made } from "../store/made.ts"
@@ -78,9 +79,11 @@ export interface StagePlan {
   readonly disk: { readonly made: number; readonly most: number }
   /** The most micro-batches whose gradients are added up for one update; 0 without updates. */
   readonly accumulated: number
-  /** Peak memory of the worst phase, bytes, and its terms. */
+  /** Peak memory of the worst phase that the backend holds, bytes, and its terms. */
   readonly bytes: number
   readonly terms: PhasePlan["terms"]
+  /** Bytes of models that the process holds beside the backend: see `processMemory.ts`. Rows of data are not counted. */
+  readonly host: number
   /** The pipeline's cap on memory, bytes. */
   readonly memoryCap: number
 }
@@ -156,11 +159,17 @@ interface Frame {
   steps: number
   /** The most bytes in the store so far. */
   stored: number
+  /** Bytes of untrained weights that it started from. */
+  initial: number
+  /** The most bytes of its own models in the process so far. */
+  own: number
 }
 
 /** The plan and result of a stage that was planned by estimates, for similar stages. */
 interface Template {
   readonly plan: StagePlan
+  /** The most bytes of its own models in the process. */
+  readonly own: number
   readonly made: Made
 }
 
@@ -205,10 +214,18 @@ export const planned: (
   const templates = new Map<string, Template>()
   /** Ids of rows that were estimated. */
   const estimates = new Set<string>()
+  /** Bytes of the models that were read or made so far: a run keeps them. */
+  let models = 0
+  /** Arrays of weights or moments that are written: they and the bytes of their files are there at once. */
+  const copied = (bytes: number): void => {
+    const frame = frames.at(-1)
+    if (frame === undefined) return
+    frame.own = Math.max(frame.own, frame.initial + 2 * bytes)
+  }
   const begin = (key: string): void => {
     const artifact = byKey.get(key)
     if (artifact === undefined) return
-    frames.push({ key, artifact, steps: 0, stored: 0 })
+    frames.push({ key, artifact, steps: 0, stored: 0, initial: 0, own: 0 })
     rehearsal.begin()
   }
   const keep = (artifact: Artifact.Any, made: Made): void => {
@@ -218,7 +235,9 @@ export const planned: (
   }
   const end = (key: string, made: Made, prompts: number, bytes: number): void => {
     if (frames.at(-1)?.key !== key) return
-    const { artifact, steps, stored } = frames.pop()!
+    const { artifact, own: ofStage, steps, stored } = frames.pop()!
+    const inProcess = models + ofStage
+    models += bytes
     keep(artifact, made)
     host.stage(artifact.node.op)
     const { accumulated, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
@@ -254,13 +273,14 @@ export const planned: (
       accumulated,
       bytes: worst.bytes,
       terms: worst.terms,
+      host: inProcess,
       memoryCap: limits(artifact).memory
     }
     done.push(own)
     // Results of estimated rows are estimates too.
     if (!estimated && !Object.values(artifact.node.wires).some(({ id }) => estimates.has(id))) return
     if (!Artifact.modelKinds.includes(artifact.node.kind)) estimates.add(artifact.id)
-    templates.set(likeness(artifact), { plan: own, made })
+    templates.set(likeness(artifact), { plan: own, made, own: ofStage })
   }
   /** With `only`, the result of an earlier plan for every other stage; else the result of a similar stage. */
   const given = (key: string): Option.Option<Made> => {
@@ -271,7 +291,8 @@ export const planned: (
     }
     const twin = templates.get(likeness(artifact))
     if (twin === undefined) return Option.none()
-    done.push({ ...twin.plan, stage: label(artifact) })
+    done.push({ ...twin.plan, stage: label(artifact), host: models + twin.own })
+    models += twin.plan.disk.made
     if (!Artifact.modelKinds.includes(artifact.node.kind)) estimates.add(artifact.id)
     keep(artifact, twin.made)
     return Option.some(twin.made)
@@ -317,21 +338,33 @@ export const planned: (
               const frame = frames.at(-1)
               if (frame?.key === key) frame.stored = Math.max(frame.stored, bytes)
             })),
+        save: (key, name, snapshot) =>
+          Effect.tap(store.save(key, name, snapshot), Effect.sync(() => copied(ofSnapshot(snapshot)))),
+        keep: (key, name, as, weights) =>
+          Effect.tap(store.keep(key, name, as, weights), Effect.sync(() => copied(bytesOf(weights.tensors)))),
         // The spending is not stored: a plan does not enforce caps.
         finish: (key, name, made, took) =>
           Effect.flatMap(
-            Effect.andThen(store.finish(key, name, made), memory.size(key, name)),
+            Effect.andThen(
+              store.finish(key, name, made),
+              Effect.tap(memory.size(key, name), (bytes) => Effect.sync(() => copied(bytes)))
+            ),
             (bytes) => Effect.sync(() => end(key, made, took?.prompts.size ?? 0, bytes))
           )
       } satisfies Store["Service"]
     })
   ).pipe(Layer.provide(MemoryStore.layer))
 
+  const engine = watchedEngine(meter.engine, watch)
   const wanted = yield* wantedIn(root)
   const asked = only === undefined ? wanted : wanted.filter((artifact) => only.has(label(artifact)))
   const unplanned: Array<Planned["unplanned"][number]> = []
   /** Ids of the stages that cannot be planned. */
   const without = new Set<string>()
+  /** The first of them in the history of an artefact whose turn is over. */
+  const unmade = Artifact.derived<Artifact.Any | undefined>((at, before) =>
+    without.has(at.id) ? at : Object.values(at.node.wires).map(before).find((found) => found !== undefined)
+  )
   yield* making(
     root,
     { losses: (options.losses ?? []).map(uncomputed), stages },
@@ -341,7 +374,7 @@ export const planned: (
       yield* Effect.forEach(asked, (artifact) => {
         const after = (missing: string) =>
           unplanned.push({ stage: label(artifact), problem: `it comes after ${missing}` })
-        const missing = without.size === 0 ? undefined : Artifact.lineage(artifact).find(({ id }) => without.has(id))
+        const missing = Object.values(artifact.node.wires).map(unmade).find((found) => found !== undefined)
         if (missing !== undefined) return Effect.sync(() => after(label(missing)))
         return Effect.catchCause(Effect.asVoid(make(artifact)), (cause) => {
           if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
@@ -360,7 +393,15 @@ export const planned: (
     })
   ).pipe(
     Effect.provide(Layer.mergeAll(
-      Layer.succeed(CurrentEngine, watchedEngine(meter.engine, watch)),
+      Layer.succeed(CurrentEngine, {
+        ...engine,
+        initial: (shape) => {
+          const weights = engine.initial(shape)
+          const frame = frames.at(-1)
+          if (frame !== undefined) frame.initial = bytesOf(weights.tensors)
+          return weights
+        }
+      }),
       Layer.effect(Datasets, Effect.map(Datasets, (datasets) => watchedDatasets(datasets, host))).pipe(
         Layer.provide(datasets)
       ),
@@ -375,6 +416,7 @@ export const planned: (
               shape === undefined ? describe(path) : Effect.succeed(shape),
               ({ config, tokenizer }) => {
                 const weights = withoutWeights(config, tokenizer)
+                models += bytesOf(weights.tensors)
                 before.checkpoints.set(path, weights)
                 return weights
               }

@@ -16,7 +16,6 @@ export const likenesses = (
   limits: (artifact: Artifact.Any) => NodeCaps,
   numbers = new Map<string, string>()
 ): (artifact: Artifact.Any) => string => {
-  const known = new Map<string, string>()
   /** A short number for a text. */
   const number = (text: string): string => {
     const found = numbers.get(text)
@@ -29,26 +28,27 @@ export const likenesses = (
     Object.entries(node.wires).map(([name, wire]) => [name, of(wire)] as const).sort(([a], [b]) => a < b ? -1 : 1)
 
   /** An artefact as an input: weights by their shape, rows by how they are made. */
-  const input = (given: Artifact.Any): string => {
-    const artifact = initialOf(given)
-    const found = known.get(artifact.id)
-    if (found !== undefined) return found
+  const input = Artifact.derived<string>((artifact, known) => {
+    const initial = initialOf(artifact)
+    if (initial !== artifact) return known(initial)
     const { kind, op } = artifact.node
     const params = artifact.node.params as Readonly<Record<string, Schema.Json>>
     const parent = parentsOf(artifact)[0]
-    const text = op === "Source"
-      ? artifact.id
-      : !Artifact.modelKinds.includes(kind)
-      ? stage(artifact)
-      : origins.has(op) || parent === undefined
-      ? canonical([op, artifact.id])
-      // A reward model's loss decides how it is read.
-      : canonical([kind, input(parent), kind === "RewardModel" ? params["loss"] ?? null : null])
-    const made = number(text)
-    known.set(artifact.id, made)
-    return made
-  }
-  const stage = (artifact: Artifact.Any): string => {
+    return number(
+      op === "Source"
+        ? artifact.id
+        : !Artifact.modelKinds.includes(kind)
+        ? stage(artifact, known)
+        : origins.has(op) || parent === undefined
+        ? canonical([op, artifact.id])
+        // A reward model's loss decides how it is read.
+        : canonical([kind, known(parent), kind === "RewardModel" ? params["loss"] ?? null : null])
+    )
+  }, (artifact) => [
+    ...Object.values(artifact.node.wires),
+    ...initialOf(artifact) === artifact ? limits(artifact).kl.map(({ from }) => from) : [initialOf(artifact)]
+  ])
+  const stage = (artifact: Artifact.Any, input: (artifact: Artifact.Any) => string): string => {
     const { op } = artifact.node
     const { seed: _, ...params } = artifact.node.params as Readonly<Record<string, Schema.Json>>
     const { kl, memory, seconds, tokens } = limits(artifact)
@@ -57,5 +57,5 @@ export const likenesses = (
     const caps = [distances, String(tokens), String(memory), String(seconds)]
     return canonical([op, params, wiresOf(artifact, input), caps] as never)
   }
-  return stage
+  return (artifact) => stage(artifact, input)
 }

@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { BadProfile, type MachineProfile, profilePath, readProfile } from "../bench/profile.ts"
 import { assumed, type Costs, measured, roofline } from "../planning/cost/costs.ts"
+import { knownError } from "../planning/cost/published.ts"
 import type { Packing } from "../engine/engine.ts"
 import type { BackendName } from "./backend.ts"
 
@@ -43,7 +44,7 @@ const published = (name: DeviceName): PlannedMachine => {
         device.peak.f32 / 1e12
       } in f32), whatever memory bounds ${percent(bandwidth)} of ${device.bandwidth / 1e12} TB/s, ${
         1e6 * launch
-      } µs a kernel. Without the host's work.`
+      } µs a kernel. Without the host's work. ${knownError}`
   }
 }
 

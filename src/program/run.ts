@@ -1,4 +1,5 @@
 /** Runs a pipeline in a folder, as `keel run` does: prepares, trains, resumes, reports. */
+import { processBytes, runtimeBytes } from "../planning/processMemory.ts"
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -179,7 +180,9 @@ const running = Effect.fnUntraced(
     yield* digests.keep
     yield* Console.error(`run ${folder} on ${name}`)
     for (const one of overCaps(root, prepared.planned.stages, price)) yield* Console.error(overCapText(one, price))
-    const expectation = yield* expected(folder, prepared.planned)
+    const onDevice = device === undefined ? backend === "auto" && name === "torch" : device.startsWith("cuda")
+    const inProcess: Parameters<typeof expected>[2] = (stage) => processBytes(stage, runtimeBytes(name), onDevice)
+    const expectation = yield* expected(folder, prepared.planned, inProcess)
     const write = Effect.fnUntraced(function*(report: Report | null) {
       yield* mine
       const spending = yield* spent(folder, root, expectation, price).pipe(Effect.provide(files), reading)

@@ -4,7 +4,8 @@ import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import { finishedIn, spentIn } from "../interpreters/storeKeys.ts"
-import type { Planned } from "../planning/plan.ts"
+import { peakResident } from "../bench/memory.ts"
+import type { Planned, StagePlan } from "../planning/plan.ts"
 import { type Expected, rowsOf, spending } from "../report/spending.ts"
 import { writeFileAtomic } from "../store/sealed.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
@@ -13,17 +14,24 @@ import { type Price, toJson } from "../store/spent.ts"
 /** The planned spending of a run. */
 export interface Expectation {
   readonly stages: Readonly<Record<string, Expected>>
+  /** Most bytes of the process, the backend's included. */
+  readonly process: number
   /** Why a stage has no plan, in one line. */
   readonly problem: string | null
 }
 
 /** Writes the planned spending into the folder of the run. */
-export const expected = Effect.fn("expected")(function*(folder: string, { stages, unplanned: [first] }: Planned) {
+export const expected = Effect.fn("expected")(function*(
+  folder: string,
+  { stages, unplanned: [first] }: Planned,
+  inProcess: (stage: Pick<StagePlan, "bytes" | "host">) => number
+) {
   const made: Expectation = {
     stages: Object.fromEntries(stages.map(({ bytes, disk, flops, generated, prompts, seconds, stage, trained }) => [
       stage,
       { generated, trained, flops, memory: bytes, prompts, disk, seconds }
     ])),
+    process: Math.max(inProcess({ bytes: 0, host: 0 }), ...stages.map(inProcess)),
     problem: first === undefined ? null : `${first.stage}: ${first.problem}`
   }
   yield* writeFileAtomic(join(folder, "planned.json"), `${JSON.stringify(made, null, 2)}\n`)
@@ -34,7 +42,7 @@ export const expected = Effect.fn("expected")(function*(folder: string, { stages
 export const spent = Effect.fn("spent")(function*(
   folder: string,
   root: Artifact.Any,
-  { problem, stages }: Expectation,
+  { problem, process, stages }: Expectation,
   price: Price | null
 ) {
   const [found, started] = [yield* spentIn(root), new Set<string>()]
@@ -51,9 +59,10 @@ export const spent = Effect.fn("spent")(function*(
     ...row,
     spent: spent === null ? null : { ...toJson(spent) as object, prompts: spent.prompts.size }
   }))
+  const memory = { expected: process, spent: peakResident() }
   yield* writeFileAtomic(
     join(folder, "spending.json"),
-    `${JSON.stringify({ price, problem, stages: numbers }, null, 2)}\n`
+    `${JSON.stringify({ price, problem, process: memory, stages: numbers }, null, 2)}\n`
   )
-  return spending(rowsOf(rows), price, problem)
+  return spending(rowsOf(rows), price, problem, memory)
 })

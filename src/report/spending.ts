@@ -86,8 +86,13 @@ const total = (rows: ReadonlyArray<SpendingRow>): Expected | null => {
   }
 }
 
-/** `problem` says in one line why there is no plan. */
-export const spending = (rows: ReadonlyArray<SpendingRow>, price: Price | null, problem: string | null): string => {
+/** `process`: the most bytes of this process, planned of the whole run. `problem` says in one line why there is no plan. */
+export const spending = (
+  rows: ReadonlyArray<SpendingRow>,
+  price: Price | null,
+  problem: string | null,
+  process: { readonly expected: number; readonly spent: number }
+): string => {
   const spent = rows.flatMap(({ spent }) => spent ?? [])
   return [
     "Planned / spent:",
@@ -118,7 +123,10 @@ export const spending = (rows: ReadonlyArray<SpendingRow>, price: Price | null, 
       ]
     ]),
     "",
-    "A plan counts `maxNewTokens` for every completion, no memory of the backend itself, and only models on disk.",
+    "A plan counts `maxNewTokens` for every completion, and only models on disk. Peak memory is what the backend holds.",
+    `This process held ${size(process.spent)} at its peak, planned ${
+      size(process.expected)
+    }: with the backend's memory the runtime, models that were made before, and copies of what is saved.`,
     ...(problem === null ? [] : [`Not planned: ${problem}`])
   ].join("\n")
 }

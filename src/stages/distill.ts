@@ -1,15 +1,37 @@
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type { Distill } from "../../dsl/stages/Distill.ts"
 import { encodeDemonstrations, encodePrompts, lengthOf } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
-import { repeated } from "../data/lazyArray.ts"
-import type { Weights } from "../engine/engine.ts"
+import { lazyArray, repeated } from "../data/lazyArray.ts"
+import type { Row, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
+import { chunked } from "../training/chunks.ts"
 import { answersOf, divergenceLoss } from "../training/distilling.ts"
 import { observer } from "../training/loop.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
+
+/** The teacher's answers to all prompts, kept in chunks: training needs them again after a stop. */
+const taught = Effect.fnUntraced(function*(
+  prompts: ReadonlyArray<Int32Array>,
+  answer: (prompts: ReadonlyArray<Int32Array>, first: number) => ReadonlyArray<Row>,
+  generates: number,
+  scope: Scope
+) {
+  const chunks = yield* chunked(scope, { answers: { items: prompts.length, size: 256 } }, { told: false })
+  const answers = yield* chunks.rows("answers", {
+    row: Schema.Array(Schema.Natural),
+    generates,
+    make: (from, to) =>
+      Effect.sync(() => {
+        const rows = answer(prompts.slice(from, to), from).map(({ completion }) => [...completion])
+        return { rows, tokens: rows.reduce((sum, { length }) => sum + length, 0), metrics: {} }
+      })
+  })
+  return lazyArray(prompts.length, (i): Row => ({ prompt: prompts[i]!, completion: Int32Array.from(answers[i]!) }))
+})
 
 /** Learns from a teacher on answers that the student did not write; see `dsl/stages/Distill.ts`. */
 export const distill = (
@@ -28,13 +50,19 @@ export const distill = (
       const { codec, policy } = at
       const teacher = yield* observer(at.open.policy, wires.teacher)
       const use = { ...at.use, context: Math.min(policy.context, teacher.context) }
-      // Sampled again after a stop, from the same seeds: the same answers.
       const answered = "prompts" in wires.answers
-        ? yield* answersOf(
-          teacher,
+        ? yield* taught(
           repeated(yield* encodePrompts(use, wires.answers.prompts), stage.completionsPerPrompt),
-          { maxNewTokens: stage.maxNewTokens!, temperature: stage.samplingTemperature, stop: codec.stop },
-          `${scope.stream}/teacher`
+          (prompts, first) =>
+            answersOf(
+              teacher,
+              prompts,
+              { maxNewTokens: stage.maxNewTokens!, temperature: stage.samplingTemperature, stop: codec.stop },
+              `${scope.stream}/teacher`,
+              first
+            ),
+          stage.maxNewTokens!,
+          scope
         )
         : yield* encodeDemonstrations(use, wires.answers.demonstrations)
       const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)

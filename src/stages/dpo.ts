@@ -27,7 +27,7 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
       const taking = inBatches(scope.stream, wires.preferences, stage.batchSize, (i) =>
         lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected))
       const reference = wires.reference === null ? null : yield* referenceLogps({
-        stage: scope.label,
+        scope,
         reference: wires.reference,
         open: open.policy,
         precision: stage.precision,

@@ -1,18 +1,18 @@
 import * as Effect from "effect/Effect"
-import { Diverged, GateFailed, unsoundWeights } from "../../dsl/Errors.ts"
+import { GateFailed } from "../../dsl/Errors.ts"
 import { Measuring } from "../../dsl/KlSpending.ts"
 import type { Gate } from "../../dsl/stages/Gate.ts"
 import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { observe, type Observed } from "../ledger/observe.ts"
 import { Judge } from "../rewards/judge.ts"
 import { estimate } from "../store/report.ts"
 import { RunLog } from "../store/runLog.ts"
-import { withinCaps } from "../training/budgets.ts"
+import { chunked } from "../training/chunks.ts"
 import { heldAtEnd } from "../training/heldAtEnd.ts"
 import { observer } from "../training/loop.ts"
+import { observedRows } from "../training/observedRows.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** +1 where more is better, −1 where less is. */
@@ -36,41 +36,40 @@ export const gate = Effect.fn("gate")(function*(
   const reward = wires.reward === undefined ? undefined : yield* observer(engine.scorer, wires.reward)
   const codec = engine.codec(wires.candidate)
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })
-  const look = (weights: Weights) =>
+  const part = { items: wires.held.length, size: 256 }
+  const chunks = yield* chunked(scope, { candidate: part, previous: part }, { told: false })
+  const look = (name: "candidate" | "previous") =>
     Effect.scoped(Effect.gen(function*() {
-      const policy = yield* observer(engine.policy, weights)
+      const policy = yield* observer(engine.policy, wires[name])
       const prompts = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, wires.held)
-      return observe(policy, {
-        prompts,
-        sampling: { maxNewTokens: stage.maxNewTokens, temperature: 1, stop: codec.stop },
-        seeds: prompts.map((_, i) => `${scope.stream}/${i}`),
-        decode: codec.decode,
-        gold: (text, i) => judge.gold(stage.gold, wires.held[i]!.prompt, text),
-        initial,
-        reward
-      })
+      return yield* chunks.rows(
+        name,
+        observedRows(policy, {
+          name: `the ${name} model`,
+          prompts,
+          sampling: { maxNewTokens: stage.maxNewTokens, temperature: 1, stop: codec.stop },
+          seed: (i) => `${scope.stream}/${i}`,
+          decode: codec.decode,
+          gold: (text, i) => judge.gold(stage.gold, wires.held[i]!.prompt, text),
+          initial,
+          reward
+        })
+      )
     }))
-  const [candidate, previous]: [Observed, Observed] = [yield* look(wires.candidate), yield* look(wires.previous)]
+  const [candidate, previous] = [yield* look("candidate"), yield* look("previous")]
 
   const guards = metrics.flatMap((metric) => {
-    const [now, before, tolerance] = [candidate[metric], previous[metric], stage.tolerance[metric]]
-    if (tolerance === undefined || now === null || before === null) return []
-    const { mean, standardError } = estimate(now.map((x, i) => better[metric] * (before[i]! - x)))
+    const tolerance = stage.tolerance[metric]
+    const losses = candidate.flatMap(({ [metric]: now }, i) => {
+      const before = previous[i]![metric]
+      return now === null || before === null ? [] : [better[metric] * (before - now)]
+    })
+    if (tolerance === undefined || losses.length === 0) return []
+    const { mean, standardError } = estimate(losses)
     return [{ metric, loss: mean, standardError, tolerance }]
   })
-  const bad = guards.find(({ loss }) => !Number.isFinite(loss))
-  if (bad !== undefined) {
-    return yield* new Diverged({
-      stage: scope.label,
-      step: 0,
-      quantity: `${bad.metric} of the candidate or of the previous model`,
-      value: String(bad.loss),
-      kept: "both models",
-      remedy: unsoundWeights
-    })
-  }
   const failed = guards.filter(({ loss, tolerance }) => loss > tolerance)
-  const tokens = candidate.tokens + previous.tokens
+  const tokens = [...candidate, ...previous].reduce((sum, { length }) => sum + length, 0)
   yield* log.emit({
     _tag: "Step",
     stage: scope.label,
@@ -82,7 +81,6 @@ export const gate = Effect.fn("gate")(function*(
       ...Object.fromEntries(guards.map(({ loss, metric }) => [`gate/${metric}_loss`, loss]))
     }
   })
-  yield* withinCaps(scope, Effect.succeed("both models"))
   if (failed.length > 0 && stage.otherwise === "fail") {
     return yield* new GateFailed({ stage: scope.label, guards: failed })
   }

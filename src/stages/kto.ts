@@ -42,7 +42,7 @@ export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
         }
       })
       const reference = yield* referenceLogps({
-        stage: scope.label,
+        scope,
         reference: wires.reference,
         open: open.policy,
         precision: stage.precision,

@@ -35,33 +35,36 @@ export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Sco
       const sampling = { maxNewTokens, temperature: stage.samplingTemperature, stop: codec.stop }
 
       /** The rows of step n: the student's, the teacher's, or given rows. */
-      const rowsAt = Effect.fnUntraced(function*(n: number) {
+      const rowsAt = (n: number) => {
         const onPolicy = stream(`${scope.stream}/${n}/lambda`).next() < stage.lambda
         const some = <A>(all: ReadonlyArray<A>): ReadonlyArray<A> =>
           batchAt(scope.stream, all.length, stage.batchSize, n).map((i) => all[i]!)
         const rows: ReadonlyArray<Row> = !onPolicy && given !== null
           ? some(given)
-          : yield* answersOf(onPolicy ? policy : teacher, some(prompts), sampling, `${scope.stream}/${n}`)
+          : answersOf(onPolicy ? policy : teacher, some(prompts), sampling, `${scope.stream}/${n}`)
         return { rows, onPolicy, made: onPolicy || given === null }
-      })
+      }
       return {
         steps: stage.steps,
         opened: [[wires.teacher, teacher]] as const,
-        step: Effect.fnUntraced(function*(n: number) {
-          const { made, onPolicy, rows } = yield* rowsAt(n)
-          const tokens = rows.reduce((sum, { completion }) => sum + completion.length, 0)
-          const common = {
-            tokens: tokens * (made ? 2 : 1),
-            metrics: { on_policy: onPolicy ? 1 : 0, "completions/mean_length": tokens / rows.length }
-          }
-          if (objective._tag !== "ReverseKl") return { ...common, ...divergenceLoss(policy, teacher, rows, objective) }
-          const { temperature } = sampling
-          const { logps, offsets } = policy.logprobs(rows, { retain: true, temperature })
-          return {
-            ...common,
-            passed: { rows, numbers: temperature === 1 ? logps : null },
-            learn: reverseKl(logps, teacher.logprobs(rows, { temperature }).logps, offsets, objective)
-          }
-        })
+        step: (n: number) =>
+          Effect.sync(() => {
+            const { made, onPolicy, rows } = rowsAt(n)
+            const tokens = rows.reduce((sum, { completion }) => sum + completion.length, 0)
+            const common = {
+              tokens: tokens * (made ? 2 : 1),
+              metrics: { on_policy: onPolicy ? 1 : 0, "completions/mean_length": tokens / rows.length }
+            }
+            if (objective._tag !== "ReverseKl") {
+              return { ...common, ...divergenceLoss(policy, teacher, rows, objective) }
+            }
+            const { temperature } = sampling
+            const { logps, offsets } = policy.logprobs(rows, { retain: true, temperature })
+            return {
+              ...common,
+              passed: { rows, numbers: temperature === 1 ? logps : null },
+              learn: reverseKl(logps, teacher.logprobs(rows, { temperature }).logps, offsets, objective)
+            }
+          })
       }
     }))

@@ -4,7 +4,7 @@
  * `spent.json` has the resources that it took, with a SHA-256 of those that are the same in every run. It appears by one rename and is never written again.
  *
  * An unfinished node is `<label>-<key>.partial`, or `<label>-<key>.partial.<owner>` while a process works on it (`claim.ts`), with its last
- * checkpoint in `step-N/` (`next/` while it is written) and the models that it keeps under their names.
+ * checkpoint in `step-N/` (`next/` while it is written), its rows so far in `chunks.jsonl`, and the models that it keeps under their names.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -27,8 +27,9 @@ import type { Made } from "./made.ts"
 import { ReportJson } from "./report.ts"
 import { Event } from "./runLog.ts"
 import { digest, type Files, manifest, manifestOf, seal, text, verify, whole, writeFileAtomic } from "./sealed.ts"
-import { fromJson, type Spent, toJson } from "./spent.ts"
-import { type Snapshot, Store, StoreDamaged } from "./store.ts"
+import * as ChunkLog from "./chunkLog.ts"
+import { fromJson, type Spent, together, toJson } from "./spent.ts"
+import { type Chunk, type Snapshot, Store, StoreDamaged } from "./store.ts"
 
 const nodeFile = "node.json"
 const NodeFile = manifestOf({
@@ -45,6 +46,8 @@ const StateFile = manifestOf({
   models: Schema.Record(Schema.String, Schema.Struct({ optimizerStep: Schema.Natural })),
   state: Schema.Json
 })
+
+const chunkFile = "chunks.jsonl"
 
 const keptFile = "kept.json"
 const KeptFile = manifestOf({})
@@ -227,7 +230,11 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         for (const at of yield* foldersOf(partial(key, label))) {
           // Another process may replace the checkpoint meanwhile: what it has spent is known in a moment again.
           const last = yield* Effect.orElseSucceed(newest(at), () => undefined)
-          if (last === undefined) continue
+          if (last === undefined) {
+            const parts = yield* Effect.orElseSucceed(ChunkLog.read(join(at, chunkFile)), () => [])
+            if (parts.length > 0) return Option.some(together(parts.map(({ spent }) => spent)))
+            continue
+          }
           const state = yield* manifest(last, stateFile, StateFile, key).pipe(
             Effect.catchTag("StoreDamaged", (error) =>
               Effect.flatMap(fs.exists(last), (still) =>
@@ -401,6 +408,21 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         )
       )
 
+      const append = within((key: string, label: string, chunk: Chunk) =>
+        owning(key, label, (folder) =>
+          Effect.as(ChunkLog.append(join(folder, chunkFile), chunk), join(partial(key, label), chunkFile)))
+      )
+
+      const chunks = within((key: string, label: string) =>
+        Effect.flatMap(foldersOf(partial(key, label)), (there) =>
+          there.length === 0 ? Effect.succeed<ReadonlyArray<Chunk>>([]) : owning(
+            key,
+            label,
+            (folder) =>
+              ChunkLog.mended(join(folder, chunkFile))
+          ))
+      )
+
       /** A model that was whole when a crash came takes its place. */
       const settleKept = Effect.fnUntraced(function*(at: string) {
         const next = `${at}.next`
@@ -457,6 +479,6 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         )
       )
 
-      return { claim, find, has, finish, told, spent, size, latest, save, keep, kept }
+      return { claim, find, has, finish, told, spent, size, latest, save, append, chunks, keep, kept }
     })
   )

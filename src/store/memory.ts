@@ -4,13 +4,14 @@ import * as Option from "effect/Option"
 import type { Tensors, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
 import type { Event } from "./runLog.ts"
-import { fromJson, type Spent } from "./spent.ts"
-import { type Snapshot, Store } from "./store.ts"
+import { fromJson, type Spent, together } from "./spent.ts"
+import { type Chunk, type Snapshot, Store } from "./store.ts"
 
 /** As safetensors holds them. A plan has tensors without numbers: their lengths are all that is known. */
-const bytesOf = (tensors: Tensors): number => [...tensors.values()].reduce((sum, { data }) => sum + 4 * data.length, 0)
+export const bytesOf = (tensors: Tensors): number =>
+  [...tensors.values()].reduce((sum, { data }) => sum + 4 * data.length, 0)
 const sizeOf = (made: Made): number => made._tag === "Model" ? bytesOf(made.weights.tensors) : 0
-const ofSnapshot = ({ models }: Snapshot): number =>
+export const ofSnapshot = ({ models }: Snapshot): number =>
   Object.values(models).reduce(
     (sum, { optimizer, weights }) => sum + bytesOf(weights.tensors) + bytesOf(optimizer.tensors),
     0
@@ -21,6 +22,7 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   const made = new Map<string, Made>()
   const latest = new Map<string, Snapshot>()
   const kept = new Map<string, Map<string, Weights>>()
+  const chunks = new Map<string, Array<Chunk>>()
   const spent = new Map<string, Spent>()
   const told = new Map<string, ReadonlyArray<Event>>()
   const size = (key: string): number => {
@@ -39,6 +41,7 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
         if (!stays) {
           latest.delete(partial)
           kept.delete(partial)
+          chunks.delete(partial)
         }
         if (made.has(key)) return
         told.set(key, events)
@@ -48,7 +51,11 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
     spent: (key) =>
       Effect.sync(() => {
         const state = latest.get(key)?.state as { readonly spent?: unknown } | undefined
-        return spent.has(key) ? Option.some(spent.get(key)!) : fromJson(state?.spent)
+        if (spent.has(key)) return Option.some(spent.get(key)!)
+        const parts = chunks.get(key)
+        return state === undefined && parts !== undefined
+          ? Option.some(together(parts.map(({ spent }) => spent)))
+          : fromJson(state?.spent)
       }),
     size: (key) => Effect.sync(() => size(key)),
     latest: (key) => Effect.sync(() => Option.fromNullishOr(latest.get(key))),
@@ -57,6 +64,14 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
         latest.set(key, snapshot)
         return `memory:${label}/step-${snapshot.step}`
       }),
+    append: (key, label, chunk) =>
+      Effect.sync(() => {
+        const all = chunks.get(key)
+        if (all === undefined) chunks.set(key, [chunk])
+        else all.push(chunk)
+        return `memory:${label}/chunks`
+      }),
+    chunks: (key) => Effect.sync(() => [...chunks.get(key) ?? []]),
     keep: (key, label, name, weights) =>
       Effect.sync(() => {
         kept.set(key, (kept.get(key) ?? new Map()).set(name, weights))

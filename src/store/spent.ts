@@ -69,6 +69,18 @@ export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price:
   }
 }
 
+/** The spending of parts of one artefact, one after the other; its memory and its bytes on disk are the most of any. */
+export const together = (parts: ReadonlyArray<Spent>): Spent => {
+  const prompts = new Set<number>()
+  const numbers = { generated: 0, trained: 0, judged: 0, flops: 0, memory: 0, disk: 0, milliseconds: 0 }
+  for (const part of parts) {
+    for (const prompt of part.prompts) prompts.add(prompt)
+    for (const key of ["generated", "trained", "judged", "flops", "milliseconds"] as const) numbers[key] += part[key]
+    for (const key of ["memory", "disk"] as const) numbers[key] = Math.max(numbers[key], part[key])
+  }
+  return { ...numbers, prompts }
+}
+
 export const toJson = ({ prompts, ...numbers }: Spent): Schema.Json => ({
   ...numbers,
   prompts: [...prompts].sort((a, b) => a - b)

@@ -19,6 +19,16 @@ export interface Snapshot {
   readonly state: Schema.Json
 }
 
+/** Rows that an unfinished stage has made since the chunk before: see `training/chunks.ts`. */
+export interface Chunk {
+  readonly part: string
+  /** The items of the part that the rows were made of. */
+  readonly items: number
+  readonly rows: ReadonlyArray<Schema.Json>
+  /** Spending since the chunk before. */
+  readonly spent: Spent
+}
+
 /** A file of the store that cannot be read back: written by something else, or damaged on disk. */
 export class StoreDamaged extends Schema.TaggedError<StoreDamaged>()("StoreDamaged", {
   path: Schema.String,
@@ -88,6 +98,10 @@ export class Store extends Context.Service<Store, {
   readonly latest: (key: string, label: string) => Effect.Effect<Option.Option<Snapshot>, StoreError>
   /** Replaces the last checkpoint; returns where it is. */
   readonly save: (key: string, label: string, snapshot: Snapshot) => Effect.Effect<string, StoreError>
+  /** Adds a chunk to those of an unfinished stage, at a cost that does not grow with their number; returns where they are. */
+  readonly append: (key: string, label: string, chunk: Chunk) => Effect.Effect<string, StoreError>
+  /** The chunks of an unfinished stage, in order; a chunk that a crash cut off is none. */
+  readonly chunks: (key: string, label: string) => Effect.Effect<ReadonlyArray<Chunk>, StoreError>
   /** Keeps a model under a name beside the checkpoints; returns where it is. */
   readonly keep: (key: string, label: string, name: string, weights: Weights) => Effect.Effect<string, StoreError>
   /** The last model kept under a name. */

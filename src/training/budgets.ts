@@ -22,25 +22,28 @@ interface Over {
   readonly stages: number
 }
 
-/** The first cap that was passed: the stage's own caps come first, then the totals that include the stage. */
-export const exceeded = (
+/** Every cap with what is used of it: the stage's own caps come first, then the totals that include the stage. */
+const used = (
   { totals = [], ...own }: Omit<Scope["limits"], "kl">,
   spent: Spent,
   price: Price | null
-): Over | undefined => {
+): ReadonlyArray<Over> => {
   const held = [
     { limits: own, all: [spent] },
     ...totals.map(({ limits, others }) => ({ limits, all: [...others(), spent] }))
   ]
-  for (const { all, limits } of held) {
-    for (const resource of resources) {
+  return held.flatMap(({ all, limits }) =>
+    resources.flatMap((resource) => {
       const cap = limits[resource] ?? Infinity
-      if (cap === Infinity) continue
-      const used = amountOf(resource, all, price)
-      if (used > cap) return { resource, used: Math.ceil(used), cap, stages: all.length }
-    }
-  }
-  return undefined
+      return cap === Infinity ? [] : [{ resource, used: amountOf(resource, all, price), cap, stages: all.length }]
+    })
+  )
+}
+
+/** The first cap that was passed. */
+export const exceeded = (limits: Omit<Scope["limits"], "kl">, spent: Spent, price: Price | null): Over | undefined => {
+  const over = used(limits, spent, price).find(({ cap, used }) => used > cap)
+  return over === undefined ? undefined : { ...over, used: Math.ceil(over.used) }
 }
 
 /** Fails when `spent` is more than the caps allow. `keep` saves the result so far and says where it is. */
@@ -71,4 +74,18 @@ export const withinCaps = Effect.fnUntraced(function*(
   keep: Effect.Effect<string, StoreError>
 ) {
   yield* hold(scope, yield* (yield* CurrentMeter).spent, keep)
+})
+
+/**
+ * How many prompts the current stage can surely still answer within its caps, at most `tokens` generated for each; `Infinity` where no cap
+ * tells.
+ */
+export const roomFor = Effect.fnUntraced(function*({ limits }: Pick<Scope, "limits">, tokens: number) {
+  if (!(yield* CapsHold)) return Infinity
+  const most: Partial<Record<Resource, number>> = { tokens, generated: tokens, prompts: 1 }
+  const left = used(limits, yield* (yield* CurrentMeter).spent, null).flatMap(({ cap, resource, used }) => {
+    const each = most[resource]
+    return each === undefined ? [] : [Math.floor((cap - used) / each)]
+  })
+  return Math.min(Infinity, ...left)
 })

@@ -32,7 +32,7 @@ import type { Scope } from "./scope.ts"
 export class NotFinite extends Data.TaggedError("NotFinite")<{ readonly quantity: string; readonly value: number }> {}
 
 /** Lets timers and signals through: the engine's own work is synchronous. */
-const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+export const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Fails when any of the numbers is NaN or infinite. In a long step, a stop gets through here. */
 export const finite = (numbers: Readonly<Record<string, number>>): Effect.Effect<void, NotFinite> => {
@@ -136,17 +136,7 @@ export interface TrainingStep {
 }
 
 /** On a stop, a step of fewer seconds is finished first. */
-const shortStep = 2
-
-/** Makes steps 0 … `count` − 1 of a stage without models and checkpoints; a rehearsal makes a few of them. */
-export const each = <E, R>(
-  count: number,
-  once: (n: number) => Effect.Effect<unknown, E, R>
-): Effect.Effect<void, E, R> =>
-  Effect.flatMap(CurrentRehearsal, (rehearsal) =>
-    rehearsal === null
-      ? Effect.forEach(Array.from({ length: count }, (_, n) => n), once, { discard: true })
-      : rehearsal.steps(count, once, {}))
+export const shortStep = 2
 
 /** The rows of all steps. A rehearsal makes only some of them, and they are repeated until there are `count`. */
 export const whole = <A>(rows: ReadonlyArray<A>, count: number): Effect.Effect<ReadonlyArray<A>> =>
@@ -171,7 +161,6 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   const rehearsal = yield* CurrentRehearsal
   const { label } = scope
   const meter = yield* CurrentMeter
-  if (session.spent !== null) yield* meter.resume(session.spent)
   let done = session.from
   // The duration of the first step is unknown.
   let took = Infinity
@@ -187,6 +176,10 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
     new Diverged({ stage: label, step: done, quantity, value: String(value), kept })
 
   yield* log.emit({ _tag: "Started", stage: label, steps: stage.steps, from: done })
+  if (session.spent !== null) {
+    yield* meter.resume(session.spent)
+    yield* withinCaps(scope, Effect.succeed(kept))
+  }
   if (rehearsal !== null) {
     // The values do not matter: a rehearsal computes none.
     const told = (n: number) =>

@@ -5,15 +5,17 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Diverged, unsoundWeights } from "../../dsl/Errors.ts"
+import * as Schema from "effect/Schema"
 import { sha256 } from "../../dsl/Digest.ts"
 import type { Policy, Precision, Row, Weights } from "../engine/engine.ts"
 import { sumRows } from "../losses/ragged.ts"
 import { RunLog } from "../store/runLog.ts"
 import { nothingSpent } from "../store/spent.ts"
 import { Store } from "../store/store.ts"
-import { each, observer } from "./loop.ts"
+import { chunked } from "./chunks.ts"
+import { finite, observer } from "./loop.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
+import type { Scope } from "./scope.ts"
 import { CurrentMeter } from "./spendingMeter.ts"
 
 /** Weights with the identity of the artefact that made them. */
@@ -24,6 +26,9 @@ export interface KnownReference {
 
 /** Rows that a rehearsal computes on behalf of all rows. */
 const rehearsedRows = 1024
+
+/** Rows between two checkpoints. */
+const keptRows = 1024
 
 /** `count` elements, evenly spread: neighbours may be alike. */
 const spread = <A>(all: ReadonlyArray<A>, count: number): ReadonlyArray<A> =>
@@ -36,7 +41,7 @@ export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.j
  * is open only while this function runs.
  */
 export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
-  readonly stage: string
+  readonly scope: Scope
   readonly reference: KnownReference
   readonly open: (weights: Weights) => Policy
   readonly precision: Precision
@@ -65,35 +70,31 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
     logps = found.value.logps
     const took = yield* store.spent(key, label)
     // This stage has spent it, and a crash came before a checkpoint that says so.
-    if (found.value.by === of.stage && Option.isSome(took)) {
+    if (found.value.by === of.scope.label && Option.isSome(took)) {
       yield* meter.resume({ ...before, flops: before.flops + took.value.flops })
     }
   } else {
-    const fresh = new Map<string, number>()
     const reference = yield* observer(of.open, of.reference.weights)
-    const asked = each(
-      Math.ceil(wanted.length / of.batchSize),
-      Effect.fnUntraced(function*(n) {
-        const part = wanted.slice(n * of.batchSize, (n + 1) * of.batchSize)
-        const { logps, offsets } = reference.logprobs(part.map((id) => byId.get(id)!))
-        const sums = sumRows(logps, offsets)
-        part.forEach((id, i) => fresh.set(id, sums[i]!))
-        const bad = sums.find((sum) => !Number.isFinite(sum))
-        if (bad === undefined) return
-        return yield* new Diverged({
-          stage: of.stage,
-          step: 0,
-          quantity: "log-probability under the reference",
-          value: String(bad),
-          kept: "nothing was trained",
-          remedy: unsoundWeights
+    const asked = Effect.gen(function*() {
+      const chunks = yield* chunked(of.scope, { logps: { items: wanted.length, size: of.batchSize } }, {
+        at: [key, label],
+        keepEvery: Math.ceil(keptRows / of.batchSize),
+        told: false
+      })
+      return yield* chunks.rows("logps", {
+        row: Schema.Number,
+        make: Effect.fnUntraced(function*(from, to) {
+          const { logps, offsets } = reference.logprobs(wanted.slice(from, to).map((id) => byId.get(id)!))
+          const rows = [...sumRows(logps, offsets)]
+          for (const row of rows) yield* finite({ "log-probability under the reference": row })
+          return { rows, tokens: 0, metrics: {} }
         })
       })
-    )
-    yield* rehearsal === null ? asked : rehearsal.times(of.groups.length / some.length, asked)
-    logps = fresh
+    })
+    const sums = yield* rehearsal === null ? asked : rehearsal.times(of.groups.length / some.length, asked)
+    logps = new Map(wanted.map((id, i) => [id, sums[i]!]))
     const { flops, milliseconds } = yield* meter.spent
-    yield* store.finish(key, label, { _tag: "Logps", by: of.stage, logps }, {
+    yield* store.finish(key, label, { _tag: "Logps", by: of.scope.label, logps }, {
       ...nothingSpent,
       flops: flops - before.flops,
       milliseconds: milliseconds - before.milliseconds

@@ -1,6 +1,6 @@
 /**
  * Counts the spending on each artefact while it is made. A stage makes its inputs first; their spending is their own.
- * Work lost in a crash is not counted: a stage resumed from a checkpoint has spent the amount in the checkpoint. Caps
+ * Work lost in a crash is not counted: a stage resumed from a checkpoint or from its chunks has spent what they say. Caps
  * on countable resources (tokens, prompts, FLOPs) therefore end it at the same step as without a crash.
  */
 import * as Clock from "effect/Clock"
@@ -13,13 +13,19 @@ import { nothingSpent, type Spent } from "../store/spent.ts"
 export interface Meter {
   /** Spending on the current artefact so far. */
   readonly spent: Effect.Effect<Spent>
+  /** Spending since the last call, or since the start or `resume`: its prompts are those that were not used before. */
+  readonly taken: Effect.Effect<Spent>
   /** Resumes the count at `from`. */
   readonly resume: (from: Spent) => Effect.Effect<void>
 }
 
 /** The default, without counts. */
 export const CurrentMeter = Context.Reference<Meter>("keel/Meter", {
-  defaultValue: () => ({ spent: Effect.succeed(nothingSpent), resume: () => Effect.void })
+  defaultValue: () => ({
+    spent: Effect.succeed(nothingSpent),
+    taken: Effect.succeed(nothingSpent),
+    resume: () => Effect.void
+  })
 })
 
 /** 53 bits of token ids: two rounds of FNV-1a from different starts. */
@@ -48,14 +54,18 @@ export interface SpendingMeter extends Meter {
 }
 
 export const spendingMeter = (of: Engine): SpendingMeter => {
-  const frames: Array<Frame> = []
+  /** Of each artefact all spending, and the spending since the last `taken`. */
+  const frames: Array<{ readonly all: Frame; recent: Frame }> = []
   const hashes = new WeakMap<Int32Array, number>()
   const used = (ids: Int32Array): void => {
     // A document has no prompt but the beginning that all texts share.
     if (ids.length < 2) return
     let hash = hashes.get(ids)
     if (hash === undefined) hashes.set(ids, hash = hashOf(ids))
-    frames.at(-1)?.prompts.add(hash)
+    const frame = frames.at(-1)
+    if (frame === undefined || frame.all.prompts.has(hash)) return
+    frame.all.prompts.add(hash)
+    frame.recent.prompts.add(hash)
   }
   const { counts, engine } = metering(of, used)
   let before = { ...counts(), at: 0 }
@@ -63,36 +73,45 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
   const settle = Effect.map(Clock.currentTimeMillis, (at) => {
     const now = { ...counts(), at: Math.round(at) }
     const frame = frames.at(-1)
-    if (frame !== undefined) {
-      for (const key of ["generated", "trained", "flops"] as const) frame[key] += now[key] - before[key]
-      frame.milliseconds += Math.max(0, now.at - before.at)
-      frame.memory = Math.max(frame.memory, of.recently?.peak() ?? of.memory?.().peak ?? 0)
+    for (const one of frame === undefined ? [] : [frame.all, frame.recent]) {
+      for (const key of ["generated", "trained", "flops"] as const) one[key] += now[key] - before[key]
+      one.milliseconds += Math.max(0, now.at - before.at)
+      one.memory = Math.max(one.memory, of.recently?.peak() ?? of.memory?.().peak ?? 0)
     }
     before = now
     return frame
   })
-  const spent = Effect.map(settle, (frame): Spent => frame ?? nothingSpent)
+  const spent = Effect.map(settle, (frame): Spent => frame?.all ?? nothingSpent)
   return {
     engine,
     spent,
+    taken: Effect.map(settle, (frame): Spent => {
+      if (frame === undefined) return nothingSpent
+      const { recent } = frame
+      frame.recent = copied(nothingSpent)
+      return recent
+    }),
     resume: (from) =>
       Effect.map(settle, (frame) => {
+        if (frame === undefined) return
         // The cost of opening the artefact again was counted before.
-        if (frame !== undefined) Object.assign(frame, copied(from), { memory: Math.max(frame.memory, from.memory) })
+        Object.assign(frame.all, copied(from), { memory: Math.max(frame.all.memory, from.memory) })
+        frame.recent = copied(nothingSpent)
       }),
     judged: (...texts) => {
+      const tokens = Math.ceil(texts.reduce((sum, { length }) => sum + length, 0) / 4)
       const frame = frames.at(-1)
-      if (frame !== undefined) frame.judged += Math.ceil(texts.reduce((sum, { length }) => sum + length, 0) / 4)
+      for (const one of frame === undefined ? [] : [frame.all, frame.recent]) one.judged += tokens
     },
     keeps: (bytes) => {
       const frame = frames.at(-1)
-      if (frame !== undefined) frame.disk = bytes
+      for (const one of frame === undefined ? [] : [frame.all, frame.recent]) one.disk = bytes
     },
     making: (make) =>
       Effect.acquireUseRelease(
         Effect.map(settle, () => {
           of.recently?.restart()
-          frames.push(copied(nothingSpent))
+          frames.push({ all: copied(nothingSpent), recent: copied(nothingSpent) })
         }),
         () => make,
         () =>

@@ -2,7 +2,9 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import type { Batch, Policy, Scorer, Tensors } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
+import { native } from "../../../src/tensor/native/native.ts"
 import { reference } from "../../../src/tensor/reference.ts"
+import { wasm } from "../../../src/tensor/wasm/wasm.ts"
 import {
   largestDifference,
   plainSampling,
@@ -14,6 +16,12 @@ import {
 } from "./tinyModels.ts"
 
 const engine = transformer(reference())
+const backends = {
+  reference: () => Promise.resolve(reference()),
+  wasm: () => wasm({ threads: 2 }),
+  native: () => native({ threads: 2 })
+}
+const wide = { hidden_size: 64, intermediate_size: 96, head_dim: 16 }
 const rounding = 1e-12
 
 const lengths = fc.array(fc.tuple(fc.integer({ min: 1, max: 7 }), fc.integer({ min: 0, max: 8 })), {
@@ -159,6 +167,42 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
     assertSame(policy.optimizer().tensors, policyGradients(engine.policy(weights), whole))
   })
 })
+
+/** Stages that work in chunks cut them where a cap asks them to: rows must not change with the cut. */
+it.each(["reference", "wasm", "native"] as const)(
+  "on %s a row has the same bits whatever else is in its batch",
+  async (name) => {
+    const backend = await backends[name]()
+    const engine = transformer(backend)
+    for (const raw of [variants["Llama, GQA, tied"]!, { ...variants["Qwen3, QK-norm"]!, ...wide }]) {
+      const policy = engine.policy(randomWeights(raw, "cut"))
+      const scorer = engine.scorer(randomWeights(raw, "cut", "score"))
+      const prompts = Array.from(
+        { length: 80 },
+        (_, i) => Int32Array.from({ length: 1 + i % 5 }, (_, j) => (7 * i + j) % 13)
+      )
+      const seeds = prompts.map((_, i) => `cut/${i}`)
+      const sampling = { ...plainSampling, maxNewTokens: 12, stop: [2, 3] }
+      const whole = policy.sample(prompts, sampling, seeds)
+      const rows = whole.map(({ completion }, i) => ({ prompt: prompts[i]!, completion }))
+      const [passed, scores] = [policy.logprobs(rows), scorer.values(rows)]
+      for (let from = 0, size = 1; from < rows.length; from += size, size = 1 + (size * 3) % 11) {
+        const to = Math.min(rows.length, from + size)
+        assert.deepStrictEqual(
+          policy.sample(prompts.slice(from, to), sampling, seeds.slice(from, to)),
+          whole.slice(from, to)
+        )
+        const part = rows.slice(from, to)
+        const of = ({ offsets }: { readonly offsets: Int32Array }) => [offsets[from]!, offsets[to]!] as const
+        assert.deepStrictEqual(policy.logprobs(part).logps, passed.logps.slice(...of(passed)))
+        assert.deepStrictEqual(scorer.values(part).values, scores.values.slice(...of(scores)))
+      }
+      policy.dispose()
+      scorer.dispose()
+    }
+    backend.dispose()
+  }
+)
 
 it("a sequence longer than all before it has its own positions", () => {
   const raw = { ...variants["Llama, GQA, tied"]!, max_position_embeddings: 2000, rope_theta: 10000 }

@@ -8,15 +8,15 @@ import { shapedBy, shapeOf, type Shapes } from "./shapes.ts"
 export const shortestTale = 11
 
 /** The least tokens of each prompt: each word is at least one token of the word-level tokenizer of `Pretrain`. */
-const wordsAtLeast = (prompts: Artifact.Any): number => {
+const wordsAtLeast = Artifact.derived<number>((prompts, words) => {
   const { origin } = fieldsOf(prompts)
   if (prompts.node.op === "Source" && origin !== undefined) {
     return origin._tag === "Tales" ? shortestTale : origin._tag === "Openings" ? origin.words : 0
   }
   const judged = judgesOf(prompts)
-  const from = Object.entries(prompts.node.wires).flatMap(([wire, of]) => wire in judged ? [] : [wordsAtLeast(of)])
-  return from.length === 0 ? 0 : Math.min(...from)
-}
+  const from = Object.entries(prompts.node.wires).flatMap(([wire, of]) => wire in judged ? [] : [words(of)])
+  return from.length === 0 ? 0 : from.reduce((least, one) => Math.min(least, one))
+})
 
 /** A sentence for each model whose context is too short for the samples of a stage. */
 export const contextLengths = (artifact: Artifact.Any, shapes: Shapes): ReadonlyArray<string> => {

@@ -91,9 +91,15 @@ const cut = (boxes: Rows["boxes"], fraction: number, split: string, first: boole
 const common = (sets: ReadonlyArray<ReadonlySet<string>>): ReadonlyArray<string> =>
   [...sets[0] ?? []].filter((id) => sets.every((set) => set.has(id)))
 
+/** Ids of data whose prompts an operation removes. */
+const removedBy = ({ node: { op, wires } }: Artifact.Any): ReadonlyArray<string> =>
+  op === "Decontaminate" && wires["against"] !== undefined ? [wires["against"].id] : []
+
 /** The rows of each artefact with data; inputs come first. */
 const holdings = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) => Rows => {
   const held = new Map<string, Rows>()
+  // Only they are looked for in `within`, which in a chain of data would otherwise have all data before.
+  const removed = new Set(all.flatMap((artifact) => removedBy(artifact)))
   for (const artifact of all) {
     const { id, node: { kind, op, wires } } = artifact
     if (Artifact.modelKinds.includes(kind)) continue
@@ -103,11 +109,10 @@ const holdings = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) =>
     const boxes = op === "Source" && origin !== undefined
       ? boxed(ofSource(role, origin))
       : new Map(from.flatMap(({ boxes }) => [...boxes]))
-    const against = op === "Decontaminate" && wires["against"] !== undefined ? [wires["against"].id] : []
     held.set(id, {
       boxes: op === "Split" ? cut(boxes, fraction, `split ${seed}`, part === "first") : boxes,
-      within: new Set([id, ...common(from.map(({ within }) => within))]),
-      without: new Set([...against, ...common(from.map(({ without }) => without))])
+      within: new Set([...removed.has(id) ? [id] : [], ...common(from.map(({ within }) => within))]),
+      without: new Set([...removedBy(artifact), ...common(from.map(({ without }) => without))])
     })
   }
   return ({ id }) => held.get(id) ?? nothing
@@ -127,16 +132,22 @@ const remedy = "use other rows (offset and limit, or the other split), one side 
 export const sharing = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.Any) => ReadonlyArray<string> => {
   const rows = holdings(all)
 
-  /** The stage on the way to the models that trained on rows of `own`, and the origin of these rows. */
-  const trainedOn = (models: ReadonlyArray<Artifact.Any>, own: Rows): string | undefined => {
-    for (const stage of Artifact.lineage(...models)) {
-      if (!Artifact.modelKinds.includes(stage.node.kind)) continue
+  /** The first stage in the history of a model that trained on rows of `own`, and the origin of these rows. */
+  const training = (own: Rows) =>
+    Artifact.derived<string | undefined>((stage, before) => {
+      const earlier = Object.values(stage.node.wires).map(before).find((found) => found !== undefined)
+      if (earlier !== undefined || !Artifact.modelKinds.includes(stage.node.kind)) return earlier
       for (const [, data] of dataOf(stage)) {
         const origin = shared(rows(data), own)
         if (origin !== undefined) return `${label(stage)} was trained on the same prompts, of ${origin}`
       }
-    }
-    return undefined
+      return undefined
+    })
+  const known = new Map<string, ReturnType<typeof training>>()
+  const trainedOn = (models: ReadonlyArray<Artifact.Any>, own: Artifact.Any): string | undefined => {
+    const found = known.get(own.id) ?? training(rows(own))
+    known.set(own.id, found)
+    return models.map(found).find((one) => one !== undefined)
   }
 
   return (artifact) => {
@@ -147,7 +158,7 @@ export const sharing = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.A
       if (own === undefined) continue
       const trained = trainedOn(
         Object.entries(wires).flatMap(([wire, of]) => models.includes(wire.replace(/\..*/u, "")) ? [of] : []),
-        rows(own)
+        own
       )
       if (trained !== undefined) {
         found.push(`its ${judged} are prompts that a model was trained on (${trained}): ${remedy}`)

@@ -1,29 +1,31 @@
 /** Upper bounds on the number of rows, from the description alone, and numbers that do not divide them. */
-import type * as Artifact from "../../../dsl/Artifact.ts"
+import * as Artifact from "../../../dsl/Artifact.ts"
+import type { Origin } from "../../../dsl/Source.ts"
 import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
 
 /** Follows data back, once per artefact (`Mix` of `Mix` would double). `Infinity` if the description has no bound. */
-const following = (which: "rows" | "candidates") => {
-  const known = new WeakMap<Artifact.Any, number>()
-  const follow = (artifact: Artifact.Any | undefined): number => {
-    if (artifact === undefined) return Infinity
-    const before = known.get(artifact)
-    if (before !== undefined) return before
+const following = (which: "rows" | "candidates", reads: (origin: Origin) => number = () => NaN) => {
+  const follow = Artifact.derived<number>((artifact, known) => {
     const { params, wires } = artifact.node
+    const { origin } = fieldsOf(artifact)
+    const read = origin === undefined ? NaN : reads(origin)
+    if (!Number.isNaN(read)) return read
+    const on = (wire: string): number => wires[wire] === undefined ? Infinity : known(wires[wire])
     const { [which]: bound, wires: all = {} } = definitionOf(artifact.node) ?? {}
-    const found = bound === undefined
+    return bound === undefined
       ? Infinity
       : typeof bound === "string"
-      ? follow(wires[bound])
-      : bound(params, Object.fromEntries(Object.keys({ ...all, ...wires }).map((wire) => [wire, follow(wires[wire])])))
-    known.set(artifact, found)
-    return found
-  }
-  return follow
+      ? on(bound)
+      : bound(params, Object.fromEntries(Object.keys({ ...all, ...wires }).map((wire) => [wire, on(wire)])))
+  })
+  return (artifact: Artifact.Any | undefined): number => artifact === undefined ? Infinity : follow(artifact)
 }
 
 /** Rows of some data at most. */
 export const rowsAtMost = following("rows")
+
+/** The same, of data that Keel makes itself: a file's limit is no number of rows. */
+export const rowsMade = following("rows", (origin) => origin._tag === "Tales" ? origin.count : Infinity)
 
 /** Completions of a prompt at most, if all prompts are different. */
 const candidatesAtMost = following("candidates")

@@ -133,6 +133,19 @@ export const publishedRows = (deviceOf: (name: Published[3]) => Device): Readonl
   })
 ]
 
+/** The smallest and the largest error of the table, percent of what was published: `property-tests/planning/published.test.ts` computes it. */
+export const publishedErrors = { rate: [-64, 196], peak: [-66, 543] } as const
+
+/** What plans for devices are known to be worth, in a line. */
+export const knownError = ((): string => {
+  const from = ([least, most]: readonly [number, number]) => `−${-least} % to +${most} %`
+  return `Of ${published.length} published training steps, plans like this one give the rate with an error of ${
+    from(publishedErrors.rate)
+  } and the peak memory with one of ${
+    from(publishedErrors.peak)
+  }, the largest where others keep other numbers in memory: keel bench --published lists them.`
+})()
+
 /** The assumptions of the table, in a line. */
 export const publishedNote = `Planned at assumed shares of published peaks: products ${
   100 * assumed.products
