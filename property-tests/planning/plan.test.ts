@@ -128,7 +128,9 @@ describe("a plan", () => {
       if (microBatchTokens === 64) assert.strictEqual(all.accumulated, 1024)
       const some = (await run(planWith({})(root, microBatches, { only }))).stages[0]!
       assert.approximately(some.flops / all.flops, 1, 0.01, `${microBatchTokens}`)
-      assert.approximately(some.bytes / all.bytes, 1, 0.01, `${microBatchTokens}`)
+      // At most 2 % too much: other rows share the micro-batches whose logits, of two models, a measurement of KL compares.
+      assert.isAtLeast(some.bytes / all.bytes, 0.99, `${microBatchTokens}`)
+      assert.isAtMost(some.bytes / all.bytes, 1.02, `${microBatchTokens}`)
       assert.deepStrictEqual(
         [some.generated, some.trained, some.accumulated],
         [all.generated, all.trained, all.accumulated]
