@@ -26,6 +26,23 @@ const refused = (method: string, path: string, kind: Faults["kind"]) =>
     description: kind === "full" ? "ENOSPC: no space left on device" : "the machine is off"
   })
 
+/** The system's files without waiting for the disk: what is lost when the power fails is not looked at here. */
+export const unsynced: Layer.Layer<FileSystem.FileSystem> = Layer.effect(
+  FileSystem.FileSystem,
+  Effect.map(FileSystem.FileSystem, (fs) =>
+    FileSystem.FileSystem.of({
+      ...fs,
+      open: (path, options) =>
+        Effect.map(fs.open(path, options), (file) => ({
+          ...file,
+          stat: file.stat,
+          read: (buffer) => file.read(buffer),
+          writeAll: (bytes) => file.writeAll(bytes),
+          sync: Effect.void
+        }))
+    }))
+).pipe(Layer.provide(NodeFileSystem.layer))
+
 /** Counts every change to the disk and fails those after the first `faults.after`. */
 export const faulty = (faults: Faults): Layer.Layer<FileSystem.FileSystem> =>
   Layer.effect(
@@ -69,7 +86,7 @@ export const faulty = (faults: Faults): Layer.Layer<FileSystem.FileSystem> =>
         rename: (from, to) => change("rename", from, false, fs.rename(from, to))
       })
     })
-  ).pipe(Layer.provide(NodeFileSystem.layer))
+  ).pipe(Layer.provide(unsynced))
 
 /** Folders that are removed after the tests of a file. */
 export const folders = (name: string) => {

@@ -1,4 +1,3 @@
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, Exit, FileSystem, Layer, Option } from "effect"
 import fc from "fast-check"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
@@ -11,7 +10,7 @@ import * as MemoryStore from "../../src/store/memory.ts"
 import { estimate } from "../../src/store/report.ts"
 import { type Snapshot, Store } from "../../src/store/store.ts"
 import { randomWeights, variants } from "../engine/transformer/tinyModels.ts"
-import { type Faults, faulty, folders } from "./faultyFileSystem.ts"
+import { type Faults, faulty, folders, unsynced } from "./faultyFileSystem.ts"
 
 const folder = folders("store")
 
@@ -58,7 +57,7 @@ const makes: ReadonlyArray<Made> = [
 ]
 
 type Disk = Layer.Layer<FileSystem.FileSystem>
-const using = <A, E>(at: string, effect: Effect.Effect<A, E, Store>, disk: Disk = NodeFileSystem.layer) =>
+const using = <A, E>(at: string, effect: Effect.Effect<A, E, Store>, disk: Disk = unsynced) =>
   Effect.runPromiseExit(effect.pipe(Effect.provide(FileStore.layer(at).pipe(Layer.provide(disk)))))
 
 const value = <A, E>(exit: Exit.Exit<A, E>): A => {
