@@ -1,6 +1,6 @@
 /** COMPLAINTS.md keeps to what it says; and the cases of it that are shown nowhere else. */
 import fc from "fast-check"
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -35,7 +35,7 @@ import { tokenRewards } from "../src/losses/rewards.ts"
 import { load } from "../src/model/checkpoint.ts"
 import { reference } from "../src/tensor/reference.ts"
 import * as PreferenceLoss from "../dsl/PreferenceLoss.ts"
-import { runs, succeeded, tiny } from "./interpreters/tiny.ts"
+import { folderIn, runs, succeeded, tiny } from "./interpreters/tiny.ts"
 import { assertClose, f64, i32 } from "./losses/gradients.ts"
 
 const folder = fileURLToPath(new URL("./", import.meta.url))
@@ -240,11 +240,8 @@ describe("models", () => {
     } as never, { batchSize: 4, learningRate: 1e-3 } as never) as Artifact.Any
     succeeded(await runs(again, store))
     const saved = async (of: Artifact.Any) => {
-      const made = readdirSync(store, { recursive: true, encoding: "utf8" })
-        .find((path) => path.includes(Render.label(of)) && path.endsWith("model.safetensors"))
-      assert.isDefined(made)
       const weights = await Effect.runPromise(
-        Effect.provide(load(join(store, made, "..")), NodeFileSystem.layer)
+        Effect.provide(load(join(await folderIn(store, of), "model")), NodeFileSystem.layer)
       )
       return [...weights.tensors.get("score.weight")!.data]
     }

@@ -170,7 +170,7 @@ describe("a cap that warns", () => {
 describe("p95 and max over prompts", () => {
   it("have caps of their own, and samples enough of every prompt", async () => {
     const { events } = await (async () => {
-      const options = { beta: 0, learningRate: 0.005, steps: 40, measureEvery: 1, measureMost: 512, cap: 1000 }
+      const options = { beta: 0, learningRate: 0.02, steps: 40, measureEvery: 1, measureMost: 512, cap: 1000 }
       const ran = await runs(tiny({ ...options, limits: { klMax: Kl.mnatsPerSequence<number>(1000) } }).root, folder())
       const error = failed(ran)
       if (error._tag !== "KlBudgetExceeded") throw error
@@ -251,7 +251,7 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
     })
     // One of the three is the tight one.
     const near = 1.5 + random.next()
-    const [p95, max] = ([[8, 8], [near, 8], [near, near]] as const)[seed % 3]!.map((by) => Math.ceil(by * mnats)) as [
+    const [p95, max] = ([[8, 8], [near, 8], [8, near]] as const)[seed % 3]!.map((by) => Math.ceil(by * mnats)) as [
       number,
       number
     ]
@@ -315,7 +315,7 @@ describe("over 200 runs with random worlds, rewards, learning rates and caps", (
       const [prompts, most, error] = [24, 1 << 13, 0.25]
       const by = { mean: 0, p95: 0, max: 0 }
       let more = 0
-      for (let seed = 0; seed < 60; seed++) {
+      for (let seed = 0; seed < 75; seed++) {
         const { caps, distances, events, exit, rl } = await one(seed, "rollback", { prompts, most, error })
         const all = measured(events).filter(({ stage }) => stage === label(rl))
         for (const { samples } of all) {

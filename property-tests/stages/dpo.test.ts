@@ -135,7 +135,9 @@ describe("log-probabilities under the reference", () => {
 
     const at = (prefix: string, file: string) =>
       join(store, readdirSync(store).find((name) => name.startsWith(prefix))!, file)
-    const kept = JSON.parse(readFileSync(at("logps-", "logps.json"), "utf8")) as Record<string, number>
+    const { logps: kept } = JSON.parse(readFileSync(at("logps-", "logps.json"), "utf8")) as {
+      readonly logps: Readonly<Record<string, number>>
+    }
     const weights = await Effect.runPromise(Effect.provide(load(at("sft-", "model")), NodeFileSystem.layer))
     const pairs = readFileSync(at("compare-", "rows.jsonl"), "utf8").trim().split("\n")
       .map((line): PreferenceRow => JSON.parse(line))

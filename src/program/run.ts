@@ -144,7 +144,7 @@ const running = Effect.fnUntraced(
     const { acceptOtherBits = false, device, module = null, onEvent } = options
     const { price } = prepared
     for (const needed of [folder, store]) yield* makeFolder(needed)
-    const mine = yield* own(folder, {
+    const mine = yield* own(folder, store, {
       waiting: ({ host, pid }) =>
         Console.error(`${folder}: process ${pid} on ${host} ran it; waiting to see whether it still does`),
       replaced: ({ host, pid }) =>

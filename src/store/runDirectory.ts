@@ -138,12 +138,14 @@ const ours: ReadonlyArray<string> = [
 ]
 
 /**
- * Owns the folder of a run, made if need be, until the scope closes; fails when another process runs it, or when it holds other files.
+ * Owns the folder of a run, made if need be, until the scope closes; fails when another process runs it, or when it holds other files than
+ * a run's and its `store`.
  * `waiting` is called while it is not known whether a process that ran it is still there. Returns an effect that fails once another process
  * took over.
  */
 export const own = Effect.fn("runDirectory.own")(function*(
   folder: string,
+  store: string,
   on: {
     readonly waiting: (owner: Owner) => Effect.Effect<void>
     readonly replaced: (owner: Owner) => Effect.Effect<void>
@@ -154,7 +156,9 @@ export const own = Effect.fn("runDirectory.own")(function*(
   if (yield* fs.exists(folder)) {
     if ((yield* fs.stat(folder)).type !== "Directory") return yield* wrong("it is a file", "Give a folder.")
     const names = yield* fs.readDirectory(folder)
-    const other = names.filter((name) => !ours.includes(name) && !/^\.|^running|\.partial$/u.test(name))
+    const other = names.filter((name) =>
+      !ours.includes(name) && !/^\.|^running|\.partial$/u.test(name) && !below(join(folder, name), store)
+    )
     if (other.length > 0 && !names.includes(runFile)) {
       return yield* wrong(
         `it holds other files (${other.slice(0, 3).join(", ")}${other.length > 3 ? ", …" : ""})`,
