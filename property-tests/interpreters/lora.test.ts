@@ -114,6 +114,7 @@ describe("a stage with lora that rolls back", () => {
     const rolling = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, {
       ...rl.node.params as object,
       steps: 6,
+      measureMost: 64,
       ...params
     } as never)
     return {
