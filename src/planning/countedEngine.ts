@@ -7,6 +7,7 @@ import { elements, parameters } from "../model/parameters.ts"
 import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, TensorData, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { type Cost, type CountedWork, counting, type Held, unread } from "../tensor/counting/backend.ts"
+import { noDivergence } from "../engine/transformer/divergent.ts"
 import { initial } from "../engine/transformer/initial.ts"
 import { cut } from "../engine/transformer/packing.ts"
 import { learnedAtOnce, mostAtOnce, tokensIn } from "../engine/transformer/passes.ts"
@@ -266,8 +267,8 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
         pass(batch, how?.retain, (some) => of.logprobs(some, how).logps.length)
         return zeroLogps(batch)
       },
-      divergences: (batch, teacher, divergence, how) => {
-        pass(batch, how?.retain, (some) => of.divergences(some, teacher, divergence, how).values.length)
+      divergences: (batch, teacher, _, how) => {
+        pass(batch, how?.retain, (some) => of.divergences(some, teacher, noDivergence, how).values.length)
         const { logps: values, offsets } = zeroLogps(batch)
         return { values, offsets }
       },

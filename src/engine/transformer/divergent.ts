@@ -9,6 +9,9 @@ const blockLogits = 2 ** 20
 
 const isTransformer = (policy: Policy): policy is Policy & { readonly opened: OpenedModel } => "opened" in policy
 
+/** Reads neither distribution, so that a plan, which has no numbers, does not normalise any. */
+export const noDivergence: Divergence = () => 0
+
 /** Logits to log-probabilities, in double precision and in place. */
 const normalize = (logits: Float64Array): Float64Array => {
   // By index: an iterator takes twice the time.
@@ -61,13 +64,15 @@ export const divergent = ({ backend, config, trainable }: OpenedModel, of: Polic
         const teacherStates = backend.slice(teacherHidden, first * teacherDim, count * teacherDim)
         backend.linear(own, states, trainable.parameters.head, null, count, dim, vocab)
         teacher.backend.linear(theirs, teacherStates, teacher.trainable.parameters.head, null, count, teacherDim, vocab)
-        const [a, b] = [backend.read(own), backend.read(theirs)]
-        for (let i = 0; i < count; i++) {
-          student.set(a.subarray(i * vocab, (i + 1) * vocab))
-          target.set(b.subarray(i * vocab, (i + 1) * vocab))
-          normalize(student)
-          normalize(target)
-          each(first + i, i)
+        if (divergence !== noDivergence) {
+          const [a, b] = [backend.read(own), backend.read(theirs)]
+          for (let i = 0; i < count; i++) {
+            student.set(a.subarray(i * vocab, (i + 1) * vocab))
+            target.set(b.subarray(i * vocab, (i + 1) * vocab))
+            normalize(student)
+            normalize(target)
+            each(first + i, i)
+          }
         }
         after(own, states, first, count)
       }
