@@ -4,7 +4,7 @@
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect } from "effect"
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -27,6 +27,7 @@ import {
   Source,
   Verifier
 } from "../../dsl/index.ts"
+import { initialOf } from "../../dsl/Stage.ts"
 import * as tales from "../../src/data/tales/tales.ts"
 import type { Batch, Computing, Engine, Policy, Scorer, Weights } from "../../src/engine/engine.ts"
 import { transformer } from "../../src/engine/transformer/transformer.ts"
@@ -38,7 +39,7 @@ import type { Backend } from "../../src/tensor/backend.ts"
 import { kinds, open } from "../engine/transformer/backends.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { noTorch, openTorch } from "../tensor/libtorch.ts"
-import { runs, succeeded } from "../interpreters/tiny.ts"
+import { folderIn, runs, succeeded } from "../interpreters/tiny.ts"
 
 const folder = folders("planned")
 const maxNewTokens = 5
@@ -259,10 +260,11 @@ const planOf = async (name: string, { packing }: Pick<Engine, "packing">): Promi
 }
 
 /** What the store of a run says of a finished stage. */
-const spentOn = (stage: string, store: string): { readonly disk: number; readonly prompts: ReadonlyArray<number> } => {
-  const name = readdirSync(store).find((name) => name.startsWith(stage))!
-  return JSON.parse(readFileSync(join(store, name, "spent.json"), "utf8"))
-}
+const spentOn = async (
+  root: Artifact.Any,
+  store: string
+): Promise<{ readonly disk: number; readonly prompts: ReadonlyArray<number> }> =>
+  JSON.parse(readFileSync(join(await folderIn(store, initialOf(root), root), "spent.json"), "utf8"))
 
 const off = (planned: number, really: number): string =>
   really === 0 ? String(planned) : `${(100 * (planned / really - 1)).toFixed(2)} %`
@@ -280,7 +282,7 @@ describe("what is planned is what is taken", () => {
         const { peak } = engine.memory!()
         backend.dispose()
         const { bytes, disk, flops, generated, prompts, stage, trained } = await planOf(name, engine)
-        const spent = spentOn(stage, store)
+        const spent = await spentOn(root, store)
         assert.strictEqual(prompts, spent.prompts.length, `prompts of ${name}`)
         // Besides the model there are its tokenizer and what describes it.
         assert.isAtMost(disk.made, spent.disk, `disk of ${name}`)
