@@ -28,6 +28,12 @@ export interface NodeCaps extends Readonly<Record<Resource, number>> {
   readonly totals: ReadonlyArray<Total>
 }
 
+/** A stage with held prompts of its own, and how many such stages are before it. */
+interface Measurer {
+  readonly how: MeasuredOn
+  readonly before: number
+}
+
 interface Money {
   readonly currency: string
   readonly micros: number
@@ -143,6 +149,11 @@ export interface Limits {
 export const capsIn = (root: Artifact.Any): Limits => {
   const caps = governing(root, tightest)
   const places = new Map(Artifact.lineage(root).map(({ id }, place) => [id, place]))
+  /** The inputs of artefacts that can come from `from`: those that stand after it. */
+  const laterThan = (from: Artifact.Any) => (at: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+    at.id === from.id
+      ? []
+      : Object.values(at.node.wires).filter(({ id }) => places.get(id)! >= places.get(from.id)!)
   const comesFrom = new Map<string, (artifact: Artifact.Any) => boolean>()
   /**
    * Whether the weights of an artefact come from those of `from`. A model that only gave data has another initial model, and its distance
@@ -169,17 +180,24 @@ export const capsIn = (root: Artifact.Any): Limits => {
       const kl = klOf(cap)
       return kl !== undefined && descends(artifact, kl.from) ? [[cap, kl] as const] : []
     })
-  const measures = new Map<string, MeasuredOn | undefined>()
-  /** How a cap says that KL is measured, or the last stage under it that has held prompts of its own. */
-  const measuresUnder = (cap: Artifact.Any): MeasuredOn | undefined => {
-    if (measures.has(cap.id)) return measures.get(cap.id)
-    const governs = governed(cap)
-    const from = klOf(cap)!.from
-    const found = how(cap) ??
-      Artifact.lineage(cap).filter((other) => governs.has(other.id) && descends(other, from) && measuresItself(other))
-        .map(how).findLast((found) => found !== undefined)
-    measures.set(cap.id, found)
-    return found
+  /**
+   * How a cap says that KL is measured, or the last stage under it that has held prompts of its own: the one with most such stages before
+   * it. Once for all caps with one initial model.
+   */
+  const measuresUnder = (cap: Artifact.Any): MeasuredOn | undefined => how(cap) ?? lastFrom(klOf(cap)!.from)(cap)?.how
+  const lasts = new Map<string, (of: Artifact.Any) => Measurer | undefined>()
+  const lastFrom = (from: Artifact.Any): (of: Artifact.Any) => Measurer | undefined => {
+    const later = laterThan(from)
+    const last = lasts.get(from.id) ?? Artifact.derived<Measurer | undefined>((at, before) => {
+      const most = later(at).map(before).reduce(
+        (most, one) => (one?.before ?? -1) >= (most?.before ?? -1) ? one : most,
+        undefined
+      )
+      const own = at.id !== from.id && measuresItself(at) && descends(at, from) ? how(at) : undefined
+      return own === undefined ? most : { how: own, before: 1 + (most?.before ?? -1) }
+    }, later)
+    lasts.set(from.id, last)
+    return last
   }
   const limitsOf = (artifact: Artifact.Any): NodeCaps => {
     const mine = caps(artifact).map(({ sum }) => sum)
@@ -214,10 +232,7 @@ export const capsIn = (root: Artifact.Any): Limits => {
   const histories = new Map<string, (of: Artifact.Any) => boolean>()
   const measuredIn: Limits["measuredIn"] = (of, capped, borrows = false) => {
     const from = initialOf(capped)
-    const later = (at: Artifact.Any) =>
-      at.id === from.id
-        ? []
-        : Object.values(at.node.wires).filter(({ id }) => places.get(id)! >= places.get(from.id)!)
+    const later = laterThan(from)
     const known = histories.get(`${from.id} ${borrows}`) ?? Artifact.derived<boolean>(
       (at, value) => (measured(at, from) && !(borrows && measuresItself(at))) || later(at).some(value),
       later
