@@ -8,7 +8,7 @@ import type { KlCap, MeasuredOn } from "../../dsl/KlCap.ts"
 import { measuredBy, Measuring } from "../../dsl/KlSpending.ts"
 import { measuresOf } from "../../dsl/Instruments.ts"
 import type * as Schema from "effect/Schema"
-import { governing, listed, someListed } from "./governing.ts"
+import { type Governing, governing, listed, someListed } from "./governing.ts"
 import { definitionOf, fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on the total of several stages. */
@@ -33,6 +33,16 @@ interface Measurer {
   readonly how: MeasuredOn
   readonly before: number
 }
+
+/** A KL cap by its place in the pipeline, and how it says that KL is measured. */
+interface First {
+  readonly place: number
+  readonly from: Artifact.Any
+  readonly measured: MeasuredOn
+}
+
+const earlier = (one: First | undefined, other: First): First =>
+  one === undefined || other.place < one.place ? other : one
 
 interface Money {
   readonly currency: string
@@ -199,6 +209,21 @@ export const capsIn = (root: Artifact.Any): Limits => {
     lasts.set(from.id, last)
     return last
   }
+  const firsts = new Map<Governing<unknown>, First | undefined>()
+  /** Of the KL caps in a list, which have one initial model, the first that says how KL is measured. Without recursion, as lists are long. */
+  const firstOf = (list: Governing<unknown>): First | undefined => {
+    const unknown: Array<Governing<unknown>> = []
+    let at: Governing<unknown> | undefined = list
+    for (; at !== undefined && !firsts.has(at); at = at.rest) unknown.push(at)
+    for (let one = unknown.pop(); one !== undefined; one = unknown.pop()) {
+      const from = klOf(one.cap)?.from
+      const measured = from && measuresUnder(one.cap)
+      const own = from && measured && { place: places.get(one.cap.id)!, from, measured }
+      const rest = one.rest && firsts.get(one.rest)
+      firsts.set(one, own === undefined ? rest : earlier(rest, own))
+    }
+    return firsts.get(list)
+  }
   const limitsOf = (artifact: Artifact.Any): NodeCaps => {
     const mine = caps(artifact).map(({ sum }) => sum)
     const least = (resource: Resource) => Math.min(Infinity, ...mine.map((one) => one[resource] ?? Infinity))
@@ -209,7 +234,12 @@ export const capsIn = (root: Artifact.Any): Limits => {
       },
       get measured() {
         if (measuresItself(artifact)) return undefined
-        return klCaps(artifact).map(([cap]) => measuresUnder(cap)).find((found) => found !== undefined)
+        if (!measuresKl(artifact)) return undefined
+        const firsts = caps(artifact).flatMap((list) => {
+          const first = firstOf(list)
+          return first !== undefined && descends(artifact, first.from) ? [first] : []
+        })
+        return firsts.reduce<First | undefined>(earlier, undefined)?.measured
       },
       ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
       get totals() {
