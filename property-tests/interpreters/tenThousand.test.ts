@@ -1,6 +1,6 @@
 /** Pipelines of ten thousand nodes: no step overflows the call stack, and twice the nodes take twice the work, counted. */
 import fc from "fast-check"
-import { Result } from "effect"
+import { Effect, Result } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
 import {
@@ -24,6 +24,7 @@ import { mermaid, text } from "../../dsl/Render.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { capsIn, klAllotted, klSpenders, measuresItself, measuresKl } from "../../src/interpreters/capsOf.ts"
+import { plan } from "../../src/program/index.ts"
 import { likenesses } from "../../src/planning/sameShape.ts"
 import { pipelines } from "../../src/testing/index.ts"
 
@@ -253,6 +254,20 @@ it("stages ten thousand deep are compared for a plan", () => {
   const root = shapes["operations on data"]!(10_000)
   assert.isAbove(likenesses(capsIn(root))(root).length, 10)
 })
+
+it("ten thousand caps from one model are planned", async () => {
+  const made = Pretrain.make({ text: Source.text(Source.tales({ count: 12 })) }, {
+    family: "tales",
+    model: { dim: 16, layers: 1, heads: 2, kvHeads: 1, ffn: 24, context: 96 },
+    steps: 2,
+    batchSize: 2,
+    learningRate: 1e-3
+  }) as Artifact.Any
+  // Each measured by itself would take minutes.
+  const { stages, unplanned } = await Effect.runPromise(plan(chain(10_000, (of) => cap(of, made, 1e6), grpo(made, 0))))
+  assert.deepStrictEqual(unplanned, [])
+  assert.lengthOf(stages, 2)
+}, 60_000)
 
 describe("a number that no machine holds", () => {
   const many = 1_000_000_000
