@@ -51,7 +51,7 @@ const keel = (
 ): Promise<Ended> =>
   new Promise((resolve) => {
     const began = performance.now()
-    const child = spawn(process.execPath, ["--no-warnings", "--max-semi-space-size=4", main, ...args], {
+    const child = spawn(process.execPath, ["--no-warnings", "--max-semi-space-size=4", "--expose-gc", main, ...args], {
       env: { ...process.env, NO_COLOR: "1", ...env },
       stdio: ["ignore", "ignore", "pipe"]
     })

@@ -20,7 +20,7 @@ export const start = (
   cwd: string
 ): { readonly child: ChildProcess; readonly ended: Promise<Ended> } => {
   mkdirSync(cwd, { recursive: true })
-  const child = spawn(process.execPath, ["--no-warnings", main, ...args], {
+  const child = spawn(process.execPath, ["--no-warnings", "--max-semi-space-size=4", "--expose-gc", main, ...args], {
     cwd,
     env: { ...process.env, NO_COLOR: "1" }
   })

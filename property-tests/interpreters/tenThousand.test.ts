@@ -1,6 +1,6 @@
 /** Pipelines of ten thousand nodes: no step overflows the call stack, and twice the nodes take twice the work, counted. */
 import fc from "fast-check"
-import { Result } from "effect"
+import { Effect, Result } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
 import {
@@ -23,7 +23,8 @@ import {
 import { mermaid, text } from "../../dsl/Render.ts"
 import { initialOf, parentsOf } from "../../dsl/Stage.ts"
 import { problems } from "../../src/interpreters/check.ts"
-import { capsIn, klAllotted, klSpenders, measuresKl } from "../../src/interpreters/capsOf.ts"
+import { capsIn, klAllotted, klSpenders, measuresItself, measuresKl } from "../../src/interpreters/capsOf.ts"
+import { plan } from "../../src/program/index.ts"
 import { likenesses } from "../../src/planning/sameShape.ts"
 import { pipelines } from "../../src/testing/index.ts"
 
@@ -61,6 +62,13 @@ const shapes: Readonly<Record<string, (n: number) => Artifact.Any>> = {
   "rounds, each with its own cap": (n) => chain(n / 2, (before, i) => cap(grpo(before, i), before, 1e6)),
   "rounds, each capped from the first model": (n) => chain(n / 2, (before, i) => cap(grpo(before, i), base, 1e8)),
   "stages under one cap": (n) => cap(chain(n, grpo), base, 1e8),
+  "stages measured on the prompts of another, each with its own cap": (n) =>
+    chain(n / 2, (before, seed) =>
+      cap(
+        Sft.make({ base: before, demonstrations } as never, { batchSize: 2, learningRate: 1e-3, seed }) as Artifact.Any,
+        base,
+        1e8
+      ), grpo(base, 0)),
   "operations on data": (n) =>
     Sft.make({
       base,
@@ -157,6 +165,34 @@ const naive = (root: Artifact.Any, artifact: Artifact.Any) => {
   }
 }
 
+/** The held-out prompts of the first cap that measures an artefact, or of the stage under it with the longest line of such stages. */
+const borrowedBy = (root: Artifact.Any, artifact: Artifact.Any): Artifact.Any | undefined => {
+  if (!measuresKl(artifact) || measuresItself(artifact)) return undefined
+  const before = (at: Artifact.Any | undefined) => at === undefined ? [] : Artifact.lineage(at)
+  const has = (all: ReadonlyArray<Artifact.Any>, { id }: Artifact.Any) => all.some((one) => one.id === id)
+  for (const { node: { op, params, wires: { from, held, of } } } of Artifact.lineage(root)) {
+    if (op !== "Cap" || (params as { readonly kl?: unknown }).kl === undefined || from === undefined) continue
+    if (!has(before(of), artifact) || has(before(from), artifact)) continue
+    if (!has(weightsBefore(artifact), initialOf(from))) continue
+    if (held !== undefined) return held
+    const found = before(of).filter((at) =>
+      measuresItself(at) && at.node.wires["held"] !== undefined && at.id !== initialOf(from).id &&
+      has(weightsBefore(at), initialOf(from))
+    )
+    const line = (at: Artifact.Any): number =>
+      1 + Math.max(-1, ...found.filter((one) => one.id !== at.id && has(before(at), one)).map(line))
+    const longest = Math.max(...found.map(line))
+    const last = found.filter((at) => line(at) === longest)
+    // Of several lines of equal length any: their prompts are compared.
+    if (last.length > 0) return last.at(-1)!.node.wires["held"]
+  }
+  return undefined
+}
+const weightsBefore = (artifact: Artifact.Any): ReadonlyArray<Artifact.Any> => [
+  artifact,
+  ...parentsOf(artifact).flatMap(weightsBefore)
+]
+
 /** Caps put around caps, stages and data of a drawn pipeline, from models before them. */
 const recapped = (root: Artifact.Any, draws: ReadonlyArray<readonly [number, number, number]>): Artifact.Any => {
   const all = Artifact.lineage(root).filter(({ node }) => node.op !== "Source")
@@ -183,13 +219,15 @@ const recapped = (root: Artifact.Any, draws: ReadonlyArray<readonly [number, num
 
 it("caps govern as their definition says, in any pipeline with any caps around any of its nodes", () => {
   const draw = fc.tuple(fc.nat(100), fc.nat(100), fc.integer({ min: 1, max: 5 }))
-  let held = 0
+  let [held, borrowed] = [0, 0]
   fc.assert(
     fc.property(pipelines(), fc.array(draw, { maxLength: 8 }), (drawn, draws) => {
       const root = recapped(drawn.root as Artifact.Any, draws)
       const limits = capsIn(root)
       for (const artifact of Artifact.lineage(root)) {
-        const { kl, memory, tokens, totals } = limits(artifact)
+        const { kl, measured, memory, tokens, totals } = limits(artifact)
+        if (kl.length > 0 && !measuresItself(artifact)) borrowed += Number(measured !== undefined)
+        assert.strictEqual(measured?.held.id, borrowedBy(root, artifact)?.id)
         const found = {
           tokens,
           memory,
@@ -209,12 +247,27 @@ it("caps govern as their definition says, in any pipeline with any caps around a
     { numRuns: 60 }
   )
   assert.isAbove(held, 100)
+  assert.isAbove(borrowed, 5)
 })
 
 it("stages ten thousand deep are compared for a plan", () => {
   const root = shapes["operations on data"]!(10_000)
   assert.isAbove(likenesses(capsIn(root))(root).length, 10)
 })
+
+it("ten thousand caps from one model are planned", async () => {
+  const made = Pretrain.make({ text: Source.text(Source.tales({ count: 12 })) }, {
+    family: "tales",
+    model: { dim: 16, layers: 1, heads: 2, kvHeads: 1, ffn: 24, context: 96 },
+    steps: 2,
+    batchSize: 2,
+    learningRate: 1e-3
+  }) as Artifact.Any
+  // Each measured by itself would take minutes.
+  const { stages, unplanned } = await Effect.runPromise(plan(chain(10_000, (of) => cap(of, made, 1e6), grpo(made, 0))))
+  assert.deepStrictEqual(unplanned, [])
+  assert.lengthOf(stages, 2)
+}, 60_000)
 
 describe("a number that no machine holds", () => {
   const many = 1_000_000_000

@@ -239,7 +239,7 @@ export const plan = Command.make(
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
       `Peak memory is what the backend holds, and what a cap on memory means; the process holds ${
         onDevice ? "beside it on the host" : "with it"
-      } about ${size(runtime)} of runtime, the models before, and two copies of what it saves.`,
+      } about ${size(runtime)} of runtime, the models and rows before, and two copies of what it saves.`,
       "A few steps of each stage stand for all of them."
     ]
     yield* Console.log(notes.join("\n"))

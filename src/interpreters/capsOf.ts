@@ -8,7 +8,7 @@ import type { KlCap, MeasuredOn } from "../../dsl/KlCap.ts"
 import { measuredBy, Measuring } from "../../dsl/KlSpending.ts"
 import { measuresOf } from "../../dsl/Instruments.ts"
 import type * as Schema from "effect/Schema"
-import { governing, listed, someListed } from "./governing.ts"
+import { type Governing, governing, listed, someListed } from "./governing.ts"
 import { definitionOf, fieldsOf, initialOf, parentsOf } from "../../dsl/Stage.ts"
 
 /** A cap on the total of several stages. */
@@ -27,6 +27,22 @@ export interface NodeCaps extends Readonly<Record<Resource, number>> {
   readonly measured: MeasuredOn | undefined
   readonly totals: ReadonlyArray<Total>
 }
+
+/** A stage with held prompts of its own, and how many such stages are before it. */
+interface Measurer {
+  readonly how: MeasuredOn
+  readonly before: number
+}
+
+/** A KL cap by its place in the pipeline, and how it says that KL is measured. */
+interface First {
+  readonly place: number
+  readonly from: Artifact.Any
+  readonly measured: MeasuredOn
+}
+
+const earlier = (one: First | undefined, other: First): First =>
+  one === undefined || other.place < one.place ? other : one
 
 interface Money {
   readonly currency: string
@@ -143,6 +159,11 @@ export interface Limits {
 export const capsIn = (root: Artifact.Any): Limits => {
   const caps = governing(root, tightest)
   const places = new Map(Artifact.lineage(root).map(({ id }, place) => [id, place]))
+  /** The inputs of artefacts that can come from `from`: those that stand after it. */
+  const laterThan = (from: Artifact.Any) => (at: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+    at.id === from.id
+      ? []
+      : Object.values(at.node.wires).filter(({ id }) => places.get(id)! >= places.get(from.id)!)
   const comesFrom = new Map<string, (artifact: Artifact.Any) => boolean>()
   /**
    * Whether the weights of an artefact come from those of `from`. A model that only gave data has another initial model, and its distance
@@ -169,17 +190,39 @@ export const capsIn = (root: Artifact.Any): Limits => {
       const kl = klOf(cap)
       return kl !== undefined && descends(artifact, kl.from) ? [[cap, kl] as const] : []
     })
-  const measures = new Map<string, MeasuredOn | undefined>()
-  /** How a cap says that KL is measured, or the last stage under it that has held prompts of its own. */
-  const measuresUnder = (cap: Artifact.Any): MeasuredOn | undefined => {
-    if (measures.has(cap.id)) return measures.get(cap.id)
-    const governs = governed(cap)
-    const from = klOf(cap)!.from
-    const found = how(cap) ??
-      Artifact.lineage(cap).filter((other) => governs.has(other.id) && descends(other, from) && measuresItself(other))
-        .map(how).findLast((found) => found !== undefined)
-    measures.set(cap.id, found)
-    return found
+  /**
+   * How a cap says that KL is measured, or the last stage under it that has held prompts of its own: the one with most such stages before
+   * it. Once for all caps with one initial model.
+   */
+  const measuresUnder = (cap: Artifact.Any): MeasuredOn | undefined => how(cap) ?? lastFrom(klOf(cap)!.from)(cap)?.how
+  const lasts = new Map<string, (of: Artifact.Any) => Measurer | undefined>()
+  const lastFrom = (from: Artifact.Any): (of: Artifact.Any) => Measurer | undefined => {
+    const later = laterThan(from)
+    const last = lasts.get(from.id) ?? Artifact.derived<Measurer | undefined>((at, before) => {
+      const most = later(at).map(before).reduce(
+        (most, one) => (one?.before ?? -1) >= (most?.before ?? -1) ? one : most,
+        undefined
+      )
+      const own = at.id !== from.id && measuresItself(at) && descends(at, from) ? how(at) : undefined
+      return own === undefined ? most : { how: own, before: 1 + (most?.before ?? -1) }
+    }, later)
+    lasts.set(from.id, last)
+    return last
+  }
+  const firsts = new Map<Governing<unknown>, First | undefined>()
+  /** Of the KL caps in a list, which have one initial model, the first that says how KL is measured. Without recursion, as lists are long. */
+  const firstOf = (list: Governing<unknown>): First | undefined => {
+    const unknown: Array<Governing<unknown>> = []
+    let at: Governing<unknown> | undefined = list
+    for (; at !== undefined && !firsts.has(at); at = at.rest) unknown.push(at)
+    for (let one = unknown.pop(); one !== undefined; one = unknown.pop()) {
+      const from = klOf(one.cap)?.from
+      const measured = from && measuresUnder(one.cap)
+      const own = from && measured && { place: places.get(one.cap.id)!, from, measured }
+      const rest = one.rest && firsts.get(one.rest)
+      firsts.set(one, own === undefined ? rest : earlier(rest, own))
+    }
+    return firsts.get(list)
   }
   const limitsOf = (artifact: Artifact.Any): NodeCaps => {
     const mine = caps(artifact).map(({ sum }) => sum)
@@ -191,7 +234,12 @@ export const capsIn = (root: Artifact.Any): Limits => {
       },
       get measured() {
         if (measuresItself(artifact)) return undefined
-        return klCaps(artifact).map(([cap]) => measuresUnder(cap)).find((found) => found !== undefined)
+        if (!measuresKl(artifact)) return undefined
+        const firsts = caps(artifact).flatMap((list) => {
+          const first = firstOf(list)
+          return first !== undefined && descends(artifact, first.from) ? [first] : []
+        })
+        return firsts.reduce<First | undefined>(earlier, undefined)?.measured
       },
       ...Object.fromEntries(resources.map((resource) => [resource, least(resource)])) as Record<Resource, number>,
       get totals() {
@@ -214,10 +262,7 @@ export const capsIn = (root: Artifact.Any): Limits => {
   const histories = new Map<string, (of: Artifact.Any) => boolean>()
   const measuredIn: Limits["measuredIn"] = (of, capped, borrows = false) => {
     const from = initialOf(capped)
-    const later = (at: Artifact.Any) =>
-      at.id === from.id
-        ? []
-        : Object.values(at.node.wires).filter(({ id }) => places.get(id)! >= places.get(from.id)!)
+    const later = laterThan(from)
     const known = histories.get(`${from.id} ${borrows}`) ?? Artifact.derived<boolean>(
       (at, value) => (measured(at, from) && !(borrows && measuresItself(at))) || later(at).some(value),
       later

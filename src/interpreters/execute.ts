@@ -65,9 +65,9 @@ const maker = Effect.fnUntraced(
         label: label(artifact),
         limits: {
           ...own,
-          totals: totals.map(({ limits, of }) => ({
-            limits,
-            others: () => [...spent].flatMap(([id, one]) => id !== artifact.id && of.has(id) ? [one] : [])
+          totals: totals.map((total) => ({
+            limits: total.limits,
+            others: () => [...spent].flatMap(([id, one]) => id !== artifact.id && total.of.has(id) ? [one] : [])
           }))
         }
       }

@@ -39,6 +39,7 @@ import { CurrentContents, keysIn, transparent, wantedIn } from "../interpreters/
 import { judged } from "../interpreters/lacking.ts"
 import { capsIn } from "../interpreters/capsOf.ts"
 import { rehearsing } from "./rehearsing.ts"
+import { rowBytes } from "./processMemory.ts"
 
 /** One phase of a stage, all of its steps together. */
 export interface PhasePlan {
@@ -82,7 +83,7 @@ export interface StagePlan {
   /** Peak memory of the worst phase that the backend holds, bytes, and its terms. */
   readonly bytes: number
   readonly terms: PhasePlan["terms"]
-  /** Bytes of models that the process holds beside the backend: see `processMemory.ts`. Rows of data are not counted. */
+  /** Bytes of models and rows that the process holds beside the backend: see `processMemory.ts`. */
   readonly host: number
   /** The pipeline's cap on memory, bytes. */
   readonly memoryCap: number
@@ -178,6 +179,8 @@ const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
     b.bytes - a.bytes
   )
 
+const rowsOf = (made: Made): number => made._tag === "Data" ? rowBytes(made.dataset.rows) : 0
+
 /** The plan of a valid pipeline. Stages that depend on a stage that cannot be planned are left out. */
 export const planned: (
   root: Artifact.Any,
@@ -214,8 +217,9 @@ export const planned: (
   const templates = new Map<string, Template>()
   /** Ids of rows that were estimated. */
   const estimates = new Set<string>()
-  /** Bytes of the models that were read or made so far: a run keeps them. */
-  let models = 0
+  /** Bytes of the models and rows that were read or made so far: a run keeps them. */
+  let held = 0
+  const read = new Set<string>()
   /** Arrays of weights or moments that are written: they and the bytes of their files are there at once. */
   const copied = (bytes: number): void => {
     const frame = frames.at(-1)
@@ -236,8 +240,8 @@ export const planned: (
   const end = (key: string, made: Made, prompts: number, bytes: number): void => {
     if (frames.at(-1)?.key !== key) return
     const { artifact, own: ofStage, steps, stored } = frames.pop()!
-    const inProcess = models + ofStage
-    models += bytes
+    const inProcess = held + ofStage
+    held += bytes + rowsOf(made)
     keep(artifact, made)
     host.stage(artifact.node.op)
     const { accumulated, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
@@ -291,8 +295,8 @@ export const planned: (
     }
     const twin = templates.get(likeness(artifact))
     if (twin === undefined) return Option.none()
-    done.push({ ...twin.plan, stage: label(artifact), host: models + twin.own })
-    models += twin.plan.disk.made
+    done.push({ ...twin.plan, stage: label(artifact), host: held + twin.own })
+    held += twin.plan.disk.made + rowsOf(twin.made)
     if (!Artifact.modelKinds.includes(artifact.node.kind)) estimates.add(artifact.id)
     keep(artifact, twin.made)
     return Option.some(twin.made)
@@ -306,14 +310,19 @@ export const planned: (
       load: (role, origin, chat) => {
         const key = JSON.stringify([role, origin])
         const known = loaded.get(key)
-        if (known !== undefined) return Effect.succeed(known)
+        const counts = (dataset: Dataset) =>
+          Effect.sync(() => {
+            if (!read.has(key)) held += rowBytes(dataset.rows)
+            read.add(key)
+          })
+        if (known !== undefined) return Effect.tap(Effect.succeed(known), counts)
         let rendered = false
         return Effect.tap(
           load(role, origin, (messages) => {
             rendered = true
             return chat(messages)
           }),
-          (dataset) => Effect.sync(() => rendered || loaded.set(key, dataset))
+          (dataset) => Effect.andThen(counts(dataset), Effect.sync(() => rendered || loaded.set(key, dataset)))
         )
       }
     } satisfies Datasets["Service"]))
@@ -416,7 +425,7 @@ export const planned: (
               shape === undefined ? describe(path) : Effect.succeed(shape),
               ({ config, tokenizer }) => {
                 const weights = withoutWeights(config, tokenizer)
-                models += bytesOf(weights.tensors)
+                held += bytesOf(weights.tensors)
                 before.checkpoints.set(path, weights)
                 return weights
               }

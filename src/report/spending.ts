@@ -126,7 +126,7 @@ export const spending = (
     "A plan counts `maxNewTokens` for every completion, and only models on disk. Peak memory is what the backend holds.",
     `This process held ${size(process.spent)} at its peak, planned ${
       size(process.expected)
-    }: with the backend's memory the runtime, models that were made before, and copies of what is saved.`,
+    }: with the backend's memory the runtime, models and rows that were made before, and copies of what is saved.`,
     ...(problem === null ? [] : [`Not planned: ${problem}`])
   ].join("\n")
 }

@@ -106,6 +106,10 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
     }
   }
 
+  // Many caps from one initial model take one measurement.
+  const policies = [...new Set(others.map(({ policy }) => policy))]
+  const places = new Map(policies.map((policy, place) => [policy, place]))
+
   const began = stage.start ?? `the policy that ${scope.label} started from`
   let within: { readonly path: string; readonly step: number; readonly slot: 0 | 1 } = { path: began, step: 0, slot: 0 }
   let pinned: 0 | 1 | undefined
@@ -148,20 +152,19 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       yield* keep(step)
       return
     }
-    const { first, measured: all } = measureKls(stage.policy, others.map(({ policy }) => policy), stage.held, {
+    const { first, measured: all } = measureKls(stage.policy, policies, stage.held, {
       samples,
       maxNewTokens,
       stop: stage.stop,
       seed: `${scope.stream}/measure/${step}`,
       enough: (measured) =>
-        measured.every((one, i) => {
-          const { limit } = others[i]!
-          return limit === null || enoughFor(one, limit, { error, most })
-        })
+        others.every(({ limit, policy }) =>
+          limit === null || enoughFor(measured[places.get(policy)!]!, limit, { error, most })
+        )
     })
     const over: Array<Over> = []
-    for (const [i, { sequences, ...measured }] of all.entries()) {
-      const { from, limit } = others[i]!
+    for (const { from, limit, policy } of others) {
+      const { sequences, ...measured } = all[places.get(policy)!]!
       yield* finite({ [limit === null ? "kl from the reference" : "kl from the initial model"]: measured.mean })
       const plain: Measurement = {
         ...measured,
