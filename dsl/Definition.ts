@@ -142,7 +142,10 @@ export const mistakes = (definition: Definition, params: any, wires: Connected):
 ]
 
 /** Parameters as JSON without the tag: defaults filled in, unchecked, unknown keys kept for `check` to report. */
-const encode = (schema: Params, params: Readonly<Record<string, unknown>>): Readonly<Record<string, Schema.Json>> => {
+export const encode = (
+  schema: Params,
+  params: Readonly<Record<string, unknown>>
+): Readonly<Record<string, Schema.Json>> => {
   const { _tag, ...untagged } = filled(params, defaulted(schema, params)) as Record<string, unknown>
   return JSON.parse(JSON.stringify(untagged)) as Record<string, Schema.Json>
 }

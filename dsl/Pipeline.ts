@@ -10,7 +10,7 @@ import * as Artifact from "./Artifact.ts"
 import * as Budget from "./Budget.ts"
 import type { Dimension } from "./Budget.ts"
 import { canonical, deepest, isDeep } from "./Canonical.ts"
-import { build, type Definition, made } from "./Definition.ts"
+import { build, type Definition, encode, made } from "./Definition.ts"
 import type { KlBudgetExceeded } from "./Errors.ts"
 import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
@@ -378,7 +378,8 @@ export const stageOf = ({ node }: Artifact.Any): Stage | Extension => {
 
 /**
  * Reads a description back, refusing unknown keys, unknown operations, ids that do not match and dangling inputs. Operations
- * from outside Keel are known by their definitions in `extensions`.
+ * from outside Keel are known by their definitions in `extensions`. A parameter that an older description lacks has its default; so its
+ * ids are those of today.
  */
 export const fromJson = (
   text: string,
@@ -398,7 +399,7 @@ export const fromJson = (
   const parts = Schema.decodeUnknownResult(PipelineJson, { errors: "all", onExcessProperty: "error" })(parsed)
   if (Result.isFailure(parts)) return Result.fail(new BadDescription({ problems: lines(parts.failure.message) }))
   const problems: Array<string> = []
-  const built = new Map<string, Artifact.Any>()
+  const [written, built] = [new Map<string, Artifact.Any>(), new Map<string, Artifact.Any>()]
   for (const { id, inputs, op, params } of parts.success.nodes) {
     const where = `node ${op} ${id.slice(0, 8)}`
     const definition = definitionOf({ op, definition: extensions.find((one) => one.op === op) })
@@ -407,7 +408,10 @@ export const fromJson = (
       problems.push(`${where}: no such operation; there are ${names.join(", ")}${meant(op, names)}`)
       continue
     }
-    const decoded = decode(definition, params)
+    // A tag, which `decode` refuses, would be gone.
+    const complete = !isRecord(params) || Object.hasOwn(params as object, "_tag")
+    const full = complete ? params : encode(definition.schema, params as Readonly<Record<string, unknown>>)
+    const decoded = decode(definition, full)
     if (Result.isFailure(decoded)) problems.push(...decoded.failure.map((problem) => `${where}: ${problem}`))
     if (!isRecord(params)) continue
     const missing = Object.entries(inputs).filter(([, of]) => !built.has(of))
@@ -415,11 +419,16 @@ export const fromJson = (
       ...missing.map(([wire, of]) => `${where}: its input '${wire}' (${of.slice(0, 8)}) does not stand before it`)
     )
     if (missing.length > 0) continue
-    const wires = Object.fromEntries(Object.entries(inputs).map(([wire, of]) => [wire, built.get(of)!]))
-    const { family, kind } = made(definition, params as object, wires)
-    const artifact = Artifact.make({ op, kind, family, params, wires, definition })
+    const make = (params: Schema.Json, inputsBy: ReadonlyMap<string, Artifact.Any>) => {
+      const wires = Object.fromEntries(Object.entries(inputs).map(([wire, of]) => [wire, inputsBy.get(of)!]))
+      return Artifact.make({ op, ...made(definition, params as object, wires), params, wires, definition })
+    }
+    const artifact = make(params, written)
     if (artifact.id !== id) problems.push(`${where}: its contents hash to ${artifact.id.slice(0, 8)}: edited by hand?`)
-    built.set(id, artifact)
+    written.set(id, artifact)
+    const asToday = canonical(full) === canonical(params) &&
+      Object.values(inputs).every((of) => built.get(of)!.id === of)
+    built.set(id, asToday ? artifact : make(full, built))
   }
   const root = built.get(parts.success.root)
   if (root === undefined) problems.push(`the root ${parts.success.root.slice(0, 8)} is not among the nodes`)

@@ -205,6 +205,30 @@ describe("JSON", () => {
     assert.include(refusal(json.replace('"op":"Sft"', '"op":"Stf"')), "no such operation; there are Input, Cap, Source")
   })
 
+  it("a parameter that an older description lacks has its default, and the ids of today", () => {
+    const defaults = [["precision", "f32"], ["recompute", false], ["measureError", 0.1], ["measureMost", 2048]] as const
+    let lacked = 0
+    fc.assert(
+      fc.property(pipelines({ steps: 8 }), fc.subarray([...defaults], { minLength: 1 }), ({ root }, left) => {
+        const { nodes } = JSON.parse(Pipeline.toJson(root)) as { readonly nodes: ReadonlyArray<Json> }
+        const ids = new Map<string, string>()
+        const older = nodes.map(({ id, inputs: of, op, params: all }) => {
+          const params = { ...all }
+          for (const [name, value] of left) {
+            if (params[name] === value && delete params[name]) lacked++
+          }
+          const inputs = Object.fromEntries(Object.entries(of).map(([wire, to]) => [wire, ids.get(to as string)!]))
+          ids.set(id, Artifact.idOf(op, params, inputs))
+          return { id: ids.get(id), op, params, inputs }
+        })
+        const json = JSON.stringify({ keel: 1, root: ids.get(root.id), nodes: older })
+        assert.strictEqual(Pipeline.toJson(read(json)), Pipeline.toJson(root))
+      }),
+      { numRuns: 30 }
+    )
+    assert.isAbove(lacked, 0)
+  })
+
   it("refuses nodes out of order, dangling inputs, other versions and what is not JSON", () => {
     const json = JSON.parse(Pipeline.toJson(tiny().sft)) as Json
     assert.include(refusal(JSON.stringify({ ...json, nodes: json["nodes"].toReversed() })), "does not stand before it")

@@ -172,4 +172,12 @@ it("a run that began on another machine is refused in a line, or goes on and say
   // Nothing is left to compute: no machine matters.
   writeFileSync(path, signed({ ...file, bits: { backend: "native" } }))
   assert.isTrue(Exit.isSuccess((await told(root, { out })).exit))
+  // What cannot be compared is said.
+  said.splice(0)
+  writeFileSync(path, signed(file).replace("reference", "refference"))
+  assert.isTrue(Exit.isSuccess((await told(root, { out })).exit))
+  assert.isTrue(
+    said.some((line) => line.startsWith(path) && line.includes("it was changed after Keel wrote it")),
+    said.join("\n")
+  )
 }, 60_000)

@@ -1,5 +1,6 @@
 import { Effect, Exit, FileSystem, Layer, Option } from "effect"
 import fc from "fast-check"
+import { execFileSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
@@ -167,6 +168,22 @@ describe("the store on disk", () => {
       writeFileSync(path, before)
     }
     assert.deepStrictEqual(value(await using(at, latest)), Option.some(snapshot(3)))
+  })
+
+  it.skipIf(process.platform === "win32")("waits for no pipe in the place of a file", async () => {
+    const at = folder()
+    value(await using(at, finish("key", makes[0]!)))
+    value(await using(at, Effect.flatMap(Store, (store) => store.save("other", "n", snapshot(3)))))
+    const other = Effect.flatMap(Store, (store) => store.latest("other", "n"))
+    for (const path of files(at)) {
+      const before = readFileSync(path)
+      rmSync(path)
+      execFileSync("mkfifo", [path])
+      const error = failure(await using(at, Effect.andThen(find("key"), other)))
+      assert.strictEqual(error._tag, "StoreDamaged", path)
+      rmSync(path)
+      writeFileSync(path, before)
+    }
   })
 
   const off = (after: number): Faults => ({ kind: "crash", after, count: 0 })

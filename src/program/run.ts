@@ -4,8 +4,8 @@ import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as PlatformError from "effect/PlatformError"
+import { existsSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Implemented } from "../../dsl/Extension.ts"
@@ -159,7 +159,18 @@ const running = Effect.fnUntraced(
     }
     const files = FileStore.layer(store)
     const bits = yield* bitsOf(name, device)
-    const before = Option.getOrUndefined(yield* Effect.option(started(folder)))
+    const before = yield* Effect.catch(started(folder), (error) =>
+      Effect.as(
+        Effect.when(
+          Console.error(
+            `${join(folder, "run.json")} cannot be read (${
+              error instanceof BadRunFolder ? error.problem : error.message
+            }) and is written again; whether the inputs or the machine have changed since is not known.`
+          ),
+          Effect.sync(() => existsSync(join(folder, "run.json")))
+        ),
+        undefined
+      ))
     if (before !== undefined) {
       const finished = yield* finishedIn(root).pipe(Effect.provide(files), reading)
       const left = yield* Effect.provide(wantedIn(root, finished), files)

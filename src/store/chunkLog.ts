@@ -7,8 +7,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
+import { bytesOf } from "../model/regularFile.ts"
 import { fromJson, toJson } from "./spent.ts"
-import type { Chunk } from "./store.ts"
+import { type Chunk, StoreDamaged } from "./store.ts"
 
 const Line = Schema.fromJsonString(Schema.Struct({
   part: Schema.String,
@@ -45,7 +46,11 @@ const scan = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const chunks: Array<Chunk> = []
   if (!(yield* fs.exists(path))) return { chunks, end: 0, length: 0 }
-  const file = yield* fs.readFile(path)
+  const file = yield* Effect.catchTag(
+    bytesOf(path),
+    "Unreadable",
+    ({ problem }) => Effect.fail(new StoreDamaged({ path, problem }))
+  )
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength)
   let at = 0
   for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, at)) {

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
+import { textOf } from "../model/regularFile.ts"
 import { signed, unsigned, writeFileAtomic } from "./sealed.ts"
 
 const Known = Schema.Record(Schema.String, Schema.Struct({ was: Schema.String, sha256: Schema.String }))
@@ -55,7 +56,7 @@ const read = Effect.fnUntraced(function*(fs: FileSystem.FileSystem, path: string
 export const digestsIn = Effect.fn("digestsIn")(function*(store: string) {
   const fs = yield* FileSystem.FileSystem
   const at = join(store, "digests.json")
-  const text = yield* Effect.orElseSucceed(fs.readFileString(at), () => "")
+  const text = yield* Effect.orElseSucceed(textOf(at), () => "")
   const cache = Option.getOrUndefined(Schema.decodeUnknownOption(Cache)(unsigned(text)))
   const known: Known = { ...cache?.files }
   let fresh = false

@@ -26,7 +26,7 @@ import { type Claim, claim as own, fenced, foldersOf, tidy, type Waits } from ".
 import type { Made } from "./made.ts"
 import { ReportJson } from "./report.ts"
 import { Event } from "./runLog.ts"
-import { digest, type Files, manifest, manifestOf, seal, text, verify, whole, writeFileAtomic } from "./sealed.ts"
+import { digest, type Files, manifest, manifestOf, seal, text, textIn, verify, writeFileAtomic } from "./sealed.ts"
 import * as ChunkLog from "./chunkLog.ts"
 import { fromJson, type Spent, together, toJson } from "./spent.ts"
 import { type Chunk, type Snapshot, Store, StoreDamaged } from "./store.ts"
@@ -250,7 +250,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
       const spentIn = Effect.fnUntraced(function*(folder: string, key: string) {
         if (!(yield* manifest(folder, nodeFile, NodeFile, key)).counted) return Option.none<Spent>()
         const path = join(folder, spentFile)
-        const read = yield* whole(path, fs.readFileString(path))
+        const read = yield* textIn(path)
         const found = Option.flatMap(Option.liftThrowable(JSON.parse)(read), fromJson)
         if (Option.isSome(found) && spentText(found.value) === read) return found
         return yield* new StoreDamaged({ path, problem: "it was changed after Keel wrote it" })

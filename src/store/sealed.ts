@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { dirname, join } from "node:path"
 import { syncDirectory, writeSynced } from "../model/folder.ts"
+import { textOf } from "../model/regularFile.ts"
 import { StoreDamaged } from "./store.ts"
 
 const Listed = Schema.Struct({ bytes: Schema.Natural, sha256: Schema.String })
@@ -76,10 +77,20 @@ export const seal = Effect.fnUntraced(
 )
 
 /** Reads a file that the folder must hold: a missing file is damage. */
-export const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.PlatformError, R>) =>
+export const whole = <A, R>(path: string, read: Effect.Effect<A, PlatformError.PlatformError | StoreDamaged, R>) =>
   Effect.mapError(
     read,
-    (error) => error.reason._tag === "NotFound" ? new StoreDamaged({ path, problem: "it is gone" }) : error
+    (error) =>
+      error._tag === "PlatformError" && error.reason._tag === "NotFound"
+        ? new StoreDamaged({ path, problem: "it is gone" })
+        : error
+  )
+
+/** The text of a file that the folder must hold: anything else in its place, such as a pipe, is damage. */
+export const textIn = (path: string) =>
+  whole(
+    path,
+    Effect.catchTag(textOf(path), "Unreadable", ({ problem }) => Effect.fail(new StoreDamaged({ path, problem })))
   )
 
 /** The manifest of the folder `at`; its files are not read. */
@@ -89,9 +100,8 @@ export const manifest = Effect.fnUntraced(function*<A extends { readonly key: st
   schema: Schema.Codec<A, I>,
   key: string
 ) {
-  const fs = yield* FileSystem.FileSystem
   const path = join(at, name)
-  const json = unsigned(yield* whole(path, fs.readFileString(path)))
+  const json = unsigned(yield* textIn(path))
   if (json === undefined) return yield* new StoreDamaged({ path, problem: "it was changed after Keel wrote it" })
   const read = yield* Effect.mapError(
     Schema.decodeUnknownEffect(schema)(json),
@@ -105,8 +115,7 @@ const changed = (path: string) => new StoreDamaged({ path, problem: "it was chan
 
 /** The text of a small file of the folder, compared with its manifest. */
 export const text = Effect.fnUntraced(function*(at: string, path: string, { sha256 }: Listed) {
-  const fs = yield* FileSystem.FileSystem
-  const read = yield* whole(join(at, path), fs.readFileString(join(at, path)))
+  const read = yield* textIn(join(at, path))
   return digest(read) === sha256 ? read : yield* changed(join(at, path))
 })
 
@@ -145,8 +154,8 @@ export const verify = Effect.fnUntraced(
       })
     }
     for (const [path, { bytes, sha256 }] of Object.entries(files)) {
-      const { size } = yield* whole(join(at, path), fs.stat(join(at, path)))
-      if (Number(size) !== bytes || (yield* digestOf(join(at, path))) !== sha256) {
+      const { size, type } = yield* whole(join(at, path), fs.stat(join(at, path)))
+      if (type !== "File" || Number(size) !== bytes || (yield* digestOf(join(at, path))) !== sha256) {
         return yield* changed(join(at, path))
       }
     }
