@@ -120,6 +120,8 @@ export interface Kept {
   readonly datasets: Map<string, Dataset>
   readonly checkpoints: Map<string, Weights>
   readonly codecs: Codecs
+  /** By label, `StagePlan.host`: a plan with `only` knows nothing of what earlier stages left. */
+  readonly host: Map<string, number>
 }
 
 export const kept = (): Kept => ({
@@ -127,7 +129,8 @@ export const kept = (): Kept => ({
   numbers: new Map(),
   datasets: new Map(),
   checkpoints: new Map(),
-  codecs: new WeakMap()
+  codecs: new WeakMap(),
+  host: new Map()
 })
 
 /** True for half of all texts, by their first letters: a difference between made-up completions. */
@@ -240,7 +243,8 @@ export const planned: (
   const end = (key: string, made: Made, prompts: number, bytes: number): void => {
     if (frames.at(-1)?.key !== key) return
     const { artifact, own: ofStage, steps, stored } = frames.pop()!
-    const inProcess = held + ofStage
+    const inProcess = Math.max(held + ofStage, before.host.get(label(artifact)) ?? 0)
+    before.host.set(label(artifact), inProcess)
     held += bytes + rowsOf(made)
     keep(artifact, made)
     host.stage(artifact.node.op)
