@@ -196,6 +196,8 @@ describe("chunks", () => {
       (path) => appendFileSync(path, '0123 {"part":'),
       (path) => writeFileSync(path, readFileSync(path).subarray(0, -7)),
       (path) => writeFileSync(path, readFileSync(path, "utf8").replace('tokens":', 'tokens": ')),
+      // The second line in the place of the first.
+      (path) => writeFileSync(path, readFileSync(path, "utf8").replace(/^.*\n/u, "")),
       (path) => writeFileSync(path, "")
     ]
     for (const damage of damages) {

@@ -231,7 +231,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
           // Another process may replace the checkpoint meanwhile: what it has spent is known in a moment again.
           const last = yield* Effect.orElseSucceed(newest(at), () => undefined)
           if (last === undefined) {
-            const parts = yield* Effect.orElseSucceed(ChunkLog.read(join(at, chunkFile)), () => [])
+            const parts = yield* Effect.orElseSucceed(ChunkLog.read(join(at, chunkFile), key), () => [])
             if (parts.length > 0) return Option.some(together(parts.map(({ spent }) => spent)))
             continue
           }
@@ -410,7 +410,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
 
       const append = within((key: string, label: string, chunk: Chunk) =>
         owning(key, label, (folder) =>
-          Effect.as(ChunkLog.append(join(folder, chunkFile), chunk), join(partial(key, label), chunkFile)))
+          Effect.as(ChunkLog.append(join(folder, chunkFile), key, chunk), join(partial(key, label), chunkFile)))
       )
 
       const chunks = within((key: string, label: string) =>
@@ -419,7 +419,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
             key,
             label,
             (folder) =>
-              ChunkLog.mended(join(folder, chunkFile))
+              ChunkLog.mended(join(folder, chunkFile), key)
           ))
       )
 
