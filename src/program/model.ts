@@ -116,11 +116,13 @@ export const generate = (
         try: () => prompts.map((content) => chat ? codec.chat([{ role: "user", content }]) : content),
         catch: (error) => {
           if (error instanceof Abandoned) throw error
-          return new UnusableData({
-            stage,
-            problem: error instanceof Overran ? error.problem : error instanceof Error ? error.message : String(error),
+          const { problem, remedy } = error instanceof Overran ? error : {
+            problem: error instanceof Error ? error.message : String(error),
             remedy: "Leave out chat (--chat), or take a model with a chat template."
-          })
+          }
+          return new UnusableData({ stage, problem, remedy })
+        }
+      })
         }
       })
       const encoded = yield* encodePrompts(
