@@ -123,8 +123,6 @@ export const generate = (
           return new UnusableData({ stage, problem, remedy })
         }
       })
-        }
-      })
       const encoded = yield* encodePrompts(
         { stage, codec, context: policy.context },
         texts.map((prompt) => ({ prompt }))
