@@ -4,10 +4,10 @@
  *
  *     npx keel run examples/04-dpo.ts        # about 3 minutes; ends with
  *
- *     | sft     | 2.74 ± 0.09 | 0.00 ± 0.00                        | 32.63  | 100 %    |
- *     | dpo     | 3.63 ± 0.07 | 0.90 ± 0.07                        | 33.43  | 99 %     |
- *     | dpoNorm | 3.46 ± 0.08 | 0.81 ± 0.07                        | 33.47  | 98 %     |
- *     | kto     | 3.63 ± 0.07 | 0.99 ± 0.07                        | 33.38  | 99 %     |
+ *     | sft     | 2.35 ± 0.09 | 0.00 ± 0.00                        | 31.25  | 100 %    |
+ *     | dpo     | 3.23 ± 0.07 | 1.04 ± 0.10                        | 32.77  | 98 %     |
+ *     | dpoNorm | 3.19 ± 0.07 | 0.67 ± 0.08                        | 32.48  | 99 %     |
+ *     | kto     | 3.25 ± 0.07 | 1.06 ± 0.09                        | 31.28  | 100 %    |
  *
  * Your own labels come from a file: `Source.unpairedPreferences(Source.file("answers.jsonl"))`, rows with `prompt`, `completion`
  * and `label`.

@@ -6,11 +6,11 @@
  *
  * Ends with (seed 0, native backend; gold reward, KL from the teacher, length, finished):
  *
- *     | small   | -0.30 ± 0.08 | 23.60 ± 0.78 | 14.23 | 100 % |
- *     | student | 1.29 ± 0.09  | 9.63 ± 0.51  | 31.04 | 99 %  |
- *     | online  | 1.88 ± 0.08  | 6.83 ± 0.48  | 30.76 | 100 % |
+ *     | small   | -0.36 ± 0.08 | 28.08 ± 0.92                       | 17.08  | 100 %    |
+ *     | student | 0.88 ± 0.09  | 10.51 ± 0.56                       | 31.54  | 98 %     |
+ *     | online  | 1.79 ± 0.08  | 7.06 ± 0.41                        | 32.51  | 100 %    |
  *
- *     Gold, online − student: +0.58 ± 0.10 on the same 256 prompts (6.0 standard errors).
+ *     Gold, online − student: +0.92 ± 0.10 on the same 256 prompts (8.8 standard errors).
  */
 import { Distill, Distillation, Evaluate, Kl, OnPolicyDistill, Pipeline, Pretrain, Source } from "../dsl/index.ts"
 import { gold, held, maxNewTokens, sft as teacher, text } from "./01-instruct-gpt.ts"

@@ -7,9 +7,9 @@
  *
  * Ends with (seed 0, native backend): the merged policy keeps the gain of both policies, and gains no gold beyond them.
  *
- *     Gold, merged − sft: +0.25 ± 0.09 on the same 256 prompts (2.7 standard errors).
- *     Gold, merged − left: +0.05 ± 0.07 on the same 256 prompts (0.7 standard errors).
- *     Gold, merged − right: -0.01 ± 0.09 on the same 256 prompts (-0.1 standard errors).
+ *     Gold, merged − sft: +0.60 ± 0.12 on the same 256 prompts (5.0 standard errors).
+ *     Gold, merged − left: +0.14 ± 0.08 on the same 256 prompts (1.6 standard errors).
+ *     Gold, merged − right: +0.04 ± 0.09 on the same 256 prompts (0.4 standard errors).
  */
 import { Compare, Evaluate, Kl, Merge, MergeMethod, Pipeline, Ppo, RewardModeling, Sft, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
