@@ -4,10 +4,10 @@
  *
  *     npx keel run examples/08-reward-models.ts
  *
- * Ends with (seed 0, native backend):
+ * Ends with (seed 0, native backend), with no significant gain in gold of either policy over the other:
  *
- *     Gold, cautious − sft: +0.26 ± 0.08 on the same 256 prompts (3.3 standard errors).
- *     Gold, cautious − careful: +0.52 ± 0.10 on the same 256 prompts (5.2 standard errors).
+ *     Gold, cautious − sft: +0.09 ± 0.09 on the same 256 prompts (1.0 standard errors).
+ *     Gold, cautious − careful: -0.04 ± 0.10 on the same 256 prompts (-0.4 standard errors).
  */
 import { Ensemble, Evaluate, Kl, Pipeline, Ppo, RewardLoss, RewardModeling, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, prompts, sft } from "./01-instruct-gpt.ts"

@@ -5,14 +5,13 @@
  *
  *     npx keel run examples/09-rejection-sampling.ts
  *
- * Ends with (seed 0, native backend): the pairs raise the proxy that chose them, and no gold (dpo − sft +0.04 ± 0.09; -0.22 ± 0.11 with
- * `--seed 1`).
+ * Ends with (seed 0, native backend): the best of eight raise gold a little; the pairs cost gold (dpo − sft -0.37 ± 0.12), 5 nats away.
  *
- *     | base     | 1.45 ± 0.14 | 0.40 ± 0.01  | 14.23 ± 0.36                       | 17.79  | 100 %    |
- *     | sft      | 2.75 ± 0.08 | 0.32 ± 0.02  | 0.00 ± 0.00                        | 31.66  | 100 %    |
- *     | control  | 2.83 ± 0.08 | 0.32 ± 0.02  | 0.03 ± 0.03                        | 32.11  | 100 %    |
- *     | selected | 2.93 ± 0.08 | 0.55 ± 0.02  | 0.73 ± 0.07                        | 35.53  | 98 %     |
- *     | dpo      | 2.79 ± 0.09 | 0.54 ± 0.02  | 1.01 ± 0.07                        | 34.54  | 99 %     |
+ *     | base     | -0.41 ± 0.08 | -0.95 ± 0.07 | 15.95 ± 0.44                       | 11.70  | 100 %    |
+ *     | sft      | 2.35 ± 0.09  | 1.09 ± 0.04  | 0.00 ± 0.00                        | 31.25  | 100 %    |
+ *     | control  | 2.36 ± 0.08  | 1.14 ± 0.03  | 0.13 ± 0.03                        | 31.18  | 100 %    |
+ *     | selected | 2.51 ± 0.09  | 1.38 ± 0.04  | 0.69 ± 0.08                        | 33.75  | 100 %    |
+ *     | dpo      | 1.98 ± 0.10  | 1.13 ± 0.05  | 5.09 ± 0.30                        | 43.18  | 75 %     |
  */
 import {
   Decontaminate,

@@ -8,8 +8,8 @@
  *
  * Ends with (seed 0, native backend): PPO of so few steps moves little.
  *
- *     Gold, ppo − base: +0.90 ± 0.17 on the same 256 prompts (5.3 standard errors).
- *     Gold, ppo − sft: +0.14 ± 0.07 on the same 256 prompts (1.9 standard errors).
+ *     Gold, ppo − base: +2.94 ± 0.11 on the same 256 prompts (26.2 standard errors).
+ *     Gold, ppo − sft: +0.23 ± 0.07 on the same 256 prompts (3.1 standard errors).
  *
  * The KL reference of PPO is the model on its wire, here the SFT model: the policy without its adapter.
  */
