@@ -2,17 +2,16 @@
  * What a process takes beside its backend's bytes. A plan counts the backend's bytes exactly (`StagePlan.bytes`); a cap on memory means
  * them alone. The process holds besides:
  *
- * - The runtime: Node with the libraries of the system, 60 MiB; the code of Keel and of what it imports, outside of its heap 35 MiB, on it 40 MiB;
- *   for each thread of the WASM backend (the cores, at most 4) an isolate of its own, 20 MiB. Measured on Linux with Node 24; libtorch and TensorFlow bring
- *   libraries of their own, which are not counted.
- * - Models of JavaScript (`StagePlan.host`): those that were read or made before, and at a checkpoint weights and moments twice, as arrays and
- *   as the bytes of their files.
- * - Rows (`StagePlan.host`): those that were read or made before, as texts and tokens, four times. The plan that a run begins with reads them too,
- *   and V8 collects when its heap has doubled.
+ * - The runtime: Node with the libraries of the system, 60 MiB; the code of Keel and of what it imports, outside of its heap 35 MiB, on
+ *   it 40 MiB; for each thread of the WASM backend (the cores, at most 4) an isolate of its own, 20 MiB. Measured on Linux with Node 24;
+ *   libtorch and TensorFlow bring libraries of their own, which are not counted.
+ * - Models of JavaScript (`StagePlan.host`): those that were read or made before, and at a checkpoint weights and moments twice, as arrays
+ *   and as the bytes of their files.
+ * - Rows (`StagePlan.host`): those that were read or made before, as texts and tokens, four times. The plan that a run begins with reads
+ *   them too, and V8 collects when its heap has doubled.
  */
 import { availableParallelism } from "node:os"
 import { type AnyRow, lengthIn } from "../data/rows.ts"
-import type { StagePlan } from "./plan.ts"
 
 const MiB = 2 ** 20
 
@@ -36,7 +35,7 @@ export const rowBytes = (rows: ReadonlyArray<AnyRow>): number => {
 
 /** Bytes of a process at the peak of a stage. `onDevice`: the backend's bytes are in the memory of a GPU. */
 export const processBytes = (
-  { bytes, host }: Pick<StagePlan, "bytes" | "host">,
+  { bytes, host }: { readonly bytes: number; readonly host: number },
   runtime: number,
   onDevice = false
 ): number => runtime + host + (onDevice ? 0 : bytes)

@@ -7,24 +7,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as PlatformError from "effect/PlatformError"
-import * as Schema from "effect/Schema"
 import { basename, dirname, join } from "node:path"
 import { StoreDamaged } from "./store.ts"
 import { CurrentOwners, type Owner, ownerOf, tagOf } from "./owner.ts"
-
-/** Another process owns what this one worked on: it counts as gone, because it stood still. */
-export class TakenOver extends Schema.TaggedError<TakenOver>()("TakenOver", {
-  /** What it worked on. */
-  path: Schema.String,
-  /** The process that has it now, if it still does. */
-  by: Schema.NullOr(Schema.Struct({ pid: Schema.Natural, host: Schema.String }))
-}) {
-  override get message() {
-    const by = this.by === null ? "another process" : `process ${this.by.pid} on ${this.by.host}`
-    return `${this.path}: ${by} took over while this one stood still; what this one did since its last checkpoint is dropped. ` +
-      "Nothing is lost: run it again when the other one has ended, to find its results."
-  }
-}
+import { TakenOver } from "./takenOver.ts"
 
 /** The file in an owned folder that keeps changing. */
 const heart = "beat"

@@ -11,10 +11,11 @@ import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { dirname, isAbsolute, join, relative, resolve } from "node:path"
 import { bytesOf, textOf, Unreadable } from "../model/regularFile.ts"
-import { claim, TakenOver } from "./claim.ts"
+import { claim } from "./claim.ts"
 import type { Owner } from "./owner.ts"
 import { Event } from "./runLog.ts"
 import { digest, signed, unsigned, writeFileAtomic } from "./sealed.ts"
+import { TakenOver } from "./takenOver.ts"
 
 /** A folder that is not that of a run, or not of this one. */
 export class BadRunFolder extends Schema.TaggedError<BadRunFolder>()("BadRunFolder", {
