@@ -1,0 +1,47 @@
+/** The other end of `ask.ts`. */
+import { createContext, Script } from "node:vm"
+import { workerData } from "node:worker_threads"
+import type { Question, Said, WorkerStart } from "./ask.ts"
+
+type Answers = (question: any) => boolean | null
+
+const { port, sent } = workerData as WorkerStart
+
+const say = (said: Said): void => {
+  port.postMessage(said)
+  Atomics.add(sent, 0, 1)
+  Atomics.notify(sent, 0)
+}
+
+const load = async (kind: Question["kind"]): Promise<Answers> => {
+  switch (kind) {
+    case "equal":
+      return (await import("./symbolic.ts")).equal
+    case "language":
+      return (await import("./language.ts")).isIn
+    case "schema":
+      return (await import("./schema.ts")).fits
+  }
+}
+
+/** Node ends only a script after a time, so the call is one. */
+const call = new Script("run()")
+const context = createContext({ run: (): boolean | null => null })
+
+port.on("message", async ({ id, milliseconds, question }) => {
+  let answers: Answers
+  try {
+    answers = await load(question.kind)
+  } catch (cause) {
+    return say({ id, missing: `the library for ${question.kind} cannot be loaded: ${String(cause)}` })
+  }
+  say({ id, loaded: true })
+  let answer: boolean | null = null
+  try {
+    context["run"] = () => answers(question)
+    answer = call.runInContext(context, { timeout: milliseconds }) as boolean | null
+  } catch {
+    // Too late, or too much for the library: no answer.
+  }
+  say({ id, answer })
+})
