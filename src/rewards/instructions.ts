@@ -185,7 +185,7 @@ const variants = (text: string): ReadonlyArray<string> => {
   const last = Math.max(0, text.lastIndexOf("\n"))
   const first = text.includes("\n") ? text.indexOf("\n") + 1 : text.length
   const cut = [text.slice(first), text.slice(0, last), text.slice(first, last)].map((kept) => kept.trim())
-  return [...new Set([text, ...cut].flatMap((variant) => [variant, variant.replaceAll("*", "")]))]
+  return [...new Set([text, ...cut].flatMap((variant) => [variant, variant.split("*").join("")]))]
 }
 
 /** Whether the completion follows the instruction. */

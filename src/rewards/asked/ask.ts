@@ -6,8 +6,8 @@ import { extname } from "node:path"
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads"
 
 export type Question =
-  /** Whether two expressions in LaTeX are equal for all values of their variables. */
-  | { readonly kind: "equal"; readonly first: string; readonly second: string }
+  /** Whether two formulas in LaTeX are equal for all values of their variables, up to an error, or (equations) up to a factor. */
+  | { readonly kind: "equal"; readonly first: string; readonly second: string; readonly within?: number; readonly upToFactor?: true }
   /** Whether a text is in a language (ISO 639-1). */
   | { readonly kind: "language"; readonly text: string; readonly language: string }
   /** Whether a JSON text fits a JSON schema. */
