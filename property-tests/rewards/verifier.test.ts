@@ -4,7 +4,10 @@ import { assert, describe, it } from "vitest"
 import { gunzipSync } from "node:zlib"
 import { Verifier } from "../../dsl/index.ts"
 import { prompts } from "../../src/data/tales/tales.ts"
-import { verify } from "../../src/rewards/verifier.ts"
+import { verify as verdict } from "../../src/rewards/verifier.ts"
+
+const verify = (verifier: Verifier.Verifier, completion: string, answer: string | undefined): boolean =>
+  verdict(verifier, { prompt: "", ...(answer === undefined ? {} : { answer }) }, completion) === 1
 
 const text = fc.oneof(fc.string({ unit: "binary" }), fc.string(), fc.stringMatching(/^[-+$.,0-9# a\n]{0,12}$/u))
 const all: ReadonlyArray<Verifier.Verifier> = [

@@ -2,6 +2,7 @@
  * The 25 instructions of IFEval (Zhou et al. 2023, arXiv 2311.07911, table 1), as their reference checker reads them: strict on the
  * text, or loose on any of its eight variants without the first line, the last line and the asterisks.
  */
+import type { Columns } from "../data/rows.ts"
 import { ask } from "./asked/ask.ts"
 import { hasWords, occurrences, sentencesOf, treebankWords, wordRuns } from "./text/words.ts"
 
@@ -98,8 +99,7 @@ const isJson = (text: string): boolean => {
 
 const checks = {
   "keywords:existence": (text, { texts }) => texts("keywords").every((word) => occurrences(text, word) > 0),
-  "keywords:frequency": (text, { holds, text: at }) =>
-    holds(occurrences(text, at("keyword").trim()), "frequency"),
+  "keywords:frequency": (text, { holds, text: at }) => holds(occurrences(text, at("keyword").trim()), "frequency"),
   "keywords:forbidden_words": (text, { texts }) => !texts("forbidden_words").some((word) => hasWords(text, word)),
   "keywords:letter_frequency": (text, { holds, text: at }) =>
     holds(occurrences(text, at("letter").trim()), "let_frequency", "let_relation"),
@@ -111,10 +111,10 @@ const checks = {
   "length_constraints:nth_paragraph_first_word": (text, { count, text: at }) => {
     const paragraphs = text.split("\n\n")
     const full = paragraphs.filter((paragraph) => paragraph.trim() !== "").length
-    const nth = count("nth_paragraph")
+    const [nth, wanted] = [count("nth_paragraph"), at("first_word").toLowerCase()]
     const first = paragraphs[nth - 1]?.trim().split(/\s/u, 1)[0]!.replace(/^'*"*/u, "")
     return full === count("num_paragraphs") && nth <= full &&
-      first?.split(/[.,?!'"]/u, 1)[0]!.toLowerCase() === at("first_word").toLowerCase()
+      first?.split(/[.,?!'"]/u, 1)[0]!.toLowerCase() === wanted
   },
   "detectable_content:number_placeholders": (text, { count }) =>
     text.split("\n").reduce((sum, line) => sum + placeholders(line), 0) >= count("num_placeholders"),
@@ -155,18 +155,21 @@ export type InstructionId = keyof typeof checks
 
 const isInstruction = (id: string): id is InstructionId => Object.hasOwn(checks, id)
 
+/** Whether texts in the language (ISO 639-1) are told from others. */
+export const isDetected = (language: string): boolean => ask({ kind: "language", language, text: "words" }) !== null
+
 /** Why an instruction cannot be checked: its name or an argument; null when it can. */
 export const unusable = (id: string, args: Arguments): string | null => {
   if (!isInstruction(id)) return `${id} is no instruction of IFEval`
+  const check: Check = checks[id]
   try {
-    const check: Check = checks[id]
-    // Any text reads all arguments of the checks but these.
-    check("A. b.\n\n\"c\"", given(args))
-    return null
+    check("text", given(args))
   } catch (error) {
     if (error instanceof Lacking) return `${id} needs ${error.message}`
     throw error
   }
+  const language = id === "language:response_language" ? String(args["language"]) : "en"
+  return language === "en" || isDetected(language) ? null : `the language ${language} is not detected`
 }
 
 const followed = (id: string, args: Arguments, text: string): boolean => {
@@ -193,3 +196,14 @@ export const follows = (id: string, args: Arguments, completion: string, how: "s
   how === "strict"
     ? followed(id, args, completion)
     : variants(completion).some((variant) => followed(id, args, variant))
+
+/** IFEval's columns as a list; undefined when they are not there or do not fit. */
+export const instructionsOf = (
+  columns: Columns
+): ReadonlyArray<{ readonly id: string; readonly kwargs: Arguments }> | undefined => {
+  const { instruction_id_list: ids, kwargs } = columns
+  if (!Array.isArray(ids) || !ids.every((id) => typeof id === "string")) return undefined
+  if (!Array.isArray(kwargs) || kwargs.length !== ids.length) return undefined
+  if (!kwargs.every((one) => typeof one === "object" && one !== null && !Array.isArray(one))) return undefined
+  return ids.map((id, i) => ({ id, kwargs: kwargs[i] }))
+}

@@ -1,5 +1,6 @@
 import { eld } from "eld/small"
 import { franc } from "franc"
+import { letterOf } from "../text/scripts.ts"
 
 /**
  * The language of a text. The n-grams of `eld` tell 60 languages apart; of other languages that IFEval asks for, those of `franc` do.
@@ -13,19 +14,12 @@ const rivals = ["deu", "eng", "fra", "hin", "ita", "mar", "nld", "pol", "por", "
 /** A text is judged by its beginning; more of it changes no verdict. */
 const beginning = 20_000
 
-/** The scripts that the language is written in, as a pattern of their letters. */
-const scriptOf = (language: string): RegExp => {
-  const script = new Intl.Locale(language).maximize().script ?? "Latn"
-  const parts = { Hans: ["Hani"], Hant: ["Hani"], Jpan: ["Hani", "Hira", "Kana"], Kore: ["Hang", "Hani"] }[script] ?? [script]
-  return new RegExp(`[${parts.map((part) => `\\p{Script=${part}}`).join("")}]`, "gu")
-}
-
 /** Null: the text holds nothing to tell a language by, or the language is not known. */
 export const isIn = ({ language, text }: { readonly language: string; readonly text: string }): boolean | null => {
   const start = text.slice(0, beginning)
   const letters = start.match(/\p{L}/gu)?.length ?? 0
   if (letters === 0) return null
-  if ((start.match(scriptOf(language))?.length ?? 0) < letters / 2) return false
+  if ((start.match(letterOf(language, "gu"))?.length ?? 0) < letters / 2) return false
   if (known.has(language)) return eld.detect(start).language === language
   const code = others[language]
   return code === undefined ? null : franc(start, { only: [...Object.values(others), ...rivals] }) === code

@@ -9,7 +9,7 @@ let engine: ComputeEngine | undefined
 let busy = false
 
 /** Values of the variables at each point: irrational, on both sides of 0 and of 1. */
-const points = [[0.37, 0.81], [1.618, -0.73], [2.2361, 1.31], [-1.4142, 0.577], [0.2718, 2.71]] as const
+const points = [[0.37, 0.81], [1.618, -0.73], [2.2361, 1.31], [-1.3717, 0.577], [0.2718, 2.71]] as const
 const valuesAt = (names: ReadonlyArray<string>, [start, step]: readonly [number, number]): Record<string, number> =>
   Object.fromEntries(names.map((name, i) => [name, start + step * i]))
 
@@ -18,7 +18,11 @@ interface Complex {
   readonly im: number
 }
 
-const valueAt = (expression: Expression, names: ReadonlyArray<string>, point: readonly [number, number]): Complex | null => {
+const valueAt = (
+  expression: Expression,
+  names: ReadonlyArray<string>,
+  point: readonly [number, number]
+): Complex | null => {
   const value = expression.subs(valuesAt(names, point)).N()
   const [re, im] = [value.re, value.im]
   return Number.isFinite(re) && Number.isFinite(im) ? { re, im } : null
@@ -34,7 +38,9 @@ const quotient = (a: Complex, b: Complex): Complex => {
   return { re: (a.re * b.re + a.im * b.im) / d, im: (a.im * b.re - a.re * b.im) / d }
 }
 
-export const equal = ({ first, second, upToFactor, within = 0 }: Extract<Question, { readonly kind: "equal" }>): boolean | null => {
+export const equal = (
+  { first, second, upToFactor, within = 0 }: Extract<Question, { readonly kind: "equal" }>
+): boolean | null => {
   if (busy) engine = undefined
   busy = true
   engine ??= new ComputeEngine()
@@ -43,7 +49,13 @@ export const equal = ({ first, second, upToFactor, within = 0 }: Extract<Questio
   return answer
 }
 
-const compare = (engine: ComputeEngine, first: string, second: string, within: number, upToFactor: boolean): boolean => {
+const compare = (
+  engine: ComputeEngine,
+  first: string,
+  second: string,
+  within: number,
+  upToFactor: boolean
+): boolean => {
   const [a, b] = [engine.parse(first), engine.parse(second)]
   if (!a.isValid || !b.isValid) return false
   if (!upToFactor && a.isSame(b)) return true

@@ -5,7 +5,7 @@ import type { Question, Said, WorkerStart } from "./ask.ts"
 
 type Answers = (question: any) => boolean | null
 
-const { port, sent } = workerData as WorkerStart
+const { kind, port, sent } = workerData as WorkerStart
 
 const say = (said: Said): void => {
   port.postMessage(said)
@@ -23,6 +23,9 @@ const load = async (kind: Question["kind"]): Promise<Answers> => {
       return (await import("./schema.ts")).fits
   }
 }
+
+// A library that cannot be loaded is told at the first question.
+load(kind).catch(() => {})
 
 /** Node ends only a script after a time, so the call is one. */
 const call = new Script("run()")

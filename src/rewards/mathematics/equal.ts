@@ -32,7 +32,12 @@ const interval = (text: string): Answer | undefined => {
   const both = bounds.exec(text)
   if (both !== null) {
     const [, from = "", left, , right, to = ""] = both
-    return { kind: "list", open: left === "<" ? "(" : "[", close: right === "<" ? ")" : "]", items: [from.trim(), to.trim()] }
+    return {
+      kind: "list",
+      open: left === "<" ? "(" : "[",
+      close: right === "<" ? ")" : "]",
+      items: [from.trim(), to.trim()]
+    }
   }
   const one = bound.exec(text)
   if (one === null) return undefined
@@ -80,7 +85,12 @@ const parse = (written: string): Answer => {
     const inside = set ? text.slice(2, -2) : text.slice(1, -1)
     const parts = split(inside, /,/)
     if (set || parts.length > 1) {
-      return { kind: "list", open: set ? "{" : text[0]!, close: set ? "}" : text.at(-1)!, items: set ? parts.flatMap(signs) : parts }
+      return {
+        kind: "list",
+        open: set ? "{" : text[0]!,
+        close: set ? "}" : text.at(-1)!,
+        items: set ? parts.flatMap(signs) : parts
+      }
     }
   }
   const sides = split(text, /=/)
@@ -91,8 +101,7 @@ const parse = (written: string): Answer => {
 const choice = /^\(?([A-Z])\)?$/u
 
 /** The letter of an answer such as `(C)` or `C. 12`. */
-const chosen = (text: string): string | undefined =>
-  /^(?:\\text\{)?\s*\(?([A-Z])(?:\)|\.|:|\}|$)/u.exec(text)?.[1]
+const chosen = (text: string): string | undefined => /^(?:\\text\{)?\s*\(?([A-Z])(?:\)|\.|:|\}|$)/u.exec(text)?.[1]
 
 /** Structures deeper than this are not compared. */
 const deepest = 4
@@ -140,11 +149,18 @@ const cells = (answer: Answer): ReadonlyArray<ReadonlyArray<string>> | undefined
   return answer.rows.length === 1 ? answer.rows[0]!.map((cell) => [cell]) : answer.rows
 }
 
-const inOrder = (a: ReadonlyArray<string>, b: ReadonlyArray<string>, equal: (x: string, y: string) => boolean): boolean =>
-  a.length === b.length && a.length <= most && a.every((item, i) => equal(item, b[i]!))
+const inOrder = (
+  a: ReadonlyArray<string>,
+  b: ReadonlyArray<string>,
+  equal: (x: string, y: string) => boolean
+): boolean => a.length === b.length && a.length <= most && a.every((item, i) => equal(item, b[i]!))
 
 /** A partner for each item. Equality is transitive but for rounding, so the first partner found will do. */
-const inAnyOrder = (a: ReadonlyArray<string>, b: ReadonlyArray<string>, equal: (x: string, y: string) => boolean): boolean => {
+const inAnyOrder = (
+  a: ReadonlyArray<string>,
+  b: ReadonlyArray<string>,
+  equal: (x: string, y: string) => boolean
+): boolean => {
   if (a.length !== b.length || a.length > most) return false
   const left = [...b]
   return a.every((item) => {
@@ -168,7 +184,8 @@ const sameList = (a: List, b: List, equal: (x: string, y: string) => boolean): b
 }
 
 /** `x`, `f(x)` and the like: a name for the value on the other side. */
-const isName = (text: string): boolean => /^(?:\\text\{[^{}]*\}|\\?[A-Za-z]+)(?:_\{?\w+\}?)?(?:\([A-Za-z, ]*\))?$/u.test(text)
+const isName = (text: string): boolean =>
+  /^(?:\\text\{[^{}]*\}|\\?[A-Za-z]+)(?:_\{?\w+\}?)?(?:\([A-Za-z, ]*\))?$/u.test(text)
 
 const sameEquation = (
   first: Answer,
@@ -210,7 +227,9 @@ const sameFormula = (first: string, second: string, symbolic: Symbolic): boolean
   const [x, y] = [rational(a.core), rational(b.core)]
   if (x !== undefined && y !== undefined) return sameUnits(x, a.unit, y, b.unit)
   if (a.core === b.core) return true
-  if (a.unit?.quantity !== undefined && b.unit?.quantity !== undefined && a.unit.quantity !== b.unit.quantity) return false
+  if (a.unit?.quantity !== undefined && b.unit?.quantity !== undefined && a.unit.quantity !== b.unit.quantity) {
+    return false
+  }
   const close = (x ?? y)?.decimal
   return symbolic(a.core, b.core, close !== undefined && close.digits >= enoughDigits ? { within: close.unit } : {})
 }

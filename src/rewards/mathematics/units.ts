@@ -7,7 +7,18 @@ const quantities: ReadonlyArray<Readonly<Record<string, string>>> = [
   { foot: "1", feet: "1", ft: "1", inch: "1/12", in: "1/12", yard: "3", yd: "3", mile: "5280", mi: "5280" },
   { gram: "1", g: "1", kg: "1000", kilogram: "1000", mg: "1/1000" },
   { pound: "1", lb: "1", ounce: "1/16", oz: "1/16", ton: "2000" },
-  { second: "1", sec: "1", s: "1", minute: "60", min: "60", hour: "3600", hr: "3600", h: "3600", day: "86400", week: "604800" },
+  {
+    second: "1",
+    sec: "1",
+    s: "1",
+    minute: "60",
+    min: "60",
+    hour: "3600",
+    hr: "3600",
+    h: "3600",
+    day: "86400",
+    week: "604800"
+  },
   { month: "1", year: "12", yr: "12" },
   { liter: "1", litre: "1", l: "1", ml: "1/1000", milliliter: "1/1000" },
   { dollar: "1", "$": "1", usd: "1", cent: "1/100", "¢": "1/100" },
@@ -22,6 +33,9 @@ export interface Unit {
   readonly scale?: Rational
   readonly percent?: true
 }
+
+/** Areas, volumes, speeds: not of the quantities above, and not told apart. */
+const composedOf = -1
 
 const known = new Map<string, Unit>(
   quantities.flatMap((units, quantity) =>
@@ -51,6 +65,6 @@ export const withoutUnit = (text: string): { readonly core: string; readonly uni
   if (named === undefined || !/[\d}a-z)]/iu.test(before) || mathematical.test(named)) {
     return { core, unit: money === null ? null : unitOf(money[1]!) }
   }
-  // Of areas and volumes no quantity is known, so that square feet are not feet.
-  return { core: before, unit: power !== undefined && power !== "" || /[ /^]/u.test(named) ? {} : unitOf(named) }
+  const composed = power !== undefined && power !== "" || /[a-z][ /^]/iu.test(named.trim())
+  return { core: before, unit: composed ? { quantity: composedOf } : unitOf(named) }
 }

@@ -21,14 +21,18 @@ export const hasWords = (text: string, part: string): boolean => {
   const [opens, closes] = [starts.test(wanted), ends.test(wanted)]
   for (let at = among.indexOf(wanted); at >= 0; at = among.indexOf(wanted, at + 1)) {
     const after = at + wanted.length
-    if ((!opens || !ends.test(among.slice(Math.max(0, at - 2), at))) && (!closes || !starts.test(among.slice(after, after + 2)))) {
+    if (
+      (!opens || !ends.test(among.slice(Math.max(0, at - 2), at))) &&
+      (!closes || !starts.test(among.slice(after, after + 2)))
+    ) {
       return true
     }
   }
   return false
 }
 
-const between = /[\s;@#$%&?!\[\](){}<>"“”«»…]+|\.{3}|--|[,:](?!\d)|(?<=\S)(?=(?:['’](?:s|m|d|ll|re|ve)|n['’]t)(?![\p{L}\p{N}]))/iu
+const between =
+  /[\s;@#$%&?![\](){}<>"“”«»…]+|\.{3}|--|[,:](?!\d)|(?<=\S)(?=(?:['’](?:s|m|d|ll|re|ve)|n['’]t)(?![\p{L}\p{N}]))/iu
 
 /** Words as the Penn Treebank divides them, without punctuation: clitics stand alone (`I'm` is `I` and `'m`), hyphens join. */
 export const treebankWords = (text: string): ReadonlyArray<string> => text.split(between).filter((word) => word !== "")
