@@ -61,7 +61,9 @@ const bullets = (text: string): number => {
 
 /** What stands in `<<…>>`, the outermost of a line. */
 const titles = (text: string): ReadonlyArray<string> =>
-  text.split("\n").map((line) => line.slice(line.indexOf("<<") + 2, Math.max(0, line.lastIndexOf(">>"))))
+  text.split("\n").filter((line) => line.includes("<<")).map((line) =>
+    line.slice(line.indexOf("<<") + 2, Math.max(0, line.lastIndexOf(">>")))
+  )
     .filter((title) => trimmed(title, "<", ">").trim() !== "")
 
 /** Without the characters `left` at its beginning and `right` at its end. */

@@ -19,7 +19,7 @@ export type Question =
   /** Whether a JSON text fits a JSON schema. */
   | { readonly kind: "schema"; readonly text: string; readonly schema: unknown }
 
-/** What the worker says of question `id`: its library is loaded, or cannot be, or the answer. */
+/** What the worker says of question `id`: its library is loaded, or cannot be, or the answer, or that it took too long. */
 export type Said =
   & { readonly id: number }
   & (
@@ -78,7 +78,11 @@ const next = ({ port, sent }: Running, id: number, milliseconds: number): Said |
   }
 }
 
-/** The answer, or null when there is none within `milliseconds`. */
+let unanswered = 0
+/** How many questions of this process had no answer in time. */
+export const late = (): number => unanswered
+
+/** The answer, or null when there is none within `milliseconds`, or in the question. */
 export const ask = (question: Question, milliseconds = limit): boolean | null => {
   const current = running ??= start(question.kind)
   const id = ++asked
@@ -89,8 +93,10 @@ export const ask = (question: Question, milliseconds = limit): boolean | null =>
     void current.worker.terminate()
     // Loads while nobody waits for it.
     running = start(question.kind)
+    unanswered++
     return null
   }
   if ("missing" in said) throw new Error(said.missing)
+  if ("late" in said) unanswered++
   return "answer" in said ? said.answer : null
 }

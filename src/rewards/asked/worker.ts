@@ -39,12 +39,12 @@ port.on("message", async ({ id, milliseconds, question }) => {
     return say({ id, missing: `the library for ${question.kind} cannot be loaded: ${String(cause)}` })
   }
   say({ id, loaded: true })
-  let answer: boolean | null = null
   try {
     context["run"] = () => answers(question)
-    answer = call.runInContext(context, { timeout: milliseconds }) as boolean | null
-  } catch {
-    // Too late, or too much for the library: no answer.
+    say({ id, answer: call.runInContext(context, { timeout: milliseconds }) as boolean | null })
+  } catch (cause) {
+    // A question that breaks the library has no answer either.
+    const late = cause instanceof Error && "code" in cause && cause.code === "ERR_SCRIPT_EXECUTION_TIMEOUT"
+    say(late ? { id, late: true } : { id, answer: null })
   }
-  say({ id, answer })
 })
