@@ -70,7 +70,7 @@ const expressionIn = (completion: string): string => {
     ? completion.slice(at + tag.length).split("</answer>", 1)[0]!
     : answerIn(completion, false) ?? completion.trimEnd().split("\n").at(-1)!
   return said.slice(0, 1000).replaceAll(/\\times|\\cdot|×|·/gu, "*").replaceAll(/\\div|÷/gu, "/").replaceAll("−", "-")
-    .replaceAll("$", "").split("=", 1)[0]!
+    .replaceAll("$", "").split("=", 1)[0]!.match(/[\d+\-*/()\s]*$/u)![0]
 }
 
 const sorted = (numbers: ReadonlyArray<number>): string => numbers.toSorted((a, b) => a - b).join(" ")

@@ -26,6 +26,7 @@ export type Said =
     | { readonly loaded: true }
     | { readonly missing: string }
     | { readonly answer: boolean | null }
+    | { readonly late: true }
   )
 
 export interface WorkerStart {
@@ -42,7 +43,7 @@ interface Running extends Omit<WorkerStart, "kind"> {
 
 /** Milliseconds for one question, without loading; the worker gives up by itself, and is killed when it does not. */
 export const limit = 300
-const grace = 150
+const grace = 300
 const loading = 60_000
 
 let running: Running | undefined

@@ -1,12 +1,16 @@
 import { ComputeEngine, type Expression } from "@cortex-js/compute-engine"
 import type { Question } from "./ask.ts"
 
-/**
- * Equality of formulas: the compute engine's own verdict, and as a second opinion their values at several points. The engine is made
- * anew after a question that it did not finish.
- */
+/** Equality of formulas: the compute engine's own verdict, and as a second opinion their values at several points. */
 let engine: ComputeEngine | undefined
 let busy = false
+
+/** Makes the engine, and makes it anew after a question that it did not finish. */
+export const prepare = (): void => {
+  if (busy) engine = undefined
+  busy = false
+  engine ??= new ComputeEngine()
+}
 
 /** Values of the variables at each point: irrational, on both sides of 0 and of 1. */
 const points = [[0.37, 0.81], [1.618, -0.73], [2.2361, 1.31], [-1.3717, 0.577], [0.2718, 2.71]] as const
@@ -40,11 +44,9 @@ const quotient = (a: Complex, b: Complex): Complex => {
 
 export const equal = (
   { first, second, upToFactor, within = 0 }: Extract<Question, { readonly kind: "equal" }>
-): boolean | null => {
-  if (busy) engine = undefined
+): boolean => {
   busy = true
-  engine ??= new ComputeEngine()
-  const answer = compare(engine, first, second, within, upToFactor === true)
+  const answer = compare(engine!, first, second, within, upToFactor === true)
   busy = false
   return answer
 }

@@ -15,8 +15,11 @@ const say = (said: Said): void => {
 
 const load = async (kind: Question["kind"]): Promise<Answers> => {
   switch (kind) {
-    case "equal":
-      return (await import("./symbolic.ts")).equal
+    case "equal": {
+      const { equal, prepare } = await import("./symbolic.ts")
+      prepare()
+      return equal
+    }
     case "language":
       return (await import("./language.ts")).isIn
     case "schema":
@@ -46,5 +49,7 @@ port.on("message", async ({ id, milliseconds, question }) => {
     // A question that breaks the library has no answer either.
     const late = cause instanceof Error && "code" in cause && cause.code === "ERR_SCRIPT_EXECUTION_TIMEOUT"
     say(late ? { id, late: true } : { id, answer: null })
+    // Prepares for the next question while nobody waits.
+    await load(question.kind)
   }
 })
