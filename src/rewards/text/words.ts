@@ -40,12 +40,14 @@ export const treebankWords = (text: string): ReadonlyArray<string> => text.split
 const sentences = new Intl.Segmenter("en", { granularity: "sentence" })
 /** A full stop and a small letter: Unicode's rules see no end of a sentence there. */
 const small = /[.?!]["'”’)\]]*\s["'“‘([<*_/]*\p{Ll}/gu
-/** The end of a text whose full stop belongs to an abbreviation: initials, and some titles and Latin words. */
-const abbreviated = /(?<![\p{L}.])(?:(?:\p{L}\.)*\p{L}|al|cf|dr|etc|fig|mr|mrs|ms|no|prof|st|vs)$/iu
+/** The end of a text whose full stop belongs to an abbreviation: initials, and some Latin words. */
+const abbreviated = /(?<![\p{L}.])(?:(?:\p{L}\.)*\p{L}|al|cf|etc|fig|no|vs)$/iu
+/** Titles, which Unicode's rules take for the end of a sentence. */
+const titles = /(?<!\p{L})(dr|mr|mrs|ms|prof|st)\.(?=\s)/giu
 
-/** The sentences of a text, by Unicode's rules; line breaks end none, and small letters may begin one. */
+/** The sentences of a text, by Unicode's rules, without the full stops of titles; line breaks end none, small letters may begin one. */
 export const sentencesOf = (text: string): ReadonlyArray<string> => {
-  const line = text.replace(/\s+/gu, " ")
+  const line = text.replace(titles, "$1").replace(/\s+/gu, " ")
   const opened = line.replace(
     small,
     (stop, at: number) => abbreviated.test(line.slice(Math.max(0, at - 16), at)) ? stop : stop.toUpperCase()
