@@ -65,7 +65,7 @@ export const verify = Command.make(
     json
   },
   Effect.fn(function*({ as, field, file, json, params }) {
-    const verifier = yield* Effect.fromResult(verifierOf(as, yield* parsed(as, params)))
+    const verifier = yield* verifierOf(as, yield* parsed(as, params))
     const fields = field.map((one) => one.split("=", 2))
     const wrong = fields.find(([name, column]) => !columns.includes(name!) || !column)
     if (wrong !== undefined) {

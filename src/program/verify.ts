@@ -1,7 +1,7 @@
 /** Verdicts of a verifier on completions in a file. */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
 import { instructions, mathematics, Verifier } from "../../dsl/Verifier.ts"
 import { Unfit } from "../data/encode.ts"
 import { rowsOf } from "../data/jsonl.ts"
@@ -32,30 +32,23 @@ const camelCase = (tag: string): string => `${tag[0]!.toLowerCase()}${tag.slice(
 /** Names that `--as` takes. */
 export const names: ReadonlyArray<string> = [...Object.keys(suites), ...tags.map(camelCase)]
 
-const decode = Schema.decodeUnknownResult(Verifier, { errors: "all", onExcessProperty: "error", reportInput: true })
-
 /** The verifier of a suite, or one of Keel's by its name, with its parameters. */
-export const verifierOf = (name: string, params: Columns): Result.Result<Verifier, UnknownVerifier> => {
+export const verifierOf = Effect.fnUntraced(function*(name: string, params: Columns) {
+  const bad = (problem: string, remedy: string) => new UnknownVerifier({ name, problem, remedy })
   const tag = suites[name]?._tag ?? tags.find((one) => one === name || camelCase(one) === name)
-  if (tag === undefined) {
-    return Result.fail(
-      new UnknownVerifier({ name, problem: "is no verifier", remedy: `Give one of ${names.join(", ")}.` })
-    )
+  if (tag === undefined) return yield* bad("is no verifier", `Give one of ${names.join(", ")}.`)
+  const { fields, makeEffect } = Verifier.cases[tag] as unknown as {
+    readonly fields: object
+    readonly makeEffect: (params: object) => Effect.Effect<Verifier, SchemaIssue.Issue>
   }
-  const made = decode({ ...defaultsOf(tag), ...suites[name], ...params, _tag: tag })
-  return Result.mapError(made, ({ message }) =>
-    new UnknownVerifier({
-      name,
-      problem: message.replaceAll(/\s*\n\s*/gu, " "),
-      remedy: 'Give its parameters as JSON, as in --params \'{"marker": "####"}\'.'
-    }))
-}
-
-/** The fields of a verifier that have defaults. */
-const defaultsOf = (tag: Verifier["_tag"]): object => {
-  const { _tag, ...fields } = new (Verifier.cases[tag] as any)({}, { disableChecks: true }) as Verifier
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
-}
+  const example = 'Give its parameters as JSON, as in --params \'{"marker": "####"}\'.'
+  const unknown = Object.keys(params).find((one) => !Object.hasOwn(fields, one))
+  if (unknown !== undefined) return yield* bad(`has no parameter ${unknown}`, example)
+  return yield* Effect.catch(makeEffect({ ...suites[name], ...params }), (issue) => {
+    const { issues } = SchemaIssue.makeFormatterStandardSchemaV1()(issue)
+    return bad(issues.map(({ message, path }) => `${path?.map(String).join(".")}: ${message}`).join("; "), example)
+  })
+})
 
 /** The columns of a row, under other names where `fields` says so. */
 export type Fields = Readonly<Partial<Record<"prompt" | "completion" | "answer" | "verdict", string>>>
