@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { type Arguments, follows, unusable } from "../../src/rewards/instructions.ts"
+import { sentencesOf } from "../../src/rewards/text/words.ts"
 import { isHere, rowsOf } from "./shared.ts"
 
 /** Of each instruction: its arguments, a text that follows it, and a text that does not. */
@@ -66,6 +67,12 @@ describe("instructions of IFEval", () => {
       assert.isTrue(says(text, "loose"), text)
     }
     assert.isFalse(says('a\nb\n"a"', "loose"))
+  })
+
+  it("sentences end at full stops, but not of abbreviations; an empty paragraph counts for the place of the others", () => {
+    assert.lengthOf(sentencesOf("it is, e.g. this, etc. and J. Smith.\n\nso it is. Dr. No too!"), 3)
+    const args = { num_paragraphs: 2, nth_paragraph: 3, first_word: "b" }
+    assert.isFalse(follows("length_constraints:nth_paragraph_first_word", args, "a\n\n\n\nb", "strict"))
   })
 
   it("what is strictly followed is loosely followed; malformed arguments and any text have a verdict", () => {

@@ -42,10 +42,10 @@ const sentences = new Intl.Segmenter("en", { granularity: "sentence" })
 const small = /[.?!]["'”’)\]]*\s["'“‘([<*_/]*\p{Ll}/gu
 /** The end of a text whose full stop belongs to an abbreviation: initials, and some Latin words. */
 const abbreviated = /(?<![\p{L}.])(?:(?:\p{L}\.)*\p{L}|al|cf|etc|fig|no|vs)$/iu
-/** Titles, which Unicode's rules take for the end of a sentence. */
-const titles = /(?<!\p{L})(dr|mr|mrs|ms|prof|st)\.(?=\s)/giu
+/** Titles and initials, which Unicode's rules take for the end of a sentence. */
+const titles = /(?<![\p{L}\p{N}.])(Dr|Mr|Mrs|Ms|Prof|St|[A-HJ-Z])\.(?=\s)/gu
 
-/** The sentences of a text, by Unicode's rules, without the full stops of titles; line breaks end none, small letters may begin one. */
+/** The sentences of a text, by Unicode's rules, without the full stops of titles and initials; line breaks end none, small letters may begin one. */
 export const sentencesOf = (text: string): ReadonlyArray<string> => {
   const line = text.replace(titles, "$1").replace(/\s+/gu, " ")
   const opened = line.replace(
