@@ -45,7 +45,7 @@ describe("keel verify", () => {
     assert.strictEqual(rows[1].verdict, false)
     assert.match(rows[1].problem, /length_constraints:number_words needs relation/u)
     assert.include(stderr, 'agreement with the column "loose": 2 of 2 (100.00 %)')
-    assert.include(stderr, "1 rows can never pass: row 2 has an instruction that cannot be checked")
+    assert.include(stderr, "1 of 2 can never pass; the first: row 2 has an instruction that cannot be checked")
   })
 
   it("says what is wrong with a verifier, its parameters, a column and a row", async () => {

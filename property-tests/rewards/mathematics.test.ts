@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
+import { late } from "../../src/rewards/asked/ask.ts"
 import { answerIn, referenceIn } from "../../src/rewards/mathematics/extract.ts"
 import { isSolved } from "../../src/rewards/mathematics/mathematics.ts"
 import { isHere, rowsOf } from "./shared.ts"
@@ -157,6 +158,9 @@ describe("mathematical answers", () => {
       assert.isFalse(solves(said, "7"), said)
       assert.isTrue(solves("1+x", "x+1"))
     }
+    const before = late()
+    assert.isFalse(solves("9^{9^{9^9}}", "\\sqrt{2}"))
+    assert.strictEqual(late(), before + 1)
   })
 
   it("long and malformed completions have a verdict", () => {

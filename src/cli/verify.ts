@@ -35,7 +35,9 @@ const text = (file: string, name: string, { agreement, late, rows }: Verdicts): 
       ...disagreeing.slice(0, most).map(({ ours, row, theirs }) => `  row ${row}: ${ours} here, ${theirs} there`),
       ...(disagreeing.length > most ? [`  and ${number(disagreeing.length - most)} more`] : [])
     ]),
-    ...(never.length === 0 ? [] : [`${number(never.length)} rows can never pass: ${never[0]}`]),
+    ...(never.length === 0
+      ? []
+      : [`${number(never.length)} of ${number(rows.length)} can never pass; the first: ${never[0]}`]),
     ...(late === 0 ? [] : [`${number(late)} comparisons took too long and count as unequal`])
   ].join("\n")
 }

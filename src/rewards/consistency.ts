@@ -22,7 +22,7 @@ export const shareIn = (language: string, text: string): number => {
     const words = wordsIn(sentence)
     const fitting = words.filter((word) => letter.test(word)).length
     all += words.length
-    if (fitting < enough || ask({ kind: "language", language, text: sentence }) !== false) right += fitting
+    if (fitting < enough || ask({ kind: "language", language, text: sentence }) === true) right += fitting
   }
   return all === 0 ? 0 : right / all
 }

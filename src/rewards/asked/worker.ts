@@ -47,7 +47,7 @@ port.on("message", async ({ id, milliseconds, question }) => {
     say({ id, answer: call.runInContext(context, { timeout: milliseconds }) as boolean | null })
   } catch (cause) {
     // A question that breaks the library has no answer either.
-    const late = cause instanceof Error && "code" in cause && cause.code === "ERR_SCRIPT_EXECUTION_TIMEOUT"
+    const late = (cause as { readonly code?: unknown } | null)?.code === "ERR_SCRIPT_EXECUTION_TIMEOUT"
     say(late ? { id, late: true } : { id, answer: null })
     // Prepares for the next question while nobody waits.
     await load(question.kind)
