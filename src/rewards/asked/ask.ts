@@ -42,7 +42,7 @@ interface Running extends Omit<WorkerStart, "kind"> {
 }
 
 /** Milliseconds for one question, without loading; the worker gives up by itself, and is killed when it does not. */
-export const limit = 300
+export const limit = 500
 const grace = 300
 const loading = 60_000
 
