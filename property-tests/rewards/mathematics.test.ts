@@ -39,6 +39,8 @@ describe("mathematical answers", () => {
         ["", undefined]
       ] as const
     ) assert.strictEqual(answerIn(text, false)?.trim(), answer, text)
+    assert.isTrue(isSolved("The correct answer is option B.", "\\text{(B)}", false))
+    assert.isTrue(isSolved("**Answer: 18 dollars**", "18", false))
     assert.strictEqual(answerIn("from 3 to 1,000.", true), "1,000")
     assert.strictEqual(answerIn("it is 3/4", true), "3/4")
     assert.strictEqual(referenceIn("2 × 6 = 12.\n#### 12").trim(), "12")
@@ -74,6 +76,8 @@ describe("mathematical answers", () => {
         ["-2 \\le x \\le 7", "x \\in [-2,7]"],
         ["(3,\\infty)\\cup(-\\infty,2)", "(-\\infty, 2) \\cup (3, \\infty)"],
         ["\\begin{bmatrix}0.2\\\\-3.6\\end{bmatrix}", "\\begin{pmatrix} 1/5 \\\\ -18/5 \\end{pmatrix}"],
+        ["x<2 \\text{ or } x>3", "(-\\infty,2) \\cup (3,\\infty)"],
+        ["1{,}000{,}000", "10^6"],
         ["5", "x=5"],
         ["f(x) = 2x+3", "2x+3"],
         ["-5x + 7y - 11z - 4 = 0", "5x - 7y + 11z + 4 = 0"],

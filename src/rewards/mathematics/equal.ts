@@ -101,7 +101,8 @@ const parse = (written: string): Answer => {
 const choice = /^\(?([A-Z])\)?$/u
 
 /** The letter of an answer such as `(C)` or `C. 12`. */
-const chosen = (text: string): string | undefined => /^(?:\\text\{)?\s*\(?([A-Z])(?:\)|\.|:|\}|$)/u.exec(text)?.[1]
+const chosen = (text: string): string | undefined =>
+  /^(?:(?:option|choice)\s+)?(?:\\text\{)?\s*\(?([A-Z])(?:\)|\.|:|\}|$)/u.exec(text)?.[1]
 
 /** Structures deeper than this are not compared. */
 const deepest = 4
@@ -131,7 +132,9 @@ const same = (a: string, b: string, symbolic: Symbolic, depth: number): boolean 
       x.every((row, i) => inOrder(row, y[i]!, inner))
   }
   if (first.kind === "union" || second.kind === "union") {
-    return first.kind === "union" && second.kind === "union" && inAnyOrder(first.items, second.items, inner)
+    // `x < 2 or x > 3` is a list of two intervals.
+    const [x, y] = [parts(first), parts(second)]
+    return x !== undefined && y !== undefined && inAnyOrder(x, y, inner)
   }
   if (first.kind === "list" && second.kind === "list") return sameList(first, second, inner)
   if (first.kind === "list" || second.kind === "list") {
@@ -141,6 +144,9 @@ const same = (a: string, b: string, symbolic: Symbolic, depth: number): boolean 
   }
   return sameFormula(first.text, second.text, symbolic)
 }
+
+const parts = (answer: Answer): ReadonlyArray<string> | undefined =>
+  answer.kind === "union" || answer.kind === "list" && answer.open === "" ? answer.items : undefined
 
 /** Rows of a matrix; a tuple is a column, and so is a row by itself. */
 const cells = (answer: Answer): ReadonlyArray<ReadonlyArray<string>> | undefined => {
@@ -222,6 +228,9 @@ const sameUnits = (a: Rational, unit: Unit | null, b: Rational, other: Unit | nu
     (unit.scale === other.scale ? sameNumber(a, b) : sameNumber(scaled(a, unit.scale!), scaled(b, other.scale!)))
 }
 
+/** Without the commas between groups of three digits. */
+const ungrouped = (text: string): string => text.replace(/(?<=\d),(?=\d{3})/gu, "")
+
 const sameFormula = (first: string, second: string, symbolic: Symbolic): boolean => {
   const [a, b] = [withoutUnit(first), withoutUnit(second)]
   const [x, y] = [rational(a.core), rational(b.core)]
@@ -231,5 +240,9 @@ const sameFormula = (first: string, second: string, symbolic: Symbolic): boolean
     return false
   }
   const close = (x ?? y)?.decimal
-  return symbolic(a.core, b.core, close !== undefined && close.digits >= enoughDigits ? { within: close.unit } : {})
+  return symbolic(
+    ungrouped(a.core),
+    ungrouped(b.core),
+    close !== undefined && close.digits >= enoughDigits ? { within: close.unit } : {}
+  )
 }

@@ -29,7 +29,7 @@ const announced = (text: string): string | undefined => {
   for (const match of text.matchAll(markers)) found = match
   if (found === undefined) return undefined
   const said = text.slice(found.index + found[0].length, found.index + found[0].length + 4000)
-    .replace(/^[\s*_:]+/u, "").split("\n", 1)[0]!
+    .replace(/^[\s*_:]+/u, "").split("\n", 1)[0]!.replace(/[\s*_]+$/u, "")
   return /^[#A]/iu.test(found[0].trim()) && !/^answer/iu.test(found[0]) ? said : sentence(said)
 }
 
