@@ -40,7 +40,7 @@ export class Format extends Schema.TaggedClass<Format>()("Format", {
  * The final answer has the mathematical meaning of the row's answer. It stands in the last `\boxed{…}`, or after the last `####`,
  * `A:` or `answer is`, or with `guess` it is the last number. Numbers, percentages, units, money, tuples, intervals, sets, matrices,
  * equations and formulas: `0.5` is `\frac12`, `x > 2` is `(2,\infty)`, `(x+1)^2` is `x^2+2x+1`. A decimal of four or more digits may
- * stand for a number without a last digit. Formulas that are not compared in 0.5 s are not equal.
+ * stand for a number without a last digit. Formulas that are not compared in 0.4 s are not equal.
  */
 export class Mathematics extends Schema.TaggedClass<Mathematics>()("Mathematics", {
   guess: or(Schema.Boolean, true),

@@ -42,8 +42,8 @@ interface Running extends Omit<WorkerStart, "kind"> {
 }
 
 /** Milliseconds for one question, without loading; the worker gives up by itself, and is killed when it does not. */
-export const limit = 500
-const grace = 300
+export const limit = 400
+const grace = 400
 const loading = 60_000
 
 let running: Running | undefined
