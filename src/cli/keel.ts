@@ -28,12 +28,27 @@ import * as Presenter from "./presenter.ts"
 import { resume, run } from "./run.ts"
 import { simulate } from "./simulate.ts"
 import { strict } from "./streams.ts"
+import { verify } from "./verify.ts"
 
 const keel = Command.make("keel").pipe(
   Command.withDescription(
     "LLM post-training as typed, pure descriptions: check, show, plan, simulate, run and resume them"
   ),
-  Command.withSubcommands([init, check, show, plan, simulate, run, resume, ledger, generate, bench, doctor, backend])
+  Command.withSubcommands([
+    init,
+    check,
+    show,
+    plan,
+    simulate,
+    run,
+    resume,
+    ledger,
+    generate,
+    verify,
+    bench,
+    doctor,
+    backend
+  ])
 )
 
 /** An error of ours, to be shown without a stack. */

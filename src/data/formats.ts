@@ -1,6 +1,14 @@
 import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
-import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, Turn, UnpairedPreferenceRow } from "./rows.ts"
+import type {
+  Columns,
+  DemonstrationRow,
+  PreferenceRow,
+  PromptRow,
+  TextRow,
+  Turn,
+  UnpairedPreferenceRow
+} from "./rows.ts"
 
 /**
  * A JSON object as a row: the dataset formats of TRL (huggingface.co/docs/trl/dataset_formats), standard
@@ -193,8 +201,33 @@ export const unpairedPreferenceRow = (row: Json, format: RowFormat): UnpairedPre
   throw new Unfit("the label is neither true nor false", "Make it true for a desirable answer and false for another.")
 }
 
-/** `prompt`, or the text before the answer in a row of any other format; `answer`, a string or a number, if any. */
+/**
+ * `prompt`, or the text before the answer in a row of any other format; `answer`, a string or a number, if any; and the columns of no
+ * field, for verifiers.
+ */
 export const promptRow = (row: Json, format: RowFormat): PromptRow => {
+  const columns = columnsOf(row, format)
+  return { ...promptAndAnswer(row, format), ...(columns === undefined ? {} : { columns }) }
+}
+
+const fieldNames: ReadonlySet<string> = new Set<Field>([
+  "text",
+  "prompt",
+  "completion",
+  "completions",
+  "chosen",
+  "rejected",
+  "messages",
+  "answer"
+])
+
+const columnsOf = (row: Json, format: RowFormat): Columns | undefined => {
+  const named = new Set(Object.values(format.fields ?? {}))
+  const others = Object.entries(row).filter(([name]) => !fieldNames.has(name) && !named.has(name))
+  return others.length === 0 ? undefined : Object.fromEntries(others) as Columns
+}
+
+const promptAndAnswer = (row: Json, format: RowFormat): PromptRow => {
   const prompt = promptOf(row, format)
   const answer = at(row, "answer", format)
   if (typeof answer === "string" || typeof answer === "number") return { prompt, answer: String(answer) }

@@ -123,7 +123,7 @@ const badRows = (path: string, [first, ...others]: readonly [BadRow, ...Array<Ba
  * and decoded one by one, so that a bad byte has a line number. Of formats that lines of plain text have no fields for, `plain` is left
  * out.
  */
-const rowsOf = <Row>(
+export const rowsOf = <Row>(
   row: (json: formats.Json, format: formats.RowFormat) => Row,
   plain: (text: string) => Row = needsJson
 ) =>

@@ -12,7 +12,13 @@ export interface PromptRow {
   readonly prompt: string
   /** The answer that a verifier compares a completion with, if any. */
   readonly answer?: string
+  /** The other columns of its row, which some verifiers read. */
+  readonly columns?: Columns
 }
+
+/** Columns of a row of data, under their names. */
+export const Columns = Schema.Record(Schema.String, Schema.Json)
+export type Columns = typeof Columns.Type
 
 /** A turn of the assistant: the rendered text since its last turn, and its own text. */
 export interface Turn {
@@ -80,6 +86,7 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
 export const CompletionRow = Schema.Struct({
   prompt: Schema.String,
   answer: Schema.optionalKey(Schema.String),
+  columns: Schema.optionalKey(Columns),
   completion: Schema.String,
   /** Whether it ended by itself. */
   ended: Schema.Boolean,

@@ -38,6 +38,7 @@ export type { Scope } from "../training/scope.ts"
 /** The services of a stage. */
 export { CurrentEngine } from "../engine/current.ts"
 export { Judge } from "../rewards/judge.ts"
+export type { Asked, Unreachable } from "../rewards/verifier.ts"
 export { type Event, type Metrics, RunLog } from "../store/runLog.ts"
 export { Store, type StoreError } from "../store/store.ts"
 

@@ -1,20 +1,32 @@
 import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
-import { needsAnswer, type Verifier } from "../../dsl/Verifier.ts"
+import type { Verifier } from "../../dsl/Verifier.ts"
 import type { PromptRow } from "../data/rows.ts"
+import type { Judge } from "./judge.ts"
+import { unanswered, type Unreachable } from "./verifier.ts"
 
-/** Fails when a verifier compares with an answer and a row has none: said before the first completion is held against it. */
+/** Fails when a verifier can give a row nothing, whatever the completion: said before the first completion is held against it. */
 export const answered = Effect.fnUntraced(function*(
   stage: string,
+  { unreachable = unanswered }: Pick<Judge["Service"], "unreachable">,
   verifiers: ReadonlyArray<Verifier>,
   rows: ReadonlyArray<PromptRow>
 ) {
-  const needing = verifiers.find(needsAnswer)
-  const without = rows.findIndex(({ answer }) => answer === undefined)
-  if (needing === undefined || without < 0) return
-  return yield* new UnusableData({
-    stage,
-    problem: `row ${without + 1} of its prompts has no answer, and ${needing._tag} compares with one`,
-    remedy: 'Say which field it is in, as in Source.file("…", { fields: { answer: "final" } }).'
-  })
+  for (const verifier of verifiers) {
+    let first: Unreachable & { readonly row: number } | undefined
+    let others = 0
+    for (const [i, row] of rows.entries()) {
+      const found = unreachable(verifier, row)
+      if (found === null) continue
+      if (first === undefined) first = { row: i + 1, ...found }
+      else others++
+    }
+    if (first === undefined) continue
+    const more = others === 0 ? "" : ` (as ${others} more of ${rows.length})`
+    return yield* new UnusableData({
+      stage,
+      problem: `row ${first.row} of its prompts ${first.problem}${more}`,
+      remedy: first.remedy
+    })
+  }
 })

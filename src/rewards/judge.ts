@@ -2,13 +2,12 @@ import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import { Gold } from "../../dsl/Gold.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
-import type { PromptRow } from "../data/rows.ts"
 import { unbroken } from "./broken.ts"
 import { features, preference } from "./labeler.ts"
 import type { RewardImplementation } from "./own.ts"
 import { stories } from "./stories.ts"
 import { tales } from "../data/tales/gold.ts"
-import { verify } from "./verifier.ts"
+import { type Asked, unreachable, verify } from "./verifier.ts"
 
 /** The gold reward of a completion, and a labeler's choice between two completions. */
 export class Judge extends Context.Service<Judge, {
@@ -16,8 +15,10 @@ export class Judge extends Context.Service<Judge, {
   readonly gold: (gold: Gold, prompt: string, completion: string) => number
   /** Whether the labeler prefers `a` to `b`, given a uniform random number in [0, 1). */
   readonly prefers: (gold: Gold, prompt: string, a: string, b: string, u: number) => boolean
-  /** Whether a verifier's check holds of a completion of the prompt. Pure and total. */
-  readonly verifies: (verifier: Verifier, prompt: PromptRow, completion: string) => boolean
+  /** The share of its weight that a verifier gives a completion of the prompt, in [0, 1]; true is 1. Pure and total. */
+  readonly verifies: (verifier: Verifier, asked: Asked, completion: string) => number | boolean
+  /** Why no completion of the prompt can pass a verifier's check; left out by a judge that does not read the text. */
+  readonly unreachable?: typeof unreachable
 }>()("keel/Judge") {}
 
 const checker = (gold: Gold, own: ReadonlyArray<RewardImplementation>) =>
@@ -46,5 +47,6 @@ export const layer = (own: ReadonlyArray<RewardImplementation> = []): Layer.Laye
       const score = checker(gold, own)
       return u < preference(score(prompt, a), score(prompt, b), features(a), features(b))
     },
-    verifies: (verifier, { answer }, completion) => verify(verifier, completion, answer)
+    verifies: verify,
+    unreachable
   })

@@ -38,9 +38,9 @@ export const scores = (
       Effect.succeed(rows.map(({ completion, prompt }) => judge.gold(gold, prompt, completion))),
     VerifierScorer: ({ verifiers }) =>
       Effect.as(
-        answered(stage, verifiers, rows),
+        answered(stage, judge, verifiers, rows),
         rows.map((row) =>
-          verifiers.reduce((sum, one) => judge.verifies(one, row, row.completion) ? sum + one.weight : sum, 0)
+          verifiers.reduce((sum, one) => sum + one.weight * Number(judge.verifies(one, row, row.completion)), 0)
         )
       ),
     RewardScorer: () => {

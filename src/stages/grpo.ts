@@ -56,12 +56,12 @@ interface Wires {
 }
 
 export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wires }: Wires, scope: Scope) {
-  yield* answered(scope.label, stage.verifiers, wires.prompts)
+  const judge = yield* Judge
+  yield* answered(scope.label, judge, stage.verifiers, wires.prompts)
   const beside = (open: Openers) => movingReference(stage.referencePolicy, wires.reference, open.policy)
   return yield* movePolicy(stage, { init, held, beside }, scope, (at) =>
     Effect.gen(function*() {
       const { codec, open, policy, use } = at
-      const judge = yield* Judge
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
       const prompts = yield* encodePrompts(use, wires.prompts)
       const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, temperature } = stage

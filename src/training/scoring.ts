@@ -6,19 +6,20 @@ import type { Codec, Row, Sampled, Scorer } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { overlongPenalty } from "../losses/overlong.ts"
 import { afterLast } from "../losses/ragged.ts"
+import type { Judge } from "../rewards/judge.ts"
 
 export interface Scoring {
   readonly reward: Scorer | null
   readonly codec: Codec
   readonly verifiers?: ReadonlyArray<Verifier>
-  readonly verifies?: (verifier: Verifier, prompt: PromptRow, completion: string) => boolean
+  readonly verifies?: Judge["Service"]["verifies"]
   /** The fields of the stage's description. */
   readonly missingEosPenalty: number
   readonly maxNewTokens: number
   readonly overlong?: { readonly share: number } | undefined
 }
 
-/** One score per completion, with the share of completions that passed each verifier. */
+/** One score per completion, with the mean verdict of each verifier: the share of completions that passed its check. */
 export const scored = (
   scoring: Scoring,
   rows: ReadonlyArray<Row>,
@@ -32,14 +33,17 @@ export const scored = (
   const texts = verifiers.length === 0 ? [] : textsOf(codec, rows)
   const metrics: Record<string, number> = {}
   for (const [i, verifier] of verifiers.entries()) {
-    const passed = texts.map((text, row) => verifies!(verifier, asked[row]!, text))
-    passed.forEach((yes, row) => {
-      if (yes) scores[row]! += verifier.weight
+    const verdicts = texts.map((text, row) => {
+      const { completion: { length: tokens }, finished: ended } = sampled[row]!
+      return Number(verifies!(verifier, { ...asked[row]!, ended, tokens }, text))
+    })
+    verdicts.forEach((verdict, row) => {
+      scores[row]! += verifier.weight * verdict
     })
     const name = verifiers.filter(({ _tag }) => _tag === verifier._tag).length > 1
       ? `${verifier._tag}-${i}`
       : verifier._tag
-    metrics[`rewards/${name}/mean`] = passed.filter(Boolean).length / rows.length
+    metrics[`rewards/${name}/mean`] = verdicts.reduce((sum, verdict) => sum + verdict, 0) / rows.length
   }
   sampled.forEach(({ completion, finished }, row) => {
     if (!finished) scores[row]! -= missingEosPenalty

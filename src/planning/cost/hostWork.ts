@@ -116,6 +116,7 @@ export const watchedEngine = (engine: Engine, watch: Watch): Engine => {
 }
 
 export const watchedJudge = (judge: Judge["Service"], { during }: Watch): Judge["Service"] => ({
+  ...judge,
   gold: (gold, prompt, completion) =>
     during("judge", () => judge.gold(gold, prompt, completion), () => completion.length),
   prefers: (gold, prompt, a, b, u) =>

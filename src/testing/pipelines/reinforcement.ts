@@ -101,7 +101,15 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
 const verifiers = fc.constantFrom<ReadonlyArray<Verifier.Verifier>>(
   [Verifier.format(["the end ."])],
   [Verifier.keywords(), Verifier.lastNumber({ weight: 0.5 })],
-  [Verifier.finalAnswer("####")]
+  [Verifier.finalAnswer("####")],
+  [Verifier.mathematics(), Verifier.exactMatch({ loose: true }), Verifier.ended({ weight: 0.1 })],
+  [Verifier.instructions({ instructions: [{ id: "punctuation:no_comma", kwargs: {} }], partly: true })],
+  [
+    Verifier.targetLength({ shape: "max", unit: "words", target: 4 }),
+    Verifier.overlong({ unit: "tokens", max: 9, buffer: 4 })
+  ],
+  [Verifier.pattern("(?i)end"), Verifier.noRepetition({ n: 2 }), Verifier.languageConsistency("en")],
+  [Verifier.jsonSchema({ type: "object" }), Verifier.countdown(), Verifier.letterCount()]
 )
 
 export const grpos: fc.Arbitrary<ShelfStep> = fc.record({
