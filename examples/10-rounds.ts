@@ -6,12 +6,12 @@
  *
  * Ends with (seed 0, native backend; gold reward, proxy reward, KL from the SFT model, length, finished):
  *
- *     | base   | 1.58 ± 0.14 | 1.02 ± 0.02 | 14.21 ± 0.38 | 18.17 | 100 % |
- *     | sft    | 2.62 ± 0.09 | 1.10 ± 0.02 | 0.00 ± 0.00  | 31.78 | 100 % |
- *     | rounds | 3.30 ± 0.09 | 1.43 ± 0.02 | 1.08 ± 0.08  | 35.07 | 100 % |
- *     | policy | 3.23 ± 0.09 | 1.62 ± 0.02 | 2.07 ± 0.10  | 36.51 | 100 % |
+ *     | base   | -0.41 ± 0.08 | -0.32 ± 0.04 | 16.00 ± 0.43                      | 11.70  | 100 %    |
+ *     | sft    | 2.23 ± 0.09  | 0.98 ± 0.03  | 0.00 ± 0.00                       | 31.69  | 100 %    |
+ *     | rounds | 2.87 ± 0.08  | 1.24 ± 0.03  | 0.83 ± 0.07                       | 33.70  | 100 %    |
+ *     | policy | 3.10 ± 0.08  | 1.47 ± 0.02  | 2.07 ± 0.12                       | 35.70  | 100 %    |
  *
- *     Gold, policy − sft: +0.61 ± 0.11 on the same 256 prompts (5.6 standard errors).
+ *     Gold, policy − sft: +0.87 ± 0.11 on the same 256 prompts (8.0 standard errors).
  */
 import { Evaluate, Gate, Kl, Llama2Chat, Pipeline } from "../dsl/index.ts"
 import { base, demonstrations, gold, held, maxNewTokens, prompts } from "./01-instruct-gpt.ts"
