@@ -4,8 +4,8 @@
  *
  *     node examples/06-cartpole.ts                 # PPO, a few seconds; or: node examples/06-cartpole.ts reinforce
  *
- *     step 20   77955 moves   mean return 500.0   over 100 others 500.0
- *     Solved in 20 steps.
+ *     step 25   87635 moves   mean return 500.0   over 100 others 500.0
+ *     Solved in 25 steps.
  */
 import { Effect } from "effect"
 import { Control } from "../dsl/index.ts"

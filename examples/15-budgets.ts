@@ -9,9 +9,9 @@
  * Ends with planned / spent resources (seed 0, native backend, two cores; time and money depend on the machine): tokens generated, tokens
  * trained, FLOPs, peak memory, time, money, prompts, disk.
  *
- *     | total | 130,816 / 70,221 | 1,498,583 / 1,478,283 | 1.17e+12 / 1.12e+12 | 118.3 MiB / 103.3 MiB | – / 48.1 s | – / 0.001339 USD | …
+ *     | total | 130,816 / 68,593 | 1,499,887 / 1,478,063 | 1.18e+12 / 1.12e+12 | 126.8 MiB / 110.7 MiB | – / 43.0 s | – / 0.001196 USD | …
  *
- * With `total: { trained: 1_400_000 }` it ends after SFT: SFT and the base model together use 1,452,294.
+ * With `total: { trained: 1_400_000 }` it ends after SFT: SFT and the base model together use 1,452,054.
  */
 import { Budget, Compare, Dpo, Evaluate, Kl, Pipeline, PreferenceLoss, Source } from "../dsl/index.ts"
 import { base, gold, held, maxNewTokens, sft } from "./01-instruct-gpt.ts"
@@ -31,7 +31,7 @@ const policy = Pipeline.cap(dpo, {
   kl: Kl.mnatsPerSequence(20_000),
   from: sft,
   memory: Budget.MiB(128),
-  flops: Budget.gigaflops(100),
+  flops: Budget.gigaflops(120),
   prompts: 700,
   total: { generated: 100_000, disk: Budget.MiB(4) }
 })
