@@ -118,7 +118,9 @@ const wrong = (at: string, whole: Readonly<Record<string, string>>): ReadonlyArr
     }
   }
   return [
-    ...other.map((path) => `other bytes: ${path}`),
+    ...other.map((path) =>
+      `other bytes: ${path}` + (path.endsWith("spent.json") ? ` ${made[path]} where ${whole[path]} was right` : "")
+    ),
     ...left.map((path) => `left: ${path}`),
     ...lost.map((text) => `lost checkpoint: ${text}`)
   ]

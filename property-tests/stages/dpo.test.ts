@@ -1,6 +1,6 @@
 /** The stages of direct alignment: on both engines, cached, resumed, and each better at its own objective. */
 import { Effect } from "effect"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -164,6 +164,24 @@ describe("log-probabilities under the reference", () => {
       assert.isTrue(events.some((event) => event._tag === "Started" && event.from === 3))
       assert.deepStrictEqual(contents(halved), contents(whole))
     }
+  })
+
+  it("are counted once, also when a crash came before the first checkpoint", async () => {
+    const root = tinyKto()
+    const spentOn = (store: string) => {
+      const name = readdirSync(store).find((one) => /^kto-[0-9a-f]+$/u.test(one))!
+      const { flops, generated, trained } = JSON.parse(readFileSync(join(store, name, "spent.json"), "utf8"))
+      return { flops, generated, trained }
+    }
+    const [whole, crashed] = [folder(), folder()]
+    succeeded(await runs(root, whole))
+    await runs(root, crashed, { stopAt: (event) => event._tag === "Step" && event.stage.startsWith("kto-") })
+    for (const name of readdirSync(crashed)) {
+      if (name.startsWith("kto-")) rmSync(join(crashed, name), { recursive: true })
+    }
+    assert.strictEqual(cached(crashed).length, 1)
+    succeeded(await runs(root, crashed))
+    assert.deepStrictEqual(spentOn(crashed), spentOn(whole))
   })
 
   it("that are not finite end the stage before it starts", async () => {

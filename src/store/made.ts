@@ -11,6 +11,6 @@ export type Made =
   | {
     readonly _tag: "Logps"
     readonly logps: ReadonlyMap<string, number>
-    /** The stage that computed them, which has spent what they took. */
+    /** The key of the stage that computed them, which has spent what they took. */
     readonly by: string
   }

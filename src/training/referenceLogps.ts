@@ -70,7 +70,7 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
     logps = found.value.logps
     const took = yield* store.spent(key, label)
     // This stage has spent it, and a crash came before a checkpoint that says so.
-    if (found.value.by === of.scope.label && Option.isSome(took)) {
+    if (found.value.by === of.scope.key && Option.isSome(took)) {
       yield* meter.resume({ ...before, flops: before.flops + took.value.flops })
     }
   } else {
@@ -94,7 +94,7 @@ export const referenceLogps = Effect.fn("referenceLogps")(function*(of: {
     const sums = yield* rehearsal === null ? asked : rehearsal.times(of.groups.length / some.length, asked)
     logps = new Map(wanted.map((id, i) => [id, sums[i]!]))
     const { flops, milliseconds } = yield* meter.spent
-    yield* store.finish(key, label, { _tag: "Logps", by: of.scope.label, logps }, {
+    yield* store.finish(key, label, { _tag: "Logps", by: of.scope.key, logps }, {
       ...nothingSpent,
       flops: flops - before.flops,
       milliseconds: milliseconds - before.milliseconds

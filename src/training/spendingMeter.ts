@@ -81,7 +81,8 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
     before = now
     return frame
   })
-  const spent = Effect.map(settle, (frame): Spent => frame?.all ?? nothingSpent)
+  /** Amounts of now: the frame itself goes on. Its prompts are not copied. */
+  const spent = Effect.map(settle, (frame): Spent => frame === undefined ? nothingSpent : { ...frame.all })
   return {
     engine,
     spent,
