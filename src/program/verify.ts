@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { instructions, mathematics, Verifier } from "../../dsl/Verifier.ts"
+import { Check, instructions, mathematics } from "../../dsl/Verifier.ts"
 import { Unfit } from "../data/encode.ts"
 import { rowsOf } from "../data/jsonl.ts"
 import type { Columns } from "../data/rows.ts"
@@ -20,13 +20,13 @@ export class UnknownVerifier extends Schema.TaggedError<UnknownVerifier>()("Unkn
   }
 }
 
-const suites: Readonly<Record<string, Verifier>> = {
+const suites: Readonly<Record<string, Check>> = {
   gsm8k: mathematics({ guess: false }),
   math: mathematics(),
   ifeval: instructions()
 }
 
-const tags = Object.keys(Verifier.cases) as ReadonlyArray<Verifier["_tag"]>
+const tags = Object.keys(Check.cases) as ReadonlyArray<Check["_tag"]>
 const camelCase = (tag: string): string => `${tag[0]!.toLowerCase()}${tag.slice(1)}`
 
 /** Names that `--as` takes. */
@@ -37,9 +37,9 @@ export const verifierOf = Effect.fnUntraced(function*(name: string, params: Colu
   const bad = (problem: string, remedy: string) => new UnknownVerifier({ name, problem, remedy })
   const tag = suites[name]?._tag ?? tags.find((one) => one === name || camelCase(one) === name)
   if (tag === undefined) return yield* bad("is no verifier", `Give one of ${names.join(", ")}.`)
-  const { fields, makeEffect } = Verifier.cases[tag] as unknown as {
+  const { fields, makeEffect } = Check.cases[tag] as unknown as {
     readonly fields: object
-    readonly makeEffect: (params: object) => Effect.Effect<Verifier, SchemaIssue.Issue>
+    readonly makeEffect: (params: object) => Effect.Effect<Check, SchemaIssue.Issue>
   }
   const example = 'Give its parameters as JSON, as in --params \'{"marker": "####"}\'.'
   const unknown = Object.keys(params).find((one) => !Object.hasOwn(fields, one))
@@ -114,7 +114,7 @@ export interface Verdicts {
   readonly late: number
 }
 
-const verdictOf = (verifier: Verifier, { asked, completion }: Row): Verdict => {
+const verdictOf = (verifier: Check, { asked, completion }: Row): Verdict => {
   const value = verify(verifier, asked, completion)
   const never = unreachable(verifier, asked)
   const given = verifier._tag === "Instructions"
@@ -143,7 +143,7 @@ const agreement = (column: string, pairs: ReadonlyArray<readonly [ours: unknown,
 }
 
 /** Verdicts on every row of a `.jsonl` file, and their agreement with its own. */
-export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Verifier, fields: Fields) {
+export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Check, fields: Fields) {
   const rows = yield* rowsOf(rowOf(fields))(path)
   const before = late()
   const made = yield* Effect.forEach(rows, (row) => Effect.sync(() => verdictOf(verifier, row)))

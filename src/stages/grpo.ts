@@ -69,8 +69,9 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const scoring = {
         reward: wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward),
         codec,
+        stage: scope.label,
         verifiers: stage.verifiers,
-        verifies: judge.verifies,
+        judge,
         missingEosPenalty: stage.missingEosPenalty,
         maxNewTokens,
         overlong: stage.overlong
@@ -80,13 +81,13 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const inReward = loss.kl._tag === "KlInReward"
 
       /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
-      const sample = (n: number, k: number) => {
+      const sample = Effect.fnUntraced(function*(n: number, k: number) {
         const chosen = batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k)
         const asked = chosen.flatMap((i) =>
-          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
+          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: { ...wires.prompts[i]!, row: i + 1 } }))
         )
         const seeds = asked.map((_, i) => `${scope.stream}/${n}/${k}/${i}`)
-        const episodes = rollout(
+        const episodes = yield* rollout(
           { policy, reference, sampling, scoring, readsSampler: readsSampler(loss) },
           asked,
           seeds
@@ -95,21 +96,21 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
           ? chosen.map((_, g) => g)
           : informative(episodes.scores, groupSize).flatMap((yes, g) => yes ? [g] : [])
         return { chosen, episodes, kept }
-      }
+      })
       const rowsOf = (groups: ReadonlyArray<number>): ReadonlyArray<number> =>
         groups.flatMap((g) => Array.from({ length: groupSize }, (_, i) => g * groupSize + i))
 
       /** The batches of step n with the groups to train on, no more than `batchSize` of them. */
-      const sampledAt = (n: number) => {
-        const batches: Array<ReturnType<typeof sample>> = []
+      const sampledAt = Effect.fnUntraced(function*(n: number) {
+        const batches: Array<Effect.Success<ReturnType<typeof sample>>> = []
         let missing = batchSize
         while (missing > 0 && batches.length < maxBatches) {
-          const batch = sample(n, batches.length)
+          const batch = yield* sample(n, batches.length)
           batches.push({ ...batch, kept: batch.kept.slice(0, missing) })
           missing -= batch.kept.length
         }
         return batches
-      }
+      })
 
       return {
         ...told,
@@ -117,7 +118,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
         proxy: scoring.reward,
         state: control.state,
         step: Effect.fnUntraced(function*(n: number) {
-          const batches = sampledAt(n)
+          const batches = yield* sampledAt(n)
           const { chosen, episodes: first } = batches[0]!
           const all = joined(batches.map(({ episodes }) => ({ episodes, rows: episodes.rows.map((_, i) => i) })))
           const episodes = joined(batches.map(({ episodes, kept }) => ({ episodes, rows: rowsOf(kept) })))
