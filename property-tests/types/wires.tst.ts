@@ -91,7 +91,7 @@ describe("a missing wire", () => {
   })
 
   test("several at once are all named", () => {
-    // @ts-expect-error "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; readonly value: "Ppo.value is missing: connect what
+    // @ts-expect-error "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; readonly value: "Ppo.value is missing: connect the start
     Ppo.make({ init: sft, reference: sft, prompts, held }, rl)
   })
 

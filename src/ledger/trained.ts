@@ -98,7 +98,9 @@ const rewarded = (stage: Grpo | Ppo, artifact: Artifact.Any, start: string | nul
   const [span, from] = [spanOf(stage, artifact), modelOn(artifact, "reference")]
   const drifts = drift(stage.referencePolicy, stage.beta, stage.steps)
   if (from === null) return [moves(start, `trained: ${drifts}`)]
-  const none = [...span === null ? ["its reward may be any number"] : [], ...noOptimum(stage)]
+  const own = stage.verifiers?.find((one) => one._tag === "OwnVerifier")
+  const any = own === undefined ? "its reward model" : `its verifier ${own.name}`
+  const none = [...span === null ? [`${any} may say any number`] : [], ...noOptimum(stage)]
   if (span === null || none.length > 0) {
     return [moves(start, `trained: ${drifts}; no span / β of its optimum: ${none.join(", ")}`)]
   }

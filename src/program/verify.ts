@@ -8,7 +8,8 @@ import { rowsOf } from "../data/jsonl.ts"
 import type { Columns } from "../data/rows.ts"
 import { late } from "../rewards/asked/ask.ts"
 import { follows, instructionsOf } from "../rewards/instructions.ts"
-import { type Asked, unreachable, verify } from "../rewards/verifier.ts"
+import { Judge, layer } from "../rewards/judge.ts"
+import { type Asked, unreachable } from "../rewards/verifier.ts"
 
 export class UnknownVerifier extends Schema.TaggedError<UnknownVerifier>()("UnknownVerifier", {
   name: Schema.String,
@@ -114,8 +115,7 @@ export interface Verdicts {
   readonly late: number
 }
 
-const verdictOf = (verifier: Check, { asked, completion }: Row): Verdict => {
-  const value = verify(verifier, asked, completion)
+const verdictOf = (verifier: Check, { asked, completion }: Row, value: number): Verdict => {
   const never = unreachable(verifier, asked)
   const given = verifier._tag === "Instructions"
     ? verifier.instructions ?? instructionsOf(asked.columns ?? {})
@@ -146,7 +146,10 @@ const agreement = (column: string, pairs: ReadonlyArray<readonly [ours: unknown,
 export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Check, fields: Fields) {
   const rows = yield* rowsOf(rowOf(fields))(path)
   const before = late()
-  const made = yield* Effect.forEach(rows, (row) => Effect.sync(() => verdictOf(verifier, row)))
+  const { verifies } = yield* Judge
+  const questions = rows.map(({ asked, completion }, i) => ({ ...asked, completion, row: i + 1 }))
+  const values = yield* verifies(path, verifier, questions)
+  const made = rows.map((row, i) => verdictOf(verifier, row, values[i]!))
   const columns = [
     agreement(fields.verdict ?? "verdict", rows.map(({ verdict }, i) => [made[i]!.verdict, verdict] as const)),
     ...(["strict", "loose"] as const).map((how) =>
@@ -158,4 +161,4 @@ export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Ch
     agreement: columns.filter(({ compared }) => compared > 0),
     late: late() - before
   } satisfies Verdicts
-})
+}, Effect.provide(layer()))

@@ -28,7 +28,7 @@ import { movingReference, referenceOf } from "../training/reference.ts"
 import { pick, type Rollout, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Mean over groups of the standard deviation of their scores (ddof 1), and the share of groups whose scores are all equal. */
+/** Mean score; of groups of two or more, the mean standard deviation (ddof 1), and the share whose scores are all equal. */
 const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, number> => {
   const groups = Array.from(
     { length: scores.length / groupSize },
@@ -39,8 +39,10 @@ const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, n
     return Math.sqrt(group.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, groupSize - 1))
   }
   const useful = informative(scores, groupSize).filter(Boolean).length
+  const reward = scores.reduce((sum, x) => sum + x, 0) / scores.length
+  if (groupSize === 1) return { reward }
   return {
-    "reward": scores.reduce((sum, x) => sum + x, 0) / scores.length,
+    reward,
     "reward_std": groups.reduce((sum, group) => sum + deviation(group), 0) / groups.length,
     "frac_reward_zero_std": 1 - useful / groups.length
   }

@@ -8,6 +8,7 @@ import { offsetsOf } from "../engine/engine.ts"
 import { overlongPenalty } from "../losses/overlong.ts"
 import { afterLast } from "../losses/ragged.ts"
 import type { Judge } from "../rewards/judge.ts"
+import type { Metrics } from "../store/runLog.ts"
 import { verified } from "../rewards/verified.ts"
 
 export interface Scoring {
@@ -26,7 +27,15 @@ export interface Scoring {
 /** A prompt's row, and its place among the rows of the stage, from 1, for errors. */
 export type Placed = PromptRow & { readonly row: number }
 
-/** One score per completion, with the mean verdict of each verifier: the share of completions that passed its check. */
+/** Mean and standard deviation (ddof 1) of a part of the reward, under TRL's names. Of all or nothing, the mean is the share that passed. */
+export const partOf = (name: string, values: ReadonlyArray<number>): Metrics => {
+  const mean = values.reduce((sum, x) => sum + x, 0) / values.length
+  if (values.length === 1) return { [`rewards/${name}/mean`]: mean }
+  const squares = values.every((x) => x === values[0]) ? 0 : values.reduce((sum, x) => sum + (x - mean) ** 2, 0)
+  return { [`rewards/${name}/mean`]: mean, [`rewards/${name}/std`]: Math.sqrt(squares / (values.length - 1)) }
+}
+
+/** One score per completion, with the verdicts of each verifier as metrics. */
 export const scored = Effect.fnUntraced(function*(
   scoring: Scoring,
   rows: ReadonlyArray<Row>,
@@ -46,7 +55,7 @@ export const scored = Effect.fnUntraced(function*(
     const { scores: more, verdicts } = yield* verified(stage, judge, verifiers, questions)
     more.forEach((score, row) => (scores[row]! += score))
     for (const [name, of] of Object.entries(verdicts)) {
-      metrics[`rewards/${name}/mean`] = of.reduce((sum, verdict) => sum + verdict, 0) / rows.length
+      Object.assign(metrics, partOf(name, of))
     }
   }
   sampled.forEach(({ completion, finished }, row) => {
