@@ -25,7 +25,9 @@ type Result<D extends Definition, W extends Given, X extends string> = D["makes"
   : SameAs<W>
 
 /** The parameters `P`, with the gold reward `G` where they have one. */
-type Judging<P, G> = P extends { readonly gold: Gold } ? Omit<P, "gold"> & { readonly gold: G } : P
+type Judging<P, G> = P extends { readonly gold: Gold } ? Omit<P, "gold"> & { readonly gold: G }
+  : "gold" extends keyof P ? Omit<P, "gold"> & { readonly gold?: G }
+  : P
 
 /** An interface, so that declarations keep the docstring of each parameter of `D`. */
 export interface Constructor<D extends Definition> {

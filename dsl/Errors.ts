@@ -181,15 +181,15 @@ export class UnusableData extends Schema.TaggedError<UnusableData>()("UnusableDa
   }
 }
 
-/** A loss or reward from outside Keel threw, or returned a result that is none. */
+/** A loss, reward or verifier from outside Keel threw, or returned a result that is none. */
 export class BrokenExtension extends Schema.TaggedError<BrokenExtension>()("BrokenExtension", {
   stage: Schema.String,
-  kind: Schema.Literals(["preference loss", "policy loss", "reward"]),
+  kind: Schema.Literals(["preference loss", "policy loss", "reward", "verifier"]),
   name: Schema.String,
   problem: Schema.String
 }) {
   override get message() {
-    const law = this.kind === "reward" ? "laws.reward" : "laws.ownLoss"
+    const law = this.kind === "reward" || this.kind === "verifier" ? `laws.${this.kind}` : "laws.ownLoss"
     return `${this.stage}: the ${this.kind} ${this.name} ${this.problem}. ` +
       `Mend its function (${law} of keel/testing tests it) and run again: finished stages and checkpoints are kept.`
   }

@@ -26,6 +26,9 @@ export type Stage<Op extends string> = `stage ${Op}`
 /** The need for an implementation of the reward `Name`. */
 export type Reward<Name extends string> = `reward ${Name}`
 
+/** The need for an implementation of the verifier `Name`. */
+export type Verifier<Name extends string> = `verifier ${Name}`
+
 /**
  * A reward from outside, where one of Keel's could stand (`Gold`): a name, and parameters as JSON that its implementation is
  * given. In `simulate` it is the world's, like every gold reward.
@@ -58,8 +61,13 @@ export type RewardsOf<R> = R extends { readonly _tag: "OwnReward"; readonly name
   ? string extends N ? never : Reward<N>
   : never
 
+/** The verifiers among `V` that come from outside, as needs; none when the compiler does not know its name. */
+export type VerifiersOf<V> = V extends { readonly _tag: "OwnVerifier"; readonly name: infer N extends string }
+  ? string extends N ? never : Verifier<N>
+  : never
+
 type Example<X extends string> = X extends `stage ${infer Op}` ? `stages: [${Uncapitalize<Op>}]`
-  : X extends `reward ${infer Name}` ? `rewards: [${Uncapitalize<Name>}]`
+  : X extends Reward<infer Name> | Verifier<infer Name> ? `rewards: [${Uncapitalize<Name>}]`
   : X extends Loss<any, infer Name> ? `losses: [${Uncapitalize<Name>}]`
   : never
 

@@ -7,12 +7,13 @@ import type * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
 import { build, type Definition, type Parameters } from "./Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "./Errors.ts"
-import type { LossesOf, RewardsOf } from "./Extension.ts"
+import type { LossesOf, RewardsOf, VerifiersOf } from "./Extension.ts"
 import type { Gold } from "./Gold.ts"
 import type { Allotting } from "./KlSpending.ts"
 import type { Loss } from "./PolicyLoss.ts"
 import type { Referenced } from "./Reference.ts"
-import type { Checked, Given } from "./Wires.ts"
+import type { Verifier } from "./Verifier.ts"
+import type { Checked, Given, Wires } from "./Wires.ts"
 
 /** The result, from the policy on the wire `Main`; `N` is allotted, `G` observed, `X` needed from outside. */
 export type Moved<
@@ -48,19 +49,35 @@ export const moves =
   <X extends string = never>() => <const D extends Definition>(definition: D): Mover<D, X> => (connected, params) =>
     build(definition, connected, params)
 
-/** The constructor of the operation `D` with a KL penalty: β = `B` decides about the wire `reference`, and the loss `L` may be from outside. */
-export interface Penalised<D extends Definition> {
+/** The wires `S`, where a `Needed` reward may be left out only beside verifiers `V`. */
+type Rewarded<S extends Wires, Needed extends "reward", V> = {
+  readonly [K in keyof S]: K extends "reward"
+    ? ["reward", V] extends [Needed, never] ? Omit<S[K], "optional"> & { readonly optional: false } : S[K]
+    : S[K]
+}
+
+/** The constructor of the operation `D` with a KL penalty: β = `B` decides about the wire `reference`; the loss `L` and the verifiers `V` may be from outside. */
+export interface Penalised<D extends Definition, Needed extends "reward" = never> {
   <
     W extends Given,
     const N extends number,
     const B extends number,
     const G extends Gold = never,
-    L extends Loss = never
+    L extends Loss = never,
+    V extends Verifier = never
   >(
-    connected: Checked<D["op"], Referenced<D["wires"], B>, D["main"] & keyof Referenced<D["wires"], B>, W>,
-    params: Omit<Allotting<Parameters<D>, N, G>, "beta" | "loss"> & { readonly beta: B; readonly loss?: L }
-  ): Moved<W, D["main"] & keyof W, N, G, LossesOf<L>>
+    connected: Checked<D["op"], Rewarded<Referenced<D["wires"], B>, Needed, V>, D["main"] & keyof D["wires"], W>,
+    params: Omit<Allotting<Parameters<D>, N, G>, "beta" | "loss" | "verifiers"> & {
+      readonly beta: B
+      readonly loss?: L
+      /** Verifiable rewards, added to the reward on the wire `reward` where there is one. */
+      readonly verifiers?: ReadonlyArray<V>
+    }
+  ): Moved<W, D["main"] & keyof W, N, G, LossesOf<L> | VerifiersOf<V>>
 }
 
-export const penalises = <const D extends Definition>(definition: D): Penalised<D> => (connected, params) =>
-  build(definition, connected, params)
+/** A `Needed` reward may be left out only beside verifiers. */
+export const penalises =
+  <Needed extends "reward" = never>() =>
+  <const D extends Definition>(definition: D): Penalised<D, Needed> =>
+  (connected, params) => build(definition, connected, params)

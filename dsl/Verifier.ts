@@ -1,7 +1,7 @@
 /**
  * Verifiable rewards: checks of a completion that a program can make, from the row of the prompt (its `answer` and other columns) where
  * it needs one. A verifier gives a share of its `weight` between 0 and 1, most of them all or nothing; several add up. Pure and total,
- * strict on malformed text.
+ * strict on malformed text. `Verifier.own` is a check of your own, which may give any finite number.
  *
  * A verifier is a *proxy* like a reward model: it can be trained on. The real goal (`Gold.ts`) cannot.
  * Code: `src/rewards/verifier.ts`. In `simulate` every verifier says whether the completion's gold reward is
@@ -141,7 +141,8 @@ export class LetterCount extends Schema.TaggedClass<LetterCount>()("LetterCount"
 /** The completion ended by itself, before the limit of its length: as `missingEosPenalty`, up to a constant. */
 export class Ended extends Schema.TaggedClass<Ended>()("Ended", { weight }) {}
 
-export const Verifier = Schema.Union([
+/** Keel's own checks: of the text alone, answered at once. */
+export const Check = Schema.Union([
   FinalAnswer,
   LastNumber,
   Keywords,
@@ -159,7 +160,30 @@ export const Verifier = Schema.Union([
   LetterCount,
   Ended
 ]).pipe(Schema.toTaggedUnion("_tag"))
+export type Check = typeof Check.Type
+
+/**
+ * A verifier from outside Keel: a name, and parameters as JSON. Its implementation (`verifier` of `keel/stage`, given to `run` in `rewards`)
+ * sees the row of the prompt with all its columns, and gives a number (true is 1), a promise of one or an `Effect` of one, times `weight`.
+ */
+export class OwnVerifier extends Schema.TaggedClass<OwnVerifier>()("OwnVerifier", {
+  name: Schema.NonEmptyString,
+  params: or(Schema.Record(Schema.String, Schema.Json), {}),
+  weight
+}) {}
+
+export interface NamedVerifier<Name extends string> extends OwnVerifier {
+  readonly name: Name
+}
+
+export const Verifier = Schema.Union([...Check.members, OwnVerifier]).pipe(Schema.toTaggedUnion("_tag"))
 export type Verifier = typeof Verifier.Type
+
+/** The names of verifiers in logs: what each checks, with its place where there are several of a kind. */
+export const namesOf = (verifiers: ReadonlyArray<Verifier>): ReadonlyArray<string> => {
+  const names = verifiers.map((one) => one._tag === "OwnVerifier" ? one.name : one._tag)
+  return names.map((name, i) => names.indexOf(name) === names.lastIndexOf(name) ? name : `${name}-${i}`)
+}
 
 /** Whether a prompt without an `answer` is of no use to it. */
 export const needsAnswer = ({ _tag }: Verifier): boolean =>
@@ -202,3 +226,10 @@ export const countdown = (options: Options<typeof Countdown> = {}): Countdown =>
 export const letterCount = (options: Options<typeof LetterCount> = {}): LetterCount =>
   new LetterCount(options, unchecked)
 export const ended = (options: Options<typeof Ended> = {}): Ended => new Ended(options, unchecked)
+
+/** A check of your own: you give its implementation to `run` (`rewards: […]`), with these parameters. */
+export const own = <const Name extends string>(
+  name: Name,
+  params: Readonly<Record<string, Schema.Json>> = {},
+  options: { readonly weight?: number } = {}
+): NamedVerifier<Name> => new OwnVerifier({ name, params, ...options }, unchecked) as NamedVerifier<Name>

@@ -16,7 +16,7 @@ import { Count, or } from "../Training.ts"
 import { data } from "../Wires.ts"
 
 export class BestOfN extends Schema.TaggedClass<BestOfN>()("BestOfN", {
-  gold: Gold,
+  gold: Schema.optionalKey(Gold),
   /** The n to report on; none may be more than the completions of a prompt. */
   sizes: Schema.NonEmptyArray(Count),
   /** Completions shown side by side. */

@@ -1,6 +1,6 @@
 /**
- * A report on models side by side: gold reward, proxy reward and its accuracy on held-out pairs, KL from the initial model,
- * length, and sample completions, each with its standard error. It trains no model. Done by
+ * A report on models side by side: gold reward, the verdicts of verifiers, proxy reward and its accuracy on held-out pairs, KL from the
+ * initial model, length, and sample completions, each with its standard error. It trains no model. Done by
  * `src/stages/evaluate.ts`.
  */
 import * as Schema from "effect/Schema"
@@ -8,14 +8,19 @@ import type * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build, define } from "../Definition.ts"
 import type { BudgetExceeded, UnusableData } from "../Errors.ts"
-import type { RewardsOf } from "../Extension.ts"
+import type { RewardsOf, VerifiersOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, or, Seed } from "../Training.ts"
+import { Verifier } from "../Verifier.ts"
 import type { Checked, CheckedWire, Given, Judged } from "../Wires.ts"
 import { data, grouped, groupOf, model, optional, wiresOf } from "../Wires.ts"
 
 export class Evaluate extends Schema.TaggedClass<Evaluate>()("Evaluate", {
-  gold: Gold,
+  gold: Schema.optionalKey(Gold),
+  /** Checks of each completion, reported one by one; checks that compare with an `answer` need it in the prompts. */
+  verifiers: Schema.optionalKey(
+    Schema.Array(Verifier).check(Schema.isMinLength(1, { message: "needs at least one verifier" }))
+  ),
   /** 0 is greedy: KL needs samples, so it is then left out. */
   temperature: or(NonNegative, 1),
   /** Longest completion, tokens. */
@@ -48,10 +53,13 @@ type CheckedModels<F extends string, M> = {
   readonly [K in keyof M]: CheckedWire<"Evaluate", `models.${K & string}`, typeof policy, F, M[K]>
 }
 
-export const make = <W extends Given, M extends Given, const G extends Gold>(
+export const make = <W extends Given, M extends Given, const G extends Gold = never, V extends Verifier = never>(
   connected: Checked<"Evaluate", typeof wires, "initial", W>,
   models: Judged<M, CheckedModels<Artifact.FamilyOf<W["initial"]>, M>>,
-  params: Omit<typeof Evaluate["~type.make.in"], "gold"> & { readonly gold: G }
+  params: Omit<typeof Evaluate["~type.make.in"], "gold" | "verifiers"> & {
+    readonly gold?: G
+    readonly verifiers?: ReadonlyArray<V>
+  }
 ): Artifact.Output<
   { readonly wires: W[keyof W]; readonly models: M[keyof M] },
   "Evaluation",
@@ -59,5 +67,5 @@ export const make = <W extends Given, M extends Given, const G extends Gold>(
   Compute,
   Artifact.AllottedOf<M[keyof M]>,
   UnusableData | BudgetExceeded,
-  RewardsOf<G>
+  RewardsOf<G> | VerifiersOf<V>
 > => build(definition, { ...connected, ...grouped("models", models) }, params)

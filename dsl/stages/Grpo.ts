@@ -86,4 +86,4 @@ export const definition = define(Grpo, wires, {
   ]
 })
 
-export const make = penalises(definition)
+export const make = penalises()(definition)

@@ -1,5 +1,6 @@
 /**
- * Proximal policy optimisation of E[r(x, y)] − β KL(π‖π_ref) with a value model (Stiennon et al. 2020; InstructGPT eq. 2).
+ * Proximal policy optimisation of E[r(x, y)] − β KL(π‖π_ref) with a value model (Stiennon et al. 2020; InstructGPT eq. 2). The reward r is
+ * a reward model's, verifiers', or both (RLVR: Tülu 3, Lambert et al. 2024, arXiv 2411.15124, section 6).
  *
  * Per token: reward r_t = 1[t = last] r(x, y), less β log(π/π_ref)_t where the KL stands in the reward; advantages by GAE (Schulman
  * et al. 2016); a policy loss out of `PolicyLoss.ts`, by default −min(ρA, clip(ρ, 1 − ε, 1 + ε)A) with the KL in the reward
@@ -20,6 +21,7 @@ import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
+import { Verifier } from "../Verifier.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
@@ -60,6 +62,8 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   ptxRatio: or(Positive, 1),
   /** T of sampling, and of the log-probabilities of the loss and its penalty, as in TRL: π_T is trained. KL is measured at 1. */
   temperature: or(Positive, 1),
+  /** Verifiable rewards, added to the reward model's score when there is one. */
+  verifiers: Schema.optionalKey(Schema.Array(Verifier)),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),
   ...klControl,
@@ -72,8 +76,11 @@ const wires = {
   reference: optional(
     model(["BaseModel", "Policy"], "the policy that the KL penalty is measured against, e.g. reference: sft")
   ),
-  reward: model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)"),
-  value: model(["RewardModel", "ValueModel"], "what the value model starts from, e.g. value: the reward model"),
+  reward: optional(model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")),
+  value: model(
+    ["RewardModel", "ValueModel", "BaseModel", "Policy"],
+    "the start of the value model: the reward model, or the policy (its values are 0 at first)"
+  ),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
   held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
   pretraining: optional(data("Text", "text whose likelihood ptxCoef keeps up, e.g. Source.text(…)"))
@@ -82,7 +89,7 @@ const wires = {
 export const definition = define(Ppo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init", "value"], frozen: ["reference", "reward"] },
-  mistakes: (stage, { pretraining, reference }) => [
+  mistakes: (stage, { pretraining, reference, reward }) => [
     ...rateMistakes("valueLearningRate", stage.valueLearningRate),
     ...batchMistakes(stage),
     stage.valueWarmupSteps >= stage.steps &&
@@ -93,8 +100,10 @@ export const definition = define(Ppo, wires, {
     stage.ptxCoef > 0 && pretraining === undefined &&
     `Ppo.pretraining is missing: connect ${wires.pretraining.needs}`,
     stage.ptxCoef === 0 && pretraining !== undefined &&
-    "ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef"
+    "ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef",
+    reward === undefined && (stage.verifiers ?? []).length === 0 &&
+    "it has no reward: connect Ppo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"
   ]
 })
 
-export const make = penalises(definition)
+export const make = penalises<"reward">()(definition)

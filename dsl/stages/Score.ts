@@ -5,7 +5,7 @@
 import * as Schema from "effect/Schema"
 import type { Computed } from "../Data.ts"
 import { build, define } from "../Definition.ts"
-import type { RewardsOf } from "../Extension.ts"
+import type { RewardsOf, VerifiersOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import { JudgeScorer, RewardScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
@@ -53,10 +53,10 @@ export const byJudge = <W extends Given, const G extends Gold>(
 ): Scored<W, RewardsOf<G>> => build(definition, connected, { ...options, scorer: new JudgeScorer({ gold }) })
 
 /** By checks that a program can make; checks that compare with an `answer` need it in the prompts. */
-export const byVerifier = <W extends Given>(
+export const byVerifier = <W extends Given, V extends Verifier>(
   connected: Checked<"Score", typeof judged, never, W>,
-  { verifiers, ...options }: Options & { readonly verifiers: ReadonlyArray<Verifier> }
-): Scored<W> =>
+  { verifiers, ...options }: Options & { readonly verifiers: ReadonlyArray<V> }
+): Scored<W, VerifiersOf<V>> =>
   build(definition, connected, {
     ...options,
     scorer: new VerifierScorer({ verifiers }, { disableChecks: true })

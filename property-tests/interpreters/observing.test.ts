@@ -9,7 +9,7 @@ import { language } from "../../src/engine/tabular/checkpoint.ts"
 import { expectedReward, logDistribution, rewardTable } from "../../src/engine/tabular/exact.ts"
 import { rewardOf } from "../../src/engine/tabular/scores.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
-import { Judge } from "../../src/rewards/judge.ts"
+import { atOnce, Judge } from "../../src/rewards/judge.ts"
 import { grpo } from "../../src/stages/grpo.ts"
 import * as MemoryStore from "../../src/store/memory.ts"
 import { type Event, RunLog } from "../../src/store/runLog.ts"
@@ -77,7 +77,7 @@ const trained = async (
           Layer.succeed(Judge, {
             gold: (_, prompt, completion) => world.gold(prompt, completion),
             prefers: () => true,
-            verifies: () => true
+            verifies: atOnce(() => true)
           }),
           store,
           NodeFileSystem.layer

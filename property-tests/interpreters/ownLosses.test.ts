@@ -34,7 +34,7 @@ import { defaultWorld, simulate } from "../../src/interpreters/simulate.ts"
 import { aimsOf } from "../../src/ledger/trained.ts"
 import type { Loss } from "../../src/losses/loss.ts"
 import { policyGradient } from "../../src/losses/policyGradient.ts"
-import { Judge } from "../../src/rewards/judge.ts"
+import { atOnce, Judge } from "../../src/rewards/judge.ts"
 import { dpo } from "../../src/stages/dpo.ts"
 import { grpo } from "../../src/stages/grpo.ts"
 import { ppo } from "../../src/stages/ppo.ts"
@@ -173,7 +173,7 @@ describe("one that equals a loss of Keel's", () => {
         Effect.provideService(Judge, {
           gold: (_, prompt, text) => world.gold(prompt, text),
           prefers: () => true,
-          verifies: (_, __, text) => text.length % 2 === 0
+          verifies: atOnce(({ completion }) => completion.length % 2 === 0)
         }),
         Effect.provide(MemoryStore.layer)
       ) as Effect.Effect<Weights>

@@ -143,8 +143,8 @@ describe("candidates", () => {
     for (const [i, n] of [1, 2, 8].entries()) {
       const { gold, klBound, name, proxy } = value.report.models[i]!
       assert.strictEqual(name, `best of ${n}`)
-      assert.closeTo(gold.mean, Exact.expectedReward(Exact.bestOfN(policy, reward, n), reward).mean, 0.1)
-      assert.strictEqual(proxy!.mean, gold.mean)
+      assert.closeTo(gold!.mean, Exact.expectedReward(Exact.bestOfN(policy, reward, n), reward).mean, 0.1)
+      assert.strictEqual(proxy!.mean, gold!.mean)
       assert.isAtLeast(klBound! + 1e-12, Exact.kl(Exact.bestOfN(policy, reward, n), policy).mean)
     }
   })

@@ -12,7 +12,7 @@ import { tabular } from "../../src/engine/tabular/tabular.ts"
 import { type World, world as makeWorld } from "../../src/engine/tabular/world.ts"
 import { Checkpoints } from "../../src/interpreters/checkpoints.ts"
 import { execute } from "../../src/interpreters/execute.ts"
-import { Judge } from "../../src/rewards/judge.ts"
+import { atOnce, Judge } from "../../src/rewards/judge.ts"
 import * as MemoryStore from "../../src/store/memory.ts"
 import type { Made } from "../../src/store/made.ts"
 import type { Event } from "../../src/store/runLog.ts"
@@ -70,7 +70,7 @@ export const making = (root: Artifact.Any, { onEvent, repeated = 1, store, world
       Layer.succeed(Judge, {
         gold: (_, prompt, completion) => world.gold(prompt, completion),
         prefers: (_, prompt, a, b) => world.gold(prompt, a) > world.gold(prompt, b),
-        verifies: (_, { prompt }, completion) => world.gold(prompt, completion) > 0
+        verifies: atOnce(({ completion, prompt }) => world.gold(prompt, completion) > 0)
       }),
       store === undefined ? MemoryStore.layer : Layer.succeed(Store, store),
       Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),

@@ -208,6 +208,7 @@ describe("what a training aims at", () => {
     const control = new Ziegler({ target: Kl.mnatsPerSequence(100) })
     assert.match(why(grpo({ klControl: control })), /: β follows the KL$/u)
     assert.match(why(rl), /: its reward model may say any number$/u)
+    assert.match(why(grpo({ verifiers: [Verifier.own("Mine")] })), /: its verifier Mine may say any number$/u)
     assert.notInclude(why(Grpo.make({ init: sft, prompts, held }, { ...params, beta: 0 })), "optimum")
     assert.deepStrictEqual(aims(Pipeline.cap(grpo({}), { kl: Kl.mnatsPerSequence(100), from: sft })), [])
   })

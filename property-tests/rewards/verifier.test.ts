@@ -6,11 +6,11 @@ import type { PromptRow } from "../../src/data/rows.ts"
 import { unreachable, verify as verdict } from "../../src/rewards/verifier.ts"
 import { isHere, rowsOf } from "./shared.ts"
 
-const verify = (verifier: Verifier.Verifier, completion: string, answer: string | undefined): boolean =>
+const verify = (verifier: Verifier.Check, completion: string, answer: string | undefined): boolean =>
   verdict(verifier, { prompt: "", ...(answer === undefined ? {} : { answer }) }, completion) === 1
 
 const text = fc.oneof(fc.string({ unit: "binary" }), fc.string(), fc.stringMatching(/^[-+$.,0-9# a\n]{0,12}$/u))
-const all: ReadonlyArray<Verifier.Verifier> = [
+const all: ReadonlyArray<Verifier.Check> = [
   Verifier.finalAnswer("####"),
   Verifier.lastNumber(),
   Verifier.keywords(),
@@ -133,7 +133,7 @@ describe("verifiers", () => {
   })
 
   it("shares: length, overlong, repetition, language", () => {
-    const share = (verifier: Verifier.Verifier, completion: string, asked: object = {}) =>
+    const share = (verifier: Verifier.Check, completion: string, asked: object = {}) =>
       verdict(verifier, { prompt: "", ...asked }, completion)
     const exact = Verifier.targetLength({ shape: "exact", unit: "words", target: 4, alpha: 0.25 })
     assert.deepStrictEqual(["", "a", "a b c d", "a b c d e"].map((text) => share(exact, text)), [0, 0.25, 1, 0.75])
@@ -153,7 +153,7 @@ describe("verifiers", () => {
   })
 
   it("all or nothing: patterns, JSON, exact match, countdown, letters, ended", () => {
-    const says = (verifier: Verifier.Verifier, completion: string, asked: object = {}) =>
+    const says = (verifier: Verifier.Check, completion: string, asked: object = {}) =>
       verdict(verifier, { prompt: "", ...asked }, completion) === 1
     assert.isTrue(says(Verifier.pattern("(?i)b+"), "aBc"))
     assert.isFalse(says(Verifier.pattern("b+", { whole: true }), "abc"))

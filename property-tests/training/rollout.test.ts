@@ -1,10 +1,12 @@
 /** The log-probabilities of a rollout are those of the policy that sampled, at the temperature of its samples. */
+import * as Effect from "effect/Effect"
 import { assert, describe, it } from "vitest"
 import type { Policy } from "../../src/engine/engine.ts"
 import { language } from "../../src/engine/tabular/checkpoint.ts"
 import { codecOf } from "../../src/engine/tabular/codec.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
 import { world as makeWorld } from "../../src/engine/tabular/world.ts"
+import { atOnce } from "../../src/rewards/judge.ts"
 import { rollout } from "../../src/training/rollout.ts"
 import { assertClose } from "../losses/gradients.ts"
 
@@ -18,20 +20,21 @@ const rounding: Policy = {
 }
 const asked = Array.from({ length: 16 }, (_, i) => ({
   ids: codec.encodePrompt(world.prompts[i % 2]!),
-  row: { prompt: world.prompts[i % 2]! }
+  row: { prompt: world.prompts[i % 2]!, row: i + 1 }
 }))
+const judge = { verifies: atOnce(() => true) }
 const at = (temperature: number, readsSampler: boolean) =>
-  rollout(
+  Effect.runSync(rollout(
     {
       policy: rounding,
       reference: own,
       sampling: { maxNewTokens: 3, temperature, topK: 0, topP: 1, stop: codec.stop },
-      scoring: { reward: null, codec, missingEosPenalty: 0, maxNewTokens: 3 },
+      scoring: { stage: "here", reward: null, codec, verifiers: [], judge, missingEosPenalty: 0, maxNewTokens: 3 },
       readsSampler
     },
     asked,
     asked.map((_, i) => `rollout/${i}`)
-  )
+  ))
 
 describe("a rollout", () => {
   it("has log π_T of policy and reference, and the sampler's beside it where a loss reads it", () => {

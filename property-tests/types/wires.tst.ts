@@ -50,8 +50,8 @@ describe("the wrong kind", () => {
   test("a policy where a reward model is wanted", () => {
     // @ts-expect-error is not assignable to type '"Ppo.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
     Ppo.make({ init: sft, reference: sft, reward: sft, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Ppo.value needs what the value model starts from, e.g. value: the reward model, not a Policy"'
-    Ppo.make({ init: sft, reference: sft, reward, value: sft, prompts, held }, rl)
+    // @ts-expect-error is not assignable to type '"Ppo.value needs the start of the value model: the reward model, or the policy (its values are 0 at first), not a Prompts"'
+    Ppo.make({ init: sft, reference: sft, reward, value: prompts, prompts, held }, rl)
     // @ts-expect-error is not assignable to type '"Evaluate.reward needs a RewardModel: the proxy reward to report, not a Policy"'
     Evaluate.make({ initial: sft, prompts: held, reward: sft }, { sft }, gold)
   })
@@ -84,14 +84,14 @@ describe("a missing wire", () => {
     Ppo.make({ init: sft, reference: sft, value: reward, prompts, held }, rl)
     // @ts-expect-error required in type '{ readonly reference: "Ppo.reference is missing: connect the policy that the KL penalty is measured against, e.g. reference: sft"; }'
     Ppo.make({ init: sft, reward, value: reward, prompts, held }, rl)
-    // @ts-expect-error required in type '{ readonly value: "Ppo.value is missing: connect what the value model starts from, e.g. value: the reward model"; }'
+    // @ts-expect-error required in type '{ readonly value: "Ppo.value is missing: connect the start of the value model: the reward model, or the policy (its values are 0 at first)"; }'
     Ppo.make({ init: sft, reference: sft, reward, prompts, held }, rl)
     // @ts-expect-error required in type '{ readonly held: "Ppo.held is missing: connect held-out instructions to measure KL on, e.g. Source.prompts(…)"; }'
     Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts }, rl)
   })
 
   test("several at once are all named", () => {
-    // @ts-expect-error "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; readonly value: "Ppo.value is missing: connect what
+    // @ts-expect-error "Ppo.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; readonly value: "Ppo.value is missing: connect the start
     Ppo.make({ init: sft, reference: sft, prompts, held }, rl)
   })
 

@@ -45,18 +45,19 @@ const imported = (path: string) =>
       })
   })
 
-/** The exports with implementations from outside Keel: how each is made, and the fields that identify it. */
+/** The exports with implementations from outside Keel: how each is made, and the fields that identify it, of either sort. */
 const exported = [
-  { name: "stages", by: ["implement"], fields: ["definition", "make"] },
-  { name: "rewards", by: ["reward"], fields: ["name", "score"] },
-  { name: "losses", by: ["preferenceLoss", "policyLoss"], fields: ["kind", "name", "of"] }
+  { name: "stages", by: ["implement"], fields: [["definition", "make"]] },
+  { name: "rewards", by: ["reward", "verifier"], fields: [["name", "score"], ["name", "verify"]] },
+  { name: "losses", by: ["preferenceLoss", "policyLoss"], fields: [["kind", "name", "of"]] }
 ] as const
 
 const extensionsIn = Effect.fnUntraced(function*(path: string, loaded: Readonly<Record<string, unknown>>) {
   const found: Record<string, unknown> = {}
   for (const { by, fields, name } of exported) {
     const value = found[name] = loaded[name] ?? []
-    const made = (one: unknown) => typeof one === "object" && one !== null && fields.every((field) => field in one)
+    const made = (one: unknown) =>
+      typeof one === "object" && one !== null && fields.some((sort) => sort.every((field) => field in one))
     if (Array.isArray(value) && value.every(made)) continue
     return yield* new BadPipelineFile({
       path,

@@ -206,8 +206,9 @@ export const unpairedPreferenceRow = (row: Json, format: RowFormat): UnpairedPre
  * field, for verifiers.
  */
 export const promptRow = (row: Json, format: RowFormat): PromptRow => {
-  const columns = columnsOf(row, format)
-  return { ...promptAndAnswer(row, format), ...(columns === undefined ? {} : { columns }) }
+  const asked = promptAndAnswer(row, format)
+  const columns = columnsOf(row, format, asked.answer === undefined)
+  return columns === undefined ? asked : { ...asked, columns }
 }
 
 const fieldNames: ReadonlySet<string> = new Set<Field>([
@@ -221,9 +222,12 @@ const fieldNames: ReadonlySet<string> = new Set<Field>([
   "answer"
 ])
 
-const columnsOf = (row: Json, format: RowFormat): Columns | undefined => {
+/** An `answer` that is no text is a column like others. */
+const columnsOf = (row: Json, format: RowFormat, unanswered: boolean): Columns | undefined => {
   const named = new Set(Object.values(format.fields ?? {}))
-  const others = Object.entries(row).filter(([name]) => !fieldNames.has(name) && !named.has(name))
+  const others = Object.entries(row).filter(([name]) =>
+    (!fieldNames.has(name) || (name === "answer" && unanswered)) && !named.has(name)
+  )
   return others.length === 0 ? undefined : Object.fromEntries(others) as Columns
 }
 

@@ -10,7 +10,7 @@ import { sha256 } from "../../dsl/Digest.ts"
 import { filesOf as adapterFiles } from "../model/adapter.ts"
 import { filesOf as modelFiles } from "../model/checkpoint.ts"
 import type { Digests } from "../store/digests.ts"
-import { type Extensions, needsOf } from "./extensions.ts"
+import { type Extensions, needOf, needsOf } from "./extensions.ts"
 
 /** Everything that a run reads: SHA-256 of files by their paths (null: no such file), and of code by its name (`reward kind`). */
 export interface Read {
@@ -38,7 +38,7 @@ const codeOf = ({ losses = [], rewards = [], stages = [] }: Extensions): Readonl
     version === undefined ? sha256(String(f)) : `version ${version}`
   return Object.fromEntries([
     ...stages.map(({ definition, make, version }) => [`stage ${definition.op}`, text(version, make)]),
-    ...rewards.map(({ name, score, version }) => [`reward ${name}`, text(version, score)]),
+    ...rewards.map((one) => [needOf(one), text(one.version, "score" in one ? one.score : one.verify)]),
     ...losses.map(({ kind, name, of, version }) => [`${kind} loss ${name}`, text(version, of)])
   ])
 }

@@ -2,6 +2,7 @@
  * What enumeration says of a policy that learned from a reward: the most reward that any policy has at its distance, and, if its training
  * aims at one, its optimum π* ∝ π_ref exp(r/β).
  */
+import * as Effect from "effect/Effect"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { codecOf } from "../engine/tabular/codec.ts"
@@ -11,6 +12,7 @@ import { tabular } from "../engine/tabular/tabular.ts"
 import type { World } from "../engine/tabular/world.ts"
 import type { Weights } from "../engine/engine.ts"
 import { noOptimum } from "../ledger/trained.ts"
+import { atOnce } from "../rewards/judge.ts"
 import { scored } from "../training/scoring.ts"
 
 /** Of the stage's own reward, all its parts and penalties included; KL in nats per sequence. */
@@ -36,25 +38,28 @@ export interface Optimum {
 }
 
 /** The score of every completion, as the stage's own rollouts are scored. */
-export const scoresOf = (world: World, stage: Grpo | Ppo, reward: Weights | null): Table => {
+export const scoresOf = Effect.fnUntraced(function*(world: World, stage: Grpo | Ppo, reward: Weights | null) {
   const codec = codecOf(world)
   const passes = passesChecks(world)
   const all = completions(world)
   const scoring = {
     reward: reward === null ? null : tabular(world).scorer(reward),
     codec,
-    verifiers: stage._tag === "Grpo" ? stage.verifiers : [],
-    verifies: (_: unknown, { prompt }: { readonly prompt: string }, completion: string) => passes(prompt, completion),
+    stage: stage._tag,
+    verifiers: stage.verifiers ?? [],
+    judge: { verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)) },
     missingEosPenalty: stage.missingEosPenalty,
     maxNewTokens: stage.maxNewTokens,
     overlong: stage._tag === "Grpo" ? stage.overlong : undefined
   }
-  return world.prompts.map((prompt) => {
+  const table: Array<Float64Array> = []
+  for (const prompt of world.prompts) {
     const rows = all.map(({ tokens }) => ({ prompt: codec.encodePrompt(prompt), completion: tokens }))
     const ended = all.map(({ finished, tokens }) => ({ completion: tokens, finished, logps: new Float64Array() }))
-    return scored(scoring, rows, ended, all.map(() => ({ prompt }))).scores
-  })
-}
+    table.push((yield* scored(scoring, rows, ended, all.map(() => ({ prompt, row: 1 })))).scores)
+  }
+  return table as Table
+})
 
 /** Why this stage has no such optimum in this world. */
 export const withoutOptimum = (world: World, stage: Grpo | Ppo): ReadonlyArray<string> => [

@@ -5,14 +5,15 @@ import { label } from "../../dsl/Render.ts"
 import { isBuiltIn } from "../../dsl/Stage.ts"
 import type * as Extension from "../../dsl/Extension.ts"
 import type { Implementation } from "../outside/implementation.ts"
-import type { RewardImplementation } from "../rewards/own.ts"
+import type { Judging, RewardImplementation, VerifierImplementation } from "../rewards/own.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
 import type { Problem } from "./check.ts"
 
 /** Implementations of everything declared outside Keel. */
 export interface Extensions {
   readonly stages?: ReadonlyArray<Implementation>
-  readonly rewards?: ReadonlyArray<RewardImplementation>
+  /** Verifiers too. */
+  readonly rewards?: ReadonlyArray<Judging>
   readonly losses?: ReadonlyArray<LossImplementation>
 }
 
@@ -22,7 +23,9 @@ export type Met<X extends Extensions> =
     I extends Implementation<infer Op, any> ? Extension.Stage<Op> : never
     : never)
   | (X extends { readonly rewards: ReadonlyArray<infer R> }
-    ? R extends RewardImplementation<infer Name> ? Extension.Reward<Name> : never
+    ? R extends RewardImplementation<infer Name> ? Extension.Reward<Name>
+    : R extends VerifierImplementation<infer Name> ? Extension.Verifier<Name>
+    : never
     : never)
   | (X extends { readonly losses: ReadonlyArray<infer L> }
     ? L extends LossImplementation<infer Kind, infer Name> ? Extension.Loss<Kind, Name> : never
@@ -38,10 +41,18 @@ const needsIn = (params: Schema.Json): ReadonlyArray<string> => {
   if (typeof params !== "object" || params === null) return []
   const { _tag, name } = params as { readonly _tag?: unknown; readonly name?: unknown }
   if (_tag === "OwnReward") return [`reward ${name}`]
+  if (_tag === "OwnVerifier") return [`verifier ${name}`]
   if (_tag === "OwnPreferenceLoss") return [`preference loss ${name}`]
   if (_tag === "OwnPolicyLoss") return [`policy loss ${name}`]
   return Object.values(params).flatMap(needsIn)
 }
+
+/** The need that an implementation of a reward or a verifier meets. */
+export const needOf = (one: Judging): string => `${"score" in one ? "reward" : "verifier"} ${one.name}`
+
+/** The list of implementations that meets a need. */
+const listFor = (need: string): keyof Extensions =>
+  need.startsWith("stage ") ? "stages" : /^(reward|verifier) /u.test(need) ? "rewards" : "losses"
 
 /** Everything from outside that an artefact needs. `check` reports operations that are not declared at all. */
 export const needsOf = ({ node: { definition, op, params } }: Artifact.Any): ReadonlyArray<string> => [
@@ -57,14 +68,14 @@ export const lackingExtensions = (
 ): ReadonlyArray<Problem> => {
   const met = new Set([
     ...stages.map(({ definition }) => `stage ${definition.op}`),
-    ...rewards.map(({ name }) => `reward ${name}`),
+    ...rewards.map(needOf),
     ...losses.map(({ kind, name }) => `${kind} loss ${name}`)
   ])
   return Artifact.lineage(root).flatMap((artifact) =>
     needsOf(artifact)
-      .filter((need) => !met.has(need) && (needed.rewards || !need.startsWith("reward ")))
+      .filter((need) => !met.has(need) && (needed.rewards || listFor(need) !== "rewards"))
       .map((need) => {
-        const list = need.startsWith("stage ") ? "stages" : need.startsWith("reward ") ? "rewards" : "losses"
+        const list = listFor(need)
         return {
           stage: label(artifact),
           problem: `the ${need} comes from outside Keel and has no implementation here: pass it in \

@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
-import type { Implemented, Reward } from "../../dsl/Extension.ts"
+import type { Implemented, Reward, Verifier } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
@@ -26,7 +26,7 @@ import * as judged from "../engine/tabular/judgedRows.ts"
 import { expectedReward, kl, logDistribution, rewardTable } from "../engine/tabular/exact.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
 import { type World, world as makeWorld } from "../engine/tabular/world.ts"
-import { Judge } from "../rewards/judge.ts"
+import { atOnce, Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
@@ -105,7 +105,7 @@ const judge = (world: World) => {
   return Layer.succeed(Judge, {
     gold: (_, prompt, completion) => world.gold(prompt, completion),
     prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b)),
-    verifies: (_, { prompt }, completion) => passes(prompt, completion)
+    verifies: atOnce(({ completion, prompt }) => passes(prompt, completion))
   })
 }
 
@@ -143,7 +143,7 @@ const optionNames = {
   store: true,
   losses: true,
   stages: true,
-  // Not needed: every gold reward is the world's.
+  // Not needed: every gold reward and verdict is the world's.
   rewards: true
 } as const
 
@@ -195,7 +195,11 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
         policies.push({ ...exact, beta: null, attainable: null, optimum: null, noOptimum: [] })
         continue
       }
-      const reward = scoresOf(world, stage, wires["reward"] === undefined ? null : yield* weightsOf(wires["reward"]))
+      const reward = yield* scoresOf(
+        world,
+        stage,
+        wires["reward"] === undefined ? null : yield* weightsOf(wires["reward"])
+      )
       const from = wires["reference"] ?? wires["init"]!
       const anchor = logDistribution(world, yield* weightsOf(from))
       const none = withoutOptimum(world, stage)
@@ -214,9 +218,9 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
 
 /**
  * Runs `root` and reports the exact values of every policy in it. A stage or a loss from outside Keel needs its
- * implementation in `stages` or `losses`; rewards from outside do not, because every gold reward is the world's.
+ * implementation in `stages` or `losses`; rewards and verifiers from outside do not, because their place is taken by the world's.
  */
 export const simulate = <P extends Artifact.Any, const O extends SimulateOptions = SimulateOptions>(
-  root: P & Implemented<P, Met<O> | Reward<string>>,
+  root: P & Implemented<P, Met<O> | Reward<string> | Verifier<string>>,
   options?: O
 ): Effect.Effect<Simulated, ExecuteError | FailureOf<O>> => exactly(root as Artifact.Any, options)

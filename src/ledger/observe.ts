@@ -7,7 +7,9 @@ import { afterLast } from "../losses/ragged.ts"
 /** The answer of a policy to one prompt, with what was observed of it. */
 export const ObservedRow = Schema.Struct({
   text: Schema.String,
-  gold: Schema.Number,
+  gold: Schema.NullOr(Schema.Number),
+  /** Of each verifier, by its name. */
+  verdicts: Schema.optionalKey(Schema.Record(Schema.String, Schema.Number)),
   proxy: Schema.NullOr(Schema.Number),
   /** KL(policy‖initial) by k1, nats per sequence. */
   kl: Schema.NullOr(Schema.Number),
@@ -27,7 +29,7 @@ export const observe = (policy: Policy, of: {
   readonly sampling: Pick<Sampling, "maxNewTokens" | "temperature" | "stop">
   readonly seeds: ReadonlyArray<string>
   readonly decode: (ids: Int32Array) => string
-  readonly gold: (text: string, prompt: number) => number
+  readonly gold: ((text: string, prompt: number) => number) | undefined
   readonly initial: Policy | undefined
   readonly reward: Scorer | undefined
 }): ReadonlyArray<ObservedRow> => {
@@ -42,7 +44,7 @@ export const observe = (policy: Policy, of: {
     : kl(logps, initial.logprobs(rows).logps, offsets, "k1").sequences
   return sampled.map(({ completion, finished }, i) => ({
     text: texts[i]!,
-    gold: of.gold(texts[i]!, i),
+    gold: of.gold?.(texts[i]!, i) ?? null,
     proxy: proxies?.[i] ?? null,
     kl: kls?.[i] ?? null,
     length: completion.length,

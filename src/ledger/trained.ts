@@ -57,12 +57,13 @@ const rangeOf = (reward: Artifact.Any): number | null => {
   return stage.rule._tag === "UncertaintyWeighted" ? widest + stage.rule.lambda * widest ** 2 / 4 : widest
 }
 
-/** max − min of the reward of a completion, penalties included; null if the reward model is unbounded. */
+/** max − min of the reward of a completion, penalties included; null if a part of it is unbounded. */
 const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | null => {
   const of = wires["reward"] === undefined ? 0 : rangeOf(wires["reward"])
-  if (of === null || stage._tag === "Ppo") return of === null ? null : of + stage.missingEosPenalty
-  const verified = stage.verifiers.reduce((sum, { weight }) => sum + weight, 0)
-  return of + verified + stage.missingEosPenalty + (stage.overlong === undefined ? 0 : 1)
+  const { missingEosPenalty, verifiers = [] } = stage
+  if (of === null || verifiers.some(({ _tag }) => _tag === "OwnVerifier")) return null
+  const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
+  return of + verified + missingEosPenalty + (stage._tag === "Ppo" || stage.overlong === undefined ? 0 : 1)
 }
 
 /** Why the training does not aim at π* ∝ π_ref exp(r/β), the optimum of a mean reward under β · KL from one reference. */
@@ -97,7 +98,9 @@ const rewarded = (stage: Grpo | Ppo, artifact: Artifact.Any, start: string | nul
   const [span, from] = [spanOf(stage, artifact), modelOn(artifact, "reference")]
   const drifts = drift(stage.referencePolicy, stage.beta, stage.steps)
   if (from === null) return [moves(start, `trained: ${drifts}`)]
-  const none = [...span === null ? ["its reward model may say any number"] : [], ...noOptimum(stage)]
+  const own = stage.verifiers?.find((one) => one._tag === "OwnVerifier")
+  const any = own === undefined ? "its reward model" : `its verifier ${own.name}`
+  const none = [...span === null ? [`${any} may say any number`] : [], ...noOptimum(stage)]
   if (span === null || none.length > 0) {
     return [moves(start, `trained: ${drifts}; no span / β of its optimum: ${none.join(", ")}`)]
   }

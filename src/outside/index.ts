@@ -24,7 +24,14 @@ export type { Compute } from "../../dsl/Budget.ts"
 
 // ── implementing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 export { type Failure, implement, type Implementation, type Inputs, type StageServices } from "./implementation.ts"
-export { reward, type RewardImplementation } from "../rewards/own.ts"
+export {
+  reward,
+  type RewardImplementation,
+  type Verified,
+  type VerifiedRow,
+  verifier,
+  type VerifierImplementation
+} from "../rewards/own.ts"
 export {
   type CompletionBatch,
   type LossImplementation,
@@ -37,8 +44,8 @@ export type { Scope } from "../training/scope.ts"
 
 /** The services of a stage. */
 export { CurrentEngine } from "../engine/current.ts"
-export { Judge } from "../rewards/judge.ts"
-export type { Asked, Unreachable } from "../rewards/verifier.ts"
+export { atOnce, Judge, type Unjudged } from "../rewards/judge.ts"
+export type { Asked, Question, Unreachable } from "../rewards/verifier.ts"
 export { type Event, type Metrics, RunLog } from "../store/runLog.ts"
 export { Store, type StoreError } from "../store/store.ts"
 

@@ -20,7 +20,7 @@ import { type Held, noWork } from "../tensor/counting/backend.ts"
 import { type AssumedShape, type Codecs, countedEngine, withoutWeights } from "./countedEngine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { describe } from "../model/checkpoint.ts"
-import { Judge } from "../rewards/judge.ts"
+import { atOnce, Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { bytesOf, ofSnapshot } from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
@@ -146,7 +146,7 @@ const judging = (shortest: boolean): Judge["Service"] => {
     gold: () => 0,
     prefers: (_, __, ___, ____, u) => u < 0.5,
     // With the shortest completions, a single group with different rewards suffices.
-    verifies: (_, __, completion) => shortest ? asked++ === 0 : even(completion)
+    verifies: atOnce(({ completion }) => shortest ? asked++ === 0 : even(completion))
   }
 }
 

@@ -2,13 +2,14 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { instructions, mathematics, Verifier } from "../../dsl/Verifier.ts"
+import { Check, instructions, mathematics } from "../../dsl/Verifier.ts"
 import { Unfit } from "../data/encode.ts"
 import { rowsOf } from "../data/jsonl.ts"
 import type { Columns } from "../data/rows.ts"
 import { late } from "../rewards/asked/ask.ts"
 import { follows, instructionsOf } from "../rewards/instructions.ts"
-import { type Asked, unreachable, verify } from "../rewards/verifier.ts"
+import { Judge, layer } from "../rewards/judge.ts"
+import { type Asked, unreachable } from "../rewards/verifier.ts"
 
 export class UnknownVerifier extends Schema.TaggedError<UnknownVerifier>()("UnknownVerifier", {
   name: Schema.String,
@@ -20,13 +21,13 @@ export class UnknownVerifier extends Schema.TaggedError<UnknownVerifier>()("Unkn
   }
 }
 
-const suites: Readonly<Record<string, Verifier>> = {
+const suites: Readonly<Record<string, Check>> = {
   gsm8k: mathematics({ guess: false }),
   math: mathematics(),
   ifeval: instructions()
 }
 
-const tags = Object.keys(Verifier.cases) as ReadonlyArray<Verifier["_tag"]>
+const tags = Object.keys(Check.cases) as ReadonlyArray<Check["_tag"]>
 const camelCase = (tag: string): string => `${tag[0]!.toLowerCase()}${tag.slice(1)}`
 
 /** Names that `--as` takes. */
@@ -37,9 +38,9 @@ export const verifierOf = Effect.fnUntraced(function*(name: string, params: Colu
   const bad = (problem: string, remedy: string) => new UnknownVerifier({ name, problem, remedy })
   const tag = suites[name]?._tag ?? tags.find((one) => one === name || camelCase(one) === name)
   if (tag === undefined) return yield* bad("is no verifier", `Give one of ${names.join(", ")}.`)
-  const { fields, makeEffect } = Verifier.cases[tag] as unknown as {
+  const { fields, makeEffect } = Check.cases[tag] as unknown as {
     readonly fields: object
-    readonly makeEffect: (params: object) => Effect.Effect<Verifier, SchemaIssue.Issue>
+    readonly makeEffect: (params: object) => Effect.Effect<Check, SchemaIssue.Issue>
   }
   const example = 'Give its parameters as JSON, as in --params \'{"marker": "####"}\'.'
   const unknown = Object.keys(params).find((one) => !Object.hasOwn(fields, one))
@@ -114,8 +115,7 @@ export interface Verdicts {
   readonly late: number
 }
 
-const verdictOf = (verifier: Verifier, { asked, completion }: Row): Verdict => {
-  const value = verify(verifier, asked, completion)
+const verdictOf = (verifier: Check, { asked, completion }: Row, value: number): Verdict => {
   const never = unreachable(verifier, asked)
   const given = verifier._tag === "Instructions"
     ? verifier.instructions ?? instructionsOf(asked.columns ?? {})
@@ -143,10 +143,13 @@ const agreement = (column: string, pairs: ReadonlyArray<readonly [ours: unknown,
 }
 
 /** Verdicts on every row of a `.jsonl` file, and their agreement with its own. */
-export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Verifier, fields: Fields) {
+export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Check, fields: Fields) {
   const rows = yield* rowsOf(rowOf(fields))(path)
   const before = late()
-  const made = yield* Effect.forEach(rows, (row) => Effect.sync(() => verdictOf(verifier, row)))
+  const { verifies } = yield* Judge
+  const questions = rows.map(({ asked, completion }, i) => ({ ...asked, completion, row: i + 1 }))
+  const values = yield* verifies(path, verifier, questions)
+  const made = rows.map((row, i) => verdictOf(verifier, row, values[i]!))
   const columns = [
     agreement(fields.verdict ?? "verdict", rows.map(({ verdict }, i) => [made[i]!.verdict, verdict] as const)),
     ...(["strict", "loose"] as const).map((how) =>
@@ -158,4 +161,4 @@ export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Ve
     agreement: columns.filter(({ compared }) => compared > 0),
     late: late() - before
   } satisfies Verdicts
-})
+}, Effect.provide(layer()))

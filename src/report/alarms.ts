@@ -1,10 +1,11 @@
 /**
  * Warnings of a run besides its results. Signs of reward hacking that need no gold reward: on held prompts, the training reward of a
  * stage rises while its completions become strange. A sign is no proof; only a gold reward measures the policy. A negative KL of the
- * samples is a warning too: the samples are not the policy's own, and the number is not a KL.
+ * samples is a warning too: the samples are not the policy's own, and the number is not a KL. So is a
+ * reward that is the same for all completions.
  */
 import { estimate } from "../store/report.ts"
-import type { Event } from "../store/runLog.ts"
+import type { Event, Metrics } from "../store/runLog.ts"
 
 type Observed = Extract<Event, { readonly _tag: "Observed" }>
 
@@ -48,6 +49,52 @@ const negative = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
   })
 }
 
+/** Steps of each stage in order; one that was made again after a crash counts once. */
+const stepsOf = (events: ReadonlyArray<Event>): ReadonlyMap<string, ReadonlyArray<Metrics>> => {
+  const stages = new Map<string, Map<number, Metrics>>()
+  for (const event of events) {
+    if (event._tag !== "Step") continue
+    const steps = stages.get(event.stage) ?? new Map<number, Metrics>()
+    stages.set(event.stage, steps.set(event.step, event.metrics))
+  }
+  return new Map([...stages].map(([stage, steps]) => [stage, [...steps.values()]]))
+}
+
+/** A number over some steps, in words. */
+const stood = (values: ReadonlyArray<number>): string => {
+  const [low, high] = [Math.min(...values), Math.max(...values)]
+  return low === high
+    ? `it was always ${Number(low.toPrecision(3))}`
+    : `its means lay between ${low.toFixed(2)} and ${high.toFixed(2)}`
+}
+
+/**
+ * A line for each stage with nothing to compare: the rewards within each group of completions were equal in every step, or in half of them
+ * and more. Else a line for each part of a reward that was the same for every completion of every step.
+ */
+const constant = (events: ReadonlyArray<Event>): ReadonlyArray<string> =>
+  [...stepsOf(events)].flatMap(([stage, steps]) => {
+    const alike = steps.filter((metrics) => metrics["frac_reward_zero_std"] === 1)
+    if (alike.length === steps.length || (alike.length >= fewSteps && 2 * alike.length >= steps.length)) {
+      return [
+        `${stage}: its reward was the same for all completions of a group, in every group of ${alike.length} of ${steps.length} steps (${
+          stood(alike.map((metrics) => metrics["reward"]!))
+        }). They have no advantage over one another, so nothing was learned from it there. Read its samples; take easier prompts, larger `
+        + "groups, or a reward with degrees."
+      ]
+    }
+    const parts = Object.keys(steps[0]!).flatMap((name) => /^rewards\/(.*)\/std$/u.exec(name)?.[1] ?? [])
+    return parts.flatMap((part) => {
+      const means = steps.map((metrics) => metrics[`rewards/${part}/mean`]!)
+      const varies = steps.some((metrics) => metrics[`rewards/${part}/std`] !== 0)
+      return varies || means.some((mean) => mean !== means[0]) ? [] : [
+        `${stage}: ${part} gave every completion the same in all ${steps.length} steps (${
+          stood(means)
+        }), so it had no effect. Read its samples, and try it with keel verify.`
+      ]
+    })
+  })
+
 /** A line for each stage with signs; none of a stage that observes a gold reward, or trains on none. */
 const hacking = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
   const looks = events.filter((event) => event._tag === "Observed")
@@ -74,4 +121,8 @@ const hacking = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
   })
 }
 
-export const alarms = (events: ReadonlyArray<Event>): ReadonlyArray<string> => [...hacking(events), ...negative(events)]
+export const alarms = (events: ReadonlyArray<Event>): ReadonlyArray<string> => [
+  ...hacking(events),
+  ...constant(events),
+  ...negative(events)
+]

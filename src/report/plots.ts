@@ -122,14 +122,23 @@ export const overOptimised = ({ from, points, stage }: Trajectory): TopLevelSpec
 export const stacked = (plots: ReadonlyArray<TopLevelSpec>): TopLevelSpec =>
   ({ vconcat: plots, resolve: { scale: { color: "independent" } } }) as TopLevelSpec
 
-const plotted = ["loss", "accuracy", "objective/scores", "objective/kl", "completions/mean_length"] as const
+const plotted = ["loss", "accuracy", "objective/scores", "objective/kl", "completions/mean_length"]
+
+/** The parts of a reward, each by itself. */
+const partsIn = (events: ReadonlyArray<Event>, stage: string): ReadonlyArray<string> => [
+  ...new Set(events.flatMap((event) =>
+    event._tag === "Step" && event.stage === stage
+      ? Object.keys(event.metrics).filter((name) => /^rewards\/.*\/mean$/u.test(name))
+      : []
+  ))
+]
 
 /** The plots of a run as Vega-Lite specifications, by file name. */
 export const specs = (events: ReadonlyArray<Event>): ReadonlyMap<string, TopLevelSpec> => {
   const plots = new Map<string, TopLevelSpec>()
   const stages = [...new Set(events.flatMap((event) => event._tag === "Step" ? [event.stage] : []))]
   for (const stage of stages) {
-    for (const metric of plotted) {
+    for (const metric of [...plotted, ...partsIn(events, stage)]) {
       const points = events.flatMap((event) =>
         event._tag === "Step" && event.stage === stage && event.metrics[metric] !== undefined
           ? [{ step: event.step, value: event.metrics[metric] }]

@@ -20,10 +20,13 @@ export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => 
 /** The closing table of an evaluation. `cap` is the KL cap in nats, if any. */
 export const table = (report: Report, cap: number | null): string => {
   const proxy = report.models.some((model) => model.proxy !== null)
+  const gold = report.models.some((model) => model.gold !== null)
+  const verifiers = Object.keys(report.models[0]?.verdicts ?? {})
   return markdown([
     [
       "model",
-      "gold reward",
+      ...(gold ? ["gold reward"] : []),
+      ...verifiers,
       ...(proxy ? ["proxy reward"] : []),
       `KL from initial, nats/seq${cap === null ? "" : ` (cap ${cap})`}`,
       "length",
@@ -31,7 +34,8 @@ export const table = (report: Report, cap: number | null): string => {
     ],
     ...report.models.map((model) => [
       model.name,
-      shown(model.gold),
+      ...(gold ? [shown(model.gold)] : []),
+      ...verifiers.map((verifier) => shown(model.verdicts![verifier] ?? null)),
       ...(proxy ? [shown(model.proxy)] : []),
       model.kl === null && model.klBound !== undefined ? `≤ ${number(model.klBound)}` : shown(model.kl),
       number(model.length.mean),

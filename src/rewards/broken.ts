@@ -12,14 +12,17 @@ export class Broken extends Error {
   }
 }
 
+/** The first line of whatever was thrown. */
+export const thrown = (cause: unknown): string =>
+  `threw ${(cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)).split("\n")[0]!}`
+
 /** The result of `call`, if it does not throw and `problem` finds none in it. */
 export const unbroken = <A>(kind: Kind, name: string, call: () => A, problem: (result: A) => string | null): A => {
   let result: A
   try {
     result = call()
   } catch (cause) {
-    const message = (cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)).split("\n")[0]!
-    throw new Broken(kind, name, `threw ${message}`, { cause })
+    throw new Broken(kind, name, thrown(cause), { cause })
   }
   const found = problem(result)
   if (found !== null) throw new Broken(kind, name, found)

@@ -1,5 +1,15 @@
-/** The implementation of a reward from outside Keel: the meaning of an `OwnReward` (`dsl/Extension.ts`). */
+/**
+ * The implementations of rewards and verifiers from outside Keel: the meanings of an `OwnReward` (`dsl/Extension.ts`) and of an
+ * `OwnVerifier` (`dsl/Verifier.ts`).
+ */
+import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
+import { BrokenExtension } from "../../dsl/Errors.ts"
+import type { OwnVerifier } from "../../dsl/Verifier.ts"
+import { thrown } from "./broken.ts"
+import type { Asked, Question } from "./verifier.ts"
+
+type Params = Readonly<Record<string, Schema.Json>>
 
 export interface RewardImplementation<out Name extends string = string> {
   readonly name: Name
@@ -7,7 +17,7 @@ export interface RewardImplementation<out Name extends string = string> {
    * Pure, total and bounded, in units of its own: it never throws, and the same text has the same score. `params` come from the
    * description. `laws.reward` of `keel/testing` holds it to that.
    */
-  readonly score: (prompt: string, completion: string, params: Readonly<Record<string, Schema.Json>>) => number
+  readonly score: (prompt: string, completion: string, params: Params) => number
   /** Of the code: with another version, everything that it judged is made again. */
   readonly version?: string | undefined
 }
@@ -21,3 +31,79 @@ export const reward = <const Name extends string>(
   score: RewardImplementation["score"],
   { version }: { readonly version?: string } = {}
 ): RewardImplementation<Name> => ({ name, score, version })
+
+/** The row of a prompt with all its columns, `prompt` and `answer` under these names whatever they are called in the file. */
+export interface VerifiedRow {
+  readonly prompt: string
+  readonly answer?: string
+  readonly [column: string]: Schema.Json | undefined
+}
+
+/** The parameters of the description, and how the completion was sampled, where that is known. */
+export type Verified = Pick<Asked, "ended" | "tokens"> & { readonly params: Params }
+
+type Verdict = number | boolean
+
+export interface VerifierImplementation<out Name extends string = string> {
+  readonly name: Name
+  /** Pure and total, as a reward: a finite number, or true for 1. `laws.verifier` of `keel/testing` holds it to that. */
+  readonly verify: (
+    row: VerifiedRow,
+    completion: string,
+    about: Verified
+  ) => Verdict | PromiseLike<Verdict> | Effect.Effect<Verdict, unknown>
+  /** Completions that are judged at the same time, where it answers later. */
+  readonly concurrency: number
+  /** Of the code: with another version, everything that it judged is made again. */
+  readonly version?: string | undefined
+}
+
+/** The implementation of the verifier that descriptions call `name`; its `version` as that of a reward. */
+export const verifier = <const Name extends string>(
+  name: Name,
+  verify: VerifierImplementation["verify"],
+  { concurrency = 16, version }: { readonly concurrency?: number; readonly version?: string } = {}
+): VerifierImplementation<Name> => ({ name, verify, concurrency, version })
+
+/** What `rewards` takes. */
+export type Judging<Name extends string = string> = RewardImplementation<Name> | VerifierImplementation<Name>
+
+const short = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)
+
+/** The verdicts of a verifier from outside, which may come later. */
+export const verdictsOf = (
+  stage: string,
+  { name, params }: OwnVerifier,
+  own: ReadonlyArray<Judging>,
+  questions: ReadonlyArray<Question>
+): Effect.Effect<ReadonlyArray<number>, BrokenExtension> => {
+  const found = own.find((one): one is VerifierImplementation => one.name === name && "verify" in one)
+  if (found === undefined) throw new Error(`the verifier ${name} has no implementation: pass it in \`rewards\``)
+  return Effect.forEach(questions, ({ columns, completion, ended, row, tokens, ...asked }) => {
+    const broken = (problem: string) =>
+      new BrokenExtension({
+        stage,
+        kind: "verifier",
+        name,
+        problem: `${problem} for the prompt of row ${row}, ${short(asked.prompt)}, and the completion ${
+          short(completion)
+        }`
+      })
+    const about = { params, ...(ended === undefined ? {} : { ended }), ...(tokens === undefined ? {} : { tokens }) }
+    return Effect.suspend(() => {
+      const answer = found.verify({ ...columns, ...asked }, completion, about)
+      if (Effect.isEffect(answer)) return answer
+      return typeof answer === "object"
+        ? Effect.tryPromise({ try: () => answer, catch: (error) => error })
+        : Effect.succeed(answer)
+    }).pipe(
+      Effect.catchDefect((defect) => Effect.fail(defect)),
+      Effect.mapError((error) => broken(thrown(error))),
+      Effect.flatMap((verdict) =>
+        typeof verdict === "boolean" || (typeof verdict === "number" && Number.isFinite(verdict))
+          ? Effect.succeed(Number(verdict))
+          : Effect.fail(broken(`gave ${String(verdict)}`))
+      )
+    )
+  }, { concurrency: found.concurrency })
+}

@@ -6,7 +6,8 @@ import type { CompletionRow } from "../data/rows.ts"
 import { type Codec, offsetsOf, type Scorer as RewardModel } from "../engine/engine.ts"
 import { afterLast } from "../losses/ragged.ts"
 import { answered } from "./answers.ts"
-import type { Judge } from "./judge.ts"
+import type { Judge, Unjudged } from "./judge.ts"
+import { verified } from "./verified.ts"
 
 /** The parts that a scorer may need: the judge is always there, the other parts only when wired. */
 export interface Using {
@@ -27,20 +28,22 @@ export const rewardsOf = (
     (batch) => [...afterLast(model.values(batch).values, offsetsOf(batch))]
   )
 
-/** A number for each completion, larger is better. A case for each scorer of `dsl/Scorer.ts`. */
+/** A number for each completion, larger is better; `from` rows came before them. A case for each scorer of `dsl/Scorer.ts`. */
 export const scores = (
   scorer: Scorer,
   { judge, reward, stage }: Using,
-  rows: ReadonlyArray<CompletionRow>
-): Effect.Effect<ReadonlyArray<number>, UnusableData> =>
+  rows: ReadonlyArray<CompletionRow>,
+  from = 0
+): Effect.Effect<ReadonlyArray<number>, UnusableData | Unjudged> =>
   Scorer.match(scorer, {
     JudgeScorer: ({ gold }) =>
       Effect.succeed(rows.map(({ completion, prompt }) => judge.gold(gold, prompt, completion))),
     VerifierScorer: ({ verifiers }) =>
-      Effect.as(
+      Effect.andThen(
         answered(stage, judge, verifiers, rows),
-        rows.map((row) =>
-          verifiers.reduce((sum, one) => sum + one.weight * Number(judge.verifies(one, row, row.completion)), 0)
+        Effect.map(
+          verified(stage, judge, verifiers, rows.map((row, i) => ({ ...row, row: from + i + 1 }))),
+          ({ scores }) => [...scores]
         )
       ),
     RewardScorer: () => {

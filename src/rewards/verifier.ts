@@ -1,6 +1,6 @@
 import { createRequire } from "node:module"
 import type * as Re2 from "re2js"
-import { needsAnswer, Verifier } from "../../dsl/Verifier.ts"
+import { Check, needsAnswer, type Verifier } from "../../dsl/Verifier.ts"
 import { type CompletionRow, type PromptRow, wordsOf } from "../data/rows.ts"
 import { ask } from "./asked/ask.ts"
 import { shareIn } from "./consistency.ts"
@@ -13,15 +13,22 @@ import { occurrences, wordRuns } from "./text/words.ts"
 /** What is known of a completion besides its text: its prompt's row, and how it was sampled. */
 export type Asked = PromptRow & Partial<Pick<CompletionRow, "ended" | "tokens">>
 
+/** A completion to be judged. */
+export type Question = Asked & {
+  readonly completion: string
+  /** The place of its prompt among the rows of the stage, from 1. */
+  readonly row: number
+}
+
 /**
  * The share of its weight that a verifier gives a completion, in [0, 1] (`dsl/Verifier.ts` describes each check). Pure and total: any
  * two texts get a fixed number, and a row without the answer or the column that a verifier needs gets 0.
  */
-export const verify = (verifier: Verifier, asked: Asked, completion: string): number => {
+export const verify = (verifier: Check, asked: Asked, completion: string): number => {
   const { answer, columns = {}, ended, tokens } = asked
   const size = (unit: "tokens" | "words" | "characters"): number | undefined =>
     unit === "tokens" ? tokens : unit === "words" ? wordsOf(completion).length : completion.length
-  return Number(Verifier.match(verifier, {
+  return Number(Check.match(verifier, {
     FinalAnswer: ({ marker }) => {
       const said = lineAfter(marker, completion)
       return said !== undefined && answer !== undefined && equal(said, lineAfter(marker, answer) ?? answer)

@@ -27,7 +27,10 @@ export const bestOfN = Effect.fn("bestOfN")(function*(
     })
   }
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: stage.sizes.length, from: 0 })
-  const gold = groups.map((group) => group.map(({ completion, prompt }) => judge.gold(stage.gold, prompt, completion)))
+  const { gold } = stage
+  const given = gold === undefined
+    ? null
+    : groups.map((group) => group.map(({ completion, prompt }) => judge.gold(gold, prompt, completion)))
   const models: Array<ModelReport> = []
   const golds: Array<ReadonlyArray<number>> = []
   for (const [i, n] of stage.sizes.entries()) {
@@ -35,11 +38,11 @@ export const bestOfN = Effect.fn("bestOfN")(function*(
     /** The expectation of a quantity of completions, for each prompt. */
     const expected = (of: (row: ScoredRow, p: number, j: number) => number) =>
       groups.map((group, p) => group.reduce((sum, row, j) => sum + weights[p]![j]! * of(row, p, j), 0))
-    const own = expected((_, p, j) => gold[p]![j]!)
-    golds.push(own)
+    const own = given === null ? null : expected((_, p, j) => given[p]![j]!)
+    if (own !== null) golds.push(own)
     models.push({
       name: `best of ${n}`,
-      gold: estimate(own),
+      gold: own === null ? null : estimate(own),
       proxy: estimate(expected(({ score }) => score)),
       kl: null,
       klBound: klOfBestOfN(n),
@@ -49,11 +52,16 @@ export const bestOfN = Effect.fn("bestOfN")(function*(
         group.slice(0, n).reduce((best, row) => row.score > best.score ? row : best).completion
       )
     })
-    const metrics = { gold: models[i]!.gold.mean, proxy: models[i]!.proxy!.mean, kl_bound: klOfBestOfN(n) }
+    const { gold: golden, proxy } = models[i]!
+    const metrics = {
+      ...(golden === null ? {} : { gold: golden.mean }),
+      proxy: proxy!.mean,
+      kl_bound: klOfBestOfN(n)
+    }
     yield* log.emit({ _tag: "Step", stage: scope.label, step: i + 1, steps: stage.sizes.length, tokens: 0, metrics })
   }
   yield* log.emit({ _tag: "Finished", stage: scope.label, tokens: 0 })
-  const last = golds.at(-1)!
+  const last = golds.at(-1) ?? []
   const report: Report = {
     models,
     rewardAccuracy: null,

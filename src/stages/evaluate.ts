@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { namesOf } from "../../dsl/Verifier.ts"
 import type { Evaluate } from "../../dsl/stages/Evaluate.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
@@ -7,6 +8,7 @@ import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { afterLast } from "../losses/ragged.ts"
+import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { estimate, type ModelReport, type Report } from "../store/report.ts"
 import { chunked } from "../training/chunks.ts"
@@ -30,6 +32,8 @@ export const evaluate = Effect.fn("evaluate")(function*(
   scope: Scope
 ) {
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
+  const { gold, verifiers = [] } = stage
+  yield* answered(scope.label, judge, verifiers, wires.prompts)
   const names = Object.keys(wires.models)
   const initial = yield* observer(engine.policy, wires.initial)
   const reward = wires.reward === undefined ? undefined : yield* observer(engine.scorer, wires.reward)
@@ -57,29 +61,36 @@ export const evaluate = Effect.fn("evaluate")(function*(
         part(name),
         observedRows(policy, {
           name,
+          stage: scope.label,
           prompts,
+          rows: wires.prompts,
           sampling: { maxNewTokens: stage.maxNewTokens, temperature: stage.temperature, stop: codec.stop },
           seed: (i) => `${scope.stream}/${i}`,
           decode: codec.decode,
-          gold: (text, i) => judge.gold(stage.gold, wires.prompts[i]!.prompt, text),
+          gold,
+          verifiers,
           initial,
           reward
         })
       )
     }))
-    const gold = rows.map(({ gold }) => gold)
     const known = (values: ReadonlyArray<number | null>) =>
       values.some((value) => value === null) ? null : estimate(values as ReadonlyArray<number>)
     models.push({
       name,
-      gold: estimate(gold),
+      gold: known(rows.map(({ gold }) => gold)),
+      ...(verifiers.length === 0 ? {} : {
+        verdicts: Object.fromEntries(
+          namesOf(verifiers).map((verifier) => [verifier, estimate(rows.map(({ verdicts }) => verdicts![verifier]!))])
+        )
+      }),
       proxy: known(rows.map(({ proxy }) => proxy)),
       kl: known(rows.map(({ kl }) => kl)),
       length: estimate(rows.map(({ length }) => length)),
       finished: rows.reduce((sum, { finished }) => sum + finished, 0) / rows.length,
       completions: rows.slice(0, stage.shown).map(({ text }) => text)
     })
-    golds.push(gold)
+    if (gold !== undefined) golds.push(rows.map(({ gold }) => gold!))
   }
   let rewardAccuracy: Report["rewardAccuracy"] = null
   if (reward !== undefined && pairs.length > 0) {

@@ -6,7 +6,6 @@ import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { Judge } from "../rewards/judge.ts"
 import { estimate } from "../store/report.ts"
 import { RunLog } from "../store/runLog.ts"
 import { chunked } from "../training/chunks.ts"
@@ -31,7 +30,7 @@ export const gate = Effect.fn("gate")(function*(
   },
   scope: Scope
 ) {
-  const [engine, judge, log] = [yield* CurrentEngine, yield* Judge, yield* RunLog]
+  const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const initial = wires.initial === undefined ? undefined : yield* observer(engine.policy, wires.initial)
   const reward = wires.reward === undefined ? undefined : yield* observer(engine.scorer, wires.reward)
   const codec = engine.codec(wires.candidate)
@@ -46,11 +45,13 @@ export const gate = Effect.fn("gate")(function*(
         name,
         observedRows(policy, {
           name: `the ${name} model`,
+          stage: scope.label,
+          rows: wires.held,
           prompts,
           sampling: { maxNewTokens: stage.maxNewTokens, temperature: 1, stop: codec.stop },
           seed: (i) => `${scope.stream}/${i}`,
           decode: codec.decode,
-          gold: (text, i) => judge.gold(stage.gold, wires.held[i]!.prompt, text),
+          gold: stage.gold,
           initial,
           reward
         })

@@ -28,7 +28,7 @@ import { movingReference, referenceOf } from "../training/reference.ts"
 import { pick, type Rollout, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Mean over groups of the standard deviation of their scores (ddof 1), and the share of groups whose scores are all equal. */
+/** Mean score; of groups of two or more, the mean standard deviation (ddof 1), and the share whose scores are all equal. */
 const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, number> => {
   const groups = Array.from(
     { length: scores.length / groupSize },
@@ -39,8 +39,10 @@ const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, n
     return Math.sqrt(group.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, groupSize - 1))
   }
   const useful = informative(scores, groupSize).filter(Boolean).length
+  const reward = scores.reduce((sum, x) => sum + x, 0) / scores.length
+  if (groupSize === 1) return { reward }
   return {
-    "reward": scores.reduce((sum, x) => sum + x, 0) / scores.length,
+    reward,
     "reward_std": groups.reduce((sum, group) => sum + deviation(group), 0) / groups.length,
     "frac_reward_zero_std": 1 - useful / groups.length
   }
@@ -69,8 +71,9 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const scoring = {
         reward: wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward),
         codec,
+        stage: scope.label,
         verifiers: stage.verifiers,
-        verifies: judge.verifies,
+        judge,
         missingEosPenalty: stage.missingEosPenalty,
         maxNewTokens,
         overlong: stage.overlong
@@ -80,13 +83,13 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const inReward = loss.kl._tag === "KlInReward"
 
       /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
-      const sample = (n: number, k: number) => {
+      const sample = Effect.fnUntraced(function*(n: number, k: number) {
         const chosen = batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k)
         const asked = chosen.flatMap((i) =>
-          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
+          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: { ...wires.prompts[i]!, row: i + 1 } }))
         )
         const seeds = asked.map((_, i) => `${scope.stream}/${n}/${k}/${i}`)
-        const episodes = rollout(
+        const episodes = yield* rollout(
           { policy, reference, sampling, scoring, readsSampler: readsSampler(loss) },
           asked,
           seeds
@@ -95,21 +98,21 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
           ? chosen.map((_, g) => g)
           : informative(episodes.scores, groupSize).flatMap((yes, g) => yes ? [g] : [])
         return { chosen, episodes, kept }
-      }
+      })
       const rowsOf = (groups: ReadonlyArray<number>): ReadonlyArray<number> =>
         groups.flatMap((g) => Array.from({ length: groupSize }, (_, i) => g * groupSize + i))
 
       /** The batches of step n with the groups to train on, no more than `batchSize` of them. */
-      const sampledAt = (n: number) => {
-        const batches: Array<ReturnType<typeof sample>> = []
+      const sampledAt = Effect.fnUntraced(function*(n: number) {
+        const batches: Array<Effect.Success<ReturnType<typeof sample>>> = []
         let missing = batchSize
         while (missing > 0 && batches.length < maxBatches) {
-          const batch = sample(n, batches.length)
+          const batch = yield* sample(n, batches.length)
           batches.push({ ...batch, kept: batch.kept.slice(0, missing) })
           missing -= batch.kept.length
         }
         return batches
-      }
+      })
 
       return {
         ...told,
@@ -117,7 +120,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
         proxy: scoring.reward,
         state: control.state,
         step: Effect.fnUntraced(function*(n: number) {
-          const batches = sampledAt(n)
+          const batches = yield* sampledAt(n)
           const { chosen, episodes: first } = batches[0]!
           const all = joined(batches.map(({ episodes }) => ({ episodes, rows: episodes.rows.map((_, i) => i) })))
           const episodes = joined(batches.map(({ episodes, kept }) => ({ episodes, rows: rowsOf(kept) })))

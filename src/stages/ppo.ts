@@ -19,6 +19,8 @@ import { beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
 import { tokenRewards } from "../losses/rewards.ts"
 import { valueLoss } from "../losses/value.ts"
 import { whiten } from "../losses/whiten.ts"
+import { answered } from "../rewards/answers.ts"
+import { Judge } from "../rewards/judge.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
@@ -36,7 +38,7 @@ interface Wires {
   readonly init: Weights
   /** Present if and only if β > 0. */
   readonly reference: Weights | undefined
-  readonly reward: Weights
+  readonly reward: Weights | undefined
   readonly value: Weights
   readonly prompts: ReadonlyArray<PromptRow>
   readonly held: ReadonlyArray<PromptRow>
@@ -44,28 +46,32 @@ interface Wires {
   readonly pretraining: ReadonlyArray<TextRow> | undefined
 }
 
-export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) => {
+export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) {
+  const judge = yield* Judge
+  const { verifiers = [] } = stage
+  yield* answered(scope.label, judge, verifiers, wires.prompts)
   const beside = (open: Openers): Opened<{ value: Scorer; reference?: Movable }> => ({
     value: { open: open.scorer, initial: wires.value },
     ...movingReference(stage.referencePolicy, wires.reference, open.policy)
   })
-  return movePolicy(stage, { init, held, beside }, scope, (at) =>
+  return yield* movePolicy(stage, { init, held, beside }, scope, (at) =>
     Effect.gen(function*() {
       const { codec, models: { value }, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
-      const reward = yield* observer(open.scorer, wires.reward)
+      const reward = wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward)
       const prompts = yield* encodePrompts(use, wires.prompts)
       const texts = wires.pretraining === undefined ? [] : yield* encodeTexts(use, wires.pretraining)
       const { maxNewTokens, temperature } = stage
       const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
-      const scoring = { reward, codec, missingEosPenalty: stage.missingEosPenalty, maxNewTokens }
+      const { missingEosPenalty } = stage
+      const scoring = { stage: scope.label, reward, codec, verifiers, judge, missingEosPenalty, maxNewTokens }
       const control = klControl(stage, at.state)
       const inReward = stage.loss.kl._tag === "KlInReward"
 
-      const episodesAt = (n: number) => {
+      const episodesAt = Effect.fnUntraced(function*(n: number) {
         const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
-        const asked = chosen.map((i) => ({ ids: prompts[i]!, row: wires.prompts[i]! }))
-        const sampled = rollout(
+        const asked = chosen.map((i) => ({ ids: prompts[i]!, row: { ...wires.prompts[i]!, row: i + 1 } }))
+        const sampled = yield* rollout(
           { policy, reference, sampling, scoring, readsSampler: readsSampler(stage.loss) },
           asked,
           asked.map((_, i) => `${scope.stream}/${n}/${i}`)
@@ -84,7 +90,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
           advantages: stage.whitenAdvantages ? whiten(advantages) : advantages,
           metrics: { ...metrics, ...sampled.metrics }
         }
-      }
+      })
 
       /** Adds the gradient of −γ E[log π] over pretraining text; `k` counts updates. */
       const pretrain = (k: number, episodes: number): Metrics => {
@@ -102,7 +108,7 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
         proxy: reward,
         state: control.state,
         step: Effect.fnUntraced(function*(n: number) {
-          const episodes = episodesAt(n)
+          const episodes = yield* episodesAt(n)
           const { advantages, chosen, logps, offsets, returns, rows, scores, values } = episodes
           yield* finite({
             reward: scores.reduce((sum, x) => sum + x, 0),
@@ -172,4 +178,4 @@ export const ppo = (stage: Ppo, { held, init, ...wires }: Wires, scope: Scope) =
         })
       }
     }))
-}
+})

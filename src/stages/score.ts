@@ -29,7 +29,7 @@ export const score = Effect.fn("score")(function*(
     row: Schema.Number,
     make: Effect.fnUntraced(function*(from, to) {
       const rows = completions.slice(from, to)
-      const given = yield* scores(stage.scorer, { stage: scope.label, judge, reward }, rows)
+      const given = yield* scores(stage.scorer, { stage: scope.label, judge, reward }, rows, from)
       const tokens = reward === undefined ? 0 : rows.reduce((sum, row) => sum + row.tokens, 0)
       return {
         rows: given,

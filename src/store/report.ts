@@ -7,7 +7,10 @@ export type Estimate = typeof Estimate.Type
 /** A model in an evaluation. */
 export const ModelReport = Schema.Struct({
   name: Schema.String,
-  gold: Estimate,
+  /** Null where none was named. */
+  gold: Schema.NullOr(Estimate),
+  /** The mean verdict of each verifier: of all or nothing, the share of completions that passed. */
+  verdicts: Schema.optionalKey(Schema.Record(Schema.String, Estimate)),
   /** Proxy reward, when a reward model was given. */
   proxy: Schema.NullOr(Estimate),
   /** KL(model‖initial), nats per sequence, k1; null when sampling was not at temperature 1. */

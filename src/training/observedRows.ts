@@ -1,39 +1,71 @@
 /** Observations of a policy as the rows of a stage that works in chunks. */
-import type { Policy } from "../engine/engine.ts"
 import * as Effect from "effect/Effect"
+import type { Gold } from "../../dsl/Gold.ts"
+import type { Verifier } from "../../dsl/Verifier.ts"
+import type { PromptRow } from "../data/rows.ts"
+import type { Policy } from "../engine/engine.ts"
 import { observe, ObservedRow } from "../ledger/observe.ts"
+import { Judge, type Unjudged } from "../rewards/judge.ts"
+import { verified } from "../rewards/verified.ts"
 import type { Chunking } from "./chunks.ts"
 import { finite } from "./loop.ts"
 
 interface Observing extends Omit<Parameters<typeof observe>[1], "seeds" | "gold"> {
-  /** How errors call the policy. */
+  /** How errors call the policy, and the stage. */
   readonly name: string
+  readonly stage: string
   readonly seed: (prompt: number) => string
-  readonly gold: (text: string, prompt: number) => number
+  /** The rows of the prompts. */
+  readonly rows: ReadonlyArray<PromptRow>
+  readonly gold: Gold | undefined
+  readonly verifiers?: ReadonlyArray<Verifier>
 }
 
 /** An item is a prompt; a number that is not finite is an error. */
 export const observedRows = (
   policy: Policy,
-  { gold, name, prompts, seed, ...of }: Observing
-): Chunking<ObservedRow, never, never> => ({
+  { gold, name, prompts, rows: asked, seed, stage, verifiers = [], ...of }: Observing
+): Chunking<ObservedRow, Unjudged, Judge> => ({
   row: ObservedRow,
   generates: of.sampling.maxNewTokens,
   make: Effect.fnUntraced(function*(from, to) {
-    const asked = prompts.slice(from, to)
-    const rows = observe(policy, {
+    const judge = yield* Judge
+    const some = prompts.slice(from, to)
+    const seen = observe(policy, {
       ...of,
-      prompts: asked,
-      seeds: asked.map((_, i) => seed(from + i)),
-      gold: (text, i) => gold(text, from + i)
+      prompts: some,
+      seeds: some.map((_, i) => seed(from + i)),
+      gold: gold === undefined ? undefined : (text, i) => judge.gold(gold, asked[from + i]!.prompt, text)
     })
-    const mean = (metric: "gold" | "proxy" | "kl"): number =>
-      rows.reduce((sum, { [metric]: value }) => sum + (value ?? 0), 0) / rows.length
-    for (const metric of ["gold", "proxy", "kl"] as const) yield* finite({ [`${metric} of ${name}`]: mean(metric) })
+    const questions = seen.map(({ finished, length, text }, i) => ({
+      ...asked[from + i]!,
+      row: from + i + 1,
+      completion: text,
+      ended: finished === 1,
+      tokens: length
+    }))
+    const { verdicts } = yield* verified(stage, judge, verifiers, questions)
+    const all = Object.entries(verdicts)
+    const rows = all.length === 0 ? seen : seen.map((row, i) => ({
+      ...row,
+      verdicts: Object.fromEntries(all.map(([verifier, of]) => [verifier, of[i]!]))
+    }))
+    const mean = (values: ReadonlyArray<number | null>): number =>
+      values.reduce<number>((sum, value) => sum + (value ?? 0), 0) / rows.length
+    const means = {
+      gold: mean(rows.map(({ gold }) => gold)),
+      proxy: mean(rows.map(({ proxy }) => proxy)),
+      kl: mean(rows.map(({ kl }) => kl))
+    }
+    for (const [metric, value] of Object.entries(means)) yield* finite({ [`${metric} of ${name}`]: value })
     return {
       rows,
       tokens: rows.reduce((sum, { length }) => sum + length, 0),
-      metrics: { gold: mean("gold"), ...(of.reward === undefined ? {} : { proxy: mean("proxy") }) }
+      metrics: {
+        ...(gold === undefined ? {} : { gold: means.gold }),
+        ...(of.reward === undefined ? {} : { proxy: means.proxy }),
+        ...Object.fromEntries(all.map(([verifier, of]) => [`rewards/${verifier}/mean`, mean(of)]))
+      }
     }
   })
 })

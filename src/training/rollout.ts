@@ -1,8 +1,8 @@
 /** The beginning of an on-policy step: sampled and scored completions with all their log-probabilities. */
-import type { PromptRow } from "../data/rows.ts"
+import * as Effect from "effect/Effect"
 import type { Policy, Row, Sampling } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
-import { scored, type Scoring } from "./scoring.ts"
+import { type Placed, scored, type Scoring } from "./scoring.ts"
 
 /** Numbers per token unless stated otherwise; row i owns `offsets[i] … offsets[i + 1]`. */
 export interface Rollout {
@@ -19,7 +19,7 @@ export interface Rollout {
 }
 
 /** One completion for each prompt; completion i draws from the stream of `seeds[i]`. */
-export const rollout = (
+export const rollout = Effect.fnUntraced(function*(
   use: {
     readonly policy: Policy
     readonly reference: Policy | null
@@ -28,15 +28,15 @@ export const rollout = (
     /** Whether the loss reads the sampler's log-probabilities: at another temperature than 1 they take a pass. */
     readonly readsSampler: boolean
   },
-  prompts: ReadonlyArray<{ readonly ids: Int32Array; readonly row: PromptRow }>,
+  prompts: ReadonlyArray<{ readonly ids: Int32Array; readonly row: Placed }>,
   seeds: ReadonlyArray<string>
-): Rollout => {
+) {
   const { policy, readsSampler, reference, sampling, scoring } = use
   const sampled = policy.sample(prompts.map(({ ids }) => ids), sampling, seeds)
   const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!.ids, completion }))
   const at = { temperature: sampling.temperature }
   const { entropies, logps } = policy.logprobs(rows, at)
-  const { metrics, scores } = scored(scoring, rows, sampled, prompts.map(({ row }) => row))
+  const { metrics, scores } = yield* scored(scoring, rows, sampled, prompts.map(({ row }) => row))
   const samplerLogps = joinedTokens(sampled.map(({ logps }) => logps))
   /** A sampler gives log π at temperature 1: the effect of its rounding there is carried over. */
   const tempered = (): Float64Array => {
@@ -58,8 +58,8 @@ export const rollout = (
       "val/num_eos_tokens": ended * rows.length,
       "completions/mean_length": logps.length / rows.length
     }
-  }
-}
+  } satisfies Rollout as Rollout
+})
 
 /** The numbers of some rows out of ragged per-token numbers, one row after the other. */
 export const pick = (tokens: Float64Array, offsets: Int32Array, rows: ReadonlyArray<number>): Float64Array =>

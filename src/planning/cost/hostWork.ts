@@ -115,14 +115,18 @@ export const watchedEngine = (engine: Engine, watch: Watch): Engine => {
   })
 }
 
-export const watchedJudge = (judge: Judge["Service"], { during }: Watch): Judge["Service"] => ({
+export const watchedJudge = (judge: Judge["Service"], { during, effect }: Watch): Judge["Service"] => ({
   ...judge,
   gold: (gold, prompt, completion) =>
     during("judge", () => judge.gold(gold, prompt, completion), () => completion.length),
   prefers: (gold, prompt, a, b, u) =>
     during("judge", () => judge.prefers(gold, prompt, a, b, u), () => a.length + b.length),
-  verifies: (verifier, prompt, completion) =>
-    during("judge", () => judge.verifies(verifier, prompt, completion), () => completion.length)
+  verifies: (stage, verifier, questions) =>
+    effect(
+      "judge",
+      judge.verifies(stage, verifier, questions),
+      () => questions.reduce((sum, { completion }) => sum + completion.length, 0)
+    )
 })
 
 const judged: ReadonlySet<string> = new Set(["Rankings", "Stepwise", "UnpairedPreferences"])
