@@ -8,7 +8,7 @@
 import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
 import { build, define } from "./Definition.ts"
-import { Count, or, Seed } from "./Training.ts"
+import { Count, Fraction, or, Seed } from "./Training.ts"
 
 /** A `.jsonl`, `.jsonl.gz` or `.txt` file; relative paths are relative to the working directory. */
 export class File extends Schema.TaggedClass<File>()("File", {
@@ -33,6 +33,21 @@ export class Tales extends Schema.TaggedClass<Tales>()("Tales", {
 }) {}
 
 /**
+ * Puzzles with answers that a program can check, made by Keel (`src/data/puzzles`): `letters` counts a letter in a word of six, with its
+ * columns `word` and `letter` (`Verifier.letterCount`); `countdown` reaches a number with three others by + and −, with its columns
+ * `numbers` and `target` (`Verifier.countdown`). As text, as prompts, and as demonstrations.
+ */
+export class Puzzles extends Schema.TaggedClass<Puzzles>()("Puzzles", {
+  task: Schema.Literals(["letters", "countdown"]),
+  /** Puzzles of `train` and `held` never overlap. */
+  split: or(Schema.Literals(["train", "held"]), "train"),
+  count: Count,
+  /** Expected share of the answers that are right; the others have one slip. */
+  right: or(Fraction, 1),
+  seed: Seed
+}) {}
+
+/**
  * The openings of stories in a file (fields as for `File`), cut after `words` words: prompts for continuation, or, as
  * demonstrations, the opening with the rest of its story.
  */
@@ -45,7 +60,7 @@ export class Openings extends Schema.TaggedClass<Openings>()("Openings", {
   limit: Schema.optionalKey(Count)
 }) {}
 
-export const Origin = Schema.Union([File, Tales, Openings])
+export const Origin = Schema.Union([File, Tales, Puzzles, Openings])
 export type Origin = typeof Origin.Type
 
 const Role = Schema.Literals(Artifact.sourceKinds)
@@ -55,7 +70,7 @@ export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role,
 
 export const definition = define(Source, {}, {
   makes: (params) => ({ kind: params["role"] as Artifact.Kind, family: "" }),
-  rows: ({ origin }) => (origin._tag === "Tales" ? origin.count : origin.limit) ?? Infinity
+  rows: ({ origin }) => ("count" in origin ? origin.count : origin.limit) ?? Infinity
 })
 
 const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
@@ -79,5 +94,7 @@ export const stepwise = source("Stepwise")
 export const file = (path: string, options: Omit<typeof File["~type.make.in"], "path"> = {}): File =>
   new File({ path, ...options }, { disableChecks: true })
 export const tales = (options: typeof Tales["~type.make.in"]): Tales => new Tales(options, { disableChecks: true })
+export const puzzles = (options: typeof Puzzles["~type.make.in"]): Puzzles =>
+  new Puzzles(options, { disableChecks: true })
 export const openings = (path: string, options: Omit<typeof Openings["~type.make.in"], "path">): Openings =>
   new Openings({ path, ...options }, { disableChecks: true })

@@ -93,6 +93,7 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
   BestOfN: made("the best samples", "the best of n from"),
   Select: made("the selection", "chosen from"),
   Pair: made("the pairs", "the better and the worse of"),
+  Difficulty: made("the prompts", "neither too easy nor too hard, of"),
   Mix: made("the mixture", "mixed from"),
   Filter: made("the filtered data", "kept of"),
   Split: made("the split", "a part of"),

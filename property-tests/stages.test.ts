@@ -44,6 +44,7 @@ const testedIn: Readonly<Record<string, string>> = {
   Score: "property-tests/interpreters/rejectionSampling.test.ts",
   Select: "property-tests/interpreters/rejectionSampling.test.ts",
   Pair: "property-tests/interpreters/rejectionSampling.test.ts",
+  Difficulty: "property-tests/data/composition.test.ts",
   Mix: "property-tests/dsl/composition.test.ts",
   Filter: "property-tests/dsl/composition.test.ts",
   Split: "property-tests/dsl/composition.test.ts",

@@ -1,7 +1,7 @@
 /**
- * A mixture of rows of one kind: everything (`whole`), so many of each part (`counts`), or so many in all by weight (`weights`). Drawn
- * without replacement from a fresh shuffle; a part that is asked for more rows than it has is passed over again. Done by
- * `src/data/mix.ts`.
+ * A mixture of rows of one kind: everything (`whole`), so many of each part (`counts`), so many passes over each (`epochs`), or so many in
+ * all by weight (`weights`) or by size (`temperature`). Drawn without replacement from a fresh shuffle; a part that is asked for more rows
+ * than it has is passed over again, and the run says how often. Done by `src/data/mix.ts`.
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"
@@ -19,32 +19,73 @@ export class Weights extends Schema.TaggedClass<Weights>()("Weights", {
   count: Count
 }) {}
 
-export const Take = Schema.Union([Whole, Counts, Weights]).pipe(Schema.toTaggedUnion("_tag"))
+/** Passes over each part: 2 is every row twice, 0.5 is half of the rows. */
+export class Epochs
+  extends Schema.TaggedClass<Epochs>()("Epochs", { epochs: Schema.Record(Schema.String, Positive) })
+{}
+
+/**
+ * Part i of n_i rows gets the share n_i^(1/T) / Σ_j n_j^(1/T) (Raffel et al. 2020, arXiv 1910.10683, section 3.5.2): at T = 1 in proportion
+ * to its size, at larger T closer to equal. Their limit K is `atMost`.
+ */
+export class Temperature extends Schema.TaggedClass<Temperature>()("Temperature", {
+  temperature: Positive,
+  /** Rows in all. */
+  count: Count
+}) {}
+
+export const Take = Schema.Union([Whole, Counts, Weights, Epochs, Temperature]).pipe(Schema.toTaggedUnion("_tag"))
 export type Take = typeof Take.Type
 
-export class Mix extends Schema.TaggedClass<Mix>()("Mix", { take: or(Take, new Whole()), seed: Seed }) {}
+export class Mix extends Schema.TaggedClass<Mix>()("Mix", {
+  take: or(Take, new Whole()),
+  /** Rows of a part that are used at most, drawn from it: the part is as if it had no more. */
+  atMost: Schema.optionalKey(Schema.Record(Schema.String, Count)),
+  seed: Seed
+}) {}
 
 const part = rows("rows to mix, e.g. Source.demonstrations(…)")
 
 const sum = (of: Readonly<Record<string, number>>): number => Object.values(of).reduce((total, n) => total + n, 0)
 
+/** The parts that are named by a mixture which names them. */
+const sharesIn = (take: Take): Readonly<Record<string, number>> | undefined =>
+  take._tag === "Counts"
+    ? take.counts
+    : take._tag === "Weights"
+    ? take.weights
+    : take._tag === "Epochs"
+    ? take.epochs
+    : undefined
+
+/** Rows of so many passes over `rows` rows: at least one. */
+export const rowsOf = (rows: number, epochs: number): number => rows === 0 ? 0 : Math.max(1, Math.round(rows * epochs))
+
 export const definition = define(Mix, {}, {
   wiresOf: (connected) => wiresOf("parts", connected, part),
-  mistakes: ({ take }, connected) => {
+  mistakes: ({ atMost = {}, take }, connected) => {
     const parts = groupOf("parts", connected)
     const [names, kinds] = [Object.keys(parts), new Set(Object.values(parts).map(({ node }) => node.kind))]
-    const shares = take._tag === "Counts" ? take.counts : take._tag === "Weights" ? take.weights : parts
+    const shares = sharesIn(take) ?? parts
     return [
       names.length === 0 && "it has nothing to mix",
       kinds.size > 1 && `its parts are of different kinds: ${[...kinds].sort().join(", ")}`,
       ...names.filter((name) => !Object.hasOwn(shares, name)).map((name) => `no share is given for its part ${name}`),
-      ...Object.keys(shares).filter((name) => !Object.hasOwn(parts, name)).map((name) =>
-        `it has no part ${name}; its parts are ${names.join(", ")}`
-      )
+      ...[...new Set([...Object.keys(shares), ...Object.keys(atMost)])]
+        .filter((name) => !Object.hasOwn(parts, name))
+        .map((name) => `it has no part ${name}; its parts are ${names.join(", ")}`)
     ]
   },
   makes: (_, wires) => ({ kind: Object.values(wires)[0]?.node.kind ?? "Prompts", family: "" }),
-  rows: ({ take }, on) => take._tag === "Weights" ? take.count : sum(take._tag === "Counts" ? take.counts : on),
+  rows: ({ atMost = {}, take }, on) => {
+    if (take._tag === "Weights" || take._tag === "Temperature") return take.count
+    if (take._tag === "Counts") return sum(take.counts)
+    return Object.entries<number>(on).reduce((total, [wire, rows]) => {
+      const name = wire.slice("parts.".length)
+      const pool = Math.min(rows, atMost[name] ?? Infinity)
+      return total + (take._tag === "Epochs" ? rowsOf(pool, take.epochs[name] ?? 1) : pool)
+    }, 0)
+  },
   candidates: (_, on) => sum(on)
 })
 
@@ -66,6 +107,9 @@ export const make = <M extends Given>(
       | Whole
       | { readonly counts: Shares<NoInfer<M>, number> }
       | { readonly weights: Shares<NoInfer<M>, number>; readonly count: number }
+      | { readonly epochs: Shares<NoInfer<M>, number> }
+      | { readonly temperature: number; readonly count: number }
+    readonly atMost?: Partial<Shares<NoInfer<M>, number>>
     readonly seed?: number
   } = {}
 ): Computed<M, Artifact.KindOf<M[keyof M]>> => {
@@ -74,6 +118,10 @@ export const make = <M extends Given>(
     ? { _tag: "Weights", ...take }
     : "counts" in take
     ? { _tag: "Counts", ...take }
+    : "epochs" in take
+    ? { _tag: "Epochs", ...take }
+    : "temperature" in take
+    ? { _tag: "Temperature", ...take }
     : take
   return build(definition, grouped("parts", parts), { ...rest, take: tagged })
 }

@@ -1,15 +1,22 @@
 /** Choosing, pairing, mixing, filtering, splitting: pure functions on rows. */
 import fc from "fast-check"
+import { Effect } from "effect"
 import { assert, describe, it } from "vitest"
+import { Mix, Source } from "../../dsl/index.ts"
 import { accept, overall, perPrompt, type Rule } from "../../dsl/stages/Select.ts"
 import { decontaminate, ngrams } from "../../src/data/decontaminate.ts"
-import { deduplicate } from "../../src/data/deduplicate.ts"
+import { deduplicate, jaccard } from "../../src/data/deduplicate.ts"
 import { filter } from "../../src/data/filter.ts"
+import { bandsFor, likely } from "../../src/data/minHash.ts"
 import { mix, shares } from "../../src/data/mix.ts"
 import { pair } from "../../src/data/pair.ts"
 import { groupedByPrompt, type PreferenceRow, type ScoredRow } from "../../src/data/rows.ts"
 import { control, select } from "../../src/data/select.ts"
 import { split } from "../../src/data/split.ts"
+import { rowsAtMost } from "../../src/interpreters/checks/rows.ts"
+import { stream } from "../../src/sampling/random.ts"
+import { difficulty } from "../../src/stages/difficulty.ts"
+import { type Event, RunLog } from "../../src/store/runLog.ts"
 
 const words = fc.array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 6 }).map((all) => all.join(" "))
 const row: fc.Arbitrary<ScoredRow> = fc.record({
@@ -153,7 +160,7 @@ describe("mixing", () => {
     fc.assert(
       fc.property(parts, (of) => {
         const all = Object.keys(of).sort().flatMap((name) => of[name]!)
-        assert.deepStrictEqual(mix(of, { _tag: "Whole" } as never, "k"), all)
+        assert.deepStrictEqual(mix(of, { take: new Mix.Whole() }, "k").rows, all)
       })
     )
   })
@@ -165,7 +172,7 @@ describe("mixing", () => {
           Object.entries(of).map(([name, all]) => [name, all.map((_, i) => `${name}${i}`)])
         )
         const counts = Object.fromEntries(Object.keys(of).map((name) => [name, count]))
-        const mixed = mix(tagged, { _tag: "Counts", counts } as never, key)
+        const mixed = mix(tagged, { take: new Mix.Counts({ counts }) }, key).rows
         for (const [name, all] of Object.entries(tagged)) {
           const times = all.map((row) => mixed.filter((one) => one === row).length)
           assert.strictEqual(times.reduce((a, b) => a + b, 0), count, name)
@@ -193,11 +200,166 @@ describe("mixing", () => {
 
   it("parts of equal rows are drawn by their own names, and each pass in another order", () => {
     const all = Array.from({ length: 12 }, (_, i) => i)
-    const drawn = mix({ x: all, y: all }, { _tag: "Counts", counts: { x: 24, y: 12 } } as never, "k")
+    const drawn = mix({ x: all, y: all }, { take: new Mix.Counts({ counts: { x: 24, y: 12 } }) }, "k").rows
     const [one, two, other] = [drawn.slice(0, 12), drawn.slice(12, 24), drawn.slice(24)]
     assert.notDeepEqual(one, two)
     assert.notDeepEqual(one, other)
     assert.notDeepEqual(one, all)
+  })
+})
+
+describe("mixing by passes and by size", () => {
+  const sizes = fc.dictionary(fc.constantFrom("x", "y", "z"), fc.integer({ min: 1, max: 40 }), { minKeys: 1 })
+  const partsOf = (of: Readonly<Record<string, number>>) =>
+    Object.fromEntries(
+      Object.entries(of).map(([name, n]) => [name, Array.from({ length: n }, (_, i) => `${name}${i}`)])
+    )
+  const countsOf = (rows: ReadonlyArray<string>, name: string) => {
+    const counts = new Map<string, number>()
+    for (const row of rows) if (row.startsWith(name)) counts.set(row, (counts.get(row) ?? 0) + 1)
+    return counts
+  }
+
+  it("by epochs: every row ⌊e⌋ or ⌈e⌉ times, and a part of its own size at 1", () => {
+    fc.assert(
+      fc.property(sizes, fc.double({ min: 0.05, max: 3, noNaN: true }), fc.string(), (of, epochs, key) => {
+        const take = new Mix.Epochs({ epochs: Object.fromEntries(Object.keys(of).map((name) => [name, epochs])) })
+        const { rows, taken } = mix(partsOf(of), { take }, key)
+        for (const [name, n] of Object.entries(of)) {
+          const counts = countsOf(rows, name)
+          assert.strictEqual([...counts.values()].reduce((a, b) => a + b, 0), Math.max(1, Math.round(n * epochs)))
+          assert.deepStrictEqual(taken[name], { rows: Math.max(1, Math.round(n * epochs)), of: n })
+          for (const times of counts.values()) assert.isAtMost(times, Math.ceil(epochs))
+          if (epochs >= 1) assert.isAtLeast(Math.min(...counts.values()), Math.floor(epochs))
+        }
+      })
+    )
+  })
+
+  it("by temperature: by size at 1, nearly equal at a large temperature, in all as many as asked", () => {
+    fc.assert(
+      fc.property(sizes, fc.integer({ min: 1, max: 300 }), (of, count) => {
+        const at = (temperature: number) => {
+          const { rows } = mix(partsOf(of), { take: new Mix.Temperature({ temperature, count }) }, "k")
+          assert.lengthOf(rows, count)
+          return (name: string) => rows.filter((row) => row.startsWith(name)).length
+        }
+        const [bySize, equal] = [at(1), at(1e9)]
+        const total = Object.values(of).reduce((a, b) => a + b, 0)
+        for (const [name, n] of Object.entries(of)) {
+          assert.isBelow(Math.abs(bySize(name) - count * n / total), 1)
+          assert.isBelow(Math.abs(equal(name) - count / Object.keys(of).length), 1.01)
+        }
+      })
+    )
+  })
+
+  it("at most so many rows of a part: the same ones in every pass, and nothing of other parts changes", () => {
+    const of = partsOf({ x: 30, y: 30 })
+    const take = new Mix.Epochs({ epochs: { x: 2, y: 2 } })
+    const [all, some] = [mix(of, { take }, "k").rows, mix(of, { take, atMost: { x: 5 } }, "k").rows]
+    assert.deepStrictEqual([...countsOf(some, "x").values()], [2, 2, 2, 2, 2])
+    assert.deepStrictEqual(some.filter((row) => row.startsWith("y")), all.filter((row) => row.startsWith("y")))
+    assert.lengthOf(mix(of, { take: new Mix.Whole(), atMost: { x: 5, y: 99 } }, "k").rows, 35)
+    assert.lengthOf(mix({ x: [], y: [] }, { take: new Mix.Temperature({ temperature: 2, count: 4 }) }, "k").rows, 0)
+  })
+
+  it("a description bounds its rows as the run makes them", () => {
+    const source = (count: number) => Source.prompts(Source.tales({ count }))
+    const bound = (params: Parameters<typeof Mix.make>[1]) =>
+      rowsAtMost(Mix.make({ x: source(30), y: source(8) }, params as never))
+    assert.deepStrictEqual([
+      bound({}),
+      bound({ atMost: { x: 10 } } as never),
+      bound({ take: { epochs: { x: 2, y: 0.5 } } } as never),
+      bound({ take: { temperature: 2, count: 12 } })
+    ], [38, 18, 64, 12])
+  })
+})
+
+describe("near duplicates", () => {
+  const text = fc.array(fc.constantFrom("a", "b", "c", "d"), { minLength: 1, maxLength: 12 }).map((all) =>
+    all.join(" ")
+  )
+  const setOf = (prompt: string) => new Set([...ngrams(prompt, 2), ...ngrams(prompt, 2)])
+
+  it("no two rows that stay are alike, every row that goes is like a row that stays, and nothing goes at 1 but equal sets", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ prompt: text }), { maxLength: 20 }),
+        fc.constantFrom(0.5, 0.7, 0.9),
+        (all, similarity) => {
+          const kept = deduplicate(all, { by: "prompt", near: { similarity, ngram: 2 } })
+          for (const one of all) {
+            const like = kept.filter((other) => jaccard(setOf(one.prompt), setOf(other.prompt)) >= similarity)
+            // A kept row is like itself; MinHash may miss one pair in a thousand, none of these.
+            if (kept.includes(one)) assert.deepStrictEqual(like, [one])
+            else assert.isAtLeast(like.length, 1)
+          }
+        }
+      )
+    )
+  })
+
+  it("are found as rarely missed as said, and without comparing all with all", () => {
+    const random = stream("near")
+    const word = () => `w${random.int(5000)}`
+    const base = Array.from({ length: 300 }, () => Array.from({ length: 40 }, word))
+    // One word of 40 changed touches 5 of 36 runs: Jaccard 31/41 or more.
+    const changed = base.map((all) => all.with(random.int(40), "other"))
+    const rows = [...base, ...changed].map((all) => ({ prompt: all.join(" ") }))
+    assert.lengthOf(deduplicate(rows, { by: "prompt", near: { similarity: 0.75, ngram: 5 } }), 300)
+    let compared = 0
+    const find = likely(0.75)
+    for (const { prompt } of rows) find(new Set(ngrams(prompt, 5)), () => (compared++, false))
+    assert.isBelow(compared, 600)
+    for (const similarity of [0.5, 0.6, 0.7, 0.8, 0.9, 1]) {
+      const { count, size } = bandsFor(similarity)
+      assert.isAtMost((1 - Math.min(similarity, 0.99) ** size) ** count, 1e-3)
+    }
+  })
+})
+
+describe("difficulty", () => {
+  const score = (prompt: string, right: number, of: number): ReadonlyArray<ScoredRow> =>
+    Array.from({ length: of }, (_, i) => ({
+      prompt,
+      answer: `answer of ${prompt}`,
+      columns: { kind: prompt },
+      completion: `${i}`,
+      ended: true,
+      tokens: 1,
+      score: i < right ? 1 : 0
+    }))
+  const completions = ["0", "1", "8", "15", "16"].flatMap((right) => score(right, Number(right), 16))
+
+  it("keeps the prompts between the bounds, both included, with their answers and columns", async () => {
+    const kept = (atLeast: number, atMost: number) =>
+      Effect.runPromise(
+        difficulty(
+          { _tag: "Difficulty", atLeast, atMost, solved: 1 } as never,
+          { completions },
+          { label: "d" } as never
+        )
+          .pipe(
+            Effect.provideService(
+              RunLog,
+              { emit: (event: Event) => Effect.sync(() => void events.push(event)) } as never
+            )
+          )
+      )
+    const events: Array<Event> = []
+    assert.deepStrictEqual(await kept(1 / 16, 15 / 16), [
+      { prompt: "1", answer: "answer of 1", columns: { kind: "1" } },
+      { prompt: "8", answer: "answer of 8", columns: { kind: "8" } },
+      { prompt: "15", answer: "answer of 15", columns: { kind: "15" } }
+    ])
+    assert.deepInclude(events[1], {
+      metrics: { "rows/in": 5, "rows/out": 3, "rows/easier": 1, "rows/harder": 1, "solve_rate": 0.5 }
+    })
+    assert.deepStrictEqual((await kept(0, 0.9)).map(({ prompt }) => prompt), ["0", "1", "8"])
+    const error = await kept(0.95, 0.96).catch(String)
+    assert.include(String(error), "of 5 prompts 4 are solved less often than 0.95, and 1 more often than 0.96")
   })
 })
 
@@ -264,12 +426,15 @@ describe("filtering, splitting, deduplicating", () => {
   it("invariant 48: duplicate prompts are counted once, the first of them, case and white space aside", () => {
     fc.assert(
       fc.property(rows, (all) => {
-        const once = deduplicate(all, "prompt")
+        const once = deduplicate(all, { by: "prompt" })
         assert.deepStrictEqual(once, [...prompts(all)].map((prompt) => all.find((one) => one.prompt === prompt)!))
-        assert.deepStrictEqual(deduplicate([...all, ...all], "row"), deduplicate(all, "row"))
+        assert.deepStrictEqual(deduplicate([...all, ...all], { by: "row" }), deduplicate(all, { by: "row" }))
       })
     )
-    assert.lengthOf(deduplicate([{ prompt: "Say  hi" }, { prompt: "say hi " }, { prompt: "say ho" }], "prompt"), 2)
+    assert.lengthOf(
+      deduplicate([{ prompt: "Say  hi" }, { prompt: "say hi " }, { prompt: "say ho" }], { by: "prompt" }),
+      2
+    )
     // Of a row everything counts, and where one text ends and the next begins.
     const different = [["a b", "c"], ["a", "b c"], ["x", "c"], ["a b", "d"]].map(([prompt, completion]): ScoredRow => ({
       prompt: prompt!,
@@ -278,7 +443,7 @@ describe("filtering, splitting, deduplicating", () => {
       tokens: 1,
       score: 0
     }))
-    assert.deepStrictEqual(deduplicate(different, "row"), different)
+    assert.deepStrictEqual(deduplicate(different, { by: "row" }), different)
   })
 
   it("invariant 48: after decontamination no prompt shares an n-gram with a held-out one", () => {
@@ -286,17 +451,30 @@ describe("filtering, splitting, deduplicating", () => {
     let removed = 0
     fc.assert(
       fc.property(many, many, fc.integer({ min: 1, max: 4 }), (train, held, n) => {
-        const clean = decontaminate(train, held, n)
+        const clean = decontaminate(train, held, { ngram: n })
         const forbidden = new Set(held.flatMap(({ prompt }) => ngrams(prompt, n)))
         for (const { prompt } of clean) for (const gram of ngrams(prompt, n)) assert.isFalse(forbidden.has(gram))
         for (const one of train.filter((one) => !clean.includes(one))) {
           removed++
           assert.isTrue(ngrams(one.prompt, n).some((gram) => forbidden.has(gram)))
         }
-        assert.deepStrictEqual(decontaminate(clean, held, n), clean)
+        assert.deepStrictEqual(decontaminate(clean, held, { ngram: n }), clean)
       })
     )
     assert.isAbove(removed, 50)
+    const asked = [{ prompt: "How many apples does Tom have in his large basket now?" }]
+    const removes = (prompt: string, options: Parameters<typeof decontaminate>[2]) =>
+      decontaminate([{ prompt }], asked, options).length === 0
+    // 4 of 11 words are shared, then 8 of them.
+    const [little, much] = ["Tell me how many apples does Ann want", "Say: how many apples does tom have in his bag"]
+    assert.deepStrictEqual([little, much].map((prompt) => removes(prompt, { ngram: 4 })), [true, true])
+    assert.deepStrictEqual([little, much].map((prompt) => removes(prompt, { ngram: 4, overlap: 0.5 })), [false, true])
+    assert.deepStrictEqual([little, much].map((prompt) => removes(prompt, { ngram: 4, overlap: 8 / 11 })), [
+      false,
+      false
+    ])
+    assert.isFalse(removes(much, { ngram: "whole" }))
+    assert.isTrue(removes("how many APPLES does tom have in his large basket now", { ngram: "whole" }))
     assert.deepStrictEqual(ngrams("Tell me, please!", 2), ["tell me", "me please"])
     assert.deepStrictEqual(ngrams("Hi.", 8), ["hi"])
     assert.deepStrictEqual(ngrams("?!", 1), [])

@@ -72,7 +72,7 @@ describe("invariant 42: composition", () => {
     const operation = fc.oneof(
       fc.constantFrom("row" as const, "prompt" as const).map((by): Operation => [
         (of) => Deduplicate.make({ of }, { by }) as never,
-        (rows) => deduplicate(rows, by)
+        (rows) => deduplicate(rows, { by })
       ]),
       fc.integer({ min: 1, max: 2 }).map((maxWords): Operation => [
         (of) => Filter.make({ of }, { maxWords }) as never,

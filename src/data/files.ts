@@ -1,12 +1,13 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import type { File, Openings, Tales } from "../../dsl/Source.ts"
+import type { File, Openings, Origin, Puzzles, Tales } from "../../dsl/Source.ts"
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"
 import type { Chat } from "./formats.ts"
 import * as jsonl from "./jsonl.ts"
 import { cut } from "./openings.ts"
+import * as puzzles from "./puzzles/puzzles.ts"
 import * as judged from "./tales/judgedRows.ts"
 import * as tales from "./tales/tales.ts"
 
@@ -43,6 +44,25 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
           remedy: "Make them with Compare.make from a policy's answers."
         })
       )
+  }
+}
+
+const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadData> => {
+  const failed = (problem: string, remedy: string) =>
+    Effect.fail(new BadData({ path: `puzzles of ${origin.task}`, line: 0, problem, remedy }))
+  switch (role) {
+    case "Text":
+      return Effect.succeed({ role, rows: puzzles.texts(origin), vocabulary: puzzles.wordsOf(origin.task) })
+    case "Demonstrations":
+      return Effect.succeed({ role, rows: puzzles.demonstrations(origin) })
+    case "Prompts": {
+      const rows = puzzles.prompts(origin)
+      return rows.length === origin.count
+        ? Effect.succeed({ role, rows })
+        : failed(`only ${rows.length} different prompts, not ${origin.count}, were found`, "Ask for fewer.")
+    }
+    default:
+      return failed("puzzles have no judgements", "Judge a policy's answers: Score.byVerifier(…), Pair.make(…).")
   }
 }
 
@@ -114,10 +134,12 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
 export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.effect(
   Datasets,
   Effect.map(FileSystem.FileSystem, (fs) => ({
-    load: (role: Role, origin: File | Tales | Openings, chat: Chat): Effect.Effect<Dataset, BadData> => {
+    load: (role: Role, origin: Origin, chat: Chat): Effect.Effect<Dataset, BadData> => {
       switch (origin._tag) {
         case "Tales":
           return fromTales(role, origin)
+        case "Puzzles":
+          return fromPuzzles(role, origin)
         case "File":
           return Effect.provideService(fromFile(role, origin, chat), FileSystem.FileSystem, fs)
         case "Openings":

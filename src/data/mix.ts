@@ -1,4 +1,4 @@
-import type { Take } from "../../dsl/stages/Mix.ts"
+import { type Mix, rowsOf } from "../../dsl/stages/Mix.ts"
 import { stream } from "../sampling/random.ts"
 
 /**
@@ -8,9 +8,9 @@ import { stream } from "../sampling/random.ts"
 export const shares = (weights: Readonly<Record<string, number>>, count: number): Readonly<Record<string, number>> => {
   const names = Object.keys(weights).sort()
   const total = names.reduce((sum, name) => sum + weights[name]!, 0)
-  const exact = names.map((name) => count * weights[name]! / total)
+  const exact = names.map((name) => total === 0 ? 0 : count * weights[name]! / total)
   const given = exact.map(Math.floor)
-  const left = count - given.reduce((sum, n) => sum + n, 0)
+  const left = total === 0 ? 0 : count - given.reduce((sum, n) => sum + n, 0)
   const order = names.map((_, i) => i).sort((a, b) => (exact[b]! - given[b]!) - (exact[a]! - given[a]!) || a - b)
   for (const i of order.slice(0, left)) given[i]!++
   return Object.fromEntries(names.map((name, i) => [name, given[i]!]))
@@ -25,14 +25,44 @@ const draw = <A>(rows: ReadonlyArray<A>, count: number, key: string): ReadonlyAr
   return drawn
 }
 
-/** The parts in the order of their names, each with the rows that `take` gives it. */
+/** Rows that each part gives, by its name; see `dsl/stages/Mix.ts`. */
+const given = (sizes: Readonly<Record<string, number>>, take: Mix["take"]): Readonly<Record<string, number>> => {
+  const each = (f: (size: number, name: string) => number) =>
+    Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, f(size, name)]))
+  switch (take._tag) {
+    case "Whole":
+      return sizes
+    case "Counts":
+      return take.counts
+    case "Epochs":
+      return each((size, name) => rowsOf(size, take.epochs[name] ?? 0))
+    case "Weights":
+      return shares(take.weights, take.count)
+    case "Temperature":
+      return shares(each((size) => size ** (1 / take.temperature)), take.count)
+  }
+}
+
+/** The parts in the order of their names, each with the rows that the mixture takes of it, and how many different rows it has for that. */
 export const mix = <A>(
   parts: Readonly<Record<string, ReadonlyArray<A>>>,
-  take: Take,
+  { atMost = {}, take }: Pick<Mix, "atMost" | "take">,
   key: string
-): ReadonlyArray<A> => {
+): {
+  readonly rows: ReadonlyArray<A>
+  readonly taken: Readonly<Record<string, { readonly rows: number; readonly of: number }>>
+} => {
   const names = Object.keys(parts).sort()
-  if (take._tag === "Whole") return names.flatMap((name) => parts[name]!)
-  const counts = take._tag === "Counts" ? take.counts : shares(take.weights, take.count)
-  return names.flatMap((name) => draw(parts[name]!, counts[name] ?? 0, `${key}/${name}`))
+  const pools = Object.fromEntries(names.map((name) => {
+    const [all, most] = [parts[name]!, atMost[name] ?? Infinity]
+    return [name, all.length <= most ? all : draw(all, most, `${key}/${name}/at most`)]
+  }))
+  const counts = given(Object.fromEntries(names.map((name) => [name, pools[name]!.length])), take)
+  const rows = names.map((name) =>
+    take._tag === "Whole" ? pools[name]! : draw(pools[name]!, counts[name] ?? 0, `${key}/${name}`)
+  )
+  return {
+    rows: rows.flat(),
+    taken: Object.fromEntries(names.map((name, i) => [name, { rows: rows[i]!.length, of: pools[name]!.length }]))
+  }
 }

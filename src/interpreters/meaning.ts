@@ -15,6 +15,7 @@ import type { Inputs } from "../outside/implementation.ts"
 import { bestOfN } from "../stages/bestOfN.ts"
 import { compare } from "../stages/compare.ts"
 import { data as changed } from "../stages/data.ts"
+import { difficulty } from "../stages/difficulty.ts"
 import { distill } from "../stages/distill.ts"
 import { dpo } from "../stages/dpo.ts"
 import { evaluate } from "../stages/evaluate.ts"
@@ -177,6 +178,7 @@ export const meanings = Effect.fnUntraced(function*(
       Score: means(definitions.Score, score, data("ScoredCompletions")),
       Select: means(definitions.Select, select, data("Demonstrations")),
       Pair: means(definitions.Pair, pair, data("Preferences")),
+      Difficulty: means(definitions.Difficulty, difficulty, data("Prompts")),
       BestOfN: means(definitions.BestOfN, bestOfN, report),
       Mix: (stage) => dataMade(stage, artifact, scope),
       Filter: (stage) => dataMade(stage, artifact, scope),

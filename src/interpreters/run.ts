@@ -66,7 +66,7 @@ export const run: (
     Effect.map(Datasets, ({ load }) => ({
       load: (role, origin, chat) =>
         Effect.tap(load(role, origin, chat), () =>
-          origin._tag === "Tales" ? Effect.void : Effect.flatMap(
+          !("path" in origin) ? Effect.void : Effect.flatMap(
             stale(origin.path),
             (problem) =>
               problem === undefined

@@ -191,6 +191,7 @@ export const chainsIn = (
       case "Source":
       case "Compare":
       case "Pair":
+      case "Difficulty":
         return foreign
       default:
         // A policy begins the law of its samples; all data of policies is handled above.

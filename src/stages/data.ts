@@ -14,31 +14,40 @@ import type { AnyRow } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { accepted } from "../ledger/acceptance.ts"
+import type { Metrics } from "../store/runLog.ts"
 import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
 type Stage = Mix | Filter | Split | Deduplicate | Decontaminate
 
+interface Meant {
+  readonly rows: ReadonlyArray<AnyRow>
+  readonly metrics?: Metrics
+}
+
 /** The function of each operation on the data sets on its wires. */
-const meaning = (
-  stage: Stage,
-  wires: Readonly<Record<string, Dataset>>,
-  scope: Scope
-): ReadonlyArray<AnyRow> => {
+const meaning = (stage: Stage, wires: Readonly<Record<string, Dataset>>, scope: Scope): Meant => {
   const rows = (name: string): ReadonlyArray<AnyRow> => wires[name]!.rows
   switch (stage._tag) {
     case "Mix": {
       const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
-      return mix<AnyRow>(Object.fromEntries(parts), stage.take, scope.stream)
+      const mixed = mix<AnyRow>(Object.fromEntries(parts), stage, scope.stream)
+      const of = Object.entries(mixed.taken).flatMap(([name, { of, rows }]): ReadonlyArray<[string, number]> => [
+        [`rows/${name}`, rows],
+        [`passes/${name}`, of === 0 ? 0 : rows / of]
+      ])
+      return { rows: mixed.rows, metrics: Object.fromEntries(of) }
     }
-    case "Filter":
-      return filter(rows("of"), stage)
+    case "Filter": {
+      const kept = filter(rows("of"), stage)
+      return { rows: kept, metrics: accepted(promptsOf(rows("of")), promptsOf(kept)) }
+    }
     case "Split":
-      return split(rows("of"), stage)
+      return { rows: split(rows("of"), stage) }
     case "Deduplicate":
-      return deduplicate(rows("of"), stage.by)
+      return { rows: deduplicate(rows("of"), stage) }
     case "Decontaminate":
-      return decontaminate(rows("of"), rows("against"), stage.ngram)
+      return { rows: decontaminate(rows("of"), rows("against"), stage) }
   }
 }
 
@@ -55,7 +64,7 @@ export const data = Effect.fn("data")(function*(
   const first = wires["of"] ?? all[0]!
   // A world has a handful of prompts for both training and evaluation: none is held out.
   const shared = (yield* CurrentEngine).kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
-  const rows = shared ? first.rows : meaning(stage, wires, scope)
+  const { metrics = {}, rows }: Meant = shared ? first : meaning(stage, wires, scope)
   const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
   yield* dataStage(scope, rows, {
     problem: `none of ${before} rows is left`,
@@ -63,7 +72,7 @@ export const data = Effect.fn("data")(function*(
   }, {
     "rows/in": before,
     "rows/out": rows.length,
-    ...(stage._tag === "Filter" ? accepted(promptsOf(first.rows), promptsOf(rows)) : {})
+    ...metrics
   })
   const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
   return { ...first, rows, ...(first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}) } as Dataset

@@ -6,12 +6,20 @@ import { shapedBy, shapeOf, type Shapes } from "./shapes.ts"
 
 /** Words in the shortest instruction of the task `tales`. */
 export const shortestTale = 11
+/** Words in the shortest puzzle. */
+export const shortestPuzzle = 9
 
 /** The least tokens of each prompt: each word is at least one token of the word-level tokenizer of `Pretrain`. */
 const wordsAtLeast = Artifact.derived<number>((prompts, words) => {
   const { origin } = fieldsOf(prompts)
   if (prompts.node.op === "Source" && origin !== undefined) {
-    return origin._tag === "Tales" ? shortestTale : origin._tag === "Openings" ? origin.words : 0
+    return origin._tag === "Tales"
+      ? shortestTale
+      : origin._tag === "Puzzles"
+      ? shortestPuzzle
+      : origin._tag === "Openings"
+      ? origin.words
+      : 0
   }
   const judged = judgesOf(prompts)
   const from = Object.entries(prompts.node.wires).flatMap(([wire, of]) => wire in judged ? [] : [words(of)])

@@ -65,6 +65,11 @@ const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
     const split = role === "Prompts" || role === "Preferences" ? origin.split : "train"
     return [{ origin: `the ${split} split of tales`, prompt: "", ranges: new Map() }]
   }
+  if (origin._tag === "Puzzles") {
+    return role === "Text"
+      ? []
+      : [{ origin: `the ${origin.split} split of ${origin.task}`, prompt: "", ranges: new Map() }]
+  }
   const from = origin.offset
   const prompt = role === "Text"
     ? "text"

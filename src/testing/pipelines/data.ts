@@ -2,6 +2,7 @@
 import fc from "fast-check"
 import * as Decontaminate from "../../../dsl/stages/Decontaminate.ts"
 import * as Deduplicate from "../../../dsl/stages/Deduplicate.ts"
+import * as Difficulty from "../../../dsl/stages/Difficulty.ts"
 import * as Filter from "../../../dsl/stages/Filter.ts"
 import * as Mix from "../../../dsl/stages/Mix.ts"
 import * as Pair from "../../../dsl/stages/Pair.ts"
@@ -69,7 +70,7 @@ export const chosen: fc.Arbitrary<ShelfStep> = fc.record({
 export const curated: fc.Arbitrary<ShelfStep> = fc.record({
   of: index,
   other: index,
-  op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate"),
+  op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate", "difficulty"),
   n: fc.integer({ min: 2, max: 4 }),
   fraction: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
   seed
@@ -81,7 +82,9 @@ export const curated: fc.Arbitrary<ShelfStep> = fc.record({
       // Not the whole of both: mixtures of mixtures would double and double.
       shelf.demonstrations.push(
         Mix.make({ one, two }, { take: { weights: { one: fraction, two: 1 }, count: 2 * n }, seed }),
-        Mix.make({ one, two }, { take: { counts: { one: n, two: n } }, seed })
+        Mix.make({ one, two }, { take: { counts: { one: n, two: n } }, seed }),
+        Mix.make({ one, two }, { take: { temperature: n, count: n }, seed }),
+        Mix.make({ one, two }, { take: { epochs: { one: 1, two: fraction } }, atMost: { one: n, two: n }, seed })
       )
       break
     case "filter":
@@ -95,6 +98,13 @@ export const curated: fc.Arbitrary<ShelfStep> = fc.record({
       shelf.prompts.push(Deduplicate.make({ of: asked }, { by: "prompt" }))
       break
     case "decontaminate":
-      shelf.prompts.push(Decontaminate.make({ of: asked, against: held }, { ngram: n }))
+      shelf.prompts.push(Decontaminate.make({ of: asked, against: held }, { ngram: n, overlap: fraction }))
+      break
+    case "difficulty":
+      if (shelf.scored.length > 0) {
+        const completions = pick(shelf.scored, of)
+        // Nothing is solved: in any world all of them are left.
+        shelf.prompts.push(Difficulty.make({ completions }, { atLeast: 0, atMost: 0.99, solved: 1e9 }))
+      }
   }
 })
