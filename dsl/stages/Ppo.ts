@@ -20,6 +20,7 @@ import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
@@ -64,6 +65,7 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   missingEosPenalty: or(NonNegative, 0),
   ...klControl,
   ...klSpending,
+  ...truncating,
   ...training
 }) {}
 

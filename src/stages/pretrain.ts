@@ -1,13 +1,15 @@
 import * as Effect from "effect/Effect"
 import type { Pretrain } from "../../dsl/stages/Pretrain.ts"
 import type { Dataset } from "../data/dataset.ts"
-import { encodeTexts, lengthOf } from "../data/encode.ts"
+import { lengthOf } from "../data/cut.ts"
+import { texts } from "../data/encode.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches } from "../training/batches.ts"
 import { descend } from "../training/descent.ts"
+import { fitted } from "../training/fitted.ts"
 import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
@@ -26,11 +28,10 @@ export const pretrain = Effect.fn("pretrain")(function*(
   const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial }
   })
-  const documents = yield* encodeTexts(
-    { stage: scope.label, codec: engine.codec(initial), context: policy.context },
-    rows
-  )
-  const taking = inBatches(scope.stream, rows, stage.batchSize, (i) => lengthOf(documents[i]!))
+  const codec = engine.codec(initial)
+  const use = { stage: scope.label, codec, context: policy.context }
+  const { encoded: documents, rows: kept } = yield* fitted(use, rows, texts(codec), stage)
+  const taking = inBatches(scope.stream, kept, stage.batchSize, (i) => lengthOf(documents[i]!))
 
   yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps: stage.steps,

@@ -106,6 +106,16 @@ export const Event = Schema.Union([
     completion: Schema.String,
     score: Schema.Number
   }),
+  /** Rows of a stage that were longer than `most` tokens: some were cut, or left out. */
+  Schema.TaggedStruct("Fitted", {
+    stage: Schema.String,
+    rows: Schema.Natural,
+    truncated: Schema.Natural,
+    dropped: Schema.Natural,
+    most: Schema.Natural,
+    /** Tokens of the longest row. */
+    longest: Schema.Natural
+  }),
   Schema.TaggedStruct("Checkpoint", { stage: Schema.String, step: Schema.Natural, path: Schema.String }),
   Schema.TaggedStruct("Finished", { stage: Schema.String, tokens: Schema.Natural }),
   Schema.TaggedStruct("Failed", { stage: Schema.String, error: Schema.String, message: Schema.String })
