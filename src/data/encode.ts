@@ -8,7 +8,7 @@ import type { Truncating } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { eachLimited } from "../model/foreign.ts"
 import { cutAnswers, cutRow, type Keep, left, lengthOf } from "./cut.ts"
-import { EncodeWhenRead } from "./lazyArray.ts"
+import { EncodeWhenRead, viewed } from "./lazyArray.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 import { readWhenAsked, type Survey, survey } from "./survey.ts"
 import { tellUnknown } from "./unknownWords.ts"
@@ -76,19 +76,21 @@ export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
     const read = readWhenAsked(rows, within, (trouble) => unusable(trouble.problem, trouble.remedy))
     return { ...read, survey: null } satisfies Encoded<A, B> as Encoded<A, B>
   }
-  const kept: { readonly rows: Array<A>; readonly encoded: Array<B> } = { rows: [], encoded: [] }
-  const found = yield* survey(rows, within, (row, encoded) => {
-    kept.rows.push(row)
-    kept.encoded.push(encoded)
+  const encoded: Array<B> = []
+  const places: Array<number> = []
+  const found = yield* survey(rows, within, (_, one, place) => {
+    encoded.push(one)
+    places.push(place)
   })
+  const kept = found.dropped === 0 ? rows : viewed(places.length, (i) => rows[places[i]!]!)
   if (found.troubles.length > 0) {
     return yield* unusable(
       found.troubles.map(({ problem }) => problem).join("; "),
       [...new Set(found.troubles.map(({ remedy }) => remedy))].join(" ")
     )
   }
-  if (told !== true) yield* tellUnknown({ codec, stage }, kept.rows, kept.encoded)
-  return { ...kept, survey: found } satisfies Encoded<A, B> as Encoded<A, B>
+  if (told !== true) yield* tellUnknown({ codec, stage }, kept, encoded)
+  return { rows: kept, encoded, survey: found } satisfies Encoded<A, B> as Encoded<A, B>
 })
 
 /** All rows as token ids, as they are. */

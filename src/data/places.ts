@@ -7,6 +7,9 @@ export const placed = <Row extends object>(row: Row, path: string, line: number)
   return row
 }
 
+/** The place of a row that comes from a file. */
+export const placeIn = (row: object): { readonly path: string; readonly line: number } | undefined => places.get(row)
+
 /** `file:line` of a row, or its number where it comes from no file. */
 export const placeOf = (row: unknown, index: number): string => {
   const place = typeof row === "object" && row !== null ? places.get(row) : undefined

@@ -86,7 +86,7 @@ const tooLong = (
 export const survey = <A extends object, B>(
   rows: ReadonlyArray<A>,
   within: Within<A, B>,
-  keep: (row: A, encoded: B) => void
+  keep: (row: A, encoded: B, place: number) => void
 ): Effect.Effect<Survey> =>
   Effect.suspend(() => {
     let [at, sum, kept, truncated, over] = [0, 0, 0, 0, 0]
@@ -112,7 +112,7 @@ export const survey = <A extends object, B>(
         } else {
           if (one.cut) truncated++
           kept++
-          keep(row, one.encoded)
+          keep(row, one.encoded, at)
         }
       } catch (error) {
         if (error instanceof Overran) throw error
@@ -133,7 +133,7 @@ export const survey = <A extends object, B>(
         const long = { rows: over, first: firstOver, tokens: longest.tokens, longest: longest.place }
         troubles.unshift(tooLong(within, long, rows.length))
       }
-      if (kept === 0 && troubles.length === 0) {
+      if (kept === 0 && rows.length > 0 && troubles.length === 0) {
         troubles.push({
           problem: `all ${count(rows.length)} rows are longer than ${within.most} tokens and were dropped`,
           remedy: 'Raise maxLength, or cut them: truncation "keep-start" or "keep-end".'

@@ -5,6 +5,7 @@ import type * as PlatformError from "effect/PlatformError"
 import { join } from "node:path"
 import type { Codec, Engine, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import { templateFile } from "../model/chatTemplate.ts"
 
 /** Loads a `Checkpoint`: from a folder in `run`, from the world's language in `simulate`. */
 export class Checkpoints extends Context.Service<Checkpoints, {
@@ -13,6 +14,12 @@ export class Checkpoints extends Context.Service<Checkpoints, {
     adapter: string | undefined
   ) => Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
 }>()("keel/Checkpoints") {}
+
+/** The files of a model with the chat template of its description, if that has one. */
+export const templated = <A extends Pick<Weights, "tokenizer">>(weights: A, chatTemplate: string | undefined): A =>
+  chatTemplate === undefined
+    ? weights
+    : { ...weights, tokenizer: new Map([...weights.tokenizer, [templateFile, chatTemplate]]) }
 
 /** The tokenizer of a model loaded from `path`, checked against the model's vocabulary. */
 export const codecOf = (

@@ -6,9 +6,9 @@ export const fittedText = (
 ): string => {
   const count = (n: number): string => n.toLocaleString("en-US")
   const [what, some] = dropped > 0 ? ["dropped", dropped] : ["truncated", truncated]
-  return `${what} ${count(some)} of ${count(rows)} rows, longer than ${count(most)} tokens (the longest has ${
-    count(longest)
-  })`
+  return `${what} ${count(some)} of ${count(rows)} rows${
+    most === undefined ? "" : `, longer than ${count(most)} tokens (the longest has ${count(longest!)})`
+  }`
 }
 
 /** A line for each stage whose rows were cut or left out. */

@@ -1,5 +1,6 @@
 /** The operations that make rows out of rows of the same kind: one line each; the work is in `src/data`. */
 import * as Effect from "effect/Effect"
+import { UnusableData } from "../../dsl/Errors.ts"
 import type { Decontaminate } from "../../dsl/stages/Decontaminate.ts"
 import type { Deduplicate } from "../../dsl/stages/Deduplicate.ts"
 import type { Filter } from "../../dsl/stages/Filter.ts"
@@ -8,11 +9,13 @@ import type { Split } from "../../dsl/stages/Split.ts"
 import type { Dataset } from "../data/dataset.ts"
 import { decontaminate } from "../data/decontaminate.ts"
 import { deduplicate } from "../data/deduplicate.ts"
-import { filter } from "../data/filter.ts"
+import { encodingOf } from "../data/encodings.ts"
+import { byTokens, filter } from "../data/filter.ts"
 import { mix } from "../data/mix.ts"
 import type { AnyRow } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
+import type { Codec } from "../engine/engine.ts"
 import { accepted } from "../ledger/acceptance.ts"
 import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
@@ -49,22 +52,38 @@ const promptsOf = (rows: ReadonlyArray<AnyRow>): ReadonlyArray<string> =>
 export const data = Effect.fn("data")(function*(
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
-  scope: Scope
+  scope: Scope,
+  codec?: Codec
 ) {
   const all = Object.values(wires)
   const first = wires["of"] ?? all[0]!
+  const engine = yield* CurrentEngine
   // A world has a handful of prompts for both training and evaluation: none is held out.
-  const shared = (yield* CurrentEngine).kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
-  const rows = shared ? first.rows : meaning(stage, wires, scope)
+  const shared = engine.kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
+  let rows = shared ? first.rows : meaning(stage, wires, scope)
+  // In a world of a few letters no row is long.
+  if (stage._tag === "Filter" && codec !== undefined && engine.kind !== "tabular") {
+    const { kept, troubles: [trouble] } = yield* byTokens<AnyRow>(rows, encodingOf(first.role, codec), stage)
+    if (trouble !== undefined) return yield* new UnusableData({ stage: scope.label, ...trouble })
+    rows = kept
+  }
   const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
-  yield* dataStage(scope, rows, {
-    problem: `none of ${before} rows is left`,
-    remedy: "Give it more rows, or ask for less."
-  }, {
-    "rows/in": before,
-    "rows/out": rows.length,
-    ...(stage._tag === "Filter" ? accepted(promptsOf(first.rows), promptsOf(rows)) : {})
-  })
+  yield* dataStage(
+    scope,
+    rows,
+    {
+      problem: `none of ${before} rows is left`,
+      remedy: "Give it more rows, or ask for less."
+    },
+    {
+      "rows/in": before,
+      "rows/out": rows.length,
+      ...(stage._tag === "Filter" ? accepted(promptsOf(first.rows), promptsOf(rows)) : {})
+    },
+    ["Filter", "Deduplicate", "Decontaminate"].includes(stage._tag)
+      ? { dropped: first.rows.length - rows.length, rows: first.rows.length }
+      : undefined
+  )
   const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
   return { ...first, rows, ...(first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}) } as Dataset
 })
