@@ -15,12 +15,6 @@ export class Checkpoints extends Context.Service<Checkpoints, {
   ) => Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
 }>()("keel/Checkpoints") {}
 
-/** The files of a model with the chat template of its description, if that has one. */
-export const templated = <A extends Pick<Weights, "tokenizer">>(weights: A, chatTemplate: string | undefined): A =>
-  chatTemplate === undefined
-    ? weights
-    : { ...weights, tokenizer: new Map([...weights.tokenizer, [templateFile, chatTemplate]]) }
-
 /** The tokenizer of a model loaded from `path`, checked against the model's vocabulary. */
 export const codecOf = (
   engine: Pick<Engine, "codec">,
@@ -38,3 +32,23 @@ export const codecOf = (
       )
     }
   })
+
+/** The model of a `Checkpoint` with the chat template of its description, if that has one, and its tokenizer. */
+export const spoken = (
+  engine: Pick<Engine, "codec">,
+  loaded: Weights,
+  { chatTemplate, path }: { readonly chatTemplate?: string; readonly path: string }
+): Effect.Effect<{ readonly weights: Weights; readonly codec: Codec }, BadCheckpoint> => {
+  const weights = chatTemplate === undefined
+    ? loaded
+    : { ...loaded, tokenizer: new Map([...loaded.tokenizer, [templateFile, chatTemplate]]) }
+  return Effect.mapBoth(codecOf(engine, weights, path), {
+    onSuccess: (codec) => ({ weights, codec }),
+    onFailure: ({ path: at, problem, remedy }) =>
+      new BadCheckpoint({
+        path: chatTemplate !== undefined && at === join(path, templateFile) ? "chatTemplate" : at,
+        problem,
+        remedy
+      })
+  })
+}

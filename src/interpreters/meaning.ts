@@ -35,7 +35,7 @@ import type { Made } from "../store/made.ts"
 import type { Report } from "../store/report.ts"
 import { heldAtEnd } from "../training/heldAtEnd.ts"
 import type { Scope } from "../training/scope.ts"
-import { Checkpoints, codecOf, templated } from "./checkpoints.ts"
+import { Checkpoints, spoken } from "./checkpoints.ts"
 import type { Extensions } from "./extensions.ts"
 import type { ExecuteError, ExecuteServices, Make, Wired } from "./inputs.ts"
 
@@ -109,10 +109,9 @@ export const meanings = Effect.fnUntraced(function*(
       Cap: () => make(wire("of")),
       Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
         Effect.map(dataOf(artifact, role), (dataset) => ({ _tag: "Data", dataset })),
-      Checkpoint: Effect.fnUntraced(function*({ adapter, chatTemplate, path }) {
-        const weights = templated(yield* checkpoints.load(path, adapter), chatTemplate)
-        yield* codecOf(engine, weights, path)
-        return model(weights)
+      Checkpoint: Effect.fnUntraced(function*(stage) {
+        const loaded = yield* checkpoints.load(stage.path, stage.adapter)
+        return model((yield* spoken(engine, loaded, stage)).weights)
       }),
       Pretrain: Effect.fnUntraced(function*(stage) {
         return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text") }, scope))

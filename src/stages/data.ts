@@ -26,13 +26,13 @@ type Stage = Mix | Filter | Split | Deduplicate | Decontaminate
 const meaning = (
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
-  scope: Scope
+  { stream }: Pick<Scope, "stream">
 ): ReadonlyArray<AnyRow> => {
   const rows = (name: string): ReadonlyArray<AnyRow> => wires[name]!.rows
   switch (stage._tag) {
     case "Mix": {
       const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
-      return mix<AnyRow>(Object.fromEntries(parts), stage.take, scope.stream)
+      return mix<AnyRow>(Object.fromEntries(parts), stage.take, stream)
     }
     case "Filter":
       return filter(rows("of"), stage)
@@ -49,41 +49,51 @@ const meaning = (
 const promptsOf = (rows: ReadonlyArray<AnyRow>): ReadonlyArray<string> =>
   rows.flatMap((row) => "prompt" in row ? [row.prompt] : [])
 
+/** The data that an operation makes; `codec` counts tokens. In a world of letters all rows are short. */
+export const changed = Effect.fnUntraced(function*(
+  stage: Stage,
+  wires: Readonly<Record<string, Dataset>>,
+  scope: Pick<Scope, "label" | "stream">,
+  codec: Codec | undefined,
+  world = false
+) {
+  const all = Object.values(wires)
+  const first = wires["of"] ?? all[0]!
+  // A world has a handful of prompts for both training and evaluation: none is held out.
+  const shared = world && (stage._tag === "Split" || stage._tag === "Decontaminate")
+  let rows = shared ? first.rows : meaning(stage, wires, scope)
+  if (stage._tag === "Filter" && codec !== undefined && !world) {
+    const { kept, troubles: [trouble] } = yield* byTokens<AnyRow>(rows, encodingOf(first.role, codec), stage)
+    if (trouble !== undefined) return yield* new UnusableData({ stage: scope.label, ...trouble })
+    rows = kept
+  }
+  const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
+  return { ...first, rows, ...(first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}) } as Dataset
+})
+
 export const data = Effect.fn("data")(function*(
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
   scope: Scope,
   codec?: Codec
 ) {
+  const made = yield* changed(stage, wires, scope, codec, (yield* CurrentEngine).kind === "tabular")
+  const rows: ReadonlyArray<AnyRow> = made.rows
   const all = Object.values(wires)
-  const first = wires["of"] ?? all[0]!
-  const engine = yield* CurrentEngine
-  // A world has a handful of prompts for both training and evaluation: none is held out.
-  const shared = engine.kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
-  let rows = shared ? first.rows : meaning(stage, wires, scope)
-  // In a world of a few letters no row is long.
-  if (stage._tag === "Filter" && codec !== undefined && engine.kind !== "tabular") {
-    const { kept, troubles: [trouble] } = yield* byTokens<AnyRow>(rows, encodingOf(first.role, codec), stage)
-    if (trouble !== undefined) return yield* new UnusableData({ stage: scope.label, ...trouble })
-    rows = kept
-  }
+  const from: ReadonlyArray<AnyRow> = (wires["of"] ?? all[0]!).rows
   const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
   yield* dataStage(
     scope,
     rows,
-    {
-      problem: `none of ${before} rows is left`,
-      remedy: "Give it more rows, or ask for less."
-    },
+    { problem: `none of ${before} rows is left`, remedy: "Give it more rows, or ask for less." },
     {
       "rows/in": before,
       "rows/out": rows.length,
-      ...(stage._tag === "Filter" ? accepted(promptsOf(first.rows), promptsOf(rows)) : {})
+      ...(stage._tag === "Filter" ? accepted(promptsOf(from), promptsOf(rows)) : {})
     },
     ["Filter", "Deduplicate", "Decontaminate"].includes(stage._tag)
-      ? { dropped: first.rows.length - rows.length, rows: first.rows.length }
+      ? { dropped: from.length - rows.length, rows: from.length }
       : undefined
   )
-  const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
-  return { ...first, rows, ...(first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}) } as Dataset
+  return made
 })

@@ -14,6 +14,14 @@ import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
 
+/** The words of a tokenizer made for this text. */
+export const wordsIn = ({ rows, vocabulary }: Extract<Dataset, { readonly role: "Text" }>): ReadonlyArray<string> => {
+  const words = new Set(vocabulary)
+  for (const { text } of rows) for (const word of text.split(/\s+/u)) words.add(word)
+  words.delete("")
+  return [...words].sort()
+}
+
 /** Trains a base model from untrained weights; see `dsl/stages/Pretrain.ts`. */
 export const pretrain = Effect.fn("pretrain")(function*(
   stage: Pretrain,
@@ -21,10 +29,8 @@ export const pretrain = Effect.fn("pretrain")(function*(
   scope: Scope
 ) {
   const engine = yield* CurrentEngine
-  const { rows, vocabulary } = wires.text
-  const words = new Set([...vocabulary, ...rows.flatMap(({ text }) => text.split(/\s+/u))])
-  words.delete("")
-  const initial = engine.initial({ ...stage.model, words: [...words].sort(), seed: scope.stream })
+  const { rows } = wires.text
+  const initial = engine.initial({ ...stage.model, words: wordsIn(wires.text), seed: scope.stream })
   const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial }
   })
