@@ -8,7 +8,12 @@ export class Checkpoint extends Schema.TaggedClass<Checkpoint>()("Checkpoint", {
   family: Schema.NonEmptyString,
   path: Schema.NonEmptyString,
   /** A folder with a LoRA adapter in PEFT's layout, which is merged into the weights. */
-  adapter: Schema.optionalKey(Schema.NonEmptyString)
+  adapter: Schema.optionalKey(Schema.NonEmptyString),
+  /**
+   * Renders conversations, in place of the model's own chat template, which a base model may not have: Jinja as in transformers, the text and
+   * not a path. It is saved with every model that is trained from this one.
+   */
+  chatTemplate: Schema.optionalKey(Schema.NonEmptyString)
 }) {}
 
 export const definition = define(Checkpoint, {}, { makes: "BaseModel" })
@@ -17,5 +22,5 @@ export const definition = define(Checkpoint, {}, { makes: "BaseModel" })
 export const huggingFace = <const F extends string>(
   family: F,
   path: string,
-  options: { readonly adapter?: string } = {}
+  options: { readonly adapter?: string; readonly chatTemplate?: string } = {}
 ): Artifact.Artifact<"BaseModel", F> => build(definition, {}, { family, path, ...options })

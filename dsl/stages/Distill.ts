@@ -10,6 +10,7 @@ import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
 import { Count, or, Positive, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
@@ -24,6 +25,7 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   samplingTemperature: or(Positive, 1),
   /** Longest answer of the teacher, tokens; needed when it is the teacher that answers. */
   maxNewTokens: Schema.optionalKey(Count),
+  ...truncating,
   ...training
 }) {}
 

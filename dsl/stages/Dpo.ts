@@ -19,6 +19,7 @@ import { type Allotting, klSpending } from "../KlSpending.ts"
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
@@ -27,6 +28,7 @@ export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
   /** Pairs per optimiser step. */
   batchSize: Count,
   ...klSpending,
+  ...truncating,
   ...training
 }) {}
 

@@ -21,6 +21,7 @@ import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { Verifier } from "../Verifier.ts"
 import { data, model, optional } from "../Wires.ts"
 
@@ -58,6 +59,7 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   overlong: Schema.optionalKey(Schema.Struct({ share: Share })),
   ...klControl,
   ...klSpending,
+  ...truncating,
   ...training
 }) {}
 

@@ -15,6 +15,7 @@ import { define } from "../Definition.ts"
 import { klSpending } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { data, model } from "../Wires.ts"
 
 export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
@@ -27,6 +28,7 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   /** Answers per optimiser step; z₀ is estimated from as many. */
   batchSize: Count,
   ...klSpending,
+  ...truncating,
   ...training
 }) {}
 

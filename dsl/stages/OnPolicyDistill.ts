@@ -12,6 +12,7 @@ import { ReverseKl, TokenDivergence } from "../Distillation.ts"
 import { klSpending } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { data, model, optional } from "../Wires.ts"
 
 export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPolicyDistill", {
@@ -25,6 +26,7 @@ export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPo
   /** Of all sampling; the reverse KL as a reward is that of student and teacher at it. */
   samplingTemperature: or(Positive, 1),
   ...klSpending,
+  ...truncating,
   ...training
 }) {}
 

@@ -21,6 +21,7 @@ import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { Verifier } from "../Verifier.ts"
 import { data, model, optional } from "../Wires.ts"
 
@@ -68,6 +69,7 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   missingEosPenalty: or(NonNegative, 0),
   ...klControl,
   ...klSpending,
+  ...truncating,
   ...training
 }) {}
 

@@ -9,6 +9,7 @@ import type { Compute } from "../Budget.ts"
 import { build, define } from "../Definition.ts"
 import type { TrainingError } from "../Errors.ts"
 import { Count, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { type Checked, data, type Given } from "../Wires.ts"
 
 /** Shape of a Llama-family model with tied embeddings. */
@@ -33,6 +34,7 @@ export class Pretrain extends Schema.TaggedClass<Pretrain>()("Pretrain", {
   steps: Count,
   /** Documents per optimiser step. */
   batchSize: Count,
+  ...truncating,
   ...training
 }) {}
 

@@ -11,6 +11,7 @@ import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
 import { Count, or, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { type Called, type Checked, type Given, model } from "../Wires.ts"
 
 export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("RewardModeling", {
@@ -18,6 +19,7 @@ export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("Reward
   epochs: or(Count, 1),
   /** Pairs, rankings or answers per optimiser step. */
   batchSize: Count,
+  ...truncating,
   ...training
 }) {}
 

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
 import { define } from "../Definition.ts"
 import { Count, or, training } from "../Training.ts"
+import { truncating } from "../Truncation.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
@@ -25,12 +26,9 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
    * prompt too (TRL `completion_only_loss: false`).
    */
   loss: or(Schema.Literals(["completion", "assistant", "all"]), "completion"),
-  /** Longest sequence, tokens (TRL `max_length`); the model's context when left out. */
-  maxLength: Schema.optionalKey(Count),
-  /** For longer sequences: an error, or a reported cut at the end or the beginning (TRL `truncation_mode`). */
-  truncation: or(Schema.Literals(["error", "keep-start", "keep-end"]), "error"),
   /** `token-mean` over the whole batch, or `sum` (Tülu 3 §4.3.2). */
   reduction: or(Schema.Literals(["token-mean", "sum"]), "token-mean"),
+  ...truncating,
   ...training
 }) {}
 

@@ -63,8 +63,9 @@ describe("rows as token ids", () => {
     )
     assert.strictEqual(
       long,
-      "sft-1: row 2 has 7 tokens; the context is 6. " +
-        "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
+      'sft-1: row 2 has 7 tokens; the context is 6. Where it trains on them, set truncation: "drop", ' +
+        '"keep-start" or "keep-end"; elsewhere leave them out, Filter.make({ of, tokenizer }, { maxTokens }), ' +
+        "or take a model with a longer context."
     )
     assert.include(problem(encodeTexts(use, [{ text: "abcdef" }])), "row 1 has 8 tokens")
     const pair = { prompt: "ab", chosen: "c", rejected: "cde" }

@@ -2,7 +2,9 @@
 import { Effect, Result } from "effect"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { encodeSft, type SftEncoding } from "../../src/data/encodeSft.ts"
+import type { Truncating } from "../../dsl/Truncation.ts"
+import { encodeWithin } from "../../src/data/encode.ts"
+import { masked, type SftLoss } from "../../src/data/encodeSft.ts"
 import { type Chat, demonstrationRow } from "../../src/data/formats.ts"
 import type { DemonstrationRow } from "../../src/data/rows.ts"
 import type { Codec } from "../../src/engine/engine.ts"
@@ -28,12 +30,18 @@ const chat: Chat = (messages) =>
   (messages.at(-1)!.role === "assistant" ? "" : "<a:")
 
 const use = { stage: "sft", codec, context: 200 }
-const plain: SftEncoding = { loss: "completion", truncation: "error" }
-const encode = (row: DemonstrationRow, options: Partial<SftEncoding> = {}, context = 200) =>
-  Effect.runSync(Effect.result(encodeSft({ ...use, context }, [row], { ...plain, ...options })))
-const one = (row: DemonstrationRow, options: Partial<SftEncoding> = {}, context = 200) =>
+interface Options extends Truncating {
+  readonly loss: SftLoss
+}
+const plain: Options = { loss: "completion", truncation: "error" }
+const encode = (row: DemonstrationRow, options: Partial<Options> = {}, context = 200) => {
+  const how = { ...plain, ...options }
+  const encoded = encodeWithin({ ...use, context }, [row], masked(codec, how.loss), how)
+  return Effect.runSync(Effect.result(Effect.map(encoded, ({ encoded }) => encoded)))
+}
+const one = (row: DemonstrationRow, options: Partial<Options> = {}, context = 200) =>
   Result.getOrThrow(encode(row, options, context))[0]!
-const problem = (row: DemonstrationRow, options: Partial<SftEncoding>, context = 200): string => {
+const problem = (row: DemonstrationRow, options: Partial<Options>, context = 200): string => {
   const encoded = encode(row, options, context)
   return Result.isFailure(encoded) ? encoded.failure.message : "it was encoded"
 }
@@ -117,7 +125,7 @@ describe("truncation", () => {
 
   it("invariant 33: never silent; then from the end asked for", () => {
     assert.match(problem(row, {}, 9), /row 1 has 10 tokens; the context is 9/)
-    assert.match(problem(row, { maxLength: 8 }), /row 1 has 10 tokens; the context is 8/)
+    assert.match(problem(row, { maxLength: 8 }), /row 1 has 10 tokens; maxLength is 8/)
     const start = one(row, { maxLength: 8, truncation: "keep-start" })
     assert.strictEqual(codec.decode([...start.prompt, ...start.completion]), "abcdwxy")
     const end = one(row, { maxLength: 7, truncation: "keep-end" })

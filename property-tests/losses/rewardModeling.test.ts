@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import * as RewardLoss from "../../dsl/RewardLoss.ts"
-import { encodeSteps } from "../../src/data/encodeJudged.ts"
+import { encodeWithin } from "../../src/data/encode.ts"
+import { steps as stepsBy } from "../../src/data/encodeJudged.ts"
 import type { Codec } from "../../src/engine/engine.ts"
 import { offsetsOf } from "../../src/engine/engine.ts"
 import { bradleyTerry } from "../../src/losses/bradleyTerry.ts"
@@ -71,14 +72,21 @@ describe("TRL's reward losses", () => {
     for (const one of golden.steps) {
       const { labels, separator } = one
       const loss = RewardLoss.process({ separator, aggregation: "min" })
-      const [steps] = await Effect.runPromise(encodeSteps(use, [one], { ...loss, labels: "binary" }))
+      const { encoded: [steps] } = await Effect.runPromise(
+        encodeWithin(use, [one], stepsBy(codec, codec.encodeCompletion(separator, { end: false }), "binary"))
+      )
       const { completion, prompt } = steps!.row
       assert.deepStrictEqual([...prompt, ...completion], one.input_ids)
       const expected = one.input_ids.map(() => -100)
       steps!.ends.forEach((t, i) => (expected[prompt.length + t] = Number(labels[i])))
       assert.deepStrictEqual(expected, one.token_labels)
 
-      const objective = await Effect.runPromise(rewardObjective(loss, use, { role: "Stepwise", rows: [one] }))
+      const objective = await Effect.runPromise(rewardObjective(
+        loss,
+        use,
+        { role: "Stepwise", rows: [one] },
+        (rows, encoding) => encodeWithin(use, rows, encoding)
+      ))
       const { loss: lossOf, rows } = objective.batch([0])
       // Position t is the state after token t of prompt + completion, from the last prompt token on.
       const seen = one.logits.slice(prompt.length - 1)

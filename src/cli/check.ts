@@ -5,26 +5,60 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
 import { mermaid, text } from "../../dsl/Render.ts"
 import { problems, Refused } from "../interpreters/check.ts"
-import { lackingExtensions } from "../interpreters/extensions.ts"
+import { type Extensions, lackingExtensions } from "../interpreters/extensions.ts"
+import * as Files from "../data/files.ts"
+import { inspect, type Look } from "../interpreters/inspect.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
 import { json, off, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 
+/** Rows of a file that are looked at without `--data`. */
+const firstRows = 16
+
+/** Every mistake in a description and, once that is sound, in what it reads. */
+const checked = Effect.fnUntraced(function*(root: Artifact.Any, extensions: Extensions, data: boolean) {
+  const described = [...problems(root, { shapes: yield* shapesIn(root) }), ...lackingExtensions(root, extensions)]
+  if (described.length > 0) return { found: described, looks: [] }
+  const { looks, problems: found } = yield* inspect(root, data ? {} : { first: firstRows })
+  return { found, looks }
+}, Effect.provide(Files.layer))
+
+const count = (n: number): string => Math.round(n).toLocaleString("en-US")
+
+const lookText = ({ dropped, kept, most, rows, stage, tokens, truncated, wire }: Look): string => {
+  const cut = truncated > 0 ? `; ${count(truncated)} will be cut at ${count(most)}` : ""
+  const left = dropped > 0
+    ? `; ${count(dropped)} of more than ${count(most)} will be dropped, ${count(kept)} are left`
+    : ""
+  return `${stage}.${wire}: ${count(rows)} rows of ${count(tokens.mean)} tokens on average, at most ${
+    count(tokens.longest)
+  } (${tokens.place})${cut}${left}`
+}
+
 export const check = Command.make(
   "check",
-  { pipeline, ...overrides, json },
-  Effect.fn(function*({ json, pipeline, ...overridden }) {
+  {
+    pipeline,
+    ...overrides,
+    data: off("data", "Read all weights and rows, and tokenize the rows as their stages will read them"),
+    json
+  },
+  Effect.fn(function*({ data, json, pipeline, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
-    const found = [...problems(root, { shapes: yield* shapesIn(root) }), ...lackingExtensions(root, extensions)]
+    const { found, looks } = yield* checked(root, extensions, data)
     if (json) {
-      yield* Console.log(JSON.stringify({ id: root.id, nodes: Artifact.lineage(root).length, problems: found }))
+      const rows = data ? { rows: looks } : {}
+      yield* Console.log(
+        JSON.stringify({ id: root.id, nodes: Artifact.lineage(root).length, problems: found, ...rows })
+      )
       if (found.length > 0) process.exitCode = 1
       return
     }
     if (found.length > 0) return yield* new Refused({ problems: found })
+    for (const look of looks) yield* Console.log(lookText(look))
     yield* Console.log(`${pipeline}: ${Artifact.lineage(root).length} nodes, no mistakes (${root.id.slice(0, 8)})`)
   })
-).pipe(Command.withDescription("Find every mistake in a description; of its checkpoints only config.json is read"))
+).pipe(Command.withDescription("Find every mistake in a description, its models and the first rows of its data"))
 
 export const show = Command.make(
   "show",

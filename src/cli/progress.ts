@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Event } from "../store/runLog.ts"
+import { fittedText } from "../report/fitted.ts"
 
 const seconds = (s: number): string =>
   !Number.isFinite(s) ? "?" : s < 60 ? `${s.toFixed(0)} s` : `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`
@@ -109,6 +110,8 @@ export const progress = (out: Out) => {
         }
         case "Sampled":
           return line(`  ${event.stage}  “${event.prompt}” → ${event.completion}  (${event.score.toFixed(2)})`)
+        case "Fitted":
+          return line(`! ${event.stage}  ${fittedText(event)}`)
         case "Checkpoint":
           return
         case "Finished":

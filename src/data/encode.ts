@@ -1,15 +1,19 @@
 /**
- * Rows of text to token ids, checked against the limits of the model: an empty data set, a row longer than the context and a
- * text the tokenizer cannot encode are errors before a stage begins, never truncations.
+ * Rows of text to token ids, checked against the limits of the model before a stage begins: an empty data set, rows longer than the
+ * context and texts that the tokenizer cannot encode are errors; rows are cut or dropped only where the description says so.
  */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import { UnusableData } from "../../dsl/Errors.ts"
+import type { Truncating } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
-import { Abandoned, eachLimited, Overran, windows } from "../model/foreign.ts"
-import { EncodeWhenRead, lazyArray } from "./lazyArray.ts"
-import { tellUnknown } from "./unknownWords.ts"
+import { eachLimited } from "../model/foreign.ts"
+import { cutAnswers, cutRow, type Keep, left, lengthOf } from "./cut.ts"
+import { EncodeWhenRead, viewed } from "./lazyArray.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
+import { readWhenAsked, type Survey, survey } from "./survey.ts"
+import { tellUnknown } from "./unknownWords.ts"
+
+export { lengthOf, Unfit } from "./cut.ts"
 
 /** The purpose of the rows, named in errors. */
 export interface For {
@@ -21,6 +25,20 @@ export interface For {
   readonly told?: boolean
 }
 
+/** How rows of a kind are encoded. */
+export interface Encoding<A, B> {
+  readonly encode: (row: A) => B
+  /** Tokens of an encoded row, of several sequences of the longest. */
+  readonly tokens: (encoded: B) => number
+  /** At most `most` tokens of it; throws `Unfit` where nothing is left to learn from. */
+  readonly cut: (encoded: B, most: number, keep: Keep) => B
+  /** Tokens of a completion that the context must have room for. */
+  readonly room?: number
+}
+
+/** The encoding of a kind of rows by a tokenizer. */
+type By<A, B> = (codec: Codec) => Encoding<A, B>
+
 /** A pair of answers to one prompt. */
 export interface EncodedPair {
   readonly chosen: Row
@@ -28,60 +46,56 @@ export interface EncodedPair {
   readonly margin: number
 }
 
-/** Thrown for a row that can be encoded and does not fit its purpose. */
-export class Unfit extends Error {
-  readonly remedy: string
-  constructor(problem: string, remedy: string) {
-    super(problem)
-    this.remedy = remedy
-  }
+/** Rows that are too long are an error. */
+const asTheyAre: Truncating = { truncation: "error" }
+
+/** Most tokens of a row. */
+export const mostTokens = (context: number, room: number, { maxLength = Infinity, truncation }: Truncating): number =>
+  // An error asks for room for one token, as a completion may end anywhere.
+  Math.min(maxLength, context - (truncation === "error" || room >= context ? Math.min(1, room) : room))
+
+/** Encoded rows, and the rows that they were made of, in the same order. */
+export interface Encoded<A, B> {
+  readonly rows: ReadonlyArray<A>
+  readonly encoded: ReadonlyArray<B>
+  /** Null in a plan, which looks at a few rows. */
+  readonly survey: Survey | null
 }
 
-export const encodeAll = <A, B>(
+/** All rows as token ids, cut or dropped as `how` says. Fails with every kind of mistake in them, each with its count and first row. */
+export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
   { codec, context, stage, told }: For,
   rows: ReadonlyArray<A>,
-  encode: (row: A) => B,
-  tokens: (encoded: B) => number,
-  room = 0
-): Effect.Effect<ReadonlyArray<B>, UnusableData> =>
-  Effect.gen(function*() {
-    const unusable = (problem: string, remedy: string) => new UnusableData({ stage, problem, remedy })
-    if (rows.length === 0) return yield* unusable("its data set is empty", "Give it at least one row.")
-    const unencodable = (i: number, error: unknown): UnusableData => {
-      if (error instanceof Unfit) return unusable(`row ${i + 1}: ${error.message}`, error.remedy)
-      if (error instanceof Overran) return unusable(`row ${i + 1}: ${error.problem}`, error.remedy)
-      const problem = error instanceof Error ? error.message : String(error)
-      return unusable(`row ${i + 1} cannot be encoded: ${problem}`, "Use text that the model's tokenizer knows.")
-    }
-    const fitting = (i: number): Result.Result<B, UnusableData> => {
-      let one: B
-      try {
-        one = encode(rows[i]!)
-      } catch (error) {
-        if (error instanceof Abandoned) throw error
-        return Result.fail(unencodable(i, error))
-      }
-      const length = tokens(one)
-      if (length + room <= context) return Result.succeed(one)
-      return Result.fail(unusable(
-        `row ${i + 1} has ${length} tokens${
-          room > 0 ? ` and needs room for ${room} more` : ""
-        }; the context is ${context}`,
-        "Shorten or leave out such rows, ask for fewer new tokens, or take a model with a longer context."
-      ))
-    }
-    if (yield* EncodeWhenRead) return lazyArray(rows.length, (i) => Result.getOrThrow(fitting(i)))
-    const encoded: Array<B> = []
-    const piece = (): Result.Result<"more" | "done", UnusableData> => {
-      const next = fitting(encoded.length)
-      if (Result.isFailure(next)) return Result.fail(next.failure)
-      encoded.push(next.success)
-      return Result.succeed(encoded.length < rows.length ? "more" : "done")
-    }
-    yield* windows(piece, (error) => unencodable(encoded.length, error))
-    if (told !== true) yield* tellUnknown({ codec, stage }, rows, encoded)
-    return encoded
+  { room = 0, ...encoding }: Encoding<A, B>,
+  how: Truncating = asTheyAre
+) {
+  const unusable = (problem: string, remedy: string) => new UnusableData({ stage, problem, remedy })
+  if (rows.length === 0) return yield* unusable("its data set is empty", "Give it at least one row.")
+  const within = { ...encoding, room, most: mostTokens(context, room, how), context, truncation: how.truncation }
+  if (yield* EncodeWhenRead) {
+    const read = readWhenAsked(rows, within, (trouble) => unusable(trouble.problem, trouble.remedy))
+    return { ...read, survey: null } satisfies Encoded<A, B> as Encoded<A, B>
+  }
+  const encoded: Array<B> = []
+  const places: Array<number> = []
+  const found = yield* survey(rows, within, (_, one, place) => {
+    encoded.push(one)
+    places.push(place)
   })
+  const kept = found.dropped === 0 ? rows : viewed(places.length, (i) => rows[places[i]!]!)
+  if (found.troubles.length > 0) {
+    return yield* unusable(
+      found.troubles.map(({ problem }) => problem).join("; "),
+      [...new Set(found.troubles.map(({ remedy }) => remedy))].join(" ")
+    )
+  }
+  if (told !== true) yield* tellUnknown({ codec, stage }, kept, encoded)
+  return { rows: kept, encoded, survey: found } satisfies Encoded<A, B> as Encoded<A, B>
+})
+
+/** All rows as token ids, as they are. */
+const encodeAll = <A extends object, B>(by: By<A, B>) => (use: For, rows: ReadonlyArray<A>) =>
+  Effect.map(encodeWithin(use, rows, by(use.codec)), ({ encoded }) => encoded)
 
 /** The texts of completions. */
 export const textsOf = (
@@ -89,40 +103,72 @@ export const textsOf = (
   sampled: ReadonlyArray<{ readonly completion: Int32Array }>
 ): ReadonlyArray<string> => eachLimited(sampled, ({ completion }) => decode(completion))
 
-export const lengthOf = (row: Row): number => row.prompt.length + row.completion.length
-
 export const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => ({
   prompt: codec.encodePrompt(prompt),
   completion: codec.encodeCompletion(completion, { end })
+})
+
+const one = <A>(encode: (row: A) => Row): Encoding<A, Row> => ({
+  encode,
+  tokens: lengthOf,
+  cut: (row, most, keep) => {
+    const cut = cutRow(row, most, keep).row
+    return left(cut, most, cut.completion.length > 0)
+  }
 })
 
 /**
  * Text to pretrain on: everything after the beginning of the sequence is completion. A tokenizer without that token gives its first
  * token as the prompt.
  */
-export const encodeTexts = (use: For, rows: ReadonlyArray<TextRow>) =>
-  encodeAll(use, rows, ({ text }): Row => {
-    const ids = use.codec.encodePrompt(text)
-    const end = use.codec.encodeCompletion("", { end: true })
+export const texts: By<TextRow, Row> = (codec) =>
+  one(({ text }) => {
+    const ids = codec.encodePrompt(text)
+    const end = codec.encodeCompletion("", { end: true })
     return { prompt: ids.slice(0, 1), completion: Int32Array.of(...ids.subarray(1), ...end) }
-  }, lengthOf)
+  })
 
-export const encodeDemonstrations = (use: For, rows: ReadonlyArray<DemonstrationRow>) =>
-  encodeAll(use, rows, ({ completion, ended, prompt }) => answer(use.codec, prompt, completion, ended), lengthOf)
+export const demonstrations: By<DemonstrationRow, Row> = (codec) =>
+  one(({ completion, ended, prompt }) => answer(codec, prompt, completion, ended))
 
-/** Prompts that leave room for at least one new token. */
-export const encodePrompts = (use: For, rows: ReadonlyArray<PromptRow>) =>
-  encodeAll(use, rows, ({ prompt }) => use.codec.encodePrompt(prompt), (ids) => ids.length, 1)
+/** Prompts that leave room for a new token; where they are cut or dropped, for `maxNewTokens`. */
+export const prompts = (codec: Codec, maxNewTokens = 1): Encoding<PromptRow, Int32Array> => ({
+  encode: ({ prompt }) => codec.encodePrompt(prompt),
+  tokens: (ids) => ids.length,
+  cut: (ids, most, keep) => keep === "keep-start" ? ids.slice(0, most) : ids.slice(-most),
+  room: maxNewTokens
+})
 
-export const encodePairs = (use: For, rows: ReadonlyArray<PreferenceRow>) =>
-  encodeAll(use, rows, ({ chosen, ended, margin, prompt, rejected }): EncodedPair => ({
-    chosen: answer(use.codec, prompt, chosen, ended?.chosen),
-    rejected: answer(use.codec, prompt, rejected, ended?.rejected),
+export const pairs: By<PreferenceRow, EncodedPair> = (codec) => ({
+  encode: ({ chosen, ended, margin, prompt, rejected }) => ({
+    chosen: answer(codec, prompt, chosen, ended?.chosen),
+    rejected: answer(codec, prompt, rejected, ended?.rejected),
     margin: margin ?? 0
-  }), ({ chosen, rejected }) => Math.max(lengthOf(chosen), lengthOf(rejected)))
+  }),
+  tokens: ({ chosen, rejected }) => Math.max(lengthOf(chosen), lengthOf(rejected)),
+  cut: ({ chosen: a, margin, rejected: b }, most, keep) => {
+    const [chosen, rejected] = cutAnswers([a, b], most, keep) as readonly [Row, Row]
+    return left({ chosen, rejected, margin }, most, chosen.completion.length > 0 && rejected.completion.length > 0)
+  }
+})
 
-export const encodeUnpaired = (use: For, rows: ReadonlyArray<UnpairedPreferenceRow>) =>
-  encodeAll(use, rows, ({ completion, ended, label, prompt }) => ({
-    row: answer(use.codec, prompt, completion, ended),
-    label
-  }), ({ row }) => lengthOf(row))
+/** An answer by itself, and whether it is desirable. */
+export interface EncodedAnswer {
+  readonly row: Row
+  readonly label: boolean
+}
+
+export const unpaired: By<UnpairedPreferenceRow, EncodedAnswer> = (codec) => {
+  const { cut, encode } = demonstrations(codec)
+  return {
+    encode: ({ label, ...row }) => ({ row: encode(row), label }),
+    tokens: ({ row }) => lengthOf(row),
+    cut: ({ label, row }, most, keep) => ({ row: cut(row, most, keep), label })
+  }
+}
+
+export const encodeTexts = encodeAll(texts)
+export const encodeDemonstrations = encodeAll(demonstrations)
+export const encodePrompts = encodeAll<PromptRow, Int32Array>((codec) => prompts(codec))
+export const encodePairs = encodeAll(pairs)
+export const encodeUnpaired = encodeAll(unpaired)

@@ -1,6 +1,7 @@
-/** Demonstrations to token ids, with the spans that count in the loss; truncation only on request. */
-import type { Row } from "../engine/engine.ts"
-import { answer, encodeAll, type For, lengthOf, Unfit } from "./encode.ts"
+/** Demonstrations to token ids, with the spans that count in the loss. */
+import type { Codec, Row } from "../engine/engine.ts"
+import { cutRow, left, lengthOf, Unfit } from "./cut.ts"
+import { answer, type Encoding } from "./encode.ts"
 import type { DemonstrationRow } from "./rows.ts"
 
 /** A row with the weight of each completion token in the loss, 0 or 1. */
@@ -8,12 +9,8 @@ export interface Masked extends Row {
   readonly mask: Float64Array
 }
 
-export interface SftEncoding {
-  readonly loss: "completion" | "assistant" | "all"
-  /** Longest prompt + completion, tokens; the context when left out. */
-  readonly maxLength?: number
-  readonly truncation: "error" | "keep-start" | "keep-end"
-}
+/** The learned part of a demonstration. */
+export type SftLoss = "completion" | "assistant" | "all"
 
 const ones = (length: number): Float64Array => new Float64Array(length).fill(1)
 
@@ -21,7 +18,7 @@ const ones = (length: number): Float64Array => new Float64Array(length).fill(1)
  * Every assistant turn counts, with the end of sequence after the last turn; contexts between turns do not. Turns and contexts are
  * encoded separately: a chat template divides them by special tokens, and a turn begins exactly as an answer of the model begins.
  */
-const conversation = ({ codec }: For, turns: NonNullable<DemonstrationRow["turns"]>): Masked => {
+const conversation = (codec: Codec, turns: NonNullable<DemonstrationRow["turns"]>): Masked => {
   const ids: Array<number> = []
   const mask: Array<number> = []
   const add = (tokens: Int32Array, weight: number): void => {
@@ -39,7 +36,7 @@ const conversation = ({ codec }: For, turns: NonNullable<DemonstrationRow["turns
   }
 }
 
-const whole = (use: For, { completion, ended, prompt, turns }: DemonstrationRow, loss: SftEncoding["loss"]): Masked => {
+const whole = (codec: Codec, { completion, ended, prompt, turns }: DemonstrationRow, loss: SftLoss): Masked => {
   if (loss === "assistant" && turns !== undefined) {
     if (turns === null) {
       throw new Unfit(
@@ -47,40 +44,20 @@ const whole = (use: For, { completion, ended, prompt, turns }: DemonstrationRow,
         'Take loss "completion", or a chat template that only ever appends.'
       )
     }
-    return conversation(use, turns)
+    return conversation(codec, turns)
   }
-  const row = answer(use.codec, prompt, completion, ended)
+  const row = answer(codec, prompt, completion, ended)
   if (loss !== "all") return { ...row, mask: ones(row.completion.length) }
   const ids = Int32Array.of(...row.prompt, ...row.completion)
   return { prompt: ids.slice(0, 1), completion: ids.slice(1), mask: ones(ids.length - 1) }
 }
 
-/** At most `most` tokens: the end cut off, or the beginning. The first token that is left is never predicted. */
-const truncated = (row: Masked, most: number, mode: SftEncoding["truncation"]): Masked => {
-  const excess = lengthOf(row) - most
-  if (excess <= 0 || mode === "error") return row
-  const { completion, mask, prompt } = row
-  if (mode === "keep-start") {
-    const kept = Math.max(0, completion.length - excess)
-    return { prompt, completion: completion.slice(0, kept), mask: mask.slice(0, kept) }
+export const masked = (codec: Codec, loss: SftLoss): Encoding<DemonstrationRow, Masked> => ({
+  encode: (row) => whole(codec, row, loss),
+  tokens: lengthOf,
+  cut: (row, most, keep) => {
+    const cut = cutRow(row, most, keep)
+    const mask = row.mask.slice(cut.from, cut.to)
+    return left({ ...cut.row, mask }, most, mask.includes(1))
   }
-  if (excess < prompt.length) return { ...row, prompt: prompt.slice(excess) }
-  const first = excess - prompt.length
-  return {
-    prompt: completion.slice(first, first + 1),
-    completion: completion.slice(first + 1),
-    mask: mask.slice(first + 1)
-  }
-}
-
-export const encodeSft = (use: For, rows: ReadonlyArray<DemonstrationRow>, options: SftEncoding) => {
-  const most = Math.min(use.context, options.maxLength ?? Infinity)
-  return encodeAll({ ...use, context: most }, rows, (row): Masked => {
-    const one = whole(use, row, options.loss)
-    const cut = truncated(one, most, options.truncation)
-    if (cut !== one && !cut.mask.includes(1)) {
-      throw new Unfit(`cut off at ${most} tokens, nothing of its answer is left`, "Raise maxLength, or leave it out.")
-    }
-    return cut
-  }, lengthOf)
-}
+})

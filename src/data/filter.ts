@@ -1,11 +1,29 @@
+import * as Effect from "effect/Effect"
 import type { Filter } from "../../dsl/stages/Filter.ts"
+import type { Encoding } from "./encode.ts"
+import { survey } from "./survey.ts"
 import { type AnyRow, wordsOf, writtenIn } from "./rows.ts"
 
 const ended = (row: AnyRow): boolean =>
   !("ended" in row) || row.ended === undefined || row.ended === true ||
   (row.ended !== false && row.ended.chosen && row.ended.rejected)
 
-/** The rows that pass every criterion; see `dsl/stages/Filter.ts`. */
+/** The rows of so many tokens, and the mistakes of rows that cannot be encoded. */
+export const byTokens = <R extends AnyRow>(
+  rows: ReadonlyArray<R>,
+  encoding: Encoding<R, unknown>,
+  { maxTokens = Infinity, minTokens = 0 }: Pick<Filter, "maxTokens" | "minTokens">
+) => {
+  const kept: Array<R> = []
+  const every = { ...encoding, room: 0, most: Infinity, context: Infinity, truncation: "error" } as const
+  const looked = survey(rows, every, (row, encoded) => {
+    const tokens = encoding.tokens(encoded)
+    if (tokens >= minTokens && tokens <= maxTokens) kept.push(row)
+  })
+  return Effect.map(looked, ({ troubles }) => ({ kept, troubles }))
+}
+
+/** The rows that pass every criterion on their text; see `dsl/stages/Filter.ts`. */
 export const filter = <R extends AnyRow>(rows: ReadonlyArray<R>, criteria: Omit<Filter, "_tag">): ReadonlyArray<R> => {
   const { maxWords = Infinity, minScore = -Infinity, minWords = 0 } = criteria
   return rows.filter((row) =>

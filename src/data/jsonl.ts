@@ -7,6 +7,7 @@ import { parsePlain } from "../model/json.ts"
 import { bytesOf, MiB } from "../model/regularFile.ts"
 import { Unfit } from "./encode.ts"
 import * as formats from "./formats.ts"
+import { placed } from "./places.ts"
 import { rankingRow, stepwiseRow } from "./rankingFormats.ts"
 
 /** Reads users' data: `.jsonl` (an object a line) and `.txt` (a text a line), plain or gzipped. */
@@ -123,7 +124,7 @@ const badRows = (path: string, [first, ...others]: readonly [BadRow, ...Array<Ba
  * and decoded one by one, so that a bad byte has a line number. Of formats that lines of plain text have no fields for, `plain` is left
  * out.
  */
-export const rowsOf = <Row>(
+export const rowsOf = <Row extends object>(
   row: (json: formats.Json, format: formats.RowFormat) => Row,
   plain: (text: string) => Row = needsJson
 ) =>
@@ -145,7 +146,7 @@ export const rowsOf = <Row>(
       const end = feed < 0 ? bytes.length : feed
       try {
         const line = decode(bytes.subarray(start, end))
-        if (line.trim() !== "") rows.push(isJson ? row(asJson(line), options) : plain(line))
+        if (line.trim() !== "") rows.push(placed(isJson ? row(asJson(line), options) : plain(line), path, number))
       } catch (error) {
         if (!(error instanceof Unfit)) throw error
         if (count++ < shownRows) bad.push({ line: number, error })

@@ -1,6 +1,7 @@
 /** Plain rows of text, before any tokenizer: the data that stages read. */
 import * as Schema from "effect/Schema"
 import type { Row } from "../engine/engine.ts"
+import { placedAs } from "./places.ts"
 
 /** Text to pretrain on: TRL's "language modeling". */
 export interface TextRow {
@@ -74,12 +75,11 @@ export interface UnpairedPreferenceRow extends Omit<DemonstrationRow, "turns"> {
 /** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */
 export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> =>
   (["chosen", "rejected"] as const).flatMap((side) =>
-    rows.map(({ ended, prompt, [side]: completion }) => ({
-      prompt,
-      completion,
-      label: side === "chosen",
-      ...(ended === undefined ? {} : { ended: ended[side] })
-    }))
+    rows.map((pair) => {
+      const { ended, prompt, [side]: completion } = pair
+      const label = side === "chosen"
+      return placedAs({ prompt, completion, label, ...(ended === undefined ? {} : { ended: ended[side] }) }, pair)
+    })
   )
 
 /** A policy's answer to a prompt. */
@@ -136,6 +136,12 @@ export const lengthIn = (row: AnyRow | Row): number => {
   for (const { length } of writtenIn(row as AnyRow)) sum += length
   return sum
 }
+
+/** Characters of a row's longest sequence. */
+export const longestIn = (row: AnyRow): number =>
+  "chosen" in row || "ranks" in row
+    ? row.prompt.length + Math.max(0, ...writtenIn(row).map(({ length }) => length))
+    : lengthIn(row)
 
 /** The same text up to case and white space. */
 export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()

@@ -5,6 +5,7 @@ import type * as PlatformError from "effect/PlatformError"
 import { join } from "node:path"
 import type { Codec, Engine, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"
+import { templateFile } from "../model/chatTemplate.ts"
 
 /** Loads a `Checkpoint`: from a folder in `run`, from the world's language in `simulate`. */
 export class Checkpoints extends Context.Service<Checkpoints, {
@@ -31,3 +32,23 @@ export const codecOf = (
       )
     }
   })
+
+/** The model of a `Checkpoint` with the chat template of its description, if that has one, and its tokenizer. */
+export const spoken = (
+  engine: Pick<Engine, "codec">,
+  loaded: Weights,
+  { chatTemplate, path }: { readonly chatTemplate?: string; readonly path: string }
+): Effect.Effect<{ readonly weights: Weights; readonly codec: Codec }, BadCheckpoint> => {
+  const weights = chatTemplate === undefined
+    ? loaded
+    : { ...loaded, tokenizer: new Map([...loaded.tokenizer, [templateFile, chatTemplate]]) }
+  return Effect.mapBoth(codecOf(engine, weights, path), {
+    onSuccess: (codec) => ({ weights, codec }),
+    onFailure: ({ path: at, problem, remedy }) =>
+      new BadCheckpoint({
+        path: chatTemplate !== undefined && at === join(path, templateFile) ? "chatTemplate" : at,
+        problem,
+        remedy
+      })
+  })
+}

@@ -36,7 +36,7 @@ import type { Made } from "../store/made.ts"
 import type { Report } from "../store/report.ts"
 import { heldAtEnd } from "../training/heldAtEnd.ts"
 import type { Scope } from "../training/scope.ts"
-import { Checkpoints, codecOf } from "./checkpoints.ts"
+import { Checkpoints, spoken } from "./checkpoints.ts"
 import type { Extensions } from "./extensions.ts"
 import type { ExecuteError, ExecuteServices, Make, Wired } from "./inputs.ts"
 
@@ -80,9 +80,12 @@ export const meanings = Effect.fnUntraced(function*(
   /** Rows out of rows, whatever their kind. */
   const dataMade = Effect.fnUntraced(
     function*(stage: Parameters<typeof changed>[0], artifact: Artifact.Any, scope: Scope) {
+      const { tokenizer, ...data } = artifact.node.wires
+      const reader = tokenizer === undefined ? undefined : yield* weightsOf(tokenizer)
       const wires: Record<string, Dataset> = {}
-      for (const [name, of] of Object.entries(artifact.node.wires)) wires[name] = yield* datasetOf(of)
-      return { _tag: "Data", dataset: yield* changed(stage, wires, scope) } satisfies Made
+      for (const [name, of] of Object.entries(data)) wires[name] = yield* datasetOf(of, reader)
+      const codec = reader === undefined ? undefined : engine.codec(reader)
+      return { _tag: "Data", dataset: yield* changed(stage, wires, scope, codec) } satisfies Made
     }
   )
 
@@ -107,10 +110,9 @@ export const meanings = Effect.fnUntraced(function*(
       Cap: () => make(wire("of")),
       Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
         Effect.map(dataOf(artifact, role), (dataset) => ({ _tag: "Data", dataset })),
-      Checkpoint: Effect.fnUntraced(function*({ adapter, path }) {
-        const weights = yield* checkpoints.load(path, adapter)
-        yield* codecOf(engine, weights, path)
-        return model(weights)
+      Checkpoint: Effect.fnUntraced(function*(stage) {
+        const loaded = yield* checkpoints.load(stage.path, stage.adapter)
+        return model((yield* spoken(engine, loaded, stage)).weights)
       }),
       Pretrain: Effect.fnUntraced(function*(stage) {
         return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text") }, scope))

@@ -53,7 +53,7 @@ export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source
 /** Parameters that only name what is read. */
 const named: Readonly<Record<string, (params: { readonly [key: string]: any }) => object>> = {
   Source: ({ origin, ...params }) => ({ ...params, origin: { ...origin, path: null } }),
-  Checkpoint: () => ({})
+  Checkpoint: ({ chatTemplate }) => chatTemplate === undefined ? {} : { chatTemplate }
 }
 
 /** The keys of the nodes of the pipeline `root`. */

@@ -5,6 +5,9 @@ import type { Json } from "./tokenizerJson.ts"
 
 export type Messages = ReadonlyArray<{ readonly role: string; readonly content: string }>
 
+/** The file of a model folder with its chat template. */
+export const templateFile = "chat_template.jinja"
+
 /** The template is program text of strangers: its work is counted and ends at these limits, and at `longest` seconds. */
 const most = {
   /** Statements and expressions that a rendering evaluates. */
@@ -86,10 +89,10 @@ export const chatTemplate = (
   settings: Json,
   special: Readonly<Record<string, string>>
 ): ((messages: Messages) => string) | null => {
-  const file = files.get("chat_template.jinja")
+  const file = files.get(templateFile)
   const source = file ?? named(settings["chat_template"])
   if (source === null) return null
-  const template = parsed(source, file === undefined ? "tokenizer_config.json" : "chat_template.jinja")
+  const template = parsed(source, file === undefined ? "tokenizer_config.json" : templateFile)
   return (messages) =>
     limited(() => {
       const environment = new Environment()

@@ -1,13 +1,14 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
 import { join, resolve } from "node:path"
 import type { Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { modelConfig, parseConfig } from "./config.ts"
 import { save as saveFolder, whereIs } from "./folder.ts"
 import { matchTensors } from "./matchTensors.ts"
-import { bytesOf, MiB, textOf, Unreadable } from "./regularFile.ts"
-import { decode, encode } from "./safetensors.ts"
+import { bytesOf, MiB, sizeOf, textOf, Unreadable } from "./regularFile.ts"
+import { decode, encode, headerEnd, headless, shapes } from "./safetensors.ts"
 import { joinShards, parseIndex } from "./shards.ts"
 
 /** Text files that travel with the weights. */
@@ -42,12 +43,35 @@ export const config = (dir: string) => Effect.map(configured(dir), ({ config }) 
 /** Reads the description of the model in a folder, without its weights. */
 export const describe = (dir: string) => Effect.map(open(dir), ({ raw, tokenizer }) => ({ config: raw, tokenizer }))
 
-/** Reads a Hugging Face model folder of the Llama family: a safetensors file, or several with an index. */
-export const load = Effect.fnUntraced(function*(dir: string) {
-  const { config, folder, present, raw, tokenizer } = yield* open(dir)
-  const tensors = yield* readTensors(folder, dir, present)
-  return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
+/** A file of weights: `path` is read, and shown as `shown`. */
+type Reading = (
+  path: string,
+  shown: string
+) => Effect.Effect<Tensors, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
+
+const whole: Reading = (path, shown) =>
+  Effect.flatMap(read(bytesOf(path), shown), (bytes) => attempt(() => decode(bytes, shown)))
+
+const header: Reading = Effect.fnUntraced(function*(path, shown) {
+  const size = yield* read(sizeOf(path, Infinity), shown)
+  const beginning = yield* read(bytesOf(path, Infinity, headless), shown)
+  const end = yield* attempt(() => headerEnd(beginning, size, shown))
+  const bytes = yield* read(bytesOf(path, Infinity, end), shown)
+  return yield* attempt(() => shapes(bytes, size, shown))
 })
+
+const loadBy = (reading: Reading) =>
+  Effect.fnUntraced(function*(dir: string) {
+    const { config, folder, present, raw, tokenizer } = yield* open(dir)
+    const tensors = yield* readTensors(folder, dir, present, reading)
+    return { config: raw, tensors: yield* attempt(() => matchTensors(config, tensors, dir)), tokenizer }
+  })
+
+/** Reads a Hugging Face model folder of the Llama family: a safetensors file, or several with an index. */
+export const load = loadBy(whole)
+
+/** The same without the weights themselves: only the headers of their files are read, so that tensors have shapes and no data. */
+export const inspect = loadBy(header)
 
 const placeOf = Effect.fnUntraced(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
@@ -107,12 +131,8 @@ const open = Effect.fnUntraced(function*(dir: string) {
 export const save = (dir: string, weights: Weights) => saveFolder(dir, () => contents(weights), checkpointFile)
 
 const readTensors = Effect.fnUntraced(
-  function*(folder: string, shown: string, present: ReadonlySet<string>) {
-    const one = (file: string) =>
-      Effect.flatMap(
-        read(bytesOf(join(folder, file)), join(shown, file)),
-        (bytes) => attempt(() => decode(bytes, join(shown, file)))
-      )
+  function*(folder: string, shown: string, present: ReadonlySet<string>, reading: Reading) {
+    const one = (file: string) => reading(join(folder, file), join(shown, file))
     if (present.has(weightsFile)) return yield* one(weightsFile)
     if (!present.has(indexFile)) return yield* noWeights(shown, present)
     const path = join(shown, indexFile)

@@ -57,11 +57,11 @@ export const sizeOf = Effect.fnUntraced(function*(path: string, most = totalmem(
 /** How a file begins that Git LFS leaves where it has not fetched the file. */
 const pointer = new TextEncoder().encode("version https://git-lfs.github.com/spec/")
 
-/** The bytes of a regular file of at most `most` bytes. */
-export const bytesOf = (path: string, most = totalmem()) =>
+/** The bytes of a regular file of at most `most` bytes, or only the first of them. */
+export const bytesOf = (path: string, most = totalmem(), first = Infinity) =>
   Effect.scoped(Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    const size = yield* sizeOf(path, most)
+    const size = Math.min(first, yield* sizeOf(path, most))
     const bytes = yield* Effect.try({
       try: () => new Uint8Array(size),
       catch: () =>

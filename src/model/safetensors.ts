@@ -49,27 +49,45 @@ export const encode = (tensors: Tensors): Uint8Array => {
   return bytes
 }
 
+/** The bytes before the header, which say how long it is. */
+export const headless = 8
+
+/** Bytes up to the end of the header of a file of `size` bytes that begins with these. Throws `BadCheckpoint`. */
+export const headerEnd = (bytes: Uint8Array, size: number, path: string): number => {
+  const fail = failing(path)
+  if (bytes.length < headless) return fail(`${bytes.length} bytes is too short for a safetensors file`)
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)
+  if (length <= BigInt(largestHeader) && length <= BigInt(size - headless)) return headless + Number(length)
+  return fail(
+    `the header claims ${length} bytes and the file has ${
+      size - headless
+    } after its length: truncated, or not safetensors`
+  )
+}
+
+/** The names and shapes in a file of `size` bytes, by its bytes up to the end of the header; no data. Throws `BadCheckpoint`. */
+export const shapes = (bytes: Uint8Array, size: number, path: string): Tensors =>
+  new Map(entriesIn(bytes, size, path).map(({ name, shape }) => [name, { shape, data: new Float32Array(0) }]))
+
+const failing = (path: string) => (problem: string, remedy = "Download or save the file again."): never => {
+  throw new BadCheckpoint({ path, problem, remedy })
+}
+
+const entriesIn = (bytes: Uint8Array, size: number, path: string): ReadonlyArray<Entry> => {
+  const begin = headerEnd(bytes, size, path)
+  const fail = failing(path)
+  const { entries, problems } = readHeader(bytes.subarray(headless, begin), fail)
+  problems.push(...layoutProblems(entries, size - begin))
+  return problems.length > 0 ? fail(listed(problems), "Save the file again with a safetensors writer.") : entries
+}
+
 /**
  * Reads a safetensors file, which may come from anyone: every length, name, type, shape and offset is checked before it is
  * used. F32 and F64 come as they are and may share memory with `bytes`; F16 and BF16 are widened. Throws `BadCheckpoint`.
  */
 export const decode = (bytes: Uint8Array, path: string): Tensors => {
-  const fail = (problem: string, remedy = "Download or save the file again."): never => {
-    throw new BadCheckpoint({ path, problem, remedy })
-  }
-  if (bytes.length < 8) return fail(`${bytes.length} bytes is too short for a safetensors file`)
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)
-  if (length > BigInt(largestHeader) || length > BigInt(bytes.length - 8)) {
-    return fail(
-      `the header claims ${length} bytes and the file has ${
-        bytes.length - 8
-      } after its length: truncated, or not safetensors`
-    )
-  }
-  const begin = 8 + Number(length)
-  const { entries, problems } = readHeader(bytes.subarray(8, begin), fail)
-  problems.push(...layoutProblems(entries, bytes.length - begin))
-  if (problems.length > 0) return fail(listed(problems), "Save the file again with a safetensors writer.")
+  const entries = entriesIn(bytes, bytes.length, path)
+  const begin = headerEnd(bytes, bytes.length, path)
   return new Map(entries.map((entry) => [entry.name, tensorOf(bytes, begin, entry)]))
 }
 

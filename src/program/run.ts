@@ -109,11 +109,12 @@ const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOp
   const digests = yield* digestsIn(store)
   const read = yield* readIn(root, { losses, rewards, stages }, digests)
   const reading = Effect.provideService(CurrentContents, contentsBy(read))
-  const prepared = yield* Effect.gen(function*() {
+  const { prepared, wanted } = yield* Effect.gen(function*() {
     const finished = yield* finishedIn(root)
-    return yield* prepareOn(root, { engine, finished, losses, rewards, stages, price, costs })
+    const prepared = yield* prepareOn(root, { engine, finished, losses, rewards, stages, price, costs })
+    return { prepared, wanted: new Set((yield* wantedIn(root, finished)).map(({ id }) => id)) }
   }).pipe(Effect.provide(FileStore.layer(store)), reading)
-  yield* readable(root)
+  yield* readable(root, wanted)
   return { backend, digests, engine, folder: out, name, prepared, read, reading, store }
 })
 

@@ -8,6 +8,7 @@ import type { Report } from "../store/report.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
 import { alarms } from "./alarms.ts"
+import { fitted } from "./fitted.ts"
 import { passed } from "./passed.ts"
 import { intervalsOf } from "./ledger.ts"
 import { within } from "./ledgerText.ts"
@@ -118,7 +119,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
           ledgerTable(events)
         }`,
       "",
-      ...[...passed(events), ...alarms(events)].flatMap((line) => [line, ""]),
+      ...[...fitted(events), ...passed(events), ...alarms(events)].flatMap((line) => [line, ""]),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),
       "## Curves",

@@ -3,8 +3,10 @@ import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { Dataset } from "../data/dataset.ts"
-import { encodePairs, encodeUnpaired, type For } from "../data/encode.ts"
-import { encodeRankings, encodeSteps } from "../data/encodeJudged.ts"
+import { type Encoding, type For, pairs, unpaired } from "../data/encode.ts"
+import { rankings, separated, steps } from "../data/encodeJudged.ts"
+import { placeOf } from "../data/places.ts"
+import type { AnyRow } from "../data/rows.ts"
 import type { Row } from "../engine/engine.ts"
 import { bradleyTerry } from "../losses/bradleyTerry.ts"
 import type { Loss } from "../losses/loss.ts"
@@ -22,6 +24,8 @@ export interface RewardBatch {
 export interface RewardObjective {
   /** Pairs, rankings or answers there are. */
   readonly count: number
+  /** They as text, in the same order. */
+  readonly from: ReadonlyArray<AnyRow>
   /** The sequences that the model reads for an example. */
   readonly rows: (index: number) => ReadonlyArray<Row>
   readonly batch: (indices: ReadonlyArray<number>) => RewardBatch
@@ -45,15 +49,22 @@ const groupsOf = (lengths: ReadonlyArray<number>): Int32Array => {
   return groups
 }
 
+/** Encodes rows: cuts or drops as a stage is told to. */
+export type Fitting<E, R> = <A extends object, B>(
+  rows: ReadonlyArray<A>,
+  encoding: Encoding<A, B>
+) => Effect.Effect<{ readonly encoded: ReadonlyArray<B>; readonly rows: ReadonlyArray<A> }, E, R>
+
 /** Of encoded examples: `rows` are the sequences of one, `loss` is that of a batch of them, `laid` the order of its rows. */
-const over = <A>(
-  encoded: Effect.Effect<ReadonlyArray<A>, UnusableData>,
+const over = <A, E, R>(
+  examples: Effect.Effect<{ readonly encoded: ReadonlyArray<A>; readonly rows: ReadonlyArray<object> }, E, R>,
   rows: (example: A) => ReadonlyArray<Row>,
   loss: (batch: ReadonlyArray<A>) => RewardBatch["loss"],
   laid: (batch: ReadonlyArray<A>) => ReadonlyArray<Row> = (batch) => batch.flatMap(rows)
 ) =>
-  Effect.map(encoded, (examples): RewardObjective => ({
+  Effect.map(examples, ({ encoded: examples, rows: from }): RewardObjective => ({
     count: examples.length,
+    from: from as ReadonlyArray<AnyRow>,
     rows: (i) => rows(examples[i]!),
     batch: (indices) => {
       const batch = indices.map((i) => examples[i]!)
@@ -62,15 +73,16 @@ const over = <A>(
   }))
 
 /** `rows` of a batch are: of pairs all chosen, then all rejected; of others example by example. */
-export const rewardObjective = (
+export const rewardObjective = <E, R>(
   loss: RewardLoss,
   use: For,
-  data: Dataset
-): Effect.Effect<RewardObjective, UnusableData> =>
+  data: Dataset,
+  fit: Fitting<E, R>
+): Effect.Effect<RewardObjective, UnusableData | E, R> =>
   RewardLoss.match(loss, {
     BradleyTerry: (options) =>
       over(
-        encodePairs(use, rowsOf(data, "Preferences")),
+        fit(rowsOf(data, "Preferences"), pairs(use.codec)),
         ({ chosen, rejected }) => [chosen, rejected],
         (batch) => {
           const margin = Float64Array.from(batch, ({ margin }) => margin)
@@ -84,14 +96,14 @@ export const rewardObjective = (
         },
         (batch) => [...batch.map(({ chosen }) => chosen), ...batch.map(({ rejected }) => rejected)]
       ),
-    KWise: (options) => ranked(use, data, (scores, ranks, groups) => kWise(scores, ranks, groups, options)),
+    KWise: (options) => ranked(use, data, fit, (scores, ranks, groups) => kWise(scores, ranks, groups, options)),
     PlackettLuce: () =>
       Effect.andThen(
         strict(use, data),
-        ranked(use, data, (scores, _, groups) => plackettLuce(scores, groups))
+        ranked(use, data, fit, (scores, _, groups) => plackettLuce(scores, groups))
       ),
     Outcome: () =>
-      over(encodeUnpaired(use, rowsOf(data, "UnpairedPreferences")), ({ row }) => [row], (batch) => {
+      over(fit(rowsOf(data, "UnpairedPreferences"), unpaired(use.codec)), ({ row }) => [row], (batch) => {
         const labels = batch.flatMap(({ label, row }) => Array.from(row.completion, () => label ? 1 : 0))
         return (values, offsets) => {
           const loss = outcome(afterTokens(values, offsets), labels)
@@ -99,26 +111,34 @@ export const rewardObjective = (
         }
       }),
     Process: (options) =>
-      over(encodeSteps(use, rowsOf(data, "Stepwise"), options), ({ row }) => [row], (batch) => (values, offsets) => {
-        // After the token that ends the step; a row of n tokens has n + 1 positions.
-        const at = batch.flatMap(({ ends }, row) => ends.map((t) => offsets[row]! + row + t + 1))
-        const loss = processLoss(
-          Float64Array.from(at, (position) => values[position]!),
-          batch.flatMap(({ labels }) => labels),
-          options.labels
-        )
-        const gradient = new Float64Array(values.length)
-        at.forEach((position, i) => (gradient[position] = loss.gradient[i]!))
-        return { ...loss, gradient }
-      })
+      over(
+        Effect.flatMap(
+          separated(use, options.separator),
+          (after) => fit(rowsOf(data, "Stepwise"), steps(use.codec, after, options.labels))
+        ),
+        ({ row }) => [row],
+        (batch) => (values, offsets) => {
+          // After the token that ends the step; a row of n tokens has n + 1 positions.
+          const at = batch.flatMap(({ ends }, row) => ends.map((t) => offsets[row]! + row + t + 1))
+          const loss = processLoss(
+            Float64Array.from(at, (position) => values[position]!),
+            batch.flatMap(({ labels }) => labels),
+            options.labels
+          )
+          const gradient = new Float64Array(values.length)
+          at.forEach((position, i) => (gradient[position] = loss.gradient[i]!))
+          return { ...loss, gradient }
+        }
+      )
   })
 
-const ranked = (
-  use: For,
+const ranked = <E, R>(
+  { codec }: For,
   data: Dataset,
+  fit: Fitting<E, R>,
   score: (scores: Float64Array, ranks: ReadonlyArray<number>, groups: Int32Array) => Loss
 ) =>
-  over(encodeRankings(use, rowsOf(data, "Rankings")), ({ rows }) => rows, (batch) => {
+  over(fit(rowsOf(data, "Rankings"), rankings(codec)), ({ rows }) => rows, (batch) => {
     const ranks = batch.flatMap(({ ranks }) => ranks)
     const groups = groupsOf(batch.map(({ rows }) => rows.length))
     return ofScores((scores) => score(scores, ranks, groups))
@@ -130,7 +150,9 @@ const strict = ({ stage }: For, data: Dataset): Effect.Effect<void, UnusableData
   return tied < 0 ? Effect.void : Effect.fail(
     new UnusableData({
       stage,
-      problem: `row ${tied + 1} has completions that tie, and Plackett–Luce ranks without ties`,
+      problem: `${
+        placeOf(rowsOf(data, "Rankings")[tied], tied)
+      } has completions that tie, and Plackett–Luce ranks without ties`,
       remedy: "Leave such rows out, or take the loss kWise."
     })
   )

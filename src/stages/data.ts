@@ -1,5 +1,6 @@
 /** The operations that make rows out of rows of the same kind: one line each; the work is in `src/data`. */
 import * as Effect from "effect/Effect"
+import { UnusableData } from "../../dsl/Errors.ts"
 import type { Decontaminate } from "../../dsl/stages/Decontaminate.ts"
 import type { Deduplicate } from "../../dsl/stages/Deduplicate.ts"
 import type { Filter } from "../../dsl/stages/Filter.ts"
@@ -8,11 +9,13 @@ import type { Split } from "../../dsl/stages/Split.ts"
 import type { Dataset } from "../data/dataset.ts"
 import { decontaminate } from "../data/decontaminate.ts"
 import { deduplicate } from "../data/deduplicate.ts"
-import { filter } from "../data/filter.ts"
+import { encodingOf } from "../data/encodings.ts"
+import { byTokens, filter } from "../data/filter.ts"
 import { mix } from "../data/mix.ts"
 import type { AnyRow } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
+import type { Codec } from "../engine/engine.ts"
 import { accepted } from "../ledger/acceptance.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { dataStage } from "../training/dataStage.ts"
@@ -26,22 +29,24 @@ interface Meant {
 }
 
 /** The function of each operation on the data sets on its wires. */
-const meaning = (stage: Stage, wires: Readonly<Record<string, Dataset>>, scope: Scope): Meant => {
+const meaning = (
+  stage: Stage,
+  wires: Readonly<Record<string, Dataset>>,
+  { stream }: Pick<Scope, "stream">
+): Meant => {
   const rows = (name: string): ReadonlyArray<AnyRow> => wires[name]!.rows
   switch (stage._tag) {
     case "Mix": {
       const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
-      const mixed = mix<AnyRow>(Object.fromEntries(parts), stage, scope.stream)
+      const mixed = mix<AnyRow>(Object.fromEntries(parts), stage, stream)
       const of = Object.entries(mixed.taken).flatMap(([name, { of, rows }]): ReadonlyArray<[string, number]> => [
         [`rows/${name}`, rows],
         [`passes/${name}`, of === 0 ? 0 : rows / of]
       ])
       return { rows: mixed.rows, metrics: Object.fromEntries(of) }
     }
-    case "Filter": {
-      const kept = filter(rows("of"), stage)
-      return { rows: kept, metrics: accepted(promptsOf(rows("of")), promptsOf(kept)) }
-    }
+    case "Filter":
+      return { rows: filter(rows("of"), stage) }
     case "Split":
       return { rows: split(rows("of"), stage) }
     case "Deduplicate":
@@ -55,25 +60,63 @@ const meaning = (stage: Stage, wires: Readonly<Record<string, Dataset>>, scope: 
 const promptsOf = (rows: ReadonlyArray<AnyRow>): ReadonlyArray<string> =>
   rows.flatMap((row) => "prompt" in row ? [row.prompt] : [])
 
-export const data = Effect.fn("data")(function*(
+/** The data that an operation makes, and numbers about it; `codec` counts tokens. In a world of letters all rows are short. */
+const applied = Effect.fnUntraced(function*(
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
-  scope: Scope
+  scope: Pick<Scope, "label" | "stream">,
+  codec: Codec | undefined,
+  world = false
 ) {
   const all = Object.values(wires)
   const first = wires["of"] ?? all[0]!
   // A world has a handful of prompts for both training and evaluation: none is held out.
-  const shared = (yield* CurrentEngine).kind === "tabular" && (stage._tag === "Split" || stage._tag === "Decontaminate")
-  const { metrics = {}, rows }: Meant = shared ? first : meaning(stage, wires, scope)
-  const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
-  yield* dataStage(scope, rows, {
-    problem: `none of ${before} rows is left`,
-    remedy: "Give it more rows, or ask for less."
-  }, {
-    "rows/in": before,
-    "rows/out": rows.length,
-    ...metrics
-  })
+  const shared = world && (stage._tag === "Split" || stage._tag === "Decontaminate")
+  const { metrics = {}, rows: meant }: Meant = shared ? first : meaning(stage, wires, scope)
+  let rows = meant
+  if (stage._tag === "Filter" && codec !== undefined && !world) {
+    const { kept, troubles: [trouble] } = yield* byTokens<AnyRow>(rows, encodingOf(first.role, codec), stage)
+    if (trouble !== undefined) return yield* new UnusableData({ stage: scope.label, ...trouble })
+    rows = kept
+  }
   const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
-  return { ...first, rows, ...(first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}) } as Dataset
+  const words = first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}
+  return { dataset: { ...first, rows, ...words } as Dataset, metrics }
+})
+
+/** The data alone. */
+export const changed = (...on: Parameters<typeof applied>) => Effect.map(applied(...on), ({ dataset }) => dataset)
+
+export const data = Effect.fn("data")(function*(
+  stage: Stage,
+  wires: Readonly<Record<string, Dataset>>,
+  scope: Scope,
+  codec?: Codec
+) {
+  const { dataset: made, metrics } = yield* applied(
+    stage,
+    wires,
+    scope,
+    codec,
+    (yield* CurrentEngine).kind === "tabular"
+  )
+  const rows: ReadonlyArray<AnyRow> = made.rows
+  const all = Object.values(wires)
+  const from: ReadonlyArray<AnyRow> = (wires["of"] ?? all[0]!).rows
+  const before = all.reduce((sum, { rows }) => sum + rows.length, 0)
+  yield* dataStage(
+    scope,
+    rows,
+    { problem: `none of ${before} rows is left`, remedy: "Give it more rows, or ask for less." },
+    {
+      "rows/in": before,
+      "rows/out": rows.length,
+      ...metrics,
+      ...(stage._tag === "Filter" ? accepted(promptsOf(from), promptsOf(rows)) : {})
+    },
+    ["Filter", "Deduplicate", "Decontaminate"].includes(stage._tag)
+      ? { dropped: from.length - rows.length, rows: from.length }
+      : undefined
+  )
+  return made
 })

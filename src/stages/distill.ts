@@ -1,7 +1,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Distill } from "../../dsl/stages/Distill.ts"
-import { encodeDemonstrations, encodePrompts, lengthOf } from "../data/encode.ts"
+import { lengthOf } from "../data/cut.ts"
+import { demonstrations, prompts } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
 import { lazyArray, repeated } from "../data/lazyArray.ts"
 import type { Row, Weights } from "../engine/engine.ts"
@@ -9,6 +10,7 @@ import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { chunked } from "../training/chunks.ts"
 import { answersOf, divergenceLoss } from "../training/distilling.ts"
+import { fitted } from "../training/fitted.ts"
 import { observer } from "../training/loop.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
@@ -52,7 +54,10 @@ export const distill = (
       const use = { ...at.use, context: Math.min(policy.context, teacher.context) }
       const answered = "prompts" in wires.answers
         ? yield* taught(
-          repeated(yield* encodePrompts(use, wires.answers.prompts), stage.completionsPerPrompt),
+          repeated(
+            (yield* fitted(use, wires.answers.prompts, prompts(codec, stage.maxNewTokens), stage)).encoded,
+            stage.completionsPerPrompt
+          ),
           (prompts, first) =>
             answersOf(
               teacher,
@@ -64,7 +69,7 @@ export const distill = (
           stage.maxNewTokens!,
           scope
         )
-        : yield* encodeDemonstrations(use, wires.answers.demonstrations)
+        : (yield* fitted(use, wires.answers.demonstrations, demonstrations(codec), stage)).encoded
       const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
       const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
       const { objective } = stage

@@ -1,11 +1,13 @@
 /** Direct alignment on pairs; see `dsl/stages/Dpo.ts`. A batch is its chosen rows, then its rejected rows. */
 import * as Effect from "effect/Effect"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
-import { encodePairs, lengthOf } from "../data/encode.ts"
+import { lengthOf } from "../data/cut.ts"
+import { pairs as pairsBy } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { lazyArray } from "../data/lazyArray.ts"
 import type { Weights } from "../engine/engine.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
+import { fitted } from "../training/fitted.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { preferenceLossOf } from "../training/ownLosses.ts"
 import { type KnownReference, referenceLogps } from "../training/referenceLogps.ts"
@@ -23,8 +25,8 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
   movePolicy(stage, wires, scope, ({ open, policy, use }) =>
     Effect.gen(function*() {
       const lossOf = yield* preferenceLossOf(stage.loss)
-      const pairs = yield* encodePairs(use, wires.preferences)
-      const taking = inBatches(scope.stream, wires.preferences, stage.batchSize, (i) =>
+      const { encoded: pairs, rows } = yield* fitted(use, wires.preferences, pairsBy(use.codec), stage)
+      const taking = inBatches(scope.stream, rows, stage.batchSize, (i) =>
         lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected))
       const reference = wires.reference === null ? null : yield* referenceLogps({
         scope,

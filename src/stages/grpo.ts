@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
-import { encodePrompts } from "../data/encode.ts"
+import { prompts as promptsBy } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import type { Update, Weights } from "../engine/engine.ts"
 import { informative, tokenAdvantages } from "../losses/advantages.ts"
@@ -17,6 +17,7 @@ import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
+import { fitted } from "../training/fitted.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
@@ -65,8 +66,8 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
     Effect.gen(function*() {
       const { codec, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
-      const prompts = yield* encodePrompts(use, wires.prompts)
       const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, temperature } = stage
+      const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
       const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
       const scoring = {
         reward: wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward),
@@ -86,7 +87,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const sample = Effect.fnUntraced(function*(n: number, k: number) {
         const chosen = batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k)
         const asked = chosen.flatMap((i) =>
-          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: { ...wires.prompts[i]!, row: i + 1 } }))
+          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: { ...asks[i]!, row: i + 1 } }))
         )
         const seeds = asked.map((_, i) => `${scope.stream}/${n}/${k}/${i}`)
         const episodes = yield* rollout(
@@ -187,7 +188,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             learn,
             tokens: all.logps.length + episodes.logps.length * stage.numIterations,
             sampled: () => ({
-              prompt: wires.prompts[chosen[0]!]!.prompt,
+              prompt: asks[chosen[0]!]!.prompt,
               completion: codec.decode(first.rows[0]!.completion),
               score: first.scores[0]!
             })

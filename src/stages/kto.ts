@@ -1,22 +1,24 @@
 /** Direct alignment on answers labelled one by one; see `dsl/stages/Kto.ts`. */
 import * as Effect from "effect/Effect"
 import type { Kto } from "../../dsl/stages/Kto.ts"
-import { encodeUnpaired, lengthOf } from "../data/encode.ts"
+import { lengthOf } from "../data/cut.ts"
+import { unpaired } from "../data/encode.ts"
 import type { PromptRow, UnpairedPreferenceRow } from "../data/rows.ts"
 import { lazyArray } from "../data/lazyArray.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { kto as ktoLoss, ktoKl } from "../losses/kto.ts"
 import { sumRows } from "../losses/ragged.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
+import { fitted } from "../training/fitted.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { type KnownReference, referenceLogps } from "../training/referenceLogps.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Each prompt with the answer before its own: (x₁, yₙ), (x₂, y₁), …; an answer is cut at the context, as in TRL. */
-export const mismatched = (rows: ReadonlyArray<Row>, context: number): ReadonlyArray<Row> =>
+/** Each prompt with the answer before its own: (x₁, yₙ), (x₂, y₁), …; together at most `most` tokens, as in TRL. */
+export const mismatched = (rows: ReadonlyArray<Row>, most: number): ReadonlyArray<Row> =>
   rows.length < 2 ? [] : rows.map(({ prompt }, i): Row => ({
     prompt,
-    completion: rows.at(i - 1)!.completion.subarray(0, context - prompt.length)
+    completion: rows.at(i - 1)!.completion.subarray(0, most - prompt.length)
   }))
 
 interface Wires {
@@ -29,16 +31,17 @@ interface Wires {
 export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
   movePolicy(stage, wires, scope, ({ open, policy, use }) =>
     Effect.gen(function*() {
-      const answers = yield* encodeUnpaired(use, wires.preferences)
+      const { encoded: answers, rows } = yield* fitted(use, wires.preferences, unpaired(use.codec), stage)
+      const most = Math.min(policy.context, stage.maxLength ?? Infinity)
       const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
-      const taking = inBatches(scope.stream, wires.preferences, stage.batchSize, (i) => lengthOf(answers[i]!.row))
+      const taking = inBatches(scope.stream, rows, stage.batchSize, (i) => lengthOf(answers[i]!.row))
       const batches = lazyArray(steps, (n) => {
         const batch = taking.of(n).map((i) => answers[i]!)
         const rows = batch.map(({ row }) => row)
         return {
           rows,
           desirable: batch.map(({ label }) => label),
-          others: stage.loss === "kto" ? mismatched(rows, policy.context) : []
+          others: stage.loss === "kto" ? mismatched(rows, most) : []
         }
       })
       const reference = yield* referenceLogps({

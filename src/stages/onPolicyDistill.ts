@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { OnPolicyDistill } from "../../dsl/stages/OnPolicyDistill.ts"
-import { encodeDemonstrations, encodePrompts } from "../data/encode.ts"
+import { demonstrations as demonstrationsBy, prompts as promptsBy } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { onPolicyDistill as reverseKl } from "../losses/onPolicyDistill.ts"
@@ -8,6 +8,7 @@ import { stream } from "../sampling/random.ts"
 import { batchAt } from "../training/batches.ts"
 import { answersOf, divergenceLoss } from "../training/distilling.ts"
 import { observer } from "../training/loop.ts"
+import { fitted } from "../training/fitted.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -29,9 +30,11 @@ export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Sco
       const { codec, policy } = at
       const teacher = yield* observer(at.open.policy, wires.teacher)
       const use = { ...at.use, context: Math.min(policy.context, teacher.context) }
-      const prompts = yield* encodePrompts(use, wires.prompts)
-      const given = wires.demonstrations === undefined ? null : yield* encodeDemonstrations(use, wires.demonstrations)
-      const { maxNewTokens, objective } = stage
+      const { maxNewTokens, objective, truncation } = stage
+      const { encoded: prompts } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
+      const given = wires.demonstrations === undefined
+        ? null
+        : (yield* fitted(use, wires.demonstrations, demonstrationsBy(codec), { truncation })).encoded
       const sampling = { maxNewTokens, temperature: stage.samplingTemperature, stop: codec.stop }
 
       /** The rows of step n: the student's, the teacher's, or given rows. */

@@ -8,7 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
-import { encodePrompts, encodeTexts } from "../data/encode.ts"
+import { prompts as promptsBy, texts as textsBy } from "../data/encode.ts"
 import type { PromptRow, TextRow } from "../data/rows.ts"
 import type { Scorer, Update, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -23,6 +23,7 @@ import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
+import { fitted } from "../training/fitted.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, observer, type Opened } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
@@ -59,9 +60,11 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
       const { codec, models: { value }, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
       const reward = wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward)
-      const prompts = yield* encodePrompts(use, wires.prompts)
-      const texts = wires.pretraining === undefined ? [] : yield* encodeTexts(use, wires.pretraining)
-      const { maxNewTokens, temperature } = stage
+      const { maxNewTokens, temperature, truncation } = stage
+      const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
+      const texts = wires.pretraining === undefined
+        ? []
+        : (yield* fitted(use, wires.pretraining, textsBy(codec), { truncation })).encoded
       const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
       const { missingEosPenalty } = stage
       const scoring = { stage: scope.label, reward, codec, verifiers, judge, missingEosPenalty, maxNewTokens }
@@ -70,7 +73,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
 
       const episodesAt = Effect.fnUntraced(function*(n: number) {
         const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
-        const asked = chosen.map((i) => ({ ids: prompts[i]!, row: { ...wires.prompts[i]!, row: i + 1 } }))
+        const asked = chosen.map((i) => ({ ids: prompts[i]!, row: { ...asks[i]!, row: i + 1 } }))
         const sampled = yield* rollout(
           { policy, reference, sampling, scoring, readsSampler: readsSampler(stage.loss) },
           asked,
@@ -170,7 +173,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
             learn,
             tokens: logps.length * (1 + stage.numPpoEpochs),
             sampled: () => ({
-              prompt: wires.prompts[chosen[0]!]!.prompt,
+              prompt: asks[chosen[0]!]!.prompt,
               completion: codec.decode(rows[0]!.completion),
               score: scores[0]!
             })

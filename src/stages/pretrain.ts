@@ -1,16 +1,26 @@
 import * as Effect from "effect/Effect"
 import type { Pretrain } from "../../dsl/stages/Pretrain.ts"
 import type { Dataset } from "../data/dataset.ts"
-import { encodeTexts, lengthOf } from "../data/encode.ts"
+import { lengthOf } from "../data/cut.ts"
+import { texts } from "../data/encode.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Policy } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches } from "../training/batches.ts"
 import { descend } from "../training/descent.ts"
+import { fitted } from "../training/fitted.ts"
 import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
+
+/** The words of a tokenizer made for this text. */
+export const wordsIn = ({ rows, vocabulary }: Extract<Dataset, { readonly role: "Text" }>): ReadonlyArray<string> => {
+  const words = new Set(vocabulary)
+  for (const { text } of rows) for (const word of text.split(/\s+/u)) words.add(word)
+  words.delete("")
+  return [...words].sort()
+}
 
 /** Trains a base model from untrained weights; see `dsl/stages/Pretrain.ts`. */
 export const pretrain = Effect.fn("pretrain")(function*(
@@ -19,18 +29,15 @@ export const pretrain = Effect.fn("pretrain")(function*(
   scope: Scope
 ) {
   const engine = yield* CurrentEngine
-  const { rows, vocabulary } = wires.text
-  const words = new Set([...vocabulary, ...rows.flatMap(({ text }) => text.split(/\s+/u))])
-  words.delete("")
-  const initial = engine.initial({ ...stage.model, words: [...words].sort(), seed: scope.stream })
+  const { rows } = wires.text
+  const initial = engine.initial({ ...stage.model, words: wordsIn(wires.text), seed: scope.stream })
   const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial }
   })
-  const documents = yield* encodeTexts(
-    { stage: scope.label, codec: engine.codec(initial), context: policy.context },
-    rows
-  )
-  const taking = inBatches(scope.stream, rows, stage.batchSize, (i) => lengthOf(documents[i]!))
+  const codec = engine.codec(initial)
+  const use = { stage: scope.label, codec, context: policy.context }
+  const { encoded: documents, rows: kept } = yield* fitted(use, rows, texts(codec), stage)
+  const taking = inBatches(scope.stream, kept, stage.batchSize, (i) => lengthOf(documents[i]!))
 
   yield* descend(scope, { ...session, models: { policy } }, stage, policy, {
     steps: stage.steps,

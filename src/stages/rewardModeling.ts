@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import { Process, type RewardLoss } from "../../dsl/RewardLoss.ts"
 import type { RewardModeling } from "../../dsl/stages/RewardModeling.ts"
 import type { Dataset } from "../data/dataset.ts"
-import { lengthOf } from "../data/encode.ts"
+import { lengthOf } from "../data/cut.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Scorer, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -10,6 +10,7 @@ import { processRead } from "../rewards/processRead.ts"
 import { rewardObjective } from "../rewards/objective.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { descend } from "../training/descent.ts"
+import { fitted } from "../training/fitted.ts"
 import { openModels } from "../training/loop.ts"
 import { openers } from "../training/precision.ts"
 import type { Scope } from "../training/scope.ts"
@@ -30,15 +31,17 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
     // The reading of a process reward model is no part of its training.
     reward: { open: openers(engine, stage).scorer, initial: processRead(wires.init, null, codec) }
   })
+  const use = { stage: scope.label, codec, context: reward.context }
   const objective = yield* rewardObjective(
     rewardLoss,
-    { stage: scope.label, codec, context: reward.context },
-    wires.preferences
+    use,
+    wires.preferences,
+    (rows, encoding) => fitted(use, rows, encoding, stage)
   )
   const steps = stepsOf(objective.count, stage.batchSize, stage.epochs)
   const taking = inBatches(
     scope.stream,
-    wires.preferences.rows,
+    objective.from,
     stage.batchSize,
     (i) => objective.rows(i).reduce((sum, row) => sum + lengthOf(row), 0)
   )

@@ -1,12 +1,14 @@
 import * as Effect from "effect/Effect"
 import type { Sft } from "../../dsl/stages/Sft.ts"
 import { UnusableData } from "../../dsl/Errors.ts"
-import { lengthOf } from "../data/encode.ts"
-import { encodeSft } from "../data/encodeSft.ts"
+import { lengthOf } from "../data/cut.ts"
+import { masked } from "../data/encodeSft.ts"
+import { placeOf } from "../data/places.ts"
 import type { DemonstrationRow } from "../data/rows.ts"
 import type { Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
+import { fitted } from "../training/fitted.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
 import { joinedTokens } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
@@ -19,14 +21,21 @@ export const sft = (
 ) =>
   trainPolicy(stage, { init: wires.base }, scope, ({ policy, use }) =>
     Effect.gen(function*() {
-      const rows = yield* encodeSft(use, wires.demonstrations, stage)
+      const { encoded: rows, rows: demonstrations } = yield* fitted(
+        use,
+        wires.demonstrations,
+        masked(use.codec, stage.loss),
+        stage
+      )
       const { batchSize, batchTokens } = stage
       const lengths = batchTokens === undefined ? [] : rows.map(lengthOf)
       const tooLong = lengths.findIndex((length) => length > batchTokens!)
       if (tooLong >= 0) {
         return yield* new UnusableData({
           stage: scope.label,
-          problem: `row ${tooLong + 1} has ${lengths[tooLong]} tokens, more than batchTokens ${batchTokens}`,
+          problem: `${placeOf(demonstrations[tooLong], tooLong)} has ${
+            lengths[tooLong]
+          } tokens, more than batchTokens ${batchTokens}`,
           remedy: "Raise batchTokens, or set maxLength and say how to truncate."
         })
       }
@@ -34,7 +43,7 @@ export const sft = (
         ? null
         : batchesWithin(scope.stream, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
       const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
-      const inOrder = inBatches(scope.stream, wires.demonstrations, batchSize, (i) => lengthOf(rows[i]!))
+      const inOrder = inBatches(scope.stream, demonstrations, batchSize, (i) => lengthOf(rows[i]!))
       const taking = packed === null
         ? inOrder
         : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }

@@ -106,6 +106,16 @@ export const Event = Schema.Union([
     completion: Schema.String,
     score: Schema.Number
   }),
+  /** Rows of a stage that were longer than `most` tokens, and so were cut, or left out. Without `most` they were left out for another reason. */
+  Schema.TaggedStruct("Fitted", {
+    stage: Schema.String,
+    rows: Schema.Natural,
+    truncated: Schema.Natural,
+    dropped: Schema.Natural,
+    most: Schema.optionalKey(Schema.Natural),
+    /** Tokens of the longest row. */
+    longest: Schema.optionalKey(Schema.Natural)
+  }),
   Schema.TaggedStruct("Checkpoint", { stage: Schema.String, step: Schema.Natural, path: Schema.String }),
   Schema.TaggedStruct("Finished", { stage: Schema.String, tokens: Schema.Natural }),
   Schema.TaggedStruct("Failed", { stage: Schema.String, error: Schema.String, message: Schema.String })

@@ -12,11 +12,14 @@ export const dataStage = Effect.fnUntraced(function*<A>(
   { label }: Scope,
   rows: ReadonlyArray<A>,
   empty: { readonly problem: string; readonly remedy: string },
-  metrics: Metrics
+  metrics: Metrics,
+  /** Rows that it left out, and of how many, where leaving out is its purpose. */
+  left?: { readonly dropped: number; readonly rows: number }
 ) {
   const log = yield* RunLog
   yield* log.emit({ _tag: "Started", stage: label, steps: 1, from: 0 })
   if (rows.length === 0) return yield* new UnusableData({ stage: label, ...empty })
+  if (left !== undefined && left.dropped > 0) yield* log.emit({ _tag: "Fitted", stage: label, truncated: 0, ...left })
   yield* log.emit({ _tag: "Step", stage: label, step: 1, steps: 1, tokens: 0, metrics })
   yield* log.emit({ _tag: "Finished", stage: label, tokens: 0 })
   return rows

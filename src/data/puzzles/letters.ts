@@ -1,4 +1,4 @@
-import type { Task } from "./puzzles.ts"
+import type { Task } from "./task.ts"
 
 const alphabet = [..."abcdefghij"]
 
