@@ -1,7 +1,7 @@
 /** The run on the terminal: a live line per stage with an estimate, or plain lines at intervals where there is no terminal. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { told } from "../data/read.ts"
+import { told } from "../data/about.ts"
 import type { Event } from "../store/runLog.ts"
 
 const seconds = (s: number): string =>

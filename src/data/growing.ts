@@ -8,7 +8,7 @@ import { join } from "node:path"
 import { deserialize, serialize } from "node:v8"
 import { MiB } from "../model/regularFile.ts"
 import { viewed } from "./lazyArray.ts"
-import { placed, placeIn } from "./places.ts"
+import { type Place, placed } from "./places.ts"
 
 /** Bytes of values that an array holds in memory. */
 const held = 128 * MiB
@@ -18,8 +18,8 @@ const around = 128
 const block = 4 * MiB
 
 export interface Growing<A> {
-  /** `bytes`: the memory that the value takes, roughly. */
-  readonly push: (value: A, bytes: number) => void
+  /** `bytes`: the memory that the value takes, roughly. A row from a file has its place whenever it is looked at. */
+  readonly push: (value: A, bytes: number, place?: Place) => void
   readonly length: () => number
   /** All values, once no more are pushed. */
   readonly all: () => ReadonlyArray<A>
@@ -54,9 +54,8 @@ const spill = <A extends object>() => {
     waiting = 0
   }
   const one = {
-    push: (value: A) => {
-      const { line, path } = placeIn(value) ?? {}
-      const bytes = serialize([value, path, line])
+    push: (value: A, place: Place | undefined) => {
+      const bytes = serialize([value, place?.path, place?.line])
       if (count + 2 > starts.length) {
         const longer = new Float64Array(2 * starts.length)
         longer.set(starts)
@@ -90,11 +89,11 @@ export const growing = <A extends object>(most = held): Growing<A> => {
   let bytesHeld = 0
   let count = 0
   return {
-    push: (value, bytes) => {
+    push: (value, bytes, place) => {
       count++
       bytesHeld += bytes + around
-      if (bytesHeld <= most) first.push(value)
-      else (rest ??= spill<A>()).push(value)
+      if (bytesHeld > most) (rest ??= spill<A>()).push(value, place)
+      else first.push(place === undefined ? value : placed(value, place.path, place.line))
     },
     length: () => count,
     all: () => {

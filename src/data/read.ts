@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { windows } from "../model/foreign.ts"
 import { sizeOf } from "../model/regularFile.ts"
+import { type About, count } from "./about.ts"
 import { BadData } from "./badData.ts"
 import type { Role, RowsOf } from "./dataset.ts"
 import { Unfit } from "./encode.ts"
@@ -14,7 +15,6 @@ import { growing } from "./growing.ts"
 import { kindOf, recordsIn } from "./kinds.ts"
 import { recognising } from "./layouts.ts"
 import { type Named, nameOf, pathsOf } from "./paths.ts"
-import { placed } from "./places.ts"
 import { rankingRow, stepwiseRow } from "./rankingFormats.ts"
 import type { Found } from "./record.ts"
 
@@ -25,30 +25,6 @@ export interface Options extends formats.RowFormat {
   readonly limit?: number
   /** Rows that cannot be used: an error, or left out and counted. */
   readonly onBadRow?: "fail" | "skip"
-}
-
-/** What was read, for people. */
-export interface About {
-  /** The path, list or pattern. */
-  readonly name: string
-  readonly files: number
-  /** Rows by the layout in which they were found. */
-  readonly layouts: ReadonlyArray<readonly [name: string, rows: number]>
-  /** Bad rows that were left out; null where there were none. */
-  readonly skipped: { readonly rows: number; readonly first: string } | null
-}
-
-const count = (n: number): string => n.toLocaleString("en")
-
-/** A line on what was read, and one on the bad rows that were left out. */
-export const told = ({ files, layouts, name, skipped }: About): ReadonlyArray<string> => {
-  const rows = layouts.map(([layout, rows]) => `${count(rows)} row${rows === 1 ? "" : "s"} of ${layout}`)
-  return [
-    `${name}: ${files === 1 ? "" : `${count(files)} files, `}${rows.join(", ")}`,
-    ...(skipped === null
-      ? []
-      : [`${name}: ${count(skipped.rows)} bad row${skipped.rows === 1 ? "" : "s"} left out; first ${skipped.first}`])
-  ]
 }
 
 export interface Read<Row> {
@@ -154,7 +130,7 @@ export const read = <Row extends object>({ plain, role, row }: Reader<Row>) =>
             if (value !== undefined) {
               const one = made(value)
               if (good++ >= offset && (wrong === 0 || onBadRow === "skip")) {
-                rows.push(placed(one, path, line), found.bytes)
+                rows.push(one, found.bytes, { path, line })
               }
             }
           } catch (error) {
