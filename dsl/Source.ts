@@ -10,15 +10,23 @@ import * as Artifact from "./Artifact.ts"
 import { build, define } from "./Definition.ts"
 import { Count, Fraction, or, Seed } from "./Training.ts"
 
-/** A `.jsonl`, `.jsonl.gz` or `.txt` file; relative paths are relative to the working directory. */
+/** Names of files: a path, a list of paths, or a pattern of the shell, whose files are read in the order of their names. */
+const Paths = Schema.Union([Schema.NonEmptyString, Schema.NonEmptyArray(Schema.NonEmptyString)])
+
+/**
+ * Files of rows: `.jsonl`, `.json` (a list of objects), `.csv`, `.tsv`, `.txt` (a text a line), each plain, `.gz` or `.zst`; `.parquet`.
+ * Relative paths are relative to the working directory: `"a.jsonl"`, `["a.csv", "b.csv"]`, `"data/*.parquet"`.
+ */
 export class File extends Schema.TaggedClass<File>()("File", {
-  path: Schema.NonEmptyString,
+  path: Paths,
   /** Which of the file's fields holds which of TRL's, e.g. `{ prompt: "question", completion: "answer" }`. */
   fields: or(Schema.Record(Schema.String, Schema.String), {}),
   /** Skips this many rows first. */
   offset: or(Schema.Natural, 0),
   /** Reads at most this many rows. */
-  limit: Schema.optionalKey(Count)
+  limit: Schema.optionalKey(Count),
+  /** A row that cannot be used is an error; with `"skip"` it is left out, and the run says how many were. */
+  onBadRow: Schema.optionalKey(Schema.Literals(["fail", "skip"]))
 }) {}
 
 /**
@@ -91,8 +99,10 @@ export const unpairedPreferences = source("UnpairedPreferences")
 /** Answers in steps, each of them judged (`prompt`, `completions`, `labels`). */
 export const stepwise = source("Stepwise")
 
-export const file = (path: string, options: Omit<typeof File["~type.make.in"], "path"> = {}): File =>
-  new File({ path, ...options }, { disableChecks: true })
+export const file = (
+  path: string | readonly [string, ...Array<string>],
+  options: Omit<typeof File["~type.make.in"], "path"> = {}
+): File => new File({ path, ...options }, { disableChecks: true })
 export const tales = (options: typeof Tales["~type.make.in"]): Tales => new Tales(options, { disableChecks: true })
 export const puzzles = (options: typeof Puzzles["~type.make.in"]): Puzzles =>
   new Puzzles(options, { disableChecks: true })

@@ -12,7 +12,7 @@ import { mermaid, text } from "../../dsl/Render.ts"
 import { pipelineOf } from "../../src/cli/pipelineFile.ts"
 import { priceOf } from "../../src/cli/prices.ts"
 import { encodeTexts } from "../../src/data/encode.ts"
-import * as jsonl from "../../src/data/jsonl.ts"
+import { read, readers as byRole } from "../../src/data/read.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { codecOf } from "../../src/interpreters/checkpoints.ts"
 import { shapesIn } from "../../src/interpreters/checkpointShapes.ts"
@@ -138,14 +138,14 @@ const modelCase = (seeds: Seeds, random: Random): Case => {
 }
 
 const readers = {
-  texts: jsonl.texts,
-  prompts: jsonl.prompts,
-  demonstrations: jsonl.demonstrations,
-  preferences: jsonl.preferences,
-  unpairedPreferences: jsonl.unpairedPreferences,
-  rankings: jsonl.rankings,
-  stepwise: jsonl.stepwise,
-  packed: jsonl.texts
+  texts: read(byRole.Text),
+  prompts: read(byRole.Prompts),
+  demonstrations: read(byRole.Demonstrations),
+  preferences: read(byRole.Preferences),
+  unpairedPreferences: read(byRole.UnpairedPreferences),
+  rankings: read(byRole.Rankings),
+  stepwise: read(byRole.Stepwise),
+  packed: read(byRole.Text)
 } as const
 
 const rowsCase = (seeds: Seeds, random: Random): Case => {

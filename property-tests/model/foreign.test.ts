@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { afterAll, assert, describe, it } from "vitest"
-import { texts } from "../../src/data/jsonl.ts"
+import { read as rowsOf, readers } from "../../src/data/read.ts"
 import { chatTemplate } from "../../src/model/chatTemplate.ts"
 import { eachLimited, limited, Overran, windows } from "../../src/model/foreign.ts"
 import { bytesOf, Unreadable } from "../../src/model/regularFile.ts"
@@ -142,7 +142,7 @@ describe("files", () => {
   it("that unpack to far more than their size are not unpacked", async () => {
     const path = join(folder, "bomb.jsonl.gz")
     writeFileSync(path, gzipSync(Buffer.alloc(80 << 20)))
-    const exit = await Effect.runPromiseExit(Effect.provide(texts(path), NodeFileSystem.layer))
+    const exit = await Effect.runPromiseExit(Effect.provide(rowsOf(readers.Text)(path), NodeFileSystem.layer))
     assert.match(String(exit), /BadData: .*it unpacks to more than \d+ bytes\. Unpack it if you trust it/)
   })
 
@@ -150,7 +150,7 @@ describe("files", () => {
     const path = join(folder, "blank.jsonl.gz")
     writeFileSync(path, gzipSync(Buffer.alloc(20 << 20, "\n")))
     const before = process.memoryUsage().heapUsed
-    const exit = await Effect.runPromiseExit(Effect.provide(texts(path), NodeFileSystem.layer))
+    const exit = await Effect.runPromiseExit(Effect.provide(rowsOf(readers.Text)(path), NodeFileSystem.layer))
     assert.match(String(exit), /no rows in it/)
     assert.isBelow(process.memoryUsage().heapUsed - before, 200 << 20)
   })

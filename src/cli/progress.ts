@@ -1,6 +1,7 @@
 /** The run on the terminal: a live line per stage with an estimate, or plain lines at intervals where there is no terminal. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { told } from "../data/about.ts"
 import type { Event } from "../store/runLog.ts"
 import { fittedText } from "../report/fitted.ts"
 
@@ -53,6 +54,11 @@ export const progress = (out: Out) => {
           return line(`  ${event.stage}  waits for process ${event.pid} on ${event.host}, which makes it`)
         case "Replaced":
           return line(`! ${event.stage}  process ${event.pid} on ${event.host} stands still: this one goes on with it`)
+        case "Read": {
+          const [what, ...left] = told(event)
+          line(`  ${what}`)
+          return left.forEach((one) => line(`! ${one}`))
+        }
         case "Started":
           stage = { name: event.stage, from: event.from, began: now, tokens: 0, printed: now }
           return event.from > 0

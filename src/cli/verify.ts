@@ -59,7 +59,7 @@ export const verify = Command.make(
   "verify",
   {
     file: Argument.String("file").pipe(
-      Argument.withDescription("A .jsonl or .jsonl.gz file of rows with prompt, completion and answer")
+      Argument.withDescription("A file of rows with prompt, completion and answer: .jsonl, .json, .csv, .parquet, …")
     ),
     as: Flag.String("as").pipe(Flag.withDescription(`The verifier: ${names.join(", ")}`)),
     params: maybe(Flag.String("params"), "Its parameters as JSON"),

@@ -1,26 +1,30 @@
 import type * as Effect from "effect/Effect"
 import * as Context from "effect/Context"
 import type { Origin } from "../../dsl/Source.ts"
+import type { About } from "./about.ts"
 import type { BadData } from "./badData.ts"
 import type { Chat } from "./formats.ts"
 import type * as rows from "./rows.ts"
 
-/** A loaded data set. */
+/** A loaded data set; of one that was read from files, what was read. */
 export type Dataset =
-  | {
-    readonly role: "Text"
-    readonly rows: ReadonlyArray<rows.TextRow>
-    /** Words that a tokenizer made from this text must have, besides those in it. */
-    readonly vocabulary: ReadonlyArray<string>
-  }
-  | { readonly role: "Prompts"; readonly rows: ReadonlyArray<rows.PromptRow> }
-  | { readonly role: "Demonstrations"; readonly rows: ReadonlyArray<rows.DemonstrationRow> }
-  | { readonly role: "Preferences"; readonly rows: ReadonlyArray<rows.PreferenceRow> }
-  | { readonly role: "Rankings"; readonly rows: ReadonlyArray<rows.RankingRow> }
-  | { readonly role: "Stepwise"; readonly rows: ReadonlyArray<rows.StepwiseRow> }
-  | { readonly role: "UnpairedPreferences"; readonly rows: ReadonlyArray<rows.UnpairedPreferenceRow> }
-  | { readonly role: "Completions"; readonly rows: ReadonlyArray<rows.CompletionRow> }
-  | { readonly role: "ScoredCompletions"; readonly rows: ReadonlyArray<rows.ScoredRow> }
+  & { readonly about?: About }
+  & (
+    | {
+      readonly role: "Text"
+      readonly rows: ReadonlyArray<rows.TextRow>
+      /** Words that a tokenizer made from this text must have, besides those in it. */
+      readonly vocabulary: ReadonlyArray<string>
+    }
+    | { readonly role: "Prompts"; readonly rows: ReadonlyArray<rows.PromptRow> }
+    | { readonly role: "Demonstrations"; readonly rows: ReadonlyArray<rows.DemonstrationRow> }
+    | { readonly role: "Preferences"; readonly rows: ReadonlyArray<rows.PreferenceRow> }
+    | { readonly role: "Rankings"; readonly rows: ReadonlyArray<rows.RankingRow> }
+    | { readonly role: "Stepwise"; readonly rows: ReadonlyArray<rows.StepwiseRow> }
+    | { readonly role: "UnpairedPreferences"; readonly rows: ReadonlyArray<rows.UnpairedPreferenceRow> }
+    | { readonly role: "Completions"; readonly rows: ReadonlyArray<rows.CompletionRow> }
+    | { readonly role: "ScoredCompletions"; readonly rows: ReadonlyArray<rows.ScoredRow> }
+  )
 
 /** The roles that a `Source` can have; only stages make data of the other roles. */
 export type Role = Exclude<Dataset["role"], "Completions" | "ScoredCompletions">

@@ -5,9 +5,9 @@ import type { File, Openings, Origin, Puzzles, Tales } from "../../dsl/Source.ts
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"
 import type { Chat } from "./formats.ts"
-import * as jsonl from "./jsonl.ts"
 import { cut } from "./openings.ts"
 import * as puzzles from "./puzzles/puzzles.ts"
+import { read, readers } from "./read.ts"
 import * as judged from "./tales/judgedRows.ts"
 import * as tales from "./tales/tales.ts"
 
@@ -66,41 +66,22 @@ const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadDat
   }
 }
 
-const skip = <A>(path: string, rows: ReadonlyArray<A>, offset: number) =>
-  rows.length > offset ? Effect.succeed(rows.slice(offset)) : Effect.fail(
-    new BadData({
-      path,
-      line: 0,
-      problem: `no rows are left after the first ${offset}`,
-      remedy: "Lower offset or give a file with more rows."
-    })
+/** The rows of files in the role, with what was read. */
+const fromFile = (role: Role, { fields, limit, offset, onBadRow, path }: File, chat: Chat) =>
+  Effect.map(
+    read<any>(readers[role])(path, {
+      fields,
+      chat,
+      offset,
+      ...(limit === undefined ? {} : { limit }),
+      ...(onBadRow === undefined ? {} : { onBadRow })
+    }),
+    ({ about, rows }) => ({ role, rows, about, ...(role === "Text" ? { vocabulary: [] } : {}) }) as Dataset
   )
 
-const fromFile = Effect.fnUntraced(function*(role: Role, { fields, limit, offset, path }: File, chat: Chat) {
-  const options = { fields, chat, ...(limit === undefined ? {} : { limit: limit + offset }) }
-  switch (role) {
-    case "Text": {
-      const rows = yield* skip(path, yield* jsonl.texts(path, options), offset)
-      return { role, rows, vocabulary: [] } as const
-    }
-    case "Prompts":
-      return { role, rows: yield* skip(path, yield* jsonl.prompts(path, options), offset) } as const
-    case "Demonstrations":
-      return { role, rows: yield* skip(path, yield* jsonl.demonstrations(path, options), offset) } as const
-    case "Preferences":
-      return { role, rows: yield* skip(path, yield* jsonl.preferences(path, options), offset) } as const
-    case "Rankings":
-      return { role, rows: yield* skip(path, yield* jsonl.rankings(path, options), offset) } as const
-    case "UnpairedPreferences":
-      return { role, rows: yield* skip(path, yield* jsonl.unpairedPreferences(path, options), offset) } as const
-    case "Stepwise":
-      return { role, rows: yield* skip(path, yield* jsonl.stepwise(path, options), offset) } as const
-  }
-})
-
 const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, limit, offset, path, words }: Openings) {
-  const texts = yield* jsonl.texts(path, limit === undefined ? {} : { limit: limit + offset })
-  const rows = (yield* skip(path, texts, offset)).flatMap(({ text }) => cut(text, words, continuation))
+  const texts = yield* read(readers.Text)(path, { offset, ...(limit === undefined ? {} : { limit }) })
+  const rows = texts.rows.flatMap(({ text }) => cut(text, words, continuation))
   switch (role) {
     case "Text":
       return {

@@ -48,15 +48,15 @@ export type Json = Readonly<Record<string, unknown>>
 
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null
 
-/** The value of a field, wherever `format` has it; undefined when there is none. */
+/** The value of a field, wherever `format` has it; undefined when there is none, or null. */
 export const at = (row: Json, field: Field, format: RowFormat): unknown => {
   const path = format.fields?.[field]
-  if (path === undefined) return Object.hasOwn(row, field) ? row[field] : undefined
+  if (path === undefined) return Object.hasOwn(row, field) ? row[field] ?? undefined : undefined
   const steps = Object.hasOwn(row, path) ? [path] : path.split(".")
   return steps.reduce<unknown>(
     (value, step) => isObject(value) && Object.hasOwn(value, step) ? value[step] : undefined,
     row
-  )
+  ) ?? undefined
 }
 
 /** The `prompt` of a row as text. */
@@ -65,15 +65,33 @@ export const promptText = (row: Json, format: RowFormat): string => {
   return promptRow(row, format).prompt
 }
 
+const isMessage = (value: unknown): value is Message =>
+  isObject(value) && typeof value.role === "string" && typeof value.content === "string"
 const isMessages = (value: unknown): value is ReadonlyArray<Message> =>
-  Array.isArray(value) && value.length > 0 &&
-  value.every((m: unknown) => isObject(m) && typeof m.role === "string" && typeof m.content === "string")
+  Array.isArray(value) && value.length > 0 && value.every(isMessage)
+
+/** The first message of a list that is none, in words. */
+const brokenMessage = (messages: ReadonlyArray<unknown>): string => {
+  const i = messages.findIndex((message) => !isMessage(message))
+  const message = messages[i]
+  if (i < 0) return "has no messages"
+  if (!isObject(message)) return `is no list of messages: entry ${i + 1} is ${JSON.stringify(message).slice(0, 40)}`
+  const name = typeof message.role === "string" ? "content" : "role"
+  const found = JSON.stringify(message[name]) as string | undefined
+  return `has no text as the ${name} of message ${i + 1}: ${found === undefined ? "there is none" : found.slice(0, 40)}`
+}
 
 /** Why a field cannot be had, with a field that the row does have as the example of a remedy. */
 const missing = (row: Json, field: Field, format: RowFormat): Unfit => {
   const names = Object.keys(row)
   const name = format.fields?.[field] ?? field
   const value = at(row, field, format)
+  if (Array.isArray(value)) {
+    return new Unfit(
+      `"${name}" ${brokenMessage(value)}`,
+      "A message is { role, content }, both texts; leave such rows out, or give content a text."
+    )
+  }
   if (value !== undefined) {
     return new Unfit(
       `"${name}" is neither a string nor a list of messages { role, content }`,
@@ -176,9 +194,10 @@ const turnsOf = (messages: ReadonlyArray<Message>, format: RowFormat): ReadonlyA
 
 /** `text`, or a whole conversation. */
 export const textRow = (row: Json, format: RowFormat): TextRow => {
-  const value = at(row, "text", format) ?? at(row, "messages", format)
-  if (typeof value !== "string" && !isMessages(value)) throw missing(row, "text", format)
-  return { text: render(value, format) }
+  const messages = at(row, "messages", format)
+  const value = at(row, "text", format) ?? messages
+  if (typeof value === "string" || isMessages(value)) return { text: render(value, format) }
+  throw missing(row, value === messages && messages !== undefined ? "messages" : "text", format)
 }
 
 /** `prompt` and `completion`, or `messages` split at the last assistant turn. */
@@ -186,6 +205,7 @@ export const demonstrationRow = (row: Json, format: RowFormat): DemonstrationRow
   const [prompt, completion] = [at(row, "prompt", format), at(row, "completion", format)]
   const messages = at(row, "messages", format)
   if (isMessages(messages) && prompt === undefined) return lastTurn(messages, format)
+  if (messages !== undefined && prompt === undefined) throw missing(row, "messages", format)
   const made = join(row, "completion", format)
   if (!isMessages(prompt) || !isMessages(completion)) return made
   return { ...made, turns: turnsOf([...prompt, ...completion], format) }
@@ -251,7 +271,7 @@ const promptOf = (row: Json, format: RowFormat): string => {
     return messages.at(-1)!.role === "assistant" ? lastTurn(messages, format).prompt : render(messages, format)
   }
   if (value === undefined && at(row, "chosen", format) !== undefined) return preferenceRow(row, format).prompt
-  throw missing(row, "prompt", format)
+  throw missing(row, value === undefined && messages !== undefined ? "messages" : "prompt", format)
 }
 
 /** `chosen` and `rejected`, with a `prompt` or a common beginning; `margin`, or the difference of two scores. */

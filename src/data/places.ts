@@ -1,5 +1,11 @@
 /** Where rows come from, for messages: a row stays the same object on its way through operations on data. */
-const places = new WeakMap<object, { readonly path: string; readonly line: number }>()
+export interface Place {
+  readonly path: string
+  /** From 1. */
+  readonly line: number
+}
+
+const places = new WeakMap<object, Place>()
 
 /** The same row, read from a line of a file (1 for the first line). */
 export const placed = <Row extends object>(row: Row, path: string, line: number): Row => {
@@ -8,7 +14,7 @@ export const placed = <Row extends object>(row: Row, path: string, line: number)
 }
 
 /** The place of a row that comes from a file. */
-export const placeIn = (row: object): { readonly path: string; readonly line: number } | undefined => places.get(row)
+export const placeIn = (row: object): Place | undefined => places.get(row)
 
 /** `file:line` of a row, or its number where it comes from no file. */
 export const placeOf = (row: unknown, index: number): string => {

@@ -9,6 +9,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import { filesOf as adapterFiles } from "../model/adapter.ts"
 import { filesOf as modelFiles } from "../model/checkpoint.ts"
+import { type Named, nameOf, pathsOf } from "../data/paths.ts"
 import type { Digests } from "../store/digests.ts"
 import { type Extensions, needOf, needsOf } from "./extensions.ts"
 
@@ -18,12 +19,20 @@ export interface Read {
   readonly code: Readonly<Record<string, string>>
 }
 
-/** The files that a node reads, by their paths. */
+/** The files of a data set by their path, list or pattern. */
+const namedBy = ({ node }: Artifact.Any): Named | undefined =>
+  (node.params as { readonly origin: { readonly path?: Named } }).origin.path
+
+/** SHA-256 of a file, or of all files of a list or pattern in their order; null where one is missing. */
+const digestOf = Effect.fnUntraced(function*(named: Named, digests: Digests) {
+  const paths = yield* Effect.orElseSucceed(pathsOf(named), () => [])
+  const all = yield* Effect.forEach(paths, digests.of)
+  if (typeof named === "string" && paths.length === 1 && paths[0] === named) return all[0] ?? null
+  return all.length === 0 || all.includes(null) ? null : sha256(all.join("\n"))
+})
+
+/** The files of a model, by their paths. */
 const filesOf = Effect.fnUntraced(function*({ node: { op, params } }: Artifact.Any) {
-  if (op === "Source") {
-    const { path } = (params as { readonly origin: { readonly path?: string } }).origin
-    return path === undefined ? [] : [path]
-  }
   if (op !== "Checkpoint") return []
   const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
   return [
@@ -49,6 +58,8 @@ export const readIn = Effect.fn("readIn")(function*(root: Artifact.Any, extensio
   const all = codeOf(extensions)
   const code: Record<string, string> = {}
   for (const artifact of Artifact.lineage(root)) {
+    const named = artifact.node.op === "Source" ? namedBy(artifact) : undefined
+    if (named !== undefined) files[nameOf(named)] ??= yield* digestOf(named, digests)
     for (const path of yield* filesOf(artifact)) files[path] ??= yield* digests.of(path)
     for (const need of needsOf(artifact)) if (Object.hasOwn(all, need)) code[need] = all[need]!
   }
@@ -68,8 +79,8 @@ export const contentsBy = ({ code, files }: Read) => (artifact: Artifact.Any): S
       )
     )
   if (op === "Source") {
-    const { path } = (params as { readonly origin: { readonly path?: string } }).origin
-    return path === undefined ? null : files[path] ?? null
+    const named = namedBy(artifact)
+    return named === undefined ? null : files[nameOf(named)] ?? null
   }
   if (op === "Checkpoint") {
     const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
@@ -78,9 +89,13 @@ export const contentsBy = ({ code, files }: Read) => (artifact: Artifact.Any): S
   return Object.keys(own).length === 0 ? null : own
 }
 
-/** A check that a file, or every file of a folder, is as it was when it was read first; else the sentence that says so. */
+/** A check that the files of a data set, or of a folder, are as they were when they were read first; else the sentence that says so. */
 export const stillAs = ({ files }: Read, digests: Digests) =>
-  Effect.fnUntraced(function*(path: string) {
+  Effect.fnUntraced(function*(path: Named) {
+    if (typeof path !== "string" || Object.hasOwn(files, path)) {
+      const same = (yield* digestOf(path, digests)) === files[nameOf(path)]
+      return same ? undefined : `${nameOf(path)} has changed since the run began`
+    }
     for (const [name, digest] of Object.entries(files)) {
       if (name !== join(path) && join(path, basename(name)) !== name && name !== path) continue
       if ((yield* digests.of(name)) !== digest) return `${name} has changed since the run began`

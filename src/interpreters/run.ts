@@ -11,6 +11,7 @@ import type * as Artifact from "../../dsl/Artifact.ts"
 import { BadData } from "../data/badData.ts"
 import { Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
+import { type Named, nameOf } from "../data/paths.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { CurrentMicroBatches } from "../engine/microBatches.ts"
 import type { Engine, MicroBatches } from "../engine/engine.ts"
@@ -42,7 +43,7 @@ export interface RunOptions {
   readonly store: string
   readonly onEvent: (event: Event) => Effect.Effect<void, PlatformError.PlatformError>
   /** Why the file or folder `path` cannot be read any more as what it was when the run began; undefined if it can. */
-  readonly stale?: (path: string) => Effect.Effect<string | undefined>
+  readonly stale?: (path: Named) => Effect.Effect<string | undefined>
 }
 
 /**
@@ -61,18 +62,25 @@ export const run: (
   { engine, onEvent, stale = () => Effect.succeed(undefined), store }: RunOptions
 ) {
   // Looked at after reading: a change before or while it was read is seen.
+  const told = new Set<string>()
   const datasets = Layer.effect(
     Datasets,
     Effect.map(Datasets, ({ load }) => ({
-      load: (role, origin, chat) =>
-        Effect.tap(load(role, origin, chat), () =>
-          !("path" in origin) ? Effect.void : Effect.flatMap(
-            stale(origin.path),
-            (problem) =>
-              problem === undefined
-                ? Effect.void
-                : Effect.fail(new BadData({ path: origin.path, line: 0, problem, remedy }))
-          ))
+      load: Effect.fnUntraced(function*(role, origin, chat) {
+        const dataset = yield* load(role, origin, chat)
+        if (!("path" in origin)) return dataset
+        const problem = yield* stale(origin.path)
+        if (problem !== undefined) {
+          return yield* new BadData({ path: nameOf(origin.path), line: 0, problem, remedy })
+        }
+        const { about } = dataset
+        const is = JSON.stringify(about)
+        if (about !== undefined && !told.has(is)) {
+          told.add(is)
+          yield* Effect.orDie(onEvent({ _tag: "Read", ...about }))
+        }
+        return dataset
+      })
     } satisfies Datasets["Service"]))
   ).pipe(Layer.provide(Files.layer))
   const load: Checkpoints["Service"]["load"] = (path, adapter) =>

@@ -56,6 +56,11 @@ export const sizeOf = Effect.fnUntraced(function*(path: string, most = totalmem(
 
 /** How a file begins that Git LFS leaves where it has not fetched the file. */
 const pointer = new TextEncoder().encode("version https://git-lfs.github.com/spec/")
+export const isPointer = (bytes: Uint8Array): boolean => pointer.every((byte, i) => bytes[i] === byte)
+export const notFetched = {
+  problem: "it is a pointer of Git LFS, in the place of the file itself",
+  remedy: "Fetch the file: git lfs pull, in the folder of the clone."
+} as const
 
 /** The bytes of a regular file of at most `most` bytes, or only the first of them. */
 export const bytesOf = (path: string, most = totalmem(), first = Infinity) =>
@@ -78,13 +83,7 @@ export const bytesOf = (path: string, most = totalmem(), first = Infinity) =>
       if (read === 0) break
       at += read
     }
-    if (pointer.every((byte, i) => bytes[i] === byte)) {
-      return yield* new Unreadable({
-        path,
-        problem: "it is a pointer of Git LFS, in the place of the file itself",
-        remedy: "Fetch the file: git lfs pull, in the folder of the clone."
-      })
-    }
+    if (isPointer(bytes)) return yield* new Unreadable({ path, ...notFetched })
     return bytes.subarray(0, at)
   }))
 

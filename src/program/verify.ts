@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { Check, instructions, mathematics } from "../../dsl/Verifier.ts"
 import { Unfit } from "../data/encode.ts"
-import { rowsOf } from "../data/jsonl.ts"
+import { read } from "../data/read.ts"
 import type { Columns } from "../data/rows.ts"
 import { late } from "../rewards/asked/ask.ts"
 import { follows, instructionsOf } from "../rewards/instructions.ts"
@@ -142,9 +142,9 @@ const agreement = (column: string, pairs: ReadonlyArray<readonly [ours: unknown,
   return { column, compared: compared.length, agreeing: compared.length - disagreeing.length, disagreeing }
 }
 
-/** Verdicts on every row of a `.jsonl` file, and their agreement with its own. */
+/** Verdicts on every row of a file, and their agreement with its own. */
 export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Check, fields: Fields) {
-  const rows = yield* rowsOf(rowOf(fields))(path)
+  const { rows } = yield* read({ role: null, row: rowOf(fields) })(path)
   const before = late()
   const { verifies } = yield* Judge
   const questions = rows.map(({ asked, completion }, i) => ({ ...asked, completion, row: i + 1 }))

@@ -3,6 +3,7 @@ import * as FileSystem from "effect/FileSystem"
 import { join } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import { mermaid, text } from "../../dsl/Render.ts"
+import { told } from "../data/about.ts"
 import { writeFileAtomic } from "../store/sealed.ts"
 import type { Report } from "../store/report.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
@@ -46,6 +47,12 @@ const ledgerTable = (events: ReadonlyArray<Event>): string =>
       return [[stage, step, ...cells].map(String)]
     })
   ])
+
+/** The files that rows were read from, each once. */
+const data = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
+  const lines = new Set(events.flatMap((event) => event._tag === "Read" ? told(event) : []))
+  return lines.size === 0 ? [] : ["## Data", "", ...[...lines].map((line) => `- ${line}`), ""]
+}
 
 /** The effect of rounding to bf16, from the steps where it was measured; empty without rounding. */
 const precision = (events: ReadonlyArray<Event>): ReadonlyArray<string> => {
@@ -120,6 +127,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
         }`,
       "",
       ...[...fitted(events), ...passed(events), ...alarms(events)].flatMap((line) => [line, ""]),
+      ...data(events),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),
       "## Curves",

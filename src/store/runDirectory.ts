@@ -258,6 +258,7 @@ export const events = Effect.fn("runDirectory.events")(function*(folder: string)
     // A stage that goes on from an earlier step, or begins again: what it told of later steps is no longer so.
     if (event._tag === "Started") {
       for (const [key, before] of kept) {
+        if (before._tag === "Read") continue
         const { stage, step = Infinity } = before._tag === "Measured"
           ? before.measurement
           : { step: undefined, ...before }
@@ -266,7 +267,9 @@ export const events = Effect.fn("runDirectory.events")(function*(folder: string)
         if (stage === event.stage && later) kept.delete(key)
       }
     }
-    const key = event._tag === "Measured"
+    const key = event._tag === "Read"
+      ? JSON.stringify(event)
+      : event._tag === "Measured"
       ? `Measured/${event.measurement.stage}/${event.measurement.step}/${event.measurement.from}`
       : event._tag === "OverBudget"
       ? `OverBudget/${event.stage}/${event.step}/${event.from}/${event.statistic}`

@@ -71,6 +71,16 @@ export const Event = Schema.Union([
   Schema.TaggedStruct("Waiting", { stage: Schema.String, pid: Schema.Natural, host: Schema.String }),
   /** The process that made it stands still: this one makes it. */
   Schema.TaggedStruct("Replaced", { stage: Schema.String, pid: Schema.Natural, host: Schema.String }),
+  /** Rows were read from files. */
+  Schema.TaggedStruct("Read", {
+    /** The path, list or pattern of the files. */
+    name: Schema.String,
+    files: Schema.Natural,
+    /** Rows by the layout in which they were found. */
+    layouts: Schema.Array(Schema.Tuple([Schema.String, Schema.Natural])),
+    /** Bad rows that were left out. */
+    skipped: Schema.NullOr(Schema.Struct({ rows: Schema.Natural, first: Schema.String }))
+  }),
   Schema.TaggedStruct("Started", { stage: Schema.String, steps: Schema.Natural, from: Schema.Natural }),
   Schema.TaggedStruct("Step", {
     stage: Schema.String,

@@ -52,8 +52,9 @@ const shared = (one: Rows, two: Rows): string | undefined => {
 }
 
 /** `./a//b` is `a/b`. */
-const plainPath = (path: string): string =>
-  path.split("/").filter((part, i) => part !== "." && (part !== "" || i === 0)).join("/")
+const plainPath = (path: string | ReadonlyArray<string>): string =>
+  (typeof path === "string" ? [path] : path)
+    .map((one) => one.split("/").filter((part, i) => part !== "." && (part !== "" || i === 0)).join("/")).join(", ")
 
 /**
  * Tales: every list of prompts is drawn from its whole split, so two lists of a split may share prompts for any counts

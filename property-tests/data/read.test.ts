@@ -1,5 +1,5 @@
 import { NodeServices } from "@effect/platform-node"
-import { Effect, Exit, FileSystem } from "effect"
+import { Effect, Exit, type FileSystem } from "effect"
 import fc from "fast-check"
 import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
@@ -8,28 +8,21 @@ import { assert, describe, it } from "vitest"
 import { shared as sharedData } from "../model/shared.ts"
 import { BadData } from "../../src/data/badData.ts"
 import type { Message } from "../../src/data/formats.ts"
-import { demonstrations, preferences, prompts, texts, unpairedPreferences } from "../../src/data/jsonl.ts"
-
-/** A file system that holds one file. */
-const holding = (given: Uint8Array | string) => {
-  const bytes = typeof given === "string" ? new TextEncoder().encode(given) : given
-  return FileSystem.layerNoop({
-    stat: () => Effect.succeed({ type: "File", size: BigInt(bytes.length) } as FileSystem.File.Info),
-    open: () =>
-      Effect.succeed({
-        read: (into: Uint8Array) =>
-          Effect.sync(() => {
-            into.set(bytes)
-            return bytes.length
-          })
-      } as unknown as FileSystem.File)
-  })
-}
+import { type Options, read, type Reader as RowReader, readers } from "../../src/data/read.ts"
+import { inFolder } from "./inFolder.ts"
 
 type Reader<Row> = (path: string) => Effect.Effect<ReadonlyArray<Row>, BadData, FileSystem.FileSystem>
 
+const rowsBy = <Row extends object>(reader: RowReader<Row>) => (path: string, options?: Options) =>
+  Effect.map(read(reader)(path, options), ({ rows }) => rows)
+const texts = rowsBy(readers.Text)
+const prompts = rowsBy(readers.Prompts)
+const demonstrations = rowsBy(readers.Demonstrations)
+const preferences = rowsBy(readers.Preferences)
+const unpairedPreferences = rowsBy(readers.UnpairedPreferences)
+
 const reading = <Row>(read: Reader<Row>, bytes: Uint8Array | string, path = "rows.jsonl") =>
-  Effect.runPromiseExit(read(path).pipe(Effect.provide(holding(bytes))))
+  inFolder({ [path]: bytes }, () => Effect.runPromiseExit(Effect.provide(read(path), NodeServices.layer)))
 
 const rows = async <Row>(
   read: Reader<Row>,
