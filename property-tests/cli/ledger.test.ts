@@ -1,6 +1,6 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect } from "effect"
-import { mkdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -152,6 +152,12 @@ describe("keel ledger", () => {
     assert.match(
       nowhere.stderr,
       /BadRunFolder: .*: there is no run there\. Start a run with keel run, or give the folder of one/u
+    )
+    rmSync(join(at, "description.json"))
+    const half = await keel(["ledger", at], at)
+    assert.match(
+      half.stderr,
+      /BadRunFolder: .*description\.json: this file of the run is gone\. .*keel run FILE --out/u
     )
   })
 

@@ -102,7 +102,9 @@ export const started = Effect.fn("runDirectory.started")(function*(folder: strin
   const [description, path] = [join(folder, descriptionFile), join(folder, runFile)]
   // A path that is not a folder has no files in it either.
   const there = (path: string) => Effect.orElseSucceed(fs.exists(path), () => false)
-  if (!(yield* there(description)) || !(yield* there(path))) return yield* wrong("there is no run there")
+  const missing = yield* Effect.filter([description, path], (file) => Effect.map(there(file), (is) => !is))
+  if (missing.length === 2) return yield* wrong("there is no run there")
+  if (missing.length === 1) return yield* wrong("this file of the run is gone", missing[0], again)
   const text = yield* regular(textOf(path))
   const file = yield* Effect.mapError(
     Schema.decodeUnknownEffect(Schema.fromJsonString(RunFile))(text),
