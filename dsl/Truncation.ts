@@ -1,6 +1,8 @@
 /** What a stage that trains on rows does with long rows. TRL's names. */
 import * as Schema from "effect/Schema"
-import { Count, or } from "./Training.ts"
+import { Count } from "./Training.ts"
+
+export const Truncation = Schema.Literals(["error", "keep-start", "keep-end", "drop"])
 
 export const truncating = {
   /**
@@ -10,15 +12,15 @@ export const truncating = {
    */
   maxLength: Schema.optionalKey(Count),
   /**
-   * Longer rows are an error, or are said with their count and: `keep-start` cuts the end, `keep-end` the beginning (TRL
+   * Longer rows are an error (the default), or are told with their count and: `keep-start` cuts the end, `keep-end` the beginning (TRL
    * `truncation_mode`), so that a completion stays whole as long as it fits, `drop` leaves the row out (TRL's reward models). Answers to
    * one prompt keep one prompt. A row without an answer after the cut is an error.
    */
-  truncation: or(Schema.Literals(["error", "keep-start", "keep-end", "drop"]), "error")
+  truncation: Schema.optionalKey(Truncation)
 }
 
 /** The values of these fields. */
 export interface Truncating {
   readonly maxLength?: number
-  readonly truncation: "error" | "keep-start" | "keep-end" | "drop"
+  readonly truncation?: typeof Truncation.Type | undefined
 }

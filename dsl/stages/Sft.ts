@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
 import { define } from "../Definition.ts"
 import { Count, or, training } from "../Training.ts"
-import { truncating } from "../Truncation.ts"
+import { truncating, Truncation } from "../Truncation.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
@@ -29,6 +29,8 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   /** `token-mean` over the whole batch, or `sum` (Tülu 3 §4.3.2). */
   reduction: or(Schema.Literals(["token-mean", "sum"]), "token-mean"),
   ...truncating,
+  /** As `truncating` has it; the default is written out, as it was before other stages had the field, so that ids stay. */
+  truncation: or(Truncation, "error"),
   ...training
 }) {}
 

@@ -38,6 +38,7 @@ describe("keel says", () => {
     const at = folder()
     mkdirSync(at)
     writeFileSync(join(at, "recipe.json"), toJson(recipe))
+    writeFileSync(join(at, "pairs.jsonl"), '{"prompt":"a","chosen":"b","rejected":"c"}\n')
     const [right, wrong, wrongJson] = await Promise.all([
       keel(["check", "recipe.json"], at),
       keel(["check", "recipe.json", "--set", "ppo.beta=-1", "--set", "sft.batchSize=0", "--set", "cap.kl.mnats=0"], at),

@@ -153,7 +153,7 @@ describe("data that cannot be used", () => {
     [
       "has a row longer than the context",
       () => use(file("a.jsonl", rows(pair, { ...pair, completion: " dog".repeat(200) }))),
-      /^UnusableData: sft-[0-9a-f]{8}: row 2 has 204 tokens; the context is 96. Shorten /
+      /^UnusableData: sft-[0-9a-f]{8}: .*\.jsonl:2 has 204 tokens; the context is 96. Where it trains /
     ],
     [
       "has a prompt as long as the context",
@@ -162,7 +162,7 @@ describe("data that cannot be used", () => {
           policy: Checkpoint.huggingFace("tales", model),
           prompts: Source.prompts(Source.file(file("a.jsonl", rows({ prompt: "dog ".repeat(95) }))))
         }, { gold: Gold.tales, maxNewTokens: 4 }),
-      /^UnusableData: compare-.*row 1 has 96 tokens and needs room for 1 more; the context is 96/
+      /^UnusableData: compare-.*:1 has 96 tokens and needs room for 1 more; the context is 96/
     ],
     [
       "is a conversation, and the model has no chat template",

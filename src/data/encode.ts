@@ -47,10 +47,14 @@ export interface EncodedPair {
 }
 
 /** Rows that are too long are an error. */
-const asTheyAre: Truncating = { truncation: "error" }
+const asTheyAre: Truncating = {}
 
 /** Most tokens of a row. */
-export const mostTokens = (context: number, room: number, { maxLength = Infinity, truncation }: Truncating): number =>
+export const mostTokens = (
+  context: number,
+  room: number,
+  { maxLength = Infinity, truncation = "error" }: Truncating
+): number =>
   // An error asks for room for one token, as a completion may end anywhere.
   Math.min(maxLength, context - (truncation === "error" || room >= context ? Math.min(1, room) : room))
 
@@ -71,7 +75,13 @@ export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
 ) {
   const unusable = (problem: string, remedy: string) => new UnusableData({ stage, problem, remedy })
   if (rows.length === 0) return yield* unusable("its data set is empty", "Give it at least one row.")
-  const within = { ...encoding, room, most: mostTokens(context, room, how), context, truncation: how.truncation }
+  const within = {
+    ...encoding,
+    room,
+    most: mostTokens(context, room, how),
+    context,
+    truncation: how.truncation ?? "error"
+  }
   if (yield* EncodeWhenRead) {
     const read = readWhenAsked(rows, within, (trouble) => unusable(trouble.problem, trouble.remedy))
     return { ...read, survey: null } satisfies Encoded<A, B> as Encoded<A, B>

@@ -27,7 +27,7 @@ import { changed } from "../stages/data.ts"
 import { wordsIn } from "../stages/pretrain.ts"
 import type { Problem } from "./check.ts"
 import { spoken } from "./checkpoints.ts"
-import { isModel, readerOf, readingOf } from "./checks/reading.ts"
+import { isModel, readerOf, readingOf } from "./reading.ts"
 import { shapedBy } from "./checks/shapes.ts"
 import { streamsIn } from "./streams.ts"
 
@@ -168,7 +168,13 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
     if (encoding === undefined) return
     const { room = 0 } = encoding
     const context = Math.min(reader.context, speakerOf(artifact.node.wires["teacher"])?.context ?? Infinity)
-    const within = { ...encoding, room, context, most: mostTokens(context, room, how), truncation: how.truncation }
+    const within = {
+      ...encoding,
+      room,
+      context,
+      most: mostTokens(context, room, how),
+      truncation: how.truncation ?? "error"
+    }
     const { troubles, ...found } = yield* survey(rows, within, () => {})
     for (const { problem, remedy } of troubles) say(artifact, `${wire}: ${problem}. ${remedy}`)
     looks.push({ stage: label(artifact), wire, ...found })

@@ -1,8 +1,8 @@
 /** Which model reads the rows on the wires of a stage, and how. */
-import * as Artifact from "../../../dsl/Artifact.ts"
-import { definitionOf, fieldsOf, judgesOf } from "../../../dsl/Stage.ts"
-import type { Truncating } from "../../../dsl/Truncation.ts"
-import type { Reading } from "../../data/encodings.ts"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { definitionOf, fieldsOf, judgesOf } from "../../dsl/Stage.ts"
+import type { Truncating } from "../../dsl/Truncation.ts"
+import type { Reading } from "../data/encodings.ts"
 
 export const isModel = ({ node }: Artifact.Any): boolean => Artifact.modelKinds.includes(node.kind)
 
@@ -22,7 +22,7 @@ const beside: Readonly<Record<string, string>> = { Ppo: "pretraining", OnPolicyD
 /** How a stage reads the rows on a wire. */
 export const readingOf = (artifact: Artifact.Any, wire: string): Reading & Truncating => {
   const { op, params } = artifact.node
-  const { maxLength, maxNewTokens, truncation = "error" } = fieldsOf(artifact)
+  const { maxLength, maxNewTokens, truncation } = fieldsOf(artifact)
   const { loss } = params as { readonly loss?: unknown }
   const { _tag, labels, separator } = loss as Reading & { readonly _tag?: string } ?? {}
   const trained = !Object.hasOwn(judgesOf(artifact), wire)
@@ -31,6 +31,6 @@ export const readingOf = (artifact: Artifact.Any, wire: string): Reading & Trunc
     ...(_tag === "Process" ? { labels: labels!, separator: separator! } : {}),
     ...(maxNewTokens === undefined ? {} : { maxNewTokens }),
     ...(trained && maxLength !== undefined && beside[op] !== wire ? { maxLength } : {}),
-    truncation: trained ? truncation : "error"
+    ...(trained && truncation !== undefined ? { truncation } : {})
   }
 }
