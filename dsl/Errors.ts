@@ -195,5 +195,17 @@ export class BrokenExtension extends Schema.TaggedError<BrokenExtension>()("Brok
   }
 }
 
+/** Programs of completions cannot be run in isolation here. */
+export class NoSandbox extends Schema.TaggedError<NoSandbox>()("NoSandbox", {
+  stage: Schema.String,
+  language: Schema.Literals(["python", "javascript", "typescript"]),
+  problem: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.stage}: the ${this.language} of completions is not run, because ${this.problem}. ${this.remedy}`
+  }
+}
+
 /** The errors of training stages. */
 export type TrainingError = Diverged | BudgetExceeded | UnusableData

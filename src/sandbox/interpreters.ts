@@ -52,8 +52,10 @@ const look = (): Promise<Interpreter | NoIsolation> =>
 
 /** The `python3` of the `PATH`. */
 export const python: Effect.Effect<Interpreter, NoIsolation> = Effect.suspend(() =>
-  Effect.flatMap(Effect.promise(() => found ??= look()), (one) =>
-    one instanceof NoIsolation ? Effect.fail(one) : Effect.succeed(one))
+  Effect.flatMap(
+    Effect.promise(() => found ??= look()),
+    (one) => one instanceof NoIsolation ? Effect.fail(one) : Effect.succeed(one)
+  )
 )
 
 /** The Node that runs this. */

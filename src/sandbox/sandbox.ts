@@ -48,7 +48,20 @@ export class NoIsolation extends Data.TaggedError("NoIsolation")<{
   readonly remedy: string
 }> {}
 
-const tools = ["sh", "setpriv", "unshare", "mount", "umount", "pivot_root", "chroot", "prlimit", "mkdir", "cp", "cat", "chmod"]
+const tools = [
+  "sh",
+  "setpriv",
+  "unshare",
+  "mount",
+  "umount",
+  "pivot_root",
+  "chroot",
+  "prlimit",
+  "mkdir",
+  "cp",
+  "cat",
+  "chmod"
+]
 const places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
 const where = (tool: string): string | undefined =>
   places.map((folder) => `${folder}/${tool}`).find((path) => existsSync(path))
@@ -159,7 +172,8 @@ export const printed = (program: Sandboxed): Effect.Effect<Ended & { readonly te
     return { ...how, text: how.status === 0 ? text : null }
   }))
 
-const advice = "Install util-linux 2.32 or later, and let programs make user namespaces (sysctl user.max_user_namespaces=65536, " +
+const advice =
+  "Install util-linux 2.32 or later, and let programs make user namespaces (sysctl user.max_user_namespaces=65536, " +
   "kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0; of a container: --privileged), or run as root."
 
 let known: Promise<NoIsolation | null> | undefined
@@ -177,7 +191,10 @@ const tried = async (): Promise<NoIsolation | null> => {
   }
   const limits = { seconds: 5, wall: 20, memory: 256, processes: 16, output: 1e5 }
   // In the sandbox there must be no way to new namespaces.
-  const child = start({ command: [where("sh")!, "-c", "unshare --user true 2> /dev/null || echo isolated"], limits }, "pipe")
+  const child = start(
+    { command: [where("sh")!, "-c", "unshare --user true 2> /dev/null || echo isolated"], limits },
+    "pipe"
+  )
   const [said, problem] = await Effect.runPromise(Effect.all(
     [textOf(child.stdout!, limits.output), textOf(child.stderr!, limits.output)],
     { concurrency: "unbounded" }
@@ -190,6 +207,8 @@ const tried = async (): Promise<NoIsolation | null> => {
 
 /** Succeeds where programs can be isolated; tried once in a process. */
 export const isolated: Effect.Effect<void, NoIsolation> = Effect.suspend(() =>
-  Effect.flatMap(Effect.promise(() => known ??= tried()), (lacking) =>
-    lacking === null ? Effect.void : Effect.fail(lacking))
+  Effect.flatMap(
+    Effect.promise(() => known ??= tried()),
+    (lacking) => lacking === null ? Effect.void : Effect.fail(lacking)
+  )
 )

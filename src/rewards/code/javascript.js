@@ -257,8 +257,6 @@ const load = async (texts, entry) => {
 }
 
 const candidate = async () => {
-  process.stdout.write = process.stderr.write = () => true
-  for (const name of ["log", "info", "warn", "error", "debug", "table", "dir"]) console[name] = () => {}
   for (;;) {
     const [what, ...rest] = next()
     try {
@@ -282,8 +280,9 @@ const candidate = async () => {
 
 // ---- the side of the tests
 
+const own = require
 const solution = () => new Proxy({}, { get: (_, name) => typeof name === "string" ? ask("find", name)[0] : undefined })
-const fromTests = (name) => /^\.|^solution$/u.test(name) ? solution() : require(name)
+const fromTests = (name) => /^\.|^solution$/u.test(name) ? solution() : own(name)
 
 /** Imports of a module as requires: tests run as the body of a function. */
 const body = (text) =>
@@ -306,7 +305,11 @@ const tests = async () => {
     }
   }
   try {
-    ask("load", job.texts, job.entry)
+    globalThis.require = fromTests
+    // A whole definition, or the continuation of the prompt.
+    const defines = job.entry !== null &&
+      new RegExp(`(?:function\\*?|const|let|var|class)\\s+${job.entry}\\b|\\b${job.entry}\\s*=[^=]`, "u").test(job.code)
+    ask("load", job.entry === null || defines ? [job.code] : [job.prompt + job.code, job.code], job.entry)
     const all = [...job.setup, ...job.tests, job.text ?? ""].join("\n")
     const names = new Set(all.match(/[\p{ID_Start}$_][\p{ID_Continue}$]*/gu))
     const reserved = /^(?:async|await|break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|export|extends|false|finally|for|function|if|import|in|instanceof|let|new|null|return|static|super|switch|this|throw|true|try|typeof|undefined|var|void|while|with|yield|require|module|exports)$/u
@@ -338,4 +341,7 @@ const tests = async () => {
   process.exit(0)
 }
 
+// Standard output leads to the other side.
+process.stdout.write = process.stderr.write = () => true
+for (const name of ["log", "info", "warn", "error", "debug", "table", "dir", "trace"]) console[name] = () => {}
 void (role === "tests" ? tests() : candidate())

@@ -46,9 +46,8 @@ class Peer:
 
     def dumps(self, value):
         stream = io.BytesIO()
-        pickler = pickle.Pickler(stream, 5)
-        pickler.persistent_id = self.name
-        pickler.reducer_override = flat
+        pickler = Pickler(stream, 5)
+        pickler.peer = self
         pickler.dump(value)
         return stream.getvalue()
 
@@ -180,14 +179,17 @@ METHODS |= {
 }
 
 
-def flat(value):
-    """An object of a class that extends a plain one is sent as the plain one."""
-    kind = type(value)
-    if kind not in PLAIN and isinstance(value, PLAIN) and not is_able(kind):
-        for base in (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset):
-            if isinstance(value, base):
-                return (base, (list(value),)) if base in (tuple, list, set, frozenset) else (base, (base(value),))
-    return NotImplemented
+class Pickler(pickle.Pickler):
+    def persistent_id(self, value):
+        return self.peer.name(value)
+
+    def reducer_override(self, value):
+        """An object of a class that extends a plain one is sent as the plain one."""
+        kind = type(value)
+        if kind in PLAIN or not isinstance(value, PLAIN) or is_able(kind):
+            return NotImplemented
+        base = next(one for one in PLAIN if isinstance(value, one))
+        return base, (list(value) if base in (tuple, list, set, frozenset) else base(value),)
 
 
 class Unpickler(pickle.Unpickler):
@@ -321,25 +323,20 @@ class Solution(types.ModuleType):
             raise AttributeError(name) from None
 
 
-class Count(ast.NodeTransformer):
-    """Each `assert` outside a function or class of tests becomes a test."""
-
-    def __init__(self):
-        self.asserts = 0
-
-    def visit_FunctionDef(self, node):
-        return node if node.name.startswith("test") else self.generic_visit(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node):
-        return node
-
-    def visit_Assert(self, node):
-        call = ast.parse(f"with __test__({self.asserts}): pass").body[0]
-        self.asserts += 1
-        call.body = [node]
-        return ast.fix_missing_locations(ast.copy_location(call, node))
+def counted(body, first=0):
+    """The statements, with each that asserts as a test of its own; and the number of these. `check` is a list of tests itself."""
+    made = []
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name == "check":
+            node.body, first = counted(node.body, first)
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and \
+                any(isinstance(one, ast.Assert) for one in ast.walk(node)):
+            test = ast.parse(f"with __test__({first}): pass").body[0]
+            test.body = [node]
+            node = ast.fix_missing_locations(ast.copy_location(test, node))
+            first += 1
+        made.append(node)
+    return made, first
 
 
 class Tests:
@@ -383,9 +380,9 @@ class Tests:
 
     def text(self, text):
         names, tree = self.names, ast.parse(text)
-        count = Count()
-        code = compile(count.visit(tree), "tests", "exec")
-        reached = [None] * count.asserts
+        tree.body, count = counted(tree.body)
+        code = compile(tree, "tests", "exec")
+        reached = [None] * count
 
         class Test:
             def __init__(self, number):

@@ -1,4 +1,5 @@
 /** The tests of a row, as data sets have them, and the code of a completion. */
+import type { Code } from "../../../dsl/Verifier.ts"
 import type { Columns } from "../../data/rows.ts"
 
 export interface Pair {
@@ -36,7 +37,11 @@ const fieldOf = (value: unknown, ...names: ReadonlyArray<string>): unknown =>
     : undefined
 
 const line = (value: unknown): string | null =>
-  typeof value === "string" ? value : Array.isArray(value) && value.every((one) => typeof one === "string") ? value.join("\n") : null
+  typeof value === "string"
+    ? value
+    : Array.isArray(value) && value.every((one) => typeof one === "string")
+    ? value.join("\n")
+    : null
 
 /** Inputs with their outputs: two lists of the same length, or a list of pairs. */
 const pairsOf = (value: unknown): ReadonlyArray<Pair> | null => {
@@ -69,6 +74,22 @@ export const suiteOf = (columns: Columns): Suite | null => {
     if (isText(given)) return { kind: "unit", entry, setup, tests: [], text: given }
   }
   return null
+}
+
+const languages: Readonly<Record<string, "python" | "javascript" | "typescript">> = {
+  python: "python",
+  python3: "python",
+  py: "python",
+  javascript: "javascript",
+  js: "javascript",
+  typescript: "typescript",
+  ts: "typescript"
+}
+
+/** The language of a row: of its column `language`, or else the given language; null of a language that is not known. */
+export const languageOf = (columns: Columns, otherwise: Code["language"]): Code["language"] | null => {
+  const given = columns["language"]
+  return typeof given === "string" ? languages[given.toLowerCase()] ?? null : otherwise
 }
 
 /** The last fenced block of Markdown, also one that was cut off before its end; null of a text without any. */
