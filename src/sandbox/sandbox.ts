@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomInt } from "node:crypto"
-import { existsSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import type { Readable, Writable } from "node:stream"
 import { script } from "./root.ts"
 
@@ -100,16 +100,25 @@ const start = ({ env = {}, files = [], ...rest }: Sandboxed, errors: "ignore" | 
   return child
 }
 
+/**
+ * Ends process 1 of the sandbox: the kernel then ends the others, and `unshare`, which waits for process 1, is the last. Before there is
+ * one, `unshare` alone is ended.
+ */
+const kill = (pid: number): void => {
+  try {
+    const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter((one) => one !== "")
+    process.kill(first === undefined ? -pid : Number(first), "SIGKILL")
+  } catch {
+    // It has just ended.
+  }
+}
+
 /** Ends every process of the sandbox, and waits until there is none. */
 const end = (child: ChildProcess): Effect.Effect<void> =>
   Effect.callback((resume) => {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return resume(Effect.void)
     child.once("exit", () => resume(Effect.void))
-    try {
-      process.kill(-child.pid, "SIGKILL")
-    } catch {
-      // It has just ended.
-    }
+    kill(child.pid)
   })
 
 /** Starts a program that ends with the scope, or when its time is over. */
