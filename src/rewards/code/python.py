@@ -117,14 +117,22 @@ class Peer:
             self.answer(reply)
 
     def error(self, names, args):
-        """The nearest class of an error that both sides know."""
-        for name in names:
-            kind = self.errors.get(name) or getattr(builtins, str(name), None)
-            if isinstance(kind, type) and issubclass(kind, Exception):
-                error = kind.__new__(kind)
-                error.args = args if isinstance(args, tuple) else ()
-                return error
-        return RuntimeError(*names[:1])
+        """An error of the class of the same name on this side."""
+        kind = self.kind(names)
+        error = kind.__new__(kind)
+        error.args = args if isinstance(args, tuple) else ()
+        return error
+
+    def kind(self, names):
+        """A class of errors by its name and those of its bases: Python's own, or else one that extends the nearest of Python's."""
+        first, *bases = names
+        known = getattr(builtins, str(first), None)
+        if isinstance(known, type) and issubclass(known, Exception):
+            return known
+        if first not in self.errors:
+            base = self.kind(bases) if bases else RuntimeError
+            self.errors[first] = type(str(first), (base,), {})
+        return self.errors[first]
 
     def answer(self, message):
         try:
@@ -306,8 +314,7 @@ class Names(dict):
             raise KeyError(name)
         if type(value) is list:
             # A class of errors: one of the same name here, so that tests can catch it.
-            base = type(self.peer.error(value[1:], ()))
-            value = self.peer.errors[name] = type(name, (base,), {})
+            return self.peer.kind(value)
         return value
 
 
@@ -365,12 +372,12 @@ class Tests:
         module = Solution(NAME)
         module.names = names
         sys.modules[NAME] = module
-        for text in (job["prompt"], *job["setup"]):
-            try:
-                code = compile(text, "tests", "exec")
-            except SyntaxError:
-                continue
-            exec(code, names)
+        prompt = parsed(job["prompt"])
+        if prompt is not None:
+            prompt.body = [node for node in prompt.body if not is_stub(node)]
+            exec(compile(prompt, "tests", "exec"), names)
+        for text in job["setup"]:
+            exec(compile(text, "tests", "exec"), names)
         if job["entry"]:
             names[job["entry"]] = names.find(job["entry"])
         for text in job["tests"]:
@@ -434,13 +441,23 @@ class Tests:
                 self.one(lambda: getattr(kind(), name)())
 
 
+def parsed(text):
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def is_stub(node):
+    """A definition that is left to the completion, such as a function of a docstring alone."""
+    if isinstance(node, ast.ClassDef):
+        return any(is_stub(one) for one in node.body) or all(isinstance(one, (ast.Expr, ast.Pass)) for one in node.body)
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and \
+        all(isinstance(one, (ast.Expr, ast.Pass, ast.Raise)) for one in node.body)
+
+
 def loaded(job):
     """The texts that make the completion's module: a whole definition after the prompt's, or the continuation of the prompt."""
-    def parsed(text):
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
     prompt, code, entry = job["prompt"], job["code"], job["entry"]
     tree = parsed(code)
     if tree is None or (entry and not any(entry in defined(node) for node in tree.body)):

@@ -116,7 +116,7 @@ const codeVerdict = Effect.fnUntraced(function*(
   )
   if (late) wasLate()
   // Tests that were not reached are failures.
-  const missing = Math.max(suite.tests.length - passed.length, complete ? 0 : 1)
+  const missing = Math.max(suite.tests.length - passed.length, complete || passed.includes(false) ? 0 : 1)
   return score([...passed, ...Array.from({ length: missing }, () => false)])
 })
 
