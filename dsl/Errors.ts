@@ -202,8 +202,11 @@ export class NoSandbox extends Schema.TaggedError<NoSandbox>()("NoSandbox", {
   problem: Schema.String,
   remedy: Schema.String
 }) {
+  get detail() {
+    return `the ${this.language} of completions is not run, because ${this.problem}. ${this.remedy}`
+  }
   override get message() {
-    return `${this.stage}: the ${this.language} of completions is not run, because ${this.problem}. ${this.remedy}`
+    return `${this.stage}: ${this.detail}`
   }
 }
 

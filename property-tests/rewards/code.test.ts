@@ -13,10 +13,12 @@ const can = (what: Effect.Effect<unknown, unknown>): Promise<boolean> =>
   Effect.runPromise(Effect.match(what, { onSuccess: () => true, onFailure: () => false }))
 const [works, hasPython] = [await can(isolated), await can(pythonHere)]
 
-const scores = (
-  verifier: Verifier.Code,
-  rows: ReadonlyArray<{ readonly prompt: string; readonly completion: string; readonly columns: Problem["columns"] }>
-) => Effect.runPromise(codeVerdicts("test", verifier, rows.map((row, i) => ({ ...row, row: i + 1 }))))
+interface Row extends Pick<Problem, "prompt" | "columns"> {
+  readonly completion: string
+}
+
+const scores = (verifier: Verifier.Code, rows: ReadonlyArray<Row>) =>
+  Effect.runPromise(codeVerdicts("test", verifier, rows.map((row, i) => ({ ...row, row: i + 1 }))))
 
 const agree = async (problems: ReadonlyArray<Problem>): Promise<void> => {
   const rows = problems.flatMap(({ columns, prompt, right, wrong }) =>
@@ -52,9 +54,8 @@ describe.skipIf(!works)("verdicts on code", () => {
         entry_point: "f"
       }
       const hangs = { prompt: "", columns: text, completion: "def f(x):\n    while x == 2: pass\n    return x * x" }
-      const row = { prompt: "", completion, columns: lists }
-      const of = (credit: Verifier.Code["credit"], given: typeof hangs) =>
-        scores(Verifier.code({ credit, seconds: 1 }), [given])
+      const row: Row = { prompt: "", completion, columns: lists }
+      const of = (credit: Verifier.Code["credit"], given: Row) => scores(Verifier.code({ credit, seconds: 1 }), [given])
       assert.deepEqual(await of("share", row), [4 / 5])
       assert.deepEqual(await of("share", { ...row, columns: text }), [4 / 5])
       assert.deepEqual(await of("share", hangs), [2 / 5])

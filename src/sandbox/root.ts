@@ -1,7 +1,7 @@
 /** The shell script that makes the root folder of a sandbox out of mounts and runs the program in it. */
 import { lstatSync, statSync } from "node:fs"
 import { dirname } from "node:path"
-import type { Sandboxed } from "./sandbox.ts"
+import type { Sandboxed } from "./program.ts"
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
 

@@ -1,8 +1,9 @@
-/** Unit tests of a completion: two processes of `python.py` or `javascript.js`, each in a sandbox of its own, and a pipe between them. */
+/** Unit tests of a completion: two processes of `python.py` or `javascript.cjs`, each in a sandbox of its own, and a pipe between them. */
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import type { Interpreter } from "../../sandbox/interpreters.ts"
-import { type Limits, running, textOf } from "../../sandbox/sandbox.ts"
+import type { Limits } from "../../sandbox/program.ts"
+import { running, textOf } from "../../sandbox/sandbox.ts"
 
 export interface Job {
   /** The text that the completion answers or goes on from, where it is code. */
@@ -38,7 +39,7 @@ const command = (
   role: "tests" | "candidate",
   memory: number
 ): readonly [string, ...ReadonlyArray<string>] => {
-  programs ??= { python: text("./python.py"), javascript: text("./javascript.js") }
+  programs ??= { python: text("./python.py"), javascript: text("./javascript.cjs") }
   return language === "python"
     ? [path, "-S", "-s", "-B", "-X", "utf8", "-c", programs.python, role]
     : [path, ...nodeFlags(memory), "-e", programs.javascript, role, language]

@@ -4,7 +4,8 @@ import { availableParallelism } from "node:os"
 import { NoSandbox } from "../../../dsl/Errors.ts"
 import type { Code } from "../../../dsl/Verifier.ts"
 import { type Interpreter, node, python } from "../../sandbox/interpreters.ts"
-import { isolated, type Limits, printed } from "../../sandbox/sandbox.ts"
+import type { Limits } from "../../sandbox/program.ts"
+import { isolated, printed } from "../../sandbox/sandbox.ts"
 import type { PromptRow } from "../../data/rows.ts"
 import { wasLate } from "../asked/ask.ts"
 import type { Question } from "../verifier.ts"
@@ -23,7 +24,7 @@ const interpreterOf = (stage: string, language: Language): Effect.Effect<Interpr
 export const canRun = (
   stage: string,
   { language }: Code,
-  rows: ReadonlyArray<PromptRow>
+  rows: ReadonlyArray<PromptRow> = [{ prompt: "" }]
 ): Effect.Effect<void, NoSandbox> =>
   Effect.forEach(
     new Set(rows.map(({ columns = {} }) => languageOf(columns, language) ?? language)),

@@ -66,8 +66,8 @@ const read = (tree) => {
     case "m": return new Map(pairs())
     case "s": return new Set(rest.map(read))
     case "v": return rest[0]
-    case "o": return Object.fromEntries(pairs())
-    case "k": return Symbol[rest[0]]
+    case "o": return Object.fromEntries(pairs().filter(([key]) => key !== "__proto__"))
+    case "k": return typeof Symbol[rest[0]] === "symbol" ? Symbol[rest[0]] : undefined
     case "y": return held.get(rest[0])
     case "f": return remote(rest[0], function() {})
     case "r": return remote(rest[0], {})
@@ -289,6 +289,16 @@ const body = (text) =>
   plain(text).replace(/^[ \t]*import[ \t]+(.+?)[ \t]+from[ \t]*(["'][^"']+["']);?[ \t]*$/gmu, (_, names, module) =>
     `const ${names.replace(/^\*\s*as\s+/u, "").replaceAll(/\s+as\s+/gu, ": ")} = require(${module})`)
 
+/** Whether a name may be of the completion: no word of the language, and none of those that judge. */
+const isFree = (name) => {
+  if (["expect", "jest", "chai", "should", "module", "exports"].includes(name)) return false
+  try {
+    return typeof new Function(`let ${name}`) === "function"
+  } catch {
+    return false
+  }
+}
+
 const tests = async () => {
   const job = JSON.parse(receive(3).toString("utf8"))
   const passed = []
@@ -306,15 +316,15 @@ const tests = async () => {
   }
   try {
     globalThis.require = fromTests
+    globalThis.assert = own("node:assert")
     // A whole definition, or the continuation of the prompt.
     const defines = job.entry !== null &&
       new RegExp(`(?:function\\*?|const|let|var|class)\\s+${job.entry}\\b|\\b${job.entry}\\s*=[^=]`, "u").test(job.code)
     ask("load", job.entry === null || defines ? [job.code] : [job.prompt + job.code, job.code], job.entry)
     const all = [...job.setup, ...job.tests, job.text ?? ""].join("\n")
     const names = new Set(all.match(/[\p{ID_Start}$_][\p{ID_Continue}$]*/gu))
-    const reserved = /^(?:async|await|break|case|catch|class|const|continue|debugger|default|delete|do|else|enum|export|extends|false|finally|for|function|if|import|in|instanceof|let|new|null|return|static|super|switch|this|throw|true|try|typeof|undefined|var|void|while|with|yield|require|module|exports)$/u
     for (const name of names) {
-      if (reserved.test(name) || (name !== job.entry && name in globalThis)) continue
+      if (!isFree(name) || (name !== job.entry && name in globalThis)) continue
       const [found] = ask("find", name)
       if (found !== undefined) Object.defineProperty(globalThis, name, { value: found, configurable: true, writable: true })
     }
