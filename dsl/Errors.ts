@@ -195,5 +195,20 @@ export class BrokenExtension extends Schema.TaggedError<BrokenExtension>()("Brok
   }
 }
 
+/** Programs of completions cannot be run in isolation here. */
+export class NoSandbox extends Schema.TaggedError<NoSandbox>()("NoSandbox", {
+  stage: Schema.String,
+  language: Schema.Literals(["python", "javascript", "typescript"]),
+  problem: Schema.String,
+  remedy: Schema.String
+}) {
+  get detail() {
+    return `the ${this.language} of completions is not run, because ${this.problem}. ${this.remedy}`
+  }
+  override get message() {
+    return `${this.stage}: ${this.detail}`
+  }
+}
+
 /** The errors of training stages. */
 export type TrainingError = Diverged | BudgetExceeded | UnusableData

@@ -176,7 +176,34 @@ export interface NamedVerifier<Name extends string> extends OwnVerifier {
   readonly name: Name
 }
 
-export const Verifier = Schema.Union([...Check.members, OwnVerifier]).pipe(Schema.toTaggedUnion("_tag"))
+/**
+ * The code of the completion passes the tests of its row: its last fenced block, or all of it. Tests are, in the row's columns,
+ *
+ * - `test` with `check(candidate)` and `entry_point` (HumanEval; the code may go on from the prompt), or a text of tests in `test` or `tests`;
+ * - a list of tests in `test_list` or `tests`, with `test_imports` and `test_setup_code` (MBPP);
+ * - `inputs` and `outputs`, or pairs of `input` and `output`, of a program (also in `input_output`, `test_cases` or `tests`).
+ *
+ * `credit` is the score in [0, 1]: `all` or nothing, the `share` of the tests, or by groups of tests with the same number in the column
+ * `test_difficulty` (MiMo-7B, arXiv 2505.07608, section 3.3). Each of G groups is worth 1/G: `strict` gives it if all tests of the group and
+ * of the easier groups pass, `soft` in equal parts for each passed test. In one text of Python every statement that asserts is a test,
+ * and so is every function `test…` and every method of a test case; in JavaScript the text is a test, or every `test` and `it` in it.
+ *
+ * Programs run in a sandbox (`src/sandbox`), where the system has namespaces of Linux; elsewhere the stage refuses. Unit tests run in another
+ * process than the code, which only gets their arguments: it can neither see nor change how results are compared. One limit remains:
+ * objects of the code's own classes are compared with each other by the code's own `__eq__`, and such an object equals no plain value.
+ */
+export class Code extends Schema.TaggedClass<Code>()("Code", {
+  /** Of rows without a column `language`. */
+  language: or(Schema.Literals(["python", "javascript", "typescript"]), "python"),
+  credit: or(Schema.Literals(["all", "share", "strict", "soft"]), "all"),
+  /** Of a processor, for the unit tests of a row or for an input; five times as much of the clock. */
+  seconds: or(Count, 4),
+  /** MiB for each process of the program, besides those of the interpreter. */
+  memory: or(Count, 512),
+  weight
+}) {}
+
+export const Verifier = Schema.Union([...Check.members, Code, OwnVerifier]).pipe(Schema.toTaggedUnion("_tag"))
 export type Verifier = typeof Verifier.Type
 
 /** The names of verifiers in logs: what each checks, with its place where there are several of a kind. */
@@ -226,6 +253,7 @@ export const countdown = (options: Options<typeof Countdown> = {}): Countdown =>
 export const letterCount = (options: Options<typeof LetterCount> = {}): LetterCount =>
   new LetterCount(options, unchecked)
 export const ended = (options: Options<typeof Ended> = {}): Ended => new Ended(options, unchecked)
+export const code = (options: Options<typeof Code> = {}): Code => new Code(options, unchecked)
 
 /** A check of your own: you give its implementation to `run` (`rewards: […]`), with these parameters. */
 export const own = <const Name extends string>(

@@ -56,6 +56,11 @@ const fences: ReadonlyArray<
     ]
   },
   {
+    from: "src/sandbox/case.ts",
+    may: ["node:fs", "effect/Effect", "./root.ts"],
+    never: ["../rewards/judge.ts", "../../dsl/Verifier.ts", "../data/rows.ts"]
+  },
+  {
     from: "src/losses/case.ts",
     may: ["./kl.ts"],
     never: [

@@ -41,6 +41,7 @@ describe("keel doctor", () => {
     compilers: { cc: null, "c++": null },
     libtorch: null,
     python: null,
+    sandbox: { problem: "the programs unshare are not there", remedy: "Install util-linux." },
     packages: { torch: null, transformers: null, trl: null, tensorflow: null }
   }
   const works: Trial = { name: "wasm", works: true, seconds: 1.25, flops: 93e9, precisions: ["f32"], problem: null }
@@ -62,6 +63,7 @@ describe("keel doctor", () => {
       compilers: { cc: "cc 12.2.0", "c++": "c++ 12.2.0" },
       libtorch: "/opt/torch/lib",
       python: "Python 3.11.7",
+      sandbox: null,
       packages: { torch: "2.13.0", transformers: "5.18.0", trl: "1.13.0", tensorflow: "2.21.0" }
     }
     const all = [{ ...works, name: "native", precisions: ["f32", "bf16"] }, works]

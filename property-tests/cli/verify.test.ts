@@ -61,7 +61,7 @@ describe("keel verify", () => {
     )
     for (const { code, stdout } of said) assert.deepStrictEqual([code, stdout], [1, ""])
     const [name, missing, params, field, row] = said.map(({ stderr }) => stderr)
-    assert.include(name, "maths: is no verifier. Give one of gsm8k, math, ifeval, finalAnswer")
+    assert.include(name, "maths: is no verifier. Give one of gsm8k, math, ifeval, code, finalAnswer")
     assert.match(missing!, /finalAnswer: .*marker.*--params/u)
     assert.match(params!, /guess: Expected boolean/u)
     assert.include(field, "--field completion: is no column")

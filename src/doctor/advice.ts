@@ -3,7 +3,7 @@ import type { Trial } from "./trial.ts"
 
 /** Advice on installing more, the most useful first. */
 export const advice = (machine: MachineFacts, trials: ReadonlyArray<Trial>): ReadonlyArray<string> => {
-  const { compilers, gpus, node, packages, python } = machine
+  const { compilers, gpus, node, packages, python, sandbox } = machine
   const fails = (name: string) => trials.some((trial) => trial.name === name && !trial.works)
   const gpu = gpus.length > 0
   return [
@@ -25,6 +25,7 @@ export const advice = (machine: MachineFacts, trials: ReadonlyArray<Trial>): Rea
         }`
       ]
       : []),
+    ...(sandbox === null ? [] : [`Verifier.code: ${sandbox.remedy.replace(/\.$/u, "")}`]),
     ...(python === null || packages.torch === null || packages.trl === null
       ? ["keel bench compares with PyTorch and TRL: pip install torch transformers trl"]
       : [])

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { execFile } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, totalmem } from "node:os"
+import { isolated } from "../sandbox/sandbox.ts"
 
 export interface Gpu {
   readonly name: string
@@ -26,6 +27,8 @@ export interface MachineFacts {
   /** The folder of libtorch: `KEEL_LIBTORCH`, or that of the Python package torch. */
   readonly libtorch: string | null
   readonly python: string | null
+  /** Why the code of completions cannot be run in isolation; null where it can. */
+  readonly sandbox: { readonly problem: string; readonly remedy: string } | null
   /** Version of each Python package; null where there is none. */
   readonly packages: Readonly<Record<typeof pythonPackages[number], string | null>>
 }
@@ -116,6 +119,10 @@ export const lookAround = (needed: string): Effect.Effect<MachineFacts> =>
       compilers: { cc: firstLine(cc), "c++": firstLine(cxx) },
       libtorch: process.env["KEEL_LIBTORCH"] ?? (lines[pythonPackages.length]?.trim() || null),
       python,
+      sandbox: yield* Effect.match(isolated, {
+        onSuccess: () => null,
+        onFailure: ({ problem, remedy }) => ({ problem, remedy })
+      }),
       packages: packages as MachineFacts["packages"]
     }
   })

@@ -23,7 +23,7 @@ const outcome = ({ flops, precisions, problem, seconds, works }: Trial): string 
 
 /** The report as people read it. */
 export const text = ({ advice, backends, machine }: DoctorReport): string => {
-  const { compilers, cores, cpu, features, gpus, libtorch, memory, node, packages, platform, python } = machine
+  const { compilers, cores, cpu, features, gpus, libtorch, memory, node, packages, platform, python, sandbox } = machine
   return [
     "Machine",
     ...aligned([
@@ -38,6 +38,7 @@ export const text = ({ advice, backends, machine }: DoctorReport): string => {
       ["c++", compilers["c++"] ?? "none"],
       ["libtorch", libtorch ?? "none"],
       ["python", python ?? "none"],
+      ["sandbox", sandbox === null ? "works: code of completions can be run" : `no: ${sandbox.problem}`],
       ...Object.entries(packages).map(([name, version]) => [name, version ?? "none"] as const)
     ]),
     "",

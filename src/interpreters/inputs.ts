@@ -9,6 +9,7 @@ import type {
   Diverged,
   GateFailed,
   KlBudgetExceeded,
+  NoSandbox,
   OutOfMemory,
   Unmergeable,
   UnusableData
@@ -42,6 +43,7 @@ export type ExecuteError =
   | Unmergeable
   | OutOfMemory
   | BrokenExtension
+  | NoSandbox
   | BadData
   | BadCheckpoint
   | StoreError

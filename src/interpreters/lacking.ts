@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
+import type { Code } from "../../dsl/Verifier.ts"
 import type { Engine } from "../engine/engine.ts"
+import { canRun } from "../rewards/code/verdict.ts"
 import type { Price } from "../store/spent.ts"
 import { type KnownShapes, type Problem, problems, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
@@ -47,6 +49,25 @@ export const lackingPrices = (root: Artifact.Any, price: Price | null): Readonly
     return [{ stage: label(cap), problem }]
   })
 
+/** The verifiers of code anywhere in some parameters. */
+const codesIn = (params: unknown): ReadonlyArray<Code> => {
+  if (typeof params !== "object" || params === null) return []
+  return "_tag" in params && params._tag === "Code" ? [params as Code] : Object.values(params).flatMap(codesIn)
+}
+
+/** Stages that run the code of completions, where it cannot be run in isolation. */
+export const lackingSandbox = (root: Artifact.Any): Effect.Effect<ReadonlyArray<Problem>> =>
+  Effect.map(
+    Effect.forEach(Artifact.lineage(root), (artifact) =>
+      Effect.forEach(codesIn(artifact.node.params), (code) =>
+        Effect.match(canRun(label(artifact), code), {
+          onFailure: ({ detail, stage }) => [{ stage, problem: detail }],
+          onSuccess: () => []
+        }))),
+    (found) =>
+      found.flat(2)
+  )
+
 /** The place where a description runs; omitted fields are not checked. */
 export interface Tried extends KnownShapes {
   readonly extensions?: Extensions
@@ -54,19 +75,22 @@ export interface Tried extends KnownShapes {
   readonly rewards?: boolean
   readonly engine?: Pick<Engine, "precisions">
   readonly price?: Price | null
+  /** Whether the code of completions is to be run. */
+  readonly sandbox?: boolean
 }
 
 /** Fails with every mistake of a description and every missing requirement at once. */
 export const judged = (
   root: Artifact.Any,
-  { engine, extensions, price, rewards = true, ...known }: Tried
+  { engine, extensions, price, rewards = true, sandbox = false, ...known }: Tried
 ): Effect.Effect<void, Refused> =>
-  Effect.suspend(() => {
+  Effect.gen(function*() {
     const mistakes = [
       ...problems(root, known),
       ...(extensions === undefined ? [] : lackingExtensions(root, extensions, { rewards })),
       ...(engine === undefined ? [] : lackingPrecisions(root, engine)),
-      ...(price === undefined ? [] : lackingPrices(root, price))
+      ...(price === undefined ? [] : lackingPrices(root, price)),
+      ...(sandbox ? yield* lackingSandbox(root) : [])
     ]
-    return mistakes.length === 0 ? Effect.void : Effect.fail(new Refused({ problems: mistakes }))
+    if (mistakes.length > 0) return yield* new Refused({ problems: mistakes })
   })

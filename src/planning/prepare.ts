@@ -60,7 +60,8 @@ export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
 ) {
   const extensions = { losses, rewards, stages }
   const { addressable = Infinity, kind = "transformer", packing, precisions } = engine ?? {}
-  yield* judged(root, { shapes: yield* shapesIn(root), extensions, price, ...(engine === undefined ? {} : { engine }) })
+  const here = engine === undefined ? {} : { engine, sandbox: true }
+  yield* judged(root, { shapes: yield* shapesIn(root), extensions, price, ...here })
   const plan = planWith({
     ...extensions,
     ...(packing === undefined ? {} : { packing }),

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { Check, instructions, mathematics } from "../../dsl/Verifier.ts"
+import { Check, Code, code, instructions, mathematics } from "../../dsl/Verifier.ts"
 import { Unfit } from "../data/encode.ts"
 import { read } from "../data/read.ts"
 import type { Columns } from "../data/rows.ts"
@@ -21,26 +21,31 @@ export class UnknownVerifier extends Schema.TaggedError<UnknownVerifier>()("Unkn
   }
 }
 
-const suites: Readonly<Record<string, Check>> = {
+/** Those that need no implementation from outside. */
+const kinds = { ...Check.cases, Code }
+type Kind = Check | Code
+
+const suites: Readonly<Record<string, Kind>> = {
   gsm8k: mathematics({ guess: false }),
   math: mathematics(),
-  ifeval: instructions()
+  ifeval: instructions(),
+  code: code()
 }
 
-const tags = Object.keys(Check.cases) as ReadonlyArray<Check["_tag"]>
+const tags = Object.keys(kinds) as ReadonlyArray<Kind["_tag"]>
 const camelCase = (tag: string): string => `${tag[0]!.toLowerCase()}${tag.slice(1)}`
 
 /** Names that `--as` takes. */
-export const names: ReadonlyArray<string> = [...Object.keys(suites), ...tags.map(camelCase)]
+export const names: ReadonlyArray<string> = [...new Set([...Object.keys(suites), ...tags.map(camelCase)])]
 
 /** The verifier of a suite, or one of Keel's by its name, with its parameters. */
 export const verifierOf = Effect.fnUntraced(function*(name: string, params: Columns) {
   const bad = (problem: string, remedy: string) => new UnknownVerifier({ name, problem, remedy })
   const tag = suites[name]?._tag ?? tags.find((one) => one === name || camelCase(one) === name)
   if (tag === undefined) return yield* bad("is no verifier", `Give one of ${names.join(", ")}.`)
-  const { fields, makeEffect } = Check.cases[tag] as unknown as {
+  const { fields, makeEffect } = kinds[tag] as unknown as {
     readonly fields: object
-    readonly makeEffect: (params: object) => Effect.Effect<Check, SchemaIssue.Issue>
+    readonly makeEffect: (params: object) => Effect.Effect<Kind, SchemaIssue.Issue>
   }
   const example = 'Give its parameters as JSON, as in --params \'{"marker": "####"}\'.'
   const unknown = Object.keys(params).find((one) => !Object.hasOwn(fields, one))
@@ -115,7 +120,7 @@ export interface Verdicts {
   readonly late: number
 }
 
-const verdictOf = (verifier: Check, { asked, completion }: Row, value: number): Verdict => {
+const verdictOf = (verifier: Kind, { asked, completion }: Row, value: number): Verdict => {
   const never = unreachable(verifier, asked)
   const given = verifier._tag === "Instructions"
     ? verifier.instructions ?? instructionsOf(asked.columns ?? {})
@@ -143,7 +148,7 @@ const agreement = (column: string, pairs: ReadonlyArray<readonly [ours: unknown,
 }
 
 /** Verdicts on every row of a file, and their agreement with its own. */
-export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Check, fields: Fields) {
+export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Kind, fields: Fields) {
   const { rows } = yield* read({ role: null, row: rowOf(fields) })(path)
   const before = late()
   const { verifies } = yield* Judge

@@ -5,14 +5,15 @@ import type { PromptRow } from "../data/rows.ts"
 import type { Judge } from "./judge.ts"
 import { unanswered, type Unreachable } from "./verifier.ts"
 
-/** Fails when a verifier can give a row nothing, whatever the completion: said before the first completion is held against it. */
+/** Fails when a verifier cannot answer here, or can give a row nothing, whatever the completion: said before the first completion is held against it. */
 export const answered = Effect.fnUntraced(function*(
   stage: string,
-  { unreachable = unanswered }: Pick<Judge["Service"], "unreachable">,
+  { ready, unreachable = unanswered }: Pick<Judge["Service"], "ready" | "unreachable">,
   verifiers: ReadonlyArray<Verifier>,
   rows: ReadonlyArray<PromptRow>
 ) {
   for (const verifier of verifiers) {
+    if (ready !== undefined) yield* ready(stage, verifier, rows)
     let first: Unreachable & { readonly row: number } | undefined
     let others = 0
     for (const [i, row] of rows.entries()) {

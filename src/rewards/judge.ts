@@ -1,18 +1,20 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { BrokenExtension } from "../../dsl/Errors.ts"
+import type { BrokenExtension, NoSandbox } from "../../dsl/Errors.ts"
 import { Gold } from "../../dsl/Gold.ts"
 import type { Check, Verifier } from "../../dsl/Verifier.ts"
 import { unbroken } from "./broken.ts"
+import { canRun, codeVerdicts } from "./code/verdict.ts"
 import { features, preference } from "./labeler.ts"
 import { type Judging, type RewardImplementation, verdictsOf } from "./own.ts"
 import { stories } from "./stories.ts"
+import type { PromptRow } from "../data/rows.ts"
 import { tales } from "../data/tales/gold.ts"
 import { type Question, unreachable, verify } from "./verifier.ts"
 
 /** The errors of judging. */
-export type Unjudged = BrokenExtension
+export type Unjudged = BrokenExtension | NoSandbox
 
 /** The gold reward of a completion, and a labeler's choice between two completions. */
 export class Judge extends Context.Service<Judge, {
@@ -32,6 +34,8 @@ export class Judge extends Context.Service<Judge, {
   ) => Effect.Effect<ReadonlyArray<number>, Unjudged>
   /** Why no completion of the prompt can pass a verifier's check; left out by a judge that does not read the text. */
   readonly unreachable?: typeof unreachable
+  /** Fails where a verifier cannot answer on this machine; left out by a judge that always can. */
+  readonly ready?: (stage: string, verifier: Verifier, rows: ReadonlyArray<PromptRow>) => Effect.Effect<void, Unjudged>
 }>()("keel/Judge") {}
 
 /** The door of a judge that knows each verdict at once. */
@@ -71,6 +75,9 @@ export const layer = (own: ReadonlyArray<Judging> = []): Layer.Layer<Judge> =>
     verifies: (stage, verifier, questions) =>
       verifier._tag === "OwnVerifier"
         ? verdictsOf(stage, verifier, own, questions)
+        : verifier._tag === "Code"
+        ? codeVerdicts(stage, verifier, questions)
         : check(stage, verifier, questions),
-    unreachable
+    unreachable,
+    ready: (stage, verifier, rows) => verifier._tag === "Code" ? canRun(stage, verifier, rows) : Effect.void
   })

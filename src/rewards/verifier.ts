@@ -3,6 +3,7 @@ import type * as Re2 from "re2js"
 import { Check, needsAnswer, type Verifier } from "../../dsl/Verifier.ts"
 import { type CompletionRow, type PromptRow, wordsOf } from "../data/rows.ts"
 import { ask } from "./asked/ask.ts"
+import { languageOf, levelsOf, suiteOf } from "./code/suite.ts"
 import { shareIn } from "./consistency.ts"
 import { reaches } from "./countdown.ts"
 import { follows, instructionsOf, isDetected, unusable } from "./instructions.ts"
@@ -169,6 +170,25 @@ const neverHolds = (verifier: Verifier, { answer = "", columns = {} }: PromptRow
     case "LetterCount":
       if (typeof columns["letter"] !== "string") return lacks("letter", "text")
       return typeof columns["word"] === "string" ? null : lacks("word", "text")
+    case "Code": {
+      const suite = suiteOf(columns)
+      if (suite === null) {
+        return {
+          problem: "has no tests",
+          remedy: 'Add them in the columns "test", "test_list", "tests", or "inputs" and "outputs".'
+        }
+      }
+      if (languageOf(columns, verifier.language) === null) {
+        return {
+          problem: `is in the language ${shown(String(columns["language"]))}, which is not run`,
+          remedy: 'The column "language" may have python, javascript or typescript. Leave other rows out.'
+        }
+      }
+      const graded = verifier.credit === "strict" || verifier.credit === "soft"
+      return graded && levelsOf(columns, suite) === null
+        ? lacks("test_difficulty", "list of numbers, one for each test of a list of tests,")
+        : null
+    }
     case "Pattern":
       return compile(verifier.pattern) !== null ? null : {
         problem: `cannot match ${verifier.pattern}, which is no regular expression of RE2`,

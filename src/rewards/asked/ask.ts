@@ -83,6 +83,9 @@ let unanswered = 0
 /** How many questions of this process had no answer in time. */
 export const late = (): number => unanswered
 
+/** Counts one more. */
+export const wasLate = (): void => void unanswered++
+
 /** The answer, or null when there is none within `milliseconds`, or in the question. */
 export const ask = (question: Question, milliseconds = limit): boolean | null => {
   const current = running ??= start(question.kind)
