@@ -8,6 +8,7 @@ import type {
   BudgetExceeded,
   Diverged,
   GateFailed,
+  JudgeFailed,
   KlBudgetExceeded,
   OutOfMemory,
   Unmergeable,
@@ -38,6 +39,7 @@ export type ExecuteError =
   | BudgetExceeded
   | Diverged
   | GateFailed
+  | JudgeFailed
   | UnusableData
   | Unmergeable
   | OutOfMemory
