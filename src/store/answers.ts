@@ -9,14 +9,14 @@ import * as Schema from "effect/Schema"
 import { dirname, join } from "node:path"
 import { syncDirectory } from "../model/folder.ts"
 import { signed, textIn, unsigned } from "./sealed.ts"
-import { Answer, StoreDamaged } from "./store.ts"
+import { Answer, type Store, StoreDamaged } from "./store.ts"
 
 const Kept = Schema.Struct({ question: Schema.String, ...Answer.fields })
 
 const fileOf = (root: string, question: string): string =>
   join(root, "answers", question.slice(0, 2), `${question}.json`)
 
-export const find = Effect.fnUntraced(function*(root: string, question: string) {
+const find = Effect.fnUntraced(function*(root: string, question: string) {
   const path = fileOf(root, question)
   if (!(yield* (yield* FileSystem.FileSystem).exists(path))) return Option.none<Answer>()
   const text = yield* textIn(path)
@@ -27,7 +27,7 @@ export const find = Effect.fnUntraced(function*(root: string, question: string) 
   return yield* new StoreDamaged({ path, problem, remedy: "Remove that file: its question will be asked again." })
 })
 
-export const keep = Effect.fnUntraced(function*(root: string, question: string, answer: Answer) {
+const keep = Effect.fnUntraced(function*(root: string, question: string, answer: Answer) {
   if (Option.isSome(yield* find(root, question))) return
   const fs = yield* FileSystem.FileSystem
   const path = fileOf(root, question)
@@ -37,3 +37,12 @@ export const keep = Effect.fnUntraced(function*(root: string, question: string, 
   yield* file.sync
   yield* syncDirectory(dirname(path))
 }, Effect.scoped)
+
+/** The answers in the store `root`. */
+export const answersIn = (
+  root: string,
+  fs: FileSystem.FileSystem
+): Pick<Store["Service"], "answer" | "keepAnswer"> => ({
+  answer: (question) => Effect.provideService(find(root, question), FileSystem.FileSystem, fs),
+  keepAnswer: (question, answer) => Effect.provideService(keep(root, question, answer), FileSystem.FileSystem, fs)
+})

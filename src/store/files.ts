@@ -28,10 +28,10 @@ import type { Made } from "./made.ts"
 import { ReportJson } from "./report.ts"
 import { Event } from "./runLog.ts"
 import { digest, type Files, manifest, manifestOf, seal, text, textIn, verify, writeFileAtomic } from "./sealed.ts"
-import * as Answers from "./answers.ts"
+import { answersIn } from "./answers.ts"
 import * as ChunkLog from "./chunkLog.ts"
 import { fromJson, type Spent, together, toJson } from "./spent.ts"
-import { type Answer, type Chunk, type Snapshot, Store, StoreDamaged } from "./store.ts"
+import { type Chunk, type Snapshot, Store, StoreDamaged } from "./store.ts"
 
 const nodeFile = "node.json"
 const NodeFile = manifestOf({
@@ -481,13 +481,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         )
       )
 
-      const answer = within((question: string) =>
-        Answers.find(root, question)
-      )
-      const keepAnswer = within((question: string, answer: Answer) =>
-        Answers.keep(root, question, answer)
-      )
-
+      const { answer, keepAnswer } = answersIn(root, fs)
       return {
         claim,
         find,
