@@ -94,13 +94,22 @@ export class Rubric extends Schema.TaggedClass<Rubric>()("Rubric", {
   times: or(Count, 1)
 }) {}
 
-/** Which of two completions is better: asked in both orders. */
-export class Pairwise extends Schema.TaggedClass<Pairwise>()("Pairwise", {
+const comparing = {
   /** What the judge is asked to look at, in words. */
   asks: or(Schema.NonEmptyString, "Helpfulness, relevance, accuracy, depth and level of detail."),
   reference: or(Schema.Boolean, false),
   /** Left out where a policy on the wire `judge` is asked. */
   endpoint: Schema.optionalKey(Endpoint)
+}
+
+/** Which of two completions is better: asked in both orders. */
+export class Pairwise extends Schema.TaggedClass<Pairwise>()("Pairwise", comparing) {}
+
+/** How often the answers of a model are preferred to those of a reference; a tie, or a contradiction of the judge, is half a win. */
+export class WinRate extends Schema.TaggedClass<WinRate>()("WinRate", {
+  /** The name of one of the models, or `answer`: the column of the prompts. */
+  against: or(Schema.NonEmptyString, "answer"),
+  ...comparing
 }) {}
 
 const unchecked = { disableChecks: true } as const
@@ -131,6 +140,8 @@ export type Comparing = { readonly [K in "asks" | "reference" | "endpoint"]?: Pa
 
 export const pairwise = (options: Comparing): Pairwise =>
   new Pairwise(Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)), unchecked)
+
+export const winRate = (options: Given<typeof WinRate> = {}): WinRate => new WinRate(options, unchecked)
 
 /** The wire of a judge that is a policy of the pipeline. */
 export const wire = optional(reader(["BaseModel", "Policy"], "a policy that judges; it may be of another family"))

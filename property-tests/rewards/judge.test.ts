@@ -6,9 +6,11 @@ import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
-import { Budget, Compare, Judge, Pipeline, Score } from "../../dsl/index.ts"
+import { Budget, Compare, Evaluate, Judge, Pipeline, Score, Sft, Source } from "../../dsl/index.ts"
 import type { PreferenceRow, ScoredRow } from "../../src/data/rows.ts"
 import { FirstWait } from "../../src/rewards/endpoint.ts"
+import { problems } from "../../src/interpreters/check.ts"
+import type { Report } from "../../src/store/report.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { making } from "../interpreters/worldly.ts"
 import { type Answering, completion, cutOff, endpointOf, status } from "./fakeEndpoint.ts"
@@ -17,13 +19,14 @@ import { base, completions, price, prompts, rubric, scoring, stored, world } fro
 const folder = (): string => mkdtempSync(join(tmpdir(), "keel-judge-"))
 
 /** Makes `root` in a store on disk; everything that it says comes back with it. */
-const made = async (root: Parameters<typeof making>[0], at: string) => {
+const made = async (root: Parameters<typeof making>[0], at: string, { repeated = 1 } = {}) => {
   const events: Array<Event> = []
   const said: Array<string> = []
-  const program = making(root, { world, store: await stored(at), onEvent: (event) => events.push(event) }).pipe(
-    Effect.provideService(FirstWait, 1),
-    Effect.provideService(Console.Console, { ...console, error: (line: string) => void said.push(line) })
-  )
+  const program = making(root, { world, repeated, store: await stored(at), onEvent: (event) => events.push(event) })
+    .pipe(
+      Effect.provideService(FirstWait, 1),
+      Effect.provideService(Console.Console, { ...console, error: (line: string) => void said.push(line) })
+    )
   const exit = await Effect.runPromise(
     Effect.exit(program as Effect.Effect<{ dataset: { rows: ReadonlyArray<unknown> } }, Error>)
   )
@@ -32,6 +35,10 @@ const made = async (root: Parameters<typeof making>[0], at: string) => {
 
 const rowsIn = <A>({ exit }: Awaited<ReturnType<typeof made>>): ReadonlyArray<A> => {
   if (Exit.isSuccess(exit)) return exit.value.dataset.rows as ReadonlyArray<A>
+  throw new Error(String(exit.cause))
+}
+const reportIn = ({ exit }: Awaited<ReturnType<typeof made>>): Report => {
+  if (Exit.isSuccess(exit)) return (exit.value as unknown as { readonly report: Report }).report
   throw new Error(String(exit.cause))
 }
 const errorIn = ({ exit }: Awaited<ReturnType<typeof made>>) => {
@@ -335,14 +342,15 @@ describe("pairs", () => {
     if (event?._tag !== "Judged") throw new Error("no word of the judge")
     return event.judged
   }
+  const shorter: Answering = ({ body: { messages: [message] } }) => {
+    const [a, b] = ["A", "B"].map((title) => about(message!.content, `Assistant ${title}'s Answer`).length) as [
+      number,
+      number
+    ]
+    return a < b ? "[[A]]" : a > b ? "[[B]]" : "[[C]]"
+  }
   it("are labelled by a judge that is asked in both orders", async () => {
-    const server = await endpointOf(({ body: { messages: [message] } }) => {
-      const [a, b] = ["A", "B"].map((title) => about(message!.content, `Assistant ${title}'s Answer`).length) as [
-        number,
-        number
-      ]
-      return a < b ? "[[A]]" : a > b ? "[[B]]" : "[[C]]"
-    })
+    const server = await endpointOf(shorter)
     const outcome = await made(compared(server.url), folder())
     const rows = rowsIn<PreferenceRow>(outcome)
     assert.isAbove(rows.length, 0)
@@ -361,6 +369,35 @@ describe("pairs", () => {
     const judged = judgedIn(outcome.events)
     assert.deepInclude(judged, { "judge/position_bias": 0.5, "judge/agreement": 0, "judge/ties": 0 })
     assert.strictEqual(judged["judge/contradictions"], judged["judge/questions"]! / 2)
+    await server.close()
+  })
+
+  it("of two models are the win rate of one over the other, or over the answers of the rows", async () => {
+    const server = await endpointOf(shorter)
+    const held = Source.prompts(Source.tales({ split: "held", count: 2 }))
+    const evaluated = (against: string) =>
+      Evaluate.make({ initial: base, prompts: held }, { base, tuned }, {
+        maxNewTokens: world.horizon,
+        shown: 8,
+        winRate: Judge.winRate({ against, endpoint: Judge.endpoint(server.url, "judge") })
+      })
+    const tuned = Sft.make({ base, demonstrations: Source.demonstrations(Source.tales({ count: 4 })) }, {
+      batchSize: 4,
+      learningRate: 1
+    })
+    const outcome = await made(evaluated("base"), folder(), { repeated: 4 })
+    const { models: [one, other] } = reportIn(outcome)
+    const wins = other!.completions.map((text, i) => (1 + Math.sign(one!.completions[i]!.length - text.length)) / 2)
+    assert.lengthOf(wins, 8)
+    assert.isUndefined(one!.winRate)
+    assert.deepInclude(other!.winRate, { against: "base", n: 8, mean: wins.reduce((sum, x) => sum + x, 0) / 8 })
+    assert.strictEqual(judgedIn(outcome.events)["judge/agreement"], 1)
+    const error = errorIn(await made(evaluated("answer"), folder()))
+    assert.include(error.message, "row 1 of its prompts has no answer, and its judge is to see one")
+    assert.match(
+      problems(evaluated("nobody")).map(({ problem }) => problem).join(),
+      /is against nobody, which is none of its models: base, tuned/u
+    )
     await server.close()
   })
 })

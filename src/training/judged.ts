@@ -32,7 +32,7 @@ export const referenced = Effect.fnUntraced(function*(
   return yield* new UnusableData({
     stage,
     problem: `row ${without + 1} of its prompts has no answer, and its judge is to see one`,
-    remedy: "Give the prompts the field `answer`, or leave reference out."
+    remedy: "Give the prompts the field `answer`, or do without it."
   })
 })
 
@@ -114,7 +114,7 @@ export const ofScores = (rubric: Rubric, all: ReadonlyArray<Scores>): Metrics =>
 /** Each pair in both orders. */
 export const ordersBy = Effect.fnUntraced(function*(
   judge: Judge,
-  how: Pairwise,
+  how: Pick<Pairwise, "asks" | "reference">,
   pairs: ReadonlyArray<{ readonly row: PromptRow; readonly a: string; readonly b: string; readonly place: string }>
 ) {
   yield* referenced(judge.stage, how, pairs.map(({ row }) => row))
