@@ -481,23 +481,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         )
       )
 
-      const { answer, keepAnswer } = answersIn(root, fs)
-      return {
-        claim,
-        find,
-        has,
-        finish,
-        told,
-        spent,
-        size,
-        latest,
-        save,
-        append,
-        chunks,
-        keep,
-        kept,
-        answer,
-        keepAnswer
-      }
+      const made = { claim, find, has, finish, told, spent, size, latest, save, append, chunks, keep, kept }
+      return { ...made, ...answersIn(root, fs) }
     })
   )

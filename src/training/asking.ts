@@ -13,7 +13,7 @@ import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import { BudgetExceeded, JudgeFailed, UnusableData } from "../../dsl/Errors.ts"
 import type { Endpoint } from "../../dsl/Judge.ts"
-import { encodeAll } from "../data/encode.ts"
+import { encodeWithin, lengthOf } from "../data/encode.ts"
 import type { Codec, Policy, Weights } from "../engine/engine.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -199,22 +199,27 @@ export const asPolicy = (
     return codec.encodePrompt(text)
   }
   const some = Effect.fnUntraced(function*(asked: ReadonlyArray<Asked>) {
-    const rows = yield* encodeAll(
+    const { encoded: rows } = yield* encodeWithin(
       { stage: scope.label, codec, context: policy.context, told: true },
       asked,
-      ({ question }) => {
-        const prompt = encoded(forToken(question))
-        return question.verdicts.map(({ mark }) => ({
-          prompt,
-          completion: codec.encodeCompletion(mark, { end: true })
-        }))
-      },
-      (verdicts) => Math.max(...verdicts.map(({ completion, prompt }) => prompt.length + completion.length))
-    ).pipe(
-      Effect.mapError((error) =>
-        new UnusableData({ ...error, problem: error.problem.replace(/^row \d+/u, "a question to its judge") })
-      )
-    )
+      {
+        encode: ({ question }) => {
+          const prompt = encoded(forToken(question))
+          return question.verdicts.map(({ mark }) => ({
+            prompt,
+            completion: codec.encodeCompletion(mark, { end: true })
+          }))
+        },
+        tokens: (verdicts) => Math.max(...verdicts.map(lengthOf)),
+        cut: (verdicts) => verdicts
+      }
+    ).pipe(Effect.mapError(({ problem, stage }) =>
+      new UnusableData({
+        stage,
+        problem: `of the questions to its judge, ${problem}`,
+        remedy: "Take a judge with a longer context and a tokenizer that knows these texts, or leave such rows out."
+      })
+    ))
     const batch = rows.flat()
     const { logps } = policy.logprobs(batch)
     const offsets = offsetsOf(batch)
