@@ -27,14 +27,14 @@ export const kept = {
 /** The errors of sampling, scoring and choosing. */
 export type DataError = UnusableData | BudgetExceeded
 
-/** The result of an operation on data with the wires `W`: rows, or a report. `X` is needed from outside. */
-export type Computed<W, K extends Artifact.Kind, X extends string = never> = Artifact.Output<
+/** The result of an operation on data with the wires `W`: rows, or a report. `X` is needed from outside; `E` are further errors. */
+export type Computed<W, K extends Artifact.Kind, X extends string = never, E = never> = Artifact.Output<
   W,
   K,
   "",
   Compute,
   0,
-  DataError,
+  DataError | E,
   X
 >
 

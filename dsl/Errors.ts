@@ -88,13 +88,17 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
   stages: Schema.Natural,
   /** Of money. */
   currency: Schema.optionalKey(Schema.String),
+  /** Whether `spent` is with the next question to a judge, which was not asked. */
+  next: Schema.optionalKey(Schema.Literal(true)),
   kept: Schema.String
 }) {
   override get message() {
     const amount = (n: number): string => shown(this.dimension, n, this.currency)
+    const [one, many] = this.next ? ["would have used", "would have used"] : ["has used", "have used"]
+    const most = this.next ? " at most with its next question, which was not asked" : ""
     const said = this.stages === 1
-      ? `${this.stage} has used ${amount(this.spent)}; its cap is ${amount(this.cap)}`
-      : `${this.stage}: the ${this.stages} stages under one cap have used ${amount(this.spent)} together; ` +
+      ? `${this.stage} ${one} ${amount(this.spent)}${most}; its cap is ${amount(this.cap)}`
+      : `${this.stage}: the ${this.stages} stages under one cap ${many} ${amount(this.spent)} together${most}; ` +
         `their total is capped at ${amount(this.cap)}`
     // A checkpoint holds the optimiser's moments beside the model.
     const less = this.dimension === "disk" ? "set checkpointEvery to no less than its steps" : "shorten the stage"
@@ -178,6 +182,19 @@ export class UnusableData extends Schema.TaggedError<UnusableData>()("UnusableDa
 }) {
   override get message() {
     return `${this.stage}: ${this.problem}. ${this.remedy}`
+  }
+}
+
+/** A judge gives no answers, or none that can be read. Those it gave are kept. */
+export class JudgeFailed extends Schema.TaggedError<JudgeFailed>()("JudgeFailed", {
+  stage: Schema.String,
+  /** Its model and host. */
+  judge: Schema.String,
+  problem: Schema.String,
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.stage}: its judge ${this.judge} fails: ${this.problem}. ${this.remedy}`
   }
 }
 

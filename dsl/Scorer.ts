@@ -1,9 +1,10 @@
 /**
- * The judge of a completion: a gold checker (as the labeler of `Compare`), a reward model, verifiers, or any other case
- * of this union. The score is a number in the judge's own unit, larger is better. Code: `src/rewards/scorer.ts`.
+ * Who scores a completion: a gold checker (as the labeler of `Compare`), a reward model, verifiers, a judge, or any other case
+ * of this union. The score is a number in the scorer's own unit, larger is better. Code: `src/rewards/scorer.ts`.
  */
 import * as Schema from "effect/Schema"
 import { Gold } from "./Gold.ts"
+import { Endpoint, Rubric } from "./Judge.ts"
 import { Verifier } from "./Verifier.ts"
 
 /** The gold reward, without the labeler's tastes and mistakes. */
@@ -17,5 +18,13 @@ export class VerifierScorer extends Schema.TaggedClass<VerifierScorer>()("Verifi
   verifiers: Schema.Array(Verifier).check(Schema.isMinLength(1, { message: "needs at least one verifier" }))
 }) {}
 
-export const Scorer = Schema.Union([JudgeScorer, RewardScorer, VerifierScorer]).pipe(Schema.toTaggedUnion("_tag"))
+/** A judge by a rubric: the endpoint, or the policy on the wire `judge`. The score is on the rubric's scale. */
+export class RubricScorer extends Schema.TaggedClass<RubricScorer>()("RubricScorer", {
+  rubric: Rubric,
+  endpoint: Schema.optionalKey(Endpoint)
+}) {}
+
+export const Scorer = Schema.Union([JudgeScorer, RewardScorer, VerifierScorer, RubricScorer]).pipe(
+  Schema.toTaggedUnion("_tag")
+)
 export type Scorer = typeof Scorer.Type

@@ -20,6 +20,10 @@ export type Wires = Readonly<Record<string, Wire>>
 export const model = <const K extends ReadonlyArray<Kind>, const N extends string>(kinds: K, needs: N) =>
   ({ kinds, needs, model: true, optional: false }) as const
 
+/** A wire that must be connected to a model of any family, which reads text with a tokenizer of its own. */
+export const reader = <const K extends ReadonlyArray<Kind>, const N extends string>(kinds: K, needs: N) =>
+  ({ kinds, needs, model: false, optional: false }) as const
+
 /** A wire that must be connected to data. */
 export const data = <const K extends Kind, const N extends string>(kind: K, needs: N) =>
   ({ kinds: [kind], needs, model: false, optional: false }) as const

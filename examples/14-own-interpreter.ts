@@ -60,10 +60,12 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
       `To obtain sft, we fine-tuned ${inputs["base"]!.name} on ${inputs["demonstrations"]!.name} for ` +
         `${count(epochs, "epoch")} at a learning rate of ${learningRate}.`
     ),
-  Compare: ({ completionsPerPrompt, gold }, { inputs }) =>
+  Compare: ({ completionsPerPrompt, gold, judge }, { inputs }) =>
     told(
       "the comparisons",
-      `${gold._tag === "OwnReward" ? gold.name : gold._tag} compared ` +
+      `${
+        gold?._tag === "OwnReward" ? gold.name : gold?._tag ?? judge?.endpoint?.model ?? inputs["judge"]!.name
+      } compared ` +
         `${count(completionsPerPrompt, "completion")} of ${inputs["policy"]!.name} for each of ${
           inputs["prompts"]!.name
         }.`

@@ -1,13 +1,16 @@
 /**
- * Scores completions: by a judge, a reward model, verifiers, or another `Scorer`. The completions stay unchanged, so
- * several scorers can judge them. Done by `src/stages/score.ts`.
+ * Scores completions: by a gold reward, a reward model, verifiers, a judge, or another `Scorer`. The completions stay unchanged, so
+ * several scorers can judge them. A completion that a judge gives no verdict on that can be read is left out, and counted. Done by
+ * `src/stages/score.ts`.
  */
 import * as Schema from "effect/Schema"
 import type { Computed } from "../Data.ts"
 import { build, define } from "../Definition.ts"
+import type { JudgeFailed } from "../Errors.ts"
 import type { RewardsOf, VerifiersOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
-import { JudgeScorer, RewardScorer, Scorer, VerifierScorer } from "../Scorer.ts"
+import * as Judge from "../Judge.ts"
+import { JudgeScorer, RewardScorer, RubricScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
 import type { Verifier } from "../Verifier.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
@@ -22,12 +25,16 @@ const completions = data("Completions", "completions, e.g. Sample.make(…)")
 const reward = model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")
 const judged = { completions } as const
 const rewarded = { completions, reward } as const
-const wires = { completions, reward: optional(reward) } as const
+const asked = { completions, judge: Judge.wire } as const
+const wires = { completions, reward: optional(reward), judge: Judge.wire } as const
 
 export const definition = define(Score, wires, {
   main: "reward",
   opens: { frozen: ["reward"] },
-  mistakes: ({ scorer }, { reward: connected }) => [
+  mistakes: ({ scorer }, { judge, reward: connected }) => [
+    scorer._tag === "RubricScorer"
+      ? Judge.whoMistake("Score", scorer.endpoint, judge)
+      : judge !== undefined && `Score.judge is connected, but its scorer is ${scorer._tag}: leave the judge out`,
     scorer._tag === "RewardScorer" && connected === undefined && `Score.reward is missing: connect ${reward.needs}`,
     scorer._tag !== "RewardScorer" && connected !== undefined &&
     `Score.reward is connected, but its scorer is ${scorer._tag}: leave the reward model out or score by it`
@@ -38,7 +45,7 @@ export const definition = define(Score, wires, {
 })
 
 type Options = Omit<typeof Score["~type.make.in"], "scorer">
-type Scored<W, X extends string = never> = Computed<W, "ScoredCompletions", X>
+type Scored<W, X extends string = never, E = never> = Computed<W, "ScoredCompletions", X, E>
 
 /** By the reward model on the wire `reward`. */
 export const byReward = <W extends Given>(
@@ -60,4 +67,17 @@ export const byVerifier = <W extends Given, V extends Verifier>(
   build(definition, connected, {
     ...options,
     scorer: new VerifierScorer({ verifiers }, { disableChecks: true })
+  })
+
+/**
+ * By a judge: each criterion of the rubric is asked by itself, and the score is their weighted mean on the rubric's scale. The judge is a
+ * policy on the wire `judge`, of any family, or an endpoint.
+ */
+export const byRubric = <W extends Given>(
+  connected: Checked<"Score", typeof asked, never, W>,
+  { endpoint, rubric, ...options }: Options & { readonly rubric: Judge.Rubric; readonly endpoint?: Judge.Endpoint }
+): Scored<W, never, JudgeFailed> =>
+  build(definition, connected, {
+    ...options,
+    scorer: new RubricScorer({ rubric, ...(endpoint === undefined ? {} : { endpoint }) }, { disableChecks: true })
   })

@@ -72,7 +72,7 @@ describe("caps held against a plan", () => {
     assert.isAbove(most, made)
     const [over] = overCaps(capped({ disk: most - 1 }), planned.stages, null)
     assert.match(
-      overCapText(over!, null),
+      overCapText(over!),
       /or make no checkpoint on the way,.*\(checkpointEvery not below the steps\)\.$/u
     )
     const without = Result.getOrThrow(Pipeline.set(policy, "ppo.checkpointEvery", ppo.steps))
@@ -88,7 +88,7 @@ describe("caps held against a plan", () => {
       assert.lengthOf(found, 1)
       assert.sameMembers([...found[0]!.stages], governed.map(({ stage }) => stage))
       assert.match(
-        overCapText(found[0]!, null),
+        overCapText(found[0]!),
         /and 2 more are together planned to take (?:at least )?.*, and the cap is .*: raise the cap/u
       )
     }
@@ -102,6 +102,6 @@ describe("caps held against a plan", () => {
       found.map(({ planned }) => planned),
       governed.map(({ seconds }) => 1_000_000 * seconds!).filter((micros) => micros > 2_000_000)
     )
-    assert.include(overCapText(found[0]!, price), "EUR")
+    assert.include(overCapText(found[0]!, price.currency), "EUR")
   })
 })

@@ -2,8 +2,11 @@
 import { describe, expect, test } from "tstyche"
 import type { Artifact } from "../../dsl/index.ts"
 import {
+  Checkpoint,
+  Compare,
   Gate,
   Gold,
+  Judge,
   Kl,
   Mix,
   Pair,
@@ -15,7 +18,7 @@ import {
   Select,
   Sft
 } from "../../dsl/index.ts"
-import type { GateFailed } from "../../dsl/Errors.ts"
+import type { GateFailed, JudgeFailed } from "../../dsl/Errors.ts"
 import { demonstrations, held, params, ppo, ppoParams, prompts, reward, sft } from "./recipe.ts"
 
 const completions = Sample.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4 })
@@ -36,6 +39,22 @@ describe("wrong wires", () => {
     Score.byReward({ completions })
     // @ts-expect-error required in type '{ readonly reward: "RejectionSampling.reward is missing: connect a RewardModel
     RejectionSampling.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4, rule })
+  })
+
+  test("a judge that is no policy; one of another family is right", () => {
+    const rubric = Judge.rubric("How short it is.")
+    // @ts-expect-error is not assignable to type '"Score.judge needs a policy that judges; it may be of another family, not a RewardModel"'
+    Score.byRubric({ completions, judge: reward }, { rubric })
+    // @ts-expect-error is not assignable to type '"Compare.judge needs a policy that judges; it may be of another family, not a Prompts"'
+    Compare.byJudge({ policy: sft, prompts, judge: prompts }, { maxNewTokens: 4 })
+    const other = Checkpoint.huggingFace("other", "models/other")
+    expect(Score.byRubric({ completions, judge: other }, { rubric })).type.toBeAssignableTo<
+      Artifact.Artifact<"ScoredCompletions", "", never, number, any, any>
+    >()
+    expect<Artifact.ErrorOf<ReturnType<typeof byRubric>>>().type.toBe<
+      Artifact.ErrorOf<typeof completions> | JudgeFailed
+    >()
+    const byRubric = () => Score.byRubric({ completions, judge: other }, { rubric })
   })
 
   test("a mixture of different kinds, and a share that is missing", () => {

@@ -8,6 +8,7 @@ import { problems, Refused } from "../interpreters/check.ts"
 import { type Extensions, lackingExtensions } from "../interpreters/extensions.ts"
 import * as Files from "../data/files.ts"
 import { inspect, type Look } from "../interpreters/inspect.ts"
+import { lackingKeys } from "../interpreters/checks/endpoints.ts"
 import { lackingSandbox } from "../interpreters/lacking.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
 import { json, off, overrides, pipeline } from "./options.ts"
@@ -18,7 +19,11 @@ const firstRows = 16
 
 /** Every mistake in a description and, once that is sound, in what it reads and in the machine that is to run code. */
 const checked = Effect.fnUntraced(function*(root: Artifact.Any, extensions: Extensions, data: boolean) {
-  const described = [...problems(root, { shapes: yield* shapesIn(root) }), ...lackingExtensions(root, extensions)]
+  const described = [
+    ...problems(root, { shapes: yield* shapesIn(root) }),
+    ...lackingExtensions(root, extensions),
+    ...lackingKeys(root)
+  ]
   if (described.length > 0) return { found: described, looks: [] }
   const { looks, problems: found } = yield* inspect(root, data ? {} : { first: firstRows })
   return { found: [...found, ...(yield* lackingSandbox(root))], looks }

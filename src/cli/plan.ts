@@ -6,6 +6,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../planning/cost/costs.ts"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { shown } from "../../dsl/Errors.ts"
 import { size } from "../../dsl/Size.ts"
 import { describe } from "../model/checkpoint.ts"
 import { smaller } from "../planning/advice.ts"
@@ -14,6 +16,8 @@ import { overCaps, overCapText } from "../planning/overCaps.ts"
 import { planWith, type Room } from "../planning/microBatches.ts"
 import type { StagePlan } from "../planning/plan.ts"
 import { processBytes, runtimeBytes } from "../planning/processMemory.ts"
+import { currenciesIn } from "../interpreters/capsOf.ts"
+import { feesIn } from "../interpreters/checks/endpoints.ts"
 import { judged } from "../interpreters/lacking.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
 import { markdown } from "../report/table.ts"
@@ -243,8 +247,17 @@ export const plan = Command.make(
       "A few steps of each stage stand for all of them."
     ]
     yield* Console.log(notes.join("\n"))
+    for (const { judge, stage } of stages) {
+      if (judge === undefined) continue
+      const [currency] = Artifact.lineage(root).flatMap(feesIn)
+      yield* Console.log(
+        `${stage} asks its judge at most ${count(judge.questions)} questions: ${count(judge.tokens)} tokens, ${
+          currency === undefined ? "without a price" : shown("money", judge.fees, currency)
+        }. The answers are assumed to reach maxTokens; questions that were asked before are free.`
+      )
+    }
     const passed = overCaps(root, stages, price)
-    for (const one of passed) yield* Console.log(overCapText(one, price))
+    for (const one of passed) yield* Console.log(overCapText(one, currenciesIn(root)[0]))
     const whose = ({ room }: { readonly room: number }): string =>
       room < machine.memory - (onDevice ? 0 : Math.max(...stages.map(({ host }) => runtime + host)))
         ? "its memory cap"

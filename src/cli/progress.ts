@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { told } from "../data/about.ts"
+import { judgedText } from "../report/judged.ts"
 import type { Event } from "../store/runLog.ts"
 import { fittedText } from "../report/fitted.ts"
 
@@ -19,6 +20,7 @@ const shown: ReadonlyArray<readonly [metric: string, name: string]> = [
   ["objective/kl", "kl to reference"],
   ["policy/clipfrac_avg", "clipfrac"],
   ["completions/mean_length", "length"],
+  ["judge/score", "score"],
   ["gold", "gold"],
   ["proxy", "proxy"]
 ]
@@ -106,6 +108,8 @@ export const progress = (out: Out) => {
             } on held prompts`
           )
         }
+        case "Judged":
+          return line(`  ${judgedText(event)}`)
         case "PeakPassed": {
           const { decline: { mean, standardError }, kept, stage, step } = event
           return line(

@@ -14,6 +14,7 @@ import { ranks } from "./checks/adapters.ts"
 import { contextLengths } from "./checks/context.ts"
 import { fitting } from "./checks/memory.ts"
 import { tooLarge } from "./checks/largest.ts"
+import { feesIn } from "./checks/endpoints.ts"
 import { sharing } from "./checks/prompts.ts"
 import { divisions } from "./checks/rows.ts"
 import { type Shapes, unreadable } from "./checks/shapes.ts"
@@ -59,12 +60,14 @@ const naming = (root: Artifact.Any): (node: Artifact.Node) => ReadonlyArray<stri
     ]
 }
 
-/** A price table has one currency, so money caps cannot use two. */
+/** Amounts of money are added up, so caps and prices of judges cannot use two currencies. */
 const paying = (root: Artifact.Any): (artifact: Artifact.Any) => ReadonlyArray<string> => {
-  const currencies = currenciesIn(root)
+  const capped = currenciesIn(root)
+  const currencies = [...new Set([...capped, ...Artifact.lineage(root).flatMap(feesIn)])]
+  const of = currencies.length === capped.length ? "money caps" : "money caps and prices of judges"
   return (artifact) =>
-    currencies.length < 2 || currenciesOf(artifact).length === 0 ? [] : [
-      `the money caps of this pipeline are in ${currencies.join(" and ")}: give them all in one currency`
+    currencies.length < 2 || currenciesOf(artifact).length + feesIn(artifact).length === 0 ? [] : [
+      `the ${of} of this pipeline are in ${currencies.join(" and ")}: give them all in one currency`
     ]
 }
 

@@ -8,6 +8,7 @@ import type {
   BudgetExceeded,
   Diverged,
   GateFailed,
+  JudgeFailed,
   KlBudgetExceeded,
   NoSandbox,
   OutOfMemory,
@@ -39,6 +40,7 @@ export type ExecuteError =
   | BudgetExceeded
   | Diverged
   | GateFailed
+  | JudgeFailed
   | UnusableData
   | Unmergeable
   | OutOfMemory

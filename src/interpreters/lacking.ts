@@ -10,6 +10,7 @@ import type { Price } from "../store/spent.ts"
 import { type KnownShapes, type Problem, problems, Refused } from "./check.ts"
 import { type Extensions, lackingExtensions } from "./extensions.ts"
 import { currenciesOf } from "./capsOf.ts"
+import { feesIn } from "./checks/endpoints.ts"
 
 /** The engines that offer a precision, if not all do. */
 const offeredBy: Readonly<Record<string, string>> = {
@@ -35,11 +36,20 @@ export const lackingPrecisions = (
 
 /**
  * Caps on money that cannot be enforced without prices. `check` cannot find them: a description names no place to run
- * and no prices.
+ * and no prices but those of judges. Without a price table, a cap holds the fees of judges alone.
  */
-export const lackingPrices = (root: Artifact.Any, price: Price | null): ReadonlyArray<Problem> =>
-  Artifact.lineage(root).flatMap((cap) => {
-    const others = currenciesOf(cap).filter((currency) => currency !== price?.currency)
+export const lackingPrices = (root: Artifact.Any, price: Price | null): ReadonlyArray<Problem> => {
+  const fees = Artifact.lineage(root).flatMap(feesIn)
+  const other = price === null ? undefined : fees.find((currency) => currency !== price.currency)
+  const known = price === null ? fees : [price.currency]
+  return Artifact.lineage(root).flatMap((cap) => {
+    if (other !== undefined && feesIn(cap).includes(other)) {
+      return [{
+        stage: label(cap),
+        problem: `its judge is paid in ${other} and the price table is in ${price!.currency}: give both in one currency`
+      }]
+    }
+    const others = currenciesOf(cap).filter((currency) => !known.includes(currency))
     if (others.length === 0) return []
     const problem = price === null
       ? "its money is capped and there is no price table: give one with --prices FILE.json, or cap seconds"
@@ -48,6 +58,7 @@ export const lackingPrices = (root: Artifact.Any, price: Price | null): Readonly
       } and the price table is in ${price.currency}: give both in one currency`
     return [{ stage: label(cap), problem }]
   })
+}
 
 /** The verifiers of code anywhere in some parameters. */
 const codesIn = (params: unknown): ReadonlyArray<Code> => {

@@ -30,6 +30,7 @@ import { atOnce, Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
+import { type Asking, CurrentAsking } from "../training/asking.ts"
 import { Checkpoints } from "./checkpoints.ts"
 import { type Attainable, attainable, type Optimum, optimumOf, scoresOf, withoutOptimum } from "./exactPolicy.ts"
 import { execute, type ExecuteError } from "./execute.ts"
@@ -109,6 +110,17 @@ const judge = (world: World) => {
   })
 }
 
+/** A judge that sees the gold reward g: a score is the point σ(g) of its scale, a preference σ(g(A) − g(B)). */
+const asking = (world: World) => () =>
+  Effect.succeed<Asking>((asked) =>
+    Effect.succeed(asked.map(({ question: { completions: [a, b], prompt, verdicts } }) => {
+      const [g, than] = [world.gold(prompt, a!), b === undefined ? 0 : world.gold(prompt, b)]
+      const values = verdicts.map(({ value }) => value)
+      const [least, most] = [Math.min(...values), Math.max(...values)]
+      return least + (most - least) * logistic(g - than)
+    }))
+  )
+
 /** The tabular engine with every learning rate multiplied. */
 const scaled = (world: World, scale: number) =>
   aroundEngine(tabular(world), {
@@ -124,6 +136,7 @@ const services = (world: World, { learningRateScale = 100, onEvent, store }: Sim
     Layer.succeed(CurrentEngine, scaled(world, learningRateScale)),
     datasets(world),
     judge(world),
+    Layer.succeed(CurrentAsking, asking(world)),
     store === undefined ? MemoryStore.layer : Layer.succeed(Store, store),
     Layer.succeed(Checkpoints, { load: () => Effect.succeed(language(world)) }),
     Layer.succeed(RunLog, {

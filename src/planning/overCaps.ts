@@ -29,12 +29,17 @@ const known = [
 ] as const satisfies ReadonlyArray<Resource>
 
 /** The part of a stage's plan that is spent. */
-export type Spending = Pick<StagePlan, "stage" | "generated" | "trained" | "flops" | "seconds" | "prompts" | "disk">
+export type Spending = Pick<
+  StagePlan,
+  "stage" | "generated" | "trained" | "judge" | "flops" | "seconds" | "prompts" | "disk"
+>
 
-const spentBy = ({ disk, flops, generated, seconds, trained }: Spending): Spent => ({
+const spentBy = ({ disk, flops, generated, judge, seconds, trained }: Spending): Spent => ({
   ...nothingSpent,
   generated,
   trained,
+  asked: judge?.tokens ?? 0,
+  fees: judge?.fees ?? 0,
   flops,
   disk: disk.made,
   milliseconds: Math.round(1000 * (seconds ?? 0))
@@ -91,9 +96,9 @@ const lower = (resource: Resource): string => {
   }
 }
 
-/** A passed cap as text, with the remedy. */
-export const overCapText = ({ cap, planned, resource, stages }: OverCap, price: Price | null): string => {
-  const amount = (n: number): string => shown(resource, n, price?.currency)
+/** A passed cap as text, with the remedy; money is in the `currency`. */
+export const overCapText = ({ cap, planned, resource, stages }: OverCap, currency?: string): string => {
+  const amount = (n: number): string => shown(resource, n, currency)
   const [first] = stages
   const who = stages.length === 1 ? `${first} is` : `${first} and ${stages.length - 1} more are together`
   return `${who} planned to take ${atLeast(resource)}${amount(planned)}, and the cap is ${amount(cap)}: ` +

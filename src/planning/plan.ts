@@ -28,6 +28,8 @@ import { Store } from "../store/store.ts"
 import type { Made } from "../store/made.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
 import { EncodeWhenRead } from "../data/lazyArray.ts"
+import { inWords } from "../rewards/question.ts"
+import { asPolicy, CurrentAsking, feesOf, type Opening, tokensOf } from "../training/asking.ts"
 import { CapsHold } from "../training/budgets.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
 import { likenesses } from "./sameShape.ts"
@@ -74,6 +76,8 @@ export interface StagePlan {
   readonly generated: number
   /** Completion tokens with a gradient, of any model, once for each gradient. */
   readonly trained: number
+  /** Of the endpoints that it asks, if it asks any: fees in millionths of the currency of their price. */
+  readonly judge?: { readonly questions: number; readonly tokens: number; readonly fees: number }
   /** Different prompts of the sampled steps: a lower bound if they stand for others. */
   readonly prompts: number
   /** Bytes of models in the store: of the result, and the most with checkpoints and copies for roll-back. */
@@ -150,6 +154,25 @@ const judging = (shortest: boolean): Judge["Service"] => {
   }
 }
 
+/** An endpoint that is counted and not asked, with its longest answers; a policy that judges is counted as any model. */
+const asking = (judges: { questions: number; asked: number; fees: number }): Opening => (scope, judging) => {
+  if ("policy" in judging) return asPolicy(scope, judging)
+  const { endpoint } = judging
+  return Effect.succeed((asked) =>
+    Effect.sync(() =>
+      asked.map(({ question }) => {
+        const read = tokensOf(inWords(question))
+        judges.questions++
+        judges.asked += read + endpoint.maxTokens
+        judges.fees += feesOf(endpoint, read, endpoint.maxTokens)
+        const { completions: [a, b], verdicts } = question
+        // No pair is left out for a contradiction.
+        return verdicts[b === undefined ? even(a!) ? 0 : verdicts.length - 1 : a! < b ? 0 : 1]!.value
+      })
+    )
+  )
+}
+
 /** Does not count a loss from outside Keel, and does not call it, because log-probabilities are not computed. */
 const uncomputed = (loss: LossImplementation): LossImplementation => ({
   ...loss,
@@ -215,7 +238,8 @@ export const planned: (
   // With `only`, a stage may first make its inputs: their frames lie above its own.
   const frames: Array<Frame> = []
   const done: Array<StagePlan> = []
-  const rehearsal = rehearsing(meter, rehearsed, host.seconds)
+  const judges = { questions: 0, asked: 0, fees: 0 }
+  const rehearsal = rehearsing(meter, rehearsed, host.seconds, () => ({ ...judges }))
   const likeness = likenesses(limits, before.numbers)
   const templates = new Map<string, Template>()
   /** Ids of rows that were estimated. */
@@ -248,7 +272,9 @@ export const planned: (
     held += bytes + rowsOf(made)
     keep(artifact, made)
     host.stage(artifact.node.op)
-    const { accumulated, estimated, generated, host: hostSeconds, peaks, spent, trained } = rehearsal.end()
+    const { accumulated, asked, estimated, fees, generated, host: hostSeconds, peaks, questions, spent, trained } =
+      rehearsal
+        .end()
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
       const { calls, flops, seconds, traffic } = spent.get(phase) ?? noWork
@@ -276,6 +302,9 @@ export const planned: (
       hostSeconds: costs === undefined ? null : hostSeconds,
       generated: Math.round(generated),
       trained: Math.round(trained),
+      ...(questions === 0
+        ? {}
+        : { judge: { questions: Math.round(questions), tokens: Math.round(asked), fees: Math.round(fees) } }),
       prompts,
       disk: { made: bytes, most: Math.max(stored, bytes) },
       accumulated,
@@ -449,6 +478,7 @@ export const planned: (
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
     Effect.provideService(EncodeWhenRead, rehearsed < Infinity),
     Effect.provideService(CapsHold, false),
+    Effect.provideService(CurrentAsking, asking(judges)),
     // Each node has a key of its own, to be found by.
     Effect.provideService(CurrentContents, ({ id }) => id),
     // No spending exists yet, and the store is in memory.

@@ -11,6 +11,8 @@ import { label } from "../../dsl/Render.ts"
 import { size, sizes } from "../../dsl/Size.ts"
 import type { Engine } from "../engine/engine.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
+import { Refused } from "../interpreters/check.ts"
+import { lackingKeys } from "../interpreters/checks/endpoints.ts"
 import { wantedIn } from "../interpreters/storeKeys.ts"
 import { judged } from "../interpreters/lacking.ts"
 import type { RunPlan as Runnable } from "../interpreters/run.ts"
@@ -71,6 +73,8 @@ export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
   const fit = yield* fitted(root, room, plan)
   const { microBatches, planned } = fit
   const wanted = new Set((yield* wantedIn(root, finished)).map(label))
+  const keys = lackingKeys(root).filter(({ stage }) => wanted.has(stage))
+  if (keys.length > 0) return yield* new Refused({ problems: keys })
   const making = planned.stages.filter(({ stage }) => wanted.has(stage))
   // The plan assumes completions of `maxNewTokens`: a run that may need less is not refused.
   const atLeast = (of: ReadonlyArray<StagePlan>) =>

@@ -34,6 +34,10 @@ const largestPart = (rows: ReadonlyArray<number>, most: number): number => {
 interface Amounts {
   generated: number
   trained: number
+  /** Of endpoints: questions, tokens read and written, and fees in millionths of the currency. */
+  questions: number
+  asked: number
+  fees: number
   /** Seconds of the host. */
   host: number
   readonly spent: Map<Phase, CountedWork>
@@ -55,13 +59,13 @@ interface Sheet {
   readonly fixed: Amounts
 }
 
-const empty = (): Amounts => ({ generated: 0, trained: 0, host: 0, spent: new Map() })
+const empty = (): Amounts => ({ generated: 0, trained: 0, questions: 0, asked: 0, fees: 0, host: 0, spent: new Map() })
 const sheet = (): Sheet => ({ own: empty(), fixed: empty() })
 
 const add = (to: Amounts, from: Amounts, times: number): void => {
-  to.generated += times * from.generated
-  to.trained += times * from.trained
-  to.host += times * from.host
+  for (const name of ["generated", "trained", "questions", "asked", "fees", "host"] as const) {
+    to[name] += times * from[name]
+  }
   for (const [phase, spent] of from.spent) to.spent.set(phase, plus(to.spent.get(phase), spent, times))
 }
 
@@ -78,10 +82,17 @@ export interface Rehearsing extends Rehearsal {
   readonly end: () => StepTally
 }
 
-/** Makes at most `most` steps of each kind; `host` returns the estimated seconds of host work so far. */
-export const rehearsing = (meter: CountedEngine, most: number, host: () => number): Rehearsing => {
+/**
+ * Makes at most `most` steps of each kind; `host` returns the estimated seconds of host work so far, `judging` what endpoints were asked.
+ */
+export const rehearsing = (
+  meter: CountedEngine,
+  most: number,
+  host: () => number,
+  judging: () => Pick<Amounts, "questions" | "asked" | "fees"> = () => ({ questions: 0, asked: 0, fees: 0 })
+): Rehearsing => {
   const frames: Array<Frame> = []
-  const read = () => ({ ...meter.amounts(), host: host(), spent: new Map(meter.spentIn()) })
+  const read = () => ({ ...meter.amounts(), ...judging(), host: host(), spent: new Map(meter.spentIn()) })
   let before = read()
   /** Adds the work since the last call to the current sheet. */
   const settle = (): void => {

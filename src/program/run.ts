@@ -18,6 +18,7 @@ import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
 import { contentsBy, type Read, readIn, stillAs } from "../interpreters/contents.ts"
 import { known } from "../interpreters/options.ts"
+import { currenciesIn } from "../interpreters/capsOf.ts"
 import { CurrentContents, finishedIn, keysIn, wantedIn } from "../interpreters/storeKeys.ts"
 import { run as interpret } from "../interpreters/run.ts"
 import { overCaps, overCapText } from "../planning/overCaps.ts"
@@ -191,7 +192,8 @@ const running = Effect.fnUntraced(
     })
     yield* digests.keep
     yield* Console.error(`run ${folder} on ${name}`)
-    for (const one of overCaps(root, prepared.planned.stages, price)) yield* Console.error(overCapText(one, price))
+    const [currency] = currenciesIn(root)
+    for (const one of overCaps(root, prepared.planned.stages, price)) yield* Console.error(overCapText(one, currency))
     const onDevice = device === undefined ? backend === "auto" && name === "torch" : device.startsWith("cuda")
     const inProcess: Parameters<typeof expected>[2] = (stage) => processBytes(stage, runtimeBytes(name), onDevice)
     const expectation = yield* expected(folder, prepared.planned, inProcess)

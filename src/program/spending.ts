@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
+import { feesIn } from "../interpreters/checks/endpoints.ts"
 import { finishedIn, spentIn } from "../interpreters/storeKeys.ts"
 import { peakResident } from "../bench/memory.ts"
 import type { Planned, StagePlan } from "../planning/plan.ts"
@@ -64,5 +65,5 @@ export const spent = Effect.fn("spent")(function*(
     join(folder, "spending.json"),
     `${JSON.stringify({ price, problem, process: memory, stages: numbers }, null, 2)}\n`
   )
-  return spending(rowsOf(rows), price, problem, memory)
+  return spending(rowsOf(rows), price, problem, memory, Artifact.lineage(root).flatMap(feesIn)[0] ?? "")
 })

@@ -1,6 +1,6 @@
 /** Planned against spent, stage by stage. */
 import { size } from "../../dsl/Size.ts"
-import { amountOf, deviceMoney, moneyOf, type Price, type Spent } from "../store/spent.ts"
+import { amountOf, deviceMoney, moneyOf, type Price, type Spent, together } from "../store/spent.ts"
 import { markdown } from "./table.ts"
 
 /** The plan of a stage; `seconds` is null without rates. */
@@ -40,7 +40,7 @@ const none = "–"
 const count = (n: number): string => Math.round(n).toLocaleString("en-US")
 const flops = (n: number): string => n === 0 ? "0" : n.toExponential(2)
 const seconds = (n: number): string => n < 60 ? `${n.toFixed(1)} s` : `${(n / 60).toFixed(1)} min`
-const money = (micros: number, { currency }: Price): string =>
+const money = (micros: number, { currency }: Pick<Price, "currency">): string =>
   `${(micros / 1e6).toFixed(micros < 1e5 ? 6 : 2)} ${currency}`
 
 /** Planned / spent. */
@@ -91,9 +91,12 @@ export const spending = (
   rows: ReadonlyArray<SpendingRow>,
   price: Price | null,
   problem: string | null,
-  process: { readonly expected: number; readonly spent: number }
+  process: { readonly expected: number; readonly spent: number },
+  /** Of the fees of judges. */
+  currency: string
 ): string => {
   const spent = rows.flatMap(({ spent }) => spent ?? [])
+  const fees = together(spent)
   return [
     "Planned / spent:",
     "",
@@ -123,6 +126,9 @@ export const spending = (
       ]
     ]),
     "",
+    ...(fees.asked === 0 ? [] : [
+      `Endpoints that judged read and wrote ${count(fees.asked)} tokens, for ${money(fees.fees, { currency })}.`
+    ]),
     "A plan counts `maxNewTokens` for every completion, and only models on disk. Peak memory is what the backend holds.",
     `This process held ${size(process.spent)} at its peak, planned ${
       size(process.expected)

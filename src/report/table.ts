@@ -8,6 +8,9 @@ const shown = (x: Estimate | null): string =>
     ? `${number(x.mean)} ± ${number(x.standardError)}`
     : number(x.mean)
 
+const share = (x: Estimate | undefined): string =>
+  x === undefined ? "–" : `${(100 * x.mean).toFixed(1)} ± ${(100 * x.standardError).toFixed(1)} %`
+
 /** Rows of cells to text with aligned columns, as a Markdown table. */
 export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   const [head = [], ...body] = rows
@@ -21,6 +24,7 @@ export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => 
 export const table = (report: Report, cap: number | null): string => {
   const proxy = report.models.some((model) => model.proxy !== null)
   const gold = report.models.some((model) => model.gold !== null)
+  const against = report.models.find(({ winRate }) => winRate !== undefined)?.winRate?.against
   const verifiers = Object.keys(report.models[0]?.verdicts ?? {})
   return markdown([
     [
@@ -28,6 +32,7 @@ export const table = (report: Report, cap: number | null): string => {
       ...(gold ? ["gold reward"] : []),
       ...verifiers,
       ...(proxy ? ["proxy reward"] : []),
+      ...(against === undefined ? [] : [`wins against ${against}`]),
       `KL from initial, nats/seq${cap === null ? "" : ` (cap ${cap})`}`,
       "length",
       "finished"
@@ -37,6 +42,7 @@ export const table = (report: Report, cap: number | null): string => {
       ...(gold ? [shown(model.gold)] : []),
       ...verifiers.map((verifier) => shown(model.verdicts![verifier] ?? null)),
       ...(proxy ? [shown(model.proxy)] : []),
+      ...(against === undefined ? [] : [share(model.winRate)]),
       model.kl === null && model.klBound !== undefined ? `≤ ${number(model.klBound)}` : shown(model.kl),
       number(model.length.mean),
       `${(100 * model.finished).toFixed(0)} %`

@@ -10,6 +10,7 @@ import { events as eventsOf } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
 import { alarms } from "./alarms.ts"
 import { fitted } from "./fitted.ts"
+import { judged } from "./judged.ts"
 import { passed } from "./passed.ts"
 import { intervalsOf } from "./ledger.ts"
 import { within } from "./ledgerText.ts"
@@ -126,7 +127,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
           ledgerTable(events)
         }`,
       "",
-      ...[...fitted(events), ...passed(events), ...alarms(events)].flatMap((line) => [line, ""]),
+      ...[...fitted(events), ...passed(events), ...alarms(events), ...judged(events)].flatMap((line) => [line, ""]),
       ...data(events),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
+import * as Match from "effect/Match"
 import type { UnusableData } from "../../dsl/Errors.ts"
-import { Scorer } from "../../dsl/Scorer.ts"
+import type { RubricScorer, Scorer } from "../../dsl/Scorer.ts"
 import { encodeDemonstrations } from "../data/encode.ts"
 import type { CompletionRow } from "../data/rows.ts"
 import { type Codec, offsetsOf, type Scorer as RewardModel } from "../engine/engine.ts"
@@ -28,14 +29,17 @@ export const rewardsOf = (
     (batch) => [...afterLast(model.values(batch).values, offsetsOf(batch))]
   )
 
-/** A number for each completion, larger is better; `from` rows came before them. A case for each scorer of `dsl/Scorer.ts`. */
+/**
+ * A number for each completion, larger is better; `from` rows came before them. A case for each scorer of `dsl/Scorer.ts` but a judge, which
+ * `training/judged.ts` asks.
+ */
 export const scores = (
-  scorer: Scorer,
+  scorer: Exclude<Scorer, RubricScorer>,
   { judge, reward, stage }: Using,
   rows: ReadonlyArray<CompletionRow>,
   from = 0
 ): Effect.Effect<ReadonlyArray<number>, UnusableData | Unjudged> =>
-  Scorer.match(scorer, {
+  Match.valueTags(scorer, {
     JudgeScorer: ({ gold }) =>
       Effect.succeed(rows.map(({ completion, prompt }) => judge.gold(gold, prompt, completion))),
     VerifierScorer: ({ verifiers }) =>

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { namesOf } from "../../dsl/Verifier.ts"
+import type { WinRate } from "../../dsl/Judge.ts"
 import type { Evaluate } from "../../dsl/stages/Evaluate.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
@@ -11,7 +12,9 @@ import { afterLast } from "../losses/ragged.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { estimate, type ModelReport, type Report } from "../store/report.ts"
+import { type Judge as OpenJudge, openJudge } from "../training/asking.ts"
 import { chunked } from "../training/chunks.ts"
+import { ofOrders, Orders, ordersBy, preferenceOf, referenced, tellJudged } from "../training/judged.ts"
 import { observer } from "../training/loop.ts"
 import { observedRows } from "../training/observedRows.ts"
 import type { Scope } from "../training/scope.ts"
@@ -28,6 +31,7 @@ export const evaluate = Effect.fn("evaluate")(function*(
     readonly prompts: ReadonlyArray<PromptRow>
     readonly reward: Weights | undefined
     readonly preferences: ReadonlyArray<PreferenceRow> | undefined
+    readonly judge: Weights | undefined
   },
   scope: Scope
 ) {
@@ -44,16 +48,20 @@ export const evaluate = Effect.fn("evaluate")(function*(
     ? []
     : yield* encodePairs(use, wires.preferences)
   const part = (name: string): string => `models.${name}`
+  const { winRate } = stage
+  const compared = winRate === undefined ? [] : names.filter((name) => name !== winRate.against)
   const chunks = yield* chunked(
     scope,
     Object.fromEntries([
       ...names.map((name) => [part(name), { items: prompts.length, size }] as const),
-      ["preferences", { items: pairs.length, size }] as const
+      ["preferences", { items: pairs.length, size }] as const,
+      ...compared.map((name) => [`wins.${name}`, { items: prompts.length, size }] as const)
     ])
   )
 
   const models: Array<ModelReport> = []
   const golds: Array<ReadonlyArray<number>> = []
+  const texts = new Map<string, ReadonlyArray<string>>()
   for (const [name, weights] of Object.entries(wires.models)) {
     const rows = yield* Effect.scoped(Effect.gen(function*() {
       const policy = yield* observer(engine.policy, weights)
@@ -74,6 +82,7 @@ export const evaluate = Effect.fn("evaluate")(function*(
         })
       )
     }))
+    texts.set(name, rows.map(({ text }) => text))
     const known = (values: ReadonlyArray<number | null>) =>
       values.some((value) => value === null) ? null : estimate(values as ReadonlyArray<number>)
     models.push({
@@ -107,6 +116,22 @@ export const evaluate = Effect.fn("evaluate")(function*(
     })
     rewardAccuracy = estimate(right)
   }
+  if (winRate !== undefined) {
+    const { against } = winRate
+    const asked = yield* openJudge(scope, winRate.endpoint, wires.judge)
+    const orders: Array<Orders> = []
+    for (const name of compared) {
+      const own = yield* winsOver(chunks.rows, asked, winRate, `wins.${name}`, texts.get(name)!, {
+        rows: wires.prompts,
+        texts: texts.get(against)
+      })
+      const wins = own.map(preferenceOf).filter((wins) => wins !== null)
+      const at = names.indexOf(name)
+      if (wins.length > 0) models[at] = { ...models[at]!, winRate: { against, ...estimate(wins) } }
+      orders.push(...own)
+    }
+    yield* tellJudged(asked, () => ofOrders(orders))
+  }
   yield* chunks.finished
   const last = golds.at(-1)
   const report: Report = {
@@ -121,3 +146,30 @@ export const evaluate = Effect.fn("evaluate")(function*(
   }
   return report
 }, Effect.scoped)
+
+/** A model's answers against those of a reference: the answers of another model, or those of the rows. Equal answers are a tie. */
+const winsOver = (
+  rows: Effect.Success<ReturnType<typeof chunked>>["rows"],
+  judge: OpenJudge,
+  how: WinRate,
+  part: string,
+  answers: ReadonlyArray<string>,
+  reference: { readonly rows: ReadonlyArray<PromptRow>; readonly texts: ReadonlyArray<string> | undefined }
+) =>
+  rows(part, {
+    row: Orders,
+    make: Effect.fnUntraced(function*(from, to) {
+      const some = reference.rows.slice(from, to)
+      if (reference.texts === undefined) yield* referenced(judge.stage, { reference: true }, some)
+      const pairs = some.map((row, i) => ({
+        row,
+        a: answers[from + i]!,
+        b: reference.texts?.[from + i] ?? row.answer!,
+        place: `${part} ${from + i}`
+      }))
+      const different = pairs.filter(({ a, b }) => a !== b)
+      const judged = yield* ordersBy(judge, how, different)
+      const orders = pairs.map((pair) => judged[different.indexOf(pair)] ?? { first: 0.5, second: 0.5 })
+      return { rows: orders, tokens: 0, metrics: ofOrders(orders) }
+    })
+  })

@@ -5,6 +5,7 @@
  *
  * An unfinished node is `<label>-<key>.partial`, or `<label>-<key>.partial.<owner>` while a process works on it (`claim.ts`), with its last
  * checkpoint in `step-N/` (`next/` while it is written), its rows so far in `chunks.jsonl`, and the models that it keeps under their names.
+ * `answers/` has the answers of judges (`answers.ts`).
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -27,6 +28,7 @@ import type { Made } from "./made.ts"
 import { ReportJson } from "./report.ts"
 import { Event } from "./runLog.ts"
 import { digest, type Files, manifest, manifestOf, seal, text, textIn, verify, writeFileAtomic } from "./sealed.ts"
+import { answersIn } from "./answers.ts"
 import * as ChunkLog from "./chunkLog.ts"
 import { fromJson, type Spent, together, toJson } from "./spent.ts"
 import { type Chunk, type Snapshot, Store, StoreDamaged } from "./store.ts"
@@ -89,7 +91,7 @@ const folderOf = (root: string, key: string, label: string) =>
 export const modelIn = (root: string, key: string, label: string) => join(folderOf(root, key, label), "model")
 
 /** Not the same in another run of the same node. */
-const ofThisRun = ["disk", "memory", "milliseconds"]
+const ofThisRun = ["asked", "disk", "fees", "memory", "milliseconds"]
 
 const spentText = (spent: Spent): string => {
   const json = toJson(spent) as Readonly<Record<string, unknown>>
@@ -479,6 +481,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
         )
       )
 
-      return { claim, find, has, finish, told, spent, size, latest, save, append, chunks, keep, kept }
+      const made = { claim, find, has, finish, told, spent, size, latest, save, append, chunks, keep, kept }
+      return { ...made, ...answersIn(root, fs) }
     })
   )

@@ -5,7 +5,7 @@ import type { Tensors, Weights } from "../engine/engine.ts"
 import type { Made } from "./made.ts"
 import type { Event } from "./runLog.ts"
 import { fromJson, type Spent, together } from "./spent.ts"
-import { type Chunk, type Snapshot, Store } from "./store.ts"
+import { type Answer, type Chunk, type Snapshot, Store } from "./store.ts"
 
 /** As safetensors holds them. A plan has tensors without numbers: their lengths are all that is known. */
 export const bytesOf = (tensors: Tensors): number =>
@@ -24,6 +24,7 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
   const kept = new Map<string, Map<string, Weights>>()
   const chunks = new Map<string, Array<Chunk>>()
   const spent = new Map<string, Spent>()
+  const answers = new Map<string, Answer>()
   const told = new Map<string, ReadonlyArray<Event>>()
   const size = (key: string): number => {
     const [done, last] = [made.get(key), latest.get(key)]
@@ -77,6 +78,8 @@ export const layer: Layer.Layer<Store> = Layer.sync(Store, () => {
         kept.set(key, (kept.get(key) ?? new Map()).set(name, weights))
         return `memory:${label}/${name}`
       }),
+    answer: (question) => Effect.sync(() => Option.fromNullishOr(answers.get(question))),
+    keepAnswer: (question, answer) => Effect.sync(() => void (answers.has(question) || answers.set(question, answer))),
     kept: (key, _, name) => Effect.sync(() => Option.fromNullishOr(kept.get(key)?.get(name)))
   }
 })

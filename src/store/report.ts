@@ -17,6 +17,8 @@ export const ModelReport = Schema.Struct({
   kl: Schema.NullOr(Estimate),
   /** A bound on that KL where it is known and not measured, as for best-of-n. */
   klBound: Schema.optionalKey(Schema.Number),
+  /** How often a judge prefers it to the reference of the evaluation, which is `against`; a tie is half a win. */
+  winRate: Schema.optionalKey(Schema.Struct({ against: Schema.String, ...Estimate.fields })),
   /** Tokens of a completion, the end included. */
   length: Estimate,
   /** Share of completions that ended by themselves. */

@@ -102,6 +102,12 @@ export const Event = Schema.Union([
     samples: Schema.Natural,
     observed: Metrics
   }),
+  /**
+   * What a judge said of itself in a stage: `judge/questions`, `unreadable` and `left_out` (counts), `agreement` when it was asked again or
+   * in both orders (a share), and of pairs `ties`, `contradictions` (counts) and `position_bias`, the probability above 0.5 that it
+   * prefers the answer that is shown first.
+   */
+  Schema.TaggedStruct("Judged", { stage: Schema.String, judge: Schema.String, judged: Metrics }),
   /** Gold reward has fallen from its best: the stage ends, and makes the policy of step `kept`. */
   Schema.TaggedStruct("PeakPassed", {
     stage: Schema.String,

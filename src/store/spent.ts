@@ -10,6 +10,9 @@ const SpentFile = Schema.Struct({
   trained: Schema.Natural,
   /** Tokens read by a judge: four characters of prompt and completion count as a token. */
   judged: Schema.Natural,
+  /** Tokens read and written by endpoints, as they count them, and their price in millionths of a currency; absent where none was asked. */
+  asked: Schema.optionalKey(Schema.Natural),
+  fees: Schema.optionalKey(Schema.Natural),
   /** Floating-point operations. */
   flops: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)),
   /** Peak of the bytes held by the engine. */
@@ -22,12 +25,15 @@ const SpentFile = Schema.Struct({
   prompts: Schema.Array(Schema.Natural)
 })
 
-export type Spent = Omit<typeof SpentFile.Type, "prompts"> & { readonly prompts: ReadonlySet<number> }
+type Numbers = Required<Omit<typeof SpentFile.Type, "prompts">>
+export type Spent = Numbers & { readonly prompts: ReadonlySet<number> }
 
 export const nothingSpent: Spent = {
   generated: 0,
   trained: 0,
   judged: 0,
+  asked: 0,
+  fees: 0,
   flops: 0,
   memory: 0,
   disk: 0,
@@ -46,16 +52,18 @@ export interface Price {
 export const deviceMoney = (milliseconds: number, { microsPerHour }: Price): number =>
   Math.ceil((microsPerHour * milliseconds) / 3.6e6)
 
-/** The price of all of it, millionths of the currency, rounded up. */
-export const moneyOf = ({ judged, milliseconds }: Spent, price: Price): number =>
-  deviceMoney(milliseconds, price) + Math.ceil((price.microsPerMillionJudged * judged) / 1e6)
+/** The price of all of it, millionths of the currency, rounded up; of endpoints alone where nothing else has a price. */
+export const moneyOf = ({ fees, judged, milliseconds }: Spent, price: Price | null): number =>
+  fees + (price === null
+    ? 0
+    : deviceMoney(milliseconds, price) + Math.ceil((price.microsPerMillionJudged * judged) / 1e6))
 
-/** How much of a resource several stages spent together; money without a price is 0. */
+/** How much of a resource several stages spent together. */
 export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price: Price | null): number => {
   const sum = (of: (one: Spent) => number): number => spent.reduce((total, one) => total + of(one), 0)
   switch (resource) {
     case "tokens":
-      return sum(({ generated, trained }) => generated + trained)
+      return sum(({ asked, generated, trained }) => generated + trained + asked)
     case "seconds":
       return sum(({ milliseconds }) => milliseconds) / 1000
     case "prompts":
@@ -63,7 +71,7 @@ export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price:
     case "memory":
       return Math.max(0, ...spent.map(({ memory }) => memory))
     case "money":
-      return price === null ? 0 : sum((one) => moneyOf(one, price))
+      return sum((one) => moneyOf(one, price))
     default:
       return sum((one) => one[resource])
   }
@@ -72,17 +80,21 @@ export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price:
 /** The spending of parts of one artefact, one after the other; its memory and its bytes on disk are the most of any. */
 export const together = (parts: ReadonlyArray<Spent>): Spent => {
   const prompts = new Set<number>()
-  const numbers = { generated: 0, trained: 0, judged: 0, flops: 0, memory: 0, disk: 0, milliseconds: 0 }
+  const { prompts: _, ...none } = nothingSpent
+  const numbers: { -readonly [K in keyof Numbers]: number } = none
   for (const part of parts) {
     for (const prompt of part.prompts) prompts.add(prompt)
-    for (const key of ["generated", "trained", "judged", "flops", "milliseconds"] as const) numbers[key] += part[key]
+    for (const key of ["generated", "trained", "judged", "asked", "fees", "flops", "milliseconds"] as const) {
+      numbers[key] += part[key]
+    }
     for (const key of ["memory", "disk"] as const) numbers[key] = Math.max(numbers[key], part[key])
   }
   return { ...numbers, prompts }
 }
 
-export const toJson = ({ prompts, ...numbers }: Spent): Schema.Json => ({
+export const toJson = ({ asked, fees, prompts, ...numbers }: Spent): Schema.Json => ({
   ...numbers,
+  ...(asked === 0 && fees === 0 ? {} : { asked, fees }),
   prompts: [...prompts].sort((a, b) => a - b)
 })
 
@@ -90,5 +102,5 @@ export const toJson = ({ prompts, ...numbers }: Spent): Schema.Json => ({
 export const fromJson = (json: unknown): Option.Option<Spent> =>
   Option.map(
     Schema.decodeUnknownOption(SpentFile)(json),
-    ({ prompts, ...numbers }) => ({ ...numbers, prompts: new Set(prompts) })
+    ({ prompts, ...numbers }) => ({ asked: 0, fees: 0, ...numbers, prompts: new Set(prompts) })
   )

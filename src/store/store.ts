@@ -29,6 +29,19 @@ export interface Chunk {
   readonly spent: Spent
 }
 
+/** The answer of an endpoint, and what was paid for it. */
+export const Answer = Schema.Struct({
+  text: Schema.String,
+  tokens: Schema.Natural,
+  /** Millionths of the currency of the endpoint's price. */
+  fees: Schema.Natural,
+  /** Whether the tokens are an estimate, four characters each, because the endpoint did not count them. */
+  estimated: Schema.Boolean,
+  /** The stage that paid for it, and the place of the question in it. */
+  payer: Schema.String
+})
+export type Answer = typeof Answer.Type
+
 /** A file of the store that cannot be read back: written by something else, or damaged on disk. */
 export class StoreDamaged extends Schema.TaggedError<StoreDamaged>()("StoreDamaged", {
   path: Schema.String,
@@ -104,6 +117,10 @@ export class Store extends Context.Service<Store, {
   readonly chunks: (key: string, label: string) => Effect.Effect<ReadonlyArray<Chunk>, StoreError>
   /** Keeps a model under a name beside the checkpoints; returns where it is. */
   readonly keep: (key: string, label: string, name: string, weights: Weights) => Effect.Effect<string, StoreError>
+  /** The answer of a judge to a question, by the digest of the question. */
+  readonly answer: (question: string) => Effect.Effect<Option.Option<Answer>, StoreError>
+  /** Keeps it; the first answer to a question stays. */
+  readonly keepAnswer: (question: string, answer: Answer) => Effect.Effect<void, StoreError>
   /** The last model kept under a name. */
   readonly kept: (key: string, label: string, name: string) => Effect.Effect<Option.Option<Weights>, StoreError>
 }>()("keel/Store") {}

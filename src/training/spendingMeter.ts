@@ -15,6 +15,8 @@ export interface Meter {
   readonly spent: Effect.Effect<Spent>
   /** Spending since the last call, or since the start or `resume`: its prompts are those that were not used before. */
   readonly taken: Effect.Effect<Spent>
+  /** Counts an answer that was paid for: its tokens, and its price in millionths of the currency. */
+  readonly asked: (tokens: number, fees: number) => void
   /** Resumes the count at `from`. */
   readonly resume: (from: Spent) => Effect.Effect<void>
 }
@@ -24,6 +26,7 @@ export const CurrentMeter = Context.Reference<Meter>("keel/Meter", {
   defaultValue: () => ({
     spent: Effect.succeed(nothingSpent),
     taken: Effect.succeed(nothingSpent),
+    asked: () => {},
     resume: () => Effect.void
   })
 })
@@ -103,6 +106,13 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
       const tokens = Math.ceil(texts.reduce((sum, { length }) => sum + length, 0) / 4)
       const frame = frames.at(-1)
       for (const one of frame === undefined ? [] : [frame.all, frame.recent]) one.judged += tokens
+    },
+    asked: (tokens, fees) => {
+      const frame = frames.at(-1)
+      for (const one of frame === undefined ? [] : [frame.all, frame.recent]) {
+        one.asked += tokens
+        one.fees += fees
+      }
     },
     keeps: (bytes) => {
       const frame = frames.at(-1)
