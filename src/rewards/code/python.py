@@ -38,7 +38,6 @@ OPERATORS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshif
 class Gone(BaseException):
     """The other process ended, or said something that nobody may say."""
 
-
 class Peer:
     def __init__(self, read, write, trusting):
         self.read, self.write, self.trusting = read, write, trusting
@@ -170,10 +169,8 @@ class Peer:
             return (setattr(value, name, *new),)
         raise Gone()
 
-
 def is_able(kind):
     return kind.__name__ in ABLE.get(kind.__module__.partition(".")[0], ())
-
 
 # Attributes of Python itself: of functions, frames, generators, errors.
 INNER = re.compile(r"_|(f|gi|cr|ag|tb|co)_")
@@ -185,7 +182,6 @@ METHODS |= {
     "enter": lambda value: type(value).__enter__(value),
     "exit": lambda value: type(value).__exit__(value, None, None, None),
 }
-
 
 class Pickler(pickle.Pickler):
     def persistent_id(self, value):
@@ -199,7 +195,6 @@ class Pickler(pickle.Pickler):
         base = next(one for one in PLAIN if isinstance(value, one))
         return base, (list(value) if base in (tuple, list, set, frozenset) else base(value),)
 
-
 class Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         root = module.partition(".")[0]
@@ -212,7 +207,6 @@ class Unpickler(pickle.Unpickler):
     def persistent_load(self, named):
         side, number = named
         return self.peer.held[number] if side == "yours" else remote(self.peer, number)
-
 
 class Remote:
     """An object of the other process."""
@@ -248,17 +242,14 @@ class Remote:
     def __instancecheck__(self, value):
         return type(value) is Remote and peer_of(self).ask("instance", value, self)[0] is True
 
-
 def peer_of(value):
     return object.__getattribute__(value, "_peer")
-
 
 def remote(peer, number):
     made = object.__new__(Remote)
     object.__setattr__(made, "_peer", peer)
     object.__setattr__(made, "_id", number)
     return made
-
 
 def asks(name, binary):
     def method(self, *others):
@@ -268,10 +259,8 @@ def asks(name, binary):
         return peer_of(self).ask("operator", name, self, *values)[0]
     return method
 
-
 for each in METHODS:
     setattr(Remote, f"__{each}__", asks(each, each in OPERATORS))
-
 
 class Candidate(Peer):
     """The side of the completion."""
@@ -293,7 +282,6 @@ class Candidate(Peer):
             is_error = isinstance(found, type) and issubclass(found, BaseException)
             return (True, [kind.__name__ for kind in found.__mro__] if is_error else found)
         return super().handle(what, *rest)
-
 
 class Names(dict):
     """The names of the tests: their own, then Python's, then those of the completion."""
@@ -317,7 +305,6 @@ class Names(dict):
             return self.peer.kind(value)
         return value
 
-
 class Solution(types.ModuleType):
     """For tests that import the completion as the module `solution`."""
 
@@ -328,7 +315,6 @@ class Solution(types.ModuleType):
             return self.names.find(name)
         except KeyError:
             raise AttributeError(name) from None
-
 
 def counted(body, first=0):
     """The statements, with each that asserts as a test of its own; and the number of these. `check` is a list of tests itself."""
@@ -344,7 +330,6 @@ def counted(body, first=0):
             first += 1
         made.append(node)
     return made, first
-
 
 class Tests:
     """Runs the tests of a row. `passed` has a verdict for each."""
@@ -440,13 +425,11 @@ class Tests:
             for name in [name for name in vars(kind) if name.startswith("test")]:
                 self.one(lambda: getattr(kind(), name)())
 
-
 def parsed(text):
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
 
 def is_stub(node):
     """A definition that is left to the completion, such as a function of a docstring alone."""
@@ -454,7 +437,6 @@ def is_stub(node):
         return any(is_stub(one) for one in node.body) or all(isinstance(one, (ast.Expr, ast.Pass)) for one in node.body)
     return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and \
         all(isinstance(one, (ast.Expr, ast.Pass, ast.Raise)) for one in node.body)
-
 
 def loaded(job):
     """The texts that make the completion's module: a whole definition after the prompt's, or the continuation of the prompt."""
@@ -464,7 +446,6 @@ def loaded(job):
         return (prompt + code,) if parsed(prompt + code) is not None else (code,)
     return (prompt, code) if parsed(prompt) is not None else (code,)
 
-
 def defined(node):
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
@@ -473,7 +454,6 @@ def defined(node):
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return [one.id for one in targets if isinstance(one, ast.Name)]
 
-
 def silent():
     """The streams to the other side, away from 0 and 1, which the code may use."""
     read, write = os.dup(0), os.dup(1)
@@ -481,7 +461,6 @@ def silent():
     for number in (0, 1, 2):
         os.dup2(nothing, number)
     return read, write
-
 
 def main():
     builtins.exit = builtins.quit = sys.exit
@@ -505,6 +484,5 @@ def main():
             complete = False
         told.write(json.dumps({"passed": tests.passed, "complete": complete, "problem": tests.first}).encode())
     os._exit(0)
-
 
 main()
