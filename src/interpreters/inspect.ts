@@ -67,18 +67,21 @@ const unread: Chat = () => {
 }
 
 const limited = (origin: Origin, first: number | undefined): Origin =>
-  first === undefined || "count" in origin
+  first === undefined || !("path" in origin)
     ? origin
     : { ...origin, limit: Math.min(first, origin.limit ?? Infinity) }
+
+/** Stages that a message names. */
+const named = 3
 
 export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { first, wanted }: InspectOptions = {}) {
   const datasets = yield* Datasets
   const streams = streamsIn(root)
-  const problems = new Map<string, Problem>()
+  /** The stages that have each problem: what is wrong with rows is wrong for all that read them. */
+  const problems = new Map<string, Set<string>>()
   const looks: Array<Look> = []
   const say = (artifact: Artifact.Any, problem: string): void => {
-    const stage = label(artifact)
-    problems.set(`${stage} ${problem}`, { stage, problem })
+    problems.set(problem, (problems.get(problem) ?? new Set()).add(label(artifact)))
   }
   /** The value of an effect; its failure is a problem of the artefact. */
   const trying = <A, E extends { readonly message: string }, R>(of: Artifact.Any, effect: Effect.Effect<A, E, R>) =>
@@ -152,6 +155,8 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
     return yield* changed(stage, wires, { label: label(of), stream: streams(of) }, reader?.codec)
   })
 
+  /** Many stages of a recipe read the same rows in the same way. */
+  const surveys = new Map<string, Survey>()
   /** The rows on a wire of a stage, as its reader reads them. */
   const look = Effect.fnUntraced(function*(artifact: Artifact.Any, wire: string, of: Artifact.Any, reader: Speaker) {
     const dataset = yield* rowsOf(of, reader)
@@ -175,7 +180,9 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
       most: mostTokens(context, room, how),
       truncation: how.truncation ?? "error"
     }
-    const { troubles, ...found } = yield* survey(rows, within, () => {})
+    const key = JSON.stringify([of.id, reader.artifact.id, role, context, how])
+    const { troubles, ...found } = surveys.get(key) ?? (yield* survey(rows, within, () => {}))
+    surveys.set(key, { troubles, ...found })
     for (const { problem, remedy } of troubles) say(artifact, `${wire}: ${problem}. ${remedy}`)
     looks.push({ stage: label(artifact), wire, ...found })
   })
@@ -205,5 +212,10 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
   for (const artifact of Artifact.lineage(root)) {
     if (artifact.node.op === "Source" && !loaded.has(artifact.id)) yield* trying(artifact, load(artifact, anyChat))
   }
-  return { problems: [...problems.values()], looks } satisfies Inspected as Inspected
+  const all = [...problems].map(([problem, stages]): Problem => {
+    const others = stages.size - named
+    const shown = [...stages].slice(0, named).join(", ")
+    return { stage: others > 0 ? `${shown} and ${others} more` : shown, problem }
+  })
+  return { problems: all, looks } satisfies Inspected as Inspected
 })
