@@ -2,6 +2,7 @@
  * An array that only grows. Values beyond the memory that it may take are written to a file and read again when they are looked at; the
  * file has no name any more, so that it goes with the process, however that ends.
  */
+import { systemError } from "effect/PlatformError"
 import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -30,6 +31,15 @@ const closing = new FinalizationRegistry<number>((file) => closeSync(file))
 /** On a disk: the other folder for temporary files is in memory on some systems. */
 const onDisk = (): string => process.env["TMPDIR"] ?? (existsSync("/var/tmp") ? "/var/tmp" : tmpdir())
 
+/** Throws `PlatformError` with the folder where the system refuses `work`: a full disk is no bug. */
+const allowed = <A>(method: string, work: () => A): A => {
+  try {
+    return work()
+  } catch (cause) {
+    throw systemError({ _tag: "Unknown", module: "FileSystem", method, pathOrDescriptor: onDisk(), cause })
+  }
+}
+
 /** A file in the folder for temporary files that only this process sees. */
 const nameless = (): number => {
   const folder = mkdtempSync(join(onDisk(), "keel-rows-"))
@@ -45,7 +55,7 @@ const withPlace = <A>(value: A, { line, path }: Place): A =>
 
 /** Values on disk, each by its number, with their places. */
 const spill = <A>() => {
-  const file = nameless()
+  const file = allowed("open", nameless)
   /** Where each value begins; behind the last, where the next will. */
   let starts = new Float64Array(1024)
   let count = 0
@@ -54,7 +64,9 @@ const spill = <A>() => {
   let waiting = 0
   const flush = () => {
     const bytes = Buffer.concat(pending)
-    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, written + at)
+    allowed("write", () => {
+      for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, written + at)
+    })
     written += bytes.length
     pending = []
     waiting = 0
