@@ -10,15 +10,7 @@ import * as Artifact from "./Artifact.ts"
 import { build, define } from "./Definition.ts"
 import { Count, Fraction, or, Seed } from "./Training.ts"
 
-/** Names of files: a path, a list of paths, or a pattern of the shell, whose files are read in the order of their names. */
-const Paths = Schema.Union([Schema.NonEmptyString, Schema.NonEmptyArray(Schema.NonEmptyString)])
-
-/**
- * Files of rows: `.jsonl`, `.json` (a list of objects), `.csv`, `.tsv`, `.txt` (a text a line), each plain, `.gz` or `.zst`; `.parquet`.
- * Relative paths are relative to the working directory: `"a.jsonl"`, `["a.csv", "b.csv"]`, `"data/*.parquet"`.
- */
-export class File extends Schema.TaggedClass<File>()("File", {
-  path: Paths,
+const reading = {
   /** Which of the file's fields holds which of TRL's, e.g. `{ prompt: "question", completion: "answer" }`. */
   fields: or(Schema.Record(Schema.String, Schema.String), {}),
   /** Skips this many rows first. */
@@ -27,7 +19,40 @@ export class File extends Schema.TaggedClass<File>()("File", {
   limit: Schema.optionalKey(Count),
   /** A row that cannot be used is an error; with `"skip"` it is left out, and the run says how many were. */
   onBadRow: Schema.optionalKey(Schema.Literals(["fail", "skip"]))
+}
+
+/** Names of files: a path, a list of paths, or a pattern of the shell, whose files are read in the order of their names. */
+const Paths = Schema.Union([Schema.NonEmptyString, Schema.NonEmptyArray(Schema.NonEmptyString)])
+
+/**
+ * Files of rows: `.jsonl`, `.json` (a list of objects), `.csv`, `.tsv`, `.txt` (a text a line), each plain, `.gz` or `.zst`; `.parquet`.
+ * Relative paths are relative to the working directory: `"a.jsonl"`, `["a.csv", "b.csv"]`, `"data/*.parquet"`.
+ */
+export class File extends Schema.TaggedClass<File>()("File", { path: Paths, ...reading }) {}
+
+/**
+ * A split of a data set of the Hugging Face hub. Its files are fetched once into the cache; a branch or tag is resolved to a commit then,
+ * which the run says, and again by `keel fetch`.
+ */
+export class Hub extends Schema.TaggedClass<Hub>()("Hub", {
+  /** `owner/name`. */
+  name: Schema.NonEmptyString,
+  /** A commit, a branch or a tag. */
+  revision: or(Schema.NonEmptyString, "main"),
+  /** The configuration (subset) of a data set that has several. */
+  config: Schema.optionalKey(Schema.NonEmptyString),
+  split: or(Schema.NonEmptyString, "train"),
+  ...reading
 }) {}
+
+/** The files of rows: their paths or pattern, or a name of the hub. */
+export const namedBy = (origin: Origin): string | ReadonlyArray<string> | undefined => {
+  if (origin._tag !== "Hub") return "path" in origin ? origin.path : undefined
+  const { config, name, revision, split } = origin
+  const asked = [...(config === undefined ? [] : [["config", config]]), ["split", split]]
+  const query = asked.map(([key, value]) => `${key}=${encodeURIComponent(value!)}`).join("&")
+  return `hf://datasets/${name}@${encodeURIComponent(revision)}?${query}`
+}
 
 /**
  * `tales`: tiny stories written to order, made by Keel. A grammar of about 150 words, instructions, mediocre demonstrations,
@@ -68,7 +93,7 @@ export class Openings extends Schema.TaggedClass<Openings>()("Openings", {
   limit: Schema.optionalKey(Count)
 }) {}
 
-export const Origin = Schema.Union([File, Tales, Puzzles, Openings])
+export const Origin = Schema.Union([File, Hub, Tales, Puzzles, Openings])
 export type Origin = typeof Origin.Type
 
 const Role = Schema.Literals(Artifact.sourceKinds)
@@ -103,6 +128,9 @@ export const file = (
   path: string | readonly [string, ...Array<string>],
   options: Omit<typeof File["~type.make.in"], "path"> = {}
 ): File => new File({ path, ...options }, { disableChecks: true })
+/** A split (`train`) of a data set of the Hugging Face hub, e.g. `Source.hub("trl-lib/ultrafeedback_binarized")`. */
+export const hub = (name: string, options: Omit<typeof Hub["~type.make.in"], "name"> = {}): Hub =>
+  new Hub({ name, ...options }, { disableChecks: true })
 export const tales = (options: typeof Tales["~type.make.in"]): Tales => new Tales(options, { disableChecks: true })
 export const puzzles = (options: typeof Puzzles["~type.make.in"]): Puzzles =>
   new Puzzles(options, { disableChecks: true })

@@ -19,6 +19,7 @@ import { backend } from "./backendInstall.ts"
 import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
 import { doctor } from "./doctor.ts"
+import { fetch } from "./fetch.ts"
 import { generate } from "./generate.ts"
 import { init } from "./init.ts"
 import { ledger } from "./ledger.ts"
@@ -42,6 +43,7 @@ const keel = Command.make("keel").pipe(
     simulate,
     run,
     resume,
+    fetch,
     ledger,
     generate,
     verify,

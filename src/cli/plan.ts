@@ -22,6 +22,7 @@ import { judged } from "../interpreters/lacking.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
 import { markdown } from "../report/table.ts"
 import { deviceMoney } from "../store/spent.ts"
+import { fetched } from "../program/fetch.ts"
 import { backends } from "../program/backend.ts"
 import { misfit, reasons } from "./fits.ts"
 import { json, maybe, off, or, overrides, pipeline, positive } from "./options.ts"
@@ -108,6 +109,7 @@ export const plan = Command.make(
     { backend, completionLength, device, json, modelConfig, noAdvice, pipeline, prices, profile, ...overridden }
   ) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
+    if (Option.isNone(modelConfig)) yield* fetched(root)
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     // With a shape from the user, the folders of checkpoints are not read.
     const shapes = Option.isSome(modelConfig) ? {} : { shapes: yield* shapesIn(root) }

@@ -8,6 +8,7 @@ import type { Truncating } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { eachLimited } from "../model/foreign.ts"
 import { cutAnswers, cutRow, type Keep, left, lengthOf } from "./cut.ts"
+import { growing } from "./growing.ts"
 import { EncodeWhenRead, viewed } from "./lazyArray.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
 import { readWhenAsked, type Survey, survey } from "./survey.ts"
@@ -66,6 +67,9 @@ export interface Encoded<A, B> {
   readonly survey: Survey | null
 }
 
+/** Of a token in an encoded row: its id, its weight in the loss. */
+const tokenBytes = 12
+
 /** All rows as token ids, cut or dropped as `how` says. Fails with every kind of mistake in them, each with its count and first row. */
 export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
   { codec, context, stage, told }: For,
@@ -86,12 +90,13 @@ export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
     const read = readWhenAsked(rows, within, (trouble) => unusable(trouble.problem, trouble.remedy))
     return { ...read, survey: null } satisfies Encoded<A, B> as Encoded<A, B>
   }
-  const encoded: Array<B> = []
+  const made = growing<B>()
   const places: Array<number> = []
   const found = yield* survey(rows, within, (_, one, place) => {
-    encoded.push(one)
-    places.push(place)
+    made.push(one, tokenBytes * encoding.tokens(one))
+    if (how.truncation === "drop") places.push(place)
   })
+  const encoded = made.all()
   const kept = found.dropped === 0 ? rows : viewed(places.length, (i) => rows[places[i]!]!)
   if (found.troubles.length > 0) {
     return yield* unusable(

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import type { File, Openings, Origin, Puzzles, Tales } from "../../dsl/Source.ts"
+import { type File, type Hub, namedBy, type Openings, type Origin, type Puzzles, type Tales } from "../../dsl/Source.ts"
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"
 import type { Chat } from "./formats.ts"
@@ -67,9 +67,10 @@ const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadDat
 }
 
 /** The rows of files in the role, with what was read. */
-const fromFile = (role: Role, { fields, limit, offset, onBadRow, path }: File, chat: Chat) =>
-  Effect.map(
-    read<any>(readers[role])(path, {
+const fromFile = (role: Role, origin: File | Hub, chat: Chat) => {
+  const { fields, limit, offset, onBadRow } = origin
+  return Effect.map(
+    read<any>(readers[role])(namedBy(origin)!, {
       fields,
       chat,
       offset,
@@ -78,6 +79,7 @@ const fromFile = (role: Role, { fields, limit, offset, onBadRow, path }: File, c
     }),
     ({ about, rows }) => ({ role, rows, about, ...(role === "Text" ? { vocabulary: [] } : {}) }) as Dataset
   )
+}
 
 const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, limit, offset, path, words }: Openings) {
   const texts = yield* read(readers.Text)(path, { offset, ...(limit === undefined ? {} : { limit }) })
@@ -122,6 +124,7 @@ export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.
         case "Puzzles":
           return fromPuzzles(role, origin)
         case "File":
+        case "Hub":
           return Effect.provideService(fromFile(role, origin, chat), FileSystem.FileSystem, fs)
         case "Openings":
           return Effect.provideService(fromOpenings(role, origin), FileSystem.FileSystem, fs)

@@ -2,7 +2,8 @@
  * An array that only grows. Values beyond the memory that it may take are written to a file and read again when they are looked at; the
  * file has no name any more, so that it goes with the process, however that ends.
  */
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs"
+import { systemError } from "effect/PlatformError"
+import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { deserialize, serialize } from "node:v8"
@@ -11,7 +12,7 @@ import { viewed } from "./lazyArray.ts"
 import { type Place, placed } from "./places.ts"
 
 /** Bytes of values that an array holds in memory. */
-const held = 128 * MiB
+export const held = 128 * MiB
 /** Of the objects around a value. */
 const around = 128
 /** Written at a time. */
@@ -27,9 +28,21 @@ export interface Growing<A> {
 
 const closing = new FinalizationRegistry<number>((file) => closeSync(file))
 
-/** A file in the folder for temporary files (`TMPDIR`) that only this process sees. */
+/** On a disk: the other folder for temporary files is in memory on some systems. */
+const onDisk = (): string => process.env["TMPDIR"] ?? (existsSync("/var/tmp") ? "/var/tmp" : tmpdir())
+
+/** Throws `PlatformError` with the folder where the system refuses `work`: a full disk is no bug. */
+const allowed = <A>(method: string, work: () => A): A => {
+  try {
+    return work()
+  } catch (cause) {
+    throw systemError({ _tag: "Unknown", module: "FileSystem", method, pathOrDescriptor: onDisk(), cause })
+  }
+}
+
+/** A file in the folder for temporary files that only this process sees. */
 const nameless = (): number => {
-  const folder = mkdtempSync(join(tmpdir(), "keel-rows-"))
+  const folder = mkdtempSync(join(onDisk(), "keel-rows-"))
   try {
     return openSync(join(folder, "rows"), "wx+", 0o600)
   } finally {
@@ -37,9 +50,12 @@ const nameless = (): number => {
   }
 }
 
+const withPlace = <A>(value: A, { line, path }: Place): A =>
+  typeof value === "object" && value !== null ? placed(value, path, line) : value
+
 /** Values on disk, each by its number, with their places. */
-const spill = <A extends object>() => {
-  const file = nameless()
+const spill = <A>() => {
+  const file = allowed("open", nameless)
   /** Where each value begins; behind the last, where the next will. */
   let starts = new Float64Array(1024)
   let count = 0
@@ -48,7 +64,9 @@ const spill = <A extends object>() => {
   let waiting = 0
   const flush = () => {
     const bytes = Buffer.concat(pending)
-    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, written + at)
+    allowed("write", () => {
+      for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, bytes.length - at, written + at)
+    })
     written += bytes.length
     pending = []
     waiting = 0
@@ -75,7 +93,7 @@ const spill = <A extends object>() => {
         at += read
       }
       const [value, path, line] = deserialize(bytes) as [A, string | undefined, number]
-      return path === undefined ? value : placed(value, path, line)
+      return path === undefined ? value : withPlace(value, { path, line })
     }
   }
   closing.register(one, file)
@@ -83,7 +101,7 @@ const spill = <A extends object>() => {
 }
 
 /** An empty array of values that survive structured cloning. */
-export const growing = <A extends object>(most = held): Growing<A> => {
+export const growing = <A>(most = held): Growing<A> => {
   const first: Array<A> = []
   let rest: ReturnType<typeof spill<A>> | undefined
   let bytesHeld = 0
@@ -93,7 +111,7 @@ export const growing = <A extends object>(most = held): Growing<A> => {
       count++
       bytesHeld += bytes + around
       if (bytesHeld > most) (rest ??= spill<A>()).push(value, place)
-      else first.push(place === undefined ? value : placed(value, place.path, place.line))
+      else first.push(place === undefined ? value : withPlace(value, place))
     },
     length: () => count,
     all: () => {

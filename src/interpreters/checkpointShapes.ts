@@ -7,6 +7,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { config as adapterConfig } from "../model/adapter.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { config } from "../model/checkpoint.ts"
+import { isHub, local } from "../model/hub.ts"
 import type { Shapes } from "./checks/shapes.ts"
 
 type Read<A> = Effect.Effect<A, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
@@ -22,7 +23,8 @@ const said = <A>(folder: string, read: Read<A>) =>
 export const shapesIn = Effect.fnUntraced(function*(root: Artifact.Any) {
   const checkpoints = Artifact.lineage(root).flatMap(({ node: { op, params } }) => {
     const { adapter, path } = params as { readonly path?: unknown; readonly adapter?: unknown }
-    return op === "Checkpoint" && typeof path === "string" ? [{ path, adapter }] : []
+    // A model of the hub that was not fetched yet is none of the mistakes of a description.
+    return op === "Checkpoint" && typeof path === "string" && !isHub(local(path)) ? [{ path, adapter }] : []
   })
   const each = <A>(folders: ReadonlyArray<string>, read: (folder: string) => Read<A>) =>
     Effect.forEach(

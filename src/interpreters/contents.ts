@@ -7,8 +7,10 @@ import type * as Schema from "effect/Schema"
 import { basename, join } from "node:path"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { sha256 } from "../../dsl/Digest.ts"
+import { namedBy, type Origin } from "../../dsl/Source.ts"
 import { filesOf as adapterFiles } from "../model/adapter.ts"
 import { filesOf as modelFiles } from "../model/checkpoint.ts"
+import { local } from "../model/hub.ts"
 import { type Named, nameOf, pathsOf } from "../data/paths.ts"
 import type { Digests } from "../store/digests.ts"
 import { type Extensions, needOf, needsOf } from "./extensions.ts"
@@ -20,8 +22,8 @@ export interface Read {
 }
 
 /** The files of a data set by their path, list or pattern. */
-const namedBy = ({ node }: Artifact.Any): Named | undefined =>
-  (node.params as { readonly origin: { readonly path?: Named } }).origin.path
+const filesNamed = ({ node }: Artifact.Any): Named | undefined =>
+  namedBy((node.params as unknown as { readonly origin: Origin }).origin)
 
 /** SHA-256 of a file, or of all files of a list or pattern in their order; null where one is missing. */
 const digestOf = Effect.fnUntraced(function*(named: Named, digests: Digests) {
@@ -58,9 +60,9 @@ export const readIn = Effect.fn("readIn")(function*(root: Artifact.Any, extensio
   const all = codeOf(extensions)
   const code: Record<string, string> = {}
   for (const artifact of Artifact.lineage(root)) {
-    const named = artifact.node.op === "Source" ? namedBy(artifact) : undefined
+    const named = artifact.node.op === "Source" ? filesNamed(artifact) : undefined
     if (named !== undefined) files[nameOf(named)] ??= yield* digestOf(named, digests)
-    for (const path of yield* filesOf(artifact)) files[path] ??= yield* digests.of(path)
+    for (const path of yield* filesOf(artifact)) files[path] ??= yield* digests.of(local(path))
     for (const need of needsOf(artifact)) if (Object.hasOwn(all, need)) code[need] = all[need]!
   }
   return { files, code } satisfies Read as Read
@@ -79,7 +81,7 @@ export const contentsBy = ({ code, files }: Read) => (artifact: Artifact.Any): S
       )
     )
   if (op === "Source") {
-    const named = namedBy(artifact)
+    const named = filesNamed(artifact)
     return named === undefined ? null : files[nameOf(named)] ?? null
   }
   if (op === "Checkpoint") {
@@ -98,7 +100,7 @@ export const stillAs = ({ files }: Read, digests: Digests) =>
     }
     for (const [name, digest] of Object.entries(files)) {
       if (name !== join(path) && join(path, basename(name)) !== name && name !== path) continue
-      if ((yield* digests.of(name)) !== digest) return `${name} has changed since the run began`
+      if ((yield* digests.of(local(name))) !== digest) return `${name} has changed since the run began`
     }
     return undefined
   })

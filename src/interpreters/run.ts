@@ -8,6 +8,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
 import type * as Artifact from "../../dsl/Artifact.ts"
+import { namedBy } from "../../dsl/Source.ts"
 import { BadData } from "../data/badData.ts"
 import { Datasets } from "../data/dataset.ts"
 import * as Files from "../data/files.ts"
@@ -68,10 +69,10 @@ export const run: (
     Effect.map(Datasets, ({ load }) => ({
       load: Effect.fnUntraced(function*(role, origin, chat) {
         const dataset = yield* load(role, origin, chat)
-        if (!("path" in origin)) return dataset
-        const problem = yield* stale(origin.path)
+        const named = namedBy(origin)
+        const problem = named === undefined ? undefined : yield* stale(named)
         if (problem !== undefined) {
-          return yield* new BadData({ path: nameOf(origin.path), line: 0, problem, remedy })
+          return yield* new BadData({ path: nameOf(named!), line: 0, problem, remedy })
         }
         const { about } = dataset
         const is = JSON.stringify(about)

@@ -10,6 +10,7 @@ import type { Adapter, TensorData, Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { load as loadModel, read } from "./checkpoint.ts"
 import { save as saveFolder, whereIs } from "./folder.ts"
+import { local } from "./hub.ts"
 import { parseJson } from "./json.ts"
 import { bytesOf, MiB, textOf } from "./regularFile.ts"
 import { decode, encode } from "./safetensors.ts"
@@ -76,7 +77,7 @@ const oneLine = (error: unknown): string => (error as Error).message.replace(/\s
 /** Reads the configuration of a plain LoRA adapter, and whether its weights exist, without the weights. */
 export const config = Effect.fnUntraced(function*(at: string) {
   const fs = yield* FileSystem.FileSystem
-  const dir = (yield* whereIs(at)) ?? at
+  const dir = (yield* whereIs(local(at))) ?? at
   for (const file of [configFile, weightsFile]) {
     if (!(yield* fs.exists(join(dir, file)))) return yield* bad(dir, `it has no ${file}`)
   }
@@ -92,7 +93,7 @@ export const config = Effect.fnUntraced(function*(at: string) {
 /** Reads an adapter of plain LoRA. */
 export const load = Effect.fnUntraced(function*(dir: string) {
   const { lora_alpha: alpha, r: rank, target_modules: targetModules } = yield* config(dir)
-  const at = join((yield* whereIs(dir)) ?? dir, weightsFile)
+  const at = join((yield* whereIs(local(dir))) ?? dir, weightsFile)
   const bytes = yield* read(bytesOf(at), at)
   const tensors = yield* attempt(() => decode(bytes, join(dir, weightsFile)))
   const pairs = new Map<string, { a: TensorData; b: TensorData }>()

@@ -6,6 +6,7 @@ import type { Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { modelConfig, parseConfig } from "./config.ts"
 import { save as saveFolder, whereIs } from "./folder.ts"
+import { fetchIt, isHub, local } from "./hub.ts"
 import { matchTensors } from "./matchTensors.ts"
 import { bytesOf, MiB, sizeOf, textOf, Unreadable } from "./regularFile.ts"
 import { decode, encode, headerEnd, headless, shapes } from "./safetensors.ts"
@@ -26,6 +27,10 @@ const indexFile = "model.safetensors.index.json"
 
 /** Largest sizes of files that are read as a whole, bytes: ten times those of the largest models. */
 const most = { config: 16 * MiB, tokenizer: 256 * MiB, index: 64 * MiB }
+
+/** Whether a file of a repository is one that `load` reads, or a shard. */
+export const modelFile = (name: string): boolean =>
+  [configFile, ...textFiles, indexFile].includes(name) || /^model[^/]*\.safetensors$/u.test(name)
 
 /** Reads a file of a model that is shown as `path`. */
 export const read = <A, E, R>(file: Effect.Effect<A, E | Unreadable, R>, path: string) =>
@@ -73,11 +78,22 @@ export const load = loadBy(whole)
 /** The same without the weights themselves: only the headers of their files are read, so that tensors have shapes and no data. */
 export const inspect = loadBy(header)
 
-const placeOf = Effect.fnUntraced(function*(folder: string) {
+const placeOf = Effect.fnUntraced(function*(dir: string) {
   const fs = yield* FileSystem.FileSystem
-  const place = yield* whereIs(folder)
+  const folder = local(dir)
+  const place = isHub(folder) ? undefined : yield* whereIs(resolve(folder))
   if (place === undefined) {
-    return yield* new BadCheckpoint({ path: folder, problem: "there is no such folder", remedy: "Check the path." })
+    return yield* new BadCheckpoint(
+      isHub(dir)
+        ? { path: dir, problem: "it is not in the cache", remedy: fetchIt }
+        : {
+          path: resolve(dir),
+          problem: "there is no such folder",
+          remedy: /^[\w.-]+\/[\w.-]+$/u.test(dir)
+            ? `Check the path; a model of the Hugging Face hub is Checkpoint.hub(…, ${JSON.stringify(dir)}).`
+            : "Check the path."
+        }
+    )
   }
   if ((yield* fs.stat(place)).type === "Directory") return place
   return yield* new BadCheckpoint({ path: place, problem: "it is a file", remedy: "Point at the folder it is in." })
@@ -86,7 +102,7 @@ const placeOf = Effect.fnUntraced(function*(folder: string) {
 /** The files that `load` reads of a folder, by their names in it; none where there is no such folder. */
 export const filesOf = Effect.fnUntraced(function*(dir: string) {
   const fs = yield* FileSystem.FileSystem
-  const folder = yield* placeOf(resolve(dir))
+  const folder = yield* placeOf(dir)
   const present = new Set(yield* fs.readDirectory(folder))
   const shards = present.has(weightsFile) || !present.has(indexFile) ? [] : yield* Effect.orElseSucceed(
     Effect.flatMap(
@@ -100,7 +116,7 @@ export const filesOf = Effect.fnUntraced(function*(dir: string) {
 
 const configured = Effect.fnUntraced(function*(dir: string) {
   const fs = yield* FileSystem.FileSystem
-  const folder = yield* placeOf(resolve(dir))
+  const folder = yield* placeOf(dir)
   const present = new Set(yield* fs.readDirectory(folder))
   if (!present.has(configFile)) {
     return yield* new BadCheckpoint({

@@ -11,6 +11,7 @@
  *   them too, and V8 collects when its heap has doubled.
  */
 import { availableParallelism } from "node:os"
+import { held } from "../data/growing.ts"
 import { type AnyRow, lengthIn } from "../data/rows.ts"
 
 const MiB = 2 ** 20
@@ -26,11 +27,17 @@ const objectBytes = 512
 /** Of a character: a byte, and its share of a token's 4 bytes and of the lists that it was encoded in. */
 const characterBytes = 3
 
-/** Bytes that rows take. */
+/** Of a row on disk: where it begins, as text and as tokens, and its place in the order of an epoch. */
+const indexBytes = 32
+
+/** Bytes that rows take; most of large data is on disk (`data/growing.ts`). */
 export const rowBytes = (rows: ReadonlyArray<AnyRow>): number => {
   const some = Array.from({ length: Math.min(rows.length, looked) }, (_, i) => lengthIn(rows[i]!))
   const characters = some.reduce((sum, length) => sum + length, 0) / Math.max(1, some.length)
-  return 4 * rows.length * Math.round(objectBytes + characterBytes * characters)
+  return Math.min(
+    4 * rows.length * Math.round(objectBytes + characterBytes * characters),
+    4 * held + indexBytes * rows.length
+  )
 }
 
 /** Bytes of a process at the peak of a stage. `onDevice`: the backend's bytes are in the memory of a GPU. */

@@ -24,6 +24,8 @@ import { run as interpret } from "../interpreters/run.ts"
 import { overCaps, overCapText } from "../planning/overCaps.ts"
 import { plan as planned, type Planned, type PlanOptions } from "../planning/plan.ts"
 import { prepare as prepareOn, type Prepared } from "../planning/prepare.ts"
+import { local } from "../model/hub.ts"
+import type { Unfetched } from "../model/hubFetch.ts"
 import { writeReport } from "../report/write.ts"
 import { digestsIn } from "../store/digests.ts"
 import * as FileStore from "../store/files.ts"
@@ -36,6 +38,7 @@ import type { Price } from "../store/spent.ts"
 import { type SystemFailure, systemFailure } from "../store/systemFailure.ts"
 import { type BackendName, type BackendUnavailable, engine as openEngine } from "./backend.ts"
 import { bitsOf } from "./bits.ts"
+import { fetched } from "./fetch.ts"
 import { readable } from "./inputs.ts"
 import { inputsSince, sameBits } from "./since.ts"
 import { thisMachine } from "./machine.ts"
@@ -94,6 +97,7 @@ type ModelOf<P extends Artifact.Any> = P[typeof Artifact.TypeId]["kind"] extends
 export type RunError =
   | Exclude<ExecuteError, PlatformError.PlatformError>
   | BackendUnavailable
+  | Unfetched
   | BadRunFolder
   | SystemFailure
 
@@ -103,6 +107,7 @@ export const folderOf = (root: Artifact.Any): string => join("runs", root.id.sli
 /** Opens the backend, and prepares the run on it. */
 const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOptions) {
   yield* known("run", options, optionNames)
+  yield* fetched(root)
   const { backend = "auto", device, out = folderOf(root), store = join(dirname(resolve(out)), "store") } = options
   const { price = null, losses = [], rewards = [], stages = [] } = options
   const { backend: name, engine } = yield* openEngine(backend, device === undefined ? {} : { device })
@@ -239,7 +244,7 @@ const running = Effect.fnUntraced(
     const model = made._tag !== "Model" || of.node.op === "Ensemble"
       ? null
       : of.node.op === "Checkpoint"
-      ? (of.node.params as { readonly path: string }).path
+      ? local((of.node.params as { readonly path: string }).path)
       : FileStore.modelIn(store, keys.result(of)!, label(of))
     return { folder, made, model, report, spending } satisfies Ran as Ran
   },
@@ -284,7 +289,9 @@ const planOptionNames = {
 } as const
 
 /** The plan of each stage of `root`, independent of any machine; stages without a plan have a reason. */
-export const plan = (root: Artifact.Any, options?: PlanOptions): Effect.Effect<Planned, Refused> =>
-  Effect.andThen(known("plan", options ?? {}, planOptionNames), planned(root, options)).pipe(
+export const plan = (root: Artifact.Any, options?: PlanOptions): Effect.Effect<Planned, Refused | Unfetched> =>
+  known("plan", options ?? {}, planOptionNames).pipe(
+    Effect.andThen(fetched(root)),
+    Effect.andThen(planned(root, options)),
     Effect.provide(NodeFileSystem.layer)
   )

@@ -8,6 +8,8 @@ export interface Random {
   readonly int: (n: number) => number
   /** A new array in uniformly random order (Fisher–Yates). */
   readonly shuffle: <T>(xs: ReadonlyArray<T>) => Array<T>
+  /** The numbers 0 … n − 1 in uniformly random order, as `shuffle` has them; n < 2³². */
+  readonly order: (n: number) => Uint32Array
 }
 
 /**
@@ -47,8 +49,7 @@ export const stream = (key: string): Random => {
       if (value < 2 ** 53 - n || value < 2 ** 53 - (2 ** 53 % n)) return value % n
     }
   }
-  const shuffle = <T>(xs: ReadonlyArray<T>): Array<T> => {
-    const order = [...xs]
+  const shuffled = <T, A extends { [i: number]: T; readonly length: number }>(order: A): A => {
     for (let i = order.length - 1; i > 0; i--) {
       const j = int(i + 1)
       const held = order[i]!
@@ -57,7 +58,17 @@ export const stream = (key: string): Random => {
     }
     return order
   }
-  return { next, normal, int, shuffle }
+  return {
+    next,
+    normal,
+    int,
+    shuffle: <T>(xs: ReadonlyArray<T>): Array<T> => shuffled<T, Array<T>>([...xs]),
+    order: (n) => {
+      const order = new Uint32Array(n)
+      for (let i = 0; i < n; i++) order[i] = i
+      return shuffled<number, Uint32Array>(order)
+    }
+  }
 }
 
 /** 128 bits in four times 32. */

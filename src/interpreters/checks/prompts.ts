@@ -4,7 +4,7 @@
  */
 import * as Artifact from "../../../dsl/Artifact.ts"
 import { label } from "../../../dsl/Render.ts"
-import type { Origin } from "../../../dsl/Source.ts"
+import { namedBy, type Origin } from "../../../dsl/Source.ts"
 import { fieldsOf, judgesOf } from "../../../dsl/Stage.ts"
 
 /** Half open. */
@@ -78,7 +78,7 @@ const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
     ? origin.words
     : origin.fields["prompt"] ?? "prompt"
   return [{
-    origin: plainPath(origin.path),
+    origin: plainPath(namedBy(origin)!),
     prompt: String(prompt),
     ranges: new Map([["rows", [from, from + (origin.limit ?? Infinity)] as const]])
   }]
