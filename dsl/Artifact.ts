@@ -15,8 +15,8 @@ import { sha256 } from "./Digest.ts"
 
 export const TypeId = "~keel/Artifact"
 
-/** Kinds that hold weights, and so belong to a family and share its tokenizer. */
-const models = ["BaseModel", "Policy", "RewardModel", "ValueModel"] as const
+/** Kinds that belong to a family and share its tokenizer. A reward may be of none, and holds no weights itself. */
+const models = ["BaseModel", "Policy", "RewardModel", "ValueModel", "Reward"] as const
 export const modelKinds: ReadonlyArray<Kind> = models
 
 /** Kinds of data that a `Source` can be. */

@@ -118,7 +118,7 @@ export const mistakes = (op: string, spec: Wires, main: string, wires: Connected
     const { family: own, kind } = artifact.node
     if (wire === undefined) found.push(`${op} has no wire '${name}'`)
     else if (!wire.kinds.includes(kind)) found.push(`${op}.${name} needs ${wire.needs}, not a ${kind}`)
-    else if (wire.model && family !== undefined && own !== family) {
+    else if (wire.model && family !== undefined && own !== "" && own !== family) {
       found.push(`${op}.${name} is of family '${own}' but ${op} works on '${family}': they must share a tokenizer`)
     }
   }

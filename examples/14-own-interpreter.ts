@@ -88,6 +88,7 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
   Distill: made("the student", "taught by"),
   OnPolicyDistill: made("the student", "taught on its own samples, by"),
   Ensemble: made("the ensemble", "made of"),
+  Reward: made("the reward", "made of"),
   Merge: made("the merged model", "an average of the weights of"),
   Gate: made("the model kept", "the better of"),
   Sample: made("the samples", "drawn from"),

@@ -35,7 +35,7 @@ export class Evaluate extends Schema.TaggedClass<Evaluate>()("Evaluate", {
 
 const wires = {
   initial: model(["BaseModel", "Policy"], "the model that KL is measured from, e.g. initial: sft"),
-  reward: optional(model(["RewardModel"], "a RewardModel: the proxy reward to report")),
+  reward: optional(model(["RewardModel", "Reward"], "a RewardModel: the proxy reward to report")),
   prompts: data("Prompts", "held-out instructions, e.g. Source.prompts(…)"),
   preferences: optional(data("Preferences", "held-out pairs for the reward model's accuracy")),
   judge: Judge.wire

@@ -44,7 +44,7 @@ const wires = {
   candidate: model(policies, "the new policy, e.g. the output of Ppo.make(…)"),
   previous: model(policies, "the policy that it must not fall behind, e.g. previous: sft"),
   initial: optional(model(policies, "the model that KL is measured from, e.g. initial: sft")),
-  reward: optional(model(["RewardModel"], "a RewardModel for the guard `proxy`")),
+  reward: optional(model(["RewardModel", "Reward"], "a reward for the guard `proxy`")),
   held: data("Prompts", "held-out instructions, e.g. Source.prompts(…)")
 } as const
 

@@ -68,7 +68,7 @@ const wires = {
   reference: optional(
     model(["BaseModel", "Policy"], "the policy that the KL penalty is measured against, e.g. reference: sft")
   ),
-  reward: optional(model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")),
+  reward: optional(model(["RewardModel", "Reward"], "a RewardModel: train one with RewardModeling.make(…)")),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
   held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
 } as const

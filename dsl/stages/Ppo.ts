@@ -78,7 +78,7 @@ const wires = {
   reference: optional(
     model(["BaseModel", "Policy"], "the policy that the KL penalty is measured against, e.g. reference: sft")
   ),
-  reward: optional(model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")),
+  reward: optional(model(["RewardModel", "Reward"], "a RewardModel: train one with RewardModeling.make(…)")),
   value: model(
     ["RewardModel", "ValueModel", "BaseModel", "Policy"],
     "the start of the value model: the reward model, or the policy (its values are 0 at first)"

@@ -22,7 +22,7 @@ export class Score extends Schema.TaggedClass<Score>()("Score", {
 }) {}
 
 const completions = data("Completions", "completions, e.g. Sample.make(…)")
-const reward = model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")
+const reward = model(["RewardModel", "Reward"], "a RewardModel: train one with RewardModeling.make(…)")
 const judged = { completions } as const
 const rewarded = { completions, reward } as const
 const asked = { completions, judge: Judge.wire } as const

@@ -9,6 +9,7 @@ import { language } from "../../src/engine/tabular/checkpoint.ts"
 import { expectedReward, logDistribution, rewardTable } from "../../src/engine/tabular/exact.ts"
 import { rewardOf } from "../../src/engine/tabular/scores.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
+import { plain } from "../../src/rewards/composed.ts"
 import { atOnce, Judge } from "../../src/rewards/judge.ts"
 import { grpo } from "../../src/stages/grpo.ts"
 import * as MemoryStore from "../../src/store/memory.ts"
@@ -65,7 +66,7 @@ const trained = async (
     ...observe
   })
   const limits = { kl: [], tokens: Infinity, memory: Infinity, seconds: Infinity }
-  const wires = { init, reference: undefined, reward: proxy, prompts: rows, held: rows }
+  const wires = { init, reference: undefined, reward: plain(proxy), prompts: rows, held: rows }
   const weights = await Effect.runPromise(
     grpo(stage, wires, { key: "goodhart", stream: `goodhart/${world.seed}`, label: "grpo", limits: limits as never })
       .pipe(

@@ -34,6 +34,7 @@ import { defaultWorld, simulate } from "../../src/interpreters/simulate.ts"
 import { aimsOf } from "../../src/ledger/trained.ts"
 import type { Loss } from "../../src/losses/loss.ts"
 import { policyGradient } from "../../src/losses/policyGradient.ts"
+import { plain } from "../../src/rewards/composed.ts"
 import { atOnce, Judge } from "../../src/rewards/judge.ts"
 import { dpo } from "../../src/stages/dpo.ts"
 import { grpo } from "../../src/stages/grpo.ts"
@@ -224,7 +225,7 @@ describe("one that equals a loss of Keel's", () => {
         return ppo(stage, {
           init: weights,
           reference: weights,
-          reward: weights,
+          reward: plain(weights),
           value: weights,
           prompts: heldRows,
           held: heldRows,

@@ -30,7 +30,8 @@ const at = (temperature: number, readsSampler: boolean) =>
       reference: own,
       sampling: { maxNewTokens: 3, temperature, topK: 0, topP: 1, stop: codec.stop },
       scoring: { stage: "here", reward: null, codec, verifiers: [], judge, missingEosPenalty: 0, maxNewTokens: 3 },
-      readsSampler
+      readsSampler,
+      now: { step: 0, running: {} }
     },
     asked,
     asked.map((_, i) => `rollout/${i}`)

@@ -12,7 +12,9 @@ import { tabular } from "../engine/tabular/tabular.ts"
 import type { World } from "../engine/tabular/world.ts"
 import type { Weights } from "../engine/engine.ts"
 import { noOptimum } from "../ledger/trained.ts"
+import type { Composed, KindOf } from "../rewards/composed.ts"
 import { atOnce } from "../rewards/judge.ts"
+import { opened } from "../rewards/rewarding.ts"
 import { scored } from "../training/scoring.ts"
 
 /** Of the stage's own reward, all its parts and penalties included; KL in nats per sequence. */
@@ -37,26 +39,33 @@ export interface Optimum {
   readonly gold: number
 }
 
-/** The score of every completion, as the stage's own rollouts are scored. */
-export const scoresOf = Effect.fnUntraced(function*(world: World, stage: Grpo | Ppo, reward: Weights | null) {
+/** The kind of a prompt, where rows have no columns: each kind in turn. */
+export const kindIn = (world: World): KindOf => ({ prompt }, _, kinds) =>
+  kinds[world.prompts.indexOf(prompt) % kinds.length]
+
+/** The score of every completion, as the stage's own rollouts are scored at its end; whitening leaves it as it is. */
+export const scoresOf = Effect.fnUntraced(function*(world: World, stage: Grpo | Ppo, reward: Composed<Weights> | null) {
   const codec = codecOf(world)
   const passes = passesChecks(world)
   const all = completions(world)
   const scoring = {
-    reward: reward === null ? null : tabular(world).scorer(reward),
+    reward: reward === null
+      ? null
+      : yield* opened(reward, (weights) => Effect.sync(() => tabular(world).scorer(weights)), () => codec),
     codec,
     stage: stage._tag,
     verifiers: stage.verifiers ?? [],
-    judge: { verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)) },
+    judge: { verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)), kindOf: kindIn(world) },
     missingEosPenalty: stage.missingEosPenalty,
     maxNewTokens: stage.maxNewTokens,
     overlong: stage._tag === "Grpo" ? stage.overlong : undefined
   }
+  const now = { step: Infinity, running: {}, whitened: false }
   const table: Array<Float64Array> = []
   for (const prompt of world.prompts) {
     const rows = all.map(({ tokens }) => ({ prompt: codec.encodePrompt(prompt), completion: tokens }))
     const ended = all.map(({ finished, tokens }) => ({ completion: tokens, finished, logps: new Float64Array() }))
-    table.push((yield* scored(scoring, rows, ended, all.map(() => ({ prompt, row: 1 })))).scores)
+    table.push((yield* scored(scoring, rows, ended, all.map(() => ({ prompt, row: 1 })), now)).scores)
   }
   return table as Table
 })

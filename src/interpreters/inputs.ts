@@ -26,6 +26,7 @@ import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import type { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import type { Inputs } from "../outside/implementation.ts"
+import { type Composed, plain } from "../rewards/composed.ts"
 import type { Judge } from "../rewards/judge.ts"
 import type { Made } from "../store/made.ts"
 import type { RunLog } from "../store/runLog.ts"
@@ -55,6 +56,35 @@ export type ExecuteServices = CurrentEngine | Datasets | Judge | Store | RunLog 
 
 /** Makes an artefact, or returns its earlier result. */
 export type Make = (artifact: Artifact.Any) => Effect.Effect<Made, ExecuteError, ExecuteServices>
+
+/** A reward with its models, which `weightsOf` gives; the same artefact is the same leaf. */
+export const rewardOf = <E, R>(
+  root: Artifact.Any,
+  weightsOf: (artifact: Artifact.Any) => Effect.Effect<Weights, E, R>
+): Effect.Effect<Composed<Weights>, E, R> => {
+  const known = new Map<string, Composed<Weights>>()
+  const make: (artifact: Artifact.Any) => Effect.Effect<Composed<Weights>, E, R> = Effect.fnUntraced(
+    function*(artifact) {
+      const of = initialOf(artifact)
+      const found = known.get(of.id)
+      if (found !== undefined) return found
+      const stage = stageOf(of)
+      let made: Composed<Weights>
+      if (stage._tag !== "Reward") made = plain(yield* weightsOf(of))
+      else if (stage.rule._tag === "Verify") made = { _tag: "Verify", verifier: stage.rule.verifier }
+      else if (stage.rule._tag === "Of") {
+        made = { _tag: "Model", model: yield* weightsOf(of.node.wires["of"]!), after: stage.rule.after }
+      } else {
+        const parts: Record<string, Composed<Weights>> = {}
+        for (const [wire, part] of Object.entries(of.node.wires)) parts[wire] = yield* make(part)
+        made = { _tag: "Ruled", rule: stage.rule, parts }
+      }
+      known.set(of.id, made)
+      return made
+    }
+  )
+  return make(root)
+}
 
 /** `keyOf` gives the key of a result that was made. */
 export const wired = Effect.fnUntraced(function*(make: Make, keyOf: (artifact: Artifact.Any) => string) {
@@ -93,12 +123,19 @@ export const wired = Effect.fnUntraced(function*(make: Make, keyOf: (artifact: A
     function*<S extends Wires>(artifact: Artifact.Any, main: string, spec: S) {
       const { [main]: read, ...wires } = artifact.node.wires
       const isModel = ({ node }: Artifact.Any) => Artifact.modelKinds.includes(node.kind)
-      const reader = read !== undefined && isModel(read) ? yield* weightsOf(read) : undefined
+      // Score's main wire is its reward, which reads completions and renders no conversation.
+      const reader = read !== undefined && isModel(read) && read.node.kind !== "Reward"
+        ? yield* weightsOf(read)
+        : undefined
       const found: Record<string, unknown> = {}
       for (const name of Object.keys(spec)) {
         const of = name === main ? read : wires[name]
         if (of === undefined) continue
-        found[name] = isModel(of) ? yield* weightsOf(of) : yield* rowsOf(of, of.node.kind as Dataset["role"], reader)
+        found[name] = spec[name]!.kinds.includes("Reward")
+          ? yield* rewardOf(of, weightsOf)
+          : isModel(of)
+          ? yield* weightsOf(of)
+          : yield* rowsOf(of, of.node.kind as Dataset["role"], reader)
       }
       return found as Inputs<S>
     }

@@ -5,6 +5,7 @@ import type { Extension } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { definitions, initialOf, match } from "../../dsl/Stage.ts"
+import { modelsIn } from "../../dsl/stages/Reward.ts"
 import { groupOf, type Wires } from "../../dsl/Wires.ts"
 import type { Dataset, RowsOf } from "../data/dataset.ts"
 import { unpaired } from "../data/rows.ts"
@@ -129,6 +130,8 @@ export const meanings = Effect.fnUntraced(function*(
         for (let i = 0; i < Object.keys(wires).length; i++) members.push(yield* weightsOf(wire(`members.${i}`)))
         return model(ensembleOf(members, rule))
       }),
+      Reward: () =>
+        Effect.map(Effect.forEach(modelsIn(artifact), weightsOf), (models): Made => ({ _tag: "Reward", models })),
       Ppo: means(definitions.Ppo, ppo, model),
       Grpo: means(definitions.Grpo, grpo, model),
       Merge: Effect.fnUntraced(function*(stage) {

@@ -32,9 +32,18 @@ import { type Event, RunLog } from "../store/runLog.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import { type Asking, CurrentAsking } from "../training/asking.ts"
 import { Checkpoints } from "./checkpoints.ts"
-import { type Attainable, attainable, type Optimum, optimumOf, scoresOf, withoutOptimum } from "./exactPolicy.ts"
+import {
+  type Attainable,
+  attainable,
+  kindIn,
+  type Optimum,
+  optimumOf,
+  scoresOf,
+  withoutOptimum
+} from "./exactPolicy.ts"
 import { execute, type ExecuteError } from "./execute.ts"
 import type { Extensions, FailureOf, Met } from "./extensions.ts"
+import { rewardOf } from "./inputs.ts"
 import { known } from "./options.ts"
 import { keysIn } from "./storeKeys.ts"
 import { capsIn } from "./capsOf.ts"
@@ -106,7 +115,8 @@ const judge = (world: World) => {
   return Layer.succeed(Judge, {
     gold: (_, prompt, completion) => world.gold(prompt, completion),
     prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b)),
-    verifies: atOnce(({ completion, prompt }) => passes(prompt, completion))
+    verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)),
+    kindOf: kindIn(world)
   })
 }
 
@@ -211,7 +221,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
       const reward = yield* scoresOf(
         world,
         stage,
-        wires["reward"] === undefined ? null : yield* weightsOf(wires["reward"])
+        wires["reward"] === undefined ? null : yield* rewardOf(wires["reward"], weightsOf)
       )
       const from = wires["reference"] ?? wires["init"]!
       const anchor = logDistribution(world, yield* weightsOf(from))

@@ -48,7 +48,7 @@ export interface Keys {
 }
 
 /** Operations without a result of their own. */
-export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble"])
+export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble", "Reward"])
 
 /** Parameters that only name what is read. */
 const named: Readonly<Record<string, (params: { readonly [key: string]: any }) => object>> = {

@@ -195,7 +195,9 @@ export const chainsIn = (
         return foreign
       default:
         // A policy begins the law of its samples; all data of policies is handled above.
-        stage satisfies { readonly _tag: Making<Artifact.Model | "Evaluation"> | "Input" | "Merge" | "Extension" }
+        stage satisfies {
+          readonly _tag: Making<Artifact.Model | "Evaluation"> | "Input" | "Merge" | "Reward" | "Extension"
+        }
         return ["Policy", "BaseModel"].includes(artifact.node.kind) ? itself : foreign
     }
   }

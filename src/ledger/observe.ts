@@ -1,8 +1,7 @@
 import * as Schema from "effect/Schema"
 import { textsOf } from "../data/encode.ts"
-import { offsetsOf, type Policy, type Row, type Sampling, type Scorer } from "../engine/engine.ts"
+import type { Policy, Row, Sampling } from "../engine/engine.ts"
 import { kl } from "../losses/kl.ts"
-import { afterLast } from "../losses/ragged.ts"
 
 /** The answer of a policy to one prompt, with what was observed of it. */
 export const ObservedRow = Schema.Struct({
@@ -21,7 +20,7 @@ export const ObservedRow = Schema.Struct({
 export type ObservedRow = typeof ObservedRow.Type
 
 /**
- * Lets a policy answer each prompt once and measures its completions, without training. KL needs samples of the policy itself: it is
+ * Lets a policy answer each prompt once and measures its completions, without training and without a proxy reward. KL needs samples of the policy itself: it is
  * left out at another temperature than 1. The seeds are the caller's: equal seeds for two policies make a paired comparison.
  */
 export const observe = (policy: Policy, of: {
@@ -31,23 +30,22 @@ export const observe = (policy: Policy, of: {
   readonly decode: (ids: Int32Array) => string
   readonly gold: ((text: string, prompt: number) => number) | undefined
   readonly initial: Policy | undefined
-  readonly reward: Scorer | undefined
-}): ReadonlyArray<ObservedRow> => {
-  const { initial, prompts, reward, sampling } = of
+}): { readonly rows: ReadonlyArray<Row>; readonly seen: ReadonlyArray<ObservedRow> } => {
+  const { initial, prompts, sampling } = of
   const sampled = policy.sample(prompts, { ...sampling, topK: 0, topP: 1 }, of.seeds)
   const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!, completion }))
   const texts = textsOf(of, rows)
   const { logps, offsets } = policy.logprobs(rows)
-  const proxies = reward === undefined ? null : afterLast(reward.values(rows).values, offsetsOf(rows))
   const kls = initial === undefined || sampling.temperature !== 1
     ? null
     : kl(logps, initial.logprobs(rows).logps, offsets, "k1").sequences
-  return sampled.map(({ completion, finished }, i) => ({
+  const seen = sampled.map(({ completion, finished }, i) => ({
     text: texts[i]!,
     gold: of.gold?.(texts[i]!, i) ?? null,
-    proxy: proxies?.[i] ?? null,
+    proxy: null,
     kl: kls?.[i] ?? null,
     length: completion.length,
     finished: finished ? 1 : 0
-  }))
+  } satisfies ObservedRow as ObservedRow))
+  return { rows, seen }
 }

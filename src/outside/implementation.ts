@@ -6,6 +6,7 @@ import type { Wire, Wires } from "../../dsl/Wires.ts"
 import type { Dataset, Role } from "../data/dataset.ts"
 import type { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import type { Composed } from "../rewards/composed.ts"
 import type { Judge } from "../rewards/judge.ts"
 import type { Made } from "../store/made.ts"
 import type { RunLog } from "../store/runLog.ts"
@@ -25,8 +26,10 @@ type Weighted = "BaseModel" | "Policy" | "RewardModel" | "ValueModel"
 
 type RowsOf<K extends Kind> = K extends Role ? Extract<Dataset, { readonly role: K }>["rows"] : never
 
-/** The value of a wire: the weights of a model, or the rows of data. */
-type Arriving<S extends Wire> = S["kinds"][number] extends Weighted ? Weights : RowsOf<S["kinds"][number]>
+/** The value of a wire: the weights of a model, a reward with its models, or the rows of data. */
+type Arriving<S extends Wire> = "Reward" extends S["kinds"][number] ? Composed<Weights>
+  : S["kinds"][number] extends Weighted ? Weights
+  : RowsOf<S["kinds"][number]>
 
 /** The values on the wires `S`. The template of the model on the main wire renders conversations among the rows. */
 export type Inputs<S extends Wires> = {

@@ -9,7 +9,7 @@ import { initialOf, parentsOf } from "../../dsl/Stage.ts"
 import { type NodeCaps } from "../interpreters/capsOf.ts"
 
 /** Operations whose models have weights of their own shape, not that of a parent. */
-const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble"])
+const origins = new Set(["Checkpoint", "Pretrain", "Input", "Ensemble", "Reward"])
 
 /** A text that is equal for stages of equal needs; with the same `numbers`, also between pipelines. */
 export const likenesses = (

@@ -10,7 +10,7 @@ export const answered = Effect.fnUntraced(function*(
   stage: string,
   { ready, unreachable = unanswered }: Pick<Judge["Service"], "ready" | "unreachable">,
   verifiers: ReadonlyArray<Verifier>,
-  rows: ReadonlyArray<PromptRow>
+  rows: ReadonlyArray<PromptRow & { readonly row?: number }>
 ) {
   for (const verifier of verifiers) {
     if (ready !== undefined) yield* ready(stage, verifier, rows)
@@ -19,7 +19,7 @@ export const answered = Effect.fnUntraced(function*(
     for (const [i, row] of rows.entries()) {
       const found = unreachable(verifier, row)
       if (found === null) continue
-      if (first === undefined) first = { row: i + 1, ...found }
+      if (first === undefined) first = { row: row.row ?? i + 1, ...found }
       else others++
     }
     if (first === undefined) continue

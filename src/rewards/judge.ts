@@ -7,6 +7,7 @@ import type { Check, Verifier } from "../../dsl/Verifier.ts"
 import { unbroken } from "./broken.ts"
 import { canRun, codeVerdicts } from "./code/verdict.ts"
 import { features, preference } from "./labeler.ts"
+import type { KindOf } from "./composed.ts"
 import { type Judging, type RewardImplementation, verdictsOf } from "./own.ts"
 import { stories } from "./stories.ts"
 import type { PromptRow } from "../data/rows.ts"
@@ -32,6 +33,8 @@ export class Judge extends Context.Service<Judge, {
     verifier: Verifier,
     questions: ReadonlyArray<Question>
   ) => Effect.Effect<ReadonlyArray<number>, Unjudged>
+  /** The kind of a row; left out by a judge that reads its column. */
+  readonly kindOf?: KindOf
   /** Why no completion of the prompt can pass a verifier's check; left out by a judge that does not read the text. */
   readonly unreachable?: typeof unreachable
   /** Fails where a verifier cannot answer on this machine; left out by a judge that always can. */

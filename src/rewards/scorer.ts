@@ -1,5 +1,4 @@
 import * as Effect from "effect/Effect"
-import * as Match from "effect/Match"
 import type { UnusableData } from "../../dsl/Errors.ts"
 import type { RubricScorer, Scorer } from "../../dsl/Scorer.ts"
 import { encodeDemonstrations } from "../data/encode.ts"
@@ -10,48 +9,36 @@ import { answered } from "./answers.ts"
 import type { Judge, Unjudged } from "./judge.ts"
 import { verified } from "./verified.ts"
 
-/** The parts that a scorer may need: the judge is always there, the other parts only when wired. */
-export interface Using {
-  readonly stage: string
-  readonly judge: Judge["Service"]
-  readonly reward: { readonly model: RewardModel; readonly codec: Codec } | undefined
-}
-
 /** The reward of each completion by a reward model. */
 export const rewardsOf = (
   stage: string,
-  { codec, model }: NonNullable<Using["reward"]>,
-  rows: ReadonlyArray<Pick<CompletionRow, "prompt" | "completion">>,
-  told = false
+  { codec, model }: { readonly model: RewardModel; readonly codec: Codec },
+  rows: ReadonlyArray<Pick<CompletionRow, "prompt" | "completion">>
 ): Effect.Effect<ReadonlyArray<number>, UnusableData> =>
   Effect.map(
-    encodeDemonstrations({ stage, codec, context: model.context, told }, rows),
+    encodeDemonstrations({ stage, codec, context: model.context }, rows),
     (batch) => [...afterLast(model.values(batch).values, offsetsOf(batch))]
   )
 
 /**
- * A number for each completion, larger is better; `from` rows came before them. A case for each scorer of `dsl/Scorer.ts` but a judge, which
- * `training/judged.ts` asks.
+ * A number for each completion by a scorer without a model on a wire, larger is better; `from` rows came before them. `stages/score.ts` asks
+ * a reward, `training/judged.ts` a judge.
  */
 export const scores = (
-  scorer: Exclude<Scorer, RubricScorer>,
-  { judge, reward, stage }: Using,
+  scorer: Exclude<Scorer, RubricScorer | { readonly _tag: "RewardScorer" }>,
+  { judge, stage }: { readonly stage: string; readonly judge: Judge["Service"] },
   rows: ReadonlyArray<CompletionRow>,
-  from = 0
-): Effect.Effect<ReadonlyArray<number>, UnusableData | Unjudged> =>
-  Match.valueTags(scorer, {
-    JudgeScorer: ({ gold }) =>
-      Effect.succeed(rows.map(({ completion, prompt }) => judge.gold(gold, prompt, completion))),
-    VerifierScorer: ({ verifiers }) =>
-      Effect.andThen(
-        answered(stage, judge, verifiers, rows),
-        Effect.map(
-          verified(stage, judge, verifiers, rows.map((row, i) => ({ ...row, row: from + i + 1 }))),
-          ({ scores }) => [...scores]
-        )
-      ),
-    RewardScorer: () => {
-      if (reward === undefined) throw new Error(`${stage} scores by a reward model and has none`)
-      return rewardsOf(stage, reward, rows, true)
+  from: number
+): Effect.Effect<ReadonlyArray<number>, UnusableData | Unjudged> => {
+  switch (scorer._tag) {
+    case "JudgeScorer":
+      return Effect.succeed(rows.map(({ completion, prompt }) => judge.gold(scorer.gold, prompt, completion)))
+    case "VerifierScorer": {
+      const questions = rows.map((row, i) => ({ ...row, row: from + i + 1 }))
+      return Effect.andThen(
+        answered(stage, judge, scorer.verifiers, questions),
+        Effect.map(verified(stage, judge, scorer.verifiers, questions), ({ scores }) => [...scores])
+      )
     }
-  })
+  }
+}

@@ -7,15 +7,16 @@ import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { offsetsOf } from "../engine/engine.ts"
-import { afterLast } from "../losses/ragged.ts"
+import type { Composed } from "../rewards/composed.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
+import { judgeable, proxyOf } from "../rewards/rewarding.ts"
 import { estimate, type ModelReport, type Report } from "../store/report.ts"
 import { type Judge as OpenJudge, openJudge } from "../training/asking.ts"
 import { chunked } from "../training/chunks.ts"
 import { ofOrders, Orders, ordersBy, preferenceOf, referenced, tellJudged } from "../training/judged.ts"
 import { observer } from "../training/loop.ts"
+import { openReward } from "../training/openReward.ts"
 import { observedRows } from "../training/observedRows.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -29,7 +30,7 @@ export const evaluate = Effect.fn("evaluate")(function*(
     readonly initial: Weights
     readonly models: Readonly<Record<string, Weights>>
     readonly prompts: ReadonlyArray<PromptRow>
-    readonly reward: Weights | undefined
+    readonly reward: Composed<Weights> | undefined
     readonly preferences: ReadonlyArray<PreferenceRow> | undefined
     readonly judge: Weights | undefined
   },
@@ -40,7 +41,8 @@ export const evaluate = Effect.fn("evaluate")(function*(
   yield* answered(scope.label, judge, verifiers, wires.prompts)
   const names = Object.keys(wires.models)
   const initial = yield* observer(engine.policy, wires.initial)
-  const reward = wires.reward === undefined ? undefined : yield* observer(engine.scorer, wires.reward)
+  const reward = wires.reward === undefined ? undefined : yield* openReward(wires.reward, engine.scorer)
+  if (wires.reward !== undefined) yield* judgeable(scope.label, judge, wires.reward, wires.prompts)
   const codec = engine.codec(wires.initial)
   const use = { stage: scope.label, codec, context: initial.context }
   const prompts = yield* encodePrompts(use, wires.prompts)
@@ -106,10 +108,19 @@ export const evaluate = Effect.fn("evaluate")(function*(
     const right = yield* chunks.rows("preferences", {
       row: Schema.Number,
       make: (from, to) =>
-        Effect.sync(() => {
+        Effect.gen(function*() {
           const some = pairs.slice(from, to)
+          const texts = wires.preferences!.slice(from, to)
           const batch = [...some.map(({ chosen }) => chosen), ...some.map(({ rejected }) => rejected)]
-          const scores = afterLast(reward.values(batch).values, offsetsOf(batch))
+          const asked = (side: "chosen" | "rejected") =>
+            texts.map(({ ended, prompt, [side]: completion }, i) => ({
+              prompt,
+              completion,
+              ended: ended?.[side] ?? true,
+              row: from + i + 1
+            }))
+          const questions = [...asked("chosen"), ...asked("rejected")]
+          const scores = yield* proxyOf({ stage: scope.label, judge }, reward, questions, batch)
           const rows = some.map((_, i) => scores[i]! > scores[some.length + i]! ? 1 : 0)
           return { rows, tokens: 0, metrics: {} }
         })

@@ -6,11 +6,15 @@ import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import type { Composed } from "../rewards/composed.ts"
+import { Judge } from "../rewards/judge.ts"
+import { judgeable } from "../rewards/rewarding.ts"
 import { estimate } from "../store/report.ts"
 import { RunLog } from "../store/runLog.ts"
 import { chunked } from "../training/chunks.ts"
 import { heldAtEnd } from "../training/heldAtEnd.ts"
 import { observer } from "../training/loop.ts"
+import { openReward } from "../training/openReward.ts"
 import { observedRows } from "../training/observedRows.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -25,14 +29,15 @@ export const gate = Effect.fn("gate")(function*(
     readonly candidate: Weights
     readonly previous: Weights
     readonly initial: Weights | undefined
-    readonly reward: Weights | undefined
+    readonly reward: Composed<Weights> | undefined
     readonly held: ReadonlyArray<PromptRow>
   },
   scope: Scope
 ) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const initial = wires.initial === undefined ? undefined : yield* observer(engine.policy, wires.initial)
-  const reward = wires.reward === undefined ? undefined : yield* observer(engine.scorer, wires.reward)
+  const reward = wires.reward === undefined ? undefined : yield* openReward(wires.reward, engine.scorer)
+  if (wires.reward !== undefined) yield* judgeable(scope.label, yield* Judge, wires.reward, wires.held)
   const codec = engine.codec(wires.candidate)
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })
   const part = { items: wires.held.length, size: 256 }

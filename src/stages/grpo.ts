@@ -13,16 +13,19 @@ import type { Update, Weights } from "../engine/engine.ts"
 import { informative, tokenAdvantages } from "../losses/advantages.ts"
 import { grpoMetrics } from "../losses/grpo.ts"
 import { tokenRewards } from "../losses/rewards.ts"
+import { type Composed, type Running, runningOf, runningState } from "../rewards/composed.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
+import { judgeable } from "../rewards/rewarding.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
-import { finite, observer } from "../training/loop.ts"
+import { finite } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { average, miniBatches } from "../training/miniBatches.ts"
 import { readsSampler } from "../training/ownLosses.ts"
+import { openReward } from "../training/openReward.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { movingReference, referenceOf } from "../training/reference.ts"
@@ -53,7 +56,7 @@ interface Wires {
   readonly init: Weights
   /** Present if and only if β > 0. */
   readonly reference: Weights | undefined
-  readonly reward: Weights | undefined
+  readonly reward: Composed<Weights> | undefined
   readonly prompts: ReadonlyArray<PromptRow>
   readonly held: ReadonlyArray<PromptRow>
 }
@@ -61,6 +64,7 @@ interface Wires {
 export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wires }: Wires, scope: Scope) {
   const judge = yield* Judge
   yield* answered(scope.label, judge, stage.verifiers, wires.prompts)
+  if (wires.reward !== undefined) yield* judgeable(scope.label, judge, wires.reward, wires.prompts)
   const beside = (open: Openers) => movingReference(stage.referencePolicy, wires.reference, open.policy)
   return yield* movePolicy(stage, { init, held, beside }, scope, (at) =>
     Effect.gen(function*() {
@@ -70,7 +74,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
       const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
       const scoring = {
-        reward: wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward),
+        reward: wires.reward === undefined ? null : yield* openReward(wires.reward, open.scorer),
         codec,
         stage: scope.label,
         verifiers: stage.verifiers,
@@ -81,17 +85,18 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       }
       const maxBatches = dynamicSampling?.maxBatches ?? 1
       const control = klControl(stage, at.state)
+      let running = runningOf(at.state)
       const inReward = loss.kl._tag === "KlInReward"
 
       /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
-      const sample = Effect.fnUntraced(function*(n: number, k: number) {
+      const sample = Effect.fnUntraced(function*(n: number, k: number, running: Running) {
         const chosen = batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k)
         const asked = chosen.flatMap((i) =>
           Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: { ...asks[i]!, row: i + 1 } }))
         )
         const seeds = asked.map((_, i) => `${scope.stream}/${n}/${k}/${i}`)
         const episodes = yield* rollout(
-          { policy, reference, sampling, scoring, readsSampler: readsSampler(loss) },
+          { policy, reference, sampling, scoring, readsSampler: readsSampler(loss), now: { step: n, running } },
           asked,
           seeds
         )
@@ -106,9 +111,10 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       /** The batches of step n with the groups to train on, no more than `batchSize` of them. */
       const sampledAt = Effect.fnUntraced(function*(n: number) {
         const batches: Array<Effect.Success<ReturnType<typeof sample>>> = []
-        let missing = batchSize
+        let [missing, seen] = [batchSize, running]
         while (missing > 0 && batches.length < maxBatches) {
-          const batch = yield* sample(n, batches.length)
+          const batch = yield* sample(n, batches.length, seen)
+          seen = batch.episodes.running
           batches.push({ ...batch, kept: batch.kept.slice(0, missing) })
           missing -= batch.kept.length
         }
@@ -119,7 +125,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
         ...told,
         steps: stage.steps,
         proxy: scoring.reward,
-        state: control.state,
+        state: () => ({ ...control.state(), ...runningState(running) }),
         step: Effect.fnUntraced(function*(n: number) {
           const batches = yield* sampledAt(n)
           const { chosen, episodes: first } = batches[0]!
@@ -171,9 +177,11 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             })
             const coefficient = control.metrics()
             control.seen(metrics["objective/kl"], all.scores.length)
+            running = batches.at(-1)!.episodes.running
             return {
               ...metrics,
-              ...average(batches.map(({ episodes }) => episodes.metrics)),
+              // A batch may have no completion of a kind that a part of the reward judges.
+              ...average(batches.map(({ episodes }) => episodes.metrics), { lacking: "left out" }),
               ...groupMetrics(all.scores, groupSize),
               ...average(updates),
               ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
@@ -198,9 +206,13 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
     }))
 })
 
+type Episodes = Omit<Rollout, "running">
+
 /** Joins some rows of each rollout into a single rollout. */
-const joined = (parts: ReadonlyArray<{ readonly episodes: Rollout; readonly rows: ReadonlyArray<number> }>) => {
-  const flat = (of: (episodes: Rollout) => Float64Array): Float64Array =>
+const joined = (
+  parts: ReadonlyArray<{ readonly episodes: Episodes; readonly rows: ReadonlyArray<number> }>
+) => {
+  const flat = (of: (episodes: Episodes) => Float64Array): Float64Array =>
     Float64Array.from(parts.flatMap(({ episodes, rows }) => Array.from(pick(of(episodes), episodes.offsets, rows))))
   const rows = parts.flatMap(({ episodes, rows }) => rows.map((i) => episodes.rows[i]!))
   const offsets = new Int32Array(rows.length + 1)

@@ -19,16 +19,19 @@ import { beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
 import { tokenRewards } from "../losses/rewards.ts"
 import { valueLoss } from "../losses/value.ts"
 import { whiten } from "../losses/whiten.ts"
+import { type Composed, runningOf, runningState } from "../rewards/composed.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
+import { judgeable } from "../rewards/rewarding.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { batchAt } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
-import { finite, observer, type Opened } from "../training/loop.ts"
+import { finite, type Opened } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { average, miniBatches } from "../training/miniBatches.ts"
 import { readsSampler } from "../training/ownLosses.ts"
+import { openReward } from "../training/openReward.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { type Movable, movingReference, referenceOf } from "../training/reference.ts"
@@ -39,7 +42,7 @@ interface Wires {
   readonly init: Weights
   /** Present if and only if β > 0. */
   readonly reference: Weights | undefined
-  readonly reward: Weights | undefined
+  readonly reward: Composed<Weights> | undefined
   readonly value: Weights
   readonly prompts: ReadonlyArray<PromptRow>
   readonly held: ReadonlyArray<PromptRow>
@@ -51,6 +54,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
   const judge = yield* Judge
   const { verifiers = [] } = stage
   yield* answered(scope.label, judge, verifiers, wires.prompts)
+  if (wires.reward !== undefined) yield* judgeable(scope.label, judge, wires.reward, wires.prompts)
   const beside = (open: Openers): Opened<{ value: Scorer; reference?: Movable }> => ({
     value: { open: open.scorer, initial: wires.value },
     ...movingReference(stage.referencePolicy, wires.reference, open.policy)
@@ -59,7 +63,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
     Effect.gen(function*() {
       const { codec, models: { value }, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
-      const reward = wires.reward === undefined ? null : yield* observer(open.scorer, wires.reward)
+      const reward = wires.reward === undefined ? null : yield* openReward(wires.reward, open.scorer)
       const { maxNewTokens, temperature, truncation } = stage
       const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
       const texts = wires.pretraining === undefined
@@ -69,13 +73,14 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
       const { missingEosPenalty } = stage
       const scoring = { stage: scope.label, reward, codec, verifiers, judge, missingEosPenalty, maxNewTokens }
       const control = klControl(stage, at.state)
+      let running = runningOf(at.state)
       const inReward = stage.loss.kl._tag === "KlInReward"
 
       const episodesAt = Effect.fnUntraced(function*(n: number) {
         const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
         const asked = chosen.map((i) => ({ ids: prompts[i]!, row: { ...asks[i]!, row: i + 1 } }))
         const sampled = yield* rollout(
-          { policy, reference, sampling, scoring, readsSampler: readsSampler(stage.loss) },
+          { policy, reference, sampling, scoring, readsSampler: readsSampler(stage.loss), now: { step: n, running } },
           asked,
           asked.map((_, i) => `${scope.stream}/${n}/${i}`)
         )
@@ -109,7 +114,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
         steps: stage.steps,
         turns: [stage.valueWarmupSteps],
         proxy: reward,
-        state: control.state,
+        state: () => ({ ...control.state(), ...runningState(running) }),
         step: Effect.fnUntraced(function*(n: number) {
           const episodes = yield* episodesAt(n)
           const { advantages, chosen, logps, offsets, returns, rows, scores, values } = episodes
@@ -158,6 +163,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
             }
             const coefficient = control.metrics()
             control.seen(episodes.metrics["objective/kl"], rows.length)
+            running = episodes.running
             return {
               ...episodes.metrics,
               ...average(updates),

@@ -1,22 +1,25 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Score } from "../../dsl/stages/Score.ts"
+import { encodeDemonstrations } from "../data/encode.ts"
 import type { CompletionRow, ScoredRow } from "../data/rows.ts"
 import { lazyArray } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
+import { combined, type Composed, leavesOf } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
+import { judgeable, momentOf, numbersOf } from "../rewards/rewarding.ts"
 import { scores } from "../rewards/scorer.ts"
 import { openJudge } from "../training/asking.ts"
 import { chunked } from "../training/chunks.ts"
 import { ofScores, scoreOf, Scores, scoresBy, tellJudged } from "../training/judged.ts"
-import { observer } from "../training/loop.ts"
+import { openReward } from "../training/openReward.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
 interface Wires {
   readonly completions: ReadonlyArray<CompletionRow>
-  readonly reward: Weights | undefined
+  readonly reward: Composed<Weights> | undefined
   readonly judge: Weights | undefined
 }
 
@@ -24,9 +27,12 @@ interface Wires {
 export const score = Effect.fn("score")(function*(stage: Score, wires: Wires, scope: Scope) {
   const { completions } = wires
   const chunks = yield* chunked(scope, { scores: { items: completions.length, size: stage.batchSize } })
-  const scored = yield* stage.scorer._tag === "RubricScorer"
-    ? byJudge(stage.scorer, wires, scope, chunks)
-    : byOthers(stage.scorer, wires, scope, chunks)
+  const { scorer } = stage
+  const scored: ReadonlyArray<number | null> = yield* scorer._tag === "RubricScorer"
+    ? byJudge(scorer, wires, scope, chunks)
+    : scorer._tag === "RewardScorer"
+    ? byReward(wires, scope, chunks)
+    : byOthers(scorer, wires, scope, chunks)
   yield* chunks.finished
   const row = (i: number): ScoredRow => ({ ...completions[i]!, score: scored[i]! })
   if ((yield* CurrentRehearsal) !== null) return lazyArray(completions.length, row)
@@ -35,29 +41,61 @@ export const score = Effect.fn("score")(function*(stage: Score, wires: Wires, sc
 
 type Chunks = Effect.Success<ReturnType<typeof chunked>>
 
+/** By verifiers or the gold reward. */
 const byOthers = Effect.fnUntraced(function*(
-  scorer: Exclude<Score["scorer"], { readonly _tag: "RubricScorer" }>,
-  wires: Wires,
-  scope: Scope,
+  scorer: Exclude<Score["scorer"], { readonly _tag: "RubricScorer" | "RewardScorer" }>,
+  { completions }: Wires,
+  { label: stage }: Scope,
+  chunks: Chunks
+) {
+  const judge = yield* Judge
+  return yield* chunks.rows("scores", {
+    row: Schema.Number,
+    make: (from, to) =>
+      Effect.map(scores(scorer, { stage, judge }, completions.slice(from, to), from), (rows) => ({
+        rows,
+        tokens: 0,
+        metrics: { "scores/mean": mean(rows) }
+      }))
+  })
+})
+
+const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, x) => sum + x, 0) / values.length
+
+/** By a reward: its leaves in chunks, and the reward of them when all are there, because `whiten` reads all. */
+const byReward = Effect.fnUntraced(function*(
+  { completions, reward: wired }: Wires,
+  { label: stage }: Scope,
   chunks: Chunks
 ) {
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
-  const reward = wires.reward === undefined
-    ? undefined
-    : { model: yield* observer(engine.scorer, wires.reward), codec: engine.codec(wires.reward) }
-  return yield* chunks.rows("scores", {
-    row: Schema.Number,
+  if (wired === undefined) throw new Error(`${stage} scores by a reward and has none`)
+  yield* judgeable(stage, judge, wired, completions)
+  const reward = yield* openReward(wired, engine.scorer)
+  const [leaves, moment] = [leavesOf(reward), momentOf(judge)]
+  const kept = yield* chunks.rows("scores", {
+    row: Schema.Array(Schema.NullOr(Schema.Number)),
     make: Effect.fnUntraced(function*(from, to) {
-      const rows = wires.completions.slice(from, to)
-      const given = yield* scores(scorer, { stage: scope.label, judge, reward }, rows, from)
-      const tokens = reward === undefined ? 0 : rows.reduce((sum, row) => sum + row.tokens, 0)
+      const some = completions.slice(from, to)
+      const questions = some.map((row, i) => ({ ...row, row: from + i + 1 }))
+      const numbers = yield* numbersOf(
+        { stage, judge },
+        reward,
+        questions,
+        ({ codec, scorer }) => encodeDemonstrations({ stage, codec, context: scorer.context, told: true }, some),
+        moment
+      )
+      const { scores } = yield* combined(stage, reward, numbers, questions, moment)
       return {
-        rows: given,
-        tokens,
-        metrics: { "scores/mean": given.reduce((sum, x) => sum + x, 0) / rows.length }
+        rows: some.map((_, i) => leaves.map((leaf) => numbers.get(leaf)![i]!)),
+        tokens: some.reduce((sum, row) => sum + row.tokens, 0),
+        metrics: { "scores/mean": mean([...scores]) }
       }
     })
   })
+  const all = new Map(leaves.map((leaf, l) => [leaf, kept.map((row) => row[l]!)]))
+  const questions = kept.map((_, i) => ({ ...completions[i]!, row: i + 1 }))
+  return [...(yield* combined(stage, reward, all, questions, moment)).scores]
 })
 
 const byJudge = Effect.fnUntraced(function*(

@@ -7,6 +7,8 @@ export type Made =
   | { readonly _tag: "Model"; readonly weights: Weights }
   | { readonly _tag: "Data"; readonly dataset: Dataset }
   | { readonly _tag: "Report"; readonly report: Report }
+  /** The models of a reward, which are kept; a reward itself is not. */
+  | { readonly _tag: "Reward"; readonly models: ReadonlyArray<Weights> }
   /** log π of whole rows under a frozen model, nats, by the content hash of the row. */
   | {
     readonly _tag: "Logps"

@@ -17,11 +17,17 @@ export const miniBatches = (
     )
 }
 
-/** The mean of each metric over updates; a metric that an update lacks counts as 0 there. */
-export const average = (all: ReadonlyArray<Readonly<Record<string, number>>>): Record<string, number> => {
+/** The mean of each metric over updates; a metric that an update lacks counts as 0 there, or with `lacking: "left out"` not. */
+export const average = (
+  all: ReadonlyArray<Readonly<Record<string, number>>>,
+  { lacking = "0" }: { readonly lacking?: "0" | "left out" } = {}
+): Record<string, number> => {
   const sums: Record<string, number> = {}
   for (const one of all) {
-    for (const [name, value] of Object.entries(one)) sums[name] = (sums[name] ?? 0) + value / all.length
+    for (const [name, value] of Object.entries(one)) {
+      const count = lacking === "0" ? all.length : all.filter((other) => other[name] !== undefined).length
+      sums[name] = (sums[name] ?? 0) + value / count
+    }
   }
   return sums
 }

@@ -8,6 +8,7 @@ import { encodePrompts, type For } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Codec, Computing, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
+import type { OpenReward } from "../rewards/rewarding.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { descend, type Stepped, type StepsOf, type Training } from "./descent.ts"
 import { goesOn, klCaps, type Measured } from "./klCaps.ts"
@@ -55,8 +56,8 @@ export interface Moves<E, R> extends StepsOf<MovedStep<E, R>, E, R> {
   readonly reference?: Weights | Policy | undefined
   /** Models that are open already, by their weights. */
   readonly opened?: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
-  /** The reward model of the stage, which is observed too. */
-  readonly proxy?: Scorer | null
+  /** The reward of the stage, which is observed too. */
+  readonly proxy?: Scorer | OpenReward | null
   /** Further state for a checkpoint. */
   readonly state?: () => Readonly<Record<string, Schema.Json>>
   /** Runs after each step and its measurement of KL. */

@@ -1,11 +1,13 @@
 /** Observations of a policy as the rows of a stage that works in chunks. */
 import * as Effect from "effect/Effect"
+import type { UnusableData } from "../../dsl/Errors.ts"
 import type { Gold } from "../../dsl/Gold.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { PromptRow } from "../data/rows.ts"
 import type { Policy } from "../engine/engine.ts"
 import { observe, ObservedRow } from "../ledger/observe.ts"
 import { Judge, type Unjudged } from "../rewards/judge.ts"
+import { type OpenReward, proxyOf } from "../rewards/rewarding.ts"
 import { verified } from "../rewards/verified.ts"
 import type { Chunking } from "./chunks.ts"
 import { finite } from "./loop.ts"
@@ -19,19 +21,21 @@ interface Observing extends Omit<Parameters<typeof observe>[1], "seeds" | "gold"
   readonly rows: ReadonlyArray<PromptRow>
   readonly gold: Gold | undefined
   readonly verifiers?: ReadonlyArray<Verifier>
+  /** The proxy; it is not whitened, so that models can be compared. */
+  readonly reward: OpenReward | undefined
 }
 
 /** An item is a prompt; a number that is not finite is an error. */
 export const observedRows = (
   policy: Policy,
-  { gold, name, prompts, rows: asked, seed, stage, verifiers = [], ...of }: Observing
-): Chunking<ObservedRow, Unjudged, Judge> => ({
+  { gold, name, prompts, reward, rows: asked, seed, stage, verifiers = [], ...of }: Observing
+): Chunking<ObservedRow, Unjudged | UnusableData, Judge> => ({
   row: ObservedRow,
   generates: of.sampling.maxNewTokens,
   make: Effect.fnUntraced(function*(from, to) {
     const judge = yield* Judge
     const some = prompts.slice(from, to)
-    const seen = observe(policy, {
+    const { rows: sampled, seen } = observe(policy, {
       ...of,
       prompts: some,
       seeds: some.map((_, i) => seed(from + i)),
@@ -46,9 +50,13 @@ export const observedRows = (
     }))
     const { verdicts } = yield* verified(stage, judge, verifiers, questions)
     const all = Object.entries(verdicts)
-    const rows = all.length === 0 ? seen : seen.map((row, i) => ({
+    const proxies = reward === undefined
+      ? null
+      : yield* proxyOf({ stage, judge }, reward, questions, sampled)
+    const rows = seen.map((row, i): ObservedRow => ({
       ...row,
-      verdicts: Object.fromEntries(all.map(([verifier, of]) => [verifier, of[i]!]))
+      proxy: proxies?.[i] ?? null,
+      ...(all.length === 0 ? {} : { verdicts: Object.fromEntries(all.map(([verifier, of]) => [verifier, of[i]!])) })
     }))
     const mean = (values: ReadonlyArray<number | null>): number =>
       values.reduce<number>((sum, value) => sum + (value ?? 0), 0) / rows.length
@@ -63,7 +71,7 @@ export const observedRows = (
       tokens: rows.reduce((sum, { length }) => sum + length, 0),
       metrics: {
         ...(gold === undefined ? {} : { gold: means.gold }),
-        ...(of.reward === undefined ? {} : { proxy: means.proxy }),
+        ...(reward === undefined ? {} : { proxy: means.proxy }),
         ...Object.fromEntries(all.map(([verifier, of]) => [`rewards/${verifier}/mean`, mean(of)]))
       }
     }

@@ -1,16 +1,18 @@
 /** Observes the samples of a KL measurement, and stops the stage at the peak of gold reward where described. */
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Observe } from "../../dsl/Observe.ts"
 import { textsOf } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
-import { offsetsOf, type Policy, type Scorer } from "../engine/engine.ts"
+import type { Policy, Scorer } from "../engine/engine.ts"
 import { distinct } from "../ledger/distinct.ts"
 import type { SampledBlock } from "../ledger/measure.ts"
 import { after, type Peak } from "../ledger/peak.ts"
-import { afterLast } from "../losses/ragged.ts"
+import { plain } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
+import { judgeable, type OpenReward, proxyOf, readsText } from "../rewards/rewarding.ts"
 import { estimate } from "../store/report.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
@@ -35,17 +37,25 @@ export interface ObservedStage {
   readonly rows: ReadonlyArray<PromptRow>
   readonly decode: (ids: Int32Array) => string
   /** The reward model that the policy is trained on. */
-  readonly proxy: Scorer | null
+  readonly proxy: Scorer | OpenReward | null
 }
 
 export const observing = Effect.fnUntraced(function*(
   scope: Scope,
   policy: Policy,
-  { decode, observe, proxy, rows }: ObservedStage,
+  { decode, observe, proxy: given, rows }: ObservedStage,
   state: Schema.Json
 ) {
   const [judge, log, store] = [yield* Judge, yield* RunLog, yield* Store]
   const gold = observe?.gold
+  const proxy = given === null ? null : "values" in given ? plain({ scorer: given, codec: null as never }) : given
+  const unfit = proxy === null ? null : yield* judgeable(scope.label, judge, proxy, rows).pipe(
+    Effect.as(null),
+    Effect.catchTag("UnusableData", ({ problem }) => Effect.succeed(problem))
+  )
+  if (unfit !== null) {
+    yield* Console.error(`! ${scope.label}  its reward is not observed on its held prompts: ${unfit}`)
+  }
   let peak: Peak | null = Schema.decodeUnknownSync(Saved)(state ?? {}).peak ?? null
   return {
     /** Whether to observe the starting policy too: it is the baseline of gold reward. */
@@ -53,9 +63,9 @@ export const observing = Effect.fnUntraced(function*(
     look: Effect.fnUntraced(function*(step: number, { asked, finished, rows: sampled }: SampledBlock) {
       const completions = sampled.map(({ completion }) => completion)
       const tokens = completions.reduce((sum, { length }) => sum + length, 0)
-      const golds = gold === undefined
-        ? []
-        : textsOf({ decode }, sampled).map((text, i) => judge.gold(gold, rows[asked[i]!]!.prompt, text))
+      const reads = gold !== undefined || (proxy !== null && readsText(proxy))
+      const texts = reads ? textsOf({ decode }, sampled) : []
+      const golds = gold === undefined ? [] : texts.map((text, i) => judge.gold(gold, rows[asked[i]!]!.prompt, text))
       const observed: Record<string, number> = {
         entropy: policy.logprobs(sampled).entropies.reduce((sum, x) => sum + x, 0) / tokens,
         length: tokens / completions.length,
@@ -65,8 +75,17 @@ export const observing = Effect.fnUntraced(function*(
         const share = distinct(completions, n)
         if (Number.isFinite(share)) observed[`distinct_${n}`] = share
       }
-      if (proxy !== null) {
-        const { mean, standardError } = estimate(afterLast(proxy.values(sampled).values, offsetsOf(sampled)))
+      if (proxy !== null && unfit === null) {
+        const questions = sampled.map(({ completion: { length: tokens } }, i) => ({
+          ...rows[asked[i]!]!,
+          row: asked[i]! + 1,
+          completion: texts[i] ?? "",
+          ended: finished[i]!,
+          tokens
+        }))
+        const { mean, standardError } = estimate(
+          yield* proxyOf({ stage: scope.label, judge }, proxy, questions, sampled, step)
+        )
         Object.assign(observed, { proxy: mean, proxy_se: standardError })
       }
       if (gold !== undefined) {

@@ -26,7 +26,7 @@ export interface PolicyUpdate {
 
 export const policyUpdate = Effect.fnUntraced(function*(
   policy: Policy,
-  rollout: Rollout,
+  rollout: Omit<Rollout, "running">,
   rows: ReadonlyArray<number>,
   how: PolicyUpdate,
   named: (loss: Loss, logps: Float64Array, oldLogps: Float64Array) => Readonly<Record<string, number>>

@@ -2,7 +2,8 @@
 import * as Effect from "effect/Effect"
 import type { Policy, Row, Sampling } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
-import { type Placed, scored, type Scoring } from "./scoring.ts"
+import type { Running } from "../rewards/composed.ts"
+import { type Now, type Placed, scored, type Scoring } from "./scoring.ts"
 
 /** Numbers per token unless stated otherwise; row i owns `offsets[i] … offsets[i + 1]`. */
 export interface Rollout {
@@ -16,6 +17,8 @@ export interface Rollout {
   /** One score per row. */
   readonly scores: Float64Array
   readonly metrics: Readonly<Record<string, number>>
+  /** What `whiten` over a run has seen, these completions included. */
+  readonly running: Running
 }
 
 /** One completion for each prompt; completion i draws from the stream of `seeds[i]`. */
@@ -27,16 +30,17 @@ export const rollout = Effect.fnUntraced(function*(
     readonly scoring: Scoring
     /** Whether the loss reads the sampler's log-probabilities: at another temperature than 1 they take a pass. */
     readonly readsSampler: boolean
+    readonly now: Now
   },
   prompts: ReadonlyArray<{ readonly ids: Int32Array; readonly row: Placed }>,
   seeds: ReadonlyArray<string>
 ) {
-  const { policy, readsSampler, reference, sampling, scoring } = use
+  const { now, policy, readsSampler, reference, sampling, scoring } = use
   const sampled = policy.sample(prompts.map(({ ids }) => ids), sampling, seeds)
   const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[i]!.ids, completion }))
   const at = { temperature: sampling.temperature }
   const { entropies, logps } = policy.logprobs(rows, at)
-  const { metrics, scores } = yield* scored(scoring, rows, sampled, prompts.map(({ row }) => row))
+  const { metrics, running, scores } = yield* scored(scoring, rows, sampled, prompts.map(({ row }) => row), now)
   const samplerLogps = joinedTokens(sampled.map(({ logps }) => logps))
   /** A sampler gives log π at temperature 1: the effect of its rounding there is carried over. */
   const tempered = (): Float64Array => {
@@ -52,6 +56,7 @@ export const rollout = Effect.fnUntraced(function*(
     samplerLogps: sampling.temperature === 1 ? samplerLogps : tempered(),
     refLogps: reference === null ? null : reference.logprobs(rows, at).logps,
     scores,
+    running,
     metrics: {
       ...metrics,
       "objective/entropy": entropies.reduce((sum, x) => sum + x, 0) / rows.length,

@@ -6,6 +6,7 @@ import type * as Artifact from "../../../dsl/Artifact.ts"
 import { trains } from "../../../dsl/Definition.ts"
 import { size as shown } from "../../../dsl/Size.ts"
 import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
+import { modelsIn } from "../../../dsl/stages/Reward.ts"
 import { elements, parameters } from "../../model/parameters.ts"
 import { type ModelShape, shapeOf, type Shapes } from "./shapes.ts"
 
@@ -39,7 +40,10 @@ export const bytesAtLeast = (artifact: Artifact.Any, shapes: Shapes): number => 
   return [
     ...(fromNothing(artifact) ? [of(artifact, copies)] : []),
     ...trained.map((wire) => of(node.wires[wire], times, node.kind)),
-    ...frozen.map((wire) => of(node.wires[wire], 1))
+    ...frozen.flatMap((wire) => {
+      const model = node.wires[wire]
+      return model?.node.kind === "Reward" ? modelsIn(model).map((one) => of(one, 1)) : [of(model, 1)]
+    })
   ].reduce((a, b) => a + b, 0)
 }
 
