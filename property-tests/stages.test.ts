@@ -26,6 +26,7 @@ const borrowed: Readonly<Record<string, string>> = {
 /** Operations whose implementation stands in a file of another name. */
 const implementedIn: Readonly<Record<string, string>> = {
   Ensemble: "src/interpreters/meaning.ts",
+  Reward: "src/rewards/composed.ts",
   Mix: "src/stages/data.ts",
   Filter: "src/stages/data.ts",
   Split: "src/stages/data.ts",

@@ -145,6 +145,12 @@ export const modelsIn = (reward: Artifact.Any): ReadonlyArray<Artifact.Any> => {
   return [...found.values()]
 }
 
+/** The rules in a reward; none of a reward model. */
+export const rulesIn = (reward: Artifact.Any): ReadonlyArray<Rule> =>
+  Artifact.lineage(reward).flatMap(({ node }) =>
+    node.op === "Reward" ? [(node.params as unknown as { readonly rule: Rule }).rule] : []
+  )
+
 // ── types ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Of the parts `P`; `X` is needed from outside besides. */

@@ -8,8 +8,8 @@ import { definitions } from "../../dsl/Stage.ts"
 
 const all: ReadonlyArray<Definition> = Object.values(definitions)
 
-/** Results whose kind depends on the use of the operation. */
-const either = new Set(["Input", "Cap", "Merge"])
+/** Results whose kind or family depends on the use of the operation. */
+const either = new Set(["Input", "Cap", "Merge", "Reward"])
 
 const makesModel = ({ makes, op }: Definition): boolean =>
   either.has(op) || typeof makes === "string" && modelKinds.includes(makes)

@@ -3,6 +3,7 @@
  * aims at one, its optimum π* ∝ π_ref exp(r/β).
  */
 import * as Effect from "effect/Effect"
+import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { codecOf } from "../engine/tabular/codec.ts"
@@ -71,8 +72,12 @@ export const scoresOf = Effect.fnUntraced(function*(world: World, stage: Grpo | 
 })
 
 /** Why this stage has no such optimum in this world. */
-export const withoutOptimum = (world: World, stage: Grpo | Ppo): ReadonlyArray<string> => [
-  ...noOptimum(stage),
+export const withoutOptimum = (
+  world: World,
+  stage: Grpo | Ppo,
+  reward: Artifact.Any | undefined
+): ReadonlyArray<string> => [
+  ...noOptimum(stage, reward),
   ...stage.referencePolicy._tag === "ResetEvery" ? ["its reference is moved to it"] : [],
   ...stage.maxNewTokens < world.horizon ? [`maxNewTokens ${stage.maxNewTokens} cuts the world's completions`] : []
 ]

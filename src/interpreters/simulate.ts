@@ -225,7 +225,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
       )
       const from = wires["reference"] ?? wires["init"]!
       const anchor = logDistribution(world, yield* weightsOf(from))
-      const none = withoutOptimum(world, stage)
+      const none = withoutOptimum(world, stage, wires["reward"])
       policies.push({
         ...exact,
         beta: stage.beta,

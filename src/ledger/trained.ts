@@ -8,6 +8,7 @@ import type { ReferencePolicy } from "../../dsl/Reference.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
+import { type Rule, rulesIn } from "../../dsl/stages/Reward.ts"
 import { initialOf, type Making, type Op, parentsOf } from "../../dsl/Stage.ts"
 import * as Bounds from "./bounds.ts"
 import { type Chain, type Link, ofLink } from "./chain.ts"
@@ -44,34 +45,81 @@ const drift = (how: ReferencePolicy, beta: number, steps: number): string => {
     } in all)`
 }
 
-/** max − min of a reward model's output, or null if it is unbounded: only process reward models are bounded. */
-const rangeOf = (reward: Artifact.Any): number | null => {
+type Range = readonly [min: number, max: number]
+
+const hull = (ranges: ReadonlyArray<Range>): Range => [
+  Math.min(...ranges.map(([min]) => min)),
+  Math.max(...ranges.map(([, max]) => max))
+]
+
+/** The least and largest reward, or null if it is unbounded: of reward models only process reward models are bounded. */
+const rangeOf = (reward: Artifact.Any): Range | null => {
   const of = initialOf(reward)
   const stage = stageOf(of)
-  if (stage._tag === "RewardModeling") return stage.loss._tag === "Process" ? 1 : null
-  if (stage._tag !== "Ensemble") return null
-  const ranges = Object.values(of.node.wires).map(rangeOf)
-  if (ranges.includes(null)) return null
-  const widest = Math.max(...ranges as ReadonlyArray<number>)
-  // A variance is at most a quarter of the squared range.
-  return stage.rule._tag === "UncertaintyWeighted" ? widest + stage.rule.lambda * widest ** 2 / 4 : widest
+  if (stage._tag === "RewardModeling") return stage.loss._tag === "Process" ? [0, 1] : null
+  if (stage._tag === "Ensemble" || stage._tag === "Reward") {
+    const wires = Object.entries(of.node.wires).filter(([wire]) => !wire.startsWith("when."))
+    const known = wires.map(([wire, part]) => [wire.replace(/^parts\./u, ""), rangeOf(part)] as const)
+    if (stage._tag === "Reward") return ruled(stage.rule, known)
+    if (known.some(([, range]) => range === null)) return null
+    const [min, max] = hull(known.map(([, range]) => range!))
+    // A variance is at most a quarter of the squared range.
+    return [min - (stage.rule._tag === "UncertaintyWeighted" ? stage.rule.lambda * (max - min) ** 2 / 4 : 0), max]
+  }
+  return null
+}
+
+/** The range of a reward made of rewards, whose ranges are `known` or null. */
+const ruled = (rule: Rule, known: ReadonlyArray<readonly [name: string, range: Range | null]>): Range | null => {
+  if (rule._tag === "Clip") return [rule.min, rule.max]
+  if (rule._tag === "Sigmoid") return [0, 1]
+  if (rule._tag === "Verify") return rule.verifier._tag === "OwnVerifier" ? null : [0, rule.verifier.weight]
+  if (known.some(([, range]) => range === null)) return null
+  const ranges = known.map(([name, range]) => [name, range!] as const)
+  const all = hull(ranges.map(([, range]) => range))
+  switch (rule._tag) {
+    case "Sum":
+      return ranges.reduce<Range>(([low, high], [name, [min, max]]) => {
+        const weight = rule.weights[name] ?? 1
+        return [low + Math.min(weight * min, weight * max), high + Math.max(weight * min, weight * max)]
+      }, [0, 0])
+    case "From":
+      return hull([all, [0, 0]])
+    case "Of":
+    case "ByKind":
+    case "Gate":
+      return all
+    default:
+      return null
+  }
 }
 
 /** max − min of the reward of a completion, penalties included; null if a part of it is unbounded. */
 const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | null => {
-  const of = wires["reward"] === undefined ? 0 : rangeOf(wires["reward"])
+  const of = wires["reward"] === undefined ? [0, 0] as const : rangeOf(wires["reward"])
   const { missingEosPenalty, verifiers = [] } = stage
   if (of === null || verifiers.some(({ _tag }) => _tag === "OwnVerifier")) return null
   const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
-  return of + verified + missingEosPenalty + (stage._tag === "Ppo" || stage.overlong === undefined ? 0 : 1)
+  return of[1] - of[0] + verified + missingEosPenalty + (stage._tag === "Ppo" || stage.overlong === undefined ? 0 : 1)
+}
+
+/** Why a reward is not the same number for the same completion in every step. */
+const changing = (reward: Artifact.Any): ReadonlyArray<string> => {
+  const rules = rulesIn(reward)
+  const froms = rules.flatMap((rule) => rule._tag === "From" ? [rule.step] : [])
+  return [
+    ...rules.some(({ _tag }) => _tag === "Whiten") ? ["its reward is whitened by other completions"] : [],
+    ...froms.length === 0 ? [] : [`its reward changes after step ${froms.join(" and ")}`]
+  ]
 }
 
 /** Why the training does not aim at π* ∝ π_ref exp(r/β), the optimum of a mean reward under β · KL from one reference. */
-export const noOptimum = (stage: Grpo | Ppo): ReadonlyArray<string> => {
+export const noOptimum = (stage: Grpo | Ppo, reward: Artifact.Any | undefined): ReadonlyArray<string> => {
   const { advantage, beta, klControl, loss, referencePolicy, temperature } = stage
   const divides = ["GroupStd", "MaxNormalised"].includes(advantage._tag)
   return [
     ...beta > 0 ? [] : ["β is 0"],
+    ...reward === undefined ? [] : changing(reward),
     ...divides ? [`${advantage._tag} weighs prompts by their samples`] : [],
     ...advantage._tag === "MonteCarlo" && loss._tag === "PolicyLoss" && loss.aggregation._tag === "SequenceMean"
       ? ["SequenceMean weighs long completions less"]
@@ -99,8 +147,12 @@ const rewarded = (stage: Grpo | Ppo, artifact: Artifact.Any, start: string | nul
   const drifts = drift(stage.referencePolicy, stage.beta, stage.steps)
   if (from === null) return [moves(start, `trained: ${drifts}`)]
   const own = stage.verifiers?.find((one) => one._tag === "OwnVerifier")
-  const any = own === undefined ? "its reward model" : `its verifier ${own.name}`
-  const none = [...span === null ? [`${any} may say any number`] : [], ...noOptimum(stage)]
+  const made = artifact.node.wires["reward"]?.node.kind === "Reward" ? "its reward" : "its reward model"
+  const any = own === undefined ? made : `its verifier ${own.name}`
+  const none = [
+    ...span === null ? [`${any} may say any number`] : [],
+    ...noOptimum(stage, artifact.node.wires["reward"])
+  ]
   if (span === null || none.length > 0) {
     return [moves(start, `trained: ${drifts}; no span / β of its optimum: ${none.join(", ")}`)]
   }

@@ -34,6 +34,13 @@ export const leavesOf = <M>(reward: Composed<M>): ReadonlyArray<Leaf<M>> => [
   ...new Set(reward._tag === "Ruled" ? Object.values(reward.parts).flatMap(leavesOf) : [reward])
 ]
 
+/** The steps from which parts of a reward count. */
+export const turnsOf = <M>(reward: Composed<M>): ReadonlyArray<number> =>
+  reward._tag !== "Ruled" ? [] : [
+    ...reward.rule._tag === "From" ? [reward.rule.step] : [],
+    ...Object.values(reward.parts).flatMap(turnsOf)
+  ]
+
 /** The same reward with other models; a leaf stays one leaf. */
 export const withModels = <A, B>(reward: Composed<A>, of: (model: A) => B): Composed<B> => {
   const known = new Map<Composed<A>, Composed<B>>()
@@ -134,7 +141,7 @@ export const runningState = (running: Running) => Object.keys(running).length ==
 
 export interface Combined {
   readonly scores: Float64Array
-  /** The rewards of each part by its name, of the completions that it judged. */
+  /** The rewards of each part by its name, of the completions that it judged, before they were whitened. */
   readonly parts: Readonly<Record<string, Float64Array>>
   readonly running: Running
 }
@@ -181,7 +188,7 @@ const combining = <M>(
     const part = (wire: string, own: string, rows = at): Float64Array => {
       const called = name === "" ? own : `${name}.${own}`
       const values = inside(wire, rows, called)
-      if (values.length > 0) parts[called] = values
+      if (values.length > 0) parts[called] ??= values
       return values
     }
     switch (rule._tag) {
@@ -243,8 +250,10 @@ const combining = <M>(
         return moment.step < rule.step ? new Float64Array(at.length) : inside("of")
       case "Whiten": {
         const values = inside("of")
+        // Its own mean is always 0: a part is told as it was before.
+        if (name !== "" && values.length > 0) parts[name] ??= values
         if (!whitened || values.length === 0) return values
-        if (rule.over === "step") return values.every((x) => x === values[0]) ? values.fill(0) : whiten(values)
+        if (rule.over === "step") return values.every((x) => x === values[0]) ? mapped(values, () => 0) : whiten(values)
         if (rule.over === "group") return grouped(values, at.map((row) => questions[row]!.prompt))
         next[place] = added(next[place] ?? [0, 0, 0], values)
         const [n, mean, squares] = next[place]

@@ -13,7 +13,7 @@ import type { Update, Weights } from "../engine/engine.ts"
 import { informative, tokenAdvantages } from "../losses/advantages.ts"
 import { grpoMetrics } from "../losses/grpo.ts"
 import { tokenRewards } from "../losses/rewards.ts"
-import { type Composed, type Running, runningOf, runningState } from "../rewards/composed.ts"
+import { type Composed, type Running, runningOf, runningState, turnsOf } from "../rewards/composed.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable } from "../rewards/rewarding.ts"
@@ -124,6 +124,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       return {
         ...told,
         steps: stage.steps,
+        turns: wires.reward === undefined ? [] : turnsOf(wires.reward),
         proxy: scoring.reward,
         state: () => ({ ...control.state(), ...runningState(running) }),
         step: Effect.fnUntraced(function*(n: number) {

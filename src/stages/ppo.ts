@@ -19,7 +19,7 @@ import { beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
 import { tokenRewards } from "../losses/rewards.ts"
 import { valueLoss } from "../losses/value.ts"
 import { whiten } from "../losses/whiten.ts"
-import { type Composed, runningOf, runningState } from "../rewards/composed.ts"
+import { type Composed, runningOf, runningState, turnsOf } from "../rewards/composed.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable } from "../rewards/rewarding.ts"
@@ -112,7 +112,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
       return {
         ...told,
         steps: stage.steps,
-        turns: [stage.valueWarmupSteps],
+        turns: [stage.valueWarmupSteps, ...wires.reward === undefined ? [] : turnsOf(wires.reward)],
         proxy: reward,
         state: () => ({ ...control.state(), ...runningState(running) }),
         step: Effect.fnUntraced(function*(n: number) {
