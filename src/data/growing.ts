@@ -14,7 +14,7 @@ import { type Place, placed } from "./places.ts"
 /** Bytes of values that an array holds in memory. */
 export const held = 128 * MiB
 /** Of the objects around a value. */
-const around = 128
+const around = 384
 /** Written at a time. */
 const block = 4 * MiB
 
