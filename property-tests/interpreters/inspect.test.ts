@@ -202,7 +202,10 @@ describe("a model", () => {
     const demonstrations = Source.demonstrations(Source.file(file(talk, talk)))
     const sft = (options: object) => Sft.make({ base: base(options), demonstrations }, training)
     for (const how of [{}, { first: 4 }]) {
-      assert.match((await problemsOf(sft({}), how))[0]!, /rows.jsonl:1: .*the model's tokenizer has no chat template/u)
+      assert.match(
+        (await problemsOf(sft({}), how))[0]!,
+        /rows.jsonl:1: .*the model's tokenizer has no chat template.* Give it one/u
+      )
       assert.deepStrictEqual(await problemsOf(sft({ chatTemplate: template }), how), [])
       assert.match((await problemsOf(sft({ chatTemplate: "{% if %}" }), how))[0]!, /: chatTemplate: .*not valid Jinja/u)
     }

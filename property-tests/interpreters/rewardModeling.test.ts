@@ -285,7 +285,7 @@ describe("mistakes", () => {
     }
     const completions = ["the dog", "the ball"]
     const tied = Source.rankings(file("tied.jsonl", [{ ...answered, completions, scores: [1, 1] }]))
-    assert.match(await error(tied, RewardLoss.plackettLuce), /row 1 has completions that tie.*kWise/su)
+    assert.match(await error(tied, RewardLoss.plackettLuce), /:1 has completions that tie.*kWise/su)
     const three = Source.stepwise(file("three.jsonl", [{ ...answered, completions, labels: [1, -1] }]))
     assert.match(await error(three, process), /row 1: a step is labelled −1.*ternary/su)
     assert.match(await error(three, RewardLoss.process({ aggregation: "min" })), /the separator "\\n" is no token/)

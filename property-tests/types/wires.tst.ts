@@ -5,6 +5,7 @@ import {
   Compare,
   Dpo,
   Evaluate,
+  Filter,
   Gold,
   Kto,
   Pipeline,
@@ -45,6 +46,9 @@ describe("the wrong kind", () => {
     Ppo.make({ init: reward, reference: sft, reward, value: reward, prompts, held }, rl)
     // @ts-expect-error is not assignable to type '"Compare.policy needs the policy that writes the answers, e.g. the output of Sft.make(…), not a RewardModel"'
     Compare.make({ policy: reward, prompts }, gold)
+    // @ts-expect-error is not assignable to type '"Filter.tokenizer needs a model whose tokens are counted, e.g. Checkpoint.huggingFace(…), not a RewardModel"'
+    Filter.make({ of: prompts, tokenizer: reward }, { maxTokens: 8 })
+    Filter.make({ of: prompts, tokenizer: sft }, { maxTokens: 8 })
   })
 
   test("a policy where a reward model is wanted", () => {

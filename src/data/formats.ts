@@ -1,3 +1,4 @@
+import { NoChatTemplate } from "../model/chatTemplate.ts"
 import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
 import type {
@@ -120,6 +121,9 @@ const render = (value: string | ReadonlyArray<Message>, format: RowFormat): stri
   } catch (cause) {
     if (cause instanceof Abandoned) throw cause
     if (cause instanceof Overran) throw new Unfit(cause.problem, cause.remedy)
+    if (cause instanceof NoChatTemplate) {
+      throw new Unfit(`the row is a conversation, and ${cause.message}`, cause.remedy)
+    }
     throw new Unfit(
       `the chat template does not take this conversation: ${cause instanceof Error ? cause.message : String(cause)}`,
       "Check the order of the roles, or use a base model whose chat template allows it."

@@ -8,6 +8,14 @@ export type Messages = ReadonlyArray<{ readonly role: string; readonly content: 
 /** The file of a model folder with its chat template. */
 export const templateFile = "chat_template.jinja"
 
+/** Thrown where a conversation is to be rendered and the model has no chat template. */
+export class NoChatTemplate extends Error {
+  readonly remedy = "Give it one, Checkpoint.huggingFace(family, path, { chatTemplate }), or give plain strings."
+  constructor() {
+    super("the model's tokenizer has no chat template")
+  }
+}
+
 /** The template is program text of strangers: its work is counted and ends at these limits, and at `longest` seconds. */
 const most = {
   /** Statements and expressions that a rendering evaluates. */

@@ -1,7 +1,7 @@
 import type { Tokenizer } from "@huggingface/tokenizers"
 import type { Codec } from "./weights.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
-import { chatTemplate } from "./chatTemplate.ts"
+import { chatTemplate, NoChatTemplate } from "./chatTemplate.ts"
 import type { ModelConfig } from "./config.ts"
 import { limited } from "./foreign.ts"
 import { parseJson } from "./json.ts"
@@ -95,7 +95,7 @@ export const codec = (
       return limited(() => reader.decode(tokens, { skip_special_tokens: true, clean_up_tokenization_spaces: false }))
     },
     chat: (messages) => {
-      if (template === null) throw new Error("the model's tokenizer has no chat template")
+      if (template === null) throw new NoChatTemplate()
       return template(messages)
     },
     stop,
