@@ -287,7 +287,7 @@ describe("mistakes", () => {
     const tied = Source.rankings(file("tied.jsonl", [{ ...answered, completions, scores: [1, 1] }]))
     assert.match(await error(tied, RewardLoss.plackettLuce), /:1 has completions that tie.*kWise/su)
     const three = Source.stepwise(file("three.jsonl", [{ ...answered, completions, labels: [1, -1] }]))
-    assert.match(await error(three, process), /row 1: a step is labelled −1.*ternary/su)
+    assert.match(await error(three, process), /:1: a step is labelled −1.*ternary/su)
     assert.match(await error(three, RewardLoss.process({ aggregation: "min" })), /the separator "\\n" is no token/)
     const short = Source.stepwise(file("short.jsonl", [{ ...answered, completions, labels: [true] }]))
     assert.match(await error(short, process), /"labels" is not a list of 2/)
