@@ -18,7 +18,11 @@ const reading = {
   /** Reads at most this many rows. */
   limit: Schema.optionalKey(Count),
   /** A row that cannot be used is an error; with `"skip"` it is left out, and the run says how many were. */
-  onBadRow: Schema.optionalKey(Schema.Literals(["fail", "skip"]))
+  onBadRow: Schema.optionalKey(Schema.Literals(["fail", "skip"])),
+  /** Of prompts: the text around columns of the row, `"Question: {{question}}\nAnswer:"`, instead of the field `prompt`. */
+  template: Schema.optionalKey(Schema.NonEmptyString),
+  /** Of prompts: each text is a user's message, which the model's chat template puts into a conversation. */
+  chat: Schema.optionalKey(Schema.Boolean)
 }
 
 /** Names of files: a path, a list of paths, or a pattern of the shell, whose files are read in the order of their names. */
@@ -102,6 +106,11 @@ const Role = Schema.Literals(Artifact.sourceKinds)
 export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role, origin: Origin }) {}
 
 export const definition = define(Source, {}, {
+  mistakes: ({ origin, role }) => [
+    (origin._tag === "File" || origin._tag === "Hub") && role !== "Prompts" &&
+    (origin.template ?? origin.chat) !== undefined &&
+    `template and chat make prompts, and these are ${role}: leave them out`
+  ],
   makes: (params) => ({ kind: params["role"] as Artifact.Kind, family: "" }),
   rows: ({ origin }) => ("count" in origin ? origin.count : origin.limit) ?? Infinity
 })

@@ -208,7 +208,9 @@ export type Verifier = typeof Verifier.Type
 
 /** The names of verifiers in logs: what each checks, with its place where there are several of a kind. */
 export const namesOf = (verifiers: ReadonlyArray<Verifier>): ReadonlyArray<string> => {
-  const names = verifiers.map((one) => one._tag === "OwnVerifier" ? one.name : one._tag)
+  const names = verifiers.map((one) =>
+    one._tag === "OwnVerifier" ? one.name : one._tag === "Instructions" && one.loose ? "InstructionsLoose" : one._tag
+  )
   return names.map((name, i) => names.indexOf(name) === names.lastIndexOf(name) ? name : `${name}-${i}`)
 }
 

@@ -79,6 +79,11 @@ const fences: ReadonlyArray<
     never: ["effect/Effect", "../losses/kl.ts", "../tensor/backend.ts", "../../dsl/Training.ts"]
   },
   {
+    from: "src/evaluation/case.ts",
+    may: ["./vote.ts", "../ledger/interval.ts", "../ledger/incompleteBeta.ts", "../sampling/random.ts"],
+    never: ["effect/Effect", "../ledger/chain.ts", "../losses/kl.ts", "../../dsl/Kl.ts", "../stages/evaluate.ts"]
+  },
+  {
     from: "src/merging/case.ts",
     may: ["./linear.ts", "../engine/engine.ts", "../sampling/random.ts"],
     never: [

@@ -17,6 +17,7 @@ const folders = [
   "data",
   "doctor",
   "engine",
+  "evaluation",
   "interpreters",
   "ledger",
   "losses",

@@ -17,7 +17,8 @@ import {
   RewardModeling,
   Sample,
   Score,
-  Source
+  Source,
+  Verifier
 } from "../../dsl/index.ts"
 import { label } from "../../dsl/Render.ts"
 import { aroundEngine, unchanged } from "../../src/engine/around.ts"
@@ -70,8 +71,12 @@ const stages: Readonly<Record<string, readonly [of: Artifact.Any, most: number]>
   Score: [Score.byReward({ completions: sampled, reward }, { batchSize: 3 }), 0],
   Compare: [Compare.make({ policy: sft, prompts }, { gold, maxNewTokens, completionsPerPrompt: 3 }), 3 * maxNewTokens],
   Evaluate: [
-    Evaluate.make({ initial: sft, reward, prompts: held }, { base, sft }, { gold, maxNewTokens }),
-    maxNewTokens
+    Evaluate.make(
+      { initial: sft, reward, prompts: held, text: Source.text(Source.tales({ count: 3, seed: 9 })) },
+      { base, sft },
+      { gold, maxNewTokens, verifiers: [Verifier.ended()], completionsPerPrompt: 2, passAt: [2], stop: ["the"] }
+    ),
+    2 * maxNewTokens
   ],
   Gate: [
     Gate.make({ candidate: sft, previous: base, held, reward }, {

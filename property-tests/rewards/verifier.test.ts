@@ -3,7 +3,9 @@ import { assert, describe, it } from "vitest"
 import { Verifier } from "../../dsl/index.ts"
 import { prompts } from "../../src/data/tales/tales.ts"
 import type { PromptRow } from "../../src/data/rows.ts"
+import { votesOf } from "../../src/evaluation/vote.ts"
 import { unreachable, verify as verdict } from "../../src/rewards/verifier.ts"
+import { votingOf } from "../../src/rewards/vote.ts"
 import { isHere, rowsOf } from "./shared.ts"
 
 const verify = (verifier: Verifier.Check, completion: string, answer: string | undefined): boolean =>
@@ -194,5 +196,24 @@ describe("verifiers", () => {
     )
     assert.isAbove(rows.length, 1000)
     assert.isAtMost(wrong.length / rows.length, 0.005, JSON.stringify(wrong.slice(0, 5)))
+  })
+})
+
+describe("votes", () => {
+  it("of a verifier are for the answers that it finds, equal as it compares them", () => {
+    const votes = (verifier: Verifier.Verifier, texts: ReadonlyArray<string>) => {
+      const { answer, same } = votingOf(verifier)!
+      return votesOf(texts.map(answer), same)
+    }
+    const texts = ["so #### 1,000", "the answer is \\boxed{2}", "#### 1000.0", "no", "#### 2"]
+    assert.deepStrictEqual(votes(Verifier.finalAnswer("####"), texts), [0, null, 0, null, 4])
+    assert.deepStrictEqual(votes(Verifier.lastNumber(), texts), [0, 1, 0, null, 1])
+    assert.deepStrictEqual(votes(Verifier.mathematics(), texts), [0, 1, 0, null, 1])
+    assert.deepStrictEqual(votes(Verifier.mathematics(), ["\\boxed{\\frac12}", "\\boxed{0.5}", "\\boxed{x}"]), [
+      0,
+      0,
+      2
+    ])
+    assert.isNull(votingOf(Verifier.keywords()))
   })
 })

@@ -19,6 +19,7 @@ import { backend } from "./backendInstall.ts"
 import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
 import { doctor } from "./doctor.ts"
+import { evaluateCommand } from "./eval.ts"
 import { fetch } from "./fetch.ts"
 import { generate } from "./generate.ts"
 import { init } from "./init.ts"
@@ -47,6 +48,7 @@ const keel = Command.make("keel").pipe(
     ledger,
     generate,
     verify,
+    evaluateCommand,
     bench,
     doctor,
     backend

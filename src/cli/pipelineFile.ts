@@ -68,10 +68,14 @@ const extensionsIn = Effect.fnUntraced(function*(path: string, loaded: Readonly<
   return found as Extensions
 })
 
-const fromModule = Effect.fnUntraced(function*(path: string) {
+/** The default export of a module, and its implementations of stages, rewards and losses. */
+export const exportsOf = Effect.fnUntraced(function*(path: string) {
   const loaded = yield* imported(path)
-  const extensions = yield* extensionsIn(path, loaded)
-  const value = loaded["default"]
+  return { value: loaded["default"], extensions: yield* extensionsIn(path, loaded) }
+})
+
+const fromModule = Effect.fnUntraced(function*(path: string) {
+  const { extensions, value } = yield* exportsOf(path)
   if (Artifact.isArtifact(value)) return { root: value, extensions }
   return yield* new BadPipelineFile({
     path,

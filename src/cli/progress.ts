@@ -29,6 +29,13 @@ const metricsOf = (metrics: Readonly<Record<string, number>>): string =>
   shown.flatMap(([metric, name]) => metrics[metric] === undefined ? [] : [`${name} ${metrics[metric].toFixed(3)}`])
     .join("  ")
 
+/** Where people see it: on standard error. */
+export const terminal = (): Out => ({
+  write: (text) => process.stderr.write(text),
+  live: process.stderr.isTTY === true,
+  columns: process.stderr.columns ?? 100
+})
+
 export interface Out {
   readonly write: (text: string) => void
   readonly live: boolean

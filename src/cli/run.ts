@@ -16,11 +16,11 @@ import { capOf } from "../report/write.ts"
 import { BadRunFolder, events as eventsOf } from "../store/runDirectory.ts"
 import { type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { priceIn, prices } from "./prices.ts"
-import { progress } from "./progress.ts"
+import { progress, terminal } from "./progress.ts"
 import { module, runIn } from "./runFolder.ts"
 import { device, deviceOption, json, maybe, off, or, overrides, pipeline } from "./options.ts"
 
-const backend = or(
+export const backend = or(
   Flag.Literals("backend", backends),
   "auto",
   "Backend: auto is the fastest here (native where there is a compiler, else wasm); torch needs libtorch, tfjs keel backend install; reference is double precision, slow"
@@ -31,7 +31,7 @@ const out = maybe(
   "Folder of the run; default runs/ID. Finished nodes are shared in the folder `store` beside it"
 )
 
-const acceptOtherBits = off(
+export const acceptOtherBits = off(
   "accept-other-bits",
   "Go on with a run that began on another backend, processor or compiler, in other last bits"
 )
@@ -45,11 +45,7 @@ const told = Effect.fnUntraced(function*(
     ...options,
     ...extensions,
     module,
-    onEvent: progress({
-      write: (text) => process.stderr.write(text),
-      live: process.stderr.isTTY === true,
-      columns: process.stderr.columns ?? 100
-    })
+    onEvent: progress(terminal())
   })
   if (json) {
     yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))

@@ -68,14 +68,16 @@ const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadDat
 
 /** The rows of files in the role, with what was read. */
 const fromFile = (role: Role, origin: File | Hub, chat: Chat) => {
-  const { fields, limit, offset, onBadRow } = origin
+  const { chat: asked, fields, limit, offset, onBadRow, template } = origin
   return Effect.map(
     read<any>(readers[role])(namedBy(origin)!, {
       fields,
       chat,
       offset,
       ...(limit === undefined ? {} : { limit }),
-      ...(onBadRow === undefined ? {} : { onBadRow })
+      ...(onBadRow === undefined ? {} : { onBadRow }),
+      ...(template === undefined ? {} : { template }),
+      ...(asked === undefined ? {} : { asked })
     }),
     ({ about, rows }) => ({ role, rows, about, ...(role === "Text" ? { vocabulary: [] } : {}) }) as Dataset
   )

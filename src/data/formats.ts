@@ -1,6 +1,7 @@
 import { NoChatTemplate } from "../model/chatTemplate.ts"
 import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
+import { filled } from "./template.ts"
 import type {
   Columns,
   DemonstrationRow,
@@ -43,6 +44,10 @@ export interface RowFormat {
   readonly fields?: Readonly<Partial<Record<Field, string>>>
   /** Needed for conversational rows only. */
   readonly chat?: Chat
+  /** The text of a prompt around columns of the row: see `template.ts`. */
+  readonly template?: string
+  /** Whether a text as prompt is a user's message. */
+  readonly asked?: boolean
 }
 
 export type Json = Readonly<Record<string, unknown>>
@@ -268,7 +273,9 @@ const promptAndAnswer = (row: Json, format: RowFormat): PromptRow => {
 }
 
 const promptOf = (row: Json, format: RowFormat): string => {
-  const value = at(row, "prompt", format)
+  const { asked, template } = format
+  const value = template === undefined ? at(row, "prompt", format) : filled(template, row)
+  if (asked === true && typeof value === "string") return render([{ role: "user", content: value }], format)
   if (typeof value === "string" || isMessages(value)) return render(value, format)
   const messages = at(row, "messages", format)
   if (value === undefined && isMessages(messages)) {

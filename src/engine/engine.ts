@@ -105,13 +105,15 @@ export interface Sampling {
   readonly topP: number
   /** A completion ends with the first of these tokens, which is part of it. */
   readonly stop: ReadonlyArray<number>
+  /** Whether a completion ends with its tokens so far, besides `stop`; pure. Default: never. */
+  readonly ends?: (tokens: Int32Array) => boolean
 }
 
 export interface Sampled {
   readonly completion: Int32Array
   /** log π at temperature 1 and without truncation, nats per token. */
   readonly logps: Float64Array
-  /** Whether it ended with a stop token, not at `maxNewTokens` or the end of the context. */
+  /** Whether it ended with a stop token or by `ends`, not at `maxNewTokens` or the end of the context. */
   readonly finished: boolean
 }
 

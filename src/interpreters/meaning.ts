@@ -41,11 +41,14 @@ import { Checkpoints, spoken } from "./checkpoints.ts"
 import type { Extensions } from "./extensions.ts"
 import type { ExecuteError, ExecuteServices, Make, Wired } from "./inputs.ts"
 
-/** The models of an evaluation, each before its descendants: an order that JSON cannot change. */
-const modelsOf = (evaluation: Artifact.Any): ReadonlyArray<readonly [name: string, of: Artifact.Any]> =>
+/** The models of an evaluation in its order, else each before its descendants: an order that JSON cannot change. */
+const modelsOf = (
+  evaluation: Artifact.Any,
+  order: ReadonlyArray<string> = []
+): ReadonlyArray<readonly [name: string, of: Artifact.Any]> =>
   Object.entries(groupOf("models", evaluation.node.wires))
-    .map(([name, of]) => ({ name, of, depth: Artifact.lineage(of).length }))
-    .sort((a, b) => a.depth - b.depth || (a.name < b.name ? -1 : 1))
+    .map(([name, of]) => ({ name, of, depth: Artifact.lineage(of).length, place: order.indexOf(name) }))
+    .sort((a, b) => a.place - b.place || a.depth - b.depth || (a.name < b.name ? -1 : 1))
     .map(({ name, of }) => [name, of])
 
 export const model = (weights: Weights): Made => ({ _tag: "Model", weights })
@@ -171,11 +174,11 @@ export const meanings = Effect.fnUntraced(function*(
       OnPolicyDistill: means(definitions.OnPolicyDistill, onPolicyDistill, model),
       Evaluate: Effect.fnUntraced(function*(stage) {
         const models: Record<string, Weights> = {}
-        for (const [name, of] of modelsOf(artifact)) models[name] = yield* weightsOf(of)
+        for (const [name, of] of modelsOf(artifact, stage.order)) models[name] = yield* weightsOf(of)
         const evaluated = means(
           definitions.Evaluate,
           (stage, inputs) => evaluate(stage, { ...inputs, models }, scope),
-          report
+          (made): Made => ({ _tag: "Report", ...made })
         )
         return yield* evaluated(stage)
       }),

@@ -35,3 +35,17 @@ export const ofShare = (passed: number, of: number, miss = 1 - level): Interval 
   low: passed === 0 ? 0 : betaQuantile(miss / 2, passed, of - passed + 1),
   high: passed === of ? 1 : betaQuantile(1 - miss / 2, passed + 1, of - passed)
 })
+
+/** The normal distribution's, for `level`. */
+const z = 1.959963984540054
+
+/**
+ * Of a share `passed` / `of`: Wilson's (1927). It covers at its level on average over shares, not for each of them as `ofShare`, and is
+ * shorter; within [0, 1], also where all or none passed.
+ */
+export const wilson = (passed: number, of: number): Interval => {
+  const [share, scale] = [passed / of, 1 + z * z / of]
+  const middle = (share + z * z / (2 * of)) / scale
+  const reach = z * Math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / scale
+  return { low: passed === 0 ? 0 : middle - reach, high: passed === of ? 1 : middle + reach }
+}

@@ -1,4 +1,8 @@
-import type { Estimate, Report } from "../store/report.ts"
+import type { Estimate, ModelReport, Report } from "../store/report.ts"
+import { markdown } from "./markdown.ts"
+import { scoreNotes, scoreTables } from "./scores.ts"
+
+export { markdown }
 
 const number = (x: number): string => x.toFixed(2)
 const shown = (x: Estimate | null): string =>
@@ -11,47 +15,50 @@ const shown = (x: Estimate | null): string =>
 const share = (x: Estimate | undefined): string =>
   x === undefined ? "–" : `${(100 * x.mean).toFixed(1)} ± ${(100 * x.standardError).toFixed(1)} %`
 
-/** Rows of cells to text with aligned columns, as a Markdown table. */
-export const markdown = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const [head = [], ...body] = rows
-  const widths = head.map((_, i) => Math.max(...rows.map((row) => [...row[i] ?? ""].length)))
-  const line = (row: ReadonlyArray<string>) =>
-    `| ${row.map((cell, i) => cell + " ".repeat(Math.max(0, widths[i]! - [...cell].length))).join(" | ")} |`
-  return [line(head), `|${widths.map((width) => "-".repeat(width + 2)).join("|")}|`, ...body.map(line)].join("\n")
+const lengthControlled = (x: NonNullable<ModelReport["winRate"]> | undefined): string => {
+  if (x?.lengthControlled === undefined) return "–"
+  const { high, low, value } = x.lengthControlled
+  return `${(100 * value).toFixed(1)} %${
+    low === null ? "" : ` [${(100 * low).toFixed(1)}, ${(100 * high!).toFixed(1)}]`
+  }`
 }
 
-/** The closing table of an evaluation. `cap` is the KL cap in nats, if any. */
+/** The closing tables of an evaluation. `cap` is the KL cap in nats, if any. */
 export const table = (report: Report, cap: number | null): string => {
   const proxy = report.models.some((model) => model.proxy !== null)
   const gold = report.models.some((model) => model.gold !== null)
   const against = report.models.find(({ winRate }) => winRate !== undefined)?.winRate?.against
-  const verifiers = Object.keys(report.models[0]?.verdicts ?? {})
-  return markdown([
+  const kl = report.models.some((model) => model.kl !== null || model.klBound !== undefined)
+  // Without prompts there are no completions.
+  if (report.models.every(({ length }) => length.n === 0)) return scoreTables(report).join("\n\n")
+  const main = markdown([
     [
       "model",
       ...(gold ? ["gold reward"] : []),
-      ...verifiers,
       ...(proxy ? ["proxy reward"] : []),
-      ...(against === undefined ? [] : [`wins against ${against}`]),
-      `KL from initial, nats/seq${cap === null ? "" : ` (cap ${cap})`}`,
+      ...(against === undefined ? [] : [`wins against ${against}`, "at equal length"]),
+      ...(kl ? [`KL from initial, nats/seq${cap === null ? "" : ` (cap ${cap})`}`] : []),
       "length",
       "finished"
     ],
     ...report.models.map((model) => [
       model.name,
       ...(gold ? [shown(model.gold)] : []),
-      ...verifiers.map((verifier) => shown(model.verdicts![verifier] ?? null)),
       ...(proxy ? [shown(model.proxy)] : []),
-      ...(against === undefined ? [] : [share(model.winRate)]),
-      model.kl === null && model.klBound !== undefined ? `≤ ${number(model.klBound)}` : shown(model.kl),
+      ...(against === undefined ? [] : [share(model.winRate), lengthControlled(model.winRate)]),
+      ...(kl
+        ? [model.kl === null && model.klBound !== undefined ? `≤ ${number(model.klBound)}` : shown(model.kl)]
+        : []),
       number(model.length.mean),
       `${(100 * model.finished).toFixed(0)} %`
     ])
   ])
+  return [main, ...scoreTables(report)].join("\n\n")
 }
 
-/** Sentences under the table: reward-model accuracy and paired gains. */
+/** Sentences under the table: reward-model accuracy, how intervals were made, and paired gains. */
 export const notes = (report: Report): ReadonlyArray<string> => [
+  ...scoreNotes(report),
   ...(report.rewardAccuracy === null ? [] : [
     `Reward model: ${(100 * report.rewardAccuracy.mean).toFixed(1)} ± ${
       (100 * report.rewardAccuracy.standardError).toFixed(1)

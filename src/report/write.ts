@@ -15,6 +15,7 @@ import { passed } from "./passed.ts"
 import { intervalsOf } from "./ledger.ts"
 import { within } from "./ledgerText.ts"
 import { specs, svg } from "./plots.ts"
+import { scorePlot } from "./scores.ts"
 import { markdown, notes, sideBySide, table } from "./table.ts"
 
 const ledgerTable = (events: ReadonlyArray<Event>): string =>
@@ -84,7 +85,8 @@ export const capOf = (events: ReadonlyArray<Event>): number | null => {
 
 const outcome = (events: ReadonlyArray<Event>, report: Report | null): string => {
   if (report !== null) {
-    return [table(report, capOf(events)), "", ...notes(report), "", "```text", sideBySide(report), "```"].join("\n")
+    const shown = report.prompts.length === 0 ? [] : ["", "```text", sideBySide(report), "```"]
+    return [table(report, capOf(events)), "", ...notes(report), ...shown].join("\n")
   }
   const failed = events.findLast((event) => event._tag === "Failed")
   return failed === undefined ? "Not finished." : `**${failed.error}** — ${failed.message}`
@@ -108,7 +110,8 @@ export const writeReport = Effect.fn("writeReport")(function*(
   yield* writeFileAtomic(join(folder, "metrics.jsonl"), lines(events.filter(({ _tag }) => _tag === "Step")))
   yield* writeFileAtomic(join(folder, "samples.jsonl"), lines(events.filter(({ _tag }) => _tag === "Sampled")))
   yield* fs.makeDirectory(join(folder, "plots"), { recursive: true })
-  const plots = [...specs(events)]
+  const scores = report === null ? null : scorePlot(report)
+  const plots = [...specs(events), ...(scores === null ? [] : [["scores.svg", scores] as const])]
   for (const [name, spec] of plots) {
     yield* writeFileAtomic(join(folder, "plots", name), yield* Effect.promise(() => svg(spec)))
   }

@@ -35,7 +35,7 @@ export const verify = (verifier: Check, asked: Asked, completion: string): numbe
       return said !== undefined && answer !== undefined && equal(said, lineAfter(marker, answer) ?? answer)
     },
     LastNumber: () => {
-      const said = completion.match(numbers)?.at(-1)
+      const said = lastNumber(completion)
       const wanted = answer === undefined ? undefined : lineAfter("####", answer) ?? answer
       return said !== undefined && wanted !== undefined && number(wanted) !== undefined && equal(said, wanted)
     },
@@ -93,7 +93,7 @@ export const verify = (verifier: Check, asked: Asked, completion: string): numbe
     },
     LetterCount: () => {
       const { letter, word } = columns
-      const said = completion.match(numbers)?.at(-1)
+      const said = lastNumber(completion)
       return typeof letter === "string" && typeof word === "string" && letter !== "" && said !== undefined &&
         equal(said, String(occurrences(word, letter)))
     },
@@ -233,8 +233,10 @@ const compile = (pattern: string): Re2.RE2JS | null => {
   return made
 }
 
+export const lastNumber = (text: string): string | undefined => text.match(numbers)?.at(-1)
+
 /** The rest of the line after the last marker. */
-const lineAfter = (marker: string, text: string): string | undefined => {
+export const lineAfter = (marker: string, text: string): string | undefined => {
   const at = text.lastIndexOf(marker)
   return at < 0 ? undefined : text.slice(at + marker.length).split("\n", 1)[0]!
 }
@@ -253,7 +255,7 @@ const number = (text: string): string | undefined => {
   return bare.startsWith("-") && digits !== "0" ? `-${digits}` : digits
 }
 
-const equal = (said: string, answer: string): boolean => {
+export const equal = (said: string, answer: string): boolean => {
   const [a, b] = [number(said), number(answer)]
   if (a !== undefined && b !== undefined) return a === b
   const text = wordsOf(said).join(" ")

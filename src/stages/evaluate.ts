@@ -4,77 +4,96 @@ import { namesOf } from "../../dsl/Verifier.ts"
 import type { WinRate } from "../../dsl/Judge.ts"
 import type { Evaluate } from "../../dsl/stages/Evaluate.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
-import type { PreferenceRow, PromptRow } from "../data/rows.ts"
+import type { PreferenceRow, PromptRow, TextRow } from "../data/rows.ts"
+import { encodeWindows } from "../data/windows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import type { Composed } from "../rewards/composed.ts"
+import { meanOf, scoresOf } from "../evaluation/scores.ts"
+import { winRate as winRateOf } from "../evaluation/winRate.ts"
+import type { ObservedRow } from "../ledger/observe.ts"
 import { answered } from "../rewards/answers.ts"
+import type { Composed } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable, proxyOf } from "../rewards/rewarding.ts"
-import { estimate, type ModelReport, type Report } from "../store/report.ts"
+import { estimate, type ModelReport, type Report, type Sample } from "../store/report.ts"
 import { type Judge as OpenJudge, openJudge } from "../training/asking.ts"
 import { chunked } from "../training/chunks.ts"
-import { ofOrders, Orders, ordersBy, preferenceOf, referenced, tellJudged } from "../training/judged.ts"
+import { likelihoods, textReport, type TextRows } from "../training/likelihoods.ts"
 import { observer } from "../training/loop.ts"
-import { openReward } from "../training/openReward.ts"
 import { observedRows } from "../training/observedRows.ts"
+import { compared } from "../training/compared.ts"
+import { ofOrders, Orders, ordersBy, preferenceOf, referenced, tellJudged } from "../training/judged.ts"
+import { openReward } from "../training/openReward.ts"
+import { CurrentRehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** Prompts or pairs read at a time: bounds the memory of a call. */
-const size = 256
+/** Completions or pairs read at a time: bounds the memory of a call, and the work that a kill costs. */
+const size = 64
 
-/** Reports on models side by side; see `dsl/stages/Evaluate.ts`. Each model answers each prompt once, with the same seeds. */
+/** Documents read at a time. */
+const documents = 32
+
+/** Reports on models side by side; see `dsl/stages/Evaluate.ts`. Each model answers each prompt with the same seeds. */
 export const evaluate = Effect.fn("evaluate")(function*(
   stage: Evaluate,
   wires: {
     readonly initial: Weights
     readonly models: Readonly<Record<string, Weights>>
-    readonly prompts: ReadonlyArray<PromptRow>
+    readonly prompts: ReadonlyArray<PromptRow> | undefined
     readonly reward: Composed<Weights> | undefined
     readonly preferences: ReadonlyArray<PreferenceRow> | undefined
+    readonly text: ReadonlyArray<TextRow> | undefined
     readonly judge: Weights | undefined
   },
   scope: Scope
 ) {
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
-  const { gold, verifiers = [] } = stage
-  yield* answered(scope.label, judge, verifiers, wires.prompts)
+  const { completionsPerPrompt: n = 1, gold, passAt = [], verifiers = [] } = stage
+  const asked = wires.prompts ?? []
+  yield* answered(scope.label, judge, verifiers, asked)
   const names = Object.keys(wires.models)
   const initial = yield* observer(engine.policy, wires.initial)
   const reward = wires.reward === undefined ? undefined : yield* openReward(wires.reward, engine.scorer)
-  if (wires.reward !== undefined) yield* judgeable(scope.label, judge, wires.reward, wires.prompts)
+  if (wires.reward !== undefined) yield* judgeable(scope.label, judge, wires.reward, asked)
   const codec = engine.codec(wires.initial)
   const use = { stage: scope.label, codec, context: initial.context }
-  const prompts = yield* encodePrompts(use, wires.prompts)
+  const prompts = wires.prompts === undefined ? [] : yield* encodePrompts(use, wires.prompts)
+  const texts = wires.text === undefined ? [] : yield* encodeWindows(use, wires.text)
   const pairs = reward === undefined || wires.preferences === undefined
     ? []
     : yield* encodePairs(use, wires.preferences)
   const part = (name: string): string => `models.${name}`
   const { winRate } = stage
-  const compared = winRate === undefined ? [] : names.filter((name) => name !== winRate.against)
+  const contenders = winRate === undefined ? [] : names.filter((name) => name !== winRate.against)
+  const textPart = (name: string): string => `text.${name}`
   const chunks = yield* chunked(
     scope,
     Object.fromEntries([
-      ...names.map((name) => [part(name), { items: prompts.length, size }] as const),
+      ...names.flatMap((name) => [
+        [part(name), { items: prompts.length, size: Math.max(1, Math.floor(size / n)) }] as const,
+        ...(texts.length === 0 ? [] : [[textPart(name), { items: texts.length, size: documents }] as const])
+      ]),
       ["preferences", { items: pairs.length, size }] as const,
-      ...compared.map((name) => [`wins.${name}`, { items: prompts.length, size }] as const)
+      ...contenders.map((name) => [`wins.${name}`, { items: prompts.length, size }] as const)
     ])
   )
 
   const models: Array<ModelReport> = []
-  const golds: Array<ReadonlyArray<number>> = []
-  const texts = new Map<string, ReadonlyArray<string>>()
+  /** The rows of each model, by prompt, and its likelihoods. */
+  const all: Array<{ readonly rows: ReadonlyArray<ReadonlyArray<ObservedRow>>; readonly text: TextRows }> = []
   for (const [name, weights] of Object.entries(wires.models)) {
-    const rows = yield* Effect.scoped(Effect.gen(function*() {
+    const { rows, text } = yield* Effect.scoped(Effect.gen(function*() {
       const policy = yield* observer(engine.policy, weights)
-      return yield* chunks.rows(
+      const rows = yield* chunks.rows(
         part(name),
         observedRows(policy, {
           name,
           stage: scope.label,
           prompts,
-          rows: wires.prompts,
+          rows: asked,
+          completions: n,
           sampling: { maxNewTokens: stage.maxNewTokens, temperature: stage.temperature, stop: codec.stop },
+          ...(stage.stop === undefined ? {} : { stopTexts: stage.stop }),
           seed: (i) => `${scope.stream}/${i}`,
           decode: codec.decode,
           gold,
@@ -83,25 +102,37 @@ export const evaluate = Effect.fn("evaluate")(function*(
           reward
         })
       )
+      const text = texts.length === 0 ? [] : yield* chunks.rows(textPart(name), likelihoods(policy, name, texts))
+      return { rows: asked.map((_, i) => rows.slice(n * i, n * (i + 1))), text }
     }))
-    texts.set(name, rows.map(({ text }) => text))
-    const known = (values: ReadonlyArray<number | null>) =>
-      values.some((value) => value === null) ? null : estimate(values as ReadonlyArray<number>)
+    /** The mean over the completions of each prompt. */
+    const over = (of: (row: ObservedRow) => number) => estimate(rows.map((group) => meanOf(group.map(of))))
+    const known = (of: (row: ObservedRow) => number | null) =>
+      rows.length === 0 || rows.some((group) => group.some((row) => of(row) === null)) ? null : over((row) => of(row)!)
+    const verdicts = (verifier: string) => rows.map((group) => group.map(({ verdicts }) => verdicts![verifier]!))
+    const votes = (verifier: string) =>
+      rows[0]?.[0]?.votes?.[verifier] === undefined
+        ? undefined
+        : rows.map((group) => group.map(({ votes }) => votes![verifier]!))
     models.push({
       name,
-      gold: known(rows.map(({ gold }) => gold)),
+      gold: known(({ gold }) => gold),
       ...(verifiers.length === 0 ? {} : {
         verdicts: Object.fromEntries(
-          namesOf(verifiers).map((verifier) => [verifier, estimate(rows.map(({ verdicts }) => verdicts![verifier]!))])
+          namesOf(verifiers).map((verifier) => [verifier, over(({ verdicts }) => verdicts![verifier]!)])
+        ),
+        scores: Object.fromEntries(
+          namesOf(verifiers).map((verifier) => [verifier, scoresOf(verdicts(verifier), votes(verifier), passAt)])
         )
       }),
-      proxy: known(rows.map(({ proxy }) => proxy)),
-      kl: known(rows.map(({ kl }) => kl)),
-      length: estimate(rows.map(({ length }) => length)),
-      finished: rows.reduce((sum, { finished }) => sum + finished, 0) / rows.length,
-      completions: rows.slice(0, stage.shown).map(({ text }) => text)
+      ...(texts.length === 0 ? {} : { text: textReport(text) }),
+      proxy: known(({ proxy }) => proxy),
+      kl: known(({ kl }) => kl),
+      length: over(({ length }) => length),
+      finished: rows.length === 0 ? 0 : over(({ finished }) => finished).mean,
+      completions: rows.slice(0, stage.shown).map(([row]) => row!.text)
     })
-    if (gold !== undefined) golds.push(rows.map(({ gold }) => gold!))
+    all.push({ rows, text })
   }
   let rewardAccuracy: Report["rewardAccuracy"] = null
   if (reward !== undefined && pairs.length > 0) {
@@ -129,33 +160,70 @@ export const evaluate = Effect.fn("evaluate")(function*(
   }
   if (winRate !== undefined) {
     const { against } = winRate
-    const asked = yield* openJudge(scope, winRate.endpoint, wires.judge)
+    /** The first answers of a model. */
+    const firsts = (name: string) => all[names.indexOf(name)]?.rows.map(([row]) => row!.text)
+    const opened = yield* openJudge(scope, winRate.endpoint, wires.judge)
     const orders: Array<Orders> = []
-    for (const name of compared) {
-      const own = yield* winsOver(chunks.rows, asked, winRate, `wins.${name}`, texts.get(name)!, {
-        rows: wires.prompts,
-        texts: texts.get(against)
+    for (const name of contenders) {
+      const own = yield* winsOver(chunks.rows, opened, winRate, `wins.${name}`, firsts(name)!, {
+        rows: asked,
+        texts: firsts(against)
       })
-      const wins = own.map(preferenceOf).filter((wins) => wins !== null)
+      const wins = own.flatMap((orders, i) => {
+        const preference = preferenceOf(orders)
+        const baseline = firsts(against)?.[i] ?? asked[i]!.answer!
+        return preference === null ? [] : [{ preference, length: firsts(name)![i]!.length, baseline: baseline.length }]
+      })
       const at = names.indexOf(name)
-      if (wins.length > 0) models[at] = { ...models[at]!, winRate: { against, ...estimate(wins) } }
+      if (wins.length > 0) {
+        const { lengthBias, lengthControlled: value, lengthControlledInterval: within } = winRateOf(wins)
+        models[at] = {
+          ...models[at]!,
+          winRate: {
+            against,
+            ...estimate(wins.map(({ preference }) => preference)),
+            lengthControlled: { value, low: within?.low ?? null, high: within?.high ?? null, lengthBias }
+          }
+        }
+      }
       orders.push(...own)
     }
-    yield* tellJudged(asked, () => ofOrders(orders))
+    yield* tellJudged(opened, () => ofOrders(orders))
   }
   yield* chunks.finished
-  const last = golds.at(-1)
+  const planned = (yield* CurrentRehearsal) !== null
+  const goldOf = (i: number) => all[i]!.rows.map((group) => meanOf(group.map(({ gold }) => gold!)))
   const report: Report = {
     models,
     rewardAccuracy,
-    prompts: wires.prompts.slice(0, stage.shown).map(({ prompt }) => prompt),
-    goldGain: last === undefined ? [] : golds.slice(0, -1).map((earlier, i) => ({
-      from: names[i]!,
+    prompts: asked.slice(0, stage.shown).map(({ prompt }) => prompt),
+    ...(n === 1 ? {} : { completionsPerPrompt: n }),
+    ...(planned || verifiers.length + texts.length === 0
+      ? {}
+      : { paired: compared(names, all, namesOf(verifiers), scope.stream) }),
+    goldGain: gold === undefined || asked.length === 0 ? [] : names.slice(0, -1).map((from, i) => ({
+      from,
       to: names.at(-1)!,
-      difference: estimate(last.map((gold, j) => gold - earlier[j]!))
+      difference: estimate(goldOf(names.length - 1).map((gold, j) => gold - goldOf(i)[j]!))
     }))
   }
-  return report
+  const samples = verifiers.length === 0 || planned ? {} : {
+    samples: all.flatMap(({ rows }, m) =>
+      rows.map((group, i): Sample => ({
+        model: names[m]!,
+        prompt: i,
+        text: asked[i]!.prompt,
+        ...(asked[i]!.answer === undefined ? {} : { answer: asked[i]!.answer }),
+        completions: group.map(({ text }) => text),
+        tokens: group.map(({ length }) => length),
+        ended: group.map(({ finished }) => finished === 1),
+        verdicts: Object.fromEntries(
+          namesOf(verifiers).map((verifier) => [verifier, group.map(({ verdicts }) => verdicts![verifier]!)])
+        )
+      }))
+    )
+  }
+  return { report, ...samples }
 }, Effect.scoped)
 
 /** A model's answers against those of a reference: the answers of another model, or those of the rows. Equal answers are a tie. */

@@ -1,6 +1,6 @@
 /**
  * The store on disk. A finished node is the folder `<label>-<key>`: its manifest `node.json` and its result: `model/` in Hugging Face layout
- * (with `adapter/` in PEFT's layout after LoRA), `rows.jsonl`, `logps.json`, or `report.json`; `told.json` if its stage passed a cap or a peak;
+ * (with `adapter/` in PEFT's layout after LoRA), `rows.jsonl`, `logps.json`, or `report.json` (with `samples.jsonl`); `told.json` if its stage passed a cap or a peak;
  * `spent.json` has the resources that it took, with a SHA-256 of those that are the same in every run. It appears by one rename and is never written again.
  *
  * An unfinished node is `<label>-<key>.partial`, or `<label>-<key>.partial.<owner>` while a process works on it (`claim.ts`), with its last
@@ -25,7 +25,7 @@ import { bytesOf } from "../model/regularFile.ts"
 import { decode, encode } from "../model/safetensors.ts"
 import { type Claim, claim as own, fenced, foldersOf, tidy, type Waits } from "./claim.ts"
 import type { Made } from "./made.ts"
-import { ReportJson } from "./report.ts"
+import { ReportJson, Sample } from "./report.ts"
 import { Event } from "./runLog.ts"
 import { digest, type Files, manifest, manifestOf, seal, text, textIn, verify, writeFileAtomic } from "./sealed.ts"
 import { answersIn } from "./answers.ts"
@@ -107,6 +107,7 @@ const filesOf = function*(made: Made, told: ReadonlyArray<Event>): Files & Gener
       break
     case "Report":
       yield ["report.json", line(Schema.encodeSync(ReportJson)(made.report), 2)] as const
+      if (made.samples !== undefined) yield ["samples.jsonl", made.samples.map((one) => line(one)).join("")] as const
       break
     case "Logps":
       yield ["logps.json", line({ by: made.by, logps: Object.fromEntries(made.logps) })] as const
@@ -185,7 +186,11 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
             case "Report": {
               const path = join(folder, "report.json")
               const report = yield* parsed(ReportJson, path, yield* fs.readFileString(path))
-              return { _tag: "Report", report } satisfies Made as Made
+              const samples = join(folder, "samples.jsonl")
+              if (!(yield* fs.exists(samples))) return { _tag: "Report", report } satisfies Made as Made
+              const lines = (yield* fs.readFileString(samples)).split("\n").filter((line) => line !== "")
+              const read = yield* parsed(Schema.Array(Sample), samples, `[${lines.join()}]`)
+              return { _tag: "Report", report, samples: read } satisfies Made as Made
             }
             case "Logps": {
               const path = join(folder, "logps.json")

@@ -132,6 +132,7 @@ const ours: ReadonlyArray<string> = [
   runFile,
   eventsFile,
   "ledger.json",
+  "lm-eval",
   "metrics.jsonl",
   "samples.jsonl",
   "planned.json",

@@ -155,7 +155,7 @@ const policy = (world: World, weights: Weights): TabularPolicy => {
           const token = draw(distribution(table.values.subarray(at, at + tree.actions), sampling), random.next())
           completion.push(token)
           logps.push(logSoftmax(table.values, at, tree.actions)[token]!)
-          finished = sampling.stop.includes(token)
+          finished = sampling.stop.includes(token) || sampling.ends?.(Int32Array.from(completion)) === true
           state = after(Int32Array.of(token), state)
         }
         return { completion: Int32Array.from(completion), logps: Float64Array.from(logps), finished }

@@ -177,7 +177,7 @@ export const sampler = (
         row.tokens[row.count] = token
         row.logps[row.count] = chosen.logps[n]!
         row.count++
-        const finished = sampling.stop.includes(token)
+        const finished = sampling.stop.includes(token) || sampling.ends?.(row.tokens.subarray(0, row.count)) === true
         if (!finished && row.count < row.tokens.length) return
         const { count, logps, tokens } = row
         done[row.index] = { completion: tokens.slice(0, count), logps: logps.slice(0, count), finished }

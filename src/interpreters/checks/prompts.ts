@@ -167,7 +167,11 @@ export const sharing = (all: ReadonlyArray<Artifact.Any>): (artifact: Artifact.A
         own
       )
       if (trained !== undefined) {
-        found.push(`its ${judged} are prompts that a model was trained on (${trained}): ${remedy}`)
+        found.push(
+          `its ${judged} ${
+            judged === "text" ? "is text" : "are prompts"
+          } that a model was trained on (${trained}): ${remedy}`
+        )
       }
       if (!Artifact.modelKinds.includes(kind)) continue
       for (const [wire, of] of dataOf(artifact)) {

@@ -19,6 +19,9 @@ const until = (end: number): Symbolic => (first, second, options) => {
   return verdict
 }
 
+/** Whether two answers are the same. */
+export const sameMeaning = (a: string, b: string): boolean => sameAnswer(a, b, until(performance.now() + limit))
+
 /** Whether the final answer of the completion is the reference answer. */
 export const isSolved = (completion: string, answer: string, guess: boolean): boolean => {
   const said = answerIn(completion, guess)

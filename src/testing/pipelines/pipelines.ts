@@ -9,7 +9,9 @@ import fc from "fast-check"
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import * as Render from "../../../dsl/Render.ts"
 import type { Making } from "../../../dsl/Stage.ts"
+import * as Source from "../../../dsl/Source.ts"
 import * as Evaluate from "../../../dsl/stages/Evaluate.ts"
+import * as Verifier from "../../../dsl/Verifier.ts"
 import { alignments } from "./alignment.ts"
 import { gates, merges } from "./composition.ts"
 import { chosen, curated, scored } from "./data.ts"
@@ -92,7 +94,15 @@ export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Op
     held: index,
     models: fc.uniqueArray(text, { minLength: 1, maxLength: 5 }),
     everything: fc.nat({ max: 3 }).map((n) => n > 0),
-    params: fc.record({ gold, maxNewTokens, seed, shown: fc.nat({ max: 2 }) })
+    params: fc.record({
+      gold,
+      maxNewTokens,
+      seed,
+      shown: fc.nat({ max: 2 }),
+      verifiers: fc.constantFrom(undefined, [Verifier.ended(), Verifier.noRepetition()]),
+      completionsPerPrompt: fc.integer({ min: 1, max: 3 }),
+      text: fc.boolean()
+    })
   }).map((d) => {
     const shelf: Shelf = {
       text: [],
@@ -110,13 +120,19 @@ export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Op
     const own = onShelf(shelf.rewards, family)
     const names = d.everything ? policies.map((_, i) => `${d.models[0]!}${i}`) : d.models
     const models = Object.fromEntries(names.map((name, i) => [name, pick(policies, i)]))
+    const { completionsPerPrompt, text, verifiers, ...params } = d.params
     return drawn(Evaluate.make(
       {
         initial: pick(policies, d.initial),
         prompts: pick(shelf.held, d.held),
-        ...(d.reward === null || own.length === 0 ? {} : { reward: pick(own, d.reward) })
+        ...(d.reward === null || own.length === 0 ? {} : { reward: pick(own, d.reward) }),
+        ...(text ? { text: Source.text(Source.tales({ count: 4, seed: 1_000_000 })) } : {})
       },
       models,
-      d.params
+      {
+        ...params,
+        ...(verifiers === undefined ? {} : { verifiers, passAt: [completionsPerPrompt] }),
+        ...(completionsPerPrompt === 1 ? {} : { completionsPerPrompt })
+      }
     ))
   })
