@@ -13,7 +13,8 @@ export const countdown: Task = {
       if (target < 0) continue
       const given = `${target} of ${a} , ${b} , ${c}`
       return {
-        held: (7 * a + 13 * b + 29 * c) % 6 === 5,
+        // Scattered: a rule of the sum would teach what never occurs.
+        held: (Math.imul(81 * a + 9 * b + c, 0x9e3779b1) >>> 16) % 6 === 5,
         asked: `make ${given} ?`,
         told: given,
         columns: { numbers: [a, b, c], target },
