@@ -150,7 +150,10 @@ describe("Evaluate", () => {
     assert.include(wrong({ passAt: [1] }), "passAt is about verifiers, and it has none")
     assert.include(wrong({ order: ["other"] }), "order must name each of its models once: base")
     assert.include(wrong({}, {}), "Evaluate.prompts is missing")
-    assert.include(wrong({ verifiers: judging }, { text }), "verifiers judge completions, and it has no prompts")
+    assert.include(
+      wrong({ verifiers: judging }, { text }),
+      "verifiers and judges read completions, and it has no prompts"
+    )
     assert.strictEqual(wrong({}, { text }), "")
   })
 })
