@@ -106,7 +106,7 @@ describe("a policy that judges", () => {
     const ask = await run(asPolicy(scope, { policy, codec }))
     const few = { ...rubric, scale: { min: 8, max: 11 } }
     const questions = ["a", "a much longer one"].flatMap((text) => scoring(few, { prompt: "Say it" }, text))
-    const values = await run(ask(questions.map((question, i) => ({ question, place: String(i) }))))
+    const values = await run(ask(questions.map((question) => ({ question }))))
     for (const [i, question] of questions.entries()) {
       const prompt = codec.encodePrompt(`${forToken(question)}\n\nVerdict: `)
       const chances = question.verdicts.map(({ mark }) => {
@@ -124,7 +124,7 @@ describe("a policy that judges", () => {
   it("whose context is too short for a question is refused", async () => {
     const ask = await run(asPolicy(scope, { policy: { ...policy, context: 96 }, codec }))
     const [question] = scoring(rubric, { prompt: "Say it" }, "a")
-    const error = await run(Effect.flip(ask([{ question: question!, place: "0" }])))
+    const error = await run(Effect.flip(ask([{ question: question! }])))
     assert.match(error.message, /^score: of the questions to its judge, .*\d+ tokens.*96/u)
   })
 
@@ -133,8 +133,8 @@ describe("a policy that judges", () => {
     const how = Judge.pairwise({})
     const row = { prompt: "Say it" }
     const [one, other] = await run(ordersBy(judge, how, [
-      { row, a: "yes", b: "no", place: "0" },
-      { row, a: "no", b: "yes", place: "1" }
+      { row, a: "yes", b: "no" },
+      { row, a: "no", b: "yes" }
     ]))
     assert.notStrictEqual(one!.first, 1 - one!.second!)
     assert.closeTo(preferenceOf(one!)!, 1 - preferenceOf(other!)!, 1e-6)
@@ -229,10 +229,10 @@ describe("descriptions", () => {
       /the money caps and prices of judges of this pipeline are in USD and EUR: give them all in one currency/u
     )
     assert.match(
-      lackingKeys(root, {})[0]!.problem,
+      lackingKeys(root, undefined, {})[0]!.problem,
       /the environment variable NO_KEY, which has the key of its judge, is not set/u
     )
-    assert.deepStrictEqual(lackingKeys(root, { NO_KEY: "x" }), [])
+    assert.deepStrictEqual(lackingKeys(root, undefined, { NO_KEY: "x" }), [])
     // Without a price table, the fees of judges are all that money means.
     assert.deepStrictEqual(lackingPrices(Pipeline.cap(scored(endpoint), { money: Budget.dollars(1) }), null), [])
   })
