@@ -10,13 +10,17 @@ import {
   Budget,
   Checkpoint,
   Compare,
+  Grpo,
   Judge,
+  Kl,
   Pipeline,
   Pretrain,
+  Reward,
   RewardModeling,
   Sample,
   Score,
-  Source
+  Source,
+  Verifier
 } from "../../dsl/index.ts"
 import { deciding } from "../../dsl/Instruments.ts"
 import type { Weights } from "../../src/engine/engine.ts"
@@ -274,5 +278,34 @@ describe("descriptions", () => {
     assert.deepInclude(pairs, { "judge/agreement": 1, "judge/contradictions": 0, "judge/unreadable": 0 })
     assert.closeTo(pairs!["judge/position_bias"]!, 0, 1e-12)
     assert.isTrue(scores!["judge/score"]! > 1 && scores!["judge/score"]! < 10)
+  })
+  it("are a reward in a simulation, as much of it as at its distance there is", async () => {
+    const held = Source.prompts(Source.tales({ count: 4, split: "held" }))
+    const reward = Reward.sum({ judge: Reward.judge(endpoint, { rubric }), short: Reward.verify(Verifier.ended()) })
+    const root = Pipeline.cap(
+      Grpo.make({ init: base, reference: base, prompts, held, reward }, {
+        allowance: Kl.mnatsPerSequence(1),
+        beta: 1,
+        steps: 30,
+        batchSize: 4,
+        groupSize: 8,
+        learningRate: 1e-3,
+        maxNewTokens: 3
+      }),
+      { kl: Kl.mnatsPerSequence(90_000), from: base }
+    )
+    assert.deepStrictEqual(problems(root), [])
+    const { events, policies } = await Effect.runPromise(simulate(root))
+    const steps = events.flatMap((event) => event._tag === "Step" ? [event.metrics["rewards/judge/mean"]!] : [])
+    assert.isTrue(steps.every((mean) => mean > 1 && mean < 10))
+    assert.isAbove(steps.at(-1)!, steps[0]!)
+    const { attainable } = policies.find(({ stage }) => stage.startsWith("grpo"))!
+    assert.isTrue(attainable!.reward > 1 && attainable!.reward <= attainable!.best + 1e-9)
+  })
+  it("of rewards are checked as the others", () => {
+    const by = (of: Judge.Endpoint) => Score.byReward({ completions, reward: Reward.judge(of, { rubric }) })
+    assert.match(said(by(Judge.endpoint("x", "m"))), /must be the base URL/u)
+    assert.strictEqual(said(by(endpoint)), "")
+    assert.strictEqual(said(Score.byReward({ completions, reward: Reward.judge(base, { rubric: "Short." }) })), "")
   })
 })

@@ -60,8 +60,8 @@ export const scoresBy = Effect.fnUntraced(function*(
   yield* referenced(judge.stage, rubric, rows)
   const { criteria, times } = rubric
   const values = yield* judge.ask(
-    rows.flatMap((row, i) =>
-      scoring(rubric, row, row.completion).flatMap((question, criterion) =>
+    rows.flatMap((row) =>
+      scoring(rubric, row, row.completion).flatMap((question) =>
         Array.from({ length: times }, (_, time) => ({
           question,
           ...(times === 1 ? {} : { seed: time })
