@@ -6,6 +6,7 @@
  * | | reward of a completion |
  * |---|---|
  * | `verify(v)` | the verdict of a verifier, times its weight |
+ * | `judge(policy \| endpoint, { rubric })` | a judge's score on the rubric's scale; the worst where no verdict can be read |
  * | `of(model, { reads: { after } })` | the reward model's, of the text after the last `after` (of no text where there is none) |
  * | `sum({ a, b }, { a: 2 })` | Σ weight · reward, weight 1 where none is given |
  * | `byKind({ maths: a, safety: b })` | the reward of the row's kind, its column `kind` |
@@ -25,13 +26,28 @@
 import * as Schema from "effect/Schema"
 import * as Artifact from "../Artifact.ts"
 import { build, define } from "../Definition.ts"
-import type { UnusableData } from "../Errors.ts"
+import type { JudgeFailed, UnusableData } from "../Errors.ts"
 import type { VerifiersOf } from "../Extension.ts"
+import * as Judge from "../Judge.ts"
 import { or } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
-import { type Called, type Connected, grouped, groupOf, type Judged, model, type Wires, wiresOf } from "../Wires.ts"
+import {
+  type Called,
+  type Connected,
+  grouped,
+  groupOf,
+  type Judged as JudgedWires,
+  model,
+  type Wires,
+  wiresOf
+} from "../Wires.ts"
 
 export class Verify extends Schema.TaggedClass<Verify>()("Verify", { verifier: Verifier }) {}
+export class ByJudge extends Schema.TaggedClass<ByJudge>()("ByJudge", {
+  rubric: Judge.Rubric,
+  /** Left out where the policy on the wire `judge` is asked. */
+  endpoint: Schema.optionalKey(Judge.Endpoint)
+}) {}
 export class Of extends Schema.TaggedClass<Of>()("Of", { after: Schema.NonEmptyString }) {}
 export class Sum extends Schema.TaggedClass<Sum>()("Sum", {
   weights: or(Schema.Record(Schema.String, Schema.Finite), {})
@@ -60,7 +76,7 @@ export class Either extends Schema.TaggedClass<Either>()("Either", {
 export type Condition = Below | KindIs | Either
 export class Gate extends Schema.TaggedClass<Gate>()("Gate", { when: Schema.Union([Below, KindIs, Either]) }) {}
 
-export const Rule = Schema.Union([Verify, Of, Sum, ByKind, Gate, Sigmoid, Logit, Clip, Whiten, From])
+export const Rule = Schema.Union([Verify, ByJudge, Of, Sum, ByKind, Gate, Sigmoid, Logit, Clip, Whiten, From])
   .pipe(Schema.toTaggedUnion("_tag"))
 export type Rule = typeof Rule.Type
 
@@ -76,6 +92,8 @@ const wiresFor = (connected: Connected, params: Readonly<Record<string, any>>): 
   switch (tagOf(params)) {
     case "Verify":
       return {}
+    case "ByJudge":
+      return { judge: Judge.wire }
     case "Of":
       return { of: modelPart }
     case "Sum":
@@ -90,7 +108,9 @@ const wiresFor = (connected: Connected, params: Readonly<Record<string, any>>): 
 
 /** The families of its parts, without those that only read text. */
 const familiesIn = (wires: Connected): ReadonlyArray<string> => [
-  ...new Set(Object.values(wires).flatMap(({ node: { family } }) => family === "" ? [] : [family]))
+  ...new Set(
+    Object.entries(wires).flatMap(([wire, { node: { family } }]) => wire === "judge" || family === "" ? [] : [family])
+  )
 ]
 
 const conditions = (when: Condition): ReadonlyArray<Below | KindIs> => when._tag === "Either" ? when.of : [when]
@@ -108,7 +128,7 @@ const gateMistakes = (when: Condition, wires: Connected): ReadonlyArray<string> 
   ]
 }
 
-export const definition = define(Reward, { of: part }, {
+export const definition = define(Reward, { of: part, judge: Judge.wire }, {
   wiresOf: wiresFor,
   opens: {},
   mistakes: ({ rule }, wires) => {
@@ -128,6 +148,7 @@ export const definition = define(Reward, { of: part }, {
           !names.includes(name) && `it has a weight for '${name}', which is none of its parts`
         ),
       ...rule._tag !== "Gate" ? [] : gateMistakes(rule.when, wires),
+      rule._tag === "ByJudge" && Judge.whoMistake("Reward", rule.endpoint, wires.judge),
       rule._tag === "Clip" && rule.min > rule.max && `min ${rule.min} is above max ${rule.max}`
     ]
   },
@@ -179,7 +200,7 @@ type FamilyIn<T> = {
   [K in keyof T]: Called<T[K]> extends "RewardModel" | "Reward" ? Artifact.FamilyOf<T[K]> : never
 }[keyof T]
 
-type Parts<T> = Judged<T, { readonly [K in keyof T]: Part<`parts.${K & string}`, FamilyIn<T>, T[K]> }>
+type Parts<T> = JudgedWires<T, { readonly [K in keyof T]: Part<`parts.${K & string}`, FamilyIn<T>, T[K]> }>
 
 type ModelPart<A> = Called<A> extends "RewardModel" ? unknown
   : `Reward.of needs ${typeof modelPart["needs"]}, not a ${Called<A>}`
@@ -193,6 +214,21 @@ export interface When<out R> {
   readonly rewards: Readonly<Record<string, R>>
 }
 
+/** By a judge, which adds no family. */
+type Judged<A> = Artifact.Artifact<
+  "Reward",
+  never,
+  Artifact.OpenOf<A>,
+  0,
+  Artifact.UncappedOf<A>,
+  Artifact.ErrorOf<A> | UnusableData | JudgeFailed,
+  Artifact.OutsideOf<A>
+>
+
+type Judging<A> = A extends Judge.Endpoint ? unknown
+  : Called<A> extends "BaseModel" | "Policy" ? unknown
+  : `Reward.judge needs a policy that judges or Judge.endpoint(…), not a ${Called<A>}`
+
 // ── rewards ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const made = <A>(rule: Rule, wires: Readonly<Record<string, unknown>>): A => build(definition, wires, { rule })
@@ -200,6 +236,17 @@ const unchecked = { disableChecks: true } as const
 
 export const verify = <V extends Verifier>(verifier: V): Made<never, VerifiersOf<V>> =>
   made(new Verify({ verifier }, unchecked), {})
+
+/** A judge: a policy of the pipeline, or an endpoint. It reads text, so that it fits policies of every family. */
+export const judge = <A>(
+  who: A & Judging<A>,
+  { rubric }: { readonly rubric: Judge.Rubric | string }
+): A extends Judge.Endpoint ? Judged<never> : Judged<A> => {
+  const by = typeof rubric === "string" ? Judge.rubric(rubric) : rubric
+  return who instanceof Judge.Endpoint
+    ? made(new ByJudge({ rubric: by, endpoint: who }, unchecked), {})
+    : made(new ByJudge({ rubric: by }, unchecked), { judge: who })
+}
 
 /** A reward model that reads only the end of a completion, such as the answer after `</think>`. */
 export const of = <A>(

@@ -6,23 +6,29 @@ import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
-import { Budget, Compare, Evaluate, Judge, Pipeline, Score, Sft, Source } from "../../dsl/index.ts"
+import { Budget, Compare, Evaluate, Grpo, Judge, Kl, Pipeline, Reward, Score, Sft, Source } from "../../dsl/index.ts"
 import type { PreferenceRow, ScoredRow } from "../../src/data/rows.ts"
 import { FirstWait } from "../../src/rewards/endpoint.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import type { Report } from "../../src/store/report.ts"
 import type { Event } from "../../src/store/runLog.ts"
-import { making } from "../interpreters/worldly.ts"
+import type { Store } from "../../src/store/store.ts"
+import { making, store } from "../interpreters/worldly.ts"
 import { type Answering, completion, cutOff, endpointOf, status } from "./fakeEndpoint.ts"
 import { base, completions, price, prompts, rubric, scoring, stored, world } from "./judging.ts"
 
 const folder = (): string => mkdtempSync(join(tmpdir(), "keel-judge-"))
 
 /** Makes `root` in a store on disk; everything that it says comes back with it. */
-const made = async (root: Parameters<typeof making>[0], at: string, { repeated = 1 } = {}) => {
+const made = async (root: Parameters<typeof making>[0], at: string | Store["Service"], { repeated = 1 } = {}) => {
   const events: Array<Event> = []
   const said: Array<string> = []
-  const program = making(root, { world, repeated, store: await stored(at), onEvent: (event) => events.push(event) })
+  const program = making(root, {
+    world,
+    repeated,
+    store: typeof at === "string" ? await stored(at) : at,
+    onEvent: (event) => events.push(event)
+  })
     .pipe(
       Effect.provideService(FirstWait, 1),
       Effect.provideService(Console.Console, { ...console, error: (line: string) => void said.push(line) })
@@ -400,4 +406,78 @@ describe("pairs", () => {
     )
     await server.close()
   })
+})
+
+describe("a reward", () => {
+  const held = Source.prompts(Source.tales({ split: "held", count: 2 }))
+  const trained = (url: string) =>
+    Pipeline.cap(
+      Grpo.make({
+        init: base,
+        reference: base,
+        prompts,
+        held,
+        reward: Reward.judge(Judge.endpoint(url, "judge", { price, concurrency: 4 }), { rubric })
+      }, {
+        allowance: Kl.mnatsPerSequence(1),
+        beta: 0.01,
+        steps: 6,
+        batchSize: 2,
+        groupSize: 12,
+        learningRate: 1,
+        maxNewTokens: world.horizon,
+        measureEvery: 6,
+        checkpointEvery: 1
+      }),
+      { kl: Kl.mnatsPerSequence(90_000), from: base }
+    )
+  /** A store in memory, because a tabular model has no files, that says what stages took. */
+  const counting = async () => {
+    const kept = await store()
+    const took: Array<number> = []
+    const counts: typeof kept = {
+      ...kept,
+      finish: (key, label, made, spent, ...rest) => {
+        if (label.startsWith("grpo")) took.push(spent!.fees)
+        return kept.finish(key, label, made, spent, ...rest)
+      }
+    }
+    return { counts, took }
+  }
+
+  it("by a judge trains a policy, and is asked nothing twice by a run that was stopped", async () => {
+    let [stop, nth] = [() => {}, 19]
+    const server = await endpointOf((call) => {
+      if (call.nth === nth) stop()
+      return byLength(call)
+    })
+    const { counts, took } = await counting()
+    const fiber = Effect.runFork(making(trained(server.url), { world, store: counts }))
+    stop = () => fiber.interruptUnsafe()
+    await new Promise((resolve) => fiber.addObserver(resolve))
+    assert.lengthOf(took, 0)
+    const stopped = server.calls.length
+    nth = -1
+    rowless(await made(trained(server.url), counts))
+    assert.isAbove(server.calls.length, stopped)
+    assert.lengthOf(new Set(server.answered), server.calls.length)
+    assert.deepStrictEqual(took, [200 * server.calls.length])
+    const before = server.calls.length
+    const again = await counting()
+    const whole = await made(trained(server.url), again.counts)
+    rowless(whole)
+    assert.strictEqual(server.calls.length, 2 * before)
+    assert.deepStrictEqual(again.took, took)
+    const scores = whole.events.flatMap((event) =>
+      event._tag === "Step" && event.stage.startsWith("grpo") ? [event.metrics["objective/scores"]!] : []
+    )
+    assert.lengthOf(scores, 6)
+    assert.isAbove(scores.at(-1)!, scores[0]!)
+    assert.isAbove(judgedQuestions(whole.events), before)
+    await server.close()
+  })
+  const rowless = ({ exit }: Awaited<ReturnType<typeof made>>): void =>
+    assert.isTrue(Exit.isSuccess(exit), String(exit))
+  const judgedQuestions = (events: ReadonlyArray<Event>): number =>
+    events.reduce((sum, event) => sum + (event._tag === "Judged" ? event.judged["judge/questions"]! : 0), 0)
 })

@@ -10,13 +10,17 @@ import {
   Budget,
   Checkpoint,
   Compare,
+  Grpo,
   Judge,
+  Kl,
   Pipeline,
   Pretrain,
+  Reward,
   RewardModeling,
   Sample,
   Score,
-  Source
+  Source,
+  Verifier
 } from "../../dsl/index.ts"
 import { deciding } from "../../dsl/Instruments.ts"
 import type { Weights } from "../../src/engine/engine.ts"
@@ -106,7 +110,7 @@ describe("a policy that judges", () => {
     const ask = await run(asPolicy(scope, { policy, codec }))
     const few = { ...rubric, scale: { min: 8, max: 11 } }
     const questions = ["a", "a much longer one"].flatMap((text) => scoring(few, { prompt: "Say it" }, text))
-    const values = await run(ask(questions.map((question, i) => ({ question, place: String(i) }))))
+    const values = await run(ask(questions.map((question) => ({ question }))))
     for (const [i, question] of questions.entries()) {
       const prompt = codec.encodePrompt(`${forToken(question)}\n\nVerdict: `)
       const chances = question.verdicts.map(({ mark }) => {
@@ -124,7 +128,7 @@ describe("a policy that judges", () => {
   it("whose context is too short for a question is refused", async () => {
     const ask = await run(asPolicy(scope, { policy: { ...policy, context: 96 }, codec }))
     const [question] = scoring(rubric, { prompt: "Say it" }, "a")
-    const error = await run(Effect.flip(ask([{ question: question!, place: "0" }])))
+    const error = await run(Effect.flip(ask([{ question: question! }])))
     assert.match(error.message, /^score: of the questions to its judge, .*\d+ tokens.*96/u)
   })
 
@@ -133,8 +137,8 @@ describe("a policy that judges", () => {
     const how = Judge.pairwise({})
     const row = { prompt: "Say it" }
     const [one, other] = await run(ordersBy(judge, how, [
-      { row, a: "yes", b: "no", place: "0" },
-      { row, a: "no", b: "yes", place: "1" }
+      { row, a: "yes", b: "no" },
+      { row, a: "no", b: "yes" }
     ]))
     assert.notStrictEqual(one!.first, 1 - one!.second!)
     assert.closeTo(preferenceOf(one!)!, 1 - preferenceOf(other!)!, 1e-6)
@@ -229,10 +233,10 @@ describe("descriptions", () => {
       /the money caps and prices of judges of this pipeline are in USD and EUR: give them all in one currency/u
     )
     assert.match(
-      lackingKeys(root, {})[0]!.problem,
+      lackingKeys(root, undefined, {})[0]!.problem,
       /the environment variable NO_KEY, which has the key of its judge, is not set/u
     )
-    assert.deepStrictEqual(lackingKeys(root, { NO_KEY: "x" }), [])
+    assert.deepStrictEqual(lackingKeys(root, undefined, { NO_KEY: "x" }), [])
     // Without a price table, the fees of judges are all that money means.
     assert.deepStrictEqual(lackingPrices(Pipeline.cap(scored(endpoint), { money: Budget.dollars(1) }), null), [])
   })
@@ -274,5 +278,34 @@ describe("descriptions", () => {
     assert.deepInclude(pairs, { "judge/agreement": 1, "judge/contradictions": 0, "judge/unreadable": 0 })
     assert.closeTo(pairs!["judge/position_bias"]!, 0, 1e-12)
     assert.isTrue(scores!["judge/score"]! > 1 && scores!["judge/score"]! < 10)
+  })
+  it("are a reward in a simulation, as much of it as at its distance there is", async () => {
+    const held = Source.prompts(Source.tales({ count: 4, split: "held" }))
+    const reward = Reward.sum({ judge: Reward.judge(endpoint, { rubric }), short: Reward.verify(Verifier.ended()) })
+    const root = Pipeline.cap(
+      Grpo.make({ init: base, reference: base, prompts, held, reward }, {
+        allowance: Kl.mnatsPerSequence(1),
+        beta: 1,
+        steps: 30,
+        batchSize: 4,
+        groupSize: 8,
+        learningRate: 1e-3,
+        maxNewTokens: 3
+      }),
+      { kl: Kl.mnatsPerSequence(90_000), from: base }
+    )
+    assert.deepStrictEqual(problems(root), [])
+    const { events, policies } = await Effect.runPromise(simulate(root))
+    const steps = events.flatMap((event) => event._tag === "Step" ? [event.metrics["rewards/judge/mean"]!] : [])
+    assert.isTrue(steps.every((mean) => mean > 1 && mean < 10))
+    assert.isAbove(steps.at(-1)!, steps[0]!)
+    const { attainable } = policies.find(({ stage }) => stage.startsWith("grpo"))!
+    assert.isTrue(attainable!.reward > 1 && attainable!.reward <= attainable!.best + 1e-9)
+  })
+  it("of rewards are checked as the others", () => {
+    const by = (of: Judge.Endpoint) => Score.byReward({ completions, reward: Reward.judge(of, { rubric }) })
+    assert.match(said(by(Judge.endpoint("x", "m"))), /must be the base URL/u)
+    assert.strictEqual(said(by(endpoint)), "")
+    assert.strictEqual(said(Score.byReward({ completions, reward: Reward.judge(base, { rubric: "Short." }) })), "")
   })
 })

@@ -13,6 +13,7 @@ import {
   Pipeline,
   Ppo,
   RejectionSampling,
+  Reward,
   Sample,
   Score,
   Select,
@@ -47,6 +48,8 @@ describe("wrong wires", () => {
     Score.byRubric({ completions, judge: reward }, { rubric })
     // @ts-expect-error is not assignable to type '"Compare.judge needs a policy that judges; it may be of another family, not a Prompts"'
     Compare.byJudge({ policy: sft, prompts, judge: prompts }, { maxNewTokens: 4 })
+    // @ts-expect-error is not assignable to type '"Reward.judge needs a policy that judges or Judge.endpoint(…), not a RewardModel"'
+    Reward.judge(reward, { rubric })
     const other = Checkpoint.huggingFace("other", "models/other")
     expect(Score.byRubric({ completions, judge: other }, { rubric })).type.toBeAssignableTo<
       Artifact.Artifact<"ScoredCompletions", "", never, number, any, any>
@@ -54,6 +57,9 @@ describe("wrong wires", () => {
     expect<Artifact.ErrorOf<ReturnType<typeof byRubric>>>().type.toBe<
       Artifact.ErrorOf<typeof completions> | JudgeFailed
     >()
+    // A judge of another family is a reward of every policy.
+    expect<Artifact.FamilyOf<ReturnType<typeof rewarding>>>().type.toBe<never>()
+    const rewarding = () => Reward.judge(other, { rubric })
     const byRubric = () => Score.byRubric({ completions, judge: other }, { rubric })
   })
 

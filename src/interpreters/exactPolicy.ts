@@ -16,6 +16,8 @@ import { noOptimum } from "../ledger/trained.ts"
 import type { Composed, KindOf } from "../rewards/composed.ts"
 import { atOnce } from "../rewards/judge.ts"
 import { opened } from "../rewards/rewarding.ts"
+import { RunLog } from "../store/runLog.ts"
+import { judgeOpened } from "../training/openReward.ts"
 import { scored } from "../training/scoring.ts"
 
 /** Of the stage's own reward, all its parts and penalties included; KL in nats per sequence. */
@@ -45,31 +47,40 @@ export const kindIn = (world: World): KindOf => ({ prompt }, _, kinds) =>
   kinds[world.prompts.indexOf(prompt) % kinds.length]
 
 /** The score of every completion, as the stage's own rollouts are scored at its end; whitening leaves it as it is. */
-export const scoresOf = Effect.fnUntraced(function*(world: World, stage: Grpo | Ppo, reward: Composed<Weights> | null) {
-  const codec = codecOf(world)
-  const passes = passesChecks(world)
-  const all = completions(world)
-  const scoring = {
-    reward: reward === null
-      ? null
-      : yield* opened(reward, (weights) => Effect.sync(() => tabular(world).scorer(weights)), () => codec),
-    codec,
-    stage: stage._tag,
-    verifiers: stage.verifiers ?? [],
-    judge: { verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)), kindOf: kindIn(world) },
-    missingEosPenalty: stage.missingEosPenalty,
-    maxNewTokens: stage.maxNewTokens,
-    overlong: stage._tag === "Grpo" ? stage.overlong : undefined
-  }
-  const now = { step: Infinity, running: {}, whitened: false }
-  const table: Array<Float64Array> = []
-  for (const prompt of world.prompts) {
-    const rows = all.map(({ tokens }) => ({ prompt: codec.encodePrompt(prompt), completion: tokens }))
-    const ended = all.map(({ finished, tokens }) => ({ completion: tokens, finished, logps: new Float64Array() }))
-    table.push((yield* scored(scoring, rows, ended, all.map(() => ({ prompt, row: 1 })), now)).scores)
-  }
-  return table as Table
-})
+export const scoresOf = Effect.fnUntraced(
+  function*(world: World, stage: Grpo | Ppo, reward: Composed<Weights> | null) {
+    const codec = codecOf(world)
+    const passes = passesChecks(world)
+    const all = completions(world)
+    const scoring = {
+      reward: reward === null
+        ? null
+        : yield* opened(
+          reward,
+          (weights) => Effect.sync(() => tabular(world).scorer(weights)),
+          () => codec,
+          (leaf) => judgeOpened({ key: "", label: stage._tag, limits: { kl: [] } }, leaf)
+        ),
+      codec,
+      stage: stage._tag,
+      verifiers: stage.verifiers ?? [],
+      judge: { verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)), kindOf: kindIn(world) },
+      missingEosPenalty: stage.missingEosPenalty,
+      maxNewTokens: stage.maxNewTokens,
+      overlong: stage._tag === "Grpo" ? stage.overlong : undefined
+    }
+    const now = { step: Infinity, running: {}, whitened: false }
+    const table: Array<Float64Array> = []
+    for (const prompt of world.prompts) {
+      const rows = all.map(({ tokens }) => ({ prompt: codec.encodePrompt(prompt), completion: tokens }))
+      const ended = all.map(({ finished, tokens }) => ({ completion: tokens, finished, logps: new Float64Array() }))
+      table.push((yield* scored(scoring, rows, ended, all.map(() => ({ prompt, row: 1 })), now)).scores)
+    }
+    return table as Table
+  },
+  Effect.provideService(RunLog, { emit: () => Effect.void }),
+  Effect.scoped
+)
 
 /** Why this stage has no such optimum in this world. */
 export const withoutOptimum = (

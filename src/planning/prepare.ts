@@ -73,7 +73,8 @@ export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
   const fit = yield* fitted(root, room, plan)
   const { microBatches, planned } = fit
   const wanted = new Set((yield* wantedIn(root, finished)).map(label))
-  const keys = lackingKeys(root).filter(({ stage }) => wanted.has(stage))
+  // A reward is asked by the stages that take it.
+  const keys = lackingKeys(root, (artifact) => artifact.node.op === "Reward" || wanted.has(label(artifact)))
   if (keys.length > 0) return yield* new Refused({ problems: keys })
   const making = planned.stages.filter(({ stage }) => wanted.has(stage))
   // The plan assumes completions of `maxNewTokens`: a run that may need less is not refused.

@@ -3,9 +3,11 @@ import type { Event } from "../store/runLog.ts"
 
 export const judgedText = ({ judge, judged, stage }: Extract<Event, { readonly _tag: "Judged" }>): string => {
   const of = (name: string): number => judged[`judge/${name}`] ?? 0
-  const counted = ["unreadable", "ties", "contradictions"].flatMap((name) =>
-    of(name) === 0 ? [] : [`${of(name)} ${name}`]
-  )
+  const counts = [["unreadable", "unreadable"], ["worst", "given the worst score"], ["ties", "ties"], [
+    "contradictions",
+    "contradictions"
+  ]] as const
+  const counted = counts.flatMap(([name, text]) => of(name) === 0 ? [] : [`${of(name)} ${text}`])
   const has = (name: string): boolean => judged[`judge/${name}`] !== undefined
   return [
     `${stage}: judge ${judge}, ${of("questions")} questions`,

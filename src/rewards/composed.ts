@@ -5,22 +5,38 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import { UnusableData } from "../../dsl/Errors.ts"
+import { type BudgetExceeded, type JudgeFailed, UnusableData } from "../../dsl/Errors.ts"
+import type { Endpoint, Rubric } from "../../dsl/Judge.ts"
 import type { Condition, Rule } from "../../dsl/stages/Reward.ts"
+import type { Weights } from "../engine/engine.ts"
 import { groupAdvantages } from "../losses/advantages.ts"
 import { whiten } from "../losses/whiten.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { Question } from "./verifier.ts"
 
-/** A leaf: a reward model `M`, or a verifier. The same leaf may stand in several places, and is asked once. */
+/** A judge, an endpoint or a policy; `ask` is there once it is open, and gives scores. */
+export interface JudgeLeaf {
+  readonly _tag: "Judge"
+  readonly rubric: Rubric
+  readonly endpoint: Endpoint | undefined
+  readonly policy: Weights | undefined
+  readonly ask:
+    | ((
+      questions: ReadonlyArray<Question>
+    ) => Effect.Effect<ReadonlyArray<number>, BudgetExceeded | JudgeFailed | UnusableData>)
+    | null
+}
+
+/** A leaf: a reward model `M`, a verifier, or a judge. The same leaf may stand in several places, and is asked once. */
 export type Leaf<M> =
+  | JudgeLeaf
   | { readonly _tag: "Model"; readonly model: M; readonly after: string | null }
   | { readonly _tag: "Verify"; readonly verifier: Verifier }
 
 /** A rule with the parts on its wires, by their names (`of`, `parts.NAME`, `when.NAME`). */
 export interface Ruled<M> {
   readonly _tag: "Ruled"
-  readonly rule: Exclude<Rule, { readonly _tag: "Verify" | "Of" }>
+  readonly rule: Exclude<Rule, { readonly _tag: "Verify" | "ByJudge" | "Of" }>
   readonly parts: Readonly<Record<string, Composed<M>>>
 }
 
@@ -42,13 +58,19 @@ export const turnsOf = <M>(reward: Composed<M>): ReadonlyArray<number> =>
   ]
 
 /** The same reward with other models; a leaf stays one leaf. */
-export const withModels = <A, B>(reward: Composed<A>, of: (model: A) => B): Composed<B> => {
+export const withModels = <A, B>(
+  reward: Composed<A>,
+  of: (model: A) => B,
+  judge: (leaf: JudgeLeaf) => JudgeLeaf = (leaf) => leaf
+): Composed<B> => {
   const known = new Map<Composed<A>, Composed<B>>()
   const change = (one: Composed<A>): Composed<B> => {
     const found = known.get(one)
     if (found !== undefined) return found
     const made: Composed<B> = one._tag === "Verify"
       ? one
+      : one._tag === "Judge"
+      ? judge(one)
       : one._tag === "Model"
       ? { ...one, model: of(one.model) }
       : { ...one, parts: Object.fromEntries(Object.entries(one.parts).map(([name, part]) => [name, change(part)])) }

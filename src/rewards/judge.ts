@@ -1,7 +1,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type { BrokenExtension, NoSandbox } from "../../dsl/Errors.ts"
+import type { BrokenExtension, BudgetExceeded, JudgeFailed, NoSandbox } from "../../dsl/Errors.ts"
 import { Gold } from "../../dsl/Gold.ts"
 import type { Check, Verifier } from "../../dsl/Verifier.ts"
 import { unbroken } from "./broken.ts"
@@ -15,7 +15,7 @@ import { tales } from "../data/tales/gold.ts"
 import { type Question, unreachable, verify } from "./verifier.ts"
 
 /** The errors of judging. */
-export type Unjudged = BrokenExtension | NoSandbox
+export type Unjudged = BrokenExtension | BudgetExceeded | JudgeFailed | NoSandbox
 
 /** The gold reward of a completion, and a labeler's choice between two completions. */
 export class Judge extends Context.Service<Judge, {

@@ -6,7 +6,17 @@ import type { PromptRow } from "../data/rows.ts"
 import { type Codec, offsetsOf, type Row, type Scorer, type Weights } from "../engine/engine.ts"
 import { afterLast } from "../losses/ragged.ts"
 import { answered } from "./answers.ts"
-import { asked, combined, type Composed, kindOf, type Leaf, leavesOf, type Moment, withModels } from "./composed.ts"
+import {
+  asked,
+  combined,
+  type Composed,
+  type JudgeLeaf,
+  kindOf,
+  type Leaf,
+  leavesOf,
+  type Moment,
+  withModels
+} from "./composed.ts"
 import type { Judge } from "./judge.ts"
 import type { Question } from "./verifier.ts"
 
@@ -22,14 +32,17 @@ export type OpenReward = Composed<OpenModel>
 export const opened = Effect.fnUntraced(function*<E, R>(
   reward: Composed<Weights>,
   open: (weights: Weights) => Effect.Effect<Scorer, E, R>,
-  codec: (weights: Weights) => Codec
+  codec: (weights: Weights) => Codec,
+  judge: (leaf: JudgeLeaf) => Effect.Effect<JudgeLeaf, E, R>
 ) {
   const models = new Map<Weights, OpenModel>()
+  const judges = new Map<JudgeLeaf, JudgeLeaf>()
   for (const leaf of leavesOf(reward)) {
+    if (leaf._tag === "Judge") judges.set(leaf, yield* judge(leaf))
     if (leaf._tag !== "Model" || models.has(leaf.model)) continue
     models.set(leaf.model, { scorer: yield* open(leaf.model), codec: codec(leaf.model) })
   }
-  return withModels(reward, (weights) => models.get(weights)!)
+  return withModels(reward, (weights) => models.get(weights)!, (leaf) => judges.get(leaf)!)
 })
 
 type Judging = Pick<Judge["Service"], "verifies" | "unreachable" | "kindOf">
@@ -38,7 +51,7 @@ export const momentOf = (judge: Judging, step = Infinity): Moment => ({ step, ki
 
 /** Whether a reward reads texts, not only tokens. */
 export const readsText = <M>(reward: Composed<M>): boolean =>
-  leavesOf(reward).some((leaf) => leaf._tag === "Verify" || leaf.after !== null)
+  leavesOf(reward).some((leaf) => leaf._tag !== "Model" || leaf.after !== null)
 
 /** Fails when the reward of a row's kind, or the answer that one of its verifiers needs, is not there. */
 export const judgeable = Effect.fnUntraced(function*<M>(
@@ -96,6 +109,8 @@ export const numbersOf = Effect.fnUntraced(function*<E = never, R = never>(
     if (leaf._tag === "Verify") {
       // A server or a process may keep it waiting: a stop gets through, and nothing has been learnt yet in this step.
       found = yield* Effect.interruptible(judge.verifies(stage, leaf.verifier, some))
+    } else if (leaf._tag === "Judge") {
+      found = yield* leaf.ask!(some)
     } else {
       const { after, model } = leaf
       const { codec, scorer } = model

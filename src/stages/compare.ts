@@ -54,7 +54,7 @@ export const compare = Effect.fn("compare")(function*(
     )
     const texts = textsOf(codec, answers)
     const found: Array<
-      { readonly row: PromptRow; readonly a: Written; readonly b: Written; readonly u: number; readonly place: string }
+      { readonly row: PromptRow; readonly a: Written; readonly b: Written; readonly u: number }
     > = []
     for (let index = from; index < to; index++) {
       const random = stream(`${scope.stream}/${index}/labeler`)
@@ -68,8 +68,7 @@ export const compare = Effect.fn("compare")(function*(
             row: wires.prompts[index]!,
             a: written(i),
             b: written(j),
-            u,
-            place: `${index} ${i - first} ${j - first}`
+            u
           })
         }
       }

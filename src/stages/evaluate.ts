@@ -53,7 +53,7 @@ export const evaluate = Effect.fn("evaluate")(function*(
   yield* answered(scope.label, judge, verifiers, asked)
   const names = Object.keys(wires.models)
   const initial = yield* observer(engine.policy, wires.initial)
-  const reward = wires.reward === undefined ? undefined : yield* openReward(wires.reward, engine.scorer)
+  const reward = wires.reward === undefined ? undefined : yield* openReward(scope, wires.reward, engine.scorer)
   if (wires.reward !== undefined) yield* judgeable(scope.label, judge, wires.reward, asked)
   const codec = engine.codec(wires.initial)
   const use = { stage: scope.label, codec, context: initial.context }
@@ -243,8 +243,7 @@ const winsOver = (
       const pairs = some.map((row, i) => ({
         row,
         a: answers[from + i]!,
-        b: reference.texts?.[from + i] ?? row.answer!,
-        place: `${part} ${from + i}`
+        b: reference.texts?.[from + i] ?? row.answer!
       }))
       const different = pairs.filter(({ a, b }) => a !== b)
       const judged = yield* ordersBy(judge, how, different)

@@ -36,7 +36,7 @@ export const gate = Effect.fn("gate")(function*(
 ) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const initial = wires.initial === undefined ? undefined : yield* observer(engine.policy, wires.initial)
-  const reward = wires.reward === undefined ? undefined : yield* openReward(wires.reward, engine.scorer)
+  const reward = wires.reward === undefined ? undefined : yield* openReward(scope, wires.reward, engine.scorer)
   if (wires.reward !== undefined) yield* judgeable(scope.label, yield* Judge, wires.reward, wires.held)
   const codec = engine.codec(wires.candidate)
   yield* log.emit({ _tag: "Started", stage: scope.label, steps: 1, from: 0 })

@@ -74,7 +74,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
       const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
       const scoring = {
-        reward: wires.reward === undefined ? null : yield* openReward(wires.reward, open.scorer),
+        reward: wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer),
         codec,
         stage: scope.label,
         verifiers: stage.verifiers,

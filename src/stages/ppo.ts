@@ -63,7 +63,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
     Effect.gen(function*() {
       const { codec, models: { value }, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
-      const reward = wires.reward === undefined ? null : yield* openReward(wires.reward, open.scorer)
+      const reward = wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer)
       const { maxNewTokens, temperature, truncation } = stage
       const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
       const texts = wires.pretraining === undefined

@@ -71,7 +71,7 @@ const byReward = Effect.fnUntraced(function*(
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
   if (wired === undefined) throw new Error(`${stage} scores by a reward and has none`)
   yield* judgeable(stage, judge, wired, completions)
-  const reward = yield* openReward(wired, engine.scorer)
+  const reward = yield* openReward(scope, wired, engine.scorer)
   const [leaves, moment] = [leavesOf(reward), momentOf(judge)]
   const kept = yield* chunks.rows("scores", {
     row: Schema.Array(Schema.NullOr(Schema.Number)),
@@ -108,7 +108,7 @@ const byJudge = Effect.fnUntraced(function*(
   const all = yield* chunks.rows("scores", {
     row: Scores,
     make: Effect.fnUntraced(function*(from, to) {
-      const rows = yield* scoresBy(judge, rubric, wires.completions.slice(from, to), (i) => String(from + i))
+      const rows = yield* scoresBy(judge, rubric, wires.completions.slice(from, to))
       return { rows, tokens: 0, metrics: ofScores(rubric, rows) }
     })
   })

@@ -91,7 +91,7 @@ const folderOf = (root: string, key: string, label: string) =>
 export const modelIn = (root: string, key: string, label: string) => join(folderOf(root, key, label), "model")
 
 /** Not the same in another run of the same node. */
-const ofThisRun = ["asked", "disk", "fees", "memory", "milliseconds"]
+const ofThisRun = ["answers", "asked", "disk", "fees", "memory", "milliseconds"]
 
 const spentText = (spent: Spent): string => {
   const json = toJson(spent) as Readonly<Record<string, unknown>>

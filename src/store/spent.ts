@@ -10,7 +10,8 @@ const SpentFile = Schema.Struct({
   trained: Schema.Natural,
   /** Tokens read by a judge: four characters of prompt and completion count as a token. */
   judged: Schema.Natural,
-  /** Tokens read and written by endpoints, as they count them, and their price in millionths of a currency; absent where none was asked. */
+  /** Answers of endpoints that were paid for, their tokens as endpoints count them, and their price in millionths of a currency; absent without. */
+  answers: Schema.optionalKey(Schema.Natural),
   asked: Schema.optionalKey(Schema.Natural),
   fees: Schema.optionalKey(Schema.Natural),
   /** Floating-point operations. */
@@ -32,6 +33,7 @@ export const nothingSpent: Spent = {
   generated: 0,
   trained: 0,
   judged: 0,
+  answers: 0,
   asked: 0,
   fees: 0,
   flops: 0,
@@ -84,7 +86,9 @@ export const together = (parts: ReadonlyArray<Spent>): Spent => {
   const numbers: { -readonly [K in keyof Numbers]: number } = none
   for (const part of parts) {
     for (const prompt of part.prompts) prompts.add(prompt)
-    for (const key of ["generated", "trained", "judged", "asked", "fees", "flops", "milliseconds"] as const) {
+    for (
+      const key of ["generated", "trained", "judged", "answers", "asked", "fees", "flops", "milliseconds"] as const
+    ) {
       numbers[key] += part[key]
     }
     for (const key of ["memory", "disk"] as const) numbers[key] = Math.max(numbers[key], part[key])
@@ -92,9 +96,9 @@ export const together = (parts: ReadonlyArray<Spent>): Spent => {
   return { ...numbers, prompts }
 }
 
-export const toJson = ({ asked, fees, prompts, ...numbers }: Spent): Schema.Json => ({
+export const toJson = ({ answers, asked, fees, prompts, ...numbers }: Spent): Schema.Json => ({
   ...numbers,
-  ...(asked === 0 && fees === 0 ? {} : { asked, fees }),
+  ...(answers === 0 && asked === 0 && fees === 0 ? {} : { answers, asked, fees }),
   prompts: [...prompts].sort((a, b) => a - b)
 })
 
@@ -102,5 +106,5 @@ export const toJson = ({ asked, fees, prompts, ...numbers }: Spent): Schema.Json
 export const fromJson = (json: unknown): Option.Option<Spent> =>
   Option.map(
     Schema.decodeUnknownOption(SpentFile)(json),
-    ({ prompts, ...numbers }) => ({ asked: 0, fees: 0, ...numbers, prompts: new Set(prompts) })
+    ({ prompts, ...numbers }) => ({ answers: 0, asked: 0, fees: 0, ...numbers, prompts: new Set(prompts) })
   )

@@ -37,8 +37,9 @@ export const Answer = Schema.Struct({
   fees: Schema.Natural,
   /** Whether the tokens are an estimate, four characters each, because the endpoint did not count them. */
   estimated: Schema.Boolean,
-  /** The stage that paid for it, and the place of the question in it. */
-  payer: Schema.String
+  /** The key of the stage that paid for it, and its how many-th payment it was. */
+  payer: Schema.String,
+  nth: Schema.Natural
 })
 export type Answer = typeof Answer.Type
 

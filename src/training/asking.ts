@@ -1,6 +1,6 @@
 /**
  * Asks a judge, and gives the value of each of its verdicts. An endpoint's answers are kept in the store as they come: what was answered
- * before a kill is not asked again, and is counted once, for the stage and the place in it that paid. A policy is not sampled: a verdict's
+ * before a kill is not asked again, and is counted once, for the stage that paid. A policy is not sampled: a verdict's
  * value is the mean over all verdicts, under the policy's probabilities of them as whole answers.
  */
 import * as Context from "effect/Context"
@@ -30,8 +30,6 @@ export type Judging = { readonly endpoint: Endpoint } | { readonly policy: Polic
 
 export interface Asked {
   readonly question: Question
-  /** The same in every process that makes the stage. */
-  readonly place: string
   /** Distinguishes repetitions of one question to an endpoint. */
   readonly seed?: number
 }
@@ -94,14 +92,14 @@ const asEndpoint = Effect.fnUntraced(function*(scope: Named, endpoint: Endpoint)
     }
   })
 
-  const paid = ({ read, text, written }: Reply, body: string, payer: string): Answer => {
+  const paid = ({ read, text, written }: Reply, body: string) => {
     const [asked, answered] = [read ?? tokensOf(body), written ?? tokensOf(text)]
     const estimated = read === null || written === null
-    return { text, tokens: asked + answered, fees: feesOf(endpoint, asked, answered), estimated, payer }
+    return { text, tokens: asked + answered, fees: feesOf(endpoint, asked, answered), estimated }
   }
 
   /** The answer to a question that was not asked before. A question that was sent is paid for: its answer is waited for and kept. */
-  const request = Effect.fnUntraced(function*(question: Body, id: string, payer: string) {
+  const request = Effect.fnUntraced(function*(question: Body, id: string) {
     const text = canonical(question)
     const [most, price] = [tokensOf(text) + endpoint.maxTokens, feesOf(endpoint, tokensOf(text), endpoint.maxTokens)]
     yield* room(most, price)
@@ -111,9 +109,9 @@ const asEndpoint = Effect.fnUntraced(function*(scope: Named, endpoint: Endpoint)
           ask(question, id),
           ({ problem, remedy }) => new JudgeFailed({ stage: scope.label, judge: nameOf(endpoint), problem, remedy })
         )
-        const answer = paid(reply, text, payer)
+        const of = paid(reply, text)
+        const answer: Answer = { ...of, payer: scope.key, nth: meter.answered(id, of) }
         yield* store.keepAnswer(id, answer)
-        meter.asked(answer.tokens, answer.fees)
         return answer
       }),
       Effect.suspend(() => {
@@ -128,14 +126,14 @@ const asEndpoint = Effect.fnUntraced(function*(scope: Named, endpoint: Endpoint)
 
   /** The value of an answer, asked for again while it cannot be read; undefined where `find` does not find one. */
   const value = Effect.fnUntraced(function*<E>(
-    { place, question, seed }: Asked,
-    find: (question: Body, id: string, payer: string) => Effect.Effect<Answer | undefined, E>
+    { question, seed }: Asked,
+    find: (question: Body, id: string) => Effect.Effect<Answer | undefined, E>
   ) {
     const messages: Array<Message> = [{ role: "user", content: inWords(question) }]
     for (let attempt = 1; attempt <= attempts; attempt++) {
       const body = requestOf(endpoint, messages, seed ?? null)
       const id = sha256(canonical({ url: endpoint.url, body }))
-      const answer = yield* find(body, id, `${scope.key} ${place} ${attempt}`)
+      const answer = yield* find(body, id)
       if (answer === undefined) return undefined
       const read = valueIn(question, answer.text)
       if (read !== null) return read
@@ -151,10 +149,10 @@ const asEndpoint = Effect.fnUntraced(function*(scope: Named, endpoint: Endpoint)
       const known = yield* Effect.forEach(asked, (one) =>
         value(
           one,
-          Effect.fnUntraced(function*(_, id, payer) {
+          Effect.fnUntraced(function*(_, id) {
             const answer = Option.getOrUndefined(yield* store.answer(id))
             if (answer === undefined) return undefined
-            if (answer.payer === payer) meter.asked(answer.tokens, answer.fees)
+            if (answer.payer === scope.key) meter.answered(id, answer)
             answers.set(id, Deferred.makeUnsafe())
             Deferred.doneUnsafe(answers.get(id)!, Effect.succeed(answer))
             return answer
@@ -165,12 +163,12 @@ const asEndpoint = Effect.fnUntraced(function*(scope: Named, endpoint: Endpoint)
       const all = yield* Effect.forEach(asked, (one, i) => {
         if (known[i] !== undefined) return Effect.succeed(Exit.succeed(known[i]))
         if (stopped) return Effect.succeed(Exit.succeed(null))
-        const asking = value(one, (question, id, payer) => {
+        const asking = value(one, (question, id) => {
           const under = answers.get(id)
           if (under !== undefined) return Deferred.await(under)
           const mine = Deferred.makeUnsafe<Answer, Effect.Error<ReturnType<typeof request>>>()
           answers.set(id, mine)
-          return Effect.onExit(request(question, id, payer), (exit) => Deferred.done(mine, exit))
+          return Effect.onExit(request(question, id), (exit) => Deferred.done(mine, exit))
         })
         return Effect.tap(Effect.exit(asking), (exit) => Effect.sync(() => (stopped ||= Exit.isFailure(exit))))
       }, { concurrency: endpoint.concurrency })

@@ -51,21 +51,19 @@ export const tellJudged = Effect.fnUntraced(function*({ name, stage }: Judge, ju
   yield* (yield* RunLog).emit({ _tag: "Judged", stage, judge: name, judged: judged() })
 })
 
-/** Each completion by each criterion; `place` names a row. */
+/** Each completion by each criterion. */
 export const scoresBy = Effect.fnUntraced(function*(
   judge: Judge,
   rubric: Rubric,
-  rows: ReadonlyArray<PromptRow & { readonly completion: string }>,
-  place: (row: number) => string
+  rows: ReadonlyArray<PromptRow & { readonly completion: string }>
 ) {
   yield* referenced(judge.stage, rubric, rows)
   const { criteria, times } = rubric
   const values = yield* judge.ask(
-    rows.flatMap((row, i) =>
-      scoring(rubric, row, row.completion).flatMap((question, criterion) =>
+    rows.flatMap((row) =>
+      scoring(rubric, row, row.completion).flatMap((question) =>
         Array.from({ length: times }, (_, time) => ({
           question,
-          place: `${place(i)} ${criterion} ${time}`,
           ...(times === 1 ? {} : { seed: time })
         }))
       )
@@ -115,12 +113,12 @@ export const ofScores = (rubric: Rubric, all: ReadonlyArray<Scores>): Metrics =>
 export const ordersBy = Effect.fnUntraced(function*(
   judge: Judge,
   how: Pick<Pairwise, "asks" | "reference">,
-  pairs: ReadonlyArray<{ readonly row: PromptRow; readonly a: string; readonly b: string; readonly place: string }>
+  pairs: ReadonlyArray<{ readonly row: PromptRow; readonly a: string; readonly b: string }>
 ) {
   yield* referenced(judge.stage, how, pairs.map(({ row }) => row))
-  const values = yield* judge.ask(pairs.flatMap(({ a, b, place, row }) => [
-    { question: comparing(how, row, a, b), place: `${place} ab` },
-    { question: comparing(how, row, b, a), place: `${place} ba` }
+  const values = yield* judge.ask(pairs.flatMap(({ a, b, row }) => [
+    { question: comparing(how, row, a, b) },
+    { question: comparing(how, row, b, a) }
   ]))
   yield* any(judge, values)
   return pairs.map((_, i): Orders => ({ first: values[2 * i]!, second: values[2 * i + 1]! }))

@@ -15,8 +15,14 @@ export interface Meter {
   readonly spent: Effect.Effect<Spent>
   /** Spending since the last call, or since the start or `resume`: its prompts are those that were not used before. */
   readonly taken: Effect.Effect<Spent>
-  /** Counts an answer that was paid for: its tokens, and its price in millionths of the currency. */
-  readonly asked: (tokens: number, fees: number) => void
+  /**
+   * Counts the answer to the question `id`, once: a new one, or the `nth` that the artefact paid for, unless that is in the count that was
+   * resumed. Returns which payment it is.
+   */
+  readonly answered: (
+    id: string,
+    of: { readonly tokens: number; readonly fees: number; readonly nth?: number }
+  ) => number
   /** Resumes the count at `from`. */
   readonly resume: (from: Spent) => Effect.Effect<void>
 }
@@ -26,7 +32,7 @@ export const CurrentMeter = Context.Reference<Meter>("keel/Meter", {
   defaultValue: () => ({
     spent: Effect.succeed(nothingSpent),
     taken: Effect.succeed(nothingSpent),
-    asked: () => {},
+    answered: (_, { nth = 0 }) => nth,
     resume: () => Effect.void
   })
 })
@@ -58,7 +64,13 @@ export interface SpendingMeter extends Meter {
 
 export const spendingMeter = (of: Engine): SpendingMeter => {
   /** Of each artefact all spending, and the spending since the last `taken`. */
-  const frames: Array<{ readonly all: Frame; recent: Frame }> = []
+  const frames: Array<{
+    readonly all: Frame
+    recent: Frame
+    /** Answers in the count that was resumed, and questions whose answers were counted since. */
+    resumed: number
+    readonly paid: Set<string>
+  }> = []
   const hashes = new WeakMap<Int32Array, number>()
   const used = (ids: Int32Array): void => {
     // A document has no prompt but the beginning that all texts share.
@@ -101,18 +113,24 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
         // The cost of opening the artefact again was counted before.
         Object.assign(frame.all, copied(from), { memory: Math.max(frame.all.memory, from.memory) })
         frame.recent = copied(nothingSpent)
+        frame.resumed = from.answers
       }),
     judged: (...texts) => {
       const tokens = Math.ceil(texts.reduce((sum, { length }) => sum + length, 0) / 4)
       const frame = frames.at(-1)
       for (const one of frame === undefined ? [] : [frame.all, frame.recent]) one.judged += tokens
     },
-    asked: (tokens, fees) => {
+    answered: (id, { fees, nth, tokens }) => {
       const frame = frames.at(-1)
-      for (const one of frame === undefined ? [] : [frame.all, frame.recent]) {
+      if (frame === undefined) return nth ?? 0
+      const before = nth !== undefined && (nth <= frame.resumed || frame.paid.has(id))
+      frame.paid.add(id)
+      for (const one of before ? [] : [frame.all, frame.recent]) {
+        one.answers++
         one.asked += tokens
         one.fees += fees
       }
+      return nth ?? frame.all.answers
     },
     keeps: (bytes) => {
       const frame = frames.at(-1)
@@ -122,7 +140,7 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
       Effect.acquireUseRelease(
         Effect.map(settle, () => {
           of.recently?.restart()
-          frames.push({ all: copied(nothingSpent), recent: copied(nothingSpent) })
+          frames.push({ all: copied(nothingSpent), recent: copied(nothingSpent), resumed: 0, paid: new Set() })
         }),
         () => make,
         () =>

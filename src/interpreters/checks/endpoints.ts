@@ -24,10 +24,13 @@ export const feesIn = ({ node: { params } }: Artifact.Any): ReadonlyArray<string
 /** Keys of judges that are not in the environment. */
 export const lackingKeys = (
   root: Artifact.Any,
+  asks: (artifact: Artifact.Any) => boolean = () => true,
   environment: Readonly<Record<string, string | undefined>> = process.env
 ): ReadonlyArray<{ readonly stage: string; readonly problem: string }> =>
   Artifact.lineage(root).flatMap((artifact) => {
-    const keys = endpointsIn(artifact.node.params).flatMap(({ key }) => typeof key === "string" ? [key] : [])
+    const keys = !asks(artifact)
+      ? []
+      : endpointsIn(artifact.node.params).flatMap(({ key }) => typeof key === "string" ? [key] : [])
     return [...new Set(keys)].filter((key) => (environment[key] ?? "").trim() === "").map((key) => ({
       stage: label(artifact),
       problem: `the environment variable ${key}, which has the key of its judge, is not set: export ${key}=…`
