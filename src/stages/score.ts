@@ -65,9 +65,10 @@ const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, x) =
 /** By a reward: its leaves in chunks, and the reward of them when all are there, because `whiten` reads all. */
 const byReward = Effect.fnUntraced(function*(
   { completions, reward: wired }: Wires,
-  { label: stage }: Scope,
+  scope: Scope,
   chunks: Chunks
 ) {
+  const stage = scope.label
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
   if (wired === undefined) throw new Error(`${stage} scores by a reward and has none`)
   yield* judgeable(stage, judge, wired, completions)
