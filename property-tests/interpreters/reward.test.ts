@@ -1,6 +1,6 @@
 /** Rewards made of rewards in every stage that takes one: by enumeration where all is exact, and on a tiny transformer. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Exit, Layer, Result } from "effect"
+import { Effect, Exit, Result } from "effect"
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -26,16 +26,13 @@ import {
 } from "../../dsl/index.ts"
 import type { ScoredRow } from "../../src/data/rows.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
-import { CurrentEngine } from "../../src/engine/current.ts"
 import { completions, rewardTable, scoreTable } from "../../src/engine/tabular/exact.ts"
-import { tabular } from "../../src/engine/tabular/tabular.ts"
 import { problems } from "../../src/interpreters/check.ts"
 import { scoresOf } from "../../src/interpreters/exactPolicy.ts"
 import { rewardOf } from "../../src/interpreters/inputs.ts"
 import { simulate } from "../../src/interpreters/simulate.ts"
 import { plan } from "../../src/planning/plan.ts"
 import { verifier } from "../../src/rewards/own.ts"
-import * as MemoryStore from "../../src/store/memory.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { contents, engine, failed, runs, succeeded, tiny, train } from "./tiny.ts"
@@ -115,12 +112,7 @@ describe("by enumeration", () => {
       const value = await made(judge)
       assert(value._tag === "Model")
       const composed = await Effect.runPromise(rewardOf(reward, () => Effect.succeed(value.weights)))
-      const scores = await Effect.runPromise(
-        Effect.provide(
-          scoresOf(small, stageOf(rl(reward)) as never, composed),
-          Layer.mergeAll(Layer.succeed(CurrentEngine, tabular(small)), MemoryStore.layer)
-        )
-      )
+      const scores = await Effect.runPromise(scoresOf(small, stageOf(rl(reward)) as never, composed))
       return scores.flatMap((of) => [...of])
     }
     const [one, model] = [await table(words), await table(judge)]

@@ -9,6 +9,7 @@ import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { codecOf } from "../engine/tabular/codec.ts"
 import { passesChecks } from "../engine/tabular/data.ts"
 import { completions, expectedReward, kl, mostReward, optimum, type Table } from "../engine/tabular/exact.ts"
+import { CurrentEngine } from "../engine/current.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
 import type { World } from "../engine/tabular/world.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -16,6 +17,7 @@ import { noOptimum } from "../ledger/trained.ts"
 import type { Composed, KindOf } from "../rewards/composed.ts"
 import { atOnce } from "../rewards/judge.ts"
 import { opened } from "../rewards/rewarding.ts"
+import * as MemoryStore from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
 import { judgeOpened } from "../training/openReward.ts"
 import { scored } from "../training/scoring.ts"
@@ -78,8 +80,13 @@ export const scoresOf = Effect.fnUntraced(
     }
     return table as Table
   },
-  Effect.provideService(RunLog, { emit: () => Effect.void }),
-  Effect.scoped
+  (scores, world) =>
+    scores.pipe(
+      Effect.provideService(CurrentEngine, tabular(world)),
+      Effect.provideService(RunLog, { emit: () => Effect.void }),
+      Effect.provide(MemoryStore.layer),
+      Effect.scoped
+    )
 )
 
 /** Why this stage has no such optimum in this world. */

@@ -68,7 +68,7 @@ const byReward = Effect.fnUntraced(function*(
   scope: Scope,
   chunks: Chunks
 ) {
-  const { label: stage } = scope
+  const stage = scope.label
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
   if (wired === undefined) throw new Error(`${stage} scores by a reward and has none`)
   yield* judgeable(stage, judge, wired, completions)
