@@ -145,15 +145,28 @@ const readers = {
   unpairedPreferences: read(byRole.UnpairedPreferences),
   rankings: read(byRole.Rankings),
   stepwise: read(byRole.Stepwise),
-  packed: read(byRole.Text)
+  packed: read(byRole.Text),
+  csv: read(byRole.Demonstrations),
+  json: read(byRole.Demonstrations),
+  parquet: read(byRole.Demonstrations),
+  zst: read(byRole.Demonstrations)
 } as const
+
+/** Rows in other files than JSON Lines. */
+const named: Readonly<Partial<Record<keyof typeof readers, string>>> = {
+  packed: "rows.jsonl.gz",
+  csv: "rows.csv",
+  json: "rows.json",
+  parquet: "rows.parquet",
+  zst: "rows.jsonl.zst"
+}
 
 const rowsCase = (seeds: Seeds, random: Random): Case => {
   const kind = pick(random, Object.keys(readers) as ReadonlyArray<keyof typeof readers>)
-  const name = kind === "packed" ? "rows.jsonl.gz" : random.int(10) === 0 ? "rows.txt" : "rows.jsonl"
+  const name = named[kind] ?? (random.int(10) === 0 ? "rows.txt" : "rows.jsonl")
   const seed = seeds.rows[kind]!
-  const bytes = kind === "packed" || random.int(3) === 0
-    ? mutate(seed, false, random)
+  const bytes = kind in named || random.int(3) === 0
+    ? mutate(seed, kind === "json", random)
     : Buffer.from(seed.toString().split("\n").map((line) => line === "" ? line : mutateJson(line, random)).join("\n"))
   const special = random.int(100) === 0 ? pick<Special>(random, ["pipe", "folder", "zero", "loop"]) : null
   const fields = random.int(4) === 0

@@ -2,8 +2,9 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect } from "effect"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { parquetWriteBuffer } from "hyparquet-writer"
 import { join } from "node:path"
-import { gzipSync } from "node:zlib"
+import { gzipSync, zstdCompressSync } from "node:zlib"
 import { Artifact, Checkpoint, Pipeline, Sft, Source } from "../../dsl/index.ts"
 import { save as saveAdapter } from "../../src/model/adapter.ts"
 import { save } from "../../src/model/checkpoint.ts"
@@ -181,7 +182,14 @@ export const seedsIn = async (folder: string): Promise<Seeds> => {
       }),
       rankings: lines({ prompt: "once", completions: [" there", " was"], scores: [1, 2] }),
       stepwise: lines({ prompt: "once", completions: [" there", " was"], labels: [true, false] }),
-      packed: gzipSync(readFileSync(data))
+      packed: gzipSync(readFileSync(data)),
+      csv: Buffer.from('prompt,completion\nonce,"there ""was"""\nwas,"a, b\nc"\n'),
+      json: Buffer.from(JSON.stringify([{ prompt: "once", completion: " there" }, { messages: conversation }])),
+      parquet: Buffer.from(parquetWriteBuffer({
+        columnData: ["prompt", "completion"].map((name) => ({ name, data: ["once", "was", "there", null, ""] })),
+        rowGroupSize: 2
+      })),
+      zst: zstdCompressSync(lines({ prompt: "once", completion: " there" }))
     },
     prices: Buffer.from('{"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}, "judge": {"perMillionTokens": 3}}')
   }

@@ -1,5 +1,5 @@
 /** Records of Parquet, one row group in memory at a time. */
-import type { AsyncBuffer, Compressors, FileMetaData } from "hyparquet"
+import type { AsyncBuffer, Compressors, FileMetaData, SchemaTree } from "hyparquet"
 import { open } from "node:fs/promises"
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib"
 import { isPointer, MiB, notFetched } from "../model/regularFile.ts"
@@ -63,6 +63,26 @@ const compressorsOf = ({ LZ4, LZ4_RAW, SNAPPY }: Compressors): Compressors => {
   }
 }
 
+const unique = (names: ReadonlyArray<string>): boolean => new Set(names).size === names.length
+
+/**
+ * Whether every column chunk belongs to one leaf of the schema: `hyparquet` leaves the failure of any other chunk to the process, which
+ * would end.
+ */
+const isSound = (tree: SchemaTree, groups: FileMetaData["row_groups"]): boolean => {
+  const leaves: Array<string> = []
+  const walk = ({ children, path }: SchemaTree): void => {
+    if (children.length === 0) leaves.push(path.join("\0"))
+    else children.forEach(walk)
+  }
+  tree.children.forEach(walk)
+  const known = new Set(leaves)
+  return unique(leaves) && unique(tree.children.map(({ element }) => element.name)) && groups.every(({ columns }) => {
+    const paths = columns.map(({ meta_data }) => meta_data?.path_in_schema.join("\0") ?? "\0")
+    return unique(paths) && paths.every((path) => known.has(path))
+  })
+}
+
 /** Bytes of the row group, as its metadata say. */
 const sizeOf = (group: FileMetaData["row_groups"][number]): number => Number(group.total_byte_size)
 
@@ -76,7 +96,7 @@ export async function* recordsOf(path: string): Records {
       "Fetch or write the file again.",
       line
     )
-  const [{ parquetMetadataAsync, parquetReadObjects }, { compressors }] = await Promise.all([
+  const [{ parquetMetadataAsync, parquetReadObjects, parquetSchema }, { compressors }] = await Promise.all([
     import("hyparquet"),
     import("hyparquet-compressors")
   ])
@@ -104,6 +124,11 @@ export async function* recordsOf(path: string): Records {
         ? bad(notFetched.problem, notFetched.remedy)
         : damaged(error)
     })
+    try {
+      if (!isSound(parquetSchema(metadata), metadata.row_groups)) throw new Error("columns do not match the schema")
+    } catch (error) {
+      throw damaged(error)
+    }
     let row = 0
     for (const group of metadata.row_groups) {
       const [bytes, rows] = [sizeOf(group), Number(group.num_rows)]

@@ -120,7 +120,7 @@ const failure = (name: string, endpoint: string, token: boolean) => (error: unkn
     return bad(`it cannot be written to ${hubFolder()} (${code})`, "Check its owner and the space on its disk.")
   }
   const why = cause instanceof Error ? cause.message || (cause as { code?: string }).code : message ?? String(error)
-  return bad(`${endpoint} cannot be reached: ${why}`, fetchIt)
+  return bad(`${endpoint} cannot be reached: ${why}`, `Check the network and HF_ENDPOINT. ${fetchIt}`)
 }
 
 /** The checksum of a file that the hub has: of large files SHA-256, of others Git's SHA-1 of its header and content. */
