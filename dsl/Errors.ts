@@ -198,15 +198,15 @@ export class JudgeFailed extends Schema.TaggedError<JudgeFailed>()("JudgeFailed"
   }
 }
 
-/** A loss, reward or verifier from outside Keel threw, or returned a result that is none. */
+/** A loss, reward, verifier or environment from outside Keel threw, or returned a result that is none. */
 export class BrokenExtension extends Schema.TaggedError<BrokenExtension>()("BrokenExtension", {
   stage: Schema.String,
-  kind: Schema.Literals(["preference loss", "policy loss", "reward", "verifier"]),
+  kind: Schema.Literals(["preference loss", "policy loss", "reward", "verifier", "environment"]),
   name: Schema.String,
   problem: Schema.String
 }) {
   override get message() {
-    const law = this.kind === "reward" || this.kind === "verifier" ? `laws.${this.kind}` : "laws.ownLoss"
+    const law = this.kind.endsWith("loss") ? "laws.ownLoss" : `laws.${this.kind}`
     return `${this.stage}: the ${this.kind} ${this.name} ${this.problem}. ` +
       `Mend its function (${law} of keel/testing tests it) and run again: finished stages and checkpoints are kept.`
   }

@@ -29,6 +29,9 @@ export type Reward<Name extends string> = `reward ${Name}`
 /** The need for an implementation of the verifier `Name`. */
 export type Verifier<Name extends string> = `verifier ${Name}`
 
+/** The need for an implementation of the environment `Name`. */
+export type Environment<Name extends string> = `environment ${Name}`
+
 /**
  * A reward from outside, where one of Keel's could stand (`Gold`): a name, and parameters as JSON that its implementation is
  * given. In `simulate` it is the world's, like every gold reward.
@@ -66,8 +69,13 @@ export type VerifiersOf<V> = V extends { readonly _tag: "OwnVerifier"; readonly 
   ? string extends N ? never : Verifier<N>
   : never
 
+/** The environments among `E` that come from outside, as needs; none when the compiler does not know its name. */
+export type EnvironmentsOf<E> = E extends { readonly _tag: "OwnEnvironment"; readonly name: infer N extends string }
+  ? string extends N ? never : Environment<N>
+  : never
+
 type Example<X extends string> = X extends `stage ${infer Op}` ? `stages: [${Uncapitalize<Op>}]`
-  : X extends Reward<infer Name> | Verifier<infer Name> ? `rewards: [${Uncapitalize<Name>}]`
+  : X extends Reward<infer Name> | Verifier<infer Name> | Environment<infer Name> ? `rewards: [${Uncapitalize<Name>}]`
   : X extends Loss<any, infer Name> ? `losses: [${Uncapitalize<Name>}]`
   : never
 

@@ -7,7 +7,8 @@ import type * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
 import { build, type Definition, type Parameters } from "./Definition.ts"
 import type { KlBudgetExceeded, TrainingError } from "./Errors.ts"
-import type { LossesOf, RewardsOf, VerifiersOf } from "./Extension.ts"
+import type { Environment } from "./Environment.ts"
+import type { EnvironmentsOf, LossesOf, RewardsOf, VerifiersOf } from "./Extension.ts"
 import type { Gold } from "./Gold.ts"
 import type { Allotting } from "./KlSpending.ts"
 import type { Loss } from "./PolicyLoss.ts"
@@ -49,14 +50,14 @@ export const moves =
   <X extends string = never>() => <const D extends Definition>(definition: D): Mover<D, X> => (connected, params) =>
     build(definition, connected, params)
 
-/** The wires `S`, where a `Needed` reward may be left out only beside verifiers `V`. */
+/** The wires `S`, where a `Needed` reward may be left out only beside `V`: verifiers, or an environment. */
 type Rewarded<S extends Wires, Needed extends "reward", V> = {
   readonly [K in keyof S]: K extends "reward"
     ? ["reward", V] extends [Needed, never] ? Omit<S[K], "optional"> & { readonly optional: false } : S[K]
     : S[K]
 }
 
-/** The constructor of the operation `D` with a KL penalty: β = `B` decides about the wire `reference`; the loss `L` and the verifiers `V` may be from outside. */
+/** The constructor of the operation `D` with a KL penalty: β = `B` decides about the wire `reference`; the loss `L`, the verifiers `V` and the environment `E` may be from outside. */
 export interface Penalised<D extends Definition, Needed extends "reward" = never> {
   <
     W extends Given,
@@ -64,19 +65,22 @@ export interface Penalised<D extends Definition, Needed extends "reward" = never
     const B extends number,
     const G extends Gold = never,
     L extends Loss = never,
-    V extends Verifier = never
+    V extends Verifier = never,
+    E extends Environment = never
   >(
-    connected: Checked<D["op"], Rewarded<Referenced<D["wires"], B>, Needed, V>, D["main"] & keyof D["wires"], W>,
-    params: Omit<Allotting<Parameters<D>, N, G>, "beta" | "loss" | "verifiers"> & {
+    connected: Checked<D["op"], Rewarded<Referenced<D["wires"], B>, Needed, V | E>, D["main"] & keyof D["wires"], W>,
+    params: Omit<Allotting<Parameters<D>, N, G>, "beta" | "loss" | "verifiers" | "environment"> & {
       readonly beta: B
       readonly loss?: L
       /** Verifiable rewards, added to the reward on the wire `reward` where there is one. */
       readonly verifiers?: ReadonlyArray<V>
+      /** Makes each completion an episode of several turns; its rewards are added. `maxNewTokens` is then of one turn. */
+      readonly environment?: E
     }
-  ): Moved<W, D["main"] & keyof W, N, G, LossesOf<L> | VerifiersOf<V>>
+  ): Moved<W, D["main"] & keyof W, N, G, LossesOf<L> | VerifiersOf<V> | EnvironmentsOf<E>>
 }
 
-/** A `Needed` reward may be left out only beside verifiers. */
+/** A `Needed` reward may be left out only beside verifiers or an environment. */
 export const penalises =
   <Needed extends "reward" = never>() =>
   <const D extends Definition>(definition: D): Penalised<D, Needed> =>

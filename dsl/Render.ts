@@ -2,8 +2,14 @@
 import type * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
 
+/** A list of more items than `most` is shown by its `first`. */
+const [most, first] = [24, 3]
+
 const short = (value: Schema.Json): string => {
-  if (Array.isArray(value)) return `[${value.map(short).join(", ")}]`
+  if (Array.isArray(value)) {
+    const more = value.length > most ? [`… ${value.length - first} more`] : []
+    return `[${[...value.slice(0, more.length > 0 ? first : most).map(short), ...more].join(", ")}]`
+  }
   if (typeof value === "object" && value !== null) {
     const { _tag, ...rest } = value as Readonly<Record<string, Schema.Json>>
     const inner = Object.entries(rest).filter(([, v]) => JSON.stringify(v) !== "{}").map(([k, v]) =>

@@ -97,7 +97,12 @@ export class Openings extends Schema.TaggedClass<Openings>()("Openings", {
   limit: Schema.optionalKey(Count)
 }) {}
 
-export const Origin = Schema.Union([File, Hub, Tales, Puzzles, Openings])
+/** Rows that stand in the description itself: a small set, or a set that a program makes. In the formats of a `File`. */
+export class Rows extends Schema.TaggedClass<Rows>()("Rows", {
+  rows: Schema.NonEmptyArray(Schema.Record(Schema.String, Schema.Json))
+}) {}
+
+export const Origin = Schema.Union([File, Hub, Tales, Puzzles, Openings, Rows])
 export type Origin = typeof Origin.Type
 
 const Role = Schema.Literals(Artifact.sourceKinds)
@@ -112,7 +117,8 @@ export const definition = define(Source, {}, {
     `template and chat make prompts, and these are ${role}: leave them out`
   ],
   makes: (params) => ({ kind: params["role"] as Artifact.Kind, family: "" }),
-  rows: ({ origin }) => ("count" in origin ? origin.count : origin.limit) ?? Infinity
+  rows: ({ origin }) =>
+    ("count" in origin ? origin.count : "rows" in origin ? origin.rows.length : origin.limit) ?? Infinity
 })
 
 const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
@@ -145,3 +151,5 @@ export const puzzles = (options: typeof Puzzles["~type.make.in"]): Puzzles =>
   new Puzzles(options, { disableChecks: true })
 export const openings = (path: string, options: Omit<typeof Openings["~type.make.in"], "path">): Openings =>
   new Openings({ path, ...options }, { disableChecks: true })
+export const rows = (rows: ReadonlyArray<Readonly<Record<string, Schema.Json>>>): Rows =>
+  new Rows({ rows: rows as unknown as Rows["rows"] }, { disableChecks: true })

@@ -14,6 +14,7 @@
 import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
 import { define } from "../Definition.ts"
+import { Environment } from "../Environment.ts"
 import { klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { penalises, policyFrom } from "../MovesPolicy.ts"
@@ -46,6 +47,11 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   referencePolicy: or(ReferencePolicy, new Frozen()),
   /** Verifiable rewards, added to the reward model's score when there is one. */
   verifiers: or(Schema.Array(Verifier), []),
+  /**
+   * Makes each completion an episode of several turns of at most `maxNewTokens` tokens; verifiers judge the last. A prompt that is no
+   * conversation is the first message of the user. Only the policy's own tokens are learnt, and KL is that of its own tokens.
+   */
+  environment: Schema.optionalKey(Environment),
   /** T of sampling, and of the log-probabilities of the loss and its penalty, as in TRL: π_T is trained. KL is measured at 1. */
   temperature: or(Positive, 1),
   /** Subtracted from the score of a completion that does not end by itself. */
@@ -84,6 +90,7 @@ export const definition = define(Grpo, wires, {
     ...controlMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
     reward === undefined && stage.verifiers.length === 0 &&
+    (stage.environment === undefined || stage.environment._tag === "Calculator") &&
     "it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"
   ]
 })

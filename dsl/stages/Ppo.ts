@@ -14,6 +14,7 @@
 import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
 import { define } from "../Definition.ts"
+import { Environment } from "../Environment.ts"
 import { klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { penalises, policyFrom } from "../MovesPolicy.ts"
@@ -65,6 +66,11 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   temperature: or(Positive, 1),
   /** Verifiable rewards, added to the reward model's score when there is one. */
   verifiers: Schema.optionalKey(Schema.Array(Verifier)),
+  /**
+   * Makes each completion an episode of several turns of at most `maxNewTokens` tokens; verifiers judge the last. A prompt that is no
+   * conversation is the first message of the user. Only the policy's own tokens are learnt, and KL is that of its own tokens.
+   */
+  environment: Schema.optionalKey(Environment),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),
   ...klControl,
@@ -104,6 +110,7 @@ export const definition = define(Ppo, wires, {
     stage.ptxCoef === 0 && pretraining !== undefined &&
     "ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef",
     reward === undefined && (stage.verifiers ?? []).length === 0 &&
+    (stage.environment === undefined || stage.environment._tag === "Calculator") &&
     "it has no reward: connect Ppo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"
   ]
 })

@@ -32,6 +32,11 @@ export class Pretrain extends Schema.TaggedClass<Pretrain>()("Pretrain", {
   model: Shape,
   /** Optimiser steps. */
   steps: Count,
+  /**
+   * Renders conversations for the model and all that are trained from it: Jinja as in transformers. Its words must be words of the text;
+   * `</s>` ends a turn.
+   */
+  chatTemplate: Schema.optionalKey(Schema.NonEmptyString),
   /** Documents per optimiser step. */
   batchSize: Count,
   ...truncating,

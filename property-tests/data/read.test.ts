@@ -235,9 +235,9 @@ describe("rows", async () => {
     assert.deepStrictEqual(
       await rows(asks, lines({ prompt: [user("a")] }, { messages: talk.slice(0, 2) }, { messages: [user("a")] })),
       [
-        { prompt: "<user>a</>" },
-        { prompt: "<user>a</>" },
-        { prompt: "<user>a</>" }
+        { prompt: "<user>a</>", messages: [user("a")] },
+        { prompt: "<user>a</>", messages: [user("a")] },
+        { prompt: "<user>a</>", messages: [user("a")] }
       ]
     )
     const pairs: Reader<unknown> = (path) => preferences(path, { chat })

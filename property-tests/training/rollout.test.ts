@@ -7,6 +7,7 @@ import { codecOf } from "../../src/engine/tabular/codec.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
 import { world as makeWorld } from "../../src/engine/tabular/world.ts"
 import { atOnce } from "../../src/rewards/judge.ts"
+import { once } from "../../src/training/answering.ts"
 import { rollout } from "../../src/training/rollout.ts"
 import { assertClose } from "../losses/gradients.ts"
 
@@ -20,12 +21,14 @@ const rounding: Policy = {
 }
 const asked = Array.from({ length: 16 }, (_, i) => ({
   ids: codec.encodePrompt(world.prompts[i % 2]!),
-  row: { prompt: world.prompts[i % 2]!, row: i + 1 }
+  row: { prompt: world.prompts[i % 2]!, row: i + 1 },
+  world: ""
 }))
 const judge = { verifies: atOnce(() => true) }
 const at = (temperature: number, readsSampler: boolean) =>
   Effect.runSync(rollout(
     {
+      answering: once({ stage: "here", codec, context: own.context }),
       policy: rounding,
       reference: own,
       sampling: { maxNewTokens: 3, temperature, topK: 0, topP: 1, stop: codec.stop },

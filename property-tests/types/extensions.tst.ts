@@ -5,6 +5,7 @@ import {
   Compare,
   Distillation,
   Dpo,
+  Environment,
   Evaluate,
   Gate,
   Gold,
@@ -22,7 +23,7 @@ import {
 } from "keel"
 import type { Effect } from "effect"
 import { type Ran, run, type RunOptions, simulate } from "keel/interpreters"
-import { policyLoss, preferenceLoss } from "keel/stage"
+import { environment, policyLoss, preferenceLoss } from "keel/stage"
 import { describe, expect, test } from "tstyche"
 import { aboutAsLong, make, rwr } from "../../examples/13-own-stage.ts"
 
@@ -243,5 +244,37 @@ describe("an interpreter with a case for all the others", () => {
     expect(Interpreter.foldOr(policy, { Sft: ({ epochs }) => epochs, Rwr: () => 1 }, otherwise)).type.toBe<number>()
     // @ts-expect-error Object literal may only specify known properties
     Interpreter.foldOr(sft, { Stf: () => 1 }, otherwise)
+  })
+})
+
+describe("an environment from outside", () => {
+  const wires = { init: sft, prompts, held }
+  const steps = {
+    allowance: Kl.mnatsPerSequence(10),
+    beta: 0,
+    steps: 1,
+    batchSize: 2,
+    learningRate: 1e-3,
+    maxNewTokens: 4
+  } as const
+  const thermostat = environment("Thermostat", () => ({ reward: 1 }))
+  const grpo = Grpo.make(wires, { ...steps, groupSize: 2, environment: Environment.own("Thermostat") })
+  const capped = Pipeline.cap(grpo, { kl: Kl.mnatsPerSequence(10), from: sft })
+
+  test("is in the type, and asked for where it is run", () => {
+    expect<Artifact.OutsideOf<typeof capped>>().type.toBe<"environment Thermostat">()
+    // @ts-expect-error "This pipeline has the environment Thermostat from outside Keel without its implementation: pass rewards: [thermostat] in the options"
+    run(capped, options)
+    expect(run).type.toBeCallableWith(capped, { ...options, rewards: [thermostat] })
+    expect(simulate).type.toBeCallableWith(capped)
+  })
+
+  test("is a reward by itself for PPO too; one of Keel's needs no implementation", () => {
+    const ppo = Ppo.make({ ...wires, value: sft }, { ...steps, environment: Environment.own("Thermostat") })
+    expect<Artifact.OutsideOf<typeof ppo>>().type.toBe<"environment Thermostat">()
+    const keels = Ppo.make({ ...wires, value: sft }, { ...steps, environment: Environment.guessNumber() })
+    expect<Artifact.OutsideOf<typeof keels>>().type.toBe<never>()
+    // @ts-expect-error Type 'string' is not assignable to type
+    Grpo.make(wires, { ...steps, groupSize: 2, environment: "calculator" })
   })
 })

@@ -48,7 +48,11 @@ const imported = (path: string) =>
 /** The exports with implementations from outside Keel: how each is made, and the fields that identify it, of either sort. */
 const exported = [
   { name: "stages", by: ["implement"], fields: [["definition", "make"]] },
-  { name: "rewards", by: ["reward", "verifier"], fields: [["name", "score"], ["name", "verify"]] },
+  {
+    name: "rewards",
+    by: ["reward", "verifier", "environment"],
+    fields: [["name", "score"], ["name", "verify"], ["name", "step"]]
+  },
   { name: "losses", by: ["preferenceLoss", "policyLoss"], fields: [["kind", "name", "of"]] }
 ] as const
 

@@ -9,6 +9,7 @@ import { assumed as utilisation } from "../planning/cost/costs.ts"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { shown } from "../../dsl/Errors.ts"
 import { size } from "../../dsl/Size.ts"
+import { fieldsOf } from "../../dsl/Stage.ts"
 import { describe } from "../model/checkpoint.ts"
 import { smaller } from "../planning/advice.ts"
 import { fits, overflows } from "../planning/fits.ts"
@@ -243,6 +244,9 @@ export const plan = Command.make(
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
+      ...(Artifact.lineage(root).some((artifact) => fieldsOf(artifact).environment !== undefined)
+        ? ["Episodes are assumed to have maxTurns turns; what an environment says between them is not counted."]
+        : []),
       `Peak memory is what the backend holds, and what a cap on memory means; the process holds ${
         onDevice ? "beside it on the host" : "with it"
       } about ${size(runtime)} of runtime, the models and rows before, and two copies of what it saves.`,

@@ -1,9 +1,21 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import { type File, type Hub, namedBy, type Openings, type Origin, type Puzzles, type Tales } from "../../dsl/Source.ts"
+import * as Result from "effect/Result"
+import {
+  type File,
+  type Hub,
+  namedBy,
+  type Openings,
+  type Origin,
+  type Puzzles,
+  type Rows,
+  type Tales
+} from "../../dsl/Source.ts"
+import { windows } from "../model/foreign.ts"
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"
+import { Unfit } from "./encode.ts"
 import type { Chat } from "./formats.ts"
 import { cut } from "./openings.ts"
 import * as puzzles from "./puzzles/puzzles.ts"
@@ -115,6 +127,24 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
   }
 })
 
+const fromRows = (role: Role, { rows }: Rows, chat: Chat): Effect.Effect<Dataset, BadData> =>
+  Effect.gen(function*() {
+    const read: Array<unknown> = []
+    const bad = ({ problem, remedy }: { readonly problem: string; readonly remedy: string }) =>
+      new BadData({ path: "Source.rows", line: read.length + 1, problem, remedy })
+    const piece = (): Result.Result<"more" | "done", BadData> => {
+      try {
+        if (read.length < rows.length) read.push(readers[role].row(rows[read.length]!, { chat }))
+      } catch (error) {
+        if (error instanceof Unfit) return Result.fail(bad({ problem: error.message, remedy: error.remedy }))
+        throw error
+      }
+      return Result.succeed(read.length < rows.length ? "more" : "done")
+    }
+    yield* windows(piece, bad)
+    return { role, rows: read, ...(role === "Text" ? { vocabulary: [] } : {}) } as unknown as Dataset
+  })
+
 /** Files and the tasks that Keel makes itself. */
 export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.effect(
   Datasets,
@@ -125,6 +155,8 @@ export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.
           return fromTales(role, origin)
         case "Puzzles":
           return fromPuzzles(role, origin)
+        case "Rows":
+          return fromRows(role, origin, chat)
         case "File":
         case "Hub":
           return Effect.provideService(fromFile(role, origin, chat), FileSystem.FileSystem, fs)

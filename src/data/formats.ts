@@ -237,7 +237,20 @@ export const unpairedPreferenceRow = (row: Json, format: RowFormat): UnpairedPre
 export const promptRow = (row: Json, format: RowFormat): PromptRow => {
   const asked = promptAndAnswer(row, format)
   const columns = columnsOf(row, format, asked.answer === undefined)
-  return columns === undefined ? asked : { ...asked, columns }
+  const messages = messagesIn(row, format)
+  return {
+    ...asked,
+    ...(messages === undefined ? {} : { messages }),
+    ...(columns === undefined ? {} : { columns })
+  }
+}
+
+/** The messages of a conversation that is to be answered: an environment renders them with its tools. */
+const messagesIn = (row: Json, format: RowFormat): ReadonlyArray<Message> | undefined => {
+  const prompt = at(row, "prompt", format)
+  const messages = prompt ?? at(row, "messages", format)
+  if (!isMessages(messages)) return undefined
+  return prompt === undefined && messages.at(-1)!.role === "assistant" ? messages.slice(0, -1) : messages
 }
 
 const fieldNames: ReadonlySet<string> = new Set<Field>([

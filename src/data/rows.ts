@@ -11,6 +11,8 @@ export interface TextRow {
 /** Something to answer: TRL's "prompt-only". */
 export interface PromptRow {
   readonly prompt: string
+  /** The conversation whose rendered text is the prompt, if it is one. */
+  readonly messages?: ReadonlyArray<{ readonly role: string; readonly content: string }>
   /** The answer that a verifier compares a completion with, if any. */
   readonly answer?: string
   /** The other columns of its row, which some verifiers read. */

@@ -44,17 +44,22 @@ export interface Lora extends Omit<Adapter, "pairs" | "head"> {
   readonly seed: string | null
 }
 
-/** A prompt and a completion, as token ids. Only completion tokens have log-probabilities. */
+/**
+ * A prompt and a completion, as token ids. The *own* tokens of a row are the tokens of its completion that are not `given`: only they
+ * have log-probabilities.
+ */
 export interface Row {
   readonly prompt: Int32Array
   readonly completion: Int32Array
+  /** 1 for each completion token that an environment wrote, 0 for each of the policy's; left out where the policy wrote all. */
+  readonly given?: Uint8Array
 }
 
 export type Batch = ReadonlyArray<Row>
 
 /**
  * Per-token numbers of a batch, the rows one after the other (no padding): row i owns `offsets[i] … offsets[i + 1]`, one
- * number for each of its completion tokens.
+ * number for each of its own tokens.
  */
 export interface Logprobs {
   /** log π(token | prompt, earlier tokens), nats per token. */
@@ -65,8 +70,8 @@ export interface Logprobs {
 }
 
 /**
- * Per-position numbers of a scalar head: row i owns `offsets[i] … offsets[i + 1]`, one number *before* each completion
- * token (the value of that state) and one after the last (the score of the whole): completion length + 1 in all.
+ * Per-position numbers of a scalar head: row i owns `offsets[i] … offsets[i + 1]`, one number *before* each own token (the
+ * value of that state) and one after the row's last token (the score of the whole): own tokens + 1 in all.
  */
 export interface Values {
   readonly values: Float64Array
@@ -79,7 +84,7 @@ export interface Values {
  */
 export type Divergence = (student: Float64Array, teacher: Float64Array, gradient: Float64Array | null) => number
 
-/** One number for each completion token: row i owns `offsets[i] … offsets[i + 1]`. */
+/** One number for each own token: row i owns `offsets[i] … offsets[i + 1]`. */
 export interface Divergences {
   readonly values: Float64Array
   readonly offsets: Int32Array
@@ -107,6 +112,8 @@ export interface Sampling {
   readonly stop: ReadonlyArray<number>
   /** Whether a completion ends with its tokens so far, besides `stop`; pure. Default: never. */
   readonly ends?: (tokens: Int32Array) => boolean
+  /** Whether the prompts are episodes that have begun: no new prompts, when these are counted. */
+  readonly goesOn?: boolean
 }
 
 export interface Sampled {
@@ -151,7 +158,7 @@ export interface Policy extends Model {
   ) => Logprobs
   /**
    * The divergence of the next-token distributions of this policy and a `teacher` (same engine and vocabulary; any
-   * size) at each completion token. They are compared in blocks: an array [tokens, vocab] never exists.
+   * size) at each own token. They are compared in blocks: an array [tokens, vocab] never exists.
    */
   readonly divergences: (
     batch: Batch,
@@ -192,6 +199,8 @@ export interface Scorer extends Model {
 export interface NewModel extends LlamaShape {
   /** The words of its vocabulary, without repetition. */
   readonly words: ReadonlyArray<string>
+  /** Renders conversations: Jinja as in transformers. */
+  readonly chatTemplate?: string
   readonly seed: string
 }
 
@@ -218,11 +227,19 @@ export interface Engine {
   readonly scorer: (weights: Weights, computing?: Computing) => Scorer
 }
 
-/** Offsets of per-token numbers: each row has `extra` more numbers than completion tokens. */
+/** The tokens of a completion that the policy wrote. */
+export const ownTokens = ({ completion, given }: Row): Int32Array =>
+  given === undefined ? completion : completion.filter((_, t) => given[t] === 0)
+
+/** The number of own tokens. */
+export const ownCount = ({ completion, given }: Row): number =>
+  given === undefined ? completion.length : completion.length - given.reduce((sum, one) => sum + one, 0)
+
+/** Offsets of per-token numbers: each row has `extra` more numbers than own tokens. */
 export const offsetsOf = (batch: Batch, extra = 0): Int32Array => {
   const offsets = new Int32Array(batch.length + 1)
   batch.forEach((row, i) => {
-    offsets[i + 1] = offsets[i]! + row.completion.length + extra
+    offsets[i + 1] = offsets[i]! + ownCount(row) + extra
   })
   return offsets
 }

@@ -5,7 +5,7 @@ import { type Batch, type Engine, offsetsOf } from "./engine.ts"
 export interface TokenCounts {
   /** Tokens of completions sampled. */
   readonly generated: number
-  /** Completion tokens with a gradient, of any model, counted at each use. */
+  /** Own tokens with a gradient, of any model, counted at each use. */
   readonly trained: number
   /** As `Engine.flops`; 0 where the engine does not count. */
   readonly flops: number
@@ -38,7 +38,7 @@ export const metering = (engine: Engine, used: (prompt: Int32Array) => void): Me
     },
     sample: (own) => (prompts, sampling, seeds) => {
       const sampled = own(prompts, sampling, seeds)
-      for (const prompt of prompts) used(prompt)
+      if (sampling.goesOn !== true) { for (const prompt of prompts) used(prompt) }
       for (const { completion } of sampled) generated += completion.length
       return sampled
     },

@@ -49,7 +49,9 @@ const codeOf = ({ losses = [], rewards = [], stages = [] }: Extensions): Readonl
     version === undefined ? sha256(String(f)) : `version ${version}`
   return Object.fromEntries([
     ...stages.map(({ definition, make, version }) => [`stage ${definition.op}`, text(version, make)]),
-    ...rewards.map((one) => [needOf(one), text(one.version, "score" in one ? one.score : one.verify)]),
+    ...rewards.map((
+      one
+    ) => [needOf(one), text(one.version, "score" in one ? one.score : "verify" in one ? one.verify : one.step)]),
     ...losses.map(({ kind, name, of, version }) => [`${kind} loss ${name}`, text(version, of)])
   ])
 }

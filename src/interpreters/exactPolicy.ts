@@ -96,6 +96,9 @@ export const withoutOptimum = (
   reward: Artifact.Any | undefined
 ): ReadonlyArray<string> => [
   ...noOptimum(stage, reward),
+  ...stage.environment === undefined
+    ? []
+    : ["an environment answers it, and its reward is not of the completion alone"],
   ...stage.referencePolicy._tag === "ResetEvery" ? ["its reference is moved to it"] : [],
   ...stage.maxNewTokens < world.horizon ? [`maxNewTokens ${stage.maxNewTokens} cuts the world's completions`] : []
 ]

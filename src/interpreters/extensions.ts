@@ -5,6 +5,7 @@ import { label } from "../../dsl/Render.ts"
 import { isBuiltIn } from "../../dsl/Stage.ts"
 import type * as Extension from "../../dsl/Extension.ts"
 import type { Implementation } from "../outside/implementation.ts"
+import type { EnvironmentImplementation } from "../rewards/environment.ts"
 import type { Judging, RewardImplementation, VerifierImplementation } from "../rewards/own.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
 import type { Problem } from "./check.ts"
@@ -12,7 +13,7 @@ import type { Problem } from "./check.ts"
 /** Implementations of everything declared outside Keel. */
 export interface Extensions {
   readonly stages?: ReadonlyArray<Implementation>
-  /** Verifiers too. */
+  /** Verifiers and environments too. */
   readonly rewards?: ReadonlyArray<Judging>
   readonly losses?: ReadonlyArray<LossImplementation>
 }
@@ -25,6 +26,7 @@ export type Met<X extends Extensions> =
   | (X extends { readonly rewards: ReadonlyArray<infer R> }
     ? R extends RewardImplementation<infer Name> ? Extension.Reward<Name>
     : R extends VerifierImplementation<infer Name> ? Extension.Verifier<Name>
+    : R extends EnvironmentImplementation<infer Name> ? Extension.Environment<Name>
     : never
     : never)
   | (X extends { readonly losses: ReadonlyArray<infer L> }
@@ -42,17 +44,19 @@ const needsIn = (params: Schema.Json): ReadonlyArray<string> => {
   const { _tag, name } = params as { readonly _tag?: unknown; readonly name?: unknown }
   if (_tag === "OwnReward") return [`reward ${name}`]
   if (_tag === "OwnVerifier") return [`verifier ${name}`]
+  if (_tag === "OwnEnvironment") return [`environment ${name}`]
   if (_tag === "OwnPreferenceLoss") return [`preference loss ${name}`]
   if (_tag === "OwnPolicyLoss") return [`policy loss ${name}`]
   return Object.values(params).flatMap(needsIn)
 }
 
-/** The need that an implementation of a reward or a verifier meets. */
-export const needOf = (one: Judging): string => `${"score" in one ? "reward" : "verifier"} ${one.name}`
+/** The need that an implementation of a reward, a verifier or an environment meets. */
+export const needOf = (one: Judging): string =>
+  `${"score" in one ? "reward" : "verify" in one ? "verifier" : "environment"} ${one.name}`
 
 /** The list of implementations that meets a need. */
 const listFor = (need: string): keyof Extensions =>
-  need.startsWith("stage ") ? "stages" : /^(reward|verifier) /u.test(need) ? "rewards" : "losses"
+  need.startsWith("stage ") ? "stages" : /^(reward|verifier|environment) /u.test(need) ? "rewards" : "losses"
 
 /** Everything from outside that an artefact needs. `check` reports operations that are not declared at all. */
 export const needsOf = ({ node: { definition, op, params } }: Artifact.Any): ReadonlyArray<string> => [

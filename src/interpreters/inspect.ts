@@ -7,10 +7,11 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Origin } from "../../dsl/Source.ts"
-import { isBuiltIn } from "../../dsl/Stage.ts"
+import { fieldsOf, isBuiltIn } from "../../dsl/Stage.ts"
 import type { Source } from "../../dsl/Source.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
-import { mostTokens } from "../data/encode.ts"
+import { type Conversation, conversation, type Tool } from "../data/conversation.ts"
+import { mostTokens, Unfit } from "../data/encode.ts"
 import { encodingOf } from "../data/encodings.ts"
 import type { Chat } from "../data/formats.ts"
 import { unpaired } from "../data/rows.ts"
@@ -22,7 +23,8 @@ import { modelConfig } from "../model/config.ts"
 import { llamaConfig } from "../model/init.ts"
 import { differences } from "../model/sameTokenizer.ts"
 import { codec } from "../model/tokenizer.ts"
-import { wordLevel } from "../model/wordLevel.ts"
+import { plainWords, wordLevel } from "../model/wordLevel.ts"
+import { toolsOf } from "../rewards/environment.ts"
 import { changed } from "../stages/data.ts"
 import { wordsIn } from "../stages/pretrain.ts"
 import type { Problem } from "./check.ts"
@@ -66,8 +68,15 @@ const unread: Chat = () => {
   throw new Error("these rows are conversations, and no model with a chat template reads them")
 }
 
+/** A conversation that the model's chat template can carry, or why it cannot. */
+const speakingTo = (codec: Codec, tools: ReadonlyArray<Tool>) =>
+  Effect.try({
+    try: () => conversation(codec, tools),
+    catch: (error) => error instanceof Unfit ? new Error(`${error.message}. ${error.remedy}`) : error as Error
+  })
+
 const limited = (origin: Origin, first: number | undefined): Origin =>
-  first === undefined || !("path" in origin)
+  first === undefined || "count" in origin || "rows" in origin
     ? origin
     : { ...origin, limit: Math.min(first, origin.limit ?? Infinity) }
 
@@ -158,7 +167,13 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
   /** Many stages of a recipe read the same rows in the same way. */
   const surveys = new Map<string, Survey>()
   /** The rows on a wire of a stage, as its reader reads them. */
-  const look = Effect.fnUntraced(function*(artifact: Artifact.Any, wire: string, of: Artifact.Any, reader: Speaker) {
+  const look = Effect.fnUntraced(function*(
+    artifact: Artifact.Any,
+    wire: string,
+    of: Artifact.Any,
+    reader: Speaker,
+    speaking: Conversation | undefined
+  ) {
     const dataset = yield* rowsOf(of, reader)
     if (dataset === undefined || first !== undefined) return
     const [role, rows]: readonly [Dataset["role"], ReadonlyArray<object>] =
@@ -173,8 +188,10 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
     if (encoding === undefined) return
     const { room = 0 } = encoding
     const context = Math.min(reader.context, speakerOf(artifact.node.wires["teacher"])?.context ?? Infinity)
+    const encode: (row: any) => any = role === "Prompts" ? speaking?.prompt ?? encoding.encode : encoding.encode
     const within = {
       ...encoding,
+      encode,
       room,
       context,
       most: mostTokens(context, room, how),
@@ -197,16 +214,20 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
     if (stage?._tag === "Pretrain" && first === undefined) {
       const text = yield* rowsOf(wires["text"]!, undefined)
       if (text?.role === "Text") {
-        const words = wordsIn(text)
+        const words = plainWords(wordsIn(text))
         const config = llamaConfig({ ...stage.model, vocab: words.length + 4, tied: true })
         const untrained = { config, tokenizer: wordLevel(words), tensors: new Map() }
-        yield* trying(artifact, speaks(artifact, untrained, { path: "" }))
+        yield* trying(artifact, speaks(artifact, untrained, { ...stage, path: "" }))
       }
     }
     const reader = speakerOf(readerOf(artifact))
     const made = wanted === undefined || op === "Cap" || wanted.has(artifact.id)
     if (stage === undefined || reader === undefined || !made || dataOperations.has(op)) continue
-    for (const [wire, of] of Object.entries(wires)) if (!isModel(of)) yield* look(artifact, wire, of, reader)
+    const { environment } = fieldsOf(artifact)
+    const speaking = environment === undefined
+      ? undefined
+      : yield* trying(artifact, speakingTo(reader.codec, toolsOf(environment)))
+    for (const [wire, of] of Object.entries(wires)) if (!isModel(of)) yield* look(artifact, wire, of, reader, speaking)
   }
   // Rows that no stage above reads: those of stages that were made before, or come from outside Keel.
   for (const artifact of Artifact.lineage(root)) {

@@ -10,7 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
 import * as Artifact from "../../dsl/Artifact.ts"
-import type { Implemented, Reward, Verifier } from "../../dsl/Extension.ts"
+import type { Environment as Described } from "../../dsl/Environment.ts"
+import type { Environment, Implemented, Reward, Verifier } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
@@ -26,6 +27,7 @@ import * as judged from "../engine/tabular/judgedRows.ts"
 import { expectedReward, kl, logDistribution, rewardTable } from "../engine/tabular/exact.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
 import { type World, world as makeWorld } from "../engine/tabular/world.ts"
+import type { Acts } from "../rewards/environment.ts"
 import { atOnce, Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
@@ -87,7 +89,7 @@ const datasets = (world: World) =>
   Layer.succeed(Datasets, {
     load: (role, origin) =>
       Effect.sync(() => {
-        const count = "count" in origin ? origin.count : origin.limit ?? 256
+        const count = "count" in origin ? origin.count : "rows" in origin ? origin.rows.length : origin.limit ?? 256
         const options = { count, seed: JSON.stringify({ ...origin }) }
         switch (role) {
           case "Text":
@@ -110,13 +112,36 @@ const datasets = (world: World) =>
 
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
 
+/**
+ * The world as an environment: it answers a turn with a letter, by the length of the text so far, and rewards the last turn with the gold
+ * reward of the whole text, unless the environment gives no reward itself.
+ */
+const worldly = (world: World, { _tag, maxTurns }: Described): Acts => ({
+  tools: [],
+  step: (_, situations) =>
+    Effect.sync(() =>
+      situations.map(({ row: { prompt }, turns }) => {
+        const said = turns.flatMap(({ replies, text }) => [text, ...replies.map(({ content }) => content)])
+          .filter((text) => text !== "").join(" ")
+        const length = said === "" ? 0 : said.split(" ").length
+        const goesOn = !turns.at(-1)!.ended && turns.length < maxTurns && length + 1 < world.horizon
+        const content = world.vocabulary[length % (world.vocabulary.length - 1)]!
+        return {
+          replies: goesOn ? [{ role: "user", content }] : [],
+          reward: goesOn || _tag === "Calculator" ? 0 : world.gold(prompt, said)
+        }
+      })
+    )
+})
+
 const judge = (world: World) => {
   const passes = data.passesChecks(world)
   return Layer.succeed(Judge, {
     gold: (_, prompt, completion) => world.gold(prompt, completion),
     prefers: (_, prompt, a, b, u) => u < logistic(world.gold(prompt, a) - world.gold(prompt, b)),
     verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)),
-    kindOf: kindIn(world)
+    kindOf: kindIn(world),
+    environment: (environment) => worldly(world, environment)
   })
 }
 
@@ -229,7 +254,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
       policies.push({
         ...exact,
         beta: stage.beta,
-        attainable: attainable(now, anchor, reward, label(initialOf(from))),
+        attainable: stage.environment === undefined ? attainable(now, anchor, reward, label(initialOf(from))) : null,
         optimum: none.length > 0 ? null : optimumOf(now, anchor, reward, gold, stage.beta),
         noOptimum: none
       })
@@ -244,6 +269,6 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
  * implementation in `stages` or `losses`; rewards and verifiers from outside do not, because their place is taken by the world's.
  */
 export const simulate = <P extends Artifact.Any, const O extends SimulateOptions = SimulateOptions>(
-  root: P & Implemented<P, Met<O> | Reward<string> | Verifier<string>>,
+  root: P & Implemented<P, Met<O> | Reward<string> | Verifier<string> | Environment<string>>,
   options?: O
 ): Effect.Effect<Simulated, ExecuteError | FailureOf<O>> => exactly(root as Artifact.Any, options)

@@ -1,4 +1,5 @@
-import type { Policy, Row, Sampling } from "../engine/engine.ts"
+import * as Effect from "effect/Effect"
+import { ownCount, type Policy, type Row, type Sampled, type Sampling } from "../engine/engine.ts"
 import { klBetween } from "../losses/kl.ts"
 import { sumRows } from "../losses/ragged.ts"
 import { stream } from "../sampling/random.ts"
@@ -95,13 +96,25 @@ export interface KlSampling {
   readonly enough?: (measured: ReadonlyArray<KlSamples>) => boolean
 }
 
+/** What the policy wrote, and its last message. */
+interface Answer {
+  readonly row: Row
+  readonly last: Sampled
+}
+
+/** An answer to each of some prompts, by their places among the prompts. */
+export type Ask<A extends Answer, E = never> = (
+  prompts: ReadonlyArray<number>,
+  sampling: Sampling,
+  seeds: ReadonlyArray<string>
+) => Effect.Effect<ReadonlyArray<A>, E>
+
 /** A block of samples. */
-export interface SampledBlock {
-  readonly rows: ReadonlyArray<Row>
-  /** The prompt of each row, by its place among the prompts. */
+export interface SampledBlock<A extends Answer> {
+  readonly answers: ReadonlyArray<A>
+  /** The prompt of each, by its place among the prompts. */
   readonly asked: ReadonlyArray<number>
-  /** Which ended by themselves. */
-  readonly finished: ReadonlyArray<boolean>
+  readonly seeds: ReadonlyArray<string>
 }
 
 const summary = (sequences: ReadonlyArray<number>, lengths: ReadonlyArray<number>, prompts: number): KlMeasured => {
@@ -133,65 +146,69 @@ const summary = (sequences: ReadonlyArray<number>, lengths: ReadonlyArray<number
  * 2025, arXiv 2504.10637): the same mean, less noise, never negative, and 0 only where the two agree wherever a sample went. It costs the
  * logits of both models at every token of the samples, where k1 costs the sampled token's.
  *
+ * `ask` is how the policy is asked: in an environment, y is all that it wrote, and what was answered is given.
+ *
  * Every prompt is asked equally often. Prompts that are more than a block's samples are drawn with replacement. The standard error is that
  * of samples whose prompts were drawn anew: of a mean over these very prompts it is no less. Completions are cut at `maxNewTokens`, so this
  * is the KL of completions up to that length. Blocks of samples are drawn until `enough`, twice as many each time.
  */
-export const measureKls = (
+export const measureKls = Effect.fnUntraced(function*<A extends Answer, E>(
   policy: Policy,
   others: ReadonlyArray<Policy>,
-  prompts: ReadonlyArray<Int32Array>,
+  { ask, count: prompts }: { readonly ask: Ask<A, E>; readonly count: number },
   { enough = () => true, samples: wanted, seed, ...options }: KlSampling
-): { readonly measured: ReadonlyArray<KlSamples>; readonly first: SampledBlock } => {
+) {
   const sampling: Sampling = { ...options, temperature: 1, topK: 0, topP: 1 }
-  const samples = blockOf(wanted, prompts.length)
-  const each = samples >= prompts.length
+  const samples = blockOf(wanted, prompts)
+  const each = samples >= prompts
   const random = stream(`${seed}/prompts`)
   const asked: Array<number> = []
   const sequences: ReadonlyArray<Array<number>> = others.map(() => [])
   const lengths: Array<number> = []
-  let first: SampledBlock | undefined
-  const draw = (): void => {
+  let first: SampledBlock<A> | undefined
+  const draw = Effect.fnUntraced(function*() {
     const drawn = asked.length
-    const block = Array.from(
-      { length: samples },
-      (_, i) => each ? (drawn + i) % prompts.length : random.int(prompts.length)
-    )
+    const block = Array.from({ length: samples }, (_, i) => each ? (drawn + i) % prompts : random.int(prompts))
     asked.push(...block)
-    const sampled = policy.sample(
-      block.map((prompt) => prompts[prompt]!),
-      sampling,
-      block.map((_, i) => `${seed}/${drawn + i}`)
-    )
-    const rows = sampled.map(({ completion }, i): Row => ({ prompt: prompts[block[i]!]!, completion }))
-    first ??= { rows, asked: block, finished: sampled.map(({ finished }) => finished) }
+    const seeds = block.map((_, i) => `${seed}/${drawn + i}`)
+    const answers = yield* ask(block, sampling, seeds)
+    const rows = answers.map(({ row }) => row)
+    first ??= { answers, asked: block, seeds }
     others.forEach((other, k) => {
       const { offsets, values } = policy.divergences(rows, other, klBetween)
       // Rounding alone is below 0.
       sequences[k]!.push(...sumRows(values, offsets).map((x) => Math.max(0, x)))
     })
-    lengths.push(...rows.map(({ completion }) => completion.length))
-  }
+    lengths.push(...rows.map(ownCount))
+  })
   for (let blocks = 1;; blocks *= 2) {
     // In blocks of one size, so that the memory of a measurement does not grow with its samples.
-    for (let block = asked.length / samples; block < blocks; block++) draw()
-    const count = each ? prompts.length : new Set(asked).size
-    const measured = sequences.map((of) => ({
+    for (let block = asked.length / samples; block < blocks; block++) yield* draw()
+    const count = each ? prompts : new Set(asked).size
+    const measured = sequences.map((of): KlSamples => ({
       ...summary(of, lengths, count),
       ...(each ? {} : { p95: null, max: null }),
       sequences: of
     }))
     if (enough(measured)) return { measured, first: first! }
   }
-}
+})
 
-/** From another model. */
+/** From another model, on a completion of each prompt. */
 export const measureKl = (
   policy: Policy,
   other: Policy,
   prompts: ReadonlyArray<Int32Array>,
   options: KlSampling
 ): KlMeasured => {
-  const { sequences: _, ...measured } = measureKls(policy, [other], prompts, options).measured[0]!
-  return measured
+  const ask: Ask<Answer> = (asked, sampling, seeds) =>
+    Effect.sync(() =>
+      policy.sample(asked.map((i) => prompts[i]!), sampling, seeds).map((last, i) => ({
+        row: { prompt: prompts[asked[i]!]!, completion: last.completion },
+        last
+      }))
+    )
+  const { measured } = Effect.runSync(measureKls(policy, [other], { ask, count: prompts.length }, options))
+  const { sequences: _, ...one } = measured[0]!
+  return one
 }

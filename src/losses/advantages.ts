@@ -57,8 +57,8 @@ export const informative = (rewards: Float64Array, groupSize: number): ReadonlyA
 
 /**
  * The advantage of each token. The reward of a completion is its score less β log(π/ref) of all its tokens where `refLogps` are
- * given (KL in the reward, as TRL's RLOOTrainer); with `MonteCarlo` a token has the rewards from itself on. `logps` and
- * `refLogps` have one number per token, `scores` one per row.
+ * given (KL in the reward, as TRL's RLOOTrainer); with `MonteCarlo` a token has the rewards from itself on. `logps`,
+ * `refLogps` and `earned` (`tokenRewards`) have one number per token, `scores` one per row.
  */
 export const tokenAdvantages = (
   advantage: GroupAdvantage,
@@ -66,13 +66,16 @@ export const tokenAdvantages = (
     readonly scores: Float64Array
     readonly logps: Float64Array
     readonly refLogps: Float64Array | null
+    readonly earned?: Float64Array | null
     readonly offsets: Int32Array
   },
   { beta, groupSize }: { readonly beta: number; readonly groupSize: number }
 ) => {
-  const { offsets } = batch
-  const penalised = batch.refLogps === null ? 0 : beta
-  const { metrics, rewards } = tokenRewards(batch.logps, batch.refLogps, batch.scores, offsets, { beta: penalised })
+  const { earned = null, logps, offsets, refLogps, scores } = batch
+  const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, {
+    beta: refLogps === null ? 0 : beta,
+    earned
+  })
   if (advantage._tag === "MonteCarlo") {
     const { advantages } = gae(rewards, new Float64Array(rewards.length), offsets, { gamma: 1, lambda: 1 })
     return { advantages, metrics }

@@ -56,3 +56,14 @@ export const afterLastBackward = (rows: Float64Array, offsets: Int32Array): Floa
   for (let row = 0; row < rows.length; row++) positions[offsets[row + 1]! + row] = rows[row]!
   return positions
 }
+
+/** Numbers of rows, one after the other. */
+export const joinedTokens = (rows: ReadonlyArray<Float64Array>): Float64Array => {
+  const all = new Float64Array(rows.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const row of rows) {
+    all.set(row, at)
+    at += row.length
+  }
+  return all
+}

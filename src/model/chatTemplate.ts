@@ -90,21 +90,27 @@ const globals = {
 /**
  * Renders a conversation with the model's own template: `chat_template.jinja`, else `chat_template` of
  * `tokenizer_config.json` (of several, the template named "default"). Null without a template. The header of the next turn is added
- * unless the assistant had the last word.
+ * unless the assistant had the last word. `variables` are for the template too: `tools`, for example.
  */
 export const chatTemplate = (
   files: ReadonlyMap<string, string>,
   settings: Json,
   special: Readonly<Record<string, string>>
-): ((messages: Messages) => string) | null => {
+): ((messages: Messages, variables?: Readonly<Record<string, unknown>>) => string) | null => {
   const file = files.get(templateFile)
   const source = file ?? named(settings["chat_template"])
   if (source === null) return null
   const template = parsed(source, file === undefined ? "tokenizer_config.json" : templateFile)
-  return (messages) =>
+  return (messages, variables = {}) =>
     limited(() => {
       const environment = new Environment()
-      const given = { ...globals, ...special, messages, add_generation_prompt: messages.at(-1)?.role !== "assistant" }
+      const given = {
+        ...globals,
+        ...special,
+        ...variables,
+        messages,
+        add_generation_prompt: messages.at(-1)?.role !== "assistant"
+      }
       for (const [name, value] of Object.entries(given)) environment.set(name, value)
       return String(new Counting(environment).run(template).value)
     })

@@ -94,9 +94,9 @@ export const codec = (
       const reader = prefix.length === 0 || tokens[0] === prefix[0] ? whole : continuing
       return limited(() => reader.decode(tokens, { skip_special_tokens: true, clean_up_tokenization_spaces: false }))
     },
-    chat: (messages) => {
+    chat: (messages, variables) => {
       if (template === null) throw new NoChatTemplate()
-      return template(messages)
+      return template(messages, variables)
     },
     stop,
     vocab: config.vocab,

@@ -51,8 +51,19 @@ export interface Codec {
   readonly encodeCompletion: (text: string, options: { readonly end: boolean }) => Int32Array
   /** Without special tokens. */
   readonly decode: (ids: ArrayLike<number>) => string
-  /** A conversation to prompt text with the model's own chat template; throws when it has none. */
-  readonly chat: (messages: ReadonlyArray<{ readonly role: string; readonly content: string }>) => string
+  /**
+   * A conversation to prompt text with the model's own chat template, given further variables such as `tools`; throws when it has
+   * none.
+   */
+  readonly chat: (
+    messages: ReadonlyArray<{ readonly role: string; readonly content: string }>,
+    variables?: Readonly<Record<string, unknown>>
+  ) => string
+  /**
+   * For models without a tokenizer, in place of a chat template: the tokens of an answer to a turn, null where nothing can follow the
+   * turn.
+   */
+  readonly answers?: (turn: { readonly ended: boolean }, text: string) => Int32Array | null
   /** End-of-sequence tokens. */
   readonly stop: ReadonlyArray<number>
   readonly vocab: number

@@ -1,5 +1,9 @@
-/** Ids 0, 1, 2, 3 of every word-level tokenizer. */
-const special = ["<unk>", "<s>", "</s>", "<pad>"] as const
+/** Ids 0, 1, 2, 3 of every word-level tokenizer, before its words. */
+export const special = ["<unk>", "<s>", "</s>", "<pad>"] as const
+
+/** The words without those that are special tokens: a text may have the end of a turn in it. */
+export const plainWords = (words: ReadonlyArray<string>): ReadonlyArray<string> =>
+  words.filter((word) => !special.some((one) => one === word))
 
 /**
  * Tokenizer files for a closed vocabulary: a token is a word between white space, `words[i]` has id i + 4, any other word is

@@ -25,6 +25,14 @@ export type { Compute } from "../../dsl/Budget.ts"
 // ── implementing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 export { type Failure, implement, type Implementation, type Inputs, type StageServices } from "./implementation.ts"
 export {
+  environment,
+  type EnvironmentImplementation,
+  type Episode,
+  type Step,
+  type Turn
+} from "../rewards/environment.ts"
+export type { Reply, Tool, ToolCall } from "../data/conversation.ts"
+export {
   reward,
   type RewardImplementation,
   type Verified,

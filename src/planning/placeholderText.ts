@@ -31,6 +31,7 @@ export const lengths = (vocab: number): Codec => {
     encodeCompletion: (text, { end }) => ids(text, 0, end ? 1 : 0),
     decode: (tokens) => "text".repeat(tokens.length),
     chat: (messages) => messages.map(({ content, role }) => `${role}: ${content}\n`).join(""),
+    answers: (_, text) => ids(text, 0, 0),
     stop: [0],
     vocab
   }

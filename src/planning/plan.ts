@@ -20,6 +20,7 @@ import { type Held, noWork } from "../tensor/counting/backend.ts"
 import { type AssumedShape, type Codecs, countedEngine, withoutWeights } from "./countedEngine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { describe } from "../model/checkpoint.ts"
+import { toolsOf } from "../rewards/environment.ts"
 import { atOnce, Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { bytesOf, ofSnapshot } from "../store/memory.ts"
@@ -150,7 +151,16 @@ const judging = (shortest: boolean): Judge["Service"] => {
     gold: () => 0,
     prefers: (_, __, ___, ____, u) => u < 0.5,
     // With the shortest completions, a single group with different rewards suffices.
-    verifies: atOnce(({ completion }) => shortest ? asked++ === 0 : even(completion))
+    verifies: atOnce(({ completion }) => shortest ? asked++ === 0 : even(completion)),
+    // Every episode has all its turns. What an environment says is known in a run only.
+    environment: (environment) => ({
+      tools: toolsOf(environment),
+      step: (_, situations) =>
+        Effect.succeed(situations.map(({ turns }) => ({
+          replies: [{ role: "user", content: "0" }],
+          reward: even(turns.at(-1)!.text) ? 1 : 0
+        })))
+    })
   }
 }
 

@@ -1,11 +1,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { Environment } from "../../dsl/Environment.ts"
 import type { BrokenExtension, BudgetExceeded, JudgeFailed, NoSandbox } from "../../dsl/Errors.ts"
 import { Gold } from "../../dsl/Gold.ts"
 import type { Check, Verifier } from "../../dsl/Verifier.ts"
 import { unbroken } from "./broken.ts"
 import { canRun, codeVerdicts } from "./code/verdict.ts"
+import { type Acts, actsOf } from "./environment.ts"
 import { features, preference } from "./labeler.ts"
 import type { KindOf } from "./composed.ts"
 import { type Judging, type RewardImplementation, verdictsOf } from "./own.ts"
@@ -35,6 +37,8 @@ export class Judge extends Context.Service<Judge, {
   ) => Effect.Effect<ReadonlyArray<number>, Unjudged>
   /** The kind of a row; left out by a judge that reads its column. */
   readonly kindOf?: KindOf
+  /** The tools of an environment, and its answers to turns; left out by a judge that knows none. */
+  readonly environment?: (environment: Environment) => Acts
   /** Why no completion of the prompt can pass a verifier's check; left out by a judge that does not read the text. */
   readonly unreachable?: typeof unreachable
   /** Fails where a verifier cannot answer on this machine; left out by a judge that always can. */
@@ -81,6 +85,7 @@ export const layer = (own: ReadonlyArray<Judging> = []): Layer.Layer<Judge> =>
         : verifier._tag === "Code"
         ? codeVerdicts(stage, verifier, questions)
         : check(stage, verifier, questions),
+    environment: (environment) => actsOf(environment, own.filter((one) => "step" in one)),
     unreachable,
     ready: (stage, verifier, rows) => verifier._tag === "Code" ? canRun(stage, verifier, rows) : Effect.void
   })

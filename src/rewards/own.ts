@@ -7,7 +7,10 @@ import type * as Schema from "effect/Schema"
 import { BrokenExtension } from "../../dsl/Errors.ts"
 import type { OwnVerifier } from "../../dsl/Verifier.ts"
 import { thrown } from "./broken.ts"
-import type { Asked, Question } from "./verifier.ts"
+import type { EnvironmentImplementation } from "./environment.ts"
+import type { Asked, Question, VerifiedRow } from "./verifier.ts"
+
+export type { VerifiedRow } from "./verifier.ts"
 
 type Params = Readonly<Record<string, Schema.Json>>
 
@@ -31,13 +34,6 @@ export const reward = <const Name extends string>(
   score: RewardImplementation["score"],
   { version }: { readonly version?: string } = {}
 ): RewardImplementation<Name> => ({ name, score, version })
-
-/** The row of a prompt with all its columns, `prompt` and `answer` under these names whatever they are called in the file. */
-export interface VerifiedRow {
-  readonly prompt: string
-  readonly answer?: string
-  readonly [column: string]: Schema.Json | undefined
-}
 
 /** The parameters of the description, and how the completion was sampled, where that is known. */
 export type Verified = Pick<Asked, "ended" | "tokens"> & { readonly params: Params }
@@ -66,7 +62,10 @@ export const verifier = <const Name extends string>(
 ): VerifierImplementation<Name> => ({ name, verify, concurrency, version })
 
 /** What `rewards` takes. */
-export type Judging<Name extends string = string> = RewardImplementation<Name> | VerifierImplementation<Name>
+export type Judging<Name extends string = string> =
+  | RewardImplementation<Name>
+  | VerifierImplementation<Name>
+  | EnvironmentImplementation<Name>
 
 const short = (text: string): string => JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)
 

@@ -1,3 +1,4 @@
+import type * as Schema from "effect/Schema"
 import { createRequire } from "node:module"
 import type * as Re2 from "re2js"
 import { Check, needsAnswer, type Verifier } from "../../dsl/Verifier.ts"
@@ -13,6 +14,13 @@ import { occurrences, wordRuns } from "./text/words.ts"
 
 /** What is known of a completion besides its text: its prompt's row, and how it was sampled. */
 export type Asked = PromptRow & Partial<Pick<CompletionRow, "ended" | "tokens">>
+
+/** The row of a prompt with all its columns, `prompt` and `answer` under these names whatever they are called in the file. */
+export interface VerifiedRow {
+  readonly prompt: string
+  readonly answer?: string
+  readonly [column: string]: Schema.Json | undefined
+}
 
 /** A completion to be judged. */
 export type Question = Asked & {

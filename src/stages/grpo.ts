@@ -7,9 +7,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
-import { prompts as promptsBy } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
-import type { Update, Weights } from "../engine/engine.ts"
+import { offsetsOf, type Update, type Weights } from "../engine/engine.ts"
 import { informative, tokenAdvantages } from "../losses/advantages.ts"
 import { grpoMetrics } from "../losses/grpo.ts"
 import { tokenRewards } from "../losses/rewards.ts"
@@ -18,6 +17,7 @@ import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable } from "../rewards/rewarding.ts"
 import type { Metrics } from "../store/runLog.ts"
+import { type Prompt, transcriptOf } from "../training/answering.ts"
 import { batchAt } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
@@ -68,10 +68,15 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
   const beside = (open: Openers) => movingReference(stage.referencePolicy, wires.reference, open.policy)
   return yield* movePolicy(stage, { init, held, beside }, scope, (at) =>
     Effect.gen(function*() {
-      const { codec, open, policy, use } = at
+      const { answering, codec, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
       const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, temperature } = stage
-      const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
+      const { encoded: prompts, rows: asks } = yield* fitted(
+        use,
+        wires.prompts,
+        answering.encoding(maxNewTokens),
+        stage
+      )
       const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
       const scoring = {
         reward: wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer),
@@ -91,12 +96,24 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
       const sample = Effect.fnUntraced(function*(n: number, k: number, running: Running) {
         const chosen = batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k)
-        const asked = chosen.flatMap((i) =>
-          Array.from({ length: groupSize }, () => ({ ids: prompts[i]!, row: { ...asks[i]!, row: i + 1 } }))
+        const asked = chosen.flatMap((i, g) =>
+          Array.from({ length: groupSize }, (): Prompt => ({
+            ids: prompts[i]!,
+            row: { ...asks[i]!, row: i + 1 },
+            world: `${scope.stream}/${n}/${k}/world/${g}`
+          }))
         )
         const seeds = asked.map((_, i) => `${scope.stream}/${n}/${k}/${i}`)
         const episodes = yield* rollout(
-          { policy, reference, sampling, scoring, readsSampler: readsSampler(loss), now: { step: n, running } },
+          {
+            answering,
+            policy,
+            reference,
+            sampling,
+            scoring,
+            readsSampler: readsSampler(loss),
+            now: { step: n, running }
+          },
           asked,
           seeds
         )
@@ -126,6 +143,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
         steps: stage.steps,
         turns: wires.reward === undefined ? [] : turnsOf(wires.reward),
         proxy: scoring.reward,
+        scoring,
         state: () => ({ ...control.state(), ...runningState(running) }),
         step: Effect.fnUntraced(function*(n: number) {
           const batches = yield* sampledAt(n)
@@ -157,13 +175,14 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
                   refLogps: inReward && episodes.refLogps !== null
                     ? pick(episodes.refLogps, episodes.offsets, rows)
                     : null,
+                  earned: episodes.earned === null ? null : pick(episodes.earned, episodes.offsets, rows),
                   offsets
                 }, { beta: control.beta(), groupSize }).advantages
               const metrics = yield* policyUpdate(policy, episodes, rows, {
                 loss,
                 beta: control.beta(),
                 ...movedMost(stage),
-                maxNewTokens,
+                maxNewTokens: answering.maxTurns * maxNewTokens,
                 temperature,
                 update,
                 advantages: loss._tag === "PolicyLoss" && loss.objective._tag === "Contrastive"
@@ -198,7 +217,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             tokens: all.logps.length + episodes.logps.length * stage.numIterations,
             sampled: () => ({
               prompt: asks[chosen[0]!]!.prompt,
-              completion: codec.decode(first.rows[0]!.completion),
+              completion: transcriptOf(codec, first.first),
               score: first.scores[0]!
             })
           }
@@ -216,16 +235,13 @@ const joined = (
   const flat = (of: (episodes: Episodes) => Float64Array): Float64Array =>
     Float64Array.from(parts.flatMap(({ episodes, rows }) => Array.from(pick(of(episodes), episodes.offsets, rows))))
   const rows = parts.flatMap(({ episodes, rows }) => rows.map((i) => episodes.rows[i]!))
-  const offsets = new Int32Array(rows.length + 1)
-  rows.forEach(({ completion }, i) => {
-    offsets[i + 1] = offsets[i]! + completion.length
-  })
   return {
     rows,
-    offsets,
+    offsets: offsetsOf(rows),
     logps: flat(({ logps }) => logps),
     samplerLogps: flat(({ samplerLogps }) => samplerLogps),
     refLogps: parts.some(({ episodes }) => episodes.refLogps === null) ? null : flat(({ refLogps }) => refLogps!),
+    earned: parts.some(({ episodes }) => episodes.earned === null) ? null : flat(({ earned }) => earned!),
     scores: Float64Array.from(parts.flatMap(({ episodes, rows }) => rows.map((i) => episodes.scores[i]!))),
     metrics: {}
   }

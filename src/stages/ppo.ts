@@ -8,7 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
-import { prompts as promptsBy, texts as textsBy } from "../data/encode.ts"
+import { texts as textsBy } from "../data/encode.ts"
 import type { PromptRow, TextRow } from "../data/rows.ts"
 import type { Scorer, Update, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -24,6 +24,7 @@ import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable } from "../rewards/rewarding.ts"
 import type { Metrics } from "../store/runLog.ts"
+import { type Prompt, transcriptOf } from "../training/answering.ts"
 import { batchAt } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
@@ -61,11 +62,16 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
   })
   return yield* movePolicy(stage, { init, held, beside }, scope, (at) =>
     Effect.gen(function*() {
-      const { codec, models: { value }, open, policy, use } = at
+      const { answering, codec, models: { value }, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
       const reward = wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer)
       const { maxNewTokens, temperature, truncation } = stage
-      const { encoded: prompts, rows: asks } = yield* fitted(use, wires.prompts, promptsBy(codec, maxNewTokens), stage)
+      const { encoded: prompts, rows: asks } = yield* fitted(
+        use,
+        wires.prompts,
+        answering.encoding(maxNewTokens),
+        stage
+      )
       const texts = wires.pretraining === undefined
         ? []
         : (yield* fitted(use, wires.pretraining, textsBy(codec), { truncation })).encoded
@@ -78,16 +84,28 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
 
       const episodesAt = Effect.fnUntraced(function*(n: number) {
         const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
-        const asked = chosen.map((i) => ({ ids: prompts[i]!, row: { ...asks[i]!, row: i + 1 } }))
+        const asked = chosen.map((i, k): Prompt => ({
+          ids: prompts[i]!,
+          row: { ...asks[i]!, row: i + 1 },
+          world: `${scope.stream}/${n}/world/${k}`
+        }))
         const sampled = yield* rollout(
-          { policy, reference, sampling, scoring, readsSampler: readsSampler(stage.loss), now: { step: n, running } },
+          {
+            answering,
+            policy,
+            reference,
+            sampling,
+            scoring,
+            readsSampler: readsSampler(stage.loss),
+            now: { step: n, running }
+          },
           asked,
           asked.map((_, i) => `${scope.stream}/${n}/${i}`)
         )
-        const { logps, offsets, refLogps, rows, scores } = sampled
+        const { earned, logps, offsets, refLogps, rows, scores } = sampled
         const values = beforeTokens(value.values(rows).values, offsets)
         const beta = inReward ? control.beta() : 0
-        const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta })
+        const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta, earned })
         const { gamma, lam, valueLam = lam } = stage.advantage
         const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda: lam })
         return {
@@ -114,6 +132,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
         steps: stage.steps,
         turns: [stage.valueWarmupSteps, ...wires.reward === undefined ? [] : turnsOf(wires.reward)],
         proxy: reward,
+        scoring,
         state: () => ({ ...control.state(), ...runningState(running) }),
         step: Effect.fnUntraced(function*(n: number) {
           const episodes = yield* episodesAt(n)
@@ -140,7 +159,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
                   loss: stage.loss,
                   beta: control.beta(),
                   ...movedMost(stage),
-                  maxNewTokens,
+                  maxNewTokens: answering.maxTurns * maxNewTokens,
                   temperature,
                   update,
                   advantages: () => pick(advantages, offsets, mini),
@@ -180,7 +199,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
             tokens: logps.length * (1 + stage.numPpoEpochs),
             sampled: () => ({
               prompt: asks[chosen[0]!]!.prompt,
-              completion: codec.decode(rows[0]!.completion),
+              completion: transcriptOf(codec, episodes.first),
               score: scores[0]!
             })
           }

@@ -30,7 +30,13 @@ export const pretrain = Effect.fn("pretrain")(function*(
 ) {
   const engine = yield* CurrentEngine
   const { rows } = wires.text
-  const initial = engine.initial({ ...stage.model, words: wordsIn(wires.text), seed: scope.stream })
+  const { chatTemplate, model } = stage
+  const initial = engine.initial({
+    ...model,
+    words: wordsIn(wires.text),
+    ...(chatTemplate === undefined ? {} : { chatTemplate }),
+    seed: scope.stream
+  })
   const { models: { policy }, ...session } = yield* openModels<{ policy: Policy }>(scope, {
     policy: { open: openers(engine, stage).policy, initial }
   })

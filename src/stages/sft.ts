@@ -7,10 +7,10 @@ import { placeOf } from "../data/places.ts"
 import type { DemonstrationRow } from "../data/rows.ts"
 import type { Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
+import { joinedTokens } from "../losses/ragged.ts"
 import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
-import { joinedTokens } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Fine-tunes on demonstrations; see `dsl/stages/Sft.ts`. */

@@ -94,7 +94,8 @@ export const Event = Schema.Union([
   OverBudget,
   /**
    * Observations of a policy on held prompts besides its KL: `entropy` (nats per token), `length` (tokens), `finished`, `distinct_1`,
-   * `distinct_2`, and, where known, `proxy` and `gold` (each with its standard error `_se`).
+   * `distinct_2`, and, where known, `proxy` and `gold` (each with its standard error `_se`). In an environment also the stage's own
+   * `reward`, `turns` and tool `calls` of an episode.
    */
   Schema.TaggedStruct("Observed", {
     stage: Schema.String,

@@ -1,11 +1,11 @@
 /** Holds a finished policy against the KL caps on its stage: of a merge or a gate, which make no steps, and of a stage from outside. */
 import * as Effect from "effect/Effect"
 import { Diverged } from "../../dsl/Errors.ts"
-import { encodePrompts } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { klCaps, type Measured } from "./klCaps.ts"
+import { encoded, once } from "./answering.ts"
+import { heldBy, klCaps, type Measured } from "./klCaps.ts"
 import { observer } from "./loop.ts"
 import type { Scope } from "./scope.ts"
 
@@ -23,7 +23,9 @@ export const heldAtEnd = Effect.fn("heldAtEnd")(function*(
   const engine = yield* CurrentEngine
   const codec = engine.codec(weights)
   const policy = yield* observer(engine.policy, weights)
-  const held = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, rows)
+  const use = { stage: scope.label, codec, context: policy.context }
+  const answering = once(use)
+  const held = heldBy(answering, policy, rows, yield* encoded(use, answering, rows))
   const caps = yield* klCaps(scope, { state: null }, {
     policy,
     open: engine.policy,

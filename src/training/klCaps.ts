@@ -6,15 +6,17 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Diverged, KlBudgetExceeded, unsoundWeights } from "../../dsl/Errors.ts"
+import { type BrokenExtension, Diverged, KlBudgetExceeded, unsoundWeights } from "../../dsl/Errors.ts"
 import type { Measuring } from "../../dsl/KlSpending.ts"
 import type { Observe } from "../../dsl/Observe.ts"
 import { label } from "../../dsl/Render.ts"
+import type { PromptRow } from "../data/rows.ts"
 import type { Policy, Weights } from "../engine/engine.ts"
-import { blockOf, type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
+import { type Ask, blockOf, type KlMeasured, measureKls, samplesPerPrompt } from "../ledger/measure.ts"
 import { enoughFor, leastCaps } from "../ledger/sequential.ts"
 import { Measurement, OverBudget, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
+import { type Answering, type Played, promptsOf } from "./answering.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite, observer, type Session } from "./loop.ts"
 import { isDue, type MeasuredHow, measuredWithin, type Passed, passedBy } from "./measuredWithin.ts"
@@ -54,6 +56,23 @@ interface Over {
   readonly by: Passed
 }
 
+/** The held prompts. */
+export interface Held {
+  readonly ask: Ask<Played, BrokenExtension>
+  readonly count: number
+}
+
+/** The held prompts `rows`, as their tokens `ids`. */
+export const heldBy = (
+  answering: Answering,
+  policy: Policy,
+  rows: ReadonlyArray<PromptRow>,
+  ids: ReadonlyArray<Int32Array>
+): Held => ({
+  ask: (asked, sampling, seeds) => answering.sample(policy, promptsOf(rows, ids, asked, seeds), sampling, seeds),
+  count: rows.length
+})
+
 /** The fields of `dsl/KlSpending.ts`. */
 export interface Measured extends Measuring {
   readonly observe?: Observe
@@ -66,7 +85,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   readonly opened: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
   /** The model of the KL penalty: weights that stay, or a policy that moves. */
   readonly reference: Weights | Policy | undefined
-  readonly held: ReadonlyArray<Int32Array>
+  /** How the policy is asked the held prompts, and how many they are. */
+  readonly held: Held
   /** What to observe besides KL. */
   readonly observing: Omit<ObservedStage, "observe"> | null
   readonly stop: ReadonlyArray<number>
@@ -83,8 +103,8 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
   const { maxNewTokens, measureEvery, measureError: error, measureMost } = stage.measured
   const limits = scope.limits.kl
   const perPrompt = limits.some(({ max, p95 }) => (max ?? p95) !== undefined)
-  const asked = Math.max(stage.measured.measureSamples, perPrompt ? samplesPerPrompt * stage.held.length : 0)
-  const samples = blockOf(asked, stage.held.length)
+  const asked = Math.max(stage.measured.measureSamples, perPrompt ? samplesPerPrompt * stage.held.count : 0)
+  const samples = blockOf(asked, stage.held.count)
   const most = Math.max(samples, measureMost)
 
   const opened = new Map<Weights, Policy>(stage.opened)
@@ -152,7 +172,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       yield* keep(step)
       return
     }
-    const { first, measured: all } = measureKls(stage.policy, policies, stage.held, {
+    const { first, measured: all } = yield* measureKls(stage.policy, policies, stage.held, {
       samples,
       maxNewTokens,
       stop: stage.stop,

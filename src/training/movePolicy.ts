@@ -4,23 +4,28 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import { encodePrompts, type For } from "../data/encode.ts"
+import type { For } from "../data/encode.ts"
+import type { Environment } from "../../dsl/Environment.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Codec, Computing, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
 import type { OpenReward } from "../rewards/rewarding.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
+import { type Answering, answeringOf, encoded } from "./answering.ts"
 import { descend, type Stepped, type StepsOf, type Training } from "./descent.ts"
-import { goesOn, klCaps, type Measured } from "./klCaps.ts"
+import { goesOn, heldBy, klCaps, type Measured } from "./klCaps.ts"
 import { type Opened, openModels } from "./loop.ts"
 import { type Openers, openers } from "./precision.ts"
 import type { Scope } from "./scope.ts"
+import type { Scoring } from "./scoring.ts"
 
 /** The fields of a description with `training`. */
 export interface Trains extends Training, Required<Pick<Computing, "recompute">> {}
 
 /** The fields of a description with `klSpending` and `training`. */
-export interface Moving extends Trains, Measured {}
+export interface Moving extends Trains, Measured {
+  readonly environment?: Environment
+}
 
 export interface TrainedBy<M> {
   readonly init: Weights
@@ -40,6 +45,8 @@ export interface At<M> {
   readonly codec: Codec
   /** For `encodePrompts`, `encodePairs`, … */
   readonly use: For
+  /** How the policy is asked. */
+  readonly answering: Answering
   /** Opens a model in the precision of the stage. */
   readonly open: Openers
   /** The `state` of the last checkpoint; null at the start. */
@@ -58,6 +65,8 @@ export interface Moves<E, R> extends StepsOf<MovedStep<E, R>, E, R> {
   readonly opened?: ReadonlyArray<readonly [weights: Weights, policy: Policy]>
   /** The reward of the stage, which is observed too. */
   readonly proxy?: Scorer | OpenReward | null
+  /** How its answers are scored: in an environment, the score is observed too. */
+  readonly scoring?: Scoring
   /** Further state for a checkpoint. */
   readonly state?: () => Readonly<Record<string, Schema.Json>>
   /** Runs after each step and its measurement of KL. */
@@ -69,7 +78,11 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
   { beside, init }: TrainedBy<M>,
   scope: Scope,
   begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>,
-  by: { readonly measured: Measured; readonly held: ReadonlyArray<PromptRow>; readonly observed: boolean } | null
+  by: {
+    readonly measured: Measured & { readonly environment?: Environment }
+    readonly held: ReadonlyArray<PromptRow>
+    readonly observed: boolean
+  } | null
 ) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const opens = openers(engine, stage)
@@ -80,12 +93,15 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
   const { policy } = models
   const codec = engine.codec(init)
   const use = { stage: scope.label, codec, context: policy.context }
-  const held = by === null ? [] : yield* encodePrompts(use, by.held)
-  const { after, opened = [], proxy = null, reference, state, ...steps } = yield* begin({
+  const environment = by?.measured.environment
+  const answering = yield* answeringOf(use, environment)
+  const held = by === null ? [] : yield* encoded(use, answering, by.held)
+  const { after, opened = [], proxy = null, reference, scoring, state, ...steps } = yield* begin({
     policy,
     models,
     codec,
     use,
+    answering,
     open: opens,
     state: session.state
   })
@@ -95,8 +111,16 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
     opened,
     reference,
     init,
-    held,
-    observing: by.observed ? { rows: by.held, decode: codec.decode, proxy } : null,
+    held: heldBy(answering, policy, by.held, held),
+    observing: by.observed
+      ? {
+        rows: by.held,
+        ids: held,
+        decode: codec.decode,
+        proxy,
+        scoring: environment === undefined ? null : scoring ?? null
+      }
+      : null,
     stop: codec.stop,
     measured: by.measured,
     steps: steps.steps

@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import type { Observe } from "../../dsl/Observe.ts"
 import { textsOf } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
-import type { Policy, Scorer } from "../engine/engine.ts"
+import { ownTokens, type Policy, type Row, type Scorer } from "../engine/engine.ts"
 import { distinct } from "../ledger/distinct.ts"
 import type { SampledBlock } from "../ledger/measure.ts"
 import { after, type Peak } from "../ledger/peak.ts"
@@ -16,9 +16,12 @@ import { judgeable, type OpenReward, proxyOf, readsText } from "../rewards/rewar
 import { estimate } from "../store/report.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { Store } from "../store/store.ts"
+import { type Played, promptsOf } from "./answering.ts"
 import { EndedEarly } from "./endedEarly.ts"
 import { finite } from "./loop.ts"
+import { scoresOf } from "./rollout.ts"
 import type { Scope } from "./scope.ts"
+import type { Scoring } from "./scoring.ts"
 
 /** Name of the policy with the highest gold reward. */
 const kept = "best-gold"
@@ -38,12 +41,16 @@ export interface ObservedStage {
   readonly decode: (ids: Int32Array) => string
   /** The reward model that the policy is trained on. */
   readonly proxy: Scorer | OpenReward | null
+  /** The tokens of the held prompts. */
+  readonly ids: ReadonlyArray<Int32Array>
+  /** How the stage scores an answer, where that is observed. */
+  readonly scoring: Scoring | null
 }
 
 export const observing = Effect.fnUntraced(function*(
   scope: Scope,
   policy: Policy,
-  { decode, observe, proxy: given, rows }: ObservedStage,
+  { decode, ids, observe, proxy: given, rows, scoring }: ObservedStage,
   state: Schema.Json
 ) {
   const [judge, log, store] = [yield* Judge, yield* RunLog, yield* Store]
@@ -58,35 +65,53 @@ export const observing = Effect.fnUntraced(function*(
   }
   let peak: Peak | null = Schema.decodeUnknownSync(Saved)(state ?? {}).peak ?? null
   return {
-    /** Whether to observe the starting policy too: it is the baseline of gold reward. */
-    fromStart: gold !== undefined,
-    look: Effect.fnUntraced(function*(step: number, { asked, finished, rows: sampled }: SampledBlock) {
-      const completions = sampled.map(({ completion }) => completion)
+    /** Whether to observe the starting policy too: it is the baseline of a reward. */
+    fromStart: gold !== undefined || scoring !== null,
+    look: Effect.fnUntraced(function*(step: number, { answers, asked, seeds }: SampledBlock<Played>) {
+      const sampled = answers.map(({ row }) => row)
+      const last = answers.map(({ last }) => last)
+      const completions = sampled.map(ownTokens)
       const tokens = completions.reduce((sum, { length }) => sum + length, 0)
       const reads = gold !== undefined || (proxy !== null && readsText(proxy))
-      const texts = reads ? textsOf({ decode }, sampled) : []
+      const texts = reads ? textsOf({ decode }, last) : []
       const golds = gold === undefined ? [] : texts.map((text, i) => judge.gold(gold, rows[asked[i]!]!.prompt, text))
       const observed: Record<string, number> = {
         entropy: policy.logprobs(sampled).entropies.reduce((sum, x) => sum + x, 0) / tokens,
         length: tokens / completions.length,
-        finished: finished.filter(Boolean).length / completions.length
+        finished: last.filter(({ finished }) => finished).length / completions.length
       }
       for (const n of [1, 2]) {
         const share = distinct(completions, n)
         if (Number.isFinite(share)) observed[`distinct_${n}`] = share
       }
       if (proxy !== null && unfit === null) {
-        const questions = sampled.map(({ completion: { length: tokens } }, i) => ({
+        const whole = sampled.map(({ completion, prompt }): Row => ({ prompt, completion }))
+        const questions = last.map(({ completion: { length: tokens }, finished: ended }, i) => ({
           ...rows[asked[i]!]!,
           row: asked[i]! + 1,
           completion: texts[i] ?? "",
-          ended: finished[i]!,
+          ended,
           tokens
         }))
         const { mean, standardError } = estimate(
-          yield* proxyOf({ stage: scope.label, judge }, proxy, questions, sampled, step)
+          yield* proxyOf({ stage: scope.label, judge }, proxy, questions, whole, step)
         )
         Object.assign(observed, { proxy: mean, proxy_se: standardError })
+      }
+      if (scoring !== null) {
+        const { scores } = yield* scoresOf(scoring, promptsOf(rows, ids, asked, seeds), answers, {
+          step,
+          running: {},
+          whitened: false
+        })
+        const { mean, standardError } = estimate(scores)
+        const meanOf = (of: (one: Played) => number) => answers.reduce((sum, one) => sum + of(one), 0) / answers.length
+        Object.assign(observed, {
+          reward: mean,
+          reward_se: standardError,
+          turns: meanOf(({ turns }) => turns.length),
+          calls: meanOf(({ turns }) => turns.reduce((sum, { calls }) => sum + calls.length, 0))
+        })
       }
       if (gold !== undefined) {
         const { mean, standardError } = estimate(Float64Array.from(golds))

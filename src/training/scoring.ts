@@ -53,7 +53,7 @@ export const scored = Effect.fnUntraced(function*(
 ) {
   const { codec, judge, maxNewTokens, missingEosPenalty, overlong, reward, stage, verifiers } = scoring
   const reads = verifiers.length > 0 || (reward !== null && readsText(reward))
-  const texts = reads ? textsOf(codec, rows) : []
+  const texts = reads ? textsOf(codec, sampled) : []
   const questions = sampled.map(({ completion: { length: tokens }, finished: ended }, row) => ({
     ...asked[row]!,
     completion: texts[row] ?? "",

@@ -36,6 +36,7 @@ export const codecOf = (spec: WorldSpec): Codec => {
     chat: () => {
       throw new Error(`${spec.name} has no chat template: use plain prompts (${spec.prompts.join(" ")})`)
     },
+    answers: ({ ended }, text) => ended ? null : Int32Array.from(encode(text)),
     stop: [ids.end],
     vocab: ids.vocab
   }

@@ -1,6 +1,15 @@
 import { distribution, draw } from "../../sampling/draw.ts"
 import { stream } from "../../sampling/random.ts"
-import { type Engine, type Model, offsetsOf, type Policy, type Sampled, type Scorer, type Weights } from "../engine.ts"
+import {
+  type Engine,
+  type Model,
+  offsetsOf,
+  ownTokens,
+  type Policy,
+  type Sampled,
+  type Scorer,
+  type Weights
+} from "../engine.ts"
 import { read } from "../processReward.ts"
 import { checkWorld, policyWeights, scorerWeights, tensorOf, uniform } from "./checkpoint.ts"
 import { codecOf } from "./codec.ts"
@@ -90,7 +99,7 @@ const policy = (world: World, weights: Weights): TabularPolicy => {
       const choices: Array<{ at: number; token: number }> = []
       batch.forEach((row, i) => {
         const path = states(row)
-        row.completion.forEach((token, t) => {
+        ownTokens(row).forEach((token, t) => {
           const at = rowAt(path[t]!)
           choices.push({ at, token })
           const all = at < 0 ? null : choose(at, temperature)

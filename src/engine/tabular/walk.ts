@@ -36,11 +36,15 @@ export const walker = (spec: WorldSpec) => {
   const ids = idsOf(spec)
   const after = (tokens: Int32Array, from: State = start): State =>
     tokens.reduce<State>((state, token) => onward(spec, tree, ids, state, token), from)
-  /** The state before each completion token, and the state after the last. */
-  const states = (row: Row): Array<State> => {
-    const path = [after(row.prompt)]
-    row.completion.forEach((token, t) => path.push(onward(spec, tree, ids, path[t]!, token)))
-    return path
+  /** The state before each own token, and the state after the last token of the row. */
+  const states = ({ completion, given, prompt }: Row): Array<State> => {
+    let state = after(prompt)
+    const path: Array<State> = []
+    completion.forEach((token, t) => {
+      if (given?.[t] !== 1) path.push(state)
+      state = onward(spec, tree, ids, state, token)
+    })
+    return [...path, state]
   }
   return { tree, ids, after, states }
 }

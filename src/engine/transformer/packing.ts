@@ -1,4 +1,4 @@
-import type { Batch, Row } from "../engine.ts"
+import { type Batch, ownCount, ownTokens, type Row } from "../engine.ts"
 
 /**
  * Some rows of a batch as the kernels take them: sequences one after the other, no padding. `outputs` are the token rows
@@ -56,7 +56,7 @@ export const cut = (batch: Batch, head: "tokens" | "values", limits: Pick<PassLi
   let first = 0
   batch.forEach((row, i) => {
     const length = row.prompt.length + row.completion.length
-    const outputs = row.completion.length + extra
+    const outputs = ownCount(row) + extra
     if (outputs === 0) return
     const tokens = length - 1 + extra
     let group = groups.at(-1)
@@ -72,7 +72,7 @@ export const cut = (batch: Batch, head: "tokens" | "values", limits: Pick<PassLi
 }
 
 /**
- * Cuts a batch into micro-batches of whole sequences. `head` "tokens" reads the states that predict completion tokens (the
+ * Cuts a batch into micro-batches of whole sequences. `head` "tokens" reads the states that predict own tokens (the
  * last token of a sequence is then not computed at all), "values" also the state after the last token.
  */
 export const pack = (batch: Batch, head: "tokens" | "values", limits: PassLimits): ReadonlyArray<Packed> => {
@@ -87,13 +87,15 @@ export const pack = (batch: Batch, head: "tokens" | "values", limits: PassLimits
     let at = 0
     let out = 0
     group.rows.forEach((index, b) => {
-      const { completion, prompt } = batch[index]!
+      const { completion, given, prompt } = batch[index]!
       ids.set(prompt, at)
       ids.set(extra === 1 ? completion : completion.subarray(0, completion.length - 1), at + prompt.length)
       const length = prompt.length + completion.length - 1 + extra
       for (let t = 0; t < length; t++) positions[at + t] = t
-      if (head === "tokens") targets.set(completion, out)
-      for (let t = prompt.length - 1; t < length; t++) outputs[out++] = at + t
+      if (head === "tokens") targets.set(ownTokens(batch[index]!), out)
+      for (let t = prompt.length - 1; t < length; t++) {
+        if (given?.[t + 1 - prompt.length] !== 1) outputs[out++] = at + t
+      }
       at += length
       starts[b + 1] = at
     })

@@ -2,6 +2,7 @@
  * The rows of an artefact, or of a model's training data, as boxes: a range of a file's rows or a split of a task, cut
  * again by each `Split` on the way. Disjoint boxes share no prompt; overlapping boxes are assumed to share some.
  */
+import { sha256 } from "../../../dsl/Digest.ts"
 import * as Artifact from "../../../dsl/Artifact.ts"
 import { label } from "../../../dsl/Render.ts"
 import { namedBy, type Origin } from "../../../dsl/Source.ts"
@@ -70,6 +71,9 @@ const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
     return role === "Text"
       ? []
       : [{ origin: `the ${origin.split} split of ${origin.task}`, prompt: "", ranges: new Map() }]
+  }
+  if (origin._tag === "Rows") {
+    return [{ origin: `the rows ${sha256(JSON.stringify(origin.rows)).slice(0, 8)}`, prompt: "", ranges: new Map() }]
   }
   const from = origin.offset
   const prompt = role === "Text"

@@ -25,7 +25,10 @@ const following = (which: "rows" | "candidates", reads: (origin: Origin) => numb
 export const rowsAtMost = following("rows")
 
 /** The same, of data that Keel makes itself: a file's limit is no number of rows. */
-export const rowsMade = following("rows", (origin) => "count" in origin ? origin.count : Infinity)
+export const rowsMade = following(
+  "rows",
+  (origin) => "count" in origin ? origin.count : "rows" in origin ? origin.rows.length : Infinity
+)
 
 /** Completions of a prompt at most, if all prompts are different. */
 const candidatesAtMost = following("candidates")

@@ -2,6 +2,7 @@
 import fc from "fast-check"
 import * as Advantage from "../../../dsl/Advantage.ts"
 import * as Budget from "../../../dsl/Budget.ts"
+import * as Environment from "../../../dsl/Environment.ts"
 import * as Kl from "../../../dsl/Kl.ts"
 import * as Reference from "../../../dsl/Reference.ts"
 import * as Verifier from "../../../dsl/Verifier.ts"
@@ -13,6 +14,14 @@ import { groupAdvantages, policyLosses, referencePolicies } from "../policyLosse
 import { capped } from "./capped.ts"
 import { allowance, batchSize, index, maxNewTokens, measureSamples, rate, some, training } from "./parameters.ts"
 import { family, onShelf, pick, type ShelfPolicy, type ShelfStep, stocked } from "./shelf.ts"
+
+/** An environment for every other stage. */
+const environmentOf = (index: number): { readonly environment?: Environment.Environment } => {
+  if (index % 2 === 0) return {}
+  return {
+    environment: index % 4 === 1 ? Environment.calculator({ maxTurns: 2 }) : Environment.guessNumber({ discount: 0.5 })
+  }
+}
 
 const ensembles = fc.constantFrom(Ensemble.mean, Ensemble.worstCase, Ensemble.uncertaintyWeighted({ lambda: 0.5 }))
 
@@ -90,6 +99,7 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
     ...(drawn.ptx ? { ptxCoef: 2, ptxRatio: 2 } : {}),
     ...drawn.training,
     ...drawn.extra,
+    ...environmentOf(drawn.held),
     ...(drawn.params.beta > 0 ? {} : { referencePolicy: new Reference.Frozen() }),
     ...drawn.params,
     steps: 1,
@@ -157,6 +167,7 @@ export const grpos: fc.Arbitrary<ShelfStep> = fc.record({
   }, {
     ...drawn.training,
     ...drawn.extra,
+    ...environmentOf(drawn.held),
     ...(drawn.params.beta > 0 ? {} : { referencePolicy: new Reference.Frozen() }),
     ...drawn.params,
     ...(reward === undefined ? { verifiers: drawn.verifiers } : {}),
