@@ -148,7 +148,6 @@ const readers = {
   packed: read(byRole.Text),
   csv: read(byRole.Demonstrations),
   json: read(byRole.Demonstrations),
-  parquet: read(byRole.Demonstrations),
   zst: read(byRole.Demonstrations)
 } as const
 
@@ -157,7 +156,6 @@ const named: Readonly<Partial<Record<keyof typeof readers, string>>> = {
   packed: "rows.jsonl.gz",
   csv: "rows.csv",
   json: "rows.json",
-  parquet: "rows.parquet",
   zst: "rows.jsonl.zst"
 }
 

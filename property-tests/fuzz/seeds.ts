@@ -2,7 +2,6 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect } from "effect"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { parquetWriteBuffer } from "hyparquet-writer"
 import { join } from "node:path"
 import { gzipSync, zstdCompressSync } from "node:zlib"
 import { Artifact, Checkpoint, Pipeline, Sft, Source } from "../../dsl/index.ts"
@@ -185,10 +184,6 @@ export const seedsIn = async (folder: string): Promise<Seeds> => {
       packed: gzipSync(readFileSync(data)),
       csv: Buffer.from('prompt,completion\nonce,"there ""was"""\nwas,"a, b\nc"\n'),
       json: Buffer.from(JSON.stringify([{ prompt: "once", completion: " there" }, { messages: conversation }])),
-      parquet: Buffer.from(parquetWriteBuffer({
-        columnData: ["prompt", "completion"].map((name) => ({ name, data: ["once", "was", "there", null, ""] })),
-        rowGroupSize: 2
-      })),
       zst: zstdCompressSync(lines({ prompt: "once", completion: " there" }))
     },
     prices: Buffer.from('{"currency": "USD", "devices": {"cpu": 0.1, "h100": 2.49}, "judge": {"perMillionTokens": 3}}')
