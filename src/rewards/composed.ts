@@ -12,7 +12,10 @@ import { whiten } from "../losses/whiten.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { Question } from "./verifier.ts"
 
-/** A leaf: a reward model `M`, or a verifier. The same leaf may stand in several places, and is asked once. */
+/**
+ * A leaf: a reward model `M`, or a verifier. The same leaf may stand in several places, and is asked once. Another source of rewards is a case
+ * here, and in `numbersOf` (`rewarding.ts`) the place where it is asked.
+ */
 export type Leaf<M> =
   | { readonly _tag: "Model"; readonly model: M; readonly after: string | null }
   | { readonly _tag: "Verify"; readonly verifier: Verifier }
