@@ -16,7 +16,7 @@ import { type Checked, data, type Given, model } from "../Wires.ts"
 const wires = {
   policy: model(["BaseModel", "Policy"], "the policy that writes, e.g. the output of Sft.make(…)"),
   prompts: data("Prompts", "instructions, e.g. Source.prompts(…)"),
-  reward: model(["RewardModel"], "a RewardModel: train one with RewardModeling.make(…)")
+  reward: model(["RewardModel", "Reward"], "a RewardModel: train one with RewardModeling.make(…)")
 } as const
 
 export type Options = typeof Sample.Sample["~type.make.in"] & Pick<typeof Select.Select["~type.make.in"], "rule">
@@ -27,7 +27,7 @@ type Of<K extends Artifact.Kind, F extends string = ""> = Artifact.Artifact<K, F
 interface Any {
   readonly policy: Of<"BaseModel" | "Policy", string>
   readonly prompts: Of<"Prompts">
-  readonly reward: Of<"RewardModel", string>
+  readonly reward: Of<"RewardModel" | "Reward", string>
 }
 
 const sampled = ({ policy, prompts, reward }: Any, { rule, ...sampling }: Options) => {

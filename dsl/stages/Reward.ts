@@ -155,20 +155,28 @@ export const definition = define(Reward, { of: part, judge: Judge.wire }, {
   makes: (_, wires) => ({ kind: "Reward", family: familiesIn(wires)[0] ?? "" })
 })
 
-/** The reward models in a reward, each once; of a reward model, itself. */
-export const modelsIn = (reward: Artifact.Any): ReadonlyArray<Artifact.Any> => {
+/** The nodes of a reward, each once, down to its reward models; without caps. */
+const nodesIn = (reward: Artifact.Any): ReadonlyArray<Artifact.Any> => {
   const left = [reward]
   const found = new Map<string, Artifact.Any>()
   for (let at = left.pop(); at !== undefined; at = left.pop()) {
-    if (at.node.op === "Cap" || at.node.op === "Reward") left.push(...Object.values(at.node.wires))
-    else if (at.node.kind === "RewardModel") found.set(at.id, at)
+    const { op, wires } = at.node
+    if (op === "Cap") left.push(...wires["of"] === undefined ? [] : [wires["of"]])
+    else if (!found.has(at.id)) {
+      found.set(at.id, at)
+      if (op === "Reward") left.push(...Object.values(wires))
+    }
   }
   return [...found.values()]
 }
 
+/** The reward models in a reward, each once; of a reward model, itself. */
+export const modelsIn = (reward: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+  nodesIn(reward).filter(({ node }) => node.kind === "RewardModel")
+
 /** The rules in a reward; none of a reward model. */
 export const rulesIn = (reward: Artifact.Any): ReadonlyArray<Rule> =>
-  Artifact.lineage(reward).flatMap(({ node }) =>
+  nodesIn(reward).flatMap(({ node }) =>
     node.op === "Reward" ? [(node.params as unknown as { readonly rule: Rule }).rule] : []
   )
 

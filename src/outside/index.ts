@@ -52,6 +52,10 @@ export type { Scope } from "../training/scope.ts"
 
 /** The services of a stage. */
 export { CurrentEngine } from "../engine/current.ts"
+/** A reward on a wire that takes a `Reward`: open it, then ask for the reward of completions. */
+export type { Composed, KindOf } from "../rewards/composed.ts"
+export { type OpenReward, proxyOf } from "../rewards/rewarding.ts"
+export { openReward } from "../training/openReward.ts"
 export { atOnce, Judge, type Unjudged } from "../rewards/judge.ts"
 export type { Asked, Question, Unreachable } from "../rewards/verifier.ts"
 export { type Event, type Metrics, RunLog } from "../store/runLog.ts"

@@ -27,7 +27,7 @@ export interface JudgeLeaf {
     | null
 }
 
-/** A leaf: a reward model `M`, a verifier, or a judge. The same leaf may stand in several places, and is asked once. */
+/** A leaf: a reward model `M`, a verifier, or a judge. The same leaf may stand in several places, and is asked once. Another source is a case here, and in `numbersOf`. */
 export type Leaf<M> =
   | JudgeLeaf
   | { readonly _tag: "Model"; readonly model: M; readonly after: string | null }
