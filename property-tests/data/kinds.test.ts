@@ -194,9 +194,19 @@ describe("kinds of files", () => {
           assert.isTrue(reason?._tag === "Fail" && reason.error instanceof BadData, String(exit.cause))
         }
       ),
-      { numRuns: 300 }
+      // Each starts a worker, and some never end: they are killed.
+      { numRuns: 40 }
     )
-  })
+  }, 180_000)
+
+  it("in Parquet that keep the decoder busy for ever are told, and the decoder is killed", async () => {
+    const data = Array.from({ length: 100 }, (_, i) => `story ${i}`)
+    const endless = new Uint8Array(parquetWriteBuffer({ columnData: [{ name: "text", data, type: "STRING" }] }))
+    // A length in the header of the first page.
+    endless[24] = 145
+    const told = await error(readers.Text, ...one("a.parquet", endless))
+    assert.match(told.message, /a\.parquet: its Parquet data keeps the decoder busy without an end/u)
+  }, 60_000)
 
   it("that unpack to far more than their size are refused", async () => {
     const bomb = zstdCompressSync(Buffer.alloc(200 << 20, "a"))

@@ -1,162 +1,91 @@
-/** Records of Parquet, one row group in memory at a time. */
-import type { AsyncBuffer, Compressors, FileMetaData, SchemaTree } from "hyparquet"
+/** Records of Parquet, decoded in a worker that is killed when it does not come to an end. */
 import { open } from "node:fs/promises"
-import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib"
+import { extname } from "node:path"
+import { Worker } from "node:worker_threads"
 import { isPointer, MiB, notFetched } from "../model/regularFile.ts"
 import { BadData } from "./badData.ts"
-import type { Json } from "./formats.ts"
-import { type Found, type Records, together } from "./record.ts"
+import type { Batch, Unread } from "./parquetRows.ts"
+import type { Found, Records } from "./record.ts"
 
-/** Most bytes of a row group without compression, and of a page by itself: they are unpacked in memory. */
-const [mostInGroup, mostInPage] = [1024 * MiB, 512 * MiB]
+/** An answer of the worker: rows, the end, or the fields of a `BadData`. */
+export type Said = Batch | { readonly end: true } | { readonly bad: Pick<Unread, "line" | "problem" | "remedy"> }
 
-/** A value as JSON has it. Bytes that are no text have none. */
-const plain = (value: unknown): unknown => {
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
-  if (typeof value !== "object" || value === null) return value
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
-  if (value instanceof Uint8Array) return undefined
-  if (ArrayBuffer.isView(value)) return Array.from(value as Float64Array, plain)
-  if (Array.isArray(value)) return value.map(plain)
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, plain(one)]))
+/** Milliseconds for a batch of a file of `size` bytes: sound data takes a tenth of it. */
+const patience = (size: number): number => 5_000 + 1000 * size / MiB
+
+/** Most of the heap that a batch may take. */
+const heap = 4096
+
+const endless = {
+  line: 0,
+  problem: "its Parquet data keeps the decoder busy without an end: it is damaged",
+  remedy: "Fetch or write the file again."
+}
+const large = {
+  line: 0,
+  problem: `a row group of it takes more than ${heap} MiB in memory`,
+  remedy: "Write the file with smaller row groups, e.g. to_parquet(…, row_group_size=10000) of pandas."
 }
 
-/** A column without a value in this row counts as not there. */
-const rowOf = (row: Json): Json =>
-  Object.fromEntries(
-    Object.entries(row).flatMap(([name, value]) => {
-      const known = value === null ? undefined : plain(value)
-      return known === undefined ? [] : [[name, known]]
-    })
-  )
-
-const utf8 = new TextDecoder("utf-8", { fatal: true })
-const parsers = {
-  stringFromBytes: (bytes: Uint8Array | undefined) => {
-    try {
-      return bytes && utf8.decode(bytes)
-    } catch {
-      return bytes
+/** The next batch. Time passes while a process is stopped, or waits for a processor: that is not the decoder's fault. */
+const next = (worker: Worker, milliseconds: number): Promise<Said> =>
+  new Promise((resolve, reject) => {
+    let [began, timer] = [process.cpuUsage(), undefined as NodeJS.Timeout | undefined]
+    const ended = () => {
+      clearTimeout(timer)
+      worker.off("message", heard).off("error", failed)
     }
-  }
-}
-
-/** A page is never unpacked to more than its header says. */
-const within =
-  (unpack: (bytes: Uint8Array, options: { readonly maxOutputLength: number }) => Uint8Array) =>
-  (bytes: Uint8Array, length: number): Uint8Array => {
-    if (length > mostInPage) throw new Error(`a page has ${length} bytes, and at most ${mostInPage} are read`)
-    const unpacked = unpack(bytes, { maxOutputLength: Math.max(1, length) })
-    return new Uint8Array(unpacked.buffer, unpacked.byteOffset, unpacked.length)
-  }
-
-const compressorsOf = ({ LZ4, LZ4_RAW, SNAPPY }: Compressors): Compressors => {
-  const sized = (unpack: Compressors["SNAPPY"]) =>
-    within((bytes, { maxOutputLength }) => unpack!(bytes, maxOutputLength))
-  return {
-    SNAPPY: sized(SNAPPY),
-    LZ4: sized(LZ4),
-    LZ4_RAW: sized(LZ4_RAW),
-    GZIP: within(gunzipSync),
-    BROTLI: within(brotliDecompressSync),
-    ZSTD: within(zstdDecompressSync)
-  }
-}
-
-const unique = (names: ReadonlyArray<string>): boolean => new Set(names).size === names.length
-
-/**
- * Whether every column chunk belongs to one leaf of the schema: `hyparquet` leaves the failure of any other chunk to the process, which
- * would end.
- */
-const isSound = (tree: SchemaTree, groups: FileMetaData["row_groups"]): boolean => {
-  const leaves: Array<string> = []
-  const walk = ({ children, path }: SchemaTree): void => {
-    if (children.length === 0) leaves.push(path.join("\0"))
-    else children.forEach(walk)
-  }
-  tree.children.forEach(walk)
-  const known = new Set(leaves)
-  return unique(leaves) && unique(tree.children.map(({ element }) => element.name)) && groups.every(({ columns }) => {
-    const paths = columns.map(({ meta_data }) => meta_data?.path_in_schema.join("\0") ?? "\0")
-    return unique(paths) && paths.every((path) => known.has(path))
+    const heard = (said: Said) => {
+      ended()
+      resolve(said)
+    }
+    const failed = (error: Error & { readonly code?: string }) => {
+      ended()
+      if (error.code === "ERR_WORKER_OUT_OF_MEMORY") resolve({ bad: large })
+      else reject(error)
+    }
+    const wait = () => {
+      timer = setTimeout(() => {
+        const { system, user } = process.cpuUsage(began)
+        if (system + user > 1000 * milliseconds / 4) return heard({ bad: endless })
+        began = process.cpuUsage()
+        wait()
+      }, milliseconds)
+    }
+    worker.on("message", heard).on("error", failed)
+    wait()
+    worker.postMessage("next")
   })
-}
 
-/** Bytes of the row group, as its metadata say. */
-const sizeOf = (group: FileMetaData["row_groups"][number]): number => Number(group.total_byte_size)
-
-export async function* recordsOf(path: string): Records {
-  const bad = (problem: string, remedy: string, line = 0) => new BadData({ path, line, problem, remedy })
-  const damaged = (error: unknown, line = 0) =>
-    error instanceof BadData ? error : bad(
-      `its Parquet data is damaged, cut off or of a kind that is not read: ${
-        (error instanceof Error ? error.message : String(error)).slice(0, 200).replaceAll(/\s+/gu, " ")
-      }`,
-      "Fetch or write the file again.",
-      line
-    )
-  const [{ parquetMetadataAsync, parquetReadObjects, parquetSchema }, { compressors }] = await Promise.all([
-    import("hyparquet"),
-    import("hyparquet-compressors")
-  ])
-  const unpack = compressorsOf(compressors)
+/** The size of a file, and whether Git LFS keeps it elsewhere. */
+const looked = async (path: string) => {
   const handle = await open(path)
   try {
-    const { size } = await handle.stat()
-    const file: AsyncBuffer = {
-      byteLength: size,
-      slice: async (start, end = size) => {
-        const from = start < 0 ? size + start : start
-        const length = Math.min(end, size) - from
-        if (!(from >= 0 && length >= 0 && length <= mostInGroup)) throw new Error(`no bytes ${start} to ${end}`)
-        const bytes = new Uint8Array(length)
-        for (let at = 0; at < length;) {
-          const { bytesRead } = await handle.read(bytes, at, Math.min(length - at, 256 * MiB), from + at)
-          if (bytesRead === 0) throw new Error("the file ends before its data")
-          at += bytesRead
-        }
-        return bytes.buffer
-      }
-    }
-    const metadata = await parquetMetadataAsync(file).catch(async (error) => {
-      throw isPointer(new Uint8Array(await file.slice(0, 64)))
-        ? bad(notFetched.problem, notFetched.remedy)
-        : damaged(error)
-    })
-    try {
-      if (!isSound(parquetSchema(metadata), metadata.row_groups)) throw new Error("columns do not match the schema")
-    } catch (error) {
-      throw damaged(error)
-    }
-    let row = 0
-    for (const group of metadata.row_groups) {
-      const [bytes, rows] = [sizeOf(group), Number(group.num_rows)]
-      if (bytes > mostInGroup) {
-        throw bad(
-          `the row group at row ${row + 1} has ${bytes} bytes, and at most ${mostInGroup} are read at once`,
-          "Write the file with smaller row groups, e.g. to_parquet(…, row_group_size=10000) of pandas.",
-          row + 1
-        )
-      }
-      // Each row takes at least a bit in a column, or the metadata are wrong.
-      if (!(rows >= 0 && rows <= 8 * Math.max(size, bytes) + 8)) {
-        throw damaged(new Error(`${rows} rows in ${bytes} bytes`), row + 1)
-      }
-      const options = { file, metadata, compressors: unpack, parsers, rowStart: row, rowEnd: row + rows }
-      const objects = await parquetReadObjects(options as never).catch((error) => {
-        throw damaged(error, row + 1)
-      })
-      for (let from = 0; from < objects.length; from += together) {
-        yield objects.slice(from, from + together).map((object, i): Found => ({
-          line: row + from + i + 1,
-          bytes: bytes / rows,
-          value: () => rowOf(object)
-        }))
-      }
-      row += rows
-    }
+    const bytes = new Uint8Array(64)
+    await handle.read(bytes, 0, bytes.length, 0)
+    return { pointer: isPointer(bytes), size: (await handle.stat()).size }
   } finally {
     await handle.close()
+  }
+}
+
+export async function* recordsOf(path: string): Records {
+  const { pointer, size } = await looked(path)
+  if (pointer) throw new BadData({ path, line: 0, ...notFetched })
+  const worker = new Worker(new URL(`./parquetWorker${extname(import.meta.url)}`, import.meta.url), {
+    workerData: path,
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: heap }
+  })
+  try {
+    for (;;) {
+      const said = await next(worker, patience(size))
+      if ("bad" in said) throw new BadData({ path, ...said.bad })
+      if ("end" in said) return
+      const { bytes, line, rows } = said
+      yield rows.map((row, i): Found => ({ line: line + i, bytes, value: () => row }))
+    }
+  } finally {
+    await worker.terminate()
   }
 }
