@@ -106,7 +106,7 @@ describe("the wires of an operation are offered where they are written", () => {
     "Grpo.make({ ▮ })": ["held", "init", "prompts", "reference", "reward"],
     "Dpo.make({ ▮ }, { ...rl, loss: PreferenceLoss.dpo() })": ["held", "init", "preferences", "reference"],
     "Distill.make({ ▮ })": ["demonstrations", "prompts", "student", "teacher"],
-    "Evaluate.make({ ▮ }, { sft }, gold)": ["initial", "preferences", "prompts", "reward"],
+    "Evaluate.make({ ▮ }, { sft }, gold)": ["initial", "judge", "preferences", "prompts", "reward", "text"],
     "Merge.make({ ▮ }, { sft, ppo }, { method: MergeMethod.uniformSoup, maxNewTokens: 4 })": ["held"],
     "Pipeline.connect(waiting, { ▮ })": ["base"]
   }
