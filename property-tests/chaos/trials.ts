@@ -78,9 +78,15 @@ const madeIn = (store: string): Readonly<Record<string, string>> =>
   Object.fromEntries(
     filesIn(store).map((path) => {
       const bytes = readFileSync(join(store, path))
-      if (!path.endsWith("spent.json")) return [path, createHash("sha256").update(bytes).digest("hex")]
-      const { disk: _, memory: __, milliseconds: ___, ...counts } = JSON.parse(String(bytes))
-      return [path, JSON.stringify(counts)]
+      const whole = () => createHash("sha256").update(bytes).digest("hex")
+      if (!path.endsWith("spent.json")) return [path, whole()]
+      try {
+        const { disk: _, memory: __, milliseconds: ___, ...counts } = JSON.parse(String(bytes))
+        return [path, JSON.stringify(counts)]
+      } catch {
+        // Damaged on purpose, and nothing had to read it again.
+        return [path, whole()]
+      }
     })
   )
 
