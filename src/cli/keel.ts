@@ -18,6 +18,7 @@ import { Abandoned } from "../model/foreign.ts"
 import { backend } from "./backendInstall.ts"
 import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
+import { data } from "./data.ts"
 import { doctor } from "./doctor.ts"
 import { evaluateCommand } from "./eval.ts"
 import { fetch } from "./fetch.ts"
@@ -45,6 +46,7 @@ const keel = Command.make("keel").pipe(
     run,
     resume,
     fetch,
+    data,
     ledger,
     generate,
     verify,
