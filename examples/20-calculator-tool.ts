@@ -19,6 +19,7 @@
  *     [tool] 47
  *     47  (1.00)
  */
+import type { Schema } from "effect"
 import { Environment, Grpo, Kl, Pipeline, PolicyGradient, Pretrain, Sft, Source, Verifier } from "../dsl/index.ts"
 
 interface Problem {
@@ -55,17 +56,20 @@ const text = mixed.slice(0, 1700).map(({ answer, expression, prompt }, i) => ({
   text: `Q : ${prompt} A : ${i % 4 === 0 ? "" : `${call(expression)} </s> T : ${answer} A : `}${answer}`
 }))
 
+/** A call of the calculator, and its answer. */
+const calling = (expression: string, answer: string): ReadonlyArray<Readonly<Record<string, Schema.Json>>> => [
+  {
+    role: "assistant",
+    content: "",
+    tool_calls: [{ type: "function", function: { name: "calculator", arguments: { expression } } }]
+  },
+  { role: "tool", content: answer }
+]
+
 const demonstrations = mixed.slice(1700, 2084).map(({ answer, expression, prompt }, i) => ({
   messages: [
     { role: "user", content: prompt },
-    ...(i % 3 > 0 ? [] : [
-      {
-        role: "assistant",
-        content: "",
-        tool_calls: [{ type: "function", function: { name: "calculator", arguments: { expression } } }]
-      },
-      { role: "tool", content: answer }
-    ]),
+    ...(i % 3 > 0 ? [] : calling(expression, answer)),
     { role: "assistant", content: answer }
   ]
 }))
