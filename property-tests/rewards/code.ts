@@ -14,6 +14,13 @@ const unit = (test: string, entry_point: string): Columns => ({ test, entry_poin
 
 export const python: ReadonlyArray<Problem> = [
   {
+    // A word, which is a program too, and none that is meant.
+    prompt: "add",
+    columns: { test_list: ["assert add(1, 2) == 3"] },
+    right: ["def add(a, b): return a + b"],
+    wrong: ["def add(a, b): return a - b"]
+  },
+  {
     prompt:
       `from typing import List\n\n\ndef close(numbers: List[float], threshold: float) -> bool:\n    """ Are any two closer than threshold?\n    >>> close([1.0, 2.0], 0.5)\n    False\n    """\n`,
     columns: unit(

@@ -10,7 +10,7 @@ import { pipelineOf } from "./pipelineFile.ts"
 
 export const module = maybe(
   Flag.File("module"),
-  "Module with the stages, rewards and losses of the run that are not Keel's; needed where it lies outside of the folder that the run was started in"
+  "Module with the stages, rewards and losses of the run that are not Keel's; needed where it or the run lies outside of the folder in which the run was started"
 )
 
 /** The run in `folder`; `command` is told as the remedy when its module has to be named. */
@@ -24,7 +24,7 @@ export const runIn = Effect.fnUntraced(function*(folder: string, given: Option.O
       return yield* new BadRunFolder({
         path: folder,
         problem: `it takes stages, rewards or losses from ${module}, which ${
-          there ? "lies outside of the folder that the run was started in" : "is not there"
+          there ? "does not lie with the run below the folder in which it was started" : "is not there"
         }`,
         remedy: `Name the module whose code is to run: keel ${command} ${folder} --module FILE.`
       })

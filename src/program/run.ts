@@ -208,9 +208,11 @@ const running = Effect.fnUntraced(
       yield* writeReport(folder, root, report, spending)
       return spending
     })
+    const { elsewhere } = yield* started(folder)
+    const goOn = `keel resume ${folder}${elsewhere.module && module !== null ? ` --module ${module}` : ""}`
     const stopping = {
       first: "Stopping at the next safe point; Ctrl-C again ends at once.",
-      second: `Ended at once; the work since the last checkpoint is lost. Go on with: keel resume ${folder}`
+      second: `Ended at once; the work since the last checkpoint is lost. Go on with: ${goOn}`
     }
     const exit = yield* endedBySecondSignal(stopping, (stopped) =>
       interpret(prepared, {
@@ -226,7 +228,7 @@ const running = Effect.fnUntraced(
           yield* stopped
           yield* Effect.ignore(write(null))
           const where = yield* Effect.orElseSucceed(Effect.map(eventsOf(folder), goesOn), () => null)
-          yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: keel resume ${folder}`)
+          yield* Console.error(`\nStopped${where === null ? "" : `; ${where}`}. Go on with: ${goOn}`)
         })),
         Effect.mapError(resumable(folder)),
         Effect.catchDefect((defect) => named(defect) ? Effect.fail(resumable(folder)(defect)) : Effect.die(defect)),

@@ -42,7 +42,8 @@ const any = ({ name, stage }: Judge, values: ReadonlyArray<number | null>) =>
     stage,
     judge: name,
     problem: `none of ${values.length} answers has a verdict that can be read`,
-    remedy: "Take a larger model, or raise maxTokens where answers are cut off before their verdict."
+    remedy: "Take a larger model, or raise maxTokens where answers are cut off before their verdict. " +
+      "These answers are kept in the folder `answers` of the store: without it the same questions are asked again."
   })
 
 /** Tells what the judge said of itself in the whole stage; a rehearsal has asked only a part. */

@@ -444,7 +444,12 @@ def loaded(job):
     tree = parsed(code)
     if tree is None or (entry and not any(entry in defined(node) for node in tree.body)):
         return (prompt + code,) if parsed(prompt + code) is not None else (code,)
-    return (prompt, code) if parsed(prompt) is not None else (code,)
+    return (prompt, code) if is_code(parsed(prompt)) else (code,)
+
+def is_code(tree):
+    """Whether a text that can be parsed is a program, and not a word such as `add`."""
+    return tree is not None and any(
+        defined(node) or isinstance(node, (ast.AugAssign, ast.For, ast.While, ast.With, ast.Try, ast.If)) for node in tree.body)
 
 def defined(node):
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
