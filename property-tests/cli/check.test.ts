@@ -40,6 +40,18 @@ describe("rows that are too long", () => {
     assert.notMatch(trained.stderr, /pretrain-\w+ {2}/u)
   })
 
+  it("that cannot be used and are left out are counted by check", async () => {
+    writeFileSync(join(at, "some.jsonl"), '{"prompt":"word","completion":"word"}\n{"prompt":3}\n')
+    const some = Source.demonstrations(Source.file("some.jsonl", { onBadRow: "skip" }))
+    writeFileSync(
+      join(at, "some.json"),
+      toJson(Sft.make({ base, demonstrations: some }, { ...training, batchSize: 1 }))
+    )
+    const { code, stderr, stdout } = await keel(["check", "some.json", "--data"], at)
+    assert.strictEqual(code, 0, stderr)
+    assert.match(stdout, /^some\.jsonl: 1 bad row left out; first some\.jsonl:2: /mu)
+  })
+
   it("are cut or dropped when the description says so, and told on the terminal and in the report", async () => {
     for (
       const [how, told] of [

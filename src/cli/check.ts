@@ -6,6 +6,7 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { mermaid, text } from "../../dsl/Render.ts"
 import { problems, Refused } from "../interpreters/check.ts"
 import { type Extensions, lackingExtensions } from "../interpreters/extensions.ts"
+import { told } from "../data/about.ts"
 import * as Files from "../data/files.ts"
 import { inspect, type Look } from "../interpreters/inspect.ts"
 import { lackingKeys } from "../interpreters/checks/endpoints.ts"
@@ -24,9 +25,9 @@ const checked = Effect.fnUntraced(function*(root: Artifact.Any, extensions: Exte
     ...lackingExtensions(root, extensions),
     ...lackingKeys(root)
   ]
-  if (described.length > 0) return { found: described, looks: [] }
-  const { looks, problems: found } = yield* inspect(root, data ? {} : { first: firstRows })
-  return { found: [...found, ...(yield* lackingSandbox(root))], looks }
+  if (described.length > 0) return { found: described, looks: [], files: [] }
+  const { files, looks, problems: found } = yield* inspect(root, data ? {} : { first: firstRows })
+  return { found: [...found, ...(yield* lackingSandbox(root))], looks, files: data ? files : [] }
 }, Effect.provide(Files.layer))
 
 const count = (n: number): string => Math.round(n).toLocaleString("en-US")
@@ -51,9 +52,9 @@ export const check = Command.make(
   },
   Effect.fn(function*({ data, json, pipeline, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
-    const { found, looks } = yield* checked(root, extensions, data)
+    const { files, found, looks } = yield* checked(root, extensions, data)
     if (json) {
-      const rows = data ? { rows: looks } : {}
+      const rows = data ? { rows: looks, files } : {}
       yield* Console.log(
         JSON.stringify({ id: root.id, nodes: Artifact.lineage(root).length, problems: found, ...rows })
       )
@@ -61,6 +62,7 @@ export const check = Command.make(
       return
     }
     if (found.length > 0) return yield* new Refused({ problems: found })
+    for (const line of files.flatMap(told)) yield* Console.log(line)
     for (const look of looks) yield* Console.log(lookText(look))
     yield* Console.log(`${pipeline}: ${Artifact.lineage(root).length} nodes, no mistakes (${root.id.slice(0, 8)})`)
   })

@@ -9,6 +9,7 @@ import { label } from "../../dsl/Render.ts"
 import type { Origin } from "../../dsl/Source.ts"
 import { fieldsOf, isBuiltIn } from "../../dsl/Stage.ts"
 import type { Source } from "../../dsl/Source.ts"
+import type { About } from "../data/about.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
 import { type Conversation, conversation, type Tool } from "../data/conversation.ts"
 import { mostTokens, Unfit } from "../data/encode.ts"
@@ -42,6 +43,8 @@ export interface Look extends Omit<Survey, "troubles"> {
 export interface Inspected {
   readonly problems: ReadonlyArray<Problem>
   readonly looks: ReadonlyArray<Look>
+  /** The files that were read. */
+  readonly files: ReadonlyArray<About>
 }
 
 interface InspectOptions {
@@ -89,6 +92,7 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
   /** The stages that have each problem: what is wrong with rows is wrong for all that read them. */
   const problems = new Map<string, Set<string>>()
   const looks: Array<Look> = []
+  const files = new Map<string, About>()
   const say = (artifact: Artifact.Any, problem: string): void => {
     problems.set(problem, (problems.get(problem) ?? new Set()).add(label(artifact)))
   }
@@ -129,7 +133,10 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
   const load = (source: Artifact.Any, chat: Chat) => {
     loaded.add(source.id)
     const { origin, role } = stageOf(source) as Source
-    return datasets.load(role, limited(origin, first), chat)
+    return Effect.tap(
+      datasets.load(role, limited(origin, first), chat),
+      ({ about }) => Effect.sync(() => about === undefined || files.set(JSON.stringify(about), about))
+    )
   }
   const known = new Map<string, Dataset | undefined>()
   /** Rows as `reader` reads them; undefined where they are made later, or cannot be used. */
@@ -238,5 +245,5 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
     const shown = [...stages].slice(0, named).join(", ")
     return { stage: others > 0 ? `${shown} and ${others} more` : shown, problem }
   })
-  return { problems: all, looks } satisfies Inspected as Inspected
+  return { problems: all, looks, files: [...files.values()] } satisfies Inspected as Inspected
 })
