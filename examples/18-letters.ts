@@ -4,7 +4,7 @@
  *
  *     npx keel run examples/18-letters.ts             # --seed 1, --seed 2: other data, weights and draws
  *
- * The margin that was set beforehand: 0.1 more of the held-out puzzles solved by `grpo` than by `sft`, for each of three seeds. Seen, on the
+ * The margin, set after the first seed: 0.1 more of the held-out puzzles solved by `grpo` than by `sft`, for each of three seeds. Seen, on the
  * native backend, about a minute of processor time a seed:
  *
  *     seed   sft           grpo
