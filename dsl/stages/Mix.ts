@@ -1,7 +1,7 @@
 /**
  * A mixture of rows of one kind: everything (`whole`), so many of each part (`counts`), so many passes over each (`epochs`), or so many in
  * all by weight (`weights`) or by size (`temperature`). Drawn without replacement from a fresh shuffle; a part that is asked for more rows
- * than it has is passed over again, and the run says how often. Done by `src/data/mix.ts`.
+ * than it has is passed over again: its metric `passes/NAME` says how often. Done by `src/data/mix.ts`.
  */
 import * as Schema from "effect/Schema"
 import type * as Artifact from "../Artifact.ts"

@@ -61,7 +61,8 @@ describe("a file of data", () => {
   })
 
   it("without a role says how to name the columns, and mistakes are a line", async () => {
-    const none = await keel(["data", file("none.jsonl", [{ a: 1 }])], at)
+    const none = await keel(["data", file("none.jsonl", [{ a: 1 }]), "--picture", join(at, "none.svg")], at)
+    assert.match(none.stderr, /none\.svg is not drawn: without a role/u)
     assert.match(none.stdout, /No role was recognised: name the columns, e\.g\. --field prompt=question\./u)
     const nowhere = await keel(["data", join(at, "nowhere.jsonl")], at)
     assert.deepStrictEqual([nowhere.code, nowhere.stdout], [1, ""])

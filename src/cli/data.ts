@@ -100,6 +100,9 @@ export const data = Command.make(
       const drawn = yield* Effect.promise(() => svg(lengthPlot(file, found.lengths!)))
       yield* writeFileAtomic(picture.value, drawn)
     }
+    if (Option.isSome(picture) && found.lengths === null) {
+      yield* Console.error(`${picture.value} is not drawn: without a role there are no lengths.`)
+    }
     yield* Console.log(json ? JSON.stringify(found) : text(file, found))
   })
 ).pipe(

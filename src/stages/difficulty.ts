@@ -37,6 +37,7 @@ export const difficulty = Effect.fn("difficulty")(function*(
       "rows/easier": easier,
       "rows/harder": harder,
       "solve_rate": prompts.reduce((sum, { rate }) => sum + rate, 0) / Math.max(1, prompts.length)
-    }
+    },
+    { dropped: prompts.length - kept.length, rows: prompts.length }
   )
 })
