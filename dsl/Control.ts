@@ -8,9 +8,20 @@
 import * as Schema from "effect/Schema"
 import { Count, Fraction, optimiser, or, Positive, Seed } from "./Training.ts"
 
+/** Keeps a room at `target` °F: reward 1 for each step within `within` °F of it (rlhfbook.com, "Training Overview"); `src/control/thermostat.ts`. */
+export class Thermostat extends Schema.TaggedClass<Thermostat>()("Thermostat", {
+  target: or(Schema.Finite, 70),
+  within: or(Positive, 2)
+}) {}
+
+/** An environment of your own; you give its implementation to `control` (`environments: […]`) or export it beside the description. */
+export class OwnEnvironment extends Schema.TaggedClass<OwnEnvironment>()("OwnEnvironment", {
+  name: Schema.NonEmptyString
+}) {}
+
 export class Control extends Schema.TaggedClass<Control>()("Control", {
   /** `cartpole`: Gymnasium's CartPole-v1, `src/control/cartPole.ts`. */
-  environment: Schema.Literals(["cartpole"]),
+  environment: Schema.Union([Schema.Literals(["cartpole"]), Thermostat, OwnEnvironment]),
   /** γ. */
   discount: or(Fraction, 0.99),
   /** λ of generalised advantage estimation; 1 is Monte Carlo. */
@@ -27,8 +38,11 @@ export class Control extends Schema.TaggedClass<Control>()("Control", {
   episodesPerStep: Count,
   /** Widths of the hidden layers of policy and value function. */
   hidden: or(Schema.Array(Count), [32]),
-  /** Solved, and so finished, at this mean return over `evaluationEpisodes` episodes of their own (Gymnasium: 475 over 100). */
-  solvedAt: or(Schema.Finite, 475),
+  /**
+   * Solved, and so finished, at this mean return over `evaluationEpisodes` episodes of their own. Left out: of CartPole 475 (Gymnasium),
+   * of the thermostat 90; an environment of your own then uses all its steps.
+   */
+  solvedAt: Schema.optionalKey(Schema.Finite),
   evaluationEpisodes: or(Count, 100),
   /** Iterations between evaluations. */
   evaluateEvery: or(Count, 5),
@@ -39,6 +53,11 @@ export class Control extends Schema.TaggedClass<Control>()("Control", {
 /** Keeps all fields unchecked: the interpreter reports every mistake, unknown keys included. */
 const described = (fields: typeof Control["~type.make.in"]): Control =>
   Object.assign(new Control(fields, { disableChecks: true }), fields)
+
+export const thermostat = (options: Partial<Pick<Thermostat, "target" | "within">> = {}): Thermostat =>
+  Object.assign(new Thermostat(options, { disableChecks: true }), options)
+
+export const own = (name: string): OwnEnvironment => new OwnEnvironment({ name }, { disableChecks: true })
 
 type Options = Partial<Omit<typeof Control["~type.make.in"], "environment">>
 

@@ -13,6 +13,7 @@ import { lackingKeys } from "../interpreters/checks/endpoints.ts"
 import { lackingSandbox } from "../interpreters/lacking.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
 import { json, off, overrides, pipeline } from "./options.ts"
+import * as control from "./control.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 
 /** Rows of a file that are looked at without `--data`. */
@@ -65,7 +66,7 @@ export const check = Command.make(
     for (const line of files.flatMap(told)) yield* Console.log(line)
     for (const look of looks) yield* Console.log(lookText(look))
     yield* Console.log(`${pipeline}: ${Artifact.lineage(root).length} nodes, no mistakes (${root.id.slice(0, 8)})`)
-  })
+  }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.check(file, flags)))
 ).pipe(Command.withDescription("Find every mistake in a description, its models and the first rows of its data"))
 
 export const show = Command.make(
@@ -79,5 +80,5 @@ export const show = Command.make(
   Effect.fn(function*({ json, mermaid: graph, pipeline, ...overridden }) {
     const { root } = yield* pipelineOf(pipeline, overridden)
     yield* Console.log(json ? toJson(root) : graph ? mermaid(root) : text(root))
-  })
+  }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.show(file, flags)))
 ).pipe(Command.withDescription("Print a description: every node, its wires and parameters"))

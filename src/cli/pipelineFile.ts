@@ -2,6 +2,7 @@
  * From a file on the command line to a description: a `.ts` module whose default export is a pipeline, or a `.json` description.
  * The exports `stages`, `rewards` and `losses` of a module implement the stages, rewards and losses from outside Keel.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -10,7 +11,9 @@ import * as Schema from "effect/Schema"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import * as Artifact from "../../dsl/Artifact.ts"
+import { Control } from "../../dsl/Control.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
+import type { ControlEnvironment } from "../interpreters/control.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { MiB, sizeOf } from "../model/regularFile.ts"
 import type { Overridden } from "./options.ts"
@@ -23,6 +26,17 @@ export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadP
 }) {
   override get message() {
     return `${this.path}: ${this.problem}. ${this.remedy}`
+  }
+}
+
+/** A file that describes standard reinforcement learning; commands that take it catch this. */
+export class IsControl extends Data.TaggedError("IsControl")<{
+  readonly path: string
+  readonly description: Control
+  readonly environments: ReadonlyArray<ControlEnvironment>
+}> {
+  override get message() {
+    return `${this.path}: it describes standard reinforcement learning, no pipeline of language models. It can be checked, shown, planned and run.`
   }
 }
 
@@ -75,7 +89,12 @@ const extensionsIn = Effect.fnUntraced(function*(path: string, loaded: Readonly<
 /** The default export of a module, and its implementations of stages, rewards and losses. */
 export const exportsOf = Effect.fnUntraced(function*(path: string) {
   const loaded = yield* imported(path)
-  return { value: loaded["default"], extensions: yield* extensionsIn(path, loaded) }
+  const value = loaded["default"]
+  if (value instanceof Control) {
+    const environments = (loaded["environments"] ?? []) as ReadonlyArray<ControlEnvironment>
+    return yield* new IsControl({ path, description: value, environments })
+  }
+  return { value, extensions: yield* extensionsIn(path, loaded) }
 })
 
 const fromModule = Effect.fnUntraced(function*(path: string) {
@@ -98,6 +117,17 @@ const parseValue = (value: string): Schema.Json => {
 }
 
 const cut = (text: string): string => text.length <= 200 ? text : `${text.slice(0, 200)}…`
+
+/** `name=value` of `--set`. */
+export const assigned = Effect.fnUntraced(function*(override: string, example: string) {
+  const equals = override.indexOf("=")
+  if (equals >= 0) return { name: override.slice(0, equals), value: parseValue(override.slice(equals + 1)) }
+  return yield* new BadPipelineFile({
+    path: `--set ${cut(override)}`,
+    problem: "it has no =",
+    remedy: `For example: --set ${example}`
+  })
+})
 
 const none: Overridden = { set: [], base: Option.none(), seed: Option.none() }
 
@@ -133,12 +163,15 @@ export const pipelineOf = Effect.fn("pipelineOf")(function*(
   if (Option.isSome(seed)) root = Pipeline.seed(root, seed.value)
   const overrides = [...Option.match(base, { onNone: () => [], onSome: (dir) => [`checkpoint.path=${dir}`] }), ...set]
   for (const override of overrides) {
-    const equals = override.indexOf("=")
-    const wrong = (problem: string) =>
-      new BadPipelineFile({ path: `--set ${cut(override)}`, problem, remedy: "For example: --set ppo.beta=0.1" })
-    if (equals < 0) return yield* wrong("it has no =")
-    const changed = Pipeline.set(root, override.slice(0, equals), parseValue(override.slice(equals + 1)))
-    if (Result.isFailure(changed)) return yield* wrong(changed.failure)
+    const { name, value } = yield* assigned(override, "ppo.beta=0.1")
+    const changed = Pipeline.set(root, name, value)
+    if (Result.isFailure(changed)) {
+      return yield* new BadPipelineFile({
+        path: `--set ${cut(override)}`,
+        problem: changed.failure,
+        remedy: "For example: --set ppo.beta=0.1"
+      })
+    }
     root = changed.success
   }
   const outside = Object.values(extensions).some((given) => given.length > 0)

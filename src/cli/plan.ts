@@ -27,6 +27,7 @@ import { fetched } from "../program/fetch.ts"
 import { backends } from "../program/backend.ts"
 import { misfit, reasons } from "./fits.ts"
 import { json, maybe, off, or, overrides, pipeline, positive } from "./options.ts"
+import * as control from "./control.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 import { machineOf } from "../program/machine.ts"
 import { priceIn, prices } from "./prices.ts"
@@ -292,7 +293,7 @@ export const plan = Command.make(
     ]
     if (said.length > 0) yield* Console.log(said.join("\n"))
     yield* complete
-  })
+  }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.plan(file, flags)))
 ).pipe(
   Command.withDescription(
     "Estimate memory, FLOPs, tokens and time of each stage, without weights and without training"

@@ -14,6 +14,7 @@ import { passed } from "../report/passed.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf } from "../report/write.ts"
 import { BadRunFolder, events as eventsOf } from "../store/runDirectory.ts"
+import * as control from "./control.ts"
 import { type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { priceIn, prices } from "./prices.ts"
 import { progress, terminal } from "./progress.ts"
@@ -70,7 +71,7 @@ export const run = Command.make(
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     const folder = Option.isSome(out) ? { out: out.value } : {}
     yield* told(file, { ...folder, acceptOtherBits, backend, ...deviceOption(device), price, json })
-  })
+  }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.run(file, flags)))
 ).pipe(Command.withDescription("Train a pipeline for real"))
 
 const runFolder = Argument.String("run").pipe(

@@ -29,6 +29,8 @@ export interface Environment<S> {
     readonly reward: "step"
     readonly discount: number
   }
+  /** The mean return at which it counts as solved, if there is one. */
+  readonly solvedAt?: number
   readonly actions: number
   readonly start: (random: Random) => S
   readonly step: (state: S, action: number, random: Random) => Transition<S>

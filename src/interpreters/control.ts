@@ -6,6 +6,8 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { Control } from "../../dsl/Control.ts"
 import { Diverged } from "../../dsl/Errors.ts"
 import { cartPole } from "../control/cartPole.ts"
+import type { Environment } from "../control/environment.ts"
+import { thermostat } from "../control/thermostat.ts"
 import { learner } from "../control/train.ts"
 import { Refused } from "./check.ts"
 
@@ -28,10 +30,34 @@ export interface Controlled {
   readonly policy: Float64Array
 }
 
-const environments = { cartpole: cartPole }
+/** An environment of your own: pure, with its randomness in the argument. `discount` goes into its `setting`. */
+export interface ControlEnvironment {
+  readonly name: string
+  // The states of an environment are its own affair.
+  readonly make: (discount: number) => Environment<any>
+}
+
+const refused = (problem: string) => new Refused({ problems: [{ stage: "control", problem }] })
+
+/** The described environment. */
+export const environmentOf = (
+  { discount, environment }: Control,
+  given: ReadonlyArray<ControlEnvironment>
+): Result.Result<Environment<any>, Refused> => {
+  if (environment === "cartpole") return Result.succeed(cartPole(discount))
+  if (environment._tag === "Thermostat") return Result.succeed(thermostat(environment, discount))
+  const found = given.find(({ name }) => name === environment.name)
+  return found === undefined
+    ? Result.fail(refused(
+      `environment: ${environment.name} has no implementation; export const environments = [{ name: ${
+        JSON.stringify(environment.name)
+      }, make: (discount) => … }], or give it to control`
+    ))
+    : Result.succeed(found.make(discount))
+}
 
 /** The description itself, or all of its mistakes. */
-const checked = (description: Control): Result.Result<Control, Refused> => {
+export const checked = (description: Control): Result.Result<Control, Refused> => {
   const params: unknown = JSON.parse(JSON.stringify(description))
   const decoded = Schema.decodeUnknownResult(Control)(params, { errors: "all", onExcessProperty: "error" })
   return Result.mapError(decoded, (error) => {
@@ -50,10 +76,15 @@ const breathe = Effect.promise(() => new Promise<void>((resolve) => setImmediate
 
 export const control = Effect.fn("control")(function*(
   description: Control,
-  { onProgress }: { readonly onProgress?: (progress: Progress) => void } = {}
+  { environments = [], onProgress }: {
+    readonly environments?: ReadonlyArray<ControlEnvironment>
+    readonly onProgress?: (progress: Progress) => void
+  } = {}
 ) {
   const task = yield* Effect.fromResult(checked(description))
-  const { evaluate, policy, step } = learner(environments[task.environment](task.discount), task, String(task.seed))
+  const environment = yield* Effect.fromResult(environmentOf(task, environments))
+  const { solvedAt = environment.solvedAt } = task
+  const { evaluate, policy, step } = learner(environment, task, String(task.seed))
   const progress: Array<Progress> = []
   let [environmentSteps, solved] = [0, false]
   for (let n = 0; n < task.steps && !solved; n++) {
@@ -64,7 +95,7 @@ export const control = Effect.fn("control")(function*(
     environmentSteps += steps
     const due = (n + 1) % task.evaluateEvery === 0 || n + 1 === task.steps
     const evaluation = due ? evaluate(String(n), task.evaluationEpisodes) : null
-    solved = evaluation !== null && evaluation >= task.solvedAt
+    solved = evaluation !== null && solvedAt !== undefined && evaluation >= solvedAt
     const now = { step: n + 1, environmentSteps, meanReturn, evaluation }
     progress.push(now)
     onProgress?.(now)

@@ -1,6 +1,7 @@
 /** Everything that the command line does, for your program. */
 export { check, type Problem, problems, Refused } from "../interpreters/check.ts"
-export { control, type Controlled, type Progress } from "../interpreters/control.ts"
+export { type Environment } from "../control/environment.ts"
+export { control, type ControlEnvironment, type Controlled, type Progress } from "../interpreters/control.ts"
 export { type Attainable, type Optimum } from "../interpreters/exactPolicy.ts"
 export { type ExecuteError } from "../interpreters/execute.ts"
 export { type Extensions } from "../interpreters/extensions.ts"
