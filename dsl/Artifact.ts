@@ -33,7 +33,7 @@ export const sourceKinds = [
 /** Kinds of data: only stages make the last two. */
 export const rowKinds = [...sourceKinds, "Completions", "ScoredCompletions"] as const
 
-export const kinds = [...models, ...rowKinds, "Evaluation"] as const
+export const kinds = [...models, ...rowKinds, "Evaluation", "Outputs"] as const
 export type Kind = typeof kinds[number]
 
 export type Model = typeof models[number]

@@ -80,6 +80,24 @@ export const connect = <
     return (inputs as Readonly<Record<string, Artifact.Any>>)[fieldsOf(artifact).name ?? ""] ?? artifact
   }) as never
 
+// ── outputs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Several artefacts as one pipeline: every interpreter takes them together and calls them by these names. A name is no part of an
+ * artefact's identity, so the results are those of each artefact alone.
+ *
+ * ```ts
+ * import { Checkpoint, Pipeline, Sft, Source } from "../dsl/index.ts"
+ * const base = Checkpoint.huggingFace("llama", "models/llama")
+ * const demonstrations = Source.demonstrations(Source.file("d.jsonl"))
+ * const [once, twice] = [1, 2].map((epochs) => Sft.make({ base, demonstrations }, { epochs, batchSize: 4, learningRate: 1e-5 }))
+ * Object.keys(Pipeline.outputs({ once: once!, twice: twice! }).node.wires) // => ["once", "twice"]
+ * ```
+ */
+export const outputs = <const W extends Readonly<Record<string, Artifact.Any>>>(
+  named: W
+): Artifact.Output<W, "Outputs", ""> => build(definitions.Outputs, named, {})
+
 // ── caps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface Limits extends Budget.Resources {

@@ -82,12 +82,38 @@ const cap = define(Cap, {
   makes: (_, wires) => ({ kind: wires["of"]?.node.kind ?? "Policy", family: wires["of"]?.node.family ?? "" })
 })
 
+/** Several artefacts as one pipeline, by their names, which are no part of their identity. It has no result of its own. */
+export class Outputs extends Schema.TaggedClass<Outputs>()("Outputs", {}) {}
+
+const output = {
+  kinds: kinds.filter((kind) => kind !== "Outputs"),
+  model: false,
+  optional: false,
+  needs: "an artefact"
+}
+
+const outputs = define(Outputs, {}, {
+  wiresOf: (connected) => Object.fromEntries(Object.keys(connected).map((name) => [name, output])),
+  opens: {},
+  mistakes: (_, connected) => [
+    Object.keys(connected).length === 0 && "it has no outputs: name at least one",
+    ...Object.keys(connected).map((name) =>
+      !/^[A-Za-z][A-Za-z0-9_.-]*$/u.test(name) &&
+      `${
+        JSON.stringify(name)
+      } is no name of an output: begin with a letter, and go on with letters, digits, ".", "_" and "-"`
+    )
+  ],
+  makes: "Outputs"
+})
+
 type Stages = typeof stages
 
 /** By the name of the operation. */
 export const definitions = {
   Input: input,
   Cap: cap,
+  Outputs: outputs,
   Source: SourceFile.definition,
   Checkpoint: CheckpointFile.definition,
   ...Object.fromEntries(Object.entries(stages).map(([op, { definition }]) => [op, definition])) as {
@@ -142,6 +168,12 @@ const capped = ({ node: { op, wires } }: Any): ReadonlyArray<Any> => op === "Cap
 
 /** The artefact below its caps, which do not change it. */
 export const initialOf = derived<Any>((artifact, initial) => capped(artifact).map(initial)[0] ?? artifact, capped)
+
+/** The names of a pipeline's outputs, none unless its root is `Outputs`. */
+export const outputsOf = (root: Any): Readonly<Record<string, Any>> => {
+  const { node } = initialOf(root)
+  return node.op === "Outputs" ? node.wires : {}
+}
 
 /** The wires with rows that judge models, and the wires of these models. */
 export const judgesOf = ({ node }: Any): Readonly<Record<string, ReadonlyArray<string> | undefined>> =>

@@ -38,7 +38,8 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
     const split = "split" in origin && role === "Prompts" ? (origin.split === "held" ? "held " : "training ") : ""
     return told(`the ${split}${role.toLowerCase()}`, "")
   },
-  Checkpoint: ({ family, path }) => told(family, `We start from ${family} (${path}).`),
+  Checkpoint: ({ family, path, shape }) => told(family, `We start from ${family} (${path ?? shape?.name}).`),
+  Outputs: (_, { inputs }) => told("the results", `The results are ${Object.keys(inputs).join(", ")}.`),
   Cap: ({ kl }, { inputs: { from, of } }) =>
     told(
       of!.name,

@@ -14,7 +14,7 @@ const files = globSync("{dsl,src,examples,property-tests}/**/*.ts", { cwd: repos
 const textOf = (file: string): string => readFileSync(join(repository, file), "utf8")
 
 /** Operations that the interpreters themselves mean: nothing is computed. */
-const structural = new Set(["Input", "Cap", "Source", "Checkpoint"])
+const structural = new Set(["Input", "Cap", "Outputs", "Source", "Checkpoint"])
 
 /** Stages that train by a formula of another name. */
 const borrowed: Readonly<Record<string, string>> = {

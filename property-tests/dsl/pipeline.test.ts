@@ -202,7 +202,10 @@ describe("JSON", () => {
     )
     const json = Pipeline.toJson(tiny().sft)
     assert.include(refusal(json.replace('"batchSize":2', '"batchSize":3')), "edited by hand?")
-    assert.include(refusal(json.replace('"op":"Sft"', '"op":"Stf"')), "no such operation; there are Input, Cap, Source")
+    assert.include(
+      refusal(json.replace('"op":"Sft"', '"op":"Stf"')),
+      "no such operation; there are Input, Cap, Outputs, Source"
+    )
   })
 
   it("a parameter that an older description lacks has its default, and the ids of today", () => {

@@ -196,7 +196,7 @@ describe("check", () => {
     const read = Pipeline.fromJson(future)
     assert.isTrue(Result.isFailure(read))
     if (Result.isFailure(read)) {
-      assert.match(read.failure.message, /Distil 0: no such operation; there are Input, Cap, Source/)
+      assert.match(read.failure.message, /Distil 0: no such operation; there are Input, Cap, Outputs, Source/)
     }
   })
 

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as PlatformError from "effect/PlatformError"
 import { join } from "node:path"
+import type { Checkpoint } from "../../dsl/Checkpoint.ts"
 import type { Codec, Engine, Weights } from "../engine/engine.ts"
 import { BadCheckpoint } from "../model/BadCheckpoint.ts"
 import { templateFile } from "../model/chatTemplate.ts"
@@ -10,8 +11,7 @@ import { templateFile } from "../model/chatTemplate.ts"
 /** Loads a `Checkpoint`: from a folder in `run`, from the world's language in `simulate`. */
 export class Checkpoints extends Context.Service<Checkpoints, {
   readonly load: (
-    path: string,
-    adapter: string | undefined
+    checkpoint: Pick<Checkpoint, "adapter" | "path" | "shape">
   ) => Effect.Effect<Weights, BadCheckpoint | PlatformError.PlatformError, FileSystem.FileSystem>
 }>()("keel/Checkpoints") {}
 
@@ -37,7 +37,7 @@ export const codecOf = (
 export const spoken = (
   engine: Pick<Engine, "codec">,
   loaded: Weights,
-  { chatTemplate, path }: { readonly chatTemplate?: string; readonly path: string }
+  { chatTemplate, path = "" }: { readonly chatTemplate?: string; readonly path?: string }
 ): Effect.Effect<{ readonly weights: Weights; readonly codec: Codec }, BadCheckpoint> => {
   const weights = chatTemplate === undefined
     ? loaded

@@ -36,8 +36,8 @@ const digestOf = Effect.fnUntraced(function*(named: Named, digests: Digests) {
 /** The files of a model, by their paths. */
 const filesOf = Effect.fnUntraced(function*({ node: { op, params } }: Artifact.Any) {
   if (op !== "Checkpoint") return []
-  const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
-  return [
+  const { adapter, path } = params as { readonly path?: string; readonly adapter?: string }
+  return path === undefined ? [] : [
     ...(yield* modelFiles(path)).map((name) => join(path, name)),
     ...(adapter === undefined ? [] : adapterFiles.map((name) => join(adapter, name)))
   ]
@@ -87,8 +87,10 @@ export const contentsBy = ({ code, files }: Read) => (artifact: Artifact.Any): S
     return named === undefined ? null : files[nameOf(named)] ?? null
   }
   if (op === "Checkpoint") {
-    const { adapter, path } = params as { readonly path: string; readonly adapter?: string }
-    return { model: within(path), ...(adapter === undefined ? {} : { adapter: within(adapter) }) }
+    const { adapter, path } = params as { readonly path?: string; readonly adapter?: string }
+    return path === undefined
+      ? null
+      : { model: within(path), ...(adapter === undefined ? {} : { adapter: within(adapter) }) }
   }
   return Object.keys(own).length === 0 ? null : own
 }

@@ -109,7 +109,7 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
   const speaks = (
     artifact: Artifact.Any,
     loaded: Weights,
-    from: { readonly path: string; readonly chatTemplate?: string }
+    from: { readonly path?: string; readonly chatTemplate?: string }
   ) =>
     Effect.map(
       spoken({ codec: ({ config, tokenizer }) => codec(tokenizer, modelConfig(config)) }, loaded, from),
@@ -214,7 +214,7 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
   for (const artifact of Artifact.lineage(root)) {
     const { op, wires } = artifact.node
     const stage = isBuiltIn(op) ? stageOf(artifact) : undefined
-    if (stage?._tag === "Checkpoint") {
+    if (stage?._tag === "Checkpoint" && stage.path !== undefined) {
       const model = first === undefined ? loadWith(stage.path, stage.adapter) : headers(stage.path)
       yield* trying(artifact, Effect.flatMap(model, (weights) => speaks(artifact, weights, stage)))
     }
@@ -224,7 +224,7 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
         const words = plainWords(wordsIn(text))
         const config = llamaConfig({ ...stage.model, vocab: words.length + 4, tied: true })
         const untrained = { config, tokenizer: wordLevel(words), tensors: new Map() }
-        yield* trying(artifact, speaks(artifact, untrained, { ...stage, path: "" }))
+        yield* trying(artifact, speaks(artifact, untrained, stage))
       }
     }
     const reader = speakerOf(readerOf(artifact))

@@ -79,6 +79,24 @@ export const lackingSandbox = (root: Artifact.Any): Effect.Effect<ReadonlyArray<
       found.flat(2)
   )
 
+/** Checkpoints of which only the shape is known, which a run cannot start from. */
+export const lackingWeights = (root: Artifact.Any): ReadonlyArray<Problem> =>
+  Artifact.lineage(root).flatMap((artifact) => {
+    const { family, shape } = fieldsOf(artifact)
+    if (artifact.node.op !== "Checkpoint" || shape === undefined) return []
+    const { dim, hub, layers, name } = shape
+    return [{
+      stage: label(artifact),
+      problem:
+        `${name ?? family} is a shape alone (${layers} layers of ${dim}): it plans, and has no weights to run. ` +
+        `Put a checkpoint in its place: ${
+          hub === undefined
+            ? `Checkpoint.huggingFace("${family}", FOLDER)`
+            : `Checkpoint.hub("${family}", "${hub}")`
+        }`
+    }]
+  })
+
 /** The place where a description runs; omitted fields are not checked. */
 export interface Tried extends KnownShapes {
   readonly extensions?: Extensions

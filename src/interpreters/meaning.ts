@@ -112,10 +112,15 @@ export const meanings = Effect.fnUntraced(function*(
     return yield* match(stage, {
       Input: ({ name }) => Effect.die(new Error(`input ${name} is open`)),
       Cap: () => make(wire("of")),
+      Outputs: Effect.fnUntraced(function*() {
+        const outputs: Record<string, Made> = {}
+        for (const [name, of] of Object.entries(wires)) outputs[name] = yield* make(of)
+        return { _tag: "Outputs", outputs } as const
+      }),
       Source: ({ role }): Effect.Effect<Made, ExecuteError, ExecuteServices> =>
         Effect.map(dataOf(artifact, role), (dataset) => ({ _tag: "Data", dataset })),
       Checkpoint: Effect.fnUntraced(function*(stage) {
-        const loaded = yield* checkpoints.load(stage.path, stage.adapter)
+        const loaded = yield* checkpoints.load(stage)
         return model((yield* spoken(engine, loaded, stage)).weights)
       }),
       Pretrain: Effect.fnUntraced(function*(stage) {

@@ -84,7 +84,7 @@ export const run: (
       })
     } satisfies Datasets["Service"]))
   ).pipe(Layer.provide(Files.layer))
-  const load: Checkpoints["Service"]["load"] = (path, adapter) =>
+  const load: Checkpoints["Service"]["load"] = ({ adapter, path = "" }) =>
     Effect.tap(
       loadWith(path, adapter),
       () =>

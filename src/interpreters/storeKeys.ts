@@ -48,7 +48,15 @@ export interface Keys {
 }
 
 /** Operations without a result of their own. */
-export const transparent: ReadonlySet<string> = new Set(["Cap", "Input", "Source", "Checkpoint", "Ensemble", "Reward"])
+export const transparent: ReadonlySet<string> = new Set([
+  "Cap",
+  "Input",
+  "Source",
+  "Checkpoint",
+  "Ensemble",
+  "Reward",
+  "Outputs"
+])
 
 /** Parameters that only name what is read. */
 const named: Readonly<Record<string, (params: { readonly [key: string]: any }) => object>> = {

@@ -21,7 +21,7 @@ export const vocabulariesIn = Effect.fn("vocabulariesIn")(function*(root: Artifa
     const stage = stageOf(model)
     const key = keys.result(model)
     if (key === undefined) continue
-    const path = stage._tag === "Checkpoint" ? stage.path : FileStore.modelIn(store, key, label(model))
+    const path = stage._tag === "Checkpoint" ? stage.path ?? "" : FileStore.modelIn(store, key, label(model))
     const found = yield* Effect.option(Effect.map(describe(path), ({ config }) => modelConfig(config).vocab))
     if (found._tag === "Some") sizes.set(model.id, found.value)
   }

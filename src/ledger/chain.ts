@@ -196,7 +196,7 @@ export const chainsIn = (
       default:
         // A policy begins the law of its samples; all data of policies is handled above.
         stage satisfies {
-          readonly _tag: Making<Artifact.Model | "Evaluation"> | "Input" | "Merge" | "Reward" | "Extension"
+          readonly _tag: Making<Artifact.Model | "Evaluation"> | "Input" | "Merge" | "Outputs" | "Reward" | "Extension"
         }
         return ["Policy", "BaseModel"].includes(artifact.node.kind) ? itself : foreign
     }

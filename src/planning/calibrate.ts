@@ -80,7 +80,7 @@ const run = Effect.fnUntraced(function*(root: Artifact.Any, engine: Engine, time
       Layer.provide(JudgeLayer.layer())
     ),
     store,
-    Layer.succeed(Checkpoints, { load: loadWith }),
+    Layer.succeed(Checkpoints, { load: ({ adapter, path = "" }) => loadWith(path, adapter) }),
     Layer.succeed(RunLog, watchedLog({ emit: append }, times))
   )))
   return rests

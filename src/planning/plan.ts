@@ -17,6 +17,7 @@ import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Packing, Weights } from "../engine/engine.ts"
 import { type Held, noWork } from "../tensor/counting/backend.ts"
+import { describedConfig } from "./described.ts"
 import { type AssumedShape, type Codecs, countedEngine, withoutWeights } from "./countedEngine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { describe } from "../model/checkpoint.ts"
@@ -460,16 +461,19 @@ export const planned: (
       Layer.succeed(Judge, watchedJudge(judging(completionLength === 1), watch)),
       store,
       Layer.succeed(Checkpoints, {
-        load: (path) =>
+        load: ({ path = "", shape: reported }) =>
           Effect.suspend(() => {
-            const known = before.checkpoints.get(path)
+            const key = reported === undefined ? path : JSON.stringify(reported)
+            const known = before.checkpoints.get(key)
             if (known !== undefined) return Effect.succeed(known)
+            const own = shape ??
+              (reported === undefined ? undefined : { config: describedConfig(reported), tokenizer: new Map() })
             return Effect.map(
-              shape === undefined ? describe(path) : Effect.succeed(shape),
+              own === undefined ? describe(path) : Effect.succeed(own),
               ({ config, tokenizer }) => {
                 const weights = withoutWeights(config, tokenizer)
                 held += bytesOf(weights.tensors)
-                before.checkpoints.set(path, weights)
+                before.checkpoints.set(key, weights)
                 return weights
               }
             )

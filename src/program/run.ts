@@ -13,10 +13,11 @@ import { toJson } from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
 import { CurrentPatience, endedBySecondSignal, interruptedBySignal, interruptible } from "../engine/interruptible.ts"
-import type { Refused } from "../interpreters/check.ts"
+import { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
 import { contentsBy, type Read, readIn, stillAs } from "../interpreters/contents.ts"
+import { lackingWeights } from "../interpreters/lacking.ts"
 import { known } from "../interpreters/options.ts"
 import { currenciesIn } from "../interpreters/capsOf.ts"
 import { CurrentContents, finishedIn, keysIn, wantedIn } from "../interpreters/storeKeys.ts"
@@ -107,6 +108,8 @@ export const folderOf = (root: Artifact.Any): string => join("runs", root.id.sli
 /** Opens the backend, and prepares the run on it. */
 const preparing = Effect.fnUntraced(function*(root: Artifact.Any, options: RunOptions) {
   yield* known("run", options, optionNames)
+  const shapesAlone = lackingWeights(root)
+  if (shapesAlone.length > 0) return yield* new Refused({ problems: shapesAlone })
   yield* fetched(root)
   const { backend = "auto", device, out = folderOf(root), store = join(dirname(resolve(out)), "store") } = options
   const { price = null, losses = [], rewards = [], stages = [] } = options
@@ -246,7 +249,7 @@ const running = Effect.fnUntraced(
     const model = made._tag !== "Model" || of.node.op === "Ensemble"
       ? null
       : of.node.op === "Checkpoint"
-      ? local((of.node.params as { readonly path: string }).path)
+      ? local((of.node.params as { readonly path?: string }).path ?? "")
       : FileStore.modelIn(store, keys.result(of)!, label(of))
     return { folder, made, model, report, spending } satisfies Ran as Ran
   },

@@ -9,6 +9,8 @@ export type Made =
   | { readonly _tag: "Report"; readonly report: Report; readonly samples?: ReadonlyArray<Sample> }
   /** The models of a reward, which are kept; a reward itself is not. */
   | { readonly _tag: "Reward"; readonly models: ReadonlyArray<Weights> }
+  /** Several results by their names, each kept for itself. */
+  | { readonly _tag: "Outputs"; readonly outputs: Readonly<Record<string, Made>> }
   /** log π of whole rows under a frozen model, nats, by the content hash of the row. */
   | {
     readonly _tag: "Logps"

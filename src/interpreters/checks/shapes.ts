@@ -4,6 +4,7 @@ import type * as Artifact from "../../../dsl/Artifact.ts"
 import { fieldsOf, parentsOf } from "../../../dsl/Stage.ts"
 import type { Shape as Described } from "../../../dsl/stages/Pretrain.ts"
 import type { ParameterShape } from "../../model/parameters.ts"
+import { describedShape } from "./described.ts"
 
 export interface ModelShape extends ParameterShape {
   /** Longest sequence, tokens. */
@@ -46,8 +47,9 @@ const pretrained = (model: Described): ModelShape => ({
 /** The shape of a model, with at least its vocabulary; undefined if unknown. */
 export const shapeOf = (model: Artifact.Any, shapes: Shapes): ModelShape | undefined => {
   const root = shapedBy(model)
-  const { model: described, path } = fieldsOf(root)
+  const { model: described, path, shape } = fieldsOf(root)
   if (root.node.op === "Pretrain") return pretrained(described!)
+  if (root.node.op === "Checkpoint" && shape !== undefined) return describedShape(shape)
   const known = root.node.op === "Checkpoint" ? shapes.get(path!) : undefined
   return known === undefined ? undefined : Result.getOrUndefined(known)
 }

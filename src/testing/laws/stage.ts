@@ -20,7 +20,7 @@ import { Store } from "../../store/store.ts"
 import type { Drawn } from "../pipelines/pipelines.ts"
 
 /** Operations that make no artefact of their own. */
-const transparent = new Set(["Cap", "Source", "Checkpoint", "Input", "Ensemble", "Reward"])
+const transparent = new Set(["Cap", "Source", "Checkpoint", "Input", "Ensemble", "Reward", "Outputs"])
 
 const newStore = (): Store["Service"] => Effect.runSync(Effect.provide(Store, MemoryStore.layer))
 

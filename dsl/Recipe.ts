@@ -1,0 +1,153 @@
+/**
+ * A recipe: a function from inputs, and from the choices that its publication leaves open, to named artefacts. A missing choice is a missing
+ * property, with its name; no default is invented for it. What a publication does report stands in exported records beside the recipe.
+ *
+ * A recipe is planned, drawn and compared without files: `published` are its inputs as the publication describes them, by shapes and numbers
+ * of rows, and every open choice has a stand-in, of which interpreters say that it is one.
+ *
+ * ```ts
+ * import { Checkpoint, Recipe, Sft, Source } from "../dsl/index.ts"
+ *
+ * const twice = Recipe.make({
+ *   name: "twice",
+ *   title: "SFT for two epochs",
+ *   paper: "arXiv 0000.00000",
+ *   takes: { base: ["BaseModel", "llama"], demonstrations: "Demonstrations" },
+ *   open: { learningRate: Recipe.notReported(1e-5, "usual at this size") },
+ *   published: () => ({
+ *     base: Checkpoint.described("llama", { layers: 2, dim: 64, heads: 2, ffn: 96, vocab: 1000, context: 512 }),
+ *     demonstrations: Source.demonstrations(Source.file("d.jsonl"))
+ *   }),
+ *   make: (given, { learningRate }) => ({ sft: Sft.make(given, { epochs: 2, batchSize: 8, learningRate }) })
+ * })
+ * Recipe.planned(twice).sft.node.op // => "Sft"
+ * ```
+ */
+import * as Schema from "effect/Schema"
+import type * as Artifact from "./Artifact.ts"
+import type { Dimension } from "./Budget.ts"
+
+/** A choice that the publication does not report. */
+export interface Open<out T> {
+  /** Takes the place of the choice where somebody has to choose: in plans, in comparisons, shrunk. */
+  readonly standIn: T
+  /** What is known: a sweep, a range, the usual value. */
+  readonly hint: string
+}
+
+/** A choice that the publication does not report: `notReported(0.95, "only “no discount” is stated")`. */
+export const notReported = <T>(standIn: T, hint: string): Open<T> => ({ standIn, hint })
+
+/** An input: it has spent no KL. */
+type Input<K extends Artifact.Kind, F extends string> = Artifact.Artifact<
+  K,
+  F,
+  never,
+  0,
+  Exclude<Dimension, "kl">,
+  unknown
+>
+
+/** The kind of each input; of a model with its family. */
+type Takes = Readonly<Record<string, Artifact.Kind | readonly [Artifact.Model, string]>>
+
+type Given<T extends Takes> = {
+  readonly [N in keyof T]: T[N] extends readonly [infer K extends Artifact.Kind, infer F extends string] ? Input<K, F>
+    : T[N] extends Artifact.Model ? Input<T[N], string>
+    : T[N] extends Artifact.Kind ? Input<T[N], "">
+    : never
+}
+
+type Opened = Readonly<Record<string, Open<unknown>>>
+type Chosen<O extends Opened> = { readonly [N in keyof O]: O[N] extends Open<infer T> ? T : never }
+type Named = Readonly<Record<string, Artifact.Any>>
+
+interface Header<T extends Takes, O extends Opened> {
+  /** How it is called on the command line, e.g. `instruct-gpt`. */
+  readonly name: string
+  readonly title: string
+  /** Where the numbers are from. */
+  readonly paper: string
+  readonly takes: T
+  readonly open: O
+}
+
+/**
+ * @typeParam T - kinds of the inputs
+ * @typeParam O - open choices
+ * @typeParam R - named artefacts
+ */
+export interface Recipe<T extends Takes, O extends Opened, R extends Named> extends Header<T, O> {
+  readonly "~keel/Recipe": true
+  /** The inputs as the publication describes them. */
+  readonly published: () => Given<T>
+  /** The named artefacts. Throws `OpenChoices` where the compiler did not see that an input or a choice is missing. */
+  readonly make: (given: Given<T>, open: Chosen<O>) => R
+}
+
+export type Any = Recipe<any, Opened, Named>
+
+/** Inputs or choices that a recipe needs and was not given. */
+export class OpenChoices extends Schema.TaggedError<OpenChoices>()("OpenChoices", {
+  recipe: Schema.String,
+  /** Names of missing inputs, with their kinds. */
+  inputs: Schema.Array(Schema.Struct({ name: Schema.String, kind: Schema.String })),
+  choices: Schema.Array(Schema.Struct({ name: Schema.String, hint: Schema.String, standIn: Schema.String }))
+}) {
+  override get message() {
+    const lines = [
+      ...this.inputs.map(({ kind, name }) => `  ${name}: its input of the kind ${kind}`),
+      ...this.choices.map(({ hint, name, standIn }) => `  ${name}: ${hint} (a stand-in is ${standIn})`)
+    ]
+    const own = this.choices.length === 0
+      ? []
+      : [`Choose on the command line, e.g. --choose ${this.choices[0]!.name}=${this.choices[0]!.standIn}, or by code.`]
+    return [`${this.recipe} leaves open what its publication does not report:`, ...lines, ...own].join("\n")
+  }
+}
+
+const shown = (value: unknown): string => JSON.stringify(value) ?? String(value)
+
+const missing = (
+  { name, open, takes }: Header<Takes, Opened>,
+  given: object,
+  chosen: object
+): OpenChoices | undefined => {
+  const absent = (of: object, names: object) =>
+    Object.keys(names).filter((name) => (of as Readonly<Record<string, unknown>>)[name] === undefined)
+  const [inputs, choices] = [absent(given, takes), absent(chosen, open)]
+  return inputs.length + choices.length === 0 ? undefined : new OpenChoices({
+    recipe: name,
+    inputs: inputs.map((name) => ({ name, kind: [takes[name]!].flat()[0]! })),
+    choices: choices.map((name) => ({ name, hint: open[name]!.hint, standIn: shown(open[name]!.standIn) }))
+  })
+}
+
+/** A recipe; see the head of this file. */
+export const make = <const T extends Takes, O extends Opened, R extends Named>(
+  { make, ...recipe }: Header<T, O> & {
+    readonly published: () => NoInfer<Given<T>>
+    readonly make: (given: NoInfer<Given<T>>, open: NoInfer<Chosen<O>>) => R
+  }
+): Recipe<T, O, R> => ({
+  ...recipe,
+  "~keel/Recipe": true,
+  make: (given, open) => {
+    const lacking = missing(recipe, given ?? {}, open ?? {})
+    if (lacking !== undefined) throw lacking
+    return make(given, open)
+  }
+})
+
+export const isRecipe = (value: unknown): value is Any =>
+  typeof value === "object" && value !== null && "~keel/Recipe" in value
+
+/** The stand-ins of all open choices. */
+export const standIns = <O extends Opened>({ open }: { readonly open: O }): Chosen<O> =>
+  Object.fromEntries(Object.entries(open).map(([name, { standIn }]) => [name, standIn])) as never
+
+/** The artefacts as published, with stand-ins for open choices that are not among `chosen`. */
+export const planned = <T extends Takes, O extends Opened, R extends Named>(
+  recipe: Recipe<T, O, R>,
+  chosen: Partial<Chosen<O>> = {}
+): R => recipe.make(recipe.published(), { ...standIns(recipe), ...chosen })
