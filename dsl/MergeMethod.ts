@@ -3,7 +3,7 @@
  * formula a file in `src/merging`; two names with the same data are the same method.
  */
 import * as Schema from "effect/Schema"
-import { Fraction, or } from "./Training.ts"
+import { Count, Fraction, or } from "./Training.ts"
 
 const Weights = Schema.Record(Schema.String, Schema.Finite)
 
@@ -31,11 +31,21 @@ export class TaskArithmetic extends Schema.TaggedClass<TaskArithmetic>()("TaskAr
   lambda: Schema.Finite
 }) {}
 
-/** Spherical interpolation of two models, tensor by tensor (Shoemake 1985). */
-export class Slerp extends Schema.TaggedClass<Slerp>()("Slerp", { weights: Weights }) {}
+/** The vectors between which the angle is: each tensor (left out), or all tensors of a layer together, as WARP has it. */
+const Per = Schema.optionalKey(Schema.Literals(["tensor", "layer"]))
 
-/** θ = θ_base + SLERP(τ_a, τ_b), tensor by tensor (WARP, Ramé et al. 2024). */
-export class TaskSlerp extends Schema.TaggedClass<TaskSlerp>()("TaskSlerp", { weights: Weights }) {}
+/** Spherical interpolation of two models (Shoemake 1985). */
+export class Slerp extends Schema.TaggedClass<Slerp>()("Slerp", { weights: Weights, per: Per }) {}
+
+/** θ = θ_base + SLERP(τ_a, τ_b) (WARP, Ramé et al. 2024, §3.2: `per: "layer"`). */
+export class TaskSlerp extends Schema.TaggedClass<TaskSlerp>()("TaskSlerp", { weights: Weights, per: Per }) {}
+
+/**
+ * θ = Σ w_m θ_m with the posterior of the domains on the documents of the wire `text` as weights: w_m is the mean over documents x of
+ * p(m | x) ∝ p_m(x), under the uniform prior; of them the `top` largest, divided by their sum (Branch-Train-Merge, Li et al. 2022, arXiv
+ * 2208.03306, §3; the paper smooths the posterior over the blocks of a stream instead of taking the mean).
+ */
+export class Posterior extends Schema.TaggedClass<Posterior>()("Posterior", { top: Schema.optionalKey(Count) }) {}
 
 /** Trim to the share `density`, elect signs, average agreeing values; θ = θ_base + λ τ (TIES, Yadav et al. 2023). */
 export class Ties extends Schema.TaggedClass<Ties>()("Ties", { density: Share, lambda: or(Schema.Finite, 1) }) {}
@@ -46,9 +56,10 @@ export class Dare extends Schema.TaggedClass<Dare>()("Dare", {
   lambda: or(Schema.Finite, 1)
 }) {}
 
-export const MergeMethod = Schema.Union([Linear, GreedySoup, TaskArithmetic, Slerp, TaskSlerp, Ties, Dare]).pipe(
-  Schema.toTaggedUnion("_tag")
-)
+export const MergeMethod = Schema.Union([Linear, GreedySoup, Posterior, TaskArithmetic, Slerp, TaskSlerp, Ties, Dare])
+  .pipe(
+    Schema.toTaggedUnion("_tag")
+  )
 export type MergeMethod = typeof MergeMethod.Type
 export type Tag = MergeMethod["_tag"]
 
@@ -56,6 +67,7 @@ export type Tag = MergeMethod["_tag"]
 export const needsBase = {
   Linear: false,
   GreedySoup: false,
+  Posterior: false,
   TaskArithmetic: true,
   Slerp: false,
   TaskSlerp: true,
@@ -90,12 +102,20 @@ export const taskArithmetic = (lambda: number): TaskArithmetic =>
 /** Linear interpolation towards the initialisation, (1 − η) θ_base + η θ, of one model (WARP's LITI). */
 export const liti = (eta: number): TaskArithmetic => taskArithmetic(eta)
 
-/** The weights of two models add to 1. */
-export const slerp = <const N extends string>(weights: WeightsOf<N>): Weighted<Slerp, N> =>
-  new Slerp({ weights }, { disableChecks: true })
+type Angles = { readonly per?: "tensor" | "layer" }
 
-export const taskSlerp = <const N extends string>(weights: WeightsOf<N>): Weighted<TaskSlerp, N> =>
-  new TaskSlerp({ weights }, { disableChecks: true })
+/** The weights of two models add to 1. */
+export const slerp = <const N extends string>(weights: WeightsOf<N>, options: Angles = {}): Weighted<Slerp, N> =>
+  new Slerp({ weights, ...options }, { disableChecks: true })
+
+export const taskSlerp = <const N extends string>(
+  weights: WeightsOf<N>,
+  options: Angles = {}
+): Weighted<TaskSlerp, N> => new TaskSlerp({ weights, ...options }, { disableChecks: true })
+
+/** Weights by Bayes' rule on the wire `text`. */
+export const posterior = (options: { readonly top?: number } = {}): Posterior =>
+  new Posterior(options, { disableChecks: true })
 
 export const ties = (options: typeof Ties["~type.make.in"]): Ties => new Ties(options, { disableChecks: true })
 
@@ -107,6 +127,9 @@ export const mistakes = (method: MergeMethod, names: ReadonlyArray<string>): Rea
   const pair = method._tag === "Slerp" || method._tag === "TaskSlerp"
   if (pair && names.length !== 2) {
     found.push(`${method._tag} takes two models, not ${names.length}: merge what it makes with the next`)
+  }
+  if (method._tag === "Posterior" && method.top !== undefined && method.top > names.length) {
+    found.push(`method.top is ${method.top}, but there are ${names.length} models`)
   }
   const weights = "weights" in method ? method.weights : undefined
   if (weights === undefined) return found

@@ -1,7 +1,7 @@
 /**
  * One model out of several of the same architecture and family, by arithmetic on their weights (`dsl/MergeMethod.ts`). Policies
  * make a policy, reward models a reward model; wires depend on the method: `base` for task vectors,
- * `reward` or `preferences` to judge a greedy soup.
+ * `reward` or `preferences` to judge a greedy soup, `text` for weights by Bayes' rule.
  *
  * Weight averaging bounds no KL: of two experts the merge can be farther from the initial model than either (RECIPES §2.6.9).
  * So a merge of policies has no allowance; its KL from the initial model of each cap and from each parent is *measured* on held
@@ -34,7 +34,8 @@ const baseNeeds = "the model that task vectors are measured from, e.g. base: the
 const policyWires = {
   base: model(policyKinds, baseNeeds),
   held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
-  reward: model(["RewardModel"], "a RewardModel that judges the soup")
+  reward: model(["RewardModel"], "a RewardModel that judges the soup"),
+  text: data("Text", "documents whose domain the weights are for, e.g. Source.text(…)")
 } as const
 
 const rewardWires = {
@@ -49,6 +50,7 @@ type Needed<S extends Sort, T extends Tag> =
   | (S extends "policies" ? "held" : never)
   | (true extends (typeof needsBase)[T] ? "base" : never)
   | (T extends "GreedySoup" ? S extends "policies" ? "reward" : "preferences" : never)
+  | (T extends "Posterior" ? "text" : never)
 
 type WiresFor<S extends Sort, T extends Tag> = S extends "policies"
   ? Pick<typeof policyWires, Needed<S, T> & keyof typeof policyWires>
@@ -74,7 +76,8 @@ const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): W
   const needed = new Set([
     ...(rewards ? [] : ["held"]),
     ...(Object.hasOwn(needsBase, tag as string) && needsBase[tag as Tag] ? ["base"] : []),
-    ...(tag === "GreedySoup" ? ["reward", "preferences"] : [])
+    ...(tag === "GreedySoup" ? ["reward", "preferences"] : []),
+    ...(tag === "Posterior" ? ["text"] : [])
   ])
   return {
     ...Object.fromEntries(Object.entries(rewards ? rewardWires : policyWires).filter(([wire]) => needed.has(wire))),
@@ -107,6 +110,8 @@ export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
       !rewards && maxNewTokens === undefined &&
       "maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens",
       rewards && maxNewTokens !== undefined && "maxNewTokens is of no use: reward models have no KL to measure",
+      method._tag === "Posterior" && rewards &&
+      "reward models give documents no probability: merge them by other weights",
       method._tag === "GreedySoup" && (method.metric === "accuracy") !== rewards &&
       `a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`
     ]

@@ -7,7 +7,8 @@ import { Diverged, Unmergeable, unsoundWeights, type UnusableData } from "../../
 import { label as nameOf } from "../../dsl/Render.ts"
 import type { Merge } from "../../dsl/stages/Merge.ts"
 import { encodePairs, encodePrompts } from "../data/encode.ts"
-import type { PreferenceRow, PromptRow } from "../data/rows.ts"
+import type { PreferenceRow, PromptRow, TextRow } from "../data/rows.ts"
+import { encodeWindows } from "../data/windows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Engine, Row, Tensors, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
@@ -17,6 +18,7 @@ import { dare } from "../merging/dare.ts"
 import { greedySoup, type Soup } from "../merging/greedySoup.ts"
 import { linear } from "../merging/linear.ts"
 import { mismatches } from "../merging/mismatch.ts"
+import { posterior } from "../merging/posterior.ts"
 import { slerp, taskSlerp } from "../merging/slerp.ts"
 import { taskArithmetic } from "../merging/taskArithmetic.ts"
 import { ties } from "../merging/ties.ts"
@@ -39,6 +41,7 @@ interface Wires {
   readonly held: ReadonlyArray<PromptRow> | undefined
   readonly reward: Weights | undefined
   readonly preferences: ReadonlyArray<PreferenceRow> | undefined
+  readonly text: ReadonlyArray<TextRow> | undefined
 }
 
 const kept = "the models that it merges"
@@ -95,19 +98,41 @@ const judge = Effect.fnUntraced(function*(
     })
 })
 
-/** The merged weights, and the ingredients of a greedy soup. */
+/** log p(document) under a model, nats, of each document. */
+const likelihood = (engine: Engine, texts: ReadonlyArray<TextRow>, stage: string) =>
+  Effect.fnUntraced(function*(weights: Weights) {
+    const policy = yield* observer(engine.policy, weights)
+    const use = { stage, codec: engine.codec(weights), context: policy.context }
+    const documents = yield* encodeWindows(use, texts)
+    return documents.map(({ rows }) => policy.logprobs(rows).logps.reduce((sum, logp) => sum + logp, 0))
+  }, Effect.scoped)
+
+interface Merged {
+  readonly tensors: Tensors
+  readonly soup?: Soup
+  /** The weights of `Posterior`. */
+  readonly posterior?: Readonly<Record<string, number>>
+}
+
+/** The merged weights, and the ingredients of a greedy soup or the weights by Bayes' rule. */
 const combine = (
   { method }: Merge,
   models: Readonly<Record<string, Tensors>>,
   base: Tensors | undefined,
   { stream }: Scope,
-  soup: () => Effect.Effect<Soup, UnusableData>
-): Effect.Effect<{ readonly tensors: Tensors; readonly soup?: Soup }, UnusableData> => {
+  soup: () => Effect.Effect<Soup, UnusableData>,
+  likelihoods: () => Effect.Effect<Readonly<Record<string, ReadonlyArray<number>>>, UnusableData>
+): Effect.Effect<Merged, UnusableData> => {
   switch (method._tag) {
     case "Linear":
       return Effect.succeed({ tensors: linear(models, method) })
     case "GreedySoup":
       return Effect.map(soup(), (soup) => ({ tensors: soup.tensors, soup }))
+    case "Posterior":
+      return Effect.map(likelihoods(), (logps) => {
+        const weights = posterior(logps, method.top)
+        return { tensors: linear(models, { weights, normalize: false }), posterior: weights }
+      })
     case "Slerp":
       return Effect.succeed({ tensors: slerp(models, method) })
     case "TaskArithmetic":
@@ -125,16 +150,17 @@ const combine = (
 const rehearse = Effect.fnUntraced(function*(
   { method }: Merge,
   scorer: ReturnType<typeof judge>,
+  likelihoods: Effect.Effect<unknown, UnusableData>,
   tensors: Tensors,
   count: number,
   rehearsal: Rehearsal
 ) {
+  if (method._tag === "Posterior") yield* rehearsal.times(count, likelihoods)
   if (method._tag === "GreedySoup") {
     const score = Effect.map(scorer, (score) => score(tensors)).pipe(Effect.scoped)
     yield* rehearsal.times(2 * count - 1, score)
   }
-  const merged: { readonly tensors: Tensors; readonly soup?: Soup } = { tensors }
-  return merged
+  return { tensors } satisfies Merged as Merged
 })
 
 /** KL from each parent, reported once: not of those that a cap is held against. */
@@ -166,6 +192,9 @@ const measureParents = Effect.fnUntraced(function*(stage: Merge, wires: Wires, m
   }
 }, Effect.scoped)
 
+const named = (prefix: string, numbers: Readonly<Record<string, number>>) =>
+  Object.fromEntries(Object.entries(numbers).map(([name, x]) => [`${prefix}_${name}`, x]))
+
 export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, scope: Scope) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const weights = Object.fromEntries(Object.entries(wires.models).map(([name, { weights }]) => [name, weights]))
@@ -175,15 +204,17 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
   const models = Object.fromEntries(Object.entries(weights).map(([name, { tensors }]) => [name, tensors]))
   const scorer = judge(engine, stage, wires, like, scope)
   const rehearsal = yield* CurrentRehearsal
-  const { soup, tensors } = rehearsal === null
+  const likelihoodOf = likelihood(engine, wires.text ?? [], scope.label)
+  const { posterior: bayes, soup, tensors } = rehearsal === null
     ? yield* combine(
       stage,
       models,
       wires.base?.tensors,
       scope,
-      () => Effect.map(scorer, (score) => greedySoup(models, score)).pipe(Effect.scoped)
+      () => Effect.map(scorer, (score) => greedySoup(models, score)).pipe(Effect.scoped),
+      () => Effect.all(Object.fromEntries(Object.entries(weights).map(([name, of]) => [name, likelihoodOf(of)])))
     )
-    : yield* rehearse(stage, scorer, like.tensors, Object.keys(models).length, rehearsal)
+    : yield* rehearse(stage, scorer, likelihoodOf(like), like.tensors, Object.keys(models).length, rehearsal)
   const merged: Weights = { config: like.config, tensors, tokenizer: like.tokenizer }
   if (wires.held !== undefined) {
     yield* Effect.catchTag(
@@ -200,9 +231,9 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
       kept
     })
   }
-  const metrics = soup === undefined ? {} : {
+  const metrics = bayes !== undefined ? named("posterior/weight", bayes) : soup === undefined ? {} : {
     "soup/score": soup.score,
-    ...Object.fromEntries(Object.entries(soup.scores).map(([name, score]) => [`soup/score_${name}`, score])),
+    ...named("soup/score", soup.scores),
     ...Object.fromEntries(
       Object.keys(models).map((name) => [`soup/has_${name}`, Number(soup.ingredients.includes(name))])
     )

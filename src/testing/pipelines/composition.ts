@@ -14,7 +14,9 @@ const ample = Kl.mnatsPerSequence<number>(1_000_000_000)
 const pairMethods = fc.oneof(
   fc.constant(MergeMethod.uniformSoup),
   fc.integer({ min: 0, max: 8 }).map((k) => MergeMethod.linear({ a: k / 8, b: 1 - k / 8 })),
-  fc.integer({ min: 0, max: 8 }).map((k) => MergeMethod.slerp({ a: k / 8, b: 1 - k / 8 }))
+  fc.tuple(fc.integer({ min: 0, max: 8 }), fc.constantFrom("tensor", "layer")).map(([k, per]) =>
+    MergeMethod.slerp({ a: k / 8, b: 1 - k / 8 }, { per })
+  )
 )
 const taskMethods = fc.oneof(
   fc.double({ min: 0, max: 1, noNaN: true }).map(MergeMethod.taskArithmetic),
