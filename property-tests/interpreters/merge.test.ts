@@ -208,6 +208,31 @@ describe("on the transformer", () => {
     assert.isTrue(all.every(({ cap, mean }) => cap === null && Number.isFinite(mean)))
   })
 
+  it("weights by Bayes' rule are the posteriors of the models on disk, and prefer the model that learnt the domain", async () => {
+    const document = (seed: number) => Source.text(Source.tales({ count: 3, seed }))
+    const on = (seed: number) =>
+      Pretrain.make({ text: Source.text(Source.tales({ count: 12 })) }, {
+        family: "tales",
+        model: { dim: 16, layers: 1, heads: 2, kvHeads: 1, ffn: 24, context: 96 },
+        steps: 1 + 20 * seed,
+        batchSize: 2,
+        learningRate: 1e-2
+      })
+    const [learnt, not] = [on(1), on(0)]
+    const merged = Merge.make({ held, text: document(3) }, { not, learnt }, {
+      ...few,
+      method: MergeMethod.posterior({ top: 1 })
+    })
+    const at = folder()
+    const ran = succeeded(await runs(merged, at))
+    const [step] = events(ran).flatMap((event) =>
+      event._tag === "Step" && event.stage === label(merged) ? [event.metrics] : []
+    )
+    assert.deepStrictEqual(step, { "posterior/weight_not": 0, "posterior/weight_learnt": 1 })
+    const [x, y] = await Promise.all([merged, learnt].map((of) => weightsIn(at, of)))
+    assert.deepStrictEqual(flat(x!.tensors), flat(y!.tensors))
+  })
+
   it("reward models keep their kind and their head", async () => {
     const prompts = Source.prompts(Source.tales({ count: 4 }))
     const preferences = Compare.make({ policy: from, prompts }, { gold: Gold.tales, maxNewTokens: 4 })

@@ -53,14 +53,16 @@ describe("by hand", () => {
       )
     const [a, b] = [model([1, 0], [0, 2], [1, 0]), model([0, 1], [0, 2], [0, 1])]
     const half = { weights: { a: 0.5, b: 0.5 } }
+    const near = (found: ArrayLike<number>, wanted: ReadonlyArray<number>) =>
+      wanted.forEach((x, i) => assert.closeTo(found[i]!, x, 1e-12))
     const layer = slerp({ a, b }, { ...half, per: "layer" })
     // cos Ω = (0 + 4) / (√5 √5) = 0.8 of the layer; both coefficients are 1 / (2 cos ½Ω) = 1 / √(2 · 1.8).
     const c = 1 / Math.sqrt(3.6)
-    assertClose(layer.get("model.layers.0.q")!.data, [c, c])
-    assertClose(layer.get("model.layers.0.k")!.data, [0, 4 * c])
-    assertClose(layer.get("model.norm")!.data, [Math.SQRT1_2, Math.SQRT1_2])
+    near(layer.get("model.layers.0.q")!.data, [c, c])
+    near(layer.get("model.layers.0.k")!.data, [0, 4 * c])
+    near(layer.get("model.norm")!.data, [Math.SQRT1_2, Math.SQRT1_2])
     // By tensor k is the same in both, so that it stays; around a base, by either.
-    assertClose(slerp({ a, b }, half).get("model.layers.0.k")!.data, [0, 2])
+    near(slerp({ a, b }, half).get("model.layers.0.k")!.data, [0, 2])
     const base = model([5, 5], [5, 5], [5, 5])
     const shift = (of: Tensors): Tensors =>
       new Map([...of].map(([name, { data, shape }]) => [name, { shape, data: data.map((x) => x + 5) }]))
@@ -69,14 +71,14 @@ describe("by hand", () => {
 
   it("the posterior of domains: by hand, in log space, its largest alone", () => {
     const close = (found: Readonly<Record<string, number>>, wanted: Readonly<Record<string, number>>) => {
-      for (const [name, w] of Object.entries(wanted)) assert.closeTo(found[name]!, w, 1e-12, name)
+      for (const [name, w] of Object.entries(wanted)) assert.closeTo(found[name]!, w, 1e-11, name)
     }
     const logs = (...p: ReadonlyArray<number>) => p.map((x) => Math.log(x) - 5000)
-    // Documents 1 and 2: (3, 1, 0) / 4 and (1, 1, 2) / 4; their mean is (½, ¼, ¼).
-    const all = { a: logs(0.3, 0.1), b: logs(0.1, 0.1), c: [-Infinity, Math.log(0.2) - 5000] }
-    close(posterior(all), { a: 0.5, b: 0.25, c: 0.25 })
-    close(posterior(all, 2), { a: 2 / 3, b: 1 / 3, c: 0 })
-    close(posterior({ c: all.c, b: all.b, a: all.a }, 2), { a: 2 / 3, b: 1 / 3, c: 0 })
+    // Documents 1 and 2: (3, 1, 0) / 4 and (1, 2, 1) / 4; their mean is (½, ⅜, ⅛).
+    const all = { a: logs(0.3, 0.1), b: logs(0.1, 0.2), c: [-Infinity, Math.log(0.1) - 5000] }
+    close(posterior(all), { a: 1 / 2, b: 3 / 8, c: 1 / 8 })
+    close(posterior(all, 2), { a: 4 / 7, b: 3 / 7, c: 0 })
+    close(posterior({ c: all.c, b: all.b, a: all.a }, 2), { a: 4 / 7, b: 3 / 7, c: 0 })
     close(posterior(all, 1), { a: 1, b: 0, c: 0 })
   })
 

@@ -1,11 +1,12 @@
 /** What the compiler says to a wrong merge. The texts are pinned. */
 import { describe, expect, test } from "tstyche"
 import type { Artifact } from "../../dsl/index.ts"
-import { Kl, Merge, MergeMethod, Pipeline } from "../../dsl/index.ts"
+import { Kl, Merge, MergeMethod, Pipeline, Source } from "../../dsl/index.ts"
 import { again, base, held, llama, ppo, preferences, prompts, reward, sft } from "./recipe.ts"
 
 const measured = { maxNewTokens: 4 }
-const { greedySoup, linear, slerp, ties, uniformSoup, warm } = MergeMethod
+const text = Source.text(Source.tales({ count: 4 }))
+const { greedySoup, linear, posterior, slerp, ties, uniformSoup, warm } = MergeMethod
 
 describe("wires", () => {
   test("a base is there when the method works on task vectors, and only then", () => {
@@ -49,6 +50,14 @@ describe("wires", () => {
       // @ts-expect-error '"Merge.models.llama is of family 'llama', another of 'tales': they must share a tokenizer"'
       llama
     }, { ...measured, method: uniformSoup })
+  })
+
+  test("weights by Bayes' rule are for documents", () => {
+    Merge.make({ held, text }, { sft, ppo }, { ...measured, method: posterior({ top: 1 }) })
+    // @ts-expect-error required in type '{ readonly text: "Merge.text is missing: connect documents whose domain the weights are for, e.g. Source.text(…)"; }'
+    Merge.make({ held }, { sft, ppo }, { ...measured, method: posterior() })
+    // @ts-expect-error '"Merge.text needs documents whose domain the weights are for, e.g. Source.text(…), not a Prompts"'
+    Merge.make({ held, text: prompts }, { sft, ppo }, { ...measured, method: posterior() })
   })
 
   test("a weight for every model and no other", () => {
