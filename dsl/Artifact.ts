@@ -149,7 +149,12 @@ export const make = (node: Node): Any => {
   return Object.freeze(Object.assign(Object.create(Pipeable.Prototype), {
     [TypeId]: TypeId,
     id: idOf(node.op, node.params, inputs),
-    node: Object.freeze({ ...node, params: settled(node.params), wires: Object.freeze(wires) })
+    node: Object.freeze({
+      ...node,
+      ...(node.written && { written: node.written.toSorted() }),
+      params: settled(node.params),
+      wires: Object.freeze(wires)
+    })
   }))
 }
 

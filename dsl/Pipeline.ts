@@ -83,7 +83,7 @@ export { cap, type Limits, type Observation, observe } from "./Cap.ts"
  */
 export type Runnable<P extends Artifact.Any> = [Artifact.OpenOf<P>] extends [never]
   ? "kl" extends Artifact.UncappedOf<P>
-    ? "This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), or measure it: Pipeline.observe(policy, { kl: Kl.measured, from: …, held: …, maxNewTokens: … })"
+    ? "This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"
   : unknown
   : `This pipeline still waits for the input ${Artifact.OpenOf<P>}: connect it with Pipeline.connect`
 
@@ -190,7 +190,7 @@ export const toJson = (root: Artifact.Any): string =>
       id,
       op: node.op,
       params: node.params,
-      ...(node.written && { written: [...node.written].sort() }),
+      ...(node.written && { written: node.written }),
       inputs: Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
     }))
   })

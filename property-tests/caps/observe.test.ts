@@ -145,7 +145,7 @@ describe("observation", () => {
   })
 
   it("is asked for where KL is open, and checked", () => {
-    assert.match(said(bare).join(), /nobody capped it: .*or measure it: Pipeline.observe\(policy/)
+    assert.match(said(bare).join(), /nobody capped it: .*or measure it with Pipeline.observe\(policy/)
     const gold = { observe: { gold: Gold.tales, stopAtPeak: {} } }
     const peak = Dpo.make({ init: sft, reference: sft, preferences }, { ...how, ...gold })
     assert.match(said(Pipeline.observe(peak, observed)).join(), /stopAtPeak .*connect held/)

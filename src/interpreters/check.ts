@@ -129,7 +129,7 @@ const between = (
       ),
       ...(limits.astray(artifact).length > 0 ? [] : [
         `${spends} and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), ` +
-        "or measure it: Pipeline.observe(policy, { kl: Kl.measured, from: …, held: …, maxNewTokens: … })"
+        "or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"
       ])
     )
   }
