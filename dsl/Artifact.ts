@@ -47,6 +47,8 @@ export interface Node {
   readonly family: string
   readonly params: Schema.Json
   readonly wires: Readonly<Record<string, Any>>
+  /** Names of the parameters that the description wrote: the others are defaults. No part of the identity; unknown in old JSON. */
+  readonly written?: ReadonlyArray<string>
   /** The operation's `Definition`. No part of the identity or of the JSON: there the operation stands by its name. */
   readonly definition?: { readonly op: string }
 }
@@ -84,6 +86,19 @@ export interface Artifact<
 }
 
 export type Any = Artifact<Kind, string, string, number, Dimension, unknown, string>
+
+/**
+ * Any of these artefacts that can run, whatever it spends: the type of functions over artefacts, as recipes have them. No input is open and
+ * KL is measured or capped.
+ */
+export type Of<K extends Kind, F extends string = "", E = unknown> = Artifact<
+  K,
+  F,
+  never,
+  number,
+  Exclude<Dimension, "kl">,
+  E
+>
 
 export type KindOf<A> = A extends Artifact<infer K, any, any, any, any, any, any> ? K : never
 export type FamilyOf<A> = A extends Artifact<any, infer F, any, any, any, any, any> ? F : never
@@ -134,7 +149,12 @@ export const make = (node: Node): Any => {
   return Object.freeze(Object.assign(Object.create(Pipeable.Prototype), {
     [TypeId]: TypeId,
     id: idOf(node.op, node.params, inputs),
-    node: Object.freeze({ ...node, params: settled(node.params), wires: Object.freeze(wires) })
+    node: Object.freeze({
+      ...node,
+      ...(node.written && { written: node.written.toSorted() }),
+      params: settled(node.params),
+      wires: Object.freeze(wires)
+    })
   }))
 }
 

@@ -5,7 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { Amount, Money, Unit } from "./Amount.ts"
-import { KlAmount } from "./Kl.ts"
+import { KlAmount, measured } from "./Kl.ts"
 
 export * from "./Amount.ts"
 
@@ -167,14 +167,14 @@ export type WhenSpent = typeof WhenSpent.Type
 /**
  * Caps on the artefacts between the initial model (wire `from`) and the capped artefact.
  *
- * - `kl`: measured KL from the initial model, mean over held prompts, milli-nats per sequence.
+ * - `kl`: measured KL from the initial model, mean over held prompts, milli-nats per sequence; `measured` is no cap.
  * - `klP95`, `klMax`: the 95th percentile and the maximum over held prompts, of the mean of each prompt's samples (4 or
  *   more, until the deciding prompts are clear of the cap). These estimates are biased upwards, so the caps are safe.
  * - `whenSpent`: the consequence of passing one of them (default `stop`).
  * - resources: of each stage, see `Resources`; under `total`, of all these stages together, in any run.
  */
 export class Caps extends Schema.Class<Caps>("Caps")({
-  kl: Schema.optionalKey(Distance),
+  kl: Schema.optionalKey(Schema.Union([Distance, Schema.Literal(measured)])),
   klP95: Schema.optionalKey(Distance),
   klMax: Schema.optionalKey(Distance),
   whenSpent: Schema.optionalKey(WhenSpent),

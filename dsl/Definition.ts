@@ -136,10 +136,11 @@ const has = ({ schema }: Definition, fields: ReadonlyArray<string>): boolean =>
 export const trains = (definition: Definition): boolean => has(definition, Object.keys(training))
 
 /** The mistakes in one use of an operation whose parameters are valid one by one, by the rules of its groups of fields and its own. */
-export const mistakes = (definition: Definition, params: any, wires: Connected): ReadonlyArray<string> => [
-  ...groups.flatMap(({ fields, mistakes }) => has(definition, fields) ? mistakes(params) : []),
-  ...(definition.mistakes?.(params, wires) ?? []).filter((mistake) => mistake !== false)
-]
+export const mistakes = (definition: Definition, params: any, wires: Connected): ReadonlyArray<string> =>
+  [
+    ...groups.flatMap(({ fields, mistakes }) => has(definition, fields) ? mistakes(params, wires) : []),
+    ...definition.mistakes?.(params, wires) ?? []
+  ].filter((mistake) => mistake !== false)
 
 /** Parameters as JSON without the tag: defaults filled in, unchecked, unknown keys kept for `check` to report. */
 export const encode = (
@@ -197,5 +198,6 @@ export const build = <A = Artifact.Any>(
   )
   const encoded = encode(definition.schema, params)
   const { family, kind } = made(definition, encoded, connected)
-  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected, definition }) as A
+  const written = Object.keys(encoded).filter((name) => params[name] !== undefined)
+  return Artifact.make({ op: definition.op, kind, family, params: encoded, wires: connected, written, definition }) as A
 }

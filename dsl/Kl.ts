@@ -69,5 +69,9 @@ export const overTokens = (perToken: Kl<"token", number>, tokens: number): Kl<"s
     against: perToken.against
   })
 
+/** In place of a cap: KL is measured, and nothing ends a stage (`Pipeline.observe`). */
+export const measured = "measured"
+export type Measured = typeof measured
+
 /** Nats as a number, for arithmetic and printing. */
 export const nats = (kl: { readonly mnats: number }): number => kl.mnats / 1000

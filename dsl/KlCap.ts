@@ -7,8 +7,8 @@ import type { WhenSpent } from "./Budget.ts"
 
 /** Milli-nats per sequence. */
 export interface KlCap {
-  /** Of the mean over held prompts. */
-  readonly mnats: number
+  /** Of the mean over held prompts; left out where KL is only measured (`Pipeline.observe`). */
+  readonly mnats?: number
   /** Of the 95th percentile and the largest over held prompts. */
   readonly p95?: number
   readonly max?: number
@@ -21,6 +21,10 @@ export interface KlCap {
 /** The key of a cap's initial model, with the prompts and the length on which a cap or another stage has KL measured. */
 export const keyOfCap = (initial: string, on: MeasuredOn | undefined): string =>
   on === undefined ? initial : `${initial}/${on.held.id}/${String(on.how["maxNewTokens"])}`
+
+/** Whether it ends a stage whose KL passes it. */
+export const isEnding = ({ mnats, whenSpent }: Pick<KlCap, "mnats" | "whenSpent">): boolean =>
+  mnats !== undefined && whenSpent !== "warn"
 
 /** How a stage without held prompts of its own is measured: by the parameters of its cap, or of another stage under it. */
 export interface MeasuredOn {

@@ -10,7 +10,7 @@ import type { KlBudgetExceeded, TrainingError } from "./Errors.ts"
 import type { Environment } from "./Environment.ts"
 import type { EnvironmentsOf, LossesOf, RewardsOf, VerifiersOf } from "./Extension.ts"
 import type { Gold } from "./Gold.ts"
-import type { Allotting } from "./KlSpending.ts"
+import type { Allotting, BesideHeld } from "./KlSpending.ts"
 import type { Loss } from "./PolicyLoss.ts"
 import type { Referenced } from "./Reference.ts"
 import type { Verifier } from "./Verifier.ts"
@@ -41,7 +41,7 @@ export const policyFrom = <const Main extends string>(main: Main) =>
 export interface Mover<D extends Definition, X extends string = never> {
   <W extends Given, const N extends number, const G extends Gold = never>(
     connected: Checked<D["op"], D["wires"], D["main"] & keyof D["wires"], W>,
-    params: Allotting<Parameters<D>, N, G>
+    params: Allotting<Parameters<D>, N, G> & BesideHeld<W>
   ): Moved<W, D["main"] & keyof W, N, G, X>
 }
 

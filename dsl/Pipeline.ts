@@ -2,21 +2,16 @@
  * A pipeline is the artefact at its root. Here are the operators on whole pipelines: inputs and their connection, caps,
  * JSON out and in, and overrides. The interpreters in `src/interpreters` give pipelines their meaning.
  */
-import * as Function from "effect/Function"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type { Exceeding } from "./Arithmetic.ts"
 import * as Artifact from "./Artifact.ts"
-import * as Budget from "./Budget.ts"
 import type { Dimension } from "./Budget.ts"
 import { canonical, deepest, isDeep } from "./Canonical.ts"
 import { build, type Definition, encode, made } from "./Definition.ts"
-import type { KlBudgetExceeded } from "./Errors.ts"
-import type { Kl } from "./Kl.ts"
 import type { Extension } from "./Extension.ts"
+import { remake, rewrite } from "./Rewrite.ts"
 import { meant } from "./Spelling.ts"
 import { definitionOf, definitions, fieldsOf, isBuiltIn, type Stage } from "./Stage.ts"
-import type { Of } from "./Wires.ts"
 
 // ── inputs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -30,26 +25,6 @@ export const input = <const N extends string, K extends Artifact.Kind, const F e
 type NameOf<I> = I extends `${infer N}: ${string}` ? N : never
 
 type KindNamed<I, N extends string> = I extends `${N}: ${infer K extends Artifact.Kind}` ? K : never
-
-/** Rewrites every node of `root` once, inputs first. */
-const rewrite = (
-  root: Artifact.Any,
-  f: (artifact: Artifact.Any, wires: Readonly<Record<string, Artifact.Any>>) => Artifact.Any
-) => {
-  const done = new Map<string, Artifact.Any>()
-  for (const artifact of Artifact.lineage(root)) {
-    const wires = Object.fromEntries(Object.entries(artifact.node.wires).map(([name, of]) => [name, done.get(of.id)!]))
-    done.set(artifact.id, f(artifact, wires))
-  }
-  return done.get(root.id)!
-}
-
-/** The same operation with other parameters or wires; kind and family follow from them. */
-const remake = ({ node }: Artifact.Any, params: Schema.Json, wires: Readonly<Record<string, Artifact.Any>>) => {
-  const definition = definitionOf(node)
-  const { family, kind } = definition === undefined ? node : made(definition, params as object, wires)
-  return Artifact.make({ ...node, kind, family, params, wires })
-}
 
 /** Connects open inputs by name. */
 export const connect = <
@@ -98,133 +73,9 @@ export const outputs = <const W extends Readonly<Record<string, Artifact.Any>>>(
   named: W
 ): Artifact.Output<W, "Outputs", ""> => build(definitions.Outputs, named, {})
 
-// ── caps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+export { cap, type Limits, type Observation, observe } from "./Cap.ts"
 
-export interface Limits extends Budget.Resources {
-  /** Measured KL from the initial model `from`, mean over held prompts. */
-  readonly kl?: Kl<"sequence", number>
-  /** The same, but the 95th percentile over held prompts. */
-  readonly klP95?: Kl<"sequence", number>
-  /** The same, but the largest over held prompts. */
-  readonly klMax?: Kl<"sequence", number>
-  /** The consequence of passing one of the three. */
-  readonly whenSpent?: Budget.WhenSpent
-  /** The initial model. Needed with `kl`: a distance without a starting point is none. */
-  readonly from?: Artifact.Any
-  /**
-   * Prompts on which KL of stages without held prompts of their own is measured (`Sft`, `Distill`), with the fields below. Without them
-   * such a stage is measured as the last one under the cap that has some.
-   */
-  readonly held?: Artifact.Any
-  /** Longest completion when KL is measured on `held`, tokens. */
-  readonly maxNewTokens?: number
-  /** As in the stages (`dsl/KlSpending.ts`), with the same defaults. */
-  readonly measureEvery?: number
-  readonly measureSamples?: number
-  readonly measureError?: number
-  readonly measureMost?: number
-  /** Caps on the total of all stages that are capped here, beside the caps on each. */
-  readonly total?: Budget.Totals
-}
-
-/** Any amount of any resource: `Budget.Fitting` checks the units and gives advice. */
-type Given = Omit<Limits, keyof Budget.Loose> & Budget.Loose
-
-/** Fields that need a cap on the mean. Not by `keyof`: `L` may be all that inference found. */
-type Beside = { readonly klP95: unknown } | { readonly klMax: unknown } | { readonly whenSpent: unknown }
-
-/** `unknown` if M can be an initial model, else advice. `check` judges a model of which nothing is known. */
-type Initial<M> = Artifact.Kind extends Artifact.KindOf<M> ? unknown
-  : Artifact.KindOf<M> extends "BaseModel" | "Policy" ? unknown
-  : `Pipeline.cap: from needs the initial model, a BaseModel or a Policy, e.g. from: sft, not a ${Artifact.KindOf<M>}`
-
-/** The same for an artefact of the family F. Data has no family: its kind is wrong already. */
-type InitialIn<M, F extends string> = [M] extends [Of<F | "">] ? unknown
-  : [Exclude<F, "">] extends [never] ? unknown
-  : string extends Artifact.FamilyOf<M> ? unknown
-  : `Pipeline.cap: from is of family '${Artifact.FamilyOf<M>}' but the policy is of '${F}': they must share a tokenizer`
-
-type From<L> = L extends { readonly from: infer M } ? { readonly from: Initial<M> } : unknown
-
-/** Prompts, and how long a completion of them may be. */
-type Held<L> = L extends { readonly held: infer H }
-  ? Artifact.KindOf<H> extends "Prompts" ? L extends { readonly maxNewTokens: unknown } ? unknown
-    : {
-      readonly held:
-        "Pipeline.cap: held needs maxNewTokens beside it: how long may a completion be when KL is measured?"
-    }
-  : {
-    readonly held: `Pipeline.cap: held needs Prompts to measure KL on, e.g. Source.prompts(…), not a ${Artifact.KindOf<
-      H
-    >}`
-  }
-  : unknown
-
-/** A KL cap may end any stage below it. */
-type Ended<L> = L extends { readonly kl: unknown } ? KlBudgetExceeded : never
-
-/** Open inputs of the prompts. */
-type OpenIn<L> = L extends { readonly held: infer H } ? Artifact.OpenOf<H> : never
-
-type FromIn<L, F extends string> = L extends { readonly from: infer M } ? InitialIn<M, F> : unknown
-
-type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
-  ? L extends { readonly from: Of<any> } ? [Exceeding<A, C>] extends [never] ? unknown
-    : `KL over budget: ${Exceeding<A, C>} mnats allotted, cap is ${C}`
-  : "Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
-  : L extends Beside
-    ? "Pipeline.cap: klP95, klMax and whenSpent stand beside kl, the cap on the mean over prompts: write both"
-  : unknown
-
-/**
- * Caps the spending of the stages between `from` and `self`: of each stage, and under `total` of all together.
- *
- * ```ts
- * import { Budget, Checkpoint, Pipeline } from "../dsl/index.ts"
- * const capped = Pipeline.cap(Checkpoint.huggingFace("llama", "models/llama"), {
- *   seconds: Budget.hours(2),
- *   total: { generated: 1_000_000, money: Budget.dollars(20) }
- * })
- * capped.node.params // => { seconds: 7200, total: { generated: 1e6, money: { currency: "USD", micros: 2e7 } } }
- * ```
- *
- * The stages' allowances must fit under the KL cap: the compiler checks literals, and `check` checks all. The cap
- * itself limits the *measured* KL from `from`: allowances are allocations, and their sum bounds nothing (RECIPES:
- * per-stage KLs do not add up).
- */
-export const cap: {
-  <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits> & From<L> & Held<L>): <
-    K extends Artifact.Kind,
-    F extends string,
-    I extends string,
-    B extends Dimension,
-    A extends number,
-    E,
-    X extends string
-  >(
-    self:
-      & Artifact.Artifact<K, F, I, A, B, E, X>
-      & Allotted<A, L>
-      & FromIn<L, F>
-  ) => Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, Budget.Closed<L>>, E | Ended<L>, X>
-  <
-    K extends Artifact.Kind,
-    F extends string,
-    I extends string,
-    B extends Dimension,
-    A extends number,
-    E,
-    X extends string,
-    const L extends Given
-  >(
-    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>,
-    limits: L & Budget.Fitting<L, keyof Limits> & From<L> & Held<L> & { readonly from?: FromIn<L, F> }
-  ): Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, Budget.Closed<L>>, E | Ended<L>, X>
-} = Function.dual(
-  2,
-  (self: Artifact.Any, { from, held, ...limits }: Given) =>
-    build(definitions.Cap, { of: self, from, held }, Budget.plain(limits))
-)
+// ── running ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
  * The input of an interpreter: without open inputs, and with KL capped. A pipeline with uncapped KL or an open input is
@@ -232,7 +83,7 @@ export const cap: {
  */
 export type Runnable<P extends Artifact.Any> = [Artifact.OpenOf<P>] extends [never]
   ? "kl" extends Artifact.UncappedOf<P>
-    ? "This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
+    ? "This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"
   : unknown
   : `This pipeline still waits for the input ${Artifact.OpenOf<P>}: connect it with Pipeline.connect`
 
@@ -305,6 +156,7 @@ const NodeJson = Schema.Struct({
   id: Schema.String,
   op: Schema.String,
   params: Schema.Json,
+  written: Schema.optionalKey(Schema.Array(Schema.String)),
   inputs: Schema.Record(Schema.String, Schema.String)
 })
 const PipelineJson = Schema.Struct({ keel: Schema.Literal(1), root: Schema.String, nodes: Schema.Array(NodeJson) })
@@ -338,6 +190,7 @@ export const toJson = (root: Artifact.Any): string =>
       id,
       op: node.op,
       params: node.params,
+      ...(node.written && { written: node.written }),
       inputs: Object.fromEntries(Object.entries(node.wires).map(([wire, of]) => [wire, of.id]))
     }))
   })
@@ -418,7 +271,7 @@ export const fromJson = (
   if (Result.isFailure(parts)) return Result.fail(new BadDescription({ problems: lines(parts.failure.message) }))
   const problems: Array<string> = []
   const [written, built] = [new Map<string, Artifact.Any>(), new Map<string, Artifact.Any>()]
-  for (const { id, inputs, op, params } of parts.success.nodes) {
+  for (const { id, inputs, op, params, ...rest } of parts.success.nodes) {
     const where = `node ${op} ${id.slice(0, 8)}`
     const definition = definitionOf({ op, definition: extensions.find((one) => one.op === op) })
     if (definition === undefined) {
@@ -439,7 +292,7 @@ export const fromJson = (
     if (missing.length > 0) continue
     const make = (params: Schema.Json, inputsBy: ReadonlyMap<string, Artifact.Any>) => {
       const wires = Object.fromEntries(Object.entries(inputs).map(([wire, of]) => [wire, inputsBy.get(of)!]))
-      return Artifact.make({ op, ...made(definition, params as object, wires), params, wires, definition })
+      return Artifact.make({ ...rest, op, ...made(definition, params as object, wires), params, wires, definition })
     }
     const artifact = make(params, written)
     if (artifact.id !== id) problems.push(`${where}: its contents hash to ${artifact.id.slice(0, 8)}: edited by hand?`)
@@ -488,7 +341,9 @@ export const set = (root: Artifact.Any, path: string, value: Schema.Json): Resul
   }
   return Result.succeed(rewrite(root, (artifact, wires) => {
     const { params } = artifact.node
-    return remake(artifact, matches(artifact) ? setIn(params, keys, value) : params, wires)
+    return matches(artifact)
+      ? remake(artifact, setIn(params, keys, value), wires, keys[0]!)
+      : remake(artifact, params, wires)
   }))
 }
 

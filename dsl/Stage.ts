@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import { type Any, derived, type Kind, kinds } from "./Artifact.ts"
 import { Caps } from "./Budget.ts"
-import type { KlAmount } from "./Kl.ts"
+import { type KlAmount, measured } from "./Kl.ts"
 import * as CheckpointFile from "./Checkpoint.ts"
 import { define, type Definition } from "./Definition.ts"
 import { measuredBy } from "./KlSpending.ts"
@@ -20,7 +20,10 @@ export class Input extends Schema.TaggedClass<Input>()("Input", {
   family: Schema.String
 }) {}
 
-/** Caps on everything between its wires `from` and `of`; KL of stages without prompts of their own is measured on the wire `held`. */
+/**
+ * Caps on everything between its wires `from` and `of`, or an observation of its KL; KL of stages without prompts of their own is measured
+ * on the wire `held`.
+ */
 export class Cap extends Schema.TaggedClass<Cap>()("Cap", { ...Caps.fields, ...measuredBy }) {}
 
 const input = define(Input, {}, {
@@ -52,33 +55,38 @@ const cap = define(Cap, {
   parent: "of",
   opens: {},
   judges: { held: [] },
-  mistakes: ({ kl, klMax, klP95, whenSpent, ...params }, { from, held }) => [
-    ...Object.entries({ kl, klP95, klMax }).flatMap(([name, given]) => given === undefined ? [] : unheld(name, given)),
-    ...Object.keys(measuredBy).map((name) =>
-      held === undefined && name in params &&
-      `${name} is of the measurement on held prompts: connect held, or leave it out`
-    ),
-    held !== undefined && (kl === undefined
-      ? "held are prompts to measure KL on, and KL is not capped: write kl, or leave held out"
-      : params.maxNewTokens === undefined &&
-        "maxNewTokens is missing: KL is measured on completions of held of at most so many tokens"),
-    ...Object.entries({ klP95, klMax, whenSpent }).map(([name, given]) =>
-      given !== undefined && kl === undefined &&
-      `${name} stands beside kl, the cap on the mean over prompts: write both`
-    ),
-    ...Object.entries({ klP95, klMax }).map(([name, given]) =>
-      given === undefined
-        ? false
-        : given.per !== "sequence"
-        ? `${name} must be per sequence: convert it with Kl.overTokens(kl, length)`
-        : kl !== undefined && given.mnats < kl.mnats &&
-          `${name} ${given.mnats} is below kl ${kl.mnats}, and ${name.slice(2)} over prompts is above the mean`
-    ),
-    kl !== undefined && kl.per !== "sequence" &&
-    "a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)",
-    kl !== undefined && from === undefined &&
-    "kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
-  ],
+  mistakes: ({ kl: capped, klMax, klP95, whenSpent, ...params }, { from, held }) => {
+    const kl = capped === measured ? undefined : capped
+    return [
+      ...Object.entries({ kl, klP95, klMax }).flatMap(([name, given]) =>
+        given === undefined ? [] : unheld(name, given)
+      ),
+      ...Object.keys(measuredBy).map((name) =>
+        held === undefined && name in params &&
+        `${name} is of the measurement on held prompts: connect held, or leave it out`
+      ),
+      held !== undefined && (capped === undefined
+        ? "held are prompts to measure KL on, and KL is not capped: write kl, or leave held out"
+        : params.maxNewTokens === undefined &&
+          "maxNewTokens is missing: KL is measured on completions of held of at most so many tokens"),
+      ...Object.entries({ klP95, klMax, whenSpent }).map(([name, given]) =>
+        given !== undefined && kl === undefined &&
+        `${name} stands beside kl, the cap on the mean over prompts: write both`
+      ),
+      ...Object.entries({ klP95, klMax }).map(([name, given]) =>
+        given === undefined
+          ? false
+          : given.per !== "sequence"
+          ? `${name} must be per sequence: convert it with Kl.overTokens(kl, length)`
+          : kl !== undefined && given.mnats < kl.mnats &&
+            `${name} ${given.mnats} is below kl ${kl.mnats}, and ${name.slice(2)} over prompts is above the mean`
+      ),
+      kl !== undefined && kl.per !== "sequence" &&
+      "a KL cap must be per sequence: convert it with Kl.overTokens(kl, length)",
+      capped !== undefined && from === undefined &&
+      "kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
+    ]
+  },
   makes: (_, wires) => ({ kind: wires["of"]?.node.kind ?? "Policy", family: wires["of"]?.node.family ?? "" })
 })
 

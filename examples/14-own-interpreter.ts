@@ -45,6 +45,8 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
       of!.name,
       kl === undefined || from === undefined
         ? ""
+        : kl === "measured"
+        ? `The KL of ${of!.name} from ${from.name} is measured.`
         : `The KL of ${of!.name} from ${from.name} is capped at ${kl.mnats / 1000} nats per ${kl.per}.`
     ),
   Pretrain: ({ batchSize, model, steps }, { inputs }) =>

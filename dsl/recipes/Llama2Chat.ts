@@ -10,7 +10,6 @@
  * both are parameters without a default, like every number that depends on the size of the model.
  */
 import type * as Artifact from "../Artifact.ts"
-import type { Dimension } from "../Budget.ts"
 import type { Gold } from "../Gold.ts"
 import type { Kl } from "../Kl.ts"
 import * as Pipeline from "../Pipeline.ts"
@@ -79,40 +78,32 @@ export interface Options {
   readonly ppo?: Partial<Omit<typeof Ppo.Ppo["~type.make.in"], "allowance">>
 }
 
-type Of<K extends Artifact.Kind, F extends string = "", E = unknown> = Artifact.Artifact<
-  K,
-  F,
-  never,
-  number,
-  Exclude<Dimension, "kl">,
-  E
->
-
 interface Data {
-  readonly demonstrations: Of<"Demonstrations">
-  readonly prompts: Of<"Prompts">
-  readonly held: Of<"Prompts">
+  readonly demonstrations: Artifact.Of<"Demonstrations">
+  readonly prompts: Artifact.Of<"Prompts">
+  readonly held: Artifact.Of<"Prompts">
 }
 
 interface Chat<F extends string> {
-  readonly sft: Of<"Policy", F>
+  readonly sft: Artifact.Of<"Policy", F>
   /** The last round of rejection sampling. */
-  readonly rejected: Of<"Policy", F>
+  readonly rejected: Artifact.Of<"Policy", F>
   /** The reward model of PPO. */
-  readonly reward: Of<"RewardModel", F>
+  readonly reward: Artifact.Of<"RewardModel", F>
   /** PPO within its cap. */
-  readonly policy: Of<"Policy", F>
+  readonly policy: Artifact.Of<"Policy", F>
 }
 
 /** For any model family. */
 const recipe = (
-  { base, demonstrations, held, prompts }: Data & { readonly base: Of<"BaseModel", string> },
+  { base, demonstrations, held, prompts }: Data & { readonly base: Artifact.Of<"BaseModel", string> },
   options: Options
 ): Chat<string> => {
   const { completionsPerPrompt, gold, maxNewTokens, rounds = 4 } = options
-  const tuned = (data: Of<"Demonstrations">) => Sft.make({ base, demonstrations: data }, { ...sft, ...options.sft })
+  const tuned = (data: Artifact.Of<"Demonstrations">) =>
+    Sft.make({ base, demonstrations: data }, { ...sft, ...options.sft })
   const first = tuned(demonstrations)
-  type Policies = ReadonlyArray<Of<"BaseModel" | "Policy", string>>
+  type Policies = ReadonlyArray<Artifact.Of<"BaseModel" | "Policy", string>>
   const named = <A>(all: Policies, of: (policy: Policies[number]) => A): Readonly<Record<string, A>> =>
     Object.fromEntries(all.map((policy, i) => [`v${i}`, of(policy)]))
 
@@ -148,6 +139,6 @@ const recipe = (
 
 /** The policies and the last reward model of the recipe on this base model and these data. */
 export const llama2Chat: <const F extends string, E>(
-  connected: Data & { readonly base: Of<"BaseModel", F, E> },
+  connected: Data & { readonly base: Artifact.Of<"BaseModel", F, E> },
   options: Options
 ) => Chat<F> = recipe as never

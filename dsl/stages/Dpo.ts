@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
 import { build, define } from "../Definition.ts"
 import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
-import { type Allotting, klSpending } from "../KlSpending.ts"
+import { type Allotting, type BesideHeld, held, klMeasured } from "../KlSpending.ts"
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, or, training } from "../Training.ts"
@@ -27,7 +27,7 @@ export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
   epochs: or(Count, 1),
   /** Pairs per optimiser step. */
   batchSize: Count,
-  ...klSpending,
+  ...klMeasured,
   ...truncating,
   ...training
 }) {}
@@ -44,7 +44,7 @@ const wires = {
   init: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Sft.make(…)"),
   reference,
   preferences: data("Preferences", "pairs of answers, e.g. Compare.make(…) or Source.preferences(…)"),
-  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
+  held
 } as const
 
 /** The wires that go with a loss. */
@@ -68,5 +68,5 @@ export const make = <
   const G extends Gold = never
 >(
   connected: Checked<"Dpo", WiresOf<L["reference"]>, "init", W>,
-  params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N, G> & { readonly loss: L }
+  params: Allotting<Omit<typeof Dpo["~type.make.in"], "loss">, N, G> & { readonly loss: L } & BesideHeld<W>
 ): Moved<W, "init", N, G, LossesOf<L>> => build(definition, connected, params)

@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
 import { define } from "../Definition.ts"
 import { Environment } from "../Environment.ts"
-import { klSpending } from "../KlSpending.ts"
+import { held, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { penalises, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
@@ -76,7 +76,7 @@ const wires = {
   ),
   reward: optional(model(["RewardModel", "Reward"], "a RewardModel: train one with RewardModeling.make(…)")),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
-  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
+  held
 } as const
 
 export const definition = define(Grpo, wires, {

@@ -12,11 +12,11 @@
  */
 import * as Schema from "effect/Schema"
 import { define } from "../Definition.ts"
-import { klSpending } from "../KlSpending.ts"
+import { held, klMeasured } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, NonNegative, or, Positive, training } from "../Training.ts"
 import { truncating } from "../Truncation.ts"
-import { data, model } from "../Wires.ts"
+import { model } from "../Wires.ts"
 
 export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   loss: or(Schema.Literals(["kto", "apo-zero"]), "kto"),
@@ -27,7 +27,7 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   epochs: or(Count, 1),
   /** Answers per optimiser step; z₀ is estimated from as many. */
   batchSize: Count,
-  ...klSpending,
+  ...klMeasured,
   ...truncating,
   ...training
 }) {}
@@ -44,7 +44,7 @@ export const definition = define(Kto, {
     optional: false,
     needs: "labelled answers, e.g. Source.unpairedPreferences(…) or pairs"
   },
-  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)")
+  held
 }, {
   ...policyFrom("init"),
   opens: { trained: ["init"] },

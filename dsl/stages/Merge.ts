@@ -13,14 +13,14 @@ import type { Compute } from "../Budget.ts"
 import { build, define } from "../Definition.ts"
 import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../Errors.ts"
 import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
-import { measuring } from "../KlSpending.ts"
+import { type BesideHeld, held, measuring, measuringMistakes } from "../KlSpending.ts"
 import { Count, Seed } from "../Training.ts"
 import type { Called, CheckedIn, Connected, Given, Judged, Wires } from "../Wires.ts"
 import { data, grouped, groupOf, model, wiresOf as groupWires } from "../Wires.ts"
 
 export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
   method: MergeMethod,
-  /** Of policies: longest completion when KL is measured, tokens. */
+  /** Of policies, beside `held`: longest completion when KL is measured, tokens. */
   maxNewTokens: Schema.optionalKey(Count),
   /** Of policies. */
   ...measuring,
@@ -33,10 +33,13 @@ const baseNeeds = "the model that task vectors are measured from, e.g. base: the
 
 const policyWires = {
   base: model(policyKinds, baseNeeds),
-  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
+  held,
   reward: model(["RewardModel"], "a RewardModel that judges the soup"),
   text: data("Text", "documents whose domain the weights are for, e.g. Source.text(…)")
 } as const
+
+/** A soup is judged on held prompts. */
+const soupWires = { ...policyWires, held: data("Prompts", held.needs) } as const
 
 const rewardWires = {
   base: model(["RewardModel"], baseNeeds),
@@ -52,8 +55,10 @@ type Needed<S extends Sort, T extends Tag> =
   | (T extends "GreedySoup" ? S extends "policies" ? "reward" : "preferences" : never)
   | (T extends "Posterior" ? "text" : never)
 
-type WiresFor<S extends Sort, T extends Tag> = S extends "policies"
-  ? Pick<typeof policyWires, Needed<S, T> & keyof typeof policyWires>
+type WiresFor<S extends Sort, T extends Tag> = S extends "policies" ? Pick<
+    T extends "GreedySoup" ? typeof soupWires : typeof policyWires,
+    Needed<S, T> & keyof typeof policyWires
+  >
   : Pick<typeof rewardWires, Needed<S, T> & keyof typeof rewardWires>
 
 type SortOf<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "rewards" : "policies"
@@ -80,7 +85,10 @@ const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): W
     ...(tag === "Posterior" ? ["text"] : [])
   ])
   return {
-    ...Object.fromEntries(Object.entries(rewards ? rewardWires : policyWires).filter(([wire]) => needed.has(wire))),
+    ...Object.fromEntries(
+      Object.entries(rewards ? rewardWires : tag === "GreedySoup" ? soupWires : policyWires)
+        .filter(([wire]) => needed.has(wire))
+    ),
     ...groupWires("models", connected, one)
   }
 }
@@ -95,7 +103,7 @@ export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
   // Weights are merged as arrays; the models that measure the result are opened one after the other.
   opens: {},
   judges: { held: [], preferences: [] },
-  mistakes: ({ maxNewTokens, method }, wires) => {
+  mistakes: ({ method, ...params }, wires) => {
     const models = modelsOf(wires)
     const names = Object.keys(models)
     if (names.length === 0) return ["it has no model to merge"]
@@ -107,9 +115,9 @@ export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
       ...methodMistakes(method, names),
       families.size > 1 &&
       `its models are of the families ${[...families].sort().join(", ")}: they must share a tokenizer`,
-      !rewards && maxNewTokens === undefined &&
-      "maxNewTokens is missing: KL after the merge is measured on completions of at most so many tokens",
-      rewards && maxNewTokens !== undefined && "maxNewTokens is of no use: reward models have no KL to measure",
+      ...(rewards
+        ? [params.maxNewTokens !== undefined && "maxNewTokens is of no use: reward models have no KL to measure"]
+        : measuringMistakes(params, wires["held"])),
       method._tag === "Posterior" && rewards &&
       "reward models give documents no probability: merge them by other weights",
       method._tag === "GreedySoup" && (method.metric === "accuracy") !== rewards &&
@@ -156,21 +164,25 @@ type CheckedMetric<Me, S extends Sort> = Me extends { readonly _tag: "GreedySoup
   : unknown
 
 type Measuring<S extends Sort> = S extends "policies"
-  ? { readonly maxNewTokens: number } & { readonly [K in keyof typeof measuring]?: number }
+  ? { readonly [K in "maxNewTokens" | keyof typeof measuring]?: number }
   : { readonly [K in "maxNewTokens" | keyof typeof measuring]?: never }
 
 type MergedKind<M> = [Artifact.KindOf<M[keyof M]>] extends ["RewardModel"] ? "RewardModel"
   : [Artifact.KindOf<M[keyof M]>] extends ["BaseModel"] ? "BaseModel"
   : "Policy"
 
-/** A merge of policies that were moved by allowances is as far away as is measured: KL is open again. */
-type Reopened<S extends Sort, A extends number> = S extends "policies" ? [Exclude<A, 0>] extends [never] ? never : "kl"
+/**
+ * A merge of policies that were moved by allowances is as far away as is measured: KL is open again. Where the compiler does not know the
+ * allowances, `check` asks for a cap.
+ */
+type Reopened<S extends Sort, A extends number> = S extends "policies"
+  ? number extends A ? never : [Exclude<A, 0>] extends [never] ? never : "kl"
   : never
 
 export const make = <W extends Given, M extends Given, const Me extends MergeMethod>(
   connected: CheckedIn<"Merge", WiresFor<SortOf<M>, Me["_tag"]>, Artifact.FamilyOf<M[keyof M]>, W>,
   models: Judged<M, CheckedModels<FamilyIn<M>, M>>,
-  params: Measuring<SortOf<M>> & {
+  params: Measuring<SortOf<M>> & BesideHeld<W> & {
     readonly method: Me & CheckedMethod<Me, M> & CheckedMetric<Me, SortOf<M>>
     readonly seed?: number
   }

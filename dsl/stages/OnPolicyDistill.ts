@@ -9,7 +9,7 @@
 import * as Schema from "effect/Schema"
 import { define } from "../Definition.ts"
 import { ReverseKl, TokenDivergence } from "../Distillation.ts"
-import { klSpending } from "../KlSpending.ts"
+import { held, klSpending } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
 import { truncating } from "../Truncation.ts"
@@ -34,7 +34,7 @@ export const definition = define(OnPolicyDistill, {
   student: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Distill.make(…)"),
   teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
-  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
+  held,
   demonstrations: optional(data("Demonstrations", "answers for the steps that are not on-policy"))
 }, {
   ...policyFrom("student"),

@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
 import { define } from "../Definition.ts"
 import { Environment } from "../Environment.ts"
-import { klSpending } from "../KlSpending.ts"
+import { held, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { penalises, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
@@ -90,7 +90,7 @@ const wires = {
     "the start of the value model: the reward model, or the policy (its values are 0 at first)"
   ),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
-  held: data("Prompts", "held-out instructions to measure KL on, e.g. Source.prompts(…)"),
+  held,
   pretraining: optional(data("Text", "text whose likelihood ptxCoef keeps up, e.g. Source.text(…)"))
 } as const
 

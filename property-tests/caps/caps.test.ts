@@ -100,10 +100,10 @@ describe("a KL cap", () => {
       const back = await run(Pipeline.cap(stage, { ...low, whenSpent: "rollback" }))
       assert.isNull(back.error)
       assert.isTrue(back.events.some((event) => event._tag === "OverBudget" && event.kept !== null))
-      assert.isTrue(back.exact(stage).length === 1 && back.exact(stage).every(({ cap, nats }) => nats <= cap))
+      assert.isTrue(back.exact(stage).length === 1 && back.exact(stage).every(({ cap, nats }) => nats <= cap!))
       const warned = await run(Pipeline.cap(stage, { ...low, whenSpent: "warn" }))
       assert.isNull(warned.error)
-      assert.isTrue(warned.exact(stage).some(({ cap, nats }) => nats > cap))
+      assert.isTrue(warned.exact(stage).some(({ cap, nats }) => nats > cap!))
     })
 
     it(`reaches the same bits when ${name} is stopped and resumed under it`, () =>

@@ -215,14 +215,14 @@ describe("JSON", () => {
       fc.property(pipelines({ steps: 8 }), fc.subarray([...defaults], { minLength: 1 }), ({ root }, left) => {
         const { nodes } = JSON.parse(Pipeline.toJson(root)) as { readonly nodes: ReadonlyArray<Json> }
         const ids = new Map<string, string>()
-        const older = nodes.map(({ id, inputs: of, op, params: all }) => {
+        const older = nodes.map(({ id, inputs: of, op, params: all, ...rest }) => {
           const params = { ...all }
           for (const [name, value] of left) {
             if (params[name] === value && delete params[name]) lacked++
           }
           const inputs = Object.fromEntries(Object.entries(of).map(([wire, to]) => [wire, ids.get(to as string)!]))
           ids.set(id, Artifact.idOf(op, params, inputs))
-          return { id: ids.get(id), op, params, inputs }
+          return { ...rest, id: ids.get(id), op, params, inputs }
         })
         const json = JSON.stringify({ keel: 1, root: ids.get(root.id), nodes: older })
         assert.strictEqual(Pipeline.toJson(read(json)), Pipeline.toJson(root))

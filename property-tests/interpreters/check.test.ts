@@ -81,7 +81,8 @@ describe("check", () => {
     [
       "PPO without a cap",
       rl,
-      "it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
+      "it spends KL and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), " +
+      "or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"
     ],
     [
       "cap without an initial model",

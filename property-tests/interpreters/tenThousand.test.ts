@@ -156,12 +156,13 @@ const naive = (root: Artifact.Any, artifact: Artifact.Any) => {
     tokens: Math.min(Infinity, ...params.map(({ tokens = Infinity }) => tokens as number)),
     memory: Math.min(Infinity, ...params.map(({ memory = Infinity }) => memory as number)),
     totals: caps.filter((_, i) => params[i]!["total"] !== undefined).map(({ id }) => id),
+    // Each of them once.
     kl: !measuresKl(artifact) ? [] : caps.flatMap(({ node: { wires } }, i) => {
       const { kl } = params[i]!
       if (kl === undefined || wires["from"] === undefined) return []
       const from = initialOf(wires["from"])
-      return descends(artifact, from) ? [[from.id, kl.mnats as number]] : []
-    })
+      return descends(artifact, from) ? [[from.id, kl.mnats as number] as const] : []
+    }).filter(([from, mnats], i, all) => all.findIndex(([of, other]) => of === from && other === mnats) === i)
   }
 }
 
@@ -232,7 +233,7 @@ it("caps govern as their definition says, in any pipeline with any caps around a
           tokens,
           memory,
           totals: totals.map(({ id }) => id),
-          kl: kl.map(({ from, mnats }) => [from.id, mnats])
+          kl: kl.map(({ from, mnats }) => [from.id, mnats!] as const)
         }
         assert.deepStrictEqual(found, naive(root, artifact))
         assert.strictEqual(limits.kl(artifact), kl.length > 0)

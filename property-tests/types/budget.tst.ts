@@ -9,9 +9,9 @@ import { again, held, llama, ppo, ppoParams, preferences, prompts, reward, sft, 
 
 describe("running", () => {
   test("KL that nobody capped", () => {
-    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"'
+    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"'
     Pipeline.runnable(ppo)
-    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"'
+    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"'
     Pipeline.runnable(Pipeline.cap(ppo, { tokens: 1e6 }))
   })
 

@@ -22,8 +22,7 @@ describe("wires", () => {
   })
 
   test("policies are measured on held prompts, reward models are not", () => {
-    // @ts-expect-error required in type '{ readonly held: "Merge.held is missing: connect held-out instructions to measure KL on, e.g. Source.prompts(…)"; }'
-    Merge.make({}, { sft, ppo }, { ...measured, method: uniformSoup })
+    expect(Merge.make).type.toBeCallableWith({}, { sft, ppo }, { method: uniformSoup })
     // @ts-expect-error Property 'maxNewTokens' is missing
     Merge.make({ held }, { sft, ppo }, { method: uniformSoup })
     // @ts-expect-error '"Merge has no wire 'held'"'
@@ -85,7 +84,7 @@ describe("what a type tells", () => {
     ]
     const merged = Merge.make({ held }, { left, right }, { ...measured, method: uniformSoup })
     expect<Artifact.AllottedOf<typeof merged>>().type.toBe<6000 | 9500>()
-    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"'
+    // @ts-expect-error '"This pipeline spends KL and nobody capped it: wrap the policy in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"'
     Pipeline.runnable(merged)
     // @ts-expect-error '"KL over budget: 9500 mnats allotted, cap is 9499"'
     Pipeline.cap(merged, { kl: Kl.mnatsPerSequence(9499), from })

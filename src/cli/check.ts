@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
-import { mermaid, text } from "../../dsl/Render.ts"
+import { label, mermaid, text } from "../../dsl/Render.ts"
+import { capsIn, isUnmeasured } from "../interpreters/capsOf.ts"
 import { problems, Refused } from "../interpreters/check.ts"
 import { type Extensions, lackingExtensions } from "../interpreters/extensions.ts"
 import { told } from "../data/about.ts"
@@ -65,6 +66,13 @@ export const check = Command.make(
     if (found.length > 0) return yield* new Refused({ problems: found })
     for (const line of files.flatMap(told)) yield* Console.log(line)
     for (const look of looks) yield* Console.log(lookText(look))
+    const limits = capsIn(root)
+    const unmeasured = Artifact.lineage(root).filter((artifact) => isUnmeasured(artifact, limits)).map(label)
+    if (unmeasured.length > 0) {
+      yield* Console.log(
+        `KL will not be measured in ${unmeasured.length} stages: no held prompts (${unmeasured.join(", ")})`
+      )
+    }
     yield* Console.log(`${pipeline}: ${Artifact.lineage(root).length} nodes, no mistakes (${root.id.slice(0, 8)})`)
   }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.check(file, flags)))
 ).pipe(Command.withDescription("Find every mistake in a description, its models and the first rows of its data"))

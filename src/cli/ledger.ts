@@ -57,7 +57,8 @@ export const ledger = Command.make(
     yield* Console.log(
       json
         ? JSON.stringify(found)
-        : [text(stages), ...found.passed, ...found.alarms, overOptimisationText(overOptimisation)].filter(Boolean)
+        : [text(stages), ...found.unmeasured, ...found.passed, ...found.alarms, overOptimisationText(overOptimisation)]
+          .filter(Boolean)
           .join("\n\n")
     )
   })

@@ -95,6 +95,8 @@ export const progress = (out: Out) => {
             } nats per sequence (n ${samples}${more})${cap === null ? "" : `, cap ${cap}${open}`}`
           )
         }
+        case "Unmeasured":
+          return line(`  ${event.stage}: KL not measured: no held prompts`)
         case "OverBudget": {
           const { cap, from, kept, spent, stage, statistic, step, undecided } = event
           const what = kept === null

@@ -11,6 +11,7 @@ import { type BackendName, backends } from "../program/backend.ts"
 import { folderOf, run as train, type RunOptions } from "../program/run.ts"
 import { alarms } from "../report/alarms.ts"
 import { passed } from "../report/passed.ts"
+import { unmeasured } from "../report/unmeasured.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf } from "../report/write.ts"
 import { BadRunFolder, events as eventsOf } from "../store/runDirectory.ts"
@@ -58,7 +59,7 @@ const told = Effect.fnUntraced(function*(
   }
   yield* Console.log(`\n${spending}`)
   // Printed last, to be seen: the run succeeded, but with another result than intended.
-  const said = [...passed(events), ...alarms(events)]
+  const said = [...unmeasured(events), ...passed(events), ...alarms(events)]
   if (said.length > 0) yield* Console.log(`\n${said.join("\n")}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
 })

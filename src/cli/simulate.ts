@@ -29,7 +29,7 @@ export const text = ({ policies, world }: Pick<Simulated, "policies" | "world">)
         beta === null ? "–" : String(beta),
         number(gold),
         attainable === null ? "–" : `${number(attainable.reward)} → ${number(attainable.best)}`,
-        kl.map(({ cap, nats }) => `${number(nats)} (${cap})`).join(", ") || "–",
+        kl.map(({ cap, nats }) => `${number(nats)} (${cap ?? "no cap"})`).join(", ") || "–",
         optimum === null ? "–" : `${number(optimum.klNow)} → ${number(optimum.kl)}`,
         optimum === null ? "–" : optimum.distance.toFixed(5)
       ])

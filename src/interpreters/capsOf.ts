@@ -5,6 +5,7 @@
 import * as Artifact from "../../dsl/Artifact.ts"
 import { type Caps, type Resource, resources, units } from "../../dsl/Budget.ts"
 import type { KlCap, MeasuredOn } from "../../dsl/KlCap.ts"
+import { measured } from "../../dsl/Kl.ts"
 import { measuredBy, Measuring } from "../../dsl/KlSpending.ts"
 import { measuresOf } from "../../dsl/Instruments.ts"
 import type * as Schema from "effect/Schema"
@@ -86,7 +87,7 @@ export const measuresKl = (artifact: Artifact.Any): boolean => {
 
 /** Whether it has held prompts of its own, and says how KL is measured on them. */
 export const measuresItself = (artifact: Artifact.Any): boolean =>
-  spendsKl(artifact) || merges(artifact) || artifact.node.op === "Gate"
+  (spendsKl(artifact) || merges(artifact) || artifact.node.op === "Gate") && how(artifact) !== undefined
 
 /** Whether it needs a KL cap: an allowance moved it, or a policy that it merges. */
 export const needsCap = (artifact: Artifact.Any): boolean =>
@@ -103,6 +104,10 @@ const how = (artifact: Artifact.Any): MeasuredOn | undefined => {
   return { held, how: Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(measuredBy, name))) }
 }
 
+/** Whether its KL is observed, and there are no held prompts to measure it on. */
+export const isUnmeasured = (artifact: Artifact.Any, limits: Limits): boolean =>
+  !measuresItself(artifact) && limits.kl(artifact) && limits(artifact).measured === undefined
+
 /** Ids of the artefacts that a cap governs. */
 const governed = (cap: Artifact.Any): ReadonlySet<string> => {
   const { from, of } = cap.node.wires
@@ -114,12 +119,19 @@ const klOf = (cap: Artifact.Any): KlCap | undefined => {
   const { kl, klMax, klP95, whenSpent } = cap.node.params as CapParams
   const { from } = cap.node.wires
   return kl == null || from === undefined ? undefined : {
-    mnats: kl.mnats,
+    ...(kl === measured ? {} : { mnats: kl.mnats }),
     ...(klP95 == null ? {} : { p95: klP95.mnats }),
     ...(klMax == null ? {} : { max: klMax.mnats }),
     ...(whenSpent === undefined ? {} : { whenSpent }),
     from: initialOf(from)
   }
+}
+
+/** Each once, in order: rounds have the cap of each later one. One measurement is enough beside caps from the same model. */
+const distinct = (caps: ReadonlyArray<KlCap>): ReadonlyArray<KlCap> => {
+  const capped = new Set(caps.flatMap(({ from, mnats }) => mnats === undefined ? [] : [from.id]))
+  const kept = caps.filter(({ from, mnats }) => mnats !== undefined || !capped.has(from.id))
+  return [...new Map(kept.map((cap) => [JSON.stringify({ ...cap, from: cap.from.id }), cap])).values()]
 }
 
 const totalOf = (cap: Artifact.Any): ReadonlyArray<Total> => {
@@ -147,6 +159,8 @@ const tightest = (cap: Artifact.Any, least: Total["limits"] = {}): Total["limits
 
 export interface Limits {
   (artifact: Artifact.Any): NodeCaps
+  /** The caps on KL over an artefact that measure from no ancestor of its weights, and so do not hold for it. */
+  readonly astray: (artifact: Artifact.Any) => ReadonlyArray<Artifact.Any>
   /** Whether a KL cap holds for the artefact: asked of every artefact of a pipeline, where the caps of each would be many. */
   readonly kl: (artifact: Artifact.Any) => boolean
   /** Whether a KL cap on the artefact from `from` measures it. */
@@ -185,11 +199,13 @@ export const capsIn = (root: Artifact.Any): Limits => {
   const inOrder = (artifact: Artifact.Any): ReadonlyArray<Artifact.Any> =>
     listed(caps(artifact)).toSorted((a, b) => places.get(a.id)! - places.get(b.id)!)
   /** The KL caps on an artefact. Only descendants are measured, so `from` is made before: otherwise two caps could wait for each other. */
-  const klCaps = (artifact: Artifact.Any): ReadonlyArray<readonly [cap: Artifact.Any, kl: KlCap]> =>
-    !measuresKl(artifact) ? [] : inOrder(artifact).flatMap((cap) => {
-      const kl = klOf(cap)
-      return kl !== undefined && descends(artifact, kl.from) ? [[cap, kl] as const] : []
-    })
+  const klCaps = (artifact: Artifact.Any): ReadonlyArray<KlCap> =>
+    !measuresKl(artifact) ? [] : distinct(
+      inOrder(artifact).flatMap((cap) => {
+        const kl = klOf(cap)
+        return kl !== undefined && descends(artifact, kl.from) ? [kl] : []
+      })
+    )
   /**
    * How a cap says that KL is measured, or the last stage under it that has held prompts of its own: the one with most such stages before
    * it. Once for all caps with one initial model.
@@ -230,7 +246,7 @@ export const capsIn = (root: Artifact.Any): Limits => {
     return {
       // Of the lists, which may be long, only what is asked for.
       get kl() {
-        return klCaps(artifact).map(([, kl]) => kl)
+        return klCaps(artifact)
       },
       get measured() {
         if (measuresItself(artifact)) return undefined
@@ -257,21 +273,23 @@ export const capsIn = (root: Artifact.Any): Limits => {
     const kl = klOf(cap)
     return kl !== undefined && descends(artifact, kl.from)
   }
-  const measured = (at: Artifact.Any, from: Artifact.Any): boolean =>
+  const measures = (at: Artifact.Any, from: Artifact.Any): boolean =>
     measuresKl(at) && at.id !== from.id && descends(at, from)
   const histories = new Map<string, (of: Artifact.Any) => boolean>()
   const measuredIn: Limits["measuredIn"] = (of, capped, borrows = false) => {
     const from = initialOf(capped)
     const later = laterThan(from)
     const known = histories.get(`${from.id} ${borrows}`) ?? Artifact.derived<boolean>(
-      (at, value) => (measured(at, from) && !(borrows && measuresItself(at))) || later(at).some(value),
+      (at, value) => (measures(at, from) && !(borrows && measuresItself(at))) || later(at).some(value),
       later
     )
     histories.set(`${from.id} ${borrows}`, known)
     return known(of)
   }
   return Object.assign(limits, {
-    measuredFrom: (artifact: Artifact.Any, from: Artifact.Any) => measured(artifact, initialOf(from)),
+    astray: (artifact: Artifact.Any) =>
+      inOrder(artifact).filter((cap) => klOf(cap) !== undefined && !holds(cap, artifact)),
+    measuredFrom: (artifact: Artifact.Any, from: Artifact.Any) => measures(artifact, initialOf(from)),
     measuredIn,
     kl: (artifact: Artifact.Any) => measuresKl(artifact) && someListed(caps(artifact), (cap) => holds(cap, artifact))
   })

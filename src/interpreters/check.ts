@@ -6,9 +6,10 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { mistakes } from "../../dsl/Definition.ts"
+import { measured } from "../../dsl/Kl.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import { label } from "../../dsl/Render.ts"
-import { definitionOf, definitions, fieldsOf, initialOf, isBuiltIn } from "../../dsl/Stage.ts"
+import { definitionOf, definitions, fieldsOf, initialOf, isBuiltIn, parentsOf } from "../../dsl/Stage.ts"
 import { mistakes as wireMistakes } from "../../dsl/Wires.ts"
 import { ranks } from "./checks/adapters.ts"
 import { contextLengths } from "./checks/context.ts"
@@ -22,10 +23,10 @@ import {
   capsIn,
   currenciesIn,
   currenciesOf,
+  isUnmeasured,
   klAllotted,
   klSpenders,
   type Limits,
-  measuresItself,
   measuresKl,
   needsCap,
   spendsKl
@@ -102,6 +103,12 @@ const astray = (root: Artifact.Any, comesFrom: ReturnType<typeof coming>): (arti
     (ids ??= new Set(Artifact.lineage(...Artifact.lineage(root).flatMap(under)).map((one) => one.id))).has(id)
 }
 
+/** The models that the weights of an artefact come from, before any training. */
+const originsOf = (artifact: Artifact.Any): ReadonlyArray<Artifact.Any> => {
+  const of = initialOf(artifact)
+  return parentsOf(of).length === 0 ? [of] : [...new Set(parentsOf(of).flatMap(originsOf))]
+}
+
 /** Mistakes between nodes. */
 const between = (
   limits: Limits,
@@ -112,9 +119,18 @@ const between = (
   const { op, wires } = artifact.node
   const found: Array<string> = []
   if (needsCap(artifact) && !limits.kl(artifact) && !strayed(artifact)) {
+    const spends = `it ${spendsKl(artifact) ? "spends KL" : "merges policies that spent KL"}`
     found.push(
-      `it ${spendsKl(artifact) ? "spends KL" : "merges policies that spent KL"} and nobody capped it: wrap it in ` +
-        "Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … })"
+      ...limits.astray(artifact).map((cap) =>
+        `${spends}, and \`from\` of ${label(cap)}, ${
+          label(cap.node.wires["from"]!)
+        }, is no ancestor of its weights, which come ` +
+        `from ${originsOf(artifact).map(label).join(" and ")}: put it under a cap or an observation from there`
+      ),
+      ...(limits.astray(artifact).length > 0 ? [] : [
+        `${spends} and nobody capped it: wrap it in Pipeline.cap(policy, { kl: Kl.mnatsPerSequence(…), from: … }), ` +
+        "or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"
+      ])
     )
   }
   for (const [wire, of] of Object.entries(wires)) {
@@ -122,7 +138,7 @@ const between = (
       found.push(`${wire} is an ensemble, which has no weights to start from: connect one of its members`)
     }
   }
-  if (!measuresItself(artifact) && limits.kl(artifact) && limits(artifact).measured === undefined) {
+  if (isUnmeasured(artifact, limits) && limits(artifact).kl.some(({ mnats }) => mnats !== undefined)) {
     found.push(
       "its KL is capped, and there are no held prompts to measure it on: give the cap some, " +
         "Pipeline.cap(policy, { kl, from, held: prompts, maxNewTokens: … })"
@@ -148,7 +164,7 @@ const between = (
       found.push("held is of no use: each stage that it caps has held prompts of its own; leave it out")
     }
     const total = klAllotted(of, from)
-    if (total > kl.mnats) {
+    if (kl !== measured && total > kl.mnats) {
       found.push(
         `KL over budget: ${total} mnats allotted (${
           klSpenders(of, from).map(({ artifact, mnats }) => `${label(artifact)} ${mnats}`).join(", ")

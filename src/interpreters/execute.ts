@@ -32,7 +32,7 @@ import { streamsIn } from "./streams.ts"
 import { finishedIn, keysIn, type NodeKeys, spentIn, transparent } from "./storeKeys.ts"
 import { retold, toTell } from "./told.ts"
 import { judged } from "./lacking.ts"
-import { capsIn, measuringOf } from "./capsOf.ts"
+import { capsIn, isUnmeasured, measuringOf } from "./capsOf.ts"
 import { meanings, model } from "./meaning.ts"
 import { type ExecuteError, type ExecuteServices, type Make, wired } from "./inputs.ts"
 
@@ -121,6 +121,7 @@ const maker = Effect.fnUntraced(
           return log.emit(event)
         }
       }
+      if (isUnmeasured(artifact, limits)) yield* log.emit({ _tag: "Unmeasured", stage: name })
       const made = yield* Effect.map(meaning(artifact, scope), (value) => ({ value, by: null })).pipe(
         Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
         Effect.provideService(RunLog, listening),

@@ -168,7 +168,7 @@ export const meanings = Effect.fnUntraced(function*(
             preferences: wire("preferences").node.kind === "Preferences"
               ? unpaired(yield* rowsOf(wire("preferences"), "Preferences", init))
               : yield* rowsOf(wire("preferences"), "UnpairedPreferences", init),
-            held: yield* rowsOf(wire("held"), "Prompts", init)
+            held: wires["held"] && (yield* rowsOf(wires["held"], "Prompts", init))
           }, scope)
         )
       }),

@@ -66,8 +66,8 @@ export interface ExactPolicy {
   readonly stage: string
   /** E[gold], the mean over prompts. */
   readonly gold: number
-  /** For an RL stage: KL from each capped initial model, nats per sequence. */
-  readonly kl: ReadonlyArray<{ readonly from: string; readonly nats: number; readonly cap: number }>
+  /** KL from the initial model of each cap, nats per sequence; the cap is null where KL is only measured. */
+  readonly kl: ReadonlyArray<{ readonly from: string; readonly nats: number; readonly cap: number | null }>
   /** β of a stage that learns from a reward. */
   readonly beta: number | null
   /** Of such a stage: its own reward, and the most that is attainable as far away. */
@@ -235,7 +235,7 @@ const exactly = Effect.fn("simulate")(function*(root: Artifact.Any, options: Sim
       const measured: Array<ExactPolicy["kl"][number]> = []
       for (const { from, mnats } of limits(artifact).kl) {
         const nats = kl(now, logDistribution(world, yield* weightsOf(from))).mean
-        measured.push({ from: label(from), nats, cap: mnats / 1000 })
+        measured.push({ from: label(from), nats, cap: mnats === undefined ? null : mnats / 1000 })
       }
       const exact = { stage: label(artifact), gold: expectedReward(now, gold).mean, kl: measured }
       const stage = stageOf(artifact)

@@ -7,7 +7,7 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
 import { sha256 } from "../../dsl/Digest.ts"
 import { deciding } from "../../dsl/Instruments.ts"
-import { keyOfCap, type KlCap } from "../../dsl/KlCap.ts"
+import { isEnding, keyOfCap, type KlCap } from "../../dsl/KlCap.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
 import type { Spent } from "../store/spent.ts"
@@ -70,8 +70,7 @@ export const keysIn = Effect.fnUntraced(function*(root: Artifact.Any) {
   const [limits, streams] = [capsIn(root), streamsIn(root)]
   const keys = new Map<string, NodeKeys>()
   const results = new Map<string, string>()
-  const ending = (artifact: Artifact.Any): ReadonlyArray<KlCap> =>
-    holds ? limits(artifact).kl.filter((cap) => cap.whenSpent !== "warn") : []
+  const ending = (artifact: Artifact.Any): ReadonlyArray<KlCap> => holds ? limits(artifact).kl.filter(isEnding) : []
   const result = (artifact: Artifact.Any) => results.get(initialOf(artifact).id)
   /** The artefacts whose keys are part of those of a node. */
   const needs = (artifact: Artifact.Any): ReadonlyArray<Artifact.Any> =>

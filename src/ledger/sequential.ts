@@ -73,7 +73,7 @@ export const verdicts = (
 }
 
 /** The least of all caps (nats) that are told to be kept, to six digits; null where none is. `at` is one that should be kept exactly. */
-const leastCap = (within: (cap: number) => boolean, mean: number, at: number): number | null => {
+const leastCap = (within: (cap: number) => boolean, mean: number, at: number | undefined): number | null => {
   if (mean === 0) return within(1) ? 0 : null
   let [low, high] = [mean, 2 * mean]
   while (!within(high)) {
@@ -85,7 +85,7 @@ const leastCap = (within: (cap: number) => boolean, mean: number, at: number): n
     if (within(middle)) high = middle
     else low = middle
   }
-  return high > at && within(at) ? at : high
+  return at !== undefined && high > at && within(at) ? at : high
 }
 
 /** The least caps of a measurement: a bet gains more the larger its cap is, so it is within all that are larger. */
@@ -102,7 +102,7 @@ export const leastCaps = (
   const ofRank = (rank: number, at: number | undefined) =>
     at === undefined ? null : leastCap((cap) => verdictOfRank(each, rank, cap) === "within", mean, at)
   return {
-    mean: leastCap((cap) => verdictOf(sequences, cap) === "within", mean, nats(cap, "mean")!),
+    mean: leastCap((cap) => verdictOf(sequences, cap) === "within", mean, nats(cap, "mean")),
     p95: ofRank(rank95(prompts), p95),
     max: ofRank(prompts, max)
   }

@@ -12,6 +12,7 @@ import { alarms } from "../report/alarms.ts"
 import { ledgerOf } from "../report/ledger.ts"
 import { trajectories } from "../report/overOptimisation.ts"
 import { passed } from "../report/passed.ts"
+import { unmeasured } from "../report/unmeasured.ts"
 import { events as eventsOf, started } from "../store/runDirectory.ts"
 
 /**
@@ -27,6 +28,7 @@ export const ledger = Effect.fn("ledger")(function*(folder: string, { stages = [
   const events = yield* eventsOf(folder)
   return {
     stages: ledgerOf(root, events, (artifact) => limits(artifact).kl, yield* known(vocabulariesIn(root, store))),
+    unmeasured: unmeasured(events),
     passed: passed(events),
     alarms: alarms(events),
     overOptimisation: trajectories(events)

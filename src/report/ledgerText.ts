@@ -15,7 +15,7 @@ const joined = (parts: ReadonlyArray<string>): string => parts.length === 0 ? no
 
 const capOf = ({ from, max, mnats, p95, whenSpent }: LedgerCap): string =>
   [
-    mnatsOf(mnats),
+    mnats === undefined ? "measured, no cap" : mnatsOf(mnats),
     ...p95 === undefined ? [] : [`(p95 ${mnatsOf(p95)})`],
     ...max === undefined ? [] : [`(max ${mnatsOf(max)})`],
     `from ${from}`,

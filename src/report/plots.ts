@@ -35,7 +35,11 @@ const klPlot = (measured: ReadonlyArray<Measurement>): TopLevelSpec => ({
   ...small,
   data: { values: measured.map((m) => ({ ...m, low: m.mean - m.standardError, high: m.mean + m.standardError })) },
   layer: [
-    { mark: { type: "rule", strokeDash: [4, 4], color: "#b00" }, encoding: { y: { datum: measured[0]?.cap ?? 0 } } },
+    {
+      data: { values: measured.slice(0, 1).filter(({ cap }) => cap !== null) },
+      mark: { type: "rule", strokeDash: [4, 4], color: "#b00" },
+      encoding: { y: number("cap") }
+    },
     { mark: { type: "errorbar" }, encoding: { x: step, y: number("low", { title: nats }), y2: { field: "high" } } },
     { mark: { type: "line", point: true, color: "#1f6feb" }, encoding: { x: step, y: number("mean") } }
   ]
@@ -61,7 +65,9 @@ const stagePlot = ({ caps, measured, stage }: Entry) => {
     against: `${m.against} ${m.from}`
   }))
   const most = Math.max(...points.map(({ high }) => high))
-  const told = caps.map(({ from, mnats }) => ({ cap: mnats / 1000, label: `cap ${mnats / 1000} from ${from}` }))
+  const told = caps.flatMap(({ from, mnats }) =>
+    mnats === undefined ? [] : [{ cap: mnats / 1000, label: `cap ${mnats / 1000} from ${from}` }]
+  )
   const shown = told.filter(({ cap }) => cap <= drawn * most)
   return {
     title: {
@@ -148,9 +154,10 @@ export const specs = (events: ReadonlyArray<Event>): ReadonlyMap<string, TopLeve
         plots.set(`${stage}.${metric.replaceAll("/", "-")}.svg`, line(`${stage}: ${metric}`, metric, points))
       }
     }
-    // A merge's distance from its parents has no cap: it is a single number, not a curve.
+    // A merge's distance from its parents is a single number, not a curve.
     const measured = events.flatMap((event) =>
-      event._tag === "Measured" && event.measurement.stage === stage && event.measurement.cap !== null
+      event._tag === "Measured" && event.measurement.stage === stage &&
+        (event.measurement.cap !== null || event.measurement.against === "initial")
         ? [event.measurement]
         : []
     )

@@ -12,6 +12,7 @@ import { alarms } from "./alarms.ts"
 import { fitted } from "./fitted.ts"
 import { judged } from "./judged.ts"
 import { passed } from "./passed.ts"
+import { unmeasured } from "./unmeasured.ts"
 import { intervalsOf } from "./ledger.ts"
 import { within } from "./ledgerText.ts"
 import { specs, svg } from "./plots.ts"
@@ -130,7 +131,9 @@ export const writeReport = Effect.fn("writeReport")(function*(
           ledgerTable(events)
         }`,
       "",
-      ...[...fitted(events), ...passed(events), ...alarms(events), ...judged(events)].flatMap((line) => [line, ""]),
+      ...[...fitted(events), ...unmeasured(events), ...passed(events), ...alarms(events), ...judged(events)].flatMap((
+        line
+      ) => [line, ""]),
       ...data(events),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
       ...precision(events),

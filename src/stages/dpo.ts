@@ -18,7 +18,7 @@ interface Wires {
   /** Present if and only if the loss has a reference. */
   readonly reference: KnownReference | null
   readonly preferences: ReadonlyArray<PreferenceRow>
-  readonly held: ReadonlyArray<PromptRow>
+  readonly held: ReadonlyArray<PromptRow> | undefined
 }
 
 export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>

@@ -58,7 +58,7 @@ interface Wires {
   readonly reference: Weights | undefined
   readonly reward: Composed<Weights> | undefined
   readonly prompts: ReadonlyArray<PromptRow>
-  readonly held: ReadonlyArray<PromptRow>
+  readonly held: ReadonlyArray<PromptRow> | undefined
 }
 
 export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wires }: Wires, scope: Scope) {

@@ -25,7 +25,7 @@ interface Wires {
   readonly init: Weights
   readonly reference: KnownReference
   readonly preferences: ReadonlyArray<UnpairedPreferenceRow>
-  readonly held: ReadonlyArray<PromptRow>
+  readonly held: ReadonlyArray<PromptRow> | undefined
 }
 
 export const kto = (stage: Kto, wires: Wires, scope: Scope) =>

@@ -25,6 +25,7 @@ import { ties } from "../merging/ties.ts"
 import { RunLog } from "../store/runLog.ts"
 import { withinCaps } from "../training/budgets.ts"
 import { heldAtEnd } from "../training/heldAtEnd.ts"
+import { measuredBy } from "../training/movePolicy.ts"
 import { finite, observer } from "../training/loop.ts"
 import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
@@ -164,14 +165,18 @@ const rehearse = Effect.fnUntraced(function*(
 })
 
 /** KL from each parent, reported once: not of those that a cap is held against. */
-const measureParents = Effect.fnUntraced(function*(stage: Merge, wires: Wires, merged: Weights, scope: Scope) {
+const measureParents = Effect.fnUntraced(function*(
+  by: NonNullable<ReturnType<typeof measuredBy>>,
+  wires: Wires,
+  merged: Weights,
+  scope: Scope
+) {
   const [engine, log] = [yield* CurrentEngine, yield* RunLog]
   const policy = yield* observer(engine.policy, merged)
   const codec = engine.codec(merged)
   const { stop } = codec
-  const held = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, wires.held!)
-  const { measureSamples: samples } = stage
-  const maxNewTokens = stage.maxNewTokens!
+  const held = yield* encodePrompts({ stage: scope.label, codec, context: policy.context }, by.held)
+  const { maxNewTokens, measureSamples: samples } = by.measured
   const capped = new Set(scope.limits.kl.map(({ from }) => nameOf(from)))
   for (const { label, weights } of Object.values(wires.models).filter(({ label }) => !capped.has(label))) {
     // One parent at a time: closed before the next is opened.
@@ -216,20 +221,17 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
     )
     : yield* rehearse(stage, scorer, likelihoodOf(like), like.tensors, Object.keys(models).length, rehearsal)
   const merged: Weights = { config: like.config, tensors, tokenizer: like.tokenizer }
-  if (wires.held !== undefined) {
+  const by = measuredBy({ ...stage, measureEvery: 1 }, wires.held, scope)
+  if (by !== null) {
     yield* Effect.catchTag(
-      measureParents(stage, wires, merged, scope),
+      measureParents(by, wires, merged, scope),
       "NotFinite",
       ({ quantity, value }) =>
         Effect.fail(
           new Diverged({ stage: scope.label, step: 1, quantity, value: String(value), kept, remedy: unsoundWeights })
         )
     )
-    yield* heldAtEnd(scope, merged, {
-      held: wires.held,
-      measured: { ...stage, maxNewTokens: stage.maxNewTokens! },
-      kept
-    })
+    yield* heldAtEnd(scope, merged, { ...by, kept })
   }
   const metrics = bayes !== undefined ? named("posterior/weight", bayes) : soup === undefined ? {} : {
     "soup/score": soup.score,

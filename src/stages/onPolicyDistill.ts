@@ -16,7 +16,7 @@ interface Wires {
   readonly student: Weights
   readonly teacher: Weights
   readonly prompts: ReadonlyArray<PromptRow>
-  readonly held: ReadonlyArray<PromptRow>
+  readonly held: ReadonlyArray<PromptRow> | undefined
   readonly demonstrations: ReadonlyArray<DemonstrationRow> | undefined
 }
 

@@ -46,7 +46,7 @@ interface Wires {
   readonly reward: Composed<Weights> | undefined
   readonly value: Weights
   readonly prompts: ReadonlyArray<PromptRow>
-  readonly held: ReadonlyArray<PromptRow>
+  readonly held: ReadonlyArray<PromptRow> | undefined
   /** Present if and only if there is a `ptxCoef`. */
   readonly pretraining: ReadonlyArray<TextRow> | undefined
 }

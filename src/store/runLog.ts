@@ -91,6 +91,8 @@ export const Event = Schema.Union([
     metrics: Metrics
   }),
   Schema.TaggedStruct("Measured", { measurement: Measurement }),
+  /** KL of the stage is observed, and there are no held prompts to measure it on. */
+  Schema.TaggedStruct("Unmeasured", { stage: Schema.String }),
   OverBudget,
   /**
    * Observations of a policy on held prompts besides its KL: `entropy` (nats per token), `length` (tokens), `finished`, `distinct_1`,

@@ -15,7 +15,7 @@ export const heldAtEnd = Effect.fn("heldAtEnd")(function*(
   weights: Weights,
   { held: rows, kept, measured }: {
     readonly held: ReadonlyArray<PromptRow>
-    readonly measured: Omit<Measured, "measureEvery">
+    readonly measured: Measured
     readonly kept: string
   }
 ) {

@@ -43,7 +43,7 @@ const Saved = Schema.Struct({
 
 /** Whether a stage under these caps would have come to a checkpoint at step `at` with this `state`. */
 export const goesOn = (limits: ReadonlyArray<OpenKlCap>, how: MeasuredHow, state: Schema.Json, at: number): boolean => {
-  if (state === null) return at === 0 || limits.length === 0
+  if (state === null) return at === 0 || limits.every(({ mnats }) => mnats === undefined)
   const { measured, rollsBack, step } = Schema.decodeUnknownSync(Saved)(state)
   const back = limits.some(({ whenSpent }) => whenSpent === "rollback")
   return (!back || rollsBack || step > 0) && measuredWithin(limits, how, measured, at)
@@ -179,7 +179,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
       seed: `${scope.stream}/measure/${step}`,
       enough: (measured) =>
         others.every(({ limit, policy }) =>
-          limit === null || enoughFor(measured[places.get(policy)!]!, limit, { error, most })
+          limit?.mnats === undefined || enoughFor(measured[places.get(policy)!]!, limit, { error, most })
         )
     })
     const over: Array<Over> = []
@@ -196,7 +196,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
         estimator: "rao-blackwell",
         direction: "reverse",
         temperature: 1,
-        cap: limit === null ? null : limit.mnats / 1000,
+        cap: limit?.mnats === undefined ? null : limit.mnats / 1000,
         ...(limit === null ? {} : { least: leastCaps({ ...measured, sequences }, limit) })
       }
       const by = limit === null ? undefined : passedBy(limit, plain)
@@ -205,7 +205,7 @@ export const klCaps = Effect.fnUntraced(function*(scope: Scope, session: Pick<Se
         : by.undecided === true
         ? "undecided" as const
         : "over" as const
-      const measurement = limit === null ? plain : { ...plain, verdict }
+      const measurement = limit?.mnats === undefined ? plain : { ...plain, verdict }
       yield* log.emit({ _tag: "Measured", measurement })
       if (limit !== null) known.push({ ...measurement, stage: "", from: limit.key })
       if (by !== undefined) over.push({ limit: limit!, measured, by })

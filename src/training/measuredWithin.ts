@@ -60,7 +60,7 @@ export const measuredWithin = (
   at: number,
   last?: number
 ): boolean =>
-  caps.every((cap) => {
+  caps.filter(({ mnats }) => mnats !== undefined).every((cap) => {
     const mine = measured.filter(({ from, step }) => from === cap.key && step <= at && isDue(caps, how, step, last))
     const steps = new Set(mine.map(({ step }) => step))
     for (let step = 1; step <= at; step++) if (isDue(caps, how, step, last) && !steps.has(step)) return false

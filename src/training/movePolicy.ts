@@ -22,8 +22,9 @@ import type { Scoring } from "./scoring.ts"
 /** The fields of a description with `training`. */
 export interface Trains extends Training, Required<Pick<Computing, "recompute">> {}
 
-/** The fields of a description with `klSpending` and `training`. */
-export interface Moving extends Trains, Measured {
+/** The fields of a description with `klSpending` and `training`; `maxNewTokens` stands beside held prompts of its own. */
+export interface Moving extends Trains, Omit<Measured, "maxNewTokens"> {
+  readonly maxNewTokens?: number
   readonly environment?: Environment
 }
 
@@ -34,8 +35,8 @@ export interface TrainedBy<M> {
 }
 
 export interface MovedBy<M> extends TrainedBy<M> {
-  /** Prompts for the measurement of KL. */
-  readonly held: ReadonlyArray<PromptRow>
+  /** Prompts for the measurement of KL; without them `scope.limits.measured` may have some. */
+  readonly held: ReadonlyArray<PromptRow> | undefined
 }
 
 /** The open policy, with the models beside it and the means to open more. */
@@ -74,12 +75,12 @@ export interface Moves<E, R> extends StepsOf<MovedStep<E, R>, E, R> {
 }
 
 const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<string, Model> = {}>(
-  stage: Trains,
+  stage: Trains & Pick<Moving, "environment">,
   { beside, init }: TrainedBy<M>,
   scope: Scope,
   begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>,
   by: {
-    readonly measured: Measured & { readonly environment?: Environment }
+    readonly measured: Measured
     readonly held: ReadonlyArray<PromptRow>
     readonly observed: boolean
   } | null
@@ -93,7 +94,7 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
   const { policy } = models
   const codec = engine.codec(init)
   const use = { stage: scope.label, codec, context: policy.context }
-  const environment = by?.measured.environment
+  const { environment } = stage
   const answering = yield* answeringOf(use, environment)
   const held = by === null ? [] : yield* encoded(use, answering, by.held)
   const { after, opened = [], proxy = null, reference, scoring, state, ...steps } = yield* begin({
@@ -139,6 +140,16 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
   return policy.weights()
 }, Effect.scoped)
 
+/** How KL is measured in a stage by its own held prompts, or as `scope` says; null where there are none. */
+export const measuredBy = <S extends Omit<Moving, keyof Trains>>(
+  { maxNewTokens, observe, ...own }: S,
+  held: ReadonlyArray<PromptRow> | undefined,
+  { limits: { measured } }: Scope
+): { readonly measured: Measured; readonly held: ReadonlyArray<PromptRow> } | null => {
+  const by = held === undefined ? measured : { ...own, maxNewTokens: maxNewTokens!, held }
+  return by === undefined ? null : { measured: { ...by, ...(observe === undefined ? {} : { observe }) }, held: by.held }
+}
+
 /** Trains a policy that an allowance moves, and observes it. */
 export const movePolicy = Effect.fn("movePolicy")(
   <E1, R1, E2, R2, M extends Record<string, Model> = {}>(
@@ -146,7 +157,10 @@ export const movePolicy = Effect.fn("movePolicy")(
     { held, ...trained }: MovedBy<M>,
     scope: Scope,
     begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>
-  ) => framed(stage, trained, scope, begin, { measured: stage, held, observed: true })
+  ) => {
+    const by = measuredBy(stage, held, scope)
+    return framed(stage, trained, scope, begin, by && { ...by, observed: true })
+  }
 )
 
 /** Trains a policy in a stage without held prompts: under a KL cap, `scope.limits.measured` has some. */

@@ -12,7 +12,7 @@ import { language } from "../../engine/tabular/checkpoint.ts"
 import type { World } from "../../engine/tabular/world.ts"
 import { keysIn } from "../../interpreters/storeKeys.ts"
 import { initialOf } from "../../../dsl/Stage.ts"
-import { capsIn } from "../../interpreters/capsOf.ts"
+import { capsIn, isUnmeasured } from "../../interpreters/capsOf.ts"
 import { defaultWorld, simulate, type Simulated, type SimulateOptions } from "../../interpreters/simulate.ts"
 import * as MemoryStore from "../../store/memory.ts"
 import type { Event } from "../../store/runLog.ts"
@@ -80,7 +80,7 @@ export const simulates = (
       }
       const limits = capsIn(root)
       for (const artifact of made.filter((one) => finished.includes(label(one)))) {
-        for (const { from, mnats } of limits(artifact).kl) {
+        for (const { from, mnats = Infinity } of isUnmeasured(artifact, limits) ? [] : limits(artifact).kl) {
           const last = events.findLast((one) =>
             one._tag === "Measured" && one.measurement.stage === label(artifact) && one.measurement.from === label(from)
           )
