@@ -25,6 +25,7 @@ import { Count, Fraction, NonNegative, or, Positive, training } from "../Trainin
 import { truncating } from "../Truncation.ts"
 import { Verifier } from "../Verifier.ts"
 import { data, model, optional } from "../Wires.ts"
+import { rulesIn } from "./Reward.ts"
 
 const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
 
@@ -61,6 +62,12 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
    * `batchSize` groups or `maxBatches` batches have been sampled. A step without groups makes no update.
    */
   dynamicSampling: Schema.optionalKey(Schema.Struct({ maxBatches: Count })),
+  /**
+   * The pool of solved prompts (MiMo-7B, arXiv 2505.07608, section 3.3.2: 0.1). A prompt comes into it when its whole group passes all
+   * verifiers, and leaves it when one does not (the paper does not say when); a prompt of a batch is one of the pool with this
+   * probability, and one of the others otherwise. 0 takes a solved prompt no more, until all are solved. Left out, there is no pool.
+   */
+  solvedAgain: Schema.optionalKey(Fraction),
   /** DAPO's soft overlong punishment over the last `share` of `maxNewTokens` (eq. 13), added to the score. */
   overlong: Schema.optionalKey(Schema.Struct({ share: Share })),
   ...klControl,
@@ -89,6 +96,9 @@ export const definition = define(Grpo, wires, {
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
+    stage.solvedAgain !== undefined && stage.verifiers.length === 0 &&
+    (reward === undefined || rulesIn(reward).every(({ _tag }) => _tag !== "Verify")) &&
+    "solvedAgain needs a verifier, which says when a prompt is solved, e.g. verifiers: [Verifier.lastNumber()]",
     reward === undefined && stage.verifiers.length === 0 &&
     (stage.environment === undefined || stage.environment._tag === "Calculator") &&
     "it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"

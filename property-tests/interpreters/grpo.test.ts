@@ -209,6 +209,21 @@ describe("GRPO in the simulator", () => {
     assert.isTrue(steps(once.events).some(({ groups }) => groups! < 16))
   })
 
+  it("takes solved prompts again with the given probability, and dynamic sampling fills its batches with others", async () => {
+    const solving = { verifiers: [Verifier.keywords()], groupSize: 2, dynamicSampling: { maxBatches: 5 } }
+    const { events } = await Effect.runPromise(simulate(rl(6, { ...solving, solvedAgain: 0 }, {})))
+    const metrics = steps(events)
+    assert.isTrue(metrics.some((of) => of["solved/prompts"]! > 0))
+    // None of the pool, until there is nothing else.
+    for (const [n, of] of metrics.entries()) {
+      if (n > 0 && metrics[n - 1]!["solved/prompts"]! < 4) assert.isBelow(of["solved/share"]!, 1)
+    }
+    const without = await Effect.runPromise(simulate(rl(6, solving, {})))
+    assert.isUndefined(steps(without.events)[0]!["solved/prompts"])
+    const mistakes = problems(rl(1, { solvedAgain: 0.1 }))
+    assert.match(mistakes.map(({ problem }) => problem).join(), /solvedAgain needs a verifier/u)
+  })
+
   it("a reference that is reset lets the policy go further than one that stays: a hidden lowering of β", async () => {
     const klOf = ({ kl }: Simulated["policies"][number]) => kl[0]!.nats
     const still = await after(rl(40))
@@ -238,6 +253,40 @@ describe("GRPO on the transformer", () => {
       assert.deepStrictEqual(finals[1], finals[0])
     }
   )
+
+  it(
+    "stopped and resumed with a pool of solved prompts is the run that was not: bit for bit",
+    { timeout: 120_000 },
+    async () => {
+      const root = grpo({
+        steps: 6,
+        groupSize: 2,
+        verifiers: [Verifier.pattern("^[a-m]")],
+        solvedAgain: 0.4,
+        dynamicSampling: { maxBatches: 2 },
+        learningRate: 1e-4
+      })
+      const whole = succeeded(await runs(root, join(folder, "whole")))
+      const sizes = steps(whole.events).map((metrics) => metrics["solved/prompts"]!)
+      assert.isAbove(sizes[2]!, 0)
+      assert.isTrue(steps(whole.events).slice(3).some((metrics) => metrics["solved/share"]! > 0))
+      const store = join(folder, "pool")
+      const first = await runs(root, store, {
+        stopAt: (event) => event._tag === "Step" && event.stage.startsWith("grpo") && event.step === 3
+      })
+      assert.isTrue(Exit.isFailure(first.exit) && Cause.hasInterrupts(first.exit.cause))
+      const second = succeeded(await runs(root, store))
+      assert.deepStrictEqual(steps(second.events), steps(whole.events).slice(3))
+    }
+  )
+
+  it("a prompt that is solved in one batch of a step is not taken in the next", async () => {
+    const always = { groupSize: 2, verifiers: [Verifier.pattern("^")], learningRate: 1e-4 }
+    const root = grpo({ ...always, solvedAgain: 0, dynamicSampling: { maxBatches: 3 } })
+    const metrics = steps(succeeded(await runs(root, join(folder, "names"))).events)
+    assert.deepStrictEqual(metrics.map((of) => of["solved/prompts"]), [6, 8])
+    assert.closeTo(metrics[1]!["solved/share"]!, 4 / 6, 1e-12)
+  })
 
   it("a verifier without answers is said before the first step", async () => {
     const file = join(folder, "prompts.jsonl")

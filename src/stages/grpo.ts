@@ -29,8 +29,9 @@ import { openReward } from "../training/openReward.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { movingReference, referenceOf } from "../training/reference.ts"
-import { pick, type Rollout, rollout } from "../training/rollout.ts"
+import { type Episodes, pick, rollout } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
+import { after, drawn, type Solved, solvedOf, solvedState, tellSolved } from "../training/solved.ts"
 
 /** Mean score; of groups of two or more, the mean standard deviation (ddof 1), and the share whose scores are all equal. */
 const groupMetrics = (scores: Float64Array, groupSize: number): Record<string, number> => {
@@ -70,7 +71,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
     Effect.gen(function*() {
       const { answering, codec, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
-      const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, temperature } = stage
+      const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, solvedAgain: again, temperature } = stage
       const { encoded: prompts, rows: asks } = yield* fitted(
         use,
         wires.prompts,
@@ -91,11 +92,15 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       const maxBatches = dynamicSampling?.maxBatches ?? 1
       const control = klControl(stage, at.state)
       let running = runningOf(at.state)
+      let solved = solvedOf(at.state)
       const inReward = loss.kl._tag === "KlInReward"
 
       /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
-      const sample = Effect.fnUntraced(function*(n: number, k: number, running: Running) {
-        const chosen = batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k)
+      const sample = Effect.fnUntraced(function*(n: number, k: number, running: Running, solved: Solved) {
+        const taking = { count: prompts.length, size: batchSize, key: scope.stream, place: `${n}/${k}` }
+        const { chosen, ofPool, solved: took } = again === undefined
+          ? { chosen: batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k), ofPool: 0, solved }
+          : drawn(solved, { ...taking, again })
         const asked = chosen.flatMap((i, g) =>
           Array.from({ length: groupSize }, (): Prompt => ({
             ids: prompts[i]!,
@@ -120,7 +125,8 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
         const kept = dynamicSampling === undefined
           ? chosen.map((_, g) => g)
           : informative(episodes.scores, groupSize).flatMap((yes, g) => yes ? [g] : [])
-        return { chosen, episodes, kept }
+        const pool = again === undefined ? solved : after(took, chosen, episodes.passed, groupSize)
+        return { chosen, episodes, kept, ofPool, solved: pool }
       })
       const rowsOf = (groups: ReadonlyArray<number>): ReadonlyArray<number> =>
         groups.flatMap((g) => Array.from({ length: groupSize }, (_, i) => g * groupSize + i))
@@ -128,10 +134,11 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       /** The batches of step n with the groups to train on, no more than `batchSize` of them. */
       const sampledAt = Effect.fnUntraced(function*(n: number) {
         const batches: Array<Effect.Success<ReturnType<typeof sample>>> = []
-        let [missing, seen] = [batchSize, running]
+        let [missing, seen, pool] = [batchSize, running, solved]
         while (missing > 0 && batches.length < maxBatches) {
-          const batch = yield* sample(n, batches.length, seen)
+          const batch = yield* sample(n, batches.length, seen, pool)
           seen = batch.episodes.running
+          pool = batch.solved
           batches.push({ ...batch, kept: batch.kept.slice(0, missing) })
           missing -= batch.kept.length
         }
@@ -144,7 +151,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
         turns: wires.reward === undefined ? [] : turnsOf(wires.reward),
         proxy: scoring.reward,
         scoring,
-        state: () => ({ ...control.state(), ...runningState(running) }),
+        state: () => ({ ...control.state(), ...runningState(running), ...solvedState(solved) }),
         step: Effect.fnUntraced(function*(n: number) {
           const batches = yield* sampledAt(n)
           const { chosen, episodes: first } = batches[0]!
@@ -197,7 +204,11 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             })
             const coefficient = control.metrics()
             control.seen(metrics["objective/kl"], all.scores.length)
-            running = batches.at(-1)!.episodes.running
+            const before = solved
+            ;({ episodes: { running }, solved } = batches.at(-1)!)
+            if (again !== undefined) {
+              yield* tellSolved(scope.label, before, solved, prompts.length, n + 1 === stage.steps)
+            }
             return {
               ...metrics,
               // A batch may have no completion of a kind that a part of the reward judges.
@@ -207,6 +218,10 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
               ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
               ...coefficient,
               groups,
+              ...(again === undefined ? {} : {
+                "solved/prompts": solved.rows.size,
+                "solved/share": batches.reduce((sum, { ofPool }) => sum + ofPool, 0) / (batches.length * batchSize)
+              }),
               lr: update.learningRate,
               episode: (n + 1) * batchSize * groupSize
             }
@@ -225,8 +240,6 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       }
     }))
 })
-
-type Episodes = Omit<Rollout, "running">
 
 /** Joins some rows of each rollout into a single rollout. */
 const joined = (

@@ -6,7 +6,7 @@ import { offsetsOf } from "../engine/engine.ts"
 import type { Loss } from "../losses/loss.ts"
 import { finite } from "./loop.ts"
 import { policyLossOf } from "./ownLosses.ts"
-import { pick, type Rollout } from "./rollout.ts"
+import { type Episodes, pick } from "./rollout.ts"
 
 export interface PolicyUpdate {
   readonly loss: PolicyLoss
@@ -26,7 +26,7 @@ export interface PolicyUpdate {
 
 export const policyUpdate = Effect.fnUntraced(function*(
   policy: Policy,
-  rollout: Omit<Rollout, "running">,
+  rollout: Episodes,
   rows: ReadonlyArray<number>,
   how: PolicyUpdate,
   named: (loss: Loss, logps: Float64Array, oldLogps: Float64Array) => Readonly<Record<string, number>>

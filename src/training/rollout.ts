@@ -23,7 +23,12 @@ export interface Rollout {
   readonly metrics: Readonly<Record<string, number>>
   /** What `whiten` over a run has seen, these completions included. */
   readonly running: Running
+  /** Whether all verifiers passed the row. */
+  readonly passed: ReadonlyArray<boolean>
 }
+
+/** What losses read of it. */
+export type Episodes = Omit<Rollout, "running" | "passed">
 
 /** A rollout as it was sampled. */
 interface Sampled extends Rollout {
@@ -40,7 +45,7 @@ export const scoresOf = Effect.fnUntraced(function*(
 ) {
   // A reward model reads the whole of an episode, verifiers its last message.
   const rows = played.map(({ row: { completion, prompt } }): Row => ({ prompt, completion }))
-  const { metrics, running, scores } = yield* scored(
+  const { scores, ...rest } = yield* scored(
     scoring,
     rows,
     played.map(({ last }) => last),
@@ -48,7 +53,7 @@ export const scoresOf = Effect.fnUntraced(function*(
     now
   )
   const earned = played.map(({ earned }) => earned?.reduce((sum, r) => sum + r, 0) ?? 0)
-  return { scores: scores.map((score, i) => score + earned[i]!), metrics, running }
+  return { ...rest, scores: scores.map((score, i) => score + earned[i]!) }
 })
 
 /** Means over episodes. */
@@ -84,7 +89,7 @@ export const rollout = Effect.fnUntraced(function*(
   const rows = played.map(({ row }) => row)
   const at = { temperature: sampling.temperature }
   const { entropies, logps } = policy.logprobs(rows, at)
-  const { metrics, running, scores } = yield* scoresOf(scoring, prompts, played, now)
+  const { metrics, passed, running, scores } = yield* scoresOf(scoring, prompts, played, now)
   const samplerLogps = joinedTokens(played.map(({ logps }) => logps))
   /** A sampler gives log π at temperature 1: the effect of its rounding there is carried over. */
   const tempered = (): Float64Array => {
@@ -101,6 +106,7 @@ export const rollout = Effect.fnUntraced(function*(
     refLogps: reference === null ? null : reference.logprobs(rows, at).logps,
     scores,
     running,
+    passed,
     earned: played.some(({ earned }) => earned === null) ? null : joinedTokens(played.map(({ earned }) => earned!)),
     first: played[0]!,
     metrics: {

@@ -43,7 +43,7 @@ export const partOf = (name: string, values: ArrayLike<number>): Metrics => {
   return { [`rewards/${name}/mean`]: mean, [`rewards/${name}/std`]: Math.sqrt(squares / (all.length - 1)) }
 }
 
-/** One score per completion, with the parts of the reward and the verdicts of each verifier as metrics. */
+/** One score per completion, whether verifiers passed it, and the parts of the reward and the verdicts of each verifier as metrics. */
 export const scored = Effect.fnUntraced(function*(
   scoring: Scoring,
   rows: ReadonlyArray<Row>,
@@ -63,22 +63,30 @@ export const scored = Effect.fnUntraced(function*(
   let scores = new Float64Array(rows.length)
   let { running } = now
   const metrics: Record<string, number> = {}
+  const verdictsOf: Array<ArrayLike<number | null>> = []
   if (reward !== null) {
     const moment = momentOf(judge, step)
     const numbers = yield* numbersOf({ stage, judge }, reward, questions, () => Effect.succeed(rows), moment)
     const made = yield* combined(stage, reward, numbers, questions, moment, now)
     scores = new Float64Array(made.scores)
     running = made.running
+    for (const [leaf, of] of numbers) if (leaf._tag === "Verify") verdictsOf.push(of)
     for (const [name, values] of Object.entries(made.parts)) Object.assign(metrics, partOf(name, values))
   }
   if (verifiers.length > 0) {
     const { scores: more, verdicts } = yield* verified(stage, judge, verifiers, questions)
     more.forEach((score, row) => (scores[row]! += score))
     for (const [name, of] of Object.entries(verdicts)) Object.assign(metrics, partOf(name, of))
+    verdictsOf.push(...Object.values(verdicts))
   }
   sampled.forEach(({ completion, finished }, row) => {
     if (!finished) scores[row]! -= missingEosPenalty
     if (overlong !== undefined) scores[row]! += overlongPenalty(completion.length, maxNewTokens, overlong.share)
   })
-  return { scores, metrics, running }
+  /** Every verifier that is asked of it, at least one, gives it all. */
+  const passed = rows.map((_, row) => {
+    const verdicts = verdictsOf.map((of) => of[row]!).filter((verdict) => verdict !== null)
+    return verdicts.length > 0 && verdicts.every((verdict) => verdict >= 1)
+  })
+  return { scores, metrics, running, passed }
 })

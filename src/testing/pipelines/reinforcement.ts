@@ -23,6 +23,9 @@ const environmentOf = (index: number): { readonly environment?: Environment.Envi
   }
 }
 
+/** A pool of solved prompts for every other stage. */
+const poolOf = (index: number): { readonly solvedAgain?: number } => index % 2 === 0 ? {} : { solvedAgain: 0.1 }
+
 const ensembles = fc.constantFrom(Ensemble.mean, Ensemble.worstCase, Ensemble.uncertaintyWeighted({ lambda: 0.5 }))
 
 export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
@@ -170,7 +173,7 @@ export const grpos: fc.Arbitrary<ShelfStep> = fc.record({
     ...environmentOf(drawn.held),
     ...(drawn.params.beta > 0 ? {} : { referencePolicy: new Reference.Frozen() }),
     ...drawn.params,
-    ...(reward === undefined ? { verifiers: drawn.verifiers } : {}),
+    ...(reward === undefined ? { verifiers: drawn.verifiers, ...poolOf(drawn.held) } : {}),
     steps: 1,
     allowance: Kl.mnatsPerSequence(drawn.allowance)
   })
