@@ -27,11 +27,12 @@ export const sourceKinds = [
   "Preferences",
   "Rankings",
   "UnpairedPreferences",
-  "Stepwise"
+  "Stepwise",
+  "Completions"
 ] as const
 
-/** Kinds of data: only stages make the last two. */
-export const rowKinds = [...sourceKinds, "Completions", "ScoredCompletions"] as const
+/** Kinds of data: only stages make the last. */
+export const rowKinds = [...sourceKinds, "ScoredCompletions"] as const
 
 export const kinds = [...models, ...rowKinds, "Evaluation", "Outputs"] as const
 export type Kind = typeof kinds[number]

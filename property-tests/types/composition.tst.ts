@@ -17,12 +17,15 @@ import {
   Sample,
   Score,
   Select,
-  Sft
+  Sft,
+  Source
 } from "../../dsl/index.ts"
 import type { GateFailed, JudgeFailed } from "../../dsl/Errors.ts"
 import { demonstrations, held, params, ppo, ppoParams, prompts, reward, sft } from "./recipe.ts"
 
 const completions = Sample.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4 })
+const scored = Score.byReward({ completions, reward })
+const rankings = Source.rankings(Source.rows([{ prompt: "p", completions: ["a", "b"] }]))
 const rule = Select.perPrompt()
 
 describe("wrong wires", () => {
@@ -31,6 +34,27 @@ describe("wrong wires", () => {
     Select.make({ completions }, { rule })
     // @ts-expect-error is not assignable to type '"Pair.completions needs scored completions, e.g. Score.byJudge(…), not a Completions"'
     Pair.make({ completions })
+    // @ts-expect-error is not assignable to type '"Pair.rankings needs ranked completions, e.g. Source.rankings(…), not a Prompts"'
+    Pair.make({ rankings: prompts })
+    // @ts-expect-error "Pair has nothing to pair: connect completions with scores, or rankings"
+    Pair.make({})
+    // @ts-expect-error "Pair has completions and rankings: connect one of them"
+    Pair.make({ completions: scored, rankings }, { minMargin: 1 })
+    const pairs = Pair.make({ rankings }, { rejected: "every-lower" })
+    expect<Artifact.KindOf<typeof pairs>>().type.toBe<"Preferences">()
+  })
+
+  test("answers of foreign models are completions of no family, and mix with a policy's own", () => {
+    const pool = Source.completions(Source.file("pool.jsonl", { rows: 10 }))
+    const mixed = Mix.make({ completions, pool }, { take: { perPrompt: 4 } })
+    expect<Artifact.KindOf<typeof mixed>>().type.toBe<"Completions">()
+    expect(Score.byReward({ completions: mixed, reward })).type.toBeAssignableTo<
+      Artifact.Artifact<"ScoredCompletions", "", never, number, any, any>
+    >()
+    // @ts-expect-error Property 'rows' is missing in type
+    Source.described("a pool", { tokens: { prompt: 1 } })
+    // @ts-expect-error 'answer' does not exist in type
+    Source.described("a pool", { rows: 1, tokens: { answer: 1 } })
   })
 
   test("a score by a reward model that is none, or is not there", () => {

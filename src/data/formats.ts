@@ -2,14 +2,16 @@ import { NoChatTemplate } from "../model/chatTemplate.ts"
 import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
 import { filled } from "./template.ts"
-import type {
-  Columns,
-  DemonstrationRow,
-  PreferenceRow,
-  PromptRow,
-  TextRow,
-  Turn,
-  UnpairedPreferenceRow
+import {
+  type Columns,
+  completed,
+  type CompletionRow,
+  type DemonstrationRow,
+  type PreferenceRow,
+  type PromptRow,
+  type TextRow,
+  type Turn,
+  type UnpairedPreferenceRow
 } from "./rows.ts"
 
 /**
@@ -218,6 +220,12 @@ export const demonstrationRow = (row: Json, format: RowFormat): DemonstrationRow
   const made = join(row, "completion", format)
   if (!isMessages(prompt) || !isMessages(completion)) return made
   return { ...made, turns: turnsOf([...prompt, ...completion], format) }
+}
+
+/** A demonstration, with the `answer` and the columns of its prompt. */
+export const completionRow = (row: Json, format: RowFormat): CompletionRow => {
+  const { messages: _, ...prompt } = promptRow(row, format)
+  return { ...completed(demonstrationRow(row, format)), ...prompt }
 }
 
 /** A demonstration with a `label`: true, or 1, for a desirable answer. */

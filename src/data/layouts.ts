@@ -177,7 +177,8 @@ const terms: Readonly<Record<Role, string>> = {
   Preferences: "preference",
   Rankings: "ranking",
   Stepwise: "stepwise supervision",
-  UnpairedPreferences: "unpaired preference"
+  UnpairedPreferences: "unpaired preference",
+  Completions: "prompt-completion"
 }
 
 /** Columns whose messages make a row conversational. */

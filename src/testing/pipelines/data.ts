@@ -35,7 +35,9 @@ export const scored: fc.Arbitrary<ShelfStep> = fc.record({
       ...extra,
       ...params
     })
-  const completions = other === null ? by(policy) : Mix.make({ one: by(policy), two: by(other) })
+  const completions = other === null
+    ? by(policy)
+    : Mix.make({ one: by(policy), two: by(other) }, data % 2 === 0 ? {} : { take: { perPrompt: 3 } })
   const own = onShelf(shelf.rewards, of)
   shelf.scored.push(
     reward === null || own.length === 0
@@ -56,13 +58,14 @@ export const chosen: fc.Arbitrary<ShelfStep> = fc.record({
   of: index,
   rule,
   control: fc.boolean(),
-  rejected: fc.constantFrom("random-lower" as const, "worst" as const),
+  rejected: fc.constantFrom("random-lower" as const, "worst" as const, "every-lower" as const),
+  margins: fc.constantFrom({}, { margins: true as const }),
   pairs: fc.boolean(),
   seed
-}).map(({ control, of, pairs, rejected, rule, seed }) => (shelf) => {
+}).map(({ control, margins, of, pairs, rejected, rule, seed }) => (shelf) => {
   if (shelf.scored.length === 0) return
   const completions = pick(shelf.scored, of)
-  if (pairs) shelf.preferences.push(Pair.make({ completions }, { rejected, seed }))
+  if (pairs) shelf.preferences.push(Pair.make({ completions }, { ...margins, rejected, seed }))
   else shelf.demonstrations.push(Select.make({ completions }, { rule, control, seed }))
 })
 
