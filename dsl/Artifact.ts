@@ -19,8 +19,8 @@ export const TypeId = "~keel/Artifact"
 const models = ["BaseModel", "Policy", "RewardModel", "ValueModel", "Reward"] as const
 export const modelKinds: ReadonlyArray<Kind> = models
 
-/** Kinds of data that a `Source` can be. */
-export const sourceKinds = [
+/** Kinds of data, each of which a `Source` can be. */
+export const rowKinds = [
   "Text",
   "Prompts",
   "Demonstrations",
@@ -28,11 +28,9 @@ export const sourceKinds = [
   "Rankings",
   "UnpairedPreferences",
   "Stepwise",
-  "Completions"
+  "Completions",
+  "ScoredCompletions"
 ] as const
-
-/** Kinds of data: only stages make the last. */
-export const rowKinds = [...sourceKinds, "ScoredCompletions"] as const
 
 export const kinds = [...models, ...rowKinds, "Evaluation", "Outputs"] as const
 export type Kind = typeof kinds[number]

@@ -15,7 +15,7 @@ const Tokens = Schema.Struct({
   text: Schema.optionalKey(Count),
   prompt: Schema.optionalKey(Count),
   completion: Schema.optionalKey(Count),
-  /** Answers of a ranking, steps of an answer in steps. */
+  /** Answers of a ranking, steps of an answer in steps; of completions, answers of each prompt: 1 if left out. */
   completions: Schema.optionalKey(Count)
 })
 
@@ -147,7 +147,7 @@ export const describedIn = (origin: Origin): Pick<Described, "rows" | "tokens"> 
     ? { rows: rowsIn(origin), tokens: origin.tokens }
     : undefined
 
-const Role = Schema.Literals(Artifact.sourceKinds)
+const Role = Schema.Literals(Artifact.rowKinds)
 
 /** The means that the rows of a role have. */
 const tokensOf = (role: typeof Role.Type): ReadonlyArray<keyof typeof Tokens.Type> =>
@@ -170,7 +170,10 @@ export const definition = define(Source, {}, {
     ...("tokens" in origin && origin.tokens !== undefined
       ? [
         origin.rows === undefined && "tokens is there to plan with, which needs the number of rows too: give rows",
-        String(Object.keys(origin.tokens).sort()) !== String([...tokensOf(role)].sort()) &&
+        String(
+            Object.keys(origin.tokens).filter((name) => name !== "completions" || !role.endsWith("Completions")).sort()
+          ) !==
+          String([...tokensOf(role)].sort()) &&
         `tokens of ${role} are ${tokensOf(role).join(", ")}, not ${Object.keys(origin.tokens).join(", ") || "none"}`
       ]
       : []),
@@ -200,6 +203,8 @@ export const unpairedPreferences = source("UnpairedPreferences")
 export const stepwise = source("Stepwise")
 /** Answers that other models wrote (`prompt`, `completion`): text, so their tokenizers do not matter. */
 export const completions = source("Completions")
+/** The same, each with a `score`. */
+export const scoredCompletions = source("ScoredCompletions")
 
 export const file = (
   path: string | readonly [string, ...Array<string>],

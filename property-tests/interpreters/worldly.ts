@@ -51,6 +51,12 @@ const datasets = (world: World, repeated: number) =>
             return { role, rows: data.demonstrations(world, options) }
           case "Completions":
             return { role, rows: data.demonstrations(world, options).map(completed) }
+          case "ScoredCompletions":
+            return {
+              role,
+              rows: data.demonstrations(world, options)
+                .map((row) => ({ ...completed(row), score: world.gold(row.prompt, row.completion) }))
+            }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
           case "UnpairedPreferences":

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { assert, it } from "vitest"
-import { sourceKinds } from "../../dsl/Artifact.ts"
+import { rowKinds } from "../../dsl/Artifact.ts"
 import { described } from "../../src/data/described.ts"
 import { encodingOf } from "../../src/data/encodings.ts"
 import { prompts } from "../../src/data/tales/tales.ts"
@@ -40,7 +40,7 @@ it("a tokenizer that knows nothing but lengths tells texts apart: prompts that d
 it("described rows of every role have the tokens that are said, with any tokenizer, and no two are alike", () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...sourceKinds),
+      fc.constantFrom(...rowKinds),
       fc.record({ text: fc.integer({ min: 2, max: 40 }), prompt: fc.integer({ min: 2, max: 40 }) }),
       fc.integer({ min: 2, max: 40 }),
       fc.integer({ min: 2, max: 4 }),

@@ -87,6 +87,25 @@ describe("wrong wires", () => {
     const byRubric = () => Score.byRubric({ completions, judge: other }, { rubric })
   })
 
+  test("feedback: scores with a rubric, preferences without; a wrong wire says so", () => {
+    const rubric = Judge.rubric("How short it is.")
+    const crowd = Judge.people("crowd", { verdicts: "week-1.jsonl", rows: 10 })
+    const [rated, pairs] = [
+      Judge.make({ completions }, { by: crowd, rubric }),
+      Judge.make({ completions, judge: sft }, { asks: "Which is shorter?" })
+    ]
+    expect<Artifact.KindOf<typeof rated>>().type.toBe<"ScoredCompletions">()
+    expect<Artifact.KindOf<typeof pairs>>().type.toBe<"Preferences">()
+    const own = Judge.make({ completions }, { by: Gold.own("mine") })
+    expect<Artifact.OutsideOf<typeof own>>().type.toBe<"reward mine">()
+    // @ts-expect-error "Judge.completions needs completions, e.g. Sample.make(…) or Source.completions(…), not a Prompts"
+    Judge.make({ completions: prompts }, { by: crowd, rubric })
+    // @ts-expect-error "Judge.judge needs a policy that judges; it may be of another family, not a RewardModel"
+    Judge.make({ completions, judge: reward }, {})
+    // @ts-expect-error No overload matches this call
+    Judge.make({ completions }, { by: Gold.tales, asks: "Which is shorter?" })
+  })
+
   test("a mixture of different kinds, and a share that is missing", () => {
     // @ts-expect-error Mix.parts must be of one kind, not
     Mix.make({ prompts, demonstrations })

@@ -38,11 +38,21 @@ const texts = (tokens: number) => {
 
 export const described = (
   role: Role,
-  { rows, tokens: { completion = 1, completions = 2, prompt = 1, text = 1 } }: Pick<Described, "rows" | "tokens">
+  { rows, tokens: { completion = 1, completions: ofPrompt = 1, prompt = 1, text = 1 } }: Pick<
+    Described,
+    "rows" | "tokens"
+  >
 ): Dataset => {
   const [asked, answer, document] = [texts(prompt), texts(completion), texts(text)]
   const all = <A>(row: (i: number) => A): ReadonlyArray<A> => viewed(rows, row)
-  const several = (i: number) => Array.from({ length: completions }, (_, k) => answer(i * completions + k))
+  const several = (i: number) => Array.from({ length: ofPrompt }, (_, k) => answer(i * ofPrompt + k))
+  const each = role === "Completions" || role === "ScoredCompletions" ? ofPrompt : 1
+  const completed = (i: number) => ({
+    prompt: asked(Math.floor(i / each)),
+    completion: answer(i),
+    ended: true,
+    tokens: completion + 1
+  })
   switch (role) {
     case "Text":
       return { role, rows: all((i) => ({ text: document(i) })), vocabulary: [] }
@@ -51,10 +61,9 @@ export const described = (
     case "Demonstrations":
       return { role, rows: all((i) => ({ prompt: asked(i), completion: answer(i) })) }
     case "Completions":
-      return {
-        role,
-        rows: all((i) => ({ prompt: asked(i), completion: answer(i), ended: true, tokens: completion + 1 }))
-      }
+      return { role, rows: all(completed) }
+    case "ScoredCompletions":
+      return { role, rows: all((i) => ({ ...completed(i), score: i % each })) }
     case "UnpairedPreferences":
       return { role, rows: all((i) => ({ prompt: asked(i), completion: answer(i), label: i % 2 === 0 })) }
     case "Preferences":

@@ -51,12 +51,15 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
     case "Stepwise":
       return Effect.succeed({ role, rows: judged.stepwise(key, count) })
     case "Preferences":
+    case "ScoredCompletions":
       return Effect.fail(
         new BadData({
           path: "tales",
           line: 0,
-          problem: "it has no preferences of its own",
-          remedy: "Make them with Compare.make from a policy's answers."
+          problem: `it has no ${role === "Preferences" ? "preferences" : "scores"} of its own`,
+          remedy: role === "Preferences"
+            ? "Make them with Compare.make from a policy's answers."
+            : "Score a policy's answers: Score.byJudge(…, { gold: Gold.tales })."
         })
       )
   }

@@ -9,6 +9,7 @@ import {
   type DemonstrationRow,
   type PreferenceRow,
   type PromptRow,
+  type ScoredRow,
   type TextRow,
   type Turn,
   type UnpairedPreferenceRow
@@ -35,6 +36,7 @@ export type Field =
   | "chosen"
   | "rejected"
   | "margin"
+  | "score"
   | "messages"
   | "answer"
   | Judged
@@ -226,6 +228,14 @@ export const demonstrationRow = (row: Json, format: RowFormat): DemonstrationRow
 export const completionRow = (row: Json, format: RowFormat): CompletionRow => {
   const { messages: _, ...prompt } = promptRow(row, format)
   return { ...completed(demonstrationRow(row, format)), ...prompt }
+}
+
+/** The same with a `score`. */
+export const scoredRow = (row: Json, format: RowFormat): ScoredRow => {
+  const score = at(row, "score", format)
+  if (score === undefined) throw missing(row, "score", format)
+  if (typeof score === "number" && Number.isFinite(score)) return { ...completionRow(row, format), score }
+  throw new Unfit("the score is not a number", "Make it a number: larger is better.")
 }
 
 /** A demonstration with a `label`: true, or 1, for a desirable answer. */

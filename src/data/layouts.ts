@@ -178,7 +178,8 @@ const terms: Readonly<Record<Role, string>> = {
   Rankings: "ranking",
   Stepwise: "stepwise supervision",
   UnpairedPreferences: "unpaired preference",
-  Completions: "prompt-completion"
+  Completions: "prompt-completion",
+  ScoredCompletions: "prompt-completion with a score"
 }
 
 /** Columns whose messages make a row conversational. */

@@ -52,7 +52,8 @@ export const readers: Readers = {
   Rankings: { role: "Rankings", row: rankingRow },
   UnpairedPreferences: { role: "UnpairedPreferences", row: formats.unpairedPreferenceRow },
   Stepwise: { role: "Stepwise", row: stepwiseRow },
-  Completions: { role: "Completions", row: formats.completionRow }
+  Completions: { role: "Completions", row: formats.completionRow },
+  ScoredCompletions: { role: "ScoredCompletions", row: formats.scoredRow }
 }
 
 /** Bad rows that an error shows. */

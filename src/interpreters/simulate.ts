@@ -103,6 +103,12 @@ const datasets = (world: World) =>
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
           case "Completions":
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }).map(completed) }
+          case "ScoredCompletions":
+            return {
+              role,
+              rows: data.demonstrations(world, { ...options, temperature: 2 })
+                .map((row) => ({ ...completed(row), score: world.gold(row.prompt, row.completion) }))
+            }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
           case "Rankings":

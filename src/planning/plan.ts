@@ -171,7 +171,7 @@ const judging = (shortest: boolean): Judge["Service"] => {
 
 /** An endpoint that is counted and not asked, with its longest answers; a policy that judges is counted as any model. */
 const asking = (judges: { questions: number; asked: number; fees: number }): Opening => (scope, judging) => {
-  if ("policy" in judging) return asPolicy(scope, judging)
+  if (!("endpoint" in judging)) return "policy" in judging ? asPolicy(scope, judging) : Effect.die(judging.people)
   const { endpoint } = judging
   return Effect.succeed((asked) =>
     Effect.sync(() =>

@@ -4,6 +4,7 @@ import * as Decontaminate from "../../../dsl/stages/Decontaminate.ts"
 import * as Deduplicate from "../../../dsl/stages/Deduplicate.ts"
 import * as Difficulty from "../../../dsl/stages/Difficulty.ts"
 import * as Filter from "../../../dsl/stages/Filter.ts"
+import * as Judge from "../../../dsl/stages/Judge.ts"
 import * as Mix from "../../../dsl/stages/Mix.ts"
 import * as Pair from "../../../dsl/stages/Pair.ts"
 import * as Sample from "../../../dsl/stages/Sample.ts"
@@ -38,6 +39,7 @@ export const scored: fc.Arbitrary<ShelfStep> = fc.record({
   const completions = other === null
     ? by(policy)
     : Mix.make({ one: by(policy), two: by(other) }, data % 2 === 0 ? {} : { take: { perPrompt: 3 } })
+  if (data % 3 === 0) shelf.preferences.push(Judge.make({ completions }, { by: gold }))
   const own = onShelf(shelf.rewards, of)
   shelf.scored.push(
     reward === null || own.length === 0
