@@ -19,19 +19,18 @@ export const TypeId = "~keel/Artifact"
 const models = ["BaseModel", "Policy", "RewardModel", "ValueModel", "Reward"] as const
 export const modelKinds: ReadonlyArray<Kind> = models
 
-/** Kinds of data that a `Source` can be. */
-export const sourceKinds = [
+/** Kinds of data, each of which a `Source` can be. */
+export const rowKinds = [
   "Text",
   "Prompts",
   "Demonstrations",
   "Preferences",
   "Rankings",
   "UnpairedPreferences",
-  "Stepwise"
+  "Stepwise",
+  "Completions",
+  "ScoredCompletions"
 ] as const
-
-/** Kinds of data: only stages make the last two. */
-export const rowKinds = [...sourceKinds, "Completions", "ScoredCompletions"] as const
 
 export const kinds = [...models, ...rowKinds, "Evaluation", "Outputs"] as const
 export type Kind = typeof kinds[number]

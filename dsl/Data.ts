@@ -1,21 +1,12 @@
 /** The common part of operations on data, which turn rows of any kind into rows of the same kind. */
-import type * as Artifact from "./Artifact.ts"
+import * as Artifact from "./Artifact.ts"
 import type { Compute } from "./Budget.ts"
 import type { BudgetExceeded, UnusableData } from "./Errors.ts"
 import type { Connected, Given, Wire } from "./Wires.ts"
 
-const dataKinds = [
-  "Text",
-  "Prompts",
-  "Demonstrations",
-  "Preferences",
-  "Completions",
-  "ScoredCompletions"
-] as const satisfies ReadonlyArray<Artifact.Kind>
-
 /** A wire that takes rows of any kind. */
 export const rows = <const N extends string>(needs: N) =>
-  ({ kinds: dataKinds, needs, model: false, optional: false }) as const satisfies Wire
+  ({ kinds: Artifact.rowKinds, needs, model: false, optional: false }) as const satisfies Wire
 
 /** An operation that makes rows of the kind that came in on `of`, no more than these. */
 export const kept = {

@@ -8,6 +8,7 @@
  * In `simulate` every judge sees the world's gold reward g: a score is the point σ(g) of its scale, a preference σ(g(A) − g(B)).
  */
 import * as Schema from "effect/Schema"
+import { file, type Origin } from "./Source.ts"
 import { Count, NonNegative, or, Positive } from "./Training.ts"
 import { optional, reader } from "./Wires.ts"
 
@@ -104,6 +105,29 @@ const comparing = {
 
 /** Which of two completions is better: asked in both orders. */
 export class Pairwise extends Schema.TaggedClass<Pairwise>()("Pairwise", comparing) {}
+
+/**
+ * People who judge (Christiano et al. 2017, arXiv 1706.03741), by a name. Where it runs, their verdicts are rows that they gave; in `simulate`
+ * they see the world's gold reward as every judge does; a plan counts the rows.
+ */
+export interface People {
+  readonly _tag: "People"
+  readonly name: string
+  readonly verdicts: Origin
+}
+
+/**
+ * `verdicts`: a file, or another origin of rows. Of completions by themselves: `prompt`, `completion`, `score`; several verdicts on one
+ * completion count by their mean. Of pairs: `prompt`, `chosen`, `rejected`, and `margin` if they said how much better.
+ */
+export const people = (
+  name: string,
+  { rows, verdicts }: { readonly verdicts: string | Origin; readonly rows?: number }
+): People => ({
+  _tag: "People",
+  name,
+  verdicts: typeof verdicts === "string" ? file(verdicts, rows === undefined ? {} : { rows }) : verdicts
+})
 
 /** How often the answers of a model are preferred to those of a reference; a tie, or a contradiction of the judge, is half a win. */
 export class WinRate extends Schema.TaggedClass<WinRate>()("WinRate", {

@@ -24,7 +24,13 @@ export class RubricScorer extends Schema.TaggedClass<RubricScorer>()("RubricScor
   endpoint: Schema.optionalKey(Endpoint)
 }) {}
 
-export const Scorer = Schema.Union([JudgeScorer, RewardScorer, VerifierScorer, RubricScorer]).pipe(
+/** People, whose verdicts are on the wire `verdicts`. The score is on the rubric's scale. */
+export class PeopleScorer extends Schema.TaggedClass<PeopleScorer>()("PeopleScorer", {
+  name: Schema.NonEmptyString,
+  rubric: Rubric
+}) {}
+
+export const Scorer = Schema.Union([JudgeScorer, RewardScorer, VerifierScorer, RubricScorer, PeopleScorer]).pipe(
   Schema.toTaggedUnion("_tag")
 )
 export type Scorer = typeof Scorer.Type

@@ -1,6 +1,6 @@
 /**
- * Where data comes from: a file in one of TRL's dataset formats, or a task that Keel makes itself. `simulate` does not read
- * either: it takes the rows of the same role from its tabular world.
+ * Where data comes from: a file in one of TRL's dataset formats, a published data set, or a task that Keel makes itself. `simulate` does
+ * not read any: it takes the rows of the same role from its tabular world.
  *
  * Data stands in the description by name and parameters. `run` reads the SHA-256 of a file: it is part of the key of everything made of it,
  * and the file's name is not.
@@ -9,6 +9,15 @@ import * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
 import { build, define } from "./Definition.ts"
 import { Count, Fraction, or, Seed } from "./Training.ts"
+
+/** Mean tokens of a row: of Text its `text`, of Prompts the `prompt`, of all others the prompt and an answer. */
+const Tokens = Schema.Struct({
+  text: Schema.optionalKey(Count),
+  prompt: Schema.optionalKey(Count),
+  completion: Schema.optionalKey(Count),
+  /** Answers of a ranking, steps of an answer in steps; of completions, answers of each prompt: 1 if left out. */
+  completions: Schema.optionalKey(Count)
+})
 
 const reading = {
   /** Which of the file's fields holds which of TRL's, e.g. `{ prompt: "question", completion: "answer" }`. */
@@ -22,7 +31,11 @@ const reading = {
   /** Of prompts: the text around columns of the row, `"Question: {{question}}\nAnswer:"`, instead of the field `prompt`. */
   template: Schema.optionalKey(Schema.NonEmptyString),
   /** Of prompts: each text is a user's message, which the model's chat template puts into a conversation. */
-  chat: Schema.optionalKey(Schema.Boolean)
+  chat: Schema.optionalKey(Schema.Boolean),
+  /** The rows of the whole data set, before `offset` and `limit`: another number is an error, unless `limit` ends the reading earlier. */
+  rows: Schema.optionalKey(Count),
+  /** With `rows`, `keel plan` takes rows of these lengths and does not read or fetch the files. */
+  tokens: Schema.optionalKey(Tokens)
 }
 
 /** Names of files: a path, a list of paths, or a pattern of the shell, whose files are read in the order of their names. */
@@ -102,10 +115,49 @@ export class Rows extends Schema.TaggedClass<Rows>()("Rows", {
   rows: Schema.NonEmptyArray(Schema.Record(Schema.String, Schema.Json))
 }) {}
 
-export const Origin = Schema.Union([File, Hub, Tales, Puzzles, Openings, Rows])
+/** A data set that was never published, by its size: it is planned and simulated, and `run` asks for its rows. */
+export class Described extends Schema.TaggedClass<Described>()("Described", {
+  name: Schema.NonEmptyString,
+  rows: Count,
+  tokens: Tokens
+}) {}
+
+export const Origin = Schema.Union([File, Hub, Tales, Puzzles, Openings, Rows, Described])
 export type Origin = typeof Origin.Type
 
-const Role = Schema.Literals(Artifact.sourceKinds)
+/** Rows of the whole data set, as far as the description says. */
+const allRows = (origin: Origin): number => {
+  if ("count" in origin) return origin.count
+  if (origin._tag === "Rows") return origin.rows.length
+  return "rows" in origin ? origin.rows ?? Infinity : Infinity
+}
+
+const limitOf = (origin: Origin): number => "limit" in origin ? origin.limit ?? Infinity : Infinity
+
+/** Rows that are read; `Infinity` where the description does not say how many there are. */
+export const rowsIn = (origin: Origin): number => {
+  const left = Math.max(0, allRows(origin) - ("offset" in origin ? origin.offset : 0))
+  return left === Infinity ? Infinity : Math.min(left, limitOf(origin))
+}
+
+/** What the description says of the rows of a data set, where it says enough to plan with them. */
+export const describedIn = (origin: Origin): Pick<Described, "rows" | "tokens"> | undefined =>
+  (origin._tag === "Described" || origin._tag === "File" || origin._tag === "Hub") &&
+    origin.rows !== undefined && origin.tokens !== undefined
+    ? { rows: rowsIn(origin), tokens: origin.tokens }
+    : undefined
+
+const Role = Schema.Literals(Artifact.rowKinds)
+
+/** The means that the rows of a role have. */
+const tokensOf = (role: typeof Role.Type): ReadonlyArray<keyof typeof Tokens.Type> =>
+  role === "Text"
+    ? ["text"]
+    : role === "Prompts"
+    ? ["prompt"]
+    : role === "Rankings" || role === "Stepwise"
+    ? ["prompt", "completion", "completions"]
+    : ["prompt", "completion"]
 
 /** The operation that stands for a data set. */
 export class Source extends Schema.TaggedClass<Source>()("Source", { role: Role, origin: Origin }) {}
@@ -114,11 +166,22 @@ export const definition = define(Source, {}, {
   mistakes: ({ origin, role }) => [
     (origin._tag === "File" || origin._tag === "Hub") && role !== "Prompts" &&
     (origin.template ?? origin.chat) !== undefined &&
-    `template and chat make prompts, and these are ${role}: leave them out`
+    `template and chat make prompts, and these are ${role}: leave them out`,
+    ...("tokens" in origin && origin.tokens !== undefined
+      ? [
+        origin.rows === undefined && "tokens is there to plan with, which needs the number of rows too: give rows",
+        String(
+            Object.keys(origin.tokens).filter((name) => name !== "completions" || !role.endsWith("Completions")).sort()
+          ) !==
+          String([...tokensOf(role)].sort()) &&
+        `tokens of ${role} are ${tokensOf(role).join(", ")}, not ${Object.keys(origin.tokens).join(", ") || "none"}`
+      ]
+      : []),
+    (origin._tag === "File" || origin._tag === "Hub") && rowsIn(origin) === 0 &&
+    `offset ${origin.offset} leaves none of its ${origin.rows} rows`
   ],
   makes: (params) => ({ kind: params["role"] as Artifact.Kind, family: "" }),
-  rows: ({ origin }) =>
-    ("count" in origin ? origin.count : "rows" in origin ? origin.rows.length : origin.limit) ?? Infinity
+  rows: ({ origin }) => Math.min(rowsIn(origin), limitOf(origin))
 })
 
 const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
@@ -138,6 +201,10 @@ export const rankings = source("Rankings")
 export const unpairedPreferences = source("UnpairedPreferences")
 /** Answers in steps, each of them judged (`prompt`, `completions`, `labels`). */
 export const stepwise = source("Stepwise")
+/** Answers that other models wrote (`prompt`, `completion`): text, so their tokenizers do not matter. */
+export const completions = source("Completions")
+/** The same, each with a `score`. */
+export const scoredCompletions = source("ScoredCompletions")
 
 export const file = (
   path: string | readonly [string, ...Array<string>],
@@ -146,6 +213,9 @@ export const file = (
 /** A split (`train`) of a data set of the Hugging Face hub, e.g. `Source.hub("trl-lib/ultrafeedback_binarized")`. */
 export const hub = (name: string, options: Omit<typeof Hub["~type.make.in"], "name"> = {}): Hub =>
   new Hub({ name, ...options }, { disableChecks: true })
+/** A data set by its size alone, e.g. `Source.described("InstructGPT prompts", { rows: 31_144, tokens: { prompt: 160 } })`. */
+export const described = (name: string, options: Omit<typeof Described["~type.make.in"], "name">): Described =>
+  new Described({ name, ...options }, { disableChecks: true })
 export const tales = (options: typeof Tales["~type.make.in"]): Tales => new Tales(options, { disableChecks: true })
 export const puzzles = (options: typeof Puzzles["~type.make.in"]): Puzzles =>
   new Puzzles(options, { disableChecks: true })

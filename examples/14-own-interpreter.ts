@@ -73,6 +73,7 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
           inputs["prompts"]!.name
         }.`
     ),
+  Judge: made("the comparisons", "judged two by two, of"),
   RewardModeling: ({ epochs }, { inputs }) =>
     told(
       "the reward model",

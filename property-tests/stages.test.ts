@@ -53,8 +53,8 @@ const testedIn: Readonly<Record<string, string>> = {
   Decontaminate: "property-tests/dsl/composition.test.ts"
 }
 
-/** A report of its own, the end of a pipeline: the one thing that an example can export beside none. */
-const withoutExample = new Set(["BestOfN"])
+/** A report of its own, the end of a pipeline; feedback of judges and people, which the examples of recipes are about. */
+const withoutExample = new Set(["BestOfN", "Judge"])
 
 const stemOf = (op: string): string => op[0]!.toLowerCase() + op.slice(1)
 const has = (path: string): boolean => files.includes(path)

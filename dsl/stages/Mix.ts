@@ -1,6 +1,6 @@
 /**
  * A mixture of rows of one kind: everything (`whole`), so many of each part (`counts`), so many passes over each (`epochs`), or so many in
- * all by weight (`weights`) or by size (`temperature`). Drawn without replacement from a fresh shuffle; a part that is asked for more rows
+ * all by weight (`weights`) or by size (`temperature`), or so many of each prompt over all parts (`perPrompt`). Drawn without replacement from a fresh shuffle; a part that is asked for more rows
  * than it has is passed over again: its metric `passes/NAME` says how often. Done by `src/data/mix.ts`.
  */
 import * as Schema from "effect/Schema"
@@ -34,7 +34,12 @@ export class Temperature extends Schema.TaggedClass<Temperature>()("Temperature"
   count: Count
 }) {}
 
-export const Take = Schema.Union([Whole, Counts, Weights, Epochs, Temperature]).pipe(Schema.toTaggedUnion("_tag"))
+/** So many rows of each prompt, at random out of those of all parts: four of 22 models' answers (Tülu 3, arXiv 2411.15124). */
+export class PerPrompt extends Schema.TaggedClass<PerPrompt>()("PerPrompt", { perPrompt: Count }) {}
+
+export const Take = Schema.Union([Whole, Counts, Weights, Epochs, Temperature, PerPrompt]).pipe(
+  Schema.toTaggedUnion("_tag")
+)
 export type Take = typeof Take.Type
 
 export class Mix extends Schema.TaggedClass<Mix>()("Mix", {
@@ -69,6 +74,7 @@ export const definition = define(Mix, {}, {
     const shares = sharesIn(take) ?? parts
     return [
       names.length === 0 && "it has nothing to mix",
+      take._tag === "PerPrompt" && kinds.has("Text") && "perPrompt needs rows with prompts, and text has none",
       kinds.size > 1 && `its parts are of different kinds: ${[...kinds].sort().join(", ")}`,
       ...names.filter((name) => !Object.hasOwn(shares, name)).map((name) => `no share is given for its part ${name}`),
       ...[...new Set([...Object.keys(shares), ...Object.keys(atMost)])]
@@ -86,7 +92,7 @@ export const definition = define(Mix, {}, {
       return total + (take._tag === "Epochs" ? rowsOf(pool, take.epochs[name] ?? 1) : pool)
     }, 0)
   },
-  candidates: (_, on) => sum(on)
+  candidates: ({ take }, on) => Math.min(sum(on), take._tag === "PerPrompt" ? take.perPrompt : Infinity)
 })
 
 type IsUnion<A, B = A> = [A] extends [never] ? false : A extends unknown ? ([B] extends [A] ? false : true) : never
@@ -109,6 +115,7 @@ export const make = <M extends Given>(
       | { readonly weights: Shares<NoInfer<M>, number>; readonly count: number }
       | { readonly epochs: Shares<NoInfer<M>, number> }
       | { readonly temperature: number; readonly count: number }
+      | { readonly perPrompt: number }
     readonly atMost?: Partial<Shares<NoInfer<M>, number>>
     readonly seed?: number
   } = {}
@@ -122,6 +129,8 @@ export const make = <M extends Given>(
     ? { _tag: "Epochs", ...take }
     : "temperature" in take
     ? { _tag: "Temperature", ...take }
+    : "perPrompt" in take
+    ? { _tag: "PerPrompt", ...take }
     : take
   return build(definition, grouped("parts", parts), { ...rest, take: tagged })
 }

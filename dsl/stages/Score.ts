@@ -1,6 +1,6 @@
 /**
- * Scores completions: by a gold reward, a reward model, verifiers, a judge, or another `Scorer`. The completions stay unchanged, so
- * several scorers can judge them. A completion that a judge gives no verdict on that can be read is left out, and counted. Done by
+ * Scores completions: by a gold reward, a reward model, verifiers, a judge, people, or another `Scorer`. The completions stay unchanged, so
+ * several scorers can judge them. A completion without a verdict of the judge that can be read, or of people, is left out and counted. Done by
  * `src/stages/score.ts`.
  */
 import * as Schema from "effect/Schema"
@@ -10,7 +10,7 @@ import type { JudgeFailed } from "../Errors.ts"
 import type { RewardsOf, VerifiersOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import * as Judge from "../Judge.ts"
-import { JudgeScorer, RewardScorer, RubricScorer, Scorer, VerifierScorer } from "../Scorer.ts"
+import { JudgeScorer, PeopleScorer, RewardScorer, RubricScorer, Scorer, VerifierScorer } from "../Scorer.ts"
 import { Count, or } from "../Training.ts"
 import type { Verifier } from "../Verifier.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
@@ -26,12 +26,25 @@ const reward = model(["RewardModel", "Reward"], "a RewardModel: train one with R
 const judged = { completions } as const
 const rewarded = { completions, reward } as const
 const asked = { completions, judge: Judge.wire } as const
-const wires = { completions, reward: optional(reward), judge: Judge.wire } as const
+const answered = {
+  completions,
+  verdicts: data("ScoredCompletions", "the scores that people gave, e.g. Source.scoredCompletions(…)")
+} as const
+const wires = {
+  completions,
+  reward: optional(reward),
+  judge: Judge.wire,
+  verdicts: optional(answered.verdicts)
+} as const
 
 export const definition = define(Score, wires, {
   main: "reward",
   opens: { frozen: ["reward"] },
-  mistakes: ({ scorer }, { judge, reward: connected }) => [
+  mistakes: ({ scorer }, { judge, reward: connected, verdicts }) => [
+    (scorer._tag === "PeopleScorer") !== (verdicts !== undefined) &&
+    (verdicts === undefined
+      ? `Score.verdicts is missing: connect ${answered.verdicts.needs}`
+      : `Score.verdicts is connected, but its scorer is ${scorer._tag}: leave the verdicts out`),
     scorer._tag === "RubricScorer"
       ? Judge.whoMistake("Score", scorer.endpoint, judge)
       : judge !== undefined && `Score.judge is connected, but its scorer is ${scorer._tag}: leave the judge out`,
@@ -52,6 +65,13 @@ export const byReward = <W extends Given>(
   connected: Checked<"Score", typeof rewarded, "reward", W>,
   options: Options = {}
 ): Scored<W> => build(definition, connected, { ...options, scorer: new RewardScorer() })
+
+/** By people, whose verdicts are rows; `Judge.make` takes their file. */
+export const byPeople = <W extends Given>(
+  connected: Checked<"Score", typeof answered, never, W>,
+  { name, rubric, ...options }: Options & { readonly name: string; readonly rubric: Judge.Rubric }
+): Scored<W> =>
+  build(definition, connected, { ...options, scorer: new PeopleScorer({ name, rubric }, { disableChecks: true }) })
 
 /** By a judge that sees the gold reward. */
 export const byJudge = <W extends Given, const G extends Gold>(

@@ -9,7 +9,7 @@ import { deduplicate, jaccard } from "../../src/data/deduplicate.ts"
 import { filter } from "../../src/data/filter.ts"
 import { bandsFor, likely } from "../../src/data/minHash.ts"
 import { mix, shares } from "../../src/data/mix.ts"
-import { pair } from "../../src/data/pair.ts"
+import { pair, rated } from "../../src/data/pair.ts"
 import { groupedByPrompt, type PreferenceRow, type ScoredRow } from "../../src/data/rows.ts"
 import { control, select } from "../../src/data/select.ts"
 import { split } from "../../src/data/split.ts"
@@ -121,7 +121,7 @@ describe("pairing", () => {
   it("chosen is one of the best, rejected strictly lower, at most one pair a prompt (Tülu 3's rule)", () => {
     fc.assert(
       fc.property(rows, rejected, fc.string(), (all, rule, key) => {
-        const pairs = pair(all, rule, key)
+        const pairs = pair(all, { rejected: rule }, key)
         assert.strictEqual(prompts(pairs).size, pairs.length)
         const mixed = groupedByPrompt(all).filter((group) => new Set(group.map(({ score }) => score)).size > 1)
         assert.strictEqual(pairs.length, mixed.length)
@@ -143,8 +143,50 @@ describe("pairing", () => {
       tokens: 1,
       score
     }))
-    const seen = new Set(Array.from({ length: 60 }, (_, i) => pair(all, "random-lower", `${i}`)[0]!.rejected))
+    const seen = new Set(
+      Array.from({ length: 60 }, (_, i) => pair(all, { rejected: "random-lower" }, `${i}`)[0]!.rejected)
+    )
     assert.deepStrictEqual([...seen].sort(), ["0", "1", "2"])
+  })
+
+  it("every-lower is every ordered pair of one prompt whose scores differ, at least by minMargin, with it as the margin", () => {
+    fc.assert(
+      fc.property(rows, fc.integer({ min: 1, max: 4 }), (all, minMargin) => {
+        const pairs = pair(all, { rejected: "every-lower", minMargin, margins: true }, "")
+        const differences = all.flatMap((a) =>
+          all.filter(({ prompt }) => prompt === a.prompt).map((b) => a.score - b.score)
+        )
+          .filter((difference) => difference >= minMargin)
+        assert.deepStrictEqual(pairs.map(({ margin }) => margin!).sort(), differences.sort())
+        assert.isTrue(pair(all, { rejected: "every-lower" }, "").every(({ margin }) => margin === undefined))
+      })
+    )
+  })
+
+  it("minMargin leaves a pair out, and never replaces the best", () => {
+    fc.assert(
+      fc.property(rows, rejected, fc.integer({ min: 1, max: 4 }), fc.string(), (all, rejected, minMargin, key) => {
+        const pairs = pair(all, { rejected, minMargin, margins: true }, key)
+        const wide = groupedByPrompt(all).map((group) => group.map(({ score }) => score))
+          .filter((scores) => Math.max(...scores) - Math.min(...scores) >= minMargin)
+        assert.strictEqual(pairs.length, wide.length)
+        for (const one of pairs) assert.isAtLeast(one.margin!, minMargin)
+      })
+    )
+  })
+
+  it("of a ranking by hand: edited > chosen > rejected makes three pairs, and equal places none", () => {
+    const ranking = (ranks: ReadonlyArray<number>) =>
+      rated([{ prompt: "p", completions: ["edited", "chosen", "rejected"], ranks }])
+    const texts = (ranks: ReadonlyArray<number>, rejected: "every-lower" | "worst") =>
+      pair(ranking(ranks), { rejected }, "").map(({ chosen, rejected }) => `${chosen} > ${rejected}`)
+    assert.deepStrictEqual(texts([1, 2, 3], "every-lower"), [
+      "edited > chosen",
+      "edited > rejected",
+      "chosen > rejected"
+    ])
+    assert.deepStrictEqual(texts([1, 2, 2], "every-lower"), ["edited > chosen", "edited > rejected"])
+    assert.deepStrictEqual(texts([1, 2, 3], "worst"), ["edited > rejected"])
   })
 })
 
@@ -154,6 +196,33 @@ describe("mixing", () => {
   })
   const weights = fc.dictionary(fc.constantFrom("x", "y", "z"), fc.double({ min: 0.01, max: 9, noNaN: true }), {
     minKeys: 1
+  })
+
+  it("perPrompt: as many of each prompt as there are, at most k, each once, from any part", () => {
+    fc.assert(
+      fc.property(rows, rows, keep, fc.string(), (x, y, perPrompt, key) => {
+        const take = new Mix.PerPrompt({ perPrompt })
+        const { rows: mixed, taken } = mix({ x, y }, { take }, key, ({ prompt }) => prompt)
+        assert.strictEqual(new Set(mixed).size, mixed.length)
+        for (const prompt of prompts([...x, ...y])) {
+          const of = (all: ReadonlyArray<ScoredRow>) => all.filter((row) => row.prompt === prompt).length
+          assert.strictEqual(of(mixed), Math.min(perPrompt, of(x) + of(y)))
+        }
+        assert.strictEqual(taken["x"]!.rows + taken["y"]!.rows, mixed.length)
+      })
+    )
+  })
+
+  it("perPrompt draws evenly over the parts: one of three answers of two models is each a third of the time", () => {
+    const answer = (completion: string): ScoredRow => ({ prompt: "p", completion, ended: true, tokens: 1, score: 0 })
+    const take = new Mix.PerPrompt({ perPrompt: 1 })
+    const drawn = Array.from(
+      { length: 600 },
+      (_, i) =>
+        mix({ x: [answer("a"), answer("b")], y: [answer("c")] }, { take }, `${i}`, ({ prompt }) => prompt).rows[0]!
+          .completion
+    )
+    for (const text of ["a", "b", "c"]) assert.approximately(drawn.filter((one) => one === text).length, 200, 60)
   })
 
   it("the whole of every part, in the order of their names", () => {
@@ -365,6 +434,22 @@ describe("difficulty", () => {
 })
 
 describe("filtering, splitting, deduplicating", () => {
+  it("by margin and by the ratio of the answers' lengths, of pairs and of rankings", () => {
+    const pair = (margin: number | undefined, chosen: string, rejected: string): PreferenceRow => ({
+      prompt: "p",
+      chosen,
+      rejected,
+      ...(margin === undefined ? {} : { margin })
+    })
+    const all = [pair(2, "a b", "c d"), pair(1, "a b c", "d e"), pair(0.5, "a", "b c d e"), pair(undefined, "a", "b")]
+    const kept = (criteria: Parameters<typeof filter>[1]) => filter(all, criteria).map((row) => all.indexOf(row))
+    assert.deepStrictEqual(kept({ minMargin: 1 }), [0, 1])
+    assert.deepStrictEqual(kept({ maxLengthRatio: 1.5 }), [0, 1, 3])
+    assert.deepStrictEqual(kept({ maxLengthRatio: 1, minMargin: 1 }), [0])
+    const ranking = { prompt: "p", completions: ["a b", "c", "d e f"], ranks: [1, 2, 3] }
+    assert.deepStrictEqual([2, 3].map((maxLengthRatio) => filter([ranking], { maxLengthRatio }).length), [0, 1])
+  })
+
   it("a filter keeps exactly what passes every criterion, and filtering twice is filtering once", () => {
     fc.assert(
       fc.property(

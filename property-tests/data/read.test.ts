@@ -85,6 +85,21 @@ describe("files of rows", async () => {
     assert.lengthOf(await rows(read, `${lines({ text: "a" }, { text: "b" })}not json`), 2)
   })
 
+  it("are as many as their description says: one fewer or more is an error with both numbers, unless a limit ends it before", async () => {
+    const bytes = lines(...["a", "b", "c", "d"].map((text) => ({ text })), { none: 1 })
+    const found = (options: Options) => rows((path) => texts(path, { onBadRow: "skip", ...options }), bytes)
+    // A bad row is a row of the data set too.
+    assert.lengthOf(await found({ all: 5 }), 4)
+    assert.lengthOf(await found({ all: 5, offset: 1 }), 3)
+    assert.lengthOf(await found({ all: 4, limit: 2 }), 2)
+    for (const all of [4, 6]) {
+      for (const options of [{ all }, { all, offset: 2 }, { all, limit: 9 }]) {
+        const { problem } = await error((path) => texts(path, { onBadRow: "skip", ...options }), bytes)
+        assert.strictEqual(problem, `it has 5 rows, and its description says ${all}`)
+      }
+    }
+  })
+
   it("are all told when they are bad: the first whole, the number of others, and some of them by line", () =>
     fc.assert(
       fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 12 }), async (good) => {

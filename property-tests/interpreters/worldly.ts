@@ -1,5 +1,5 @@
 /** Makes any artefact of a description on the tabular engine, with the rows that a test gives: `simulate` without its report. */
-import { unpaired } from "../../src/data/rows.ts"
+import { completed, unpaired } from "../../src/data/rows.ts"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, Layer } from "effect"
 import type * as Artifact from "../../dsl/Artifact.ts"
@@ -49,6 +49,14 @@ const datasets = (world: World, repeated: number) =>
             }
           case "Demonstrations":
             return { role, rows: data.demonstrations(world, options) }
+          case "Completions":
+            return { role, rows: data.demonstrations(world, options).map(completed) }
+          case "ScoredCompletions":
+            return {
+              role,
+              rows: data.demonstrations(world, options)
+                .map((row) => ({ ...completed(row), score: world.gold(row.prompt, row.completion) }))
+            }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
           case "UnpairedPreferences":

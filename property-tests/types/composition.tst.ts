@@ -17,12 +17,15 @@ import {
   Sample,
   Score,
   Select,
-  Sft
+  Sft,
+  Source
 } from "../../dsl/index.ts"
 import type { GateFailed, JudgeFailed } from "../../dsl/Errors.ts"
 import { demonstrations, held, params, ppo, ppoParams, prompts, reward, sft } from "./recipe.ts"
 
 const completions = Sample.make({ policy: sft, prompts }, { completionsPerPrompt: 4, maxNewTokens: 4 })
+const scored = Score.byReward({ completions, reward })
+const rankings = Source.rankings(Source.rows([{ prompt: "p", completions: ["a", "b"] }]))
 const rule = Select.perPrompt()
 
 describe("wrong wires", () => {
@@ -31,6 +34,27 @@ describe("wrong wires", () => {
     Select.make({ completions }, { rule })
     // @ts-expect-error is not assignable to type '"Pair.completions needs scored completions, e.g. Score.byJudge(…), not a Completions"'
     Pair.make({ completions })
+    // @ts-expect-error is not assignable to type '"Pair.rankings needs ranked completions, e.g. Source.rankings(…), not a Prompts"'
+    Pair.make({ rankings: prompts })
+    // @ts-expect-error "Pair has nothing to pair: connect completions with scores, or rankings"
+    Pair.make({})
+    // @ts-expect-error "Pair has completions and rankings: connect one of them"
+    Pair.make({ completions: scored, rankings }, { minMargin: 1 })
+    const pairs = Pair.make({ rankings }, { rejected: "every-lower" })
+    expect<Artifact.KindOf<typeof pairs>>().type.toBe<"Preferences">()
+  })
+
+  test("answers of foreign models are completions of no family, and mix with a policy's own", () => {
+    const pool = Source.completions(Source.file("pool.jsonl", { rows: 10 }))
+    const mixed = Mix.make({ completions, pool }, { take: { perPrompt: 4 } })
+    expect<Artifact.KindOf<typeof mixed>>().type.toBe<"Completions">()
+    expect(Score.byReward({ completions: mixed, reward })).type.toBeAssignableTo<
+      Artifact.Artifact<"ScoredCompletions", "", never, number, any, any>
+    >()
+    // @ts-expect-error Property 'rows' is missing in type
+    Source.described("a pool", { tokens: { prompt: 1 } })
+    // @ts-expect-error 'answer' does not exist in type
+    Source.described("a pool", { rows: 1, tokens: { answer: 1 } })
   })
 
   test("a score by a reward model that is none, or is not there", () => {
@@ -61,6 +85,25 @@ describe("wrong wires", () => {
     expect<Artifact.FamilyOf<ReturnType<typeof rewarding>>>().type.toBe<never>()
     const rewarding = () => Reward.judge(other, { rubric })
     const byRubric = () => Score.byRubric({ completions, judge: other }, { rubric })
+  })
+
+  test("feedback: scores with a rubric, preferences without; a wrong wire says so", () => {
+    const rubric = Judge.rubric("How short it is.")
+    const crowd = Judge.people("crowd", { verdicts: "week-1.jsonl", rows: 10 })
+    const [rated, pairs] = [
+      Judge.make({ completions }, { by: crowd, rubric }),
+      Judge.make({ completions, judge: sft }, { asks: "Which is shorter?" })
+    ]
+    expect<Artifact.KindOf<typeof rated>>().type.toBe<"ScoredCompletions">()
+    expect<Artifact.KindOf<typeof pairs>>().type.toBe<"Preferences">()
+    const own = Judge.make({ completions }, { by: Gold.own("mine") })
+    expect<Artifact.OutsideOf<typeof own>>().type.toBe<"reward mine">()
+    // @ts-expect-error "Judge.completions needs completions, e.g. Sample.make(…) or Source.completions(…), not a Prompts"
+    Judge.make({ completions: prompts }, { by: crowd, rubric })
+    // @ts-expect-error "Judge.judge needs a policy that judges; it may be of another family, not a RewardModel"
+    Judge.make({ completions, judge: reward }, {})
+    // @ts-expect-error No overload matches this call
+    Judge.make({ completions }, { by: Gold.tales, asks: "Which is shorter?" })
   })
 
   test("a mixture of different kinds, and a share that is missing", () => {

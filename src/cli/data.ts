@@ -20,7 +20,9 @@ const roles = {
   Preferences: "pairs of a better and a worse answer (Source.preferences)",
   Rankings: "ranked answers (Source.rankings)",
   UnpairedPreferences: "answers with a label each (Source.unpairedPreferences)",
-  Stepwise: "answers in labelled steps (Source.stepwise)"
+  Stepwise: "answers in labelled steps (Source.stepwise)",
+  Completions: "prompts and completions (Source.completions)",
+  ScoredCompletions: "scored completions (Source.scoredCompletions)"
 } as const
 
 const shares = [0.5, 0.9, 0.99] as const

@@ -9,7 +9,9 @@ import { assumed as utilisation } from "../planning/cost/costs.ts"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { shown } from "../../dsl/Errors.ts"
 import { size } from "../../dsl/Size.ts"
+import { describedIn } from "../../dsl/Source.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
+import { nameOf } from "../data/paths.ts"
 import { describe } from "../model/checkpoint.ts"
 import { smaller } from "../planning/advice.ts"
 import { fits, overflows } from "../planning/fits.ts"
@@ -68,6 +70,20 @@ const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<st
   ]
 }
 
+/** A line for each data set that the plan takes from its description. */
+const describedRows = (root: Artifact.Any): ReadonlyArray<string> => [
+  ...new Set(
+    Artifact.lineage(root).flatMap((artifact) => {
+      const { origin } = fieldsOf(artifact)
+      const says = origin === undefined ? undefined : describedIn(origin)
+      if (says === undefined) return []
+      const tokens = Object.entries(says.tokens).map(([of, n]) => `${of} ${count(n)}`).join(", ")
+      const name = origin!._tag === "File" ? nameOf(origin!.path) : "name" in origin! ? origin!.name : ""
+      return [`Rows of ${name} are planned by their description, ${count(says.rows)} (${tokens}), and not read.`]
+    })
+  )
+]
+
 /** Stages without a plan. */
 class NotPlanned extends Data.TaggedError("NotPlanned")<
   { readonly stage: string; readonly problem: string; readonly count: number; readonly all: number }
@@ -111,7 +127,7 @@ export const plan = Command.make(
     { backend, completionLength, device, json, modelConfig, noAdvice, pipeline, prices, profile, ...overridden }
   ) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
-    if (Option.isNone(modelConfig)) yield* fetched(root)
+    if (Option.isNone(modelConfig)) yield* fetched(root, { described: false })
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     // With a shape from the user, the folders of checkpoints are not read.
     const shapes = Option.isSome(modelConfig) ? {} : { shapes: yield* shapesIn(root) }
@@ -245,6 +261,7 @@ export const plan = Command.make(
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
+      ...describedRows(root),
       ...(Artifact.lineage(root).some((artifact) => fieldsOf(artifact).environment !== undefined)
         ? ["Episodes are assumed to have maxTurns turns; what an environment says between them is not counted."]
         : []),

@@ -26,8 +26,7 @@ export type Dataset =
     | { readonly role: "ScoredCompletions"; readonly rows: ReadonlyArray<rows.ScoredRow> }
   )
 
-/** The roles that a `Source` can have; only stages make data of the other roles. */
-export type Role = Exclude<Dataset["role"], "Completions" | "ScoredCompletions">
+export type Role = Dataset["role"]
 
 /** The rows of a role. */
 export type RowsOf<R extends Dataset["role"]> = Extract<Dataset, { readonly role: R }>["rows"]

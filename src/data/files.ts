@@ -18,6 +18,7 @@ import { type Dataset, Datasets, type Role } from "./dataset.ts"
 import { Unfit } from "./encode.ts"
 import type { Chat } from "./formats.ts"
 import { cut } from "./openings.ts"
+import { completed } from "./rows.ts"
 import * as puzzles from "./puzzles/puzzles.ts"
 import { read, readers } from "./read.ts"
 import * as judged from "./tales/judgedRows.ts"
@@ -41,6 +42,8 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
     }
     case "Demonstrations":
       return Effect.succeed({ role, rows: tales.demonstrations(key, count) })
+    case "Completions":
+      return Effect.succeed({ role, rows: tales.demonstrations(key, count).map(completed) })
     case "Rankings":
       return Effect.succeed({ role, rows: judged.rankings(key, count) })
     case "UnpairedPreferences":
@@ -48,12 +51,15 @@ const fromTales = (role: Role, { count, seed, split }: Tales): Effect.Effect<Dat
     case "Stepwise":
       return Effect.succeed({ role, rows: judged.stepwise(key, count) })
     case "Preferences":
+    case "ScoredCompletions":
       return Effect.fail(
         new BadData({
           path: "tales",
           line: 0,
-          problem: "it has no preferences of its own",
-          remedy: "Make them with Compare.make from a policy's answers."
+          problem: `it has no ${role === "Preferences" ? "preferences" : "scores"} of its own`,
+          remedy: role === "Preferences"
+            ? "Make them with Compare.make from a policy's answers."
+            : "Score a policy's answers: Score.byJudge(…, { gold: Gold.tales })."
         })
       )
   }
@@ -67,6 +73,8 @@ const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadDat
       return Effect.succeed({ role, rows: puzzles.texts(origin), vocabulary: puzzles.wordsOf(origin.task) })
     case "Demonstrations":
       return Effect.succeed({ role, rows: puzzles.demonstrations(origin) })
+    case "Completions":
+      return Effect.succeed({ role, rows: puzzles.demonstrations(origin).map(completed) })
     case "Prompts": {
       const rows = puzzles.prompts(origin)
       return rows.length === origin.count
@@ -80,13 +88,14 @@ const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadDat
 
 /** The rows of files in the role, with what was read. */
 const fromFile = (role: Role, origin: File | Hub, chat: Chat) => {
-  const { chat: asked, fields, limit, offset, onBadRow, template } = origin
+  const { chat: asked, fields, limit, offset, onBadRow, rows: all, template } = origin
   return Effect.map(
     read<any>(readers[role])(namedBy(origin)!, {
       fields,
       chat,
       offset,
       ...(limit === undefined ? {} : { limit }),
+      ...(all === undefined ? {} : { all }),
       ...(onBadRow === undefined ? {} : { onBadRow }),
       ...(template === undefined ? {} : { template }),
       ...(asked === undefined ? {} : { asked })
@@ -109,6 +118,8 @@ const fromOpenings = Effect.fnUntraced(function*(role: Role, { continuation, lim
       return { role, rows: rows.map(({ prompt }) => ({ prompt })) } as const
     case "Demonstrations":
       return { role, rows } as const
+    case "Completions":
+      return { role, rows: rows.map(completed) } as const
     case "Preferences":
     case "UnpairedPreferences":
       return yield* new BadData({
@@ -160,6 +171,13 @@ export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.
         case "File":
         case "Hub":
           return Effect.provideService(fromFile(role, origin, chat), FileSystem.FileSystem, fs)
+        case "Described":
+          return new BadData({
+            path: origin.name,
+            line: 0,
+            problem: "its rows are described, and nobody has them here",
+            remedy: "Give them: Source.file(path), Source.hub(name) or Source.rows([…]) in place of Source.described."
+          })
         case "Openings":
           return Effect.provideService(fromOpenings(role, origin), FileSystem.FileSystem, fs)
       }

@@ -25,8 +25,14 @@ export const byTokens = <R extends AnyRow>(
 
 /** The rows that pass every criterion on their text; see `dsl/stages/Filter.ts`. */
 export const filter = <R extends AnyRow>(rows: ReadonlyArray<R>, criteria: Omit<Filter, "_tag">): ReadonlyArray<R> => {
-  const { maxWords = Infinity, minScore = -Infinity, minWords = 0 } = criteria
+  const { maxLengthRatio, maxWords = Infinity, minMargin, minScore = -Infinity, minWords = 0 } = criteria
+  const alike = (row: AnyRow): boolean => {
+    const words = writtenIn(row).map((text) => wordsOf(text).length)
+    return Math.max(...words) <= maxLengthRatio! * Math.min(...words)
+  }
   return rows.filter((row) =>
+    (minMargin === undefined || ("margin" in row && row.margin !== undefined && row.margin >= minMargin)) &&
+    (maxLengthRatio === undefined || alike(row)) &&
     writtenIn(row).every((text) => wordsOf(text).length >= minWords && wordsOf(text).length <= maxWords) &&
     (!("score" in row) || row.score >= minScore) &&
     (criteria.ended !== true || ended(row))

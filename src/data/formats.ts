@@ -2,14 +2,17 @@ import { NoChatTemplate } from "../model/chatTemplate.ts"
 import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
 import { filled } from "./template.ts"
-import type {
-  Columns,
-  DemonstrationRow,
-  PreferenceRow,
-  PromptRow,
-  TextRow,
-  Turn,
-  UnpairedPreferenceRow
+import {
+  type Columns,
+  completed,
+  type CompletionRow,
+  type DemonstrationRow,
+  type PreferenceRow,
+  type PromptRow,
+  type ScoredRow,
+  type TextRow,
+  type Turn,
+  type UnpairedPreferenceRow
 } from "./rows.ts"
 
 /**
@@ -33,6 +36,7 @@ export type Field =
   | "chosen"
   | "rejected"
   | "margin"
+  | "score"
   | "messages"
   | "answer"
   | Judged
@@ -218,6 +222,20 @@ export const demonstrationRow = (row: Json, format: RowFormat): DemonstrationRow
   const made = join(row, "completion", format)
   if (!isMessages(prompt) || !isMessages(completion)) return made
   return { ...made, turns: turnsOf([...prompt, ...completion], format) }
+}
+
+/** A demonstration, with the `answer` and the columns of its prompt. */
+export const completionRow = (row: Json, format: RowFormat): CompletionRow => {
+  const { messages: _, ...prompt } = promptRow(row, format)
+  return { ...completed(demonstrationRow(row, format)), ...prompt }
+}
+
+/** The same with a `score`. */
+export const scoredRow = (row: Json, format: RowFormat): ScoredRow => {
+  const score = at(row, "score", format)
+  if (score === undefined) throw missing(row, "score", format)
+  if (typeof score === "number" && Number.isFinite(score)) return { ...completionRow(row, format), score }
+  throw new Unfit("the score is not a number", "Make it a number: larger is better.")
 }
 
 /** A demonstration with a `label`: true, or 1, for a desirable answer. */

@@ -177,7 +177,9 @@ const terms: Readonly<Record<Role, string>> = {
   Preferences: "preference",
   Rankings: "ranking",
   Stepwise: "stepwise supervision",
-  UnpairedPreferences: "unpaired preference"
+  UnpairedPreferences: "unpaired preference",
+  Completions: "prompt-completion",
+  ScoredCompletions: "prompt-completion with a score"
 }
 
 /** Columns whose messages make a row conversational. */

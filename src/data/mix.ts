@@ -31,6 +31,7 @@ const given = (sizes: Readonly<Record<string, number>>, take: Mix["take"]): Read
     Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, f(size, name)]))
   switch (take._tag) {
     case "Whole":
+    case "PerPrompt":
       return sizes
     case "Counts":
       return take.counts
@@ -43,11 +44,36 @@ const given = (sizes: Readonly<Record<string, number>>, take: Mix["take"]): Read
   }
 }
 
+/** At most `most` rows of each prompt, drawn without replacement out of all parts; each part keeps its order. */
+const ofEachPrompt = <A>(
+  parts: ReadonlyArray<ReadonlyArray<A>>,
+  most: number,
+  key: string,
+  promptOf: (row: A) => string
+): ReadonlyArray<ReadonlyArray<A>> => {
+  const places = new Map<string, Array<readonly [part: number, row: number]>>()
+  parts.forEach((rows, part) =>
+    rows.forEach((row, i) => {
+      const prompt = promptOf(row)
+      const known = places.get(prompt)
+      if (known === undefined) places.set(prompt, [[part, i]])
+      else known.push([part, i])
+    })
+  )
+  const kept = parts.map(() => new Set<number>())
+  let n = 0
+  for (const all of places.values()) {
+    for (const [part, row] of stream(`${key}/prompt ${n++}`).shuffle(all).slice(0, most)) kept[part]!.add(row)
+  }
+  return parts.map((rows, part) => rows.filter((_, i) => kept[part]!.has(i)))
+}
+
 /** The parts in the order of their names, each with the rows that the mixture takes of it, and how many different rows it has for that. */
 export const mix = <A>(
   parts: Readonly<Record<string, ReadonlyArray<A>>>,
   { atMost = {}, take }: Pick<Mix, "atMost" | "take">,
-  key: string
+  key: string,
+  promptOf: (row: A) => string = String
 ): {
   readonly rows: ReadonlyArray<A>
   readonly taken: Readonly<Record<string, { readonly rows: number; readonly of: number }>>
@@ -58,9 +84,9 @@ export const mix = <A>(
     return [name, all.length <= most ? all : draw(all, most, `${key}/${name}/at most`)]
   }))
   const counts = given(Object.fromEntries(names.map((name) => [name, pools[name]!.length])), take)
-  const rows = names.map((name) =>
-    take._tag === "Whole" ? pools[name]! : draw(pools[name]!, counts[name] ?? 0, `${key}/${name}`)
-  )
+  const rows = take._tag === "PerPrompt" ?
+    ofEachPrompt(names.map((name) => pools[name]!), take.perPrompt, key, promptOf) :
+    names.map((name) => take._tag === "Whole" ? pools[name]! : draw(pools[name]!, counts[name] ?? 0, `${key}/${name}`))
   return {
     rows: rows.flat(),
     taken: Object.fromEntries(names.map((name, i) => [name, { rows: rows[i]!.length, of: pools[name]!.length }]))

@@ -25,6 +25,8 @@ export interface Options extends formats.RowFormat {
   readonly limit?: number
   /** Rows that cannot be used: an error, or left out and counted. */
   readonly onBadRow?: "fail" | "skip"
+  /** All rows that there are to be. */
+  readonly all?: number
 }
 
 export interface Read<Row> {
@@ -49,7 +51,9 @@ export const readers: Readers = {
   Preferences: { role: "Preferences", row: formats.preferenceRow },
   Rankings: { role: "Rankings", row: rankingRow },
   UnpairedPreferences: { role: "UnpairedPreferences", row: formats.unpairedPreferenceRow },
-  Stepwise: { role: "Stepwise", row: stepwiseRow }
+  Stepwise: { role: "Stepwise", row: stepwiseRow },
+  Completions: { role: "Completions", row: formats.completionRow },
+  ScoredCompletions: { role: "ScoredCompletions", row: formats.scoredRow }
 }
 
 /** Bad rows that an error shows. */
@@ -94,7 +98,7 @@ const regular = (path: string) =>
 /** All rows of the files, or the mistakes in them. */
 export const read = <Row extends object>({ plain, role, row }: Reader<Row>) =>
   Effect.fn("data.read")(function*(named: Named, options: Options = {}) {
-    const { limit = Infinity, offset = 0, onBadRow = "fail" } = options
+    const { all: stated, limit = Infinity, offset = 0, onBadRow = "fail" } = options
     const paths = yield* pathsOf(named)
     const recognised = recognising(role, options)
     const rows = growing<Row>()
@@ -154,11 +158,17 @@ export const read = <Row extends object>({ plain, role, row }: Reader<Row>) =>
         (records) => Effect.promise(() => records.return(undefined))
       )
     }
-    const empty = (problem: string, remedy: string) => new BadData({ path: nameOf(named), line: 0, problem, remedy })
+    const whole = (problem: string, remedy: string) => new BadData({ path: nameOf(named), line: 0, problem, remedy })
     if (wrong > 0 && (onBadRow === "fail" || good === 0)) return yield* badRows(bad, wrong)
-    if (good === 0) return yield* empty("no rows in it", "Give a file with at least one row.")
+    if (good === 0) return yield* whole("no rows in it", "Give a file with at least one row.")
+    if (stated !== undefined && !full() && good + wrong !== stated) {
+      return yield* whole(
+        `it has ${count(good + wrong)} rows, and its description says ${count(stated)}`,
+        "Give the version (revision, split, file) that has as many, or correct rows in the description."
+      )
+    }
     if (rows.length() === 0) {
-      return yield* empty(`no rows are left after the first ${offset}`, "Lower offset or give a file with more rows.")
+      return yield* whole(`no rows are left after the first ${offset}`, "Lower offset or give a file with more rows.")
     }
     const [first] = bad
     return {

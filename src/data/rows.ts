@@ -92,10 +92,18 @@ export const CompletionRow = Schema.Struct({
   completion: Schema.String,
   /** Whether it ended by itself. */
   ended: Schema.Boolean,
-  /** Its length, the end included. */
+  /** Its length, the end included; of text that comes from elsewhere, about that. */
   tokens: Schema.Natural
 })
 export type CompletionRow = typeof CompletionRow.Type
+
+/** An answer that somebody wrote as one of a policy that no tokenizer is known of: four characters are about a token. */
+export const completed = ({ completion, ended = true, prompt }: DemonstrationRow): CompletionRow => ({
+  prompt,
+  completion,
+  ended,
+  tokens: 1 + Math.ceil(completion.length / 4)
+})
 
 /** A policy's answer and its score. */
 export const ScoredRow = Schema.Struct({ ...CompletionRow.fields, score: Schema.Number })

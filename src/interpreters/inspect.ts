@@ -79,7 +79,7 @@ const speakingTo = (codec: Codec, tools: ReadonlyArray<Tool>) =>
   })
 
 const limited = (origin: Origin, first: number | undefined): Origin =>
-  first === undefined || "count" in origin || "rows" in origin
+  first === undefined || !("offset" in origin)
     ? origin
     : { ...origin, limit: Math.min(first, origin.limit ?? Infinity) }
 

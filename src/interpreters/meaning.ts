@@ -22,6 +22,7 @@ import { dpo } from "../stages/dpo.ts"
 import { evaluate } from "../stages/evaluate.ts"
 import { gate } from "../stages/gate.ts"
 import { grpo } from "../stages/grpo.ts"
+import { judge } from "../stages/judge.ts"
 import { kto } from "../stages/kto.ts"
 import { merge, type Parent } from "../stages/merge.ts"
 import { onPolicyDistill } from "../stages/onPolicyDistill.ts"
@@ -127,6 +128,7 @@ export const meanings = Effect.fnUntraced(function*(
         return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text") }, scope))
       }),
       Sft: means(definitions.Sft, sft, model),
+      Judge: means(definitions.Judge, judge, data("Preferences")),
       Compare: means(definitions.Compare, compare, data("Preferences")),
       RewardModeling: Effect.fnUntraced(function*(stage) {
         const init = yield* weightsOf(wire("init"))

@@ -13,10 +13,11 @@ import * as Artifact from "../../dsl/Artifact.ts"
 import type { Environment as Described } from "../../dsl/Environment.ts"
 import type { Environment, Implemented, Reward, Verifier } from "../../dsl/Extension.ts"
 import { stageOf } from "../../dsl/Pipeline.ts"
+import { rowsIn } from "../../dsl/Source.ts"
 import { label } from "../../dsl/Render.ts"
 import { initialOf } from "../../dsl/Stage.ts"
 import { Datasets } from "../data/dataset.ts"
-import { unpaired } from "../data/rows.ts"
+import { completed, unpaired } from "../data/rows.ts"
 import { aroundEngine, unchanged } from "../engine/around.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -89,7 +90,9 @@ const datasets = (world: World) =>
   Layer.succeed(Datasets, {
     load: (role, origin) =>
       Effect.sync(() => {
-        const count = "count" in origin ? origin.count : "rows" in origin ? origin.rows.length : origin.limit ?? 256
+        const count = "count" in origin || origin._tag === "Rows"
+          ? rowsIn(origin)
+          : Math.min(rowsIn(origin), "limit" in origin ? origin.limit ?? 256 : 256)
         const options = { count, seed: JSON.stringify({ ...origin }) }
         switch (role) {
           case "Text":
@@ -98,6 +101,14 @@ const datasets = (world: World) =>
             return { role, rows: data.answered(world) }
           case "Demonstrations":
             return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }) }
+          case "Completions":
+            return { role, rows: data.demonstrations(world, { ...options, temperature: 2 }).map(completed) }
+          case "ScoredCompletions":
+            return {
+              role,
+              rows: data.demonstrations(world, { ...options, temperature: 2 })
+                .map((row) => ({ ...completed(row), score: world.gold(row.prompt, row.completion) }))
+            }
           case "Preferences":
             return { role, rows: data.preferences(world, options) }
           case "Rankings":

@@ -190,6 +190,7 @@ export const chainsIn = (
       // Data from elsewhere, or rows that are not the completions of one model.
       case "Source":
       case "Compare":
+      case "Judge":
       case "Pair":
       case "Difficulty":
         return foreign

@@ -2,6 +2,7 @@
  * Text and tokens of a rehearsal. Texts of made-up completions need no tokenizer: their tokens are looked up when a
  * stage encodes a text that another decoded. A model without a tokenizer gets one that knows only lengths.
  */
+import { standIns } from "../data/described.ts"
 import type { Codec } from "../engine/engine.ts"
 
 /** Characters of English text per token of a large vocabulary, as a rule of thumb. */
@@ -56,6 +57,26 @@ const digitsOf = (of: Codec): ReadonlyArray<readonly [id: number, text: string]>
     : Array.from({ length: 10 }, (_, digit) => [words[0]!, `text${digit}`])
 }
 
+/** A codec that knows the tokens which stand in the texts of described rows. */
+const withStandIns = (of: Codec): Codec => {
+  const counted = (text: string, encode: (rest: string) => Int32Array, ends: number): Int32Array => {
+    const { numbers, rest } = standIns(text)
+    if (numbers.length === 0) return encode(text)
+    const encoded = encode(rest)
+    const body = encoded.length - ends
+    const all = new Int32Array(encoded.length + numbers.length)
+    all.set(encoded.subarray(0, body))
+    all.set(numbers.map((number) => number % of.vocab), body)
+    all.set(encoded.subarray(body), body + numbers.length)
+    return all
+  }
+  return {
+    ...of,
+    encodePrompt: (text) => counted(text, of.encodePrompt, 0),
+    encodeCompletion: (text, { end }) => counted(text, (rest) => of.encodeCompletion(rest, { end }), end ? 1 : 0)
+  }
+}
+
 export interface Rehearsed {
   readonly codec: Codec
   /** Writes completion number `i`; its last token is the stop token, if there is one. All have different texts. */
@@ -66,7 +87,8 @@ export interface Rehearsed {
 export const fullLengths = new WeakMap<Int32Array, number>()
 
 /** A codec that knows its own made-up completions without the tokenizer. */
-export const rehearsed = (of: Codec): Rehearsed => {
+export const rehearsed = (own: Codec): Rehearsed => {
+  const of = withStandIns(own)
   const texts = new WeakMap<object, () => string>()
   const tokens = new Map<string, Int32Array>()
   const prompts = new Map<string, Int32Array>()

@@ -9,10 +9,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
+import { describedIn } from "../../dsl/Source.ts"
 import type { Costs } from "./cost/costs.ts"
 import { type Watch, watchedDatasets, watchedEngine, watchedJudge, watchedLog, watchedStore } from "./cost/hostWork.ts"
 import { hostTally } from "./cost/tally.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
+import { described } from "../data/described.ts"
 import * as Files from "../data/files.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Packing, Weights } from "../engine/engine.ts"
@@ -112,6 +114,8 @@ export interface PlanOptions extends Extensions {
   readonly packing?: Packing
   /** Mean length of a completion in tokens; default and limit: `maxNewTokens`. */
   readonly completionLength?: number
+  /** Whether data sets are read that the description says enough of: a run reads all, a plan need not. */
+  readonly reads?: boolean
   /** Labels of the stages to plan; by default all. */
   readonly only?: ReadonlySet<string>
   /** Results of earlier plans, for stages that are not in `only`. */
@@ -167,7 +171,7 @@ const judging = (shortest: boolean): Judge["Service"] => {
 
 /** An endpoint that is counted and not asked, with its longest answers; a policy that judges is counted as any model. */
 const asking = (judges: { questions: number; asked: number; fees: number }): Opening => (scope, judging) => {
-  if ("policy" in judging) return asPolicy(scope, judging)
+  if (!("endpoint" in judging)) return "policy" in judging ? asPolicy(scope, judging) : Effect.die(judging.people)
   const { endpoint } = judging
   return Effect.succeed((asked) =>
     Effect.sync(() =>
@@ -360,6 +364,12 @@ export const planned: (
             read.add(key)
           })
         if (known !== undefined) return Effect.tap(Effect.succeed(known), counts)
+        const says = describedIn(origin)
+        if (says !== undefined && (options.reads !== true || origin._tag === "Described")) {
+          const dataset = described(role, says)
+          loaded.set(key, dataset)
+          return Effect.tap(Effect.succeed(dataset), counts)
+        }
         let rendered = false
         return Effect.tap(
           load(role, origin, (messages) => {

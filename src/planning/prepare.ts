@@ -66,6 +66,7 @@ export const prepare = Effect.fn("prepare")(function*<E = never, R = never>(
   yield* judged(root, { shapes: yield* shapesIn(root), extensions, price, ...here })
   const plan = planWith({
     ...extensions,
+    reads: true,
     ...(packing === undefined ? {} : { packing }),
     ...(costs === null ? {} : { costs })
   })

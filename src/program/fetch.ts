@@ -1,7 +1,7 @@
 /** Fetches the models and data sets of the Hugging Face hub that a pipeline names. */
 import * as Effect from "effect/Effect"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { namedBy, type Origin } from "../../dsl/Source.ts"
+import { describedIn, namedBy, type Origin } from "../../dsl/Source.ts"
 import { split } from "../data/hubFiles.ts"
 import { modelFile } from "../model/checkpoint.ts"
 import { filesOf as adapterFiles } from "../model/adapter.ts"
@@ -9,7 +9,7 @@ import { isHub, parsed, type Repo } from "../model/hub.ts"
 import { type Choose, ensured, Unfetched } from "../model/hubFetch.ts"
 
 /** The names of the hub in a pipeline, each once. */
-const namesIn = (root: Artifact.Any): ReadonlyArray<string> => [
+const namesIn = (root: Artifact.Any, described: boolean): ReadonlyArray<string> => [
   ...new Set(
     Artifact.lineage(root).flatMap(({ node: { op, params } }) => {
       const { adapter, origin, path } = params as {
@@ -17,7 +17,11 @@ const namesIn = (root: Artifact.Any): ReadonlyArray<string> => [
         readonly adapter?: unknown
         readonly origin?: Origin
       }
-      const all = op === "Source" ? [namedBy(origin!)] : op === "Checkpoint" ? [path, adapter] : []
+      const all = op === "Source"
+        ? described || describedIn(origin!) === undefined ? [namedBy(origin!)] : []
+        : op === "Checkpoint"
+        ? [path, adapter]
+        : []
       return all.flat().filter((one) => typeof one === "string" && isHub(one)) as ReadonlyArray<string>
     })
   )
@@ -32,9 +36,16 @@ const ofModel = (repo: Repo): Choose => (entries) => {
   })
 }
 
-/** Everything of the hub that a pipeline names, in the cache; with `again`, branches and tags are resolved anew. How many names. */
-export const fetched = Effect.fn("fetch")(function*(root: Artifact.Any, options: { readonly again?: boolean } = {}) {
-  const names = namesIn(root)
+interface FetchOptions {
+  /** Branches and tags are resolved anew. */
+  readonly again?: boolean
+  /** Data sets too that the description says enough of to plan with them; default: true. */
+  readonly described?: boolean
+}
+
+/** Everything of the hub that a pipeline names, in the cache. How many names. */
+export const fetched = Effect.fn("fetch")(function*(root: Artifact.Any, options: FetchOptions = {}) {
+  const names = namesIn(root, options.described ?? true)
   for (const name of names) {
     const found = parsed(name)
     if (found === undefined) {

@@ -282,6 +282,7 @@ export const prepare = <P extends Artifact.Any, const O extends RunOptions = Run
 
 const planOptionNames = {
   rehearsed: true,
+  reads: true,
   shape: true,
   costs: true,
   packing: true,
@@ -296,7 +297,7 @@ const planOptionNames = {
 /** The plan of each stage of `root`, independent of any machine; stages without a plan have a reason. */
 export const plan = (root: Artifact.Any, options?: PlanOptions): Effect.Effect<Planned, Refused | Unfetched> =>
   known("plan", options ?? {}, planOptionNames).pipe(
-    Effect.andThen(fetched(root)),
+    Effect.andThen(fetched(root, { described: options?.reads ?? false })),
     Effect.andThen(planned(root, options)),
     Effect.provide(NodeFileSystem.layer)
   )

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { UnusableData } from "../../dsl/Errors.ts"
-import type { RubricScorer, Scorer } from "../../dsl/Scorer.ts"
+import type { JudgeScorer, VerifierScorer } from "../../dsl/Scorer.ts"
 import { encodeDemonstrations } from "../data/encode.ts"
 import type { CompletionRow } from "../data/rows.ts"
 import { type Codec, offsetsOf, type Scorer as RewardModel } from "../engine/engine.ts"
@@ -21,11 +21,11 @@ export const rewardsOf = (
   )
 
 /**
- * A number for each completion by a scorer without a model on a wire, larger is better; `from` rows came before them. `stages/score.ts` asks
- * a reward, `training/judged.ts` a judge.
+ * A number for each completion by a scorer that needs nothing on a wire, larger is better; `from` rows came before them. `stages/score.ts`
+ * asks a reward and people, `training/judged.ts` a judge.
  */
 export const scores = (
-  scorer: Exclude<Scorer, RubricScorer | { readonly _tag: "RewardScorer" }>,
+  scorer: JudgeScorer | VerifierScorer,
   { judge, stage }: { readonly stage: string; readonly judge: Judge["Service"] },
   rows: ReadonlyArray<CompletionRow>,
   from: number

@@ -12,7 +12,7 @@ import { deduplicate } from "../data/deduplicate.ts"
 import { encodingOf } from "../data/encodings.ts"
 import { byTokens, filter } from "../data/filter.ts"
 import { mix } from "../data/mix.ts"
-import type { AnyRow } from "../data/rows.ts"
+import { type AnyRow, promptOf } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Codec } from "../engine/engine.ts"
@@ -38,7 +38,7 @@ const meaning = (
   switch (stage._tag) {
     case "Mix": {
       const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
-      const mixed = mix<AnyRow>(Object.fromEntries(parts), stage, stream)
+      const mixed = mix<AnyRow>(Object.fromEntries(parts), stage, stream, promptOf)
       const of = Object.entries(mixed.taken).flatMap(([name, { of, rows }]): ReadonlyArray<[string, number]> => [
         [`rows/${name}`, rows],
         [`passes/${name}`, of === 0 ? 0 : rows / of]

@@ -1,15 +1,19 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { UnusableData } from "../../dsl/Errors.ts"
+import type { JudgeScorer, PeopleScorer, RubricScorer, VerifierScorer } from "../../dsl/Scorer.ts"
 import type { Score } from "../../dsl/stages/Score.ts"
 import { encodeDemonstrations } from "../data/encode.ts"
 import type { CompletionRow, ScoredRow } from "../data/rows.ts"
 import { lazyArray } from "../data/lazyArray.ts"
+import { scoresIn } from "../data/verdicts.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { combined, type Composed, leavesOf } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable, momentOf, numbersOf } from "../rewards/rewarding.ts"
 import { scores } from "../rewards/scorer.ts"
+import { dataStage } from "../training/dataStage.ts"
 import { openJudge } from "../training/asking.ts"
 import { chunked } from "../training/chunks.ts"
 import { ofScores, scoreOf, Scores, scoresBy, tellJudged } from "../training/judged.ts"
@@ -21,14 +25,17 @@ interface Wires {
   readonly completions: ReadonlyArray<CompletionRow>
   readonly reward: Composed<Weights> | undefined
   readonly judge: Weights | undefined
+  readonly verdicts: ReadonlyArray<ScoredRow> | undefined
 }
 
 /** Scores one batch of completions per chunk; see `dsl/stages/Score.ts`. */
 export const score = Effect.fn("score")(function*(stage: Score, wires: Wires, scope: Scope) {
   const { completions } = wires
+  const world = (yield* CurrentEngine).kind === "tabular"
+  if (stage.scorer._tag === "PeopleScorer" && !world) return yield* byPeople(stage.scorer, wires, scope)
   const chunks = yield* chunked(scope, { scores: { items: completions.length, size: stage.batchSize } })
   const { scorer } = stage
-  const scored: ReadonlyArray<number | null> = yield* scorer._tag === "RubricScorer"
+  const scored: ReadonlyArray<number | null> = yield* scorer._tag === "RubricScorer" || scorer._tag === "PeopleScorer"
     ? byJudge(scorer, wires, scope, chunks)
     : scorer._tag === "RewardScorer"
     ? byReward(wires, scope, chunks)
@@ -43,7 +50,7 @@ type Chunks = Effect.Success<ReturnType<typeof chunked>>
 
 /** By verifiers or the gold reward. */
 const byOthers = Effect.fnUntraced(function*(
-  scorer: Exclude<Score["scorer"], { readonly _tag: "RubricScorer" | "RewardScorer" }>,
+  scorer: JudgeScorer | VerifierScorer,
   { completions }: Wires,
   { label: stage }: Scope,
   chunks: Chunks
@@ -100,12 +107,16 @@ const byReward = Effect.fnUntraced(function*(
 })
 
 const byJudge = Effect.fnUntraced(function*(
-  { endpoint, rubric }: Extract<Score["scorer"], { readonly _tag: "RubricScorer" }>,
+  scorer: RubricScorer | PeopleScorer,
   wires: Wires,
   scope: Scope,
   chunks: Chunks
 ) {
-  const judge = yield* openJudge(scope, endpoint, wires.judge)
+  const { rubric } = scorer
+  const judge = scorer._tag === "PeopleScorer"
+    // They see the gold reward of a world, as every judge does.
+    ? yield* openJudge(scope, undefined, undefined, scorer.name)
+    : yield* openJudge(scope, scorer.endpoint, wires.judge)
   const all = yield* chunks.rows("scores", {
     row: Scores,
     make: Effect.fnUntraced(function*(from, to) {
@@ -115,4 +126,37 @@ const byJudge = Effect.fnUntraced(function*(
   })
   yield* tellJudged(judge, () => ofScores(rubric, all))
   return all.map((scores) => scoreOf(rubric, scores))
+})
+
+/** The verdicts on the completions; a plan takes all verdicts, because it makes up the completions. */
+const byPeople = Effect.fnUntraced(function*(
+  { name, rubric: { scale: { max, min } } }: PeopleScorer,
+  { completions, verdicts = [] }: Wires,
+  scope: Scope
+) {
+  const planned = (yield* CurrentRehearsal) !== null
+  const outside = planned ? -1 : verdicts.findIndex(({ score }) => score < min || score > max)
+  if (outside >= 0) {
+    return yield* new UnusableData({
+      stage: scope.label,
+      problem: `row ${outside + 1} of the verdicts of ${name} scores ${
+        verdicts[outside]!.score
+      }, outside of ${min} to ${max}`,
+      remedy: "Give the rubric the scale on which they scored."
+    })
+  }
+  const { scores, unmatched } = planned ? { scores: [], unmatched: 0 } : scoresIn(completions, verdicts)
+  const rows = planned
+    ? verdicts
+    : completions.flatMap((row, i): ReadonlyArray<ScoredRow> =>
+      scores[i] === null ? [] : [{ ...row, score: scores[i]! }]
+    )
+  return yield* dataStage(scope, rows, {
+    problem: `of ${verdicts.length} verdicts of ${name} none is on one of its ${completions.length} completions`,
+    remedy: "Have these completions judged, and write their texts into the verdicts as they are."
+  }, {
+    "verdicts": verdicts.length,
+    "verdicts/of_other_completions": unmatched,
+    ...(planned || rows.length === 0 ? {} : { "scores/mean": mean(rows.map(({ score }) => score)) })
+  }, { dropped: planned ? 0 : completions.length - rows.length, rows: completions.length })
 })

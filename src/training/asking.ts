@@ -26,7 +26,11 @@ import type { Scope } from "./scope.ts"
 import { CurrentMeter } from "./spendingMeter.ts"
 
 /** Who is asked. */
-export type Judging = { readonly endpoint: Endpoint } | { readonly policy: Policy; readonly codec: Codec }
+export type Judging =
+  | { readonly endpoint: Endpoint }
+  | { readonly policy: Policy; readonly codec: Codec }
+  /** Of a simulation. */
+  | { readonly people: string }
 
 export interface Asked {
   readonly question: Question
@@ -247,7 +251,11 @@ export type Opening = (scope: Named, judging: Judging) => Effect.Effect<Asking, 
 /** How a judge is asked in a stage: `simulate` and plans have their own. */
 export const CurrentAsking = Context.Reference<Opening>("keel/Asking", {
   defaultValue: () => (scope, judging) =>
-    "endpoint" in judging ? asEndpoint(scope, judging.endpoint) : asPolicy(scope, judging)
+    "endpoint" in judging
+      ? asEndpoint(scope, judging.endpoint)
+      : "people" in judging
+      ? Effect.die(new Error(`${judging.people} are people, who are asked in a simulation alone`))
+      : asPolicy(scope, judging)
 })
 
 /** A judge that is open in a stage. */
@@ -257,13 +265,17 @@ export interface Judge {
   readonly ask: Asking
 }
 
-/** Opens the judge of a stage, which is an endpoint or the policy `weights`. */
+/** Opens the judge of a stage, which is an endpoint, the policy `weights` or, in a simulation, people. */
 export const openJudge = Effect.fnUntraced(function*(
   scope: Named,
   endpoint: Endpoint | undefined,
-  weights: Weights | undefined
+  weights: Weights | undefined,
+  people?: string
 ) {
   const [engine, asking, stage] = [yield* CurrentEngine, yield* CurrentAsking, scope.label]
+  if (people !== undefined) {
+    return { stage, name: people, ask: yield* asking(scope, { people }) } satisfies Judge as Judge
+  }
   if (endpoint !== undefined) {
     return { stage, name: nameOf(endpoint), ask: yield* asking(scope, { endpoint }) } satisfies Judge as Judge
   }

@@ -43,7 +43,7 @@ export interface Chunking<A, E, R> {
   readonly make: (from: number, to: number) => Effect.Effect<Rows<A>, E | NotFinite, R>
   /** The most tokens that an item generates. */
   readonly generates?: number
-  /** Rows of an item; a rehearsal makes only some of them. */
+  /** Rows of an item, or their mean; a rehearsal makes only some of them. */
   readonly rowsPerItem?: number
 }
 
@@ -138,7 +138,7 @@ export const chunked = Effect.fnUntraced(function*(
           yield* withinCaps(scope, Effect.succeed("nothing"))
         })
       yield* rehearsal.steps(Math.ceil(items / size), once, {})
-      return yield* whole(rows, items * rowsPerItem)
+      return yield* whole(rows, Math.round(items * rowsPerItem))
     }
     let [took, chunks] = [Infinity, 0]
     const next = Effect.gen(function*() {

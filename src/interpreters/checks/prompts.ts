@@ -75,6 +75,9 @@ const ofSource = (role: string, origin: Origin): ReadonlyArray<Box> => {
   if (origin._tag === "Rows") {
     return [{ origin: `the rows ${sha256(JSON.stringify(origin.rows)).slice(0, 8)}`, prompt: "", ranges: new Map() }]
   }
+  if (origin._tag === "Described") {
+    return [{ origin: `the rows of ${origin.name}`, prompt: "", ranges: new Map() }]
+  }
   const from = origin.offset
   const prompt = role === "Text"
     ? "text"

@@ -1,6 +1,6 @@
 /** Upper bounds on the number of rows, from the description alone, and numbers that do not divide them. */
 import * as Artifact from "../../../dsl/Artifact.ts"
-import type { Origin } from "../../../dsl/Source.ts"
+import { type Origin, rowsIn } from "../../../dsl/Source.ts"
 import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
 
 /** Follows data back, once per artefact (`Mix` of `Mix` would double). `Infinity` if the description has no bound. */
@@ -24,11 +24,8 @@ const following = (which: "rows" | "candidates", reads: (origin: Origin) => numb
 /** Rows of some data at most. */
 export const rowsAtMost = following("rows")
 
-/** The same, of data that Keel makes itself: a file's limit is no number of rows. */
-export const rowsMade = following(
-  "rows",
-  (origin) => "count" in origin ? origin.count : "rows" in origin ? origin.rows.length : Infinity
-)
+/** The same, of data whose number of rows is known: a file's limit is no number of rows. */
+export const rowsMade = following("rows", rowsIn)
 
 /** Completions of a prompt at most, if all prompts are different. */
 const candidatesAtMost = following("candidates")

@@ -4,6 +4,7 @@ import * as Decontaminate from "../../../dsl/stages/Decontaminate.ts"
 import * as Deduplicate from "../../../dsl/stages/Deduplicate.ts"
 import * as Difficulty from "../../../dsl/stages/Difficulty.ts"
 import * as Filter from "../../../dsl/stages/Filter.ts"
+import * as Judge from "../../../dsl/stages/Judge.ts"
 import * as Mix from "../../../dsl/stages/Mix.ts"
 import * as Pair from "../../../dsl/stages/Pair.ts"
 import * as Sample from "../../../dsl/stages/Sample.ts"
@@ -35,7 +36,10 @@ export const scored: fc.Arbitrary<ShelfStep> = fc.record({
       ...extra,
       ...params
     })
-  const completions = other === null ? by(policy) : Mix.make({ one: by(policy), two: by(other) })
+  const completions = other === null
+    ? by(policy)
+    : Mix.make({ one: by(policy), two: by(other) }, data % 2 === 0 ? {} : { take: { perPrompt: 3 } })
+  if (data % 3 === 0) shelf.preferences.push(Judge.make({ completions }, { by: gold }))
   const own = onShelf(shelf.rewards, of)
   shelf.scored.push(
     reward === null || own.length === 0
@@ -56,13 +60,14 @@ export const chosen: fc.Arbitrary<ShelfStep> = fc.record({
   of: index,
   rule,
   control: fc.boolean(),
-  rejected: fc.constantFrom("random-lower" as const, "worst" as const),
+  rejected: fc.constantFrom("random-lower" as const, "worst" as const, "every-lower" as const),
+  margins: fc.constantFrom({}, { margins: true as const }),
   pairs: fc.boolean(),
   seed
-}).map(({ control, of, pairs, rejected, rule, seed }) => (shelf) => {
+}).map(({ control, margins, of, pairs, rejected, rule, seed }) => (shelf) => {
   if (shelf.scored.length === 0) return
   const completions = pick(shelf.scored, of)
-  if (pairs) shelf.preferences.push(Pair.make({ completions }, { rejected, seed }))
+  if (pairs) shelf.preferences.push(Pair.make({ completions }, { ...margins, rejected, seed }))
   else shelf.demonstrations.push(Select.make({ completions }, { rule, control, seed }))
 })
 
