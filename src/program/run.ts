@@ -285,6 +285,7 @@ const planOptionNames = {
   shape: true,
   costs: true,
   packing: true,
+  devices: true,
   completionLength: true,
   only: true,
   kept: true,
