@@ -1,4 +1,4 @@
-/** Judges of a plan: they judge made-up texts for free, so that no stage is left without what it selects or trains on. */
+/** Judges of a plan: they judge made-up texts for free, so that no stage is left without rows. */
 import * as Effect from "effect/Effect"
 import { toolsOf } from "../rewards/environment.ts"
 import { atOnce, type Judge } from "../rewards/judge.ts"

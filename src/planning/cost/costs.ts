@@ -10,8 +10,8 @@ export interface Costs {
   /** Costs of host work, by `HostWork`. */
   readonly host: RateTable
   /**
-   * The least seconds of a phase with this many floating-point operations, of models of so many (active) parameters: what
-   * others reached, where kernels alone say only what is possible.
+   * The least seconds of a phase with this many floating-point operations, of models of so many (active) parameters: others
+   * reached no more, and kernels alone say only the possible.
    */
   readonly reached?: (phase: Phase, flops: number, of: {
     readonly parameters: number

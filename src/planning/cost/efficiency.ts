@@ -1,11 +1,11 @@
 /**
- * The share of a device's peak that published post-training reached, by phase and size of model: what the hours of a plan for a device rest
- * on. One number for each phase and class, the geometric mean of its runs; none of them is a recipe that plans are compared with
+ * The share of a device's peak that published post-training reached, by phase and size of model: the hours of a plan for a device rest on
+ * it. One number for each phase and class, the geometric mean of its runs; none of them is a recipe that plans are compared with
  * (`property-tests/planning/compute.test.ts`).
  */
 import type { Phase } from "../../tensor/counting/memoryTerms.ts"
 
-/** What a phase does for the most part. Scoring is the forward half of training, and reaches what training does. */
+/** The work of a phase. Scoring is the forward half of training, and reaches what training does. */
 type Work = "training" | "generation"
 
 /** Phases that multiply; loading, copying and saving are priced by bytes. */
@@ -82,7 +82,7 @@ export const efficiency = (phase: Phase, parameters: number, packs: boolean): nu
 
 const percent = (share: number): string => `${(100 * share).toPrecision(2)} %`
 
-/** What the hours rest on, in a line. */
+/** The ground of the hours, in a line. */
 export const efficiencyNote = ((): string => {
   const all = (work: Work) => classes.map((_, of) => percent(shareOf(work, of))).join(", ")
   return `Hours rest on ${runs.length} published runs (src/planning/cost/efficiency.ts), communication included: models below 2 B, below 20 B and larger reach ${
