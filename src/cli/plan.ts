@@ -68,7 +68,7 @@ const times = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<ReadonlyArray<st
   ]
 }
 
-/** The stages that spend a tenth of their cost or more on measuring, with what they spend. */
+/** Of each stage that spends a tenth of its cost or more on measuring, the share. */
 const measuring = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<string> =>
   stages.flatMap((stage) => {
     const cost = ({ flops, seconds }: { readonly flops: number; readonly seconds: number | null }) => seconds ?? flops

@@ -122,7 +122,7 @@ export interface PlanOptions extends Extensions {
 /** Devices divide the state of models among them, and the rows of each step. */
 export interface Devices {
   readonly count: number
-  /** So many only sample in stages that train on what they sample: they wait while the others train, and the others while they sample. */
+  /** In stages that train on their own samples so many only sample, and wait while the others train, which wait while they sample. */
   readonly sampling?: number
 }
 
