@@ -39,6 +39,11 @@ export const optimiser = {
   maxGradNorm: or(Positive, 1)
 }
 
+export const Precision = Schema.Literals(["f32", "bf16"])
+
+/** As `precision` of a stage that trains, of the models that a stage only reads; `f32` when left out. */
+export const precision = Schema.optionalKey(Precision)
+
 export const training = {
   ...optimiser,
   /** Optimiser steps between checkpoints: the most that a crash may lose. */
@@ -49,7 +54,7 @@ export const training = {
    * is in the metrics of the first and the last step: `bf16/logp_gap_mean` and `bf16/logp_gap_max`, |log π_bf16 − log
    * π_f32| in nats a token (of a reward model `bf16/value_gap_…`).
    */
-  precision: or(Schema.Literals(["f32", "bf16"]), "f32"),
+  precision: or(Precision, "f32"),
   /**
    * Keep only each layer's input for the backward pass and compute the layer again there (Chen et al. 2016): less memory for
    * one more forward pass. The same gradients, bit for bit.

@@ -12,7 +12,7 @@ import type { JudgeFailed } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import * as Judge from "../Judge.ts"
-import { Count, or, Positive, Seed } from "../Training.ts"
+import { Count, or, Positive, precision, Seed } from "../Training.ts"
 import { type Checked, data, type Given, model } from "../Wires.ts"
 
 export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
@@ -26,6 +26,7 @@ export class Compare extends Schema.TaggedClass<Compare>()("Compare", {
   temperature: or(Positive, 1),
   /** Longest completion, tokens. */
   maxNewTokens: Count,
+  precision,
   seed: Seed
 }) {}
 

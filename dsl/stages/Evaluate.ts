@@ -16,7 +16,7 @@ import type { BudgetExceeded, JudgeFailed, UnusableData } from "../Errors.ts"
 import type { RewardsOf, VerifiersOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import * as Judge from "../Judge.ts"
-import { Count, NonNegative, or, Seed } from "../Training.ts"
+import { Count, NonNegative, or, precision, Seed } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
 import type { Checked, CheckedWire, Given, Judged } from "../Wires.ts"
 import { data, grouped, groupOf, model, optional, wiresOf } from "../Wires.ts"
@@ -43,6 +43,7 @@ export class Evaluate extends Schema.TaggedClass<Evaluate>()("Evaluate", {
   maxNewTokens: Count,
   /** Completions shown side by side. */
   shown: or(Schema.Natural, 3),
+  precision,
   seed: Seed
 }) {}
 

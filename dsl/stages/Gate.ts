@@ -13,7 +13,7 @@ import { build, define } from "../Definition.ts"
 import type { Diverged, GateFailed } from "../Errors.ts"
 import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
-import { Count, NonNegative, Seed } from "../Training.ts"
+import { Count, NonNegative, precision, Seed } from "../Training.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 const Tolerance = Schema.optionalKey(NonNegative)
@@ -36,6 +36,7 @@ export class Gate extends Schema.TaggedClass<Gate>()("Gate", {
   otherwise: Schema.Literals(["fail", "roll-back"]),
   /** Longest completion, tokens. */
   maxNewTokens: Count,
+  precision,
   seed: Seed
 }) {}
 

@@ -7,7 +7,7 @@
 import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
 import { define } from "../Definition.ts"
-import { Count, Fraction, NonNegative, or, Seed } from "../Training.ts"
+import { Count, Fraction, NonNegative, or, precision, Seed } from "../Training.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
@@ -24,6 +24,7 @@ export class Sample extends Schema.TaggedClass<Sample>()("Sample", {
   batchSize: or(Count, 64),
   /** Batches between checkpoints: the most that a crash loses. A stop or a cap loses none. */
   checkpointEvery: or(Count, 10),
+  precision,
   seed: Seed
 }) {}
 

@@ -11,14 +11,15 @@ import type { RewardsOf, VerifiersOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import * as Judge from "../Judge.ts"
 import { JudgeScorer, PeopleScorer, RewardScorer, RubricScorer, Scorer, VerifierScorer } from "../Scorer.ts"
-import { Count, or } from "../Training.ts"
+import { Count, or, precision } from "../Training.ts"
 import type { Verifier } from "../Verifier.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Score extends Schema.TaggedClass<Score>()("Score", {
   scorer: Scorer,
   /** Completions scored at a time: bounds the memory of a call. */
-  batchSize: or(Count, 256)
+  batchSize: or(Count, 256),
+  precision
 }) {}
 
 const completions = data("Completions", "completions, e.g. Sample.make(…)")

@@ -7,7 +7,7 @@ import type { Batch, Engine, Policy, Scorer, Weights } from "../../src/engine/en
 import { interruptible } from "../../src/engine/interruptible.ts"
 import { Abandoned } from "../../src/model/foreign.ts"
 import { metering } from "../../src/engine/metering.ts"
-import { inMicroBatches } from "../../src/engine/microBatches.ts"
+import { opening } from "../../src/engine/microBatches.ts"
 import { tabular } from "../../src/engine/tabular/tabular.ts"
 import { world } from "../../src/engine/tabular/world.ts"
 import { countedEngine } from "../../src/planning/countedEngine.ts"
@@ -93,7 +93,7 @@ describe("each verb, through everything that wraps an engine", () => {
     "nothing around": (engine) => aroundEngine(engine, { model: () => unchanged }),
     "counting": (engine) => metering(engine, () => {}).engine,
     "timing": watching([]),
-    "micro-batches": (engine) => inMicroBatches(engine, { slots: 1 }),
+    "micro-batches": (engine) => opening(engine, { slots: 1 }),
     "Ctrl-C": (engine) => Effect.runSync(Effect.scoped(interruptible(engine))).engine
   }
 

@@ -30,8 +30,9 @@ describe("how a stage computes", () => {
     Sft.make({ base, demonstrations }, { ...params, precision: "fp16" })
   })
 
-  test("not of a stage that trains nothing", () => {
-    // @ts-expect-error 'precision' does not exist
+  test("also of a stage that trains nothing", () => {
     Evaluate.make({ initial: sft, prompts }, { sft }, { gold: Gold.tales, maxNewTokens: 4, precision: "bf16" })
+    // @ts-expect-error 'recompute' does not exist
+    Evaluate.make({ initial: sft, prompts }, { sft }, { gold: Gold.tales, maxNewTokens: 4, recompute: true })
   })
 })

@@ -84,6 +84,43 @@ const describedRows = (root: Artifact.Any): ReadonlyArray<string> => [
   )
 ]
 
+/** Of each stage that spends a tenth of its cost or more on measuring, the share. */
+const measuring = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<string> =>
+  stages.flatMap((stage) => {
+    const cost = ({ flops, seconds }: { readonly flops: number; readonly seconds: number | null }) => seconds ?? flops
+    const phase = stage.phases.find(({ phase }) => phase === "measure")
+    if (phase === undefined || cost(phase) < 0.1 * cost(stage)) return []
+    const of = stage.seconds === null ? "FLOPs" : `time, ${time(phase.seconds)} of ${time(stage.seconds)}`
+    return [
+      `Measuring takes ${
+        Math.round(100 * cost(phase) / cost(stage))
+      } % of ${stage.stage}'s ${of}: measureEvery, measureSamples and maxNewTokens set it.`
+    ]
+  })
+
+class BadDevices extends Data.TaggedError("BadDevices")<{ readonly message: string }> {}
+
+const devicesOf = (
+  device: Option.Option<DeviceName>,
+  count: Option.Option<number>,
+  sampling: Option.Option<number>
+) => {
+  const all = {
+    count: Option.getOrElse(count, () => 1),
+    ...Option.isSome(sampling) ? { sampling: sampling.value } : {}
+  }
+  return Option.isNone(device) && (Option.isSome(count) || Option.isSome(sampling))
+    ? Effect.fail(new BadDevices({ message: "--devices counts devices of published figures: name one with --device." }))
+    : (all.sampling ?? 0) >= all.count
+    ? Effect.fail(
+      new BadDevices({
+        message:
+          `--sampling-devices ${all.sampling} of --devices ${all.count} leaves none to train: give fewer, or leave it out where all do both in turn.`
+      })
+    )
+    : Effect.succeed(all)
+}
+
 /** Stages without a plan. */
 class NotPlanned extends Data.TaggedError("NotPlanned")<
   { readonly stage: string; readonly problem: string; readonly count: number; readonly all: number }
@@ -115,6 +152,11 @@ export const plan = Command.make(
       Flag.Literals("device", Object.keys(devices) as ReadonlyArray<DeviceName>),
       "A device by its published figures instead"
     ),
+    devices: maybe(positive("devices"), "So many of the device: states are divided, memory is that of one; default: 1"),
+    samplingDevices: maybe(
+      positive("sampling-devices"),
+      "So many of them only sample, where a stage trains on what it samples, and wait while the others train; default: all do both in turn"
+    ),
     modelConfig: maybe(
       Flag.String("model-config"),
       "Folder with the config.json of the model that every Checkpoint and Pretrain is to have; no weights needed"
@@ -124,11 +166,26 @@ export const plan = Command.make(
     json
   },
   Effect.fn(function*(
-    { backend, completionLength, device, json, modelConfig, noAdvice, pipeline, prices, profile, ...overridden }
+    {
+      backend,
+      completionLength,
+      device,
+      devices,
+      json,
+      modelConfig,
+      noAdvice,
+      pipeline,
+      prices,
+      profile,
+      samplingDevices,
+      ...overridden
+    }
   ) {
+    const several = yield* devicesOf(device, devices, samplingDevices)
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     if (Option.isNone(modelConfig)) yield* fetched(root, { described: false })
-    const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
+    const single = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
+    const price = single && { ...single, microsPerHour: several.count * single.microsPerHour }
     // With a shape from the user, the folders of checkpoints are not read.
     const shapes = Option.isSome(modelConfig) ? {} : { shapes: yield* shapesIn(root) }
     yield* judged(root, { ...shapes, extensions, price })
@@ -148,9 +205,16 @@ export const plan = Command.make(
       ...(shape === undefined ? {} : { shape }),
       ...(machine.costs === null ? {} : { costs: machine.costs }),
       ...(machine.packing === undefined ? {} : { packing: machine.packing }),
+      devices: several,
       ...(Option.isNone(completionLength) ? {} : { completionLength: completionLength.value })
     })
     const onDevice = Option.isSome(device)
+    const gpuHours = (seconds: number | null): ReadonlyArray<string> => {
+      const hours = several.count * (seconds ?? 0) / 3600
+      return onDevice
+        ? [hours === 0 ? "–" : hours < 0.01 ? "< 0.01" : hours < 100 ? hours.toPrecision(2) : count(hours)]
+        : []
+    }
     const runtime = runtimeBytes(backend)
     const inProcess = (stage: StagePlan): number => processBytes(stage, runtime, onDevice)
     // The machine's memory holds the process; a device's holds what the backend computes with.
@@ -203,6 +267,7 @@ export const plan = Command.make(
           stages: rows,
           unplanned,
           total,
+          devices: several,
           microBatches: Object.fromEntries(fit.microBatches),
           misfits: fit.misfits,
           over,
@@ -223,6 +288,7 @@ export const plan = Command.make(
         "tokens trained",
         "tokens generated",
         "time",
+        ...(onDevice ? ["GPU-hours"] : []),
         ...(price === null ? [] : ["money"])
       ],
       ...stages.map((stage) => [
@@ -235,11 +301,24 @@ export const plan = Command.make(
         count(stage.trained),
         count(stage.generated),
         time(stage.seconds),
+        ...gpuHours(stage.seconds),
         ...money(stage.seconds)
       ]),
       ...unplanned.map((
         { problem, stage }
-      ) => [stage, "–", "–", "–", `not planned: ${problem}`, "–", "–", "–", "–", ...(price === null ? [] : ["–"])]),
+      ) => [
+        stage,
+        "–",
+        "–",
+        "–",
+        `not planned: ${problem}`,
+        "–",
+        "–",
+        "–",
+        "–",
+        ...(onDevice ? ["–"] : []),
+        ...(price === null ? [] : ["–"])
+      ]),
       [
         "total",
         "",
@@ -250,6 +329,7 @@ export const plan = Command.make(
         count(total.trained),
         count(total.generated),
         time(total.seconds),
+        ...gpuHours(total.seconds),
         ...money(total.seconds)
       ]
     ]))
@@ -258,6 +338,14 @@ export const plan = Command.make(
     const notes = [
       "",
       machine.note,
+      ...(several.count === 1 ? [] : [
+        `On ${several.count} devices: weights, gradients and moments are divided among them; the memory is that of one.${
+          several.sampling === undefined
+            ? ""
+            : ` ${several.sampling} of them only sample, where a stage trains on what it samples, and wait while the others train.`
+        }`
+      ]),
+      ...measuring(stages),
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",

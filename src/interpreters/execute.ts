@@ -15,7 +15,7 @@ import { Measuring } from "../../dsl/KlSpending.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import { CurrentMicroBatches, inMicroBatches } from "../engine/microBatches.ts"
+import { CurrentMicroBatches, opening } from "../engine/microBatches.ts"
 import { Broken } from "../rewards/broken.ts"
 import type { Made } from "../store/made.ts"
 import { type Event, type Measurement, RunLog } from "../store/runLog.ts"
@@ -122,8 +122,10 @@ const maker = Effect.fnUntraced(
         }
       }
       if (isUnmeasured(artifact, limits)) yield* log.emit({ _tag: "Unmeasured", stage: name })
+      const { precision } = fieldsOf(artifact)
+      const how = { ...microBatches.get(name), ...(precision === undefined ? {} : { precision }) }
       const made = yield* Effect.map(meaning(artifact, scope), (value) => ({ value, by: null })).pipe(
-        Effect.provideService(CurrentEngine, inMicroBatches(engine, microBatches.get(name))),
+        Effect.provideService(CurrentEngine, opening(engine, how)),
         Effect.provideService(RunLog, listening),
         // An early end is no failure: the result is the kept checkpoint.
         Effect.catchTag("EndedEarly", ({ by, weights }) => Effect.succeed({ value: model(weights), by }))

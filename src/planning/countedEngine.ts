@@ -46,6 +46,8 @@ export interface CountedEngine {
   readonly stepping: (now: Stepping) => Stepping
   /** Whether a model opened since `restart` rounds its products. */
   readonly rounds: () => boolean
+  /** Parameters of the largest model opened since `restart`. */
+  readonly largest: () => number
   /** The factor by which the last sampling of a step stands for more tokens than it made. */
   readonly stretched: () => number
 }
@@ -84,6 +86,8 @@ export interface MeterOptions extends TransformerOptions {
   readonly shape?: AssumedShape
   /** The cost of a backend call. */
   readonly cost?: Cost
+  /** Devices that divide the state of models among them; memory is that of one. */
+  readonly devices?: number
   /** The memory of packed weights on the device; by default that of our compiled kernels. */
   readonly packing?: Packing
   /** Length of every completion in tokens; `maxNewTokens` is the limit. */
@@ -128,9 +132,11 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   let atOnce = { tokens: 0, most: 0 }
   let entered: Phase | null = null
   let [stepping, stretched, shortened, rounds]: [Stepping, number, boolean, boolean] = ["no", 1, false, false]
+  let largest = 0
   /** Opens a model. */
-  const opens = <M extends Model>(of: (computing: Computing) => M, computing: Computing): M => {
+  const opens = <M extends Model>(of: (computing: Computing) => M, { tensors }: Weights, computing: Computing): M => {
     rounds ||= computing.precision === "bf16"
+    largest = Math.max(largest, sum(Array.from(tensors.values(), ({ data }) => data.length)))
     // The values of adapters are never read.
     const { lora } = computing
     return verb(
@@ -360,6 +366,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
       accumulated = 0
       atOnce = { tokens: 0, most: 0 }
       rounds = false
+      largest = 0
       backend.restart()
     },
     enter: (phase) => {
@@ -373,6 +380,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
       return before
     },
     rounds: () => rounds,
+    largest: () => largest,
     stretched: () => stretched,
     engine: {
       ...engine,
@@ -387,9 +395,9 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
         return withoutWeights(sized, tokenizer)
       },
       policy: (weights, computing = {}) =>
-        policy(opens((how) => engine.policy(weights, how), computing), weights, computing),
+        policy(opens((how) => engine.policy(weights, how), weights, computing), weights, computing),
       scorer: (weights, computing = {}) =>
-        scorer(opens((how) => engine.scorer(weights, how), computing), weights, computing)
+        scorer(opens((how) => engine.scorer(weights, how), weights, computing), weights, computing)
     }
   }
 }

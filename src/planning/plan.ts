@@ -23,8 +23,7 @@ import { describedConfig } from "./described.ts"
 import { type AssumedShape, type Codecs, countedEngine, withoutWeights } from "./countedEngine.ts"
 import type { Phase, Term } from "../tensor/counting/memoryTerms.ts"
 import { describe } from "../model/checkpoint.ts"
-import { toolsOf } from "../rewards/environment.ts"
-import { atOnce, Judge } from "../rewards/judge.ts"
+import { Judge } from "../rewards/judge.ts"
 import * as MemoryStore from "../store/memory.ts"
 import { bytesOf, ofSnapshot } from "../store/memory.ts"
 import { RunLog } from "../store/runLog.ts"
@@ -32,10 +31,10 @@ import { Store } from "../store/store.ts"
 import type { Made } from "../store/made.ts"
 import type { LossImplementation } from "../training/ownLosses.ts"
 import { EncodeWhenRead } from "../data/lazyArray.ts"
-import { inWords } from "../rewards/question.ts"
-import { asPolicy, CurrentAsking, feesOf, type Opening, tokensOf } from "../training/asking.ts"
+import { CurrentAsking } from "../training/asking.ts"
 import { CapsHold } from "../training/budgets.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
+import { asking, judging } from "./placeholderJudges.ts"
 import { likenesses } from "./sameShape.ts"
 import type { Refused } from "../interpreters/check.ts"
 import { Checkpoints } from "../interpreters/checkpoints.ts"
@@ -112,6 +111,8 @@ export interface PlanOptions extends Extensions {
   readonly costs?: Costs
   /** The memory of packed weights on the target. */
   readonly packing?: Packing
+  /** The devices of the target; default 1. */
+  readonly devices?: Devices
   /** Mean length of a completion in tokens; default and limit: `maxNewTokens`. */
   readonly completionLength?: number
   /** Whether data sets are read that the description says enough of: a run reads all, a plan need not. */
@@ -120,6 +121,13 @@ export interface PlanOptions extends Extensions {
   readonly only?: ReadonlySet<string>
   /** Results of earlier plans, for stages that are not in `only`. */
   readonly kept?: Kept
+}
+
+/** Devices divide the state of models among them, and the rows of each step. */
+export interface Devices {
+  readonly count: number
+  /** In stages that train on their own samples so many only sample, and wait while the others train, which wait while they sample. */
+  readonly sampling?: number
 }
 
 /** Results shared by plans of a pipeline and of its variants. */
@@ -142,51 +150,6 @@ export const kept = (): Kept => ({
   codecs: new WeakMap(),
   host: new Map()
 })
-
-/** True for half of all texts, by their first letters: a difference between made-up completions. */
-const even = (text: string): boolean => {
-  let sum = 0
-  for (let i = 0; i < Math.min(text.length, 64); i++) sum += text.charCodeAt(i)
-  return sum % 2 === 0
-}
-/** Judges for free and approves of half of the completions, so that no group of completions has equal rewards. */
-const judging = (shortest: boolean): Judge["Service"] => {
-  let asked = 0
-  return {
-    gold: () => 0,
-    prefers: (_, __, ___, ____, u) => u < 0.5,
-    // With the shortest completions, a single group with different rewards suffices.
-    verifies: atOnce(({ completion }) => shortest ? asked++ === 0 : even(completion)),
-    // Every episode has all its turns. What an environment says is known in a run only.
-    environment: (environment) => ({
-      tools: toolsOf(environment),
-      step: (_, situations) =>
-        Effect.succeed(situations.map(({ turns }) => ({
-          replies: [{ role: "user", content: "0" }],
-          reward: even(turns.at(-1)!.text) ? 1 : 0
-        })))
-    })
-  }
-}
-
-/** An endpoint that is counted and not asked, with its longest answers; a policy that judges is counted as any model. */
-const asking = (judges: { questions: number; asked: number; fees: number }): Opening => (scope, judging) => {
-  if (!("endpoint" in judging)) return "policy" in judging ? asPolicy(scope, judging) : Effect.die(judging.people)
-  const { endpoint } = judging
-  return Effect.succeed((asked) =>
-    Effect.sync(() =>
-      asked.map(({ question }) => {
-        const read = tokensOf(inWords(question))
-        judges.questions++
-        judges.asked += read + endpoint.maxTokens
-        judges.fees += feesOf(endpoint, read, endpoint.maxTokens)
-        const { completions: [a, b], verdicts } = question
-        // No pair is left out for a contradiction.
-        return verdicts[b === undefined ? even(a!) ? 0 : verdicts.length - 1 : a! < b ? 0 : 1]!.value
-      })
-    )
-  )
-}
 
 /** Does not count a loss from outside Keel, and does not call it, because log-probabilities are not computed. */
 const uncomputed = (loss: LossImplementation): LossImplementation => ({
@@ -215,6 +178,14 @@ interface Template {
   readonly made: Made
 }
 
+/** The devices that a phase of a stage keeps busy: all, unless the stage both samples and trains and each has its own. */
+const busy = (phase: Phase, all: ReadonlyMap<Phase, unknown>, { count, sampling }: Devices): number =>
+  sampling === undefined || !all.has("generation") || !all.has("update")
+    ? count
+    : phase === "generation" || phase === "measure"
+    ? sampling
+    : count - sampling
+
 const termsOf = ({ terms }: Held): PhasePlan["terms"] =>
   [...terms].map(([what, bytes]) => ({ what, bytes })).filter(({ bytes }) => bytes > 0).sort((a, b) =>
     b.bytes - a.bytes
@@ -230,7 +201,8 @@ export const planned: (
   root: Artifact.Any,
   options: PlanOptions = {}
 ) {
-  const { completionLength, costs, kept: before = kept(), only, packing, shape, stages = [] } = options
+  const { completionLength, costs, devices = { count: 1 }, kept: before = kept(), only, packing, shape, stages = [] } =
+    options
   const { rehearsed = 128 } = options
   const limits = capsIn(root)
   const lineage = Artifact.lineage(root).filter(({ node }) => !transparent.has(node.op))
@@ -239,6 +211,7 @@ export const planned: (
     ...(shape === undefined ? {} : { shape }),
     ...(costs === undefined ? {} : { cost: costs.backend }),
     ...(packing === undefined ? {} : { packing }),
+    devices: devices.count,
     ...(completionLength === undefined ? {} : { completionLength }),
     whole: rehearsed === Infinity,
     codecs: before.codecs
@@ -287,12 +260,13 @@ export const planned: (
     held += bytes + rowsOf(made)
     keep(artifact, made)
     host.stage(artifact.node.op)
-    const { accumulated, asked, estimated, fees, generated, host: hostSeconds, peaks, questions, spent, trained } =
-      rehearsal
-        .end()
+    const { largest, ...took } = rehearsal.end()
+    const { accumulated, asked, estimated, fees, generated, host: hostSeconds, peaks, questions, spent, trained } = took
     const { precision = "f32" } = artifact.node.params as { readonly precision?: "f32" | "bf16" }
     const phases = [...peaks].map(([phase, held]): PhasePlan => {
       const { calls, flops, seconds, traffic } = spent.get(phase) ?? noWork
+      const packs = artifact.node.op === "Pretrain"
+      const reached = costs?.reached?.(phase, flops, { packs, parameters: largest, precision }) ?? 0
       return {
         phase,
         bytes: held.bytes,
@@ -300,7 +274,7 @@ export const planned: (
         flops,
         calls: Math.round(calls),
         traffic: Math.round(traffic),
-        seconds: costs === undefined ? null : seconds
+        seconds: costs === undefined ? null : Math.max(seconds, reached) / busy(phase, spent, devices)
       }
     })
     const worst = phases.reduce(

@@ -49,6 +49,8 @@ export interface StepTally extends Amounts {
   readonly peaks: ReadonlyMap<Phase, Held>
   /** The most micro-batches of one update. */
   readonly accumulated: number
+  /** Parameters of the largest model. */
+  readonly largest: number
   /** Whether some steps stood for others. */
   readonly estimated: boolean
 }
@@ -73,6 +75,7 @@ interface Frame {
   readonly sheets: Array<Sheet>
   readonly peaks: Map<Phase, Held>
   accumulated: number
+  largest: number
   estimated: boolean
 }
 
@@ -104,6 +107,7 @@ export const rehearsing = (
         if (known === undefined || held.bytes > known.bytes) frame.peaks.set(phase, held)
       }
       frame.accumulated = Math.max(frame.accumulated, meter.accumulated())
+      frame.largest = Math.max(frame.largest, meter.largest())
       const { own } = frame.sheets.at(-1)!
       add(own, now, 1)
       add(own, before, -1)
@@ -201,16 +205,16 @@ export const rehearsing = (
       settle()
       meter.stepping("no")
       meter.restart()
-      frames.push({ sheets: [sheet()], peaks: new Map(), accumulated: 0, estimated: false })
+      frames.push({ sheets: [sheet()], peaks: new Map(), accumulated: 0, largest: 0, estimated: false })
     },
     end: () => {
       settle()
       meter.restart()
-      const { accumulated, estimated, peaks, sheets: [{ fixed, own }] } = frames.pop() as Frame & {
+      const { accumulated, estimated, largest, peaks, sheets: [{ fixed, own }] } = frames.pop() as Frame & {
         readonly sheets: [Sheet]
       }
       add(own, fixed, 1)
-      return { ...own, peaks, accumulated, estimated }
+      return { ...own, peaks, accumulated, largest, estimated }
     },
     times: (times, once, phase) =>
       Effect.suspend(() => {

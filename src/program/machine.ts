@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import { type DeviceName, devices } from "../bench/devices.ts"
 import { BadProfile, type MachineProfile, profilePath, readProfile } from "../bench/profile.ts"
 import { assumed, type Costs, measured, roofline } from "../planning/cost/costs.ts"
+import { efficiencyNote } from "../planning/cost/efficiency.ts"
 import { knownError } from "../planning/cost/published.ts"
 import type { Packing } from "../engine/engine.ts"
 import type { BackendName } from "./backend.ts"
@@ -36,15 +37,13 @@ const published = (name: DeviceName): PlannedMachine => {
     memory: device.memory,
     costs: roofline(device),
     packing: libtorch.gpu,
-    note:
-      `Time on ${device.title} by its published peaks, at shares that are assumptions: products ${
-        percent(products)
-      } and attention `
-      + `${percent(attention)} of ${device.peak.bf16 / 1e12} TF/s in bf16 (${
-        device.peak.f32 / 1e12
-      } in f32), whatever memory bounds ${percent(bandwidth)} of ${device.bandwidth / 1e12} TB/s, ${
-        1e6 * launch
-      } µs a kernel. Without the host's work. ${knownError}`
+    note: `Time on ${device.title} (${device.peak.bf16 / 1e12} TF/s in bf16, ${
+      device.peak.f32 / 1e12
+    } in f32): ${efficiencyNote} It is never below what kernels can do at assumed shares of the published peaks: products ${
+      percent(products)
+    }, attention ${percent(attention)}, whatever memory bounds ${percent(bandwidth)} of ${
+      device.bandwidth / 1e12
+    } TB/s, ${1e6 * launch} µs a kernel. Without the host's work. ${knownError}`
   }
 }
 

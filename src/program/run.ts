@@ -286,6 +286,7 @@ const planOptionNames = {
   shape: true,
   costs: true,
   packing: true,
+  devices: true,
   completionLength: true,
   only: true,
   kept: true,

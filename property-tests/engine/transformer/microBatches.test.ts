@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { type Batch, type MicroBatches, offsetsOf, type Tensors } from "../../../src/engine/engine.ts"
-import { inMicroBatches } from "../../../src/engine/microBatches.ts"
+import { opening } from "../../../src/engine/microBatches.ts"
 import { transformer, type TransformerEngine } from "../../../src/engine/transformer/transformer.ts"
 import { policyGradient } from "../../../src/losses/policyGradient.ts"
 import { PolicyGradient } from "../../../dsl/index.ts"
@@ -116,7 +116,7 @@ describe.each(kinds)("micro-batches on %s", (kind) => {
     )
     const seeds = prompts.map((_, i) => `s${i}`)
     const sampled = (slots: number) => {
-      const policy = inMicroBatches(engine, { slots, microBatchTokens: 6 }).policy(randomWeights(raw, "p"))
+      const policy = opening(engine, { slots, microBatchTokens: 6 }).policy(randomWeights(raw, "p"))
       const before = backend.memory().live
       const answers = policy.sample(prompts, plainSampling, seeds)
       const held = backend.memory().live - before

@@ -1,11 +1,24 @@
 /** Costs of work: on a measured machine, or on a device by its published figures. */
+import type { Precision } from "../../tensor/backend.ts"
 import type { Cost } from "../../tensor/counting/backend.ts"
+import type { Phase } from "../../tensor/counting/memoryTerms.ts"
+import { efficiency } from "./efficiency.ts"
 import { type RateTable, secondsOf } from "./rates.ts"
 
 export interface Costs {
   readonly backend: Cost
   /** Costs of host work, by `HostWork`. */
   readonly host: RateTable
+  /**
+   * The least seconds of a phase with this many floating-point operations, of models of so many (active) parameters: others
+   * reached no more, and kernels alone say only the possible.
+   */
+  readonly reached?: (phase: Phase, flops: number, of: {
+    readonly parameters: number
+    readonly precision: Precision
+    /** Whether rows are trained on without padding. */
+    readonly packs: boolean
+  }) => number
 }
 
 /** Measured costs. A call has the rates of its precision, if there are any. */
@@ -39,7 +52,7 @@ export const assumed = {
 
 /**
  * The roofline (Williams, Waterman and Patterson 2009): a kernel takes the time of its operations or of its bytes,
- * whichever is longer, at the assumed shares of the published peaks. Host work is not included.
+ * whichever is longer, at the assumed shares of the published peaks; a phase at least what others reached. Host work is not included.
  */
 export const roofline = ({ bandwidth, peak }: Roof): Costs => ({
   backend: (what, flops, bytes, precision) => {
@@ -47,5 +60,9 @@ export const roofline = ({ bandwidth, peak }: Roof): Costs => ({
     const share = what.startsWith("attention") ? assumed.attention : assumed.products
     return assumed.launch + Math.max(flops / (share * peak[precision]), bytes / (assumed.bandwidth * bandwidth))
   },
-  host: {}
+  host: {},
+  reached: (phase, flops, { packs, parameters, precision }) => {
+    const share = efficiency(phase, parameters, packs)
+    return share === null ? 0 : flops / (share * peak[precision])
+  }
 })

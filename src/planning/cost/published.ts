@@ -4,7 +4,6 @@
  */
 import type { Computing, Weights } from "../../engine/engine.ts"
 import { countedEngine, withoutWeights } from "../countedEngine.ts"
-import type { Term } from "../../tensor/counting/memoryTerms.ts"
 import { assumed, roofline } from "./costs.ts"
 
 const llama = {
@@ -81,9 +80,6 @@ export const published: ReadonlyArray<Published> = [
   [tune, "LoRA 2k (assumed)", "Llama-3.1-8B", "a6000", 1, 2048, "adapters", 4_699, 30.3, bf16]
 ]
 
-/** State divided among the devices (ZeRO, Rajbhandari et al. 2020, stage 3). */
-const sharded: ReadonlySet<Term> = new Set(["weights", "gradients", "optimizer"])
-
 interface Device {
   readonly title: string
   readonly peak: { readonly f32: number; readonly bf16: number }
@@ -92,7 +88,7 @@ interface Device {
 
 /** Tokens a second of all devices together, and the peak of one device in GiB; devices share only the model's state. */
 const planStep = ([, , model, , devices, sequence, trains]: Published, device: Device) => {
-  const meter = countedEngine({ cost: roofline(device).backend, microBatchTokens: sequence })
+  const meter = countedEngine({ cost: roofline(device).backend, devices, microBatchTokens: sequence })
   const policy = meter.engine.policy(withoutWeights(models[model]), {
     precision: "bf16",
     recompute: true,
@@ -102,8 +98,7 @@ const planStep = ([, , model, , devices, sequence, trains]: Published, device: D
   for (let i = 0; i < sequences; i++) policy.learn([row], ({ length }) => new Float64Array(length))
   policy.step({ learningRate: 1e-5, betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0, maxGradNorm: 1 })
   const { seconds } = meter.spentIn().get("update")!
-  let bytes = 0
-  for (const [term, held] of meter.peaks().get("update")!.terms) bytes += sharded.has(term) ? held / devices : held
+  const { bytes } = meter.peaks().get("update")!
   policy.dispose()
   return { rate: devices * sequences * sequence / seconds, peak: bytes / 2 ** 30 }
 }
@@ -139,7 +134,7 @@ export const publishedErrors = { rate: [-64, 196], peak: [-66, 543] } as const
 /** What plans for devices are known to be worth, in a line. */
 export const knownError = ((): string => {
   const from = ([least, most]: readonly [number, number]) => `−${-least} % to +${most} %`
-  return `Of ${published.length} published training steps, plans like this one give the rate with an error of ${
+  return `Of ${published.length} published training steps, kernels at these shares give the rate with an error of ${
     from(publishedErrors.rate)
   } and the peak memory with one of ${
     from(publishedErrors.peak)

@@ -1,5 +1,5 @@
 import type { Backend, Ints, Packing, Precision, Tensor } from "../backend.ts"
-import { type Phase, type Term, termOf } from "./memoryTerms.ts"
+import { type Phase, state, type Term, termOf } from "./memoryTerms.ts"
 import { pairs, workOf } from "./flops.ts"
 
 /** Seconds of a backend call, by its name in `Backend`, floating-point operations and bytes moved. */
@@ -112,8 +112,10 @@ const elementsOf: Kernel = (first, b, c, d, e, f, g, h) => {
  * backend (code, scratch of its threads, gaps between buffers) are not counted.
  */
 export const counting = (
-  { alignment = 64, cost, packing = compiled, realBytes = 4 }: {
+  { alignment = 64, cost, devices = 1, packing = compiled, realBytes = 4 }: {
     readonly alignment?: number
+    /** Of whose memory a buffer of a model's state takes its part of one. */
+    readonly devices?: number
     readonly realBytes?: number
     readonly packing?: Packing
     readonly cost?: Cost
@@ -141,7 +143,8 @@ export const counting = (
     if (phase !== null) spentIn.set(phase, plus(spentIn.get(phase), plus(all, settled, -1), share))
     settled = { ...all }
   }
-  const allocate = <D extends (Tensor | Ints)["dtype"]>(dtype: D, length: number, size: number, term: Term) => {
+  const allocate = <D extends (Tensor | Ints)["dtype"]>(dtype: D, length: number, whole: number, term: Term) => {
+    const size = state.has(term) ? whole / devices : whole
     // An empty buffer has an address too.
     const bytes = Math.ceil(Math.max(size, alignment - 1) / alignment) * alignment
     live += bytes

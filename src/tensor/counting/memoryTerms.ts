@@ -18,6 +18,9 @@ export type Term =
   | "packed weights"
   | "buffers"
 
+/** A model's state, which devices divide among them (ZeRO, Rajbhandari et al. 2020, stage 3), and its copies for decoding. */
+export const state: ReadonlySet<Term> = new Set(["weights", "gradients", "optimizer", "packed weights"])
+
 const named: Readonly<Record<string, Term>> = {
   weights: "weights",
   merged: "weights",
