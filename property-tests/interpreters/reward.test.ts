@@ -16,11 +16,14 @@ import {
   Pipeline,
   PolicyGradient,
   Ppo,
+  RejectionSampling,
   Render,
   Reward,
   RewardModeling,
   Sample,
   Score,
+  Select,
+  Sft,
   Source,
   Verifier
 } from "../../dsl/index.ts"
@@ -288,6 +291,39 @@ describe("on a transformer", () => {
       failed(await runs(none, folder())).message,
       /row 1 of its prompts has no column "kind".*\(as 7 more of 8\)/u
     )
+  })
+
+  it("Llama 2's, of two reward models, scores and selects answers, trains a policy and is simulated", async () => {
+    const compared = Compare.make({ policy: sft, prompts }, { gold: Gold.tales, maxNewTokens: 6 })
+    const safety = RewardModeling.make({ init: sft, preferences: compared }, { ...fit, seed: 1 })
+    const [safe, helpful] = [Reward.sigmoid(safety), Reward.sigmoid(model)]
+    const when = Reward.either(Reward.kindIs("words"), Reward.below(safe, 0.15))
+    const reward = Reward.whiten(Reward.logit(Reward.gate({ when, then: safe, otherwise: helpful })))
+    const { selected } = RejectionSampling.make({ policy: sft, prompts: mixed, reward }, {
+      completionsPerPrompt: 2,
+      maxNewTokens: 4,
+      rule: Select.perPrompt()
+    })
+    const tuned = Sft.make({ base, demonstrations: selected }, fit)
+    const root = Pipeline.cap(
+      Ppo.make({ init: tuned, reference: tuned, reward, value: model, prompts: mixed, held }, {
+        ...spends,
+        batchSize: 3,
+        beta: 0.01
+      }),
+      { kl: Kl.mnatsPerSequence(50_000), from: tuned }
+    )
+    assert.deepStrictEqual(mistakes(root), [])
+    const { events } = succeeded(await runs(root, folder()))
+    const steps = events.flatMap((event) =>
+      event._tag === "Step" && event.stage.startsWith("ppo") ? [event.metrics] : []
+    )
+    assert.lengthOf(steps, 4)
+    for (const metrics of steps) {
+      assert.containsAllKeys(metrics, ["rewards/then/mean", "rewards/otherwise/mean"])
+      assert.isTrue(Number.isFinite(metrics["objective/scores"]))
+    }
+    assert.include((await Effect.runPromise(simulate(root))).policies.at(-1)!.noOptimum.join(), "whitened")
   })
 
   it("Evaluate reports it and its accuracy, Gate guards by it", async () => {
