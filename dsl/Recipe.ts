@@ -85,7 +85,7 @@ export interface Recipe<T extends Takes, O extends Opened, R extends Named> exte
   readonly make: (given: Given<T>, open: Chosen<O>) => R
 }
 
-export type Any = Recipe<any, Opened, Named>
+export type Any = Recipe<any, any, any>
 
 /** Inputs or choices that a recipe needs and was not given. */
 export class OpenChoices extends Schema.TaggedError<OpenChoices>()("OpenChoices", {
@@ -106,7 +106,14 @@ export class OpenChoices extends Schema.TaggedError<OpenChoices>()("OpenChoices"
   }
 }
 
-const shown = (value: unknown): string => JSON.stringify(value) ?? String(value)
+const shown = (value: unknown): string =>
+  typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3
+    ? value.toExponential()
+    : JSON.stringify(value) ?? String(value)
+
+/** What a recipe leaves open, as text. */
+export const openOf = ({ open }: { readonly open: Opened }): OpenChoices["choices"] =>
+  Object.entries(open).map(([name, { hint, standIn }]) => ({ name, hint, standIn: shown(standIn) }))
 
 const missing = (
   { name, open, takes }: Header<Takes, Opened>,
@@ -119,7 +126,7 @@ const missing = (
   return inputs.length + choices.length === 0 ? undefined : new OpenChoices({
     recipe: name,
     inputs: inputs.map((name) => ({ name, kind: [takes[name]!].flat()[0]! })),
-    choices: choices.map((name) => ({ name, hint: open[name]!.hint, standIn: shown(open[name]!.standIn) }))
+    choices: openOf({ open }).filter(({ name }) => choices.includes(name))
   })
 }
 

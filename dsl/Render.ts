@@ -1,6 +1,7 @@
 /** A description for people: an indented list and a Mermaid graph. */
 import type * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
+import { initialOf, outputsOf } from "./Stage.ts"
 
 /** A list of more items than `most` is shown by its `first`. */
 const [most, first] = [24, 3]
@@ -25,17 +26,36 @@ const short = (value: Schema.Json): string => {
 /** `sft-1a2b3c4d`: the operation and the beginning of the id; how logs, files and reports call a node. */
 export const label = (artifact: Artifact.Any): string => `${artifact.node.op.toLowerCase()}-${artifact.id.slice(0, 8)}`
 
+/** Calls the outputs of a pipeline by their names, in a text that calls them by their labels. */
+export const naming = (root: Artifact.Any): (text: string) => string => {
+  const names = new Map<string, string>()
+  for (const [name, of] of Object.entries(outputsOf(root))) {
+    for (const one of [initialOf(of), of]) if (!names.has(label(one))) names.set(label(one), name)
+  }
+  return names.size === 0 ?
+    (text) => text :
+    (text) => text.replace(/\b[A-Za-z]+-[0-9a-f]{8}\b/gu, (label) => names.get(label) ?? label)
+}
+
+const shownIn = (root: Artifact.Any): ReadonlyArray<Artifact.Any> =>
+  Artifact.lineage(root).filter(({ node }) => node.op !== "Outputs")
+
 /** One node a line in the order in which they are made, with its wires, then its parameters. */
-export const text = (root: Artifact.Any): string =>
-  Artifact.lineage(root).map((artifact) => {
+export const text = (root: Artifact.Any): string => {
+  const named = naming(root)
+  return shownIn(root).map((artifact) => {
     const { node } = artifact
-    const wires = Object.entries(node.wires).map(([wire, of]) => `${wire}: ${label(of)}`).join("  ")
+    const wires = Object.entries(node.wires).map(([wire, of]) => `${wire}: ${named(label(of))}`).join("  ")
     const params = Object.entries(node.params as Record<string, Schema.Json>).map(([k, v]) => `${k}=${short(v)}`)
     const kind = `${node.kind}${node.family === "" ? "" : ` of ${node.family}`}`
-    return [`${label(artifact)} → ${kind}${wires === "" ? "" : `   ← ${wires}`}`, ...wrap(params, 116, "    ")].join(
-      "\n"
-    )
+    const name = node.op === "Cap" ? label(artifact) : named(label(artifact))
+    const op = name === label(artifact) ? "" : `${node.op}, `
+    return [
+      `${name} → ${op}${kind}${wires === "" ? "" : `   ← ${wires}`}`,
+      ...wrap(params, 116, "    ")
+    ].join("\n")
   }).join("\n")
+}
 
 /** A parameter that is too long for a line, in parts that end with a comma. */
 const broken = (word: string, width: number): ReadonlyArray<string> => {
@@ -57,13 +77,16 @@ const wrap = (words: ReadonlyArray<string>, width: number, indent: string): Read
 
 /** A Mermaid flowchart: data are rounded, models are boxes, caps are hexagons. */
 export const mermaid = (root: Artifact.Any): string => {
+  const named = naming(root)
   const box = (artifact: Artifact.Any): string => {
     const { kind, op } = artifact.node
-    const text = op === "Source" || op === "Input" ? kind : op
+    const name = named(label(artifact))
+    const is = op === "Source" || op === "Input" ? kind : op
+    const text = name === label(artifact) || op === "Cap" ? is : `${name}: ${is}`
     if (op === "Cap") return `{{"${text}"}}`
     return Artifact.modelKinds.includes(kind) ? `["${text}"]` : `(["${text}"])`
   }
-  const nodes = Artifact.lineage(root)
+  const nodes = shownIn(root)
   return [
     "flowchart LR",
     ...nodes.map((artifact) => `  ${label(artifact)}${box(artifact)}`),

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { toJson } from "../../dsl/Pipeline.ts"
-import { label, mermaid, text } from "../../dsl/Render.ts"
+import { label, mermaid, naming, text } from "../../dsl/Render.ts"
 import { capsIn, isUnmeasured } from "../interpreters/capsOf.ts"
 import { problems, Refused } from "../interpreters/check.ts"
 import { type Extensions, lackingExtensions } from "../interpreters/extensions.ts"
@@ -13,6 +13,8 @@ import { inspect, type Look } from "../interpreters/inspect.ts"
 import { lackingKeys } from "../interpreters/checks/endpoints.ts"
 import { lackingSandbox } from "../interpreters/lacking.ts"
 import { shapesIn } from "../interpreters/checkpointShapes.ts"
+import { standInLines } from "./addressed.ts"
+import { lineageText } from "./lineage.ts"
 import { json, off, overrides, pipeline } from "./options.ts"
 import * as control from "./control.ts"
 import { pipelineOf } from "./pipelineFile.ts"
@@ -53,7 +55,9 @@ export const check = Command.make(
     json
   },
   Effect.fn(function*({ data, json, pipeline, ...overridden }) {
-    const { extensions, root } = yield* pipelineOf(pipeline, overridden)
+    const file = yield* pipelineOf(pipeline, overridden)
+    const { extensions, root } = file
+    const named = naming(root)
     const { files, found, looks } = yield* checked(root, extensions, data)
     if (json) {
       const rows = data ? { rows: looks, files } : {}
@@ -63,17 +67,22 @@ export const check = Command.make(
       if (found.length > 0) process.exitCode = 1
       return
     }
-    if (found.length > 0) return yield* new Refused({ problems: found })
+    if (found.length > 0) {
+      return yield* new Refused({
+        problems: found.map(({ problem, stage }) => ({ stage: named(stage), problem: named(problem) }))
+      })
+    }
     for (const line of files.flatMap(told)) yield* Console.log(line)
-    for (const look of looks) yield* Console.log(lookText(look))
+    for (const look of looks) yield* Console.log(named(lookText(look)))
     const limits = capsIn(root)
     const unmeasured = Artifact.lineage(root).filter((artifact) => isUnmeasured(artifact, limits)).map(label)
     if (unmeasured.length > 0) {
       yield* Console.log(
-        `KL will not be measured in ${unmeasured.length} stages: no held prompts (${unmeasured.join(", ")})`
+        named(`KL will not be measured in ${unmeasured.length} stages: no held prompts (${unmeasured.join(", ")})`)
       )
     }
     yield* Console.log(`${pipeline}: ${Artifact.lineage(root).length} nodes, no mistakes (${root.id.slice(0, 8)})`)
+    for (const line of standInLines(file)) yield* Console.log(line)
   }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.check(file, flags)))
 ).pipe(Command.withDescription("Find every mistake in a description, its models and the first rows of its data"))
 
@@ -83,10 +92,14 @@ export const show = Command.make(
     pipeline,
     ...overrides,
     json,
+    lineage: off("lineage", "Print where the weights, references, rewards and data of each model come from"),
     mermaid: off("mermaid", "Print a Mermaid graph")
   },
-  Effect.fn(function*({ json, mermaid: graph, pipeline, ...overridden }) {
-    const { root } = yield* pipelineOf(pipeline, overridden)
-    yield* Console.log(json ? toJson(root) : graph ? mermaid(root) : text(root))
+  Effect.fn(function*({ json, lineage, mermaid: graph, pipeline, ...overridden }) {
+    const file = yield* pipelineOf(pipeline, overridden)
+    const { root } = file
+    if (json) return yield* Console.log(toJson(root))
+    yield* Console.log(lineage ? lineageText(root) : graph ? mermaid(root) : text(root))
+    if (!graph) { for (const line of standInLines(file)) yield* Console.log(`\n${line}`) }
   }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.show(file, flags)))
 ).pipe(Command.withDescription("Print a description: every node, its wires and parameters"))

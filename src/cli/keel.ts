@@ -28,6 +28,7 @@ import { ledger } from "./ledger.ts"
 import { plan } from "./plan.ts"
 import { systemFailure } from "../store/systemFailure.ts"
 import * as Presenter from "./presenter.ts"
+import { recipes } from "./recipes.ts"
 import { resume, run } from "./run.ts"
 import { simulate } from "./simulate.ts"
 import { strict } from "./streams.ts"
@@ -39,6 +40,7 @@ const keel = Command.make("keel").pipe(
   ),
   Command.withSubcommands([
     init,
+    recipes,
     check,
     show,
     plan,

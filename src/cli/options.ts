@@ -22,12 +22,15 @@ export const positive = (name: string) =>
   Flag.Int(name).pipe(Flag.filter((n) => n >= 1, (n) => `Expected at least 1, got ${n}`))
 
 export const pipeline = Argument.String("file").pipe(
-  Argument.withDescription("A .ts file whose default export is a pipeline, or a .json description")
+  Argument.withDescription(
+    "A .ts file whose default export is a pipeline, a .json description, or a recipe by its name (keel recipes); FILE:NAME is an export or output"
+  )
 )
 
 export const overrides = {
   set: many("set", "Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
   base: maybe(Flag.String("base"), "Folder of the base model: the path of every Checkpoint in the pipeline"),
+  choose: many("choose", "Choose what a recipe leaves open, e.g. --choose learningRate=1e-5; may be repeated"),
   seed: maybe(Flag.Int("seed"), "Draw other numbers in every stage; stages with different seeds stay different")
 }
 
@@ -43,5 +46,6 @@ export const json = off("json", "Print JSON on standard output")
 export interface Overridden {
   readonly set: ReadonlyArray<string>
   readonly base: Option.Option<string>
+  readonly choose: ReadonlyArray<string>
   readonly seed: Option.Option<number>
 }

@@ -7,27 +7,20 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { Control } from "../../dsl/Control.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import type { ControlEnvironment } from "../interpreters/control.ts"
+import * as Recipe from "../../dsl/Recipe.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { MiB, sizeOf } from "../model/regularFile.ts"
+import { BadPipelineFile, type Chosen, known, otherwise, part, recipeOf } from "./addressed.ts"
 import type { Overridden } from "./options.ts"
 
-/** A file or option that yields no pipeline. */
-export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadPipelineFile", {
-  path: Schema.String,
-  problem: Schema.String,
-  remedy: Schema.String
-}) {
-  override get message() {
-    return `${this.path}: ${this.problem}. ${this.remedy}`
-  }
-}
+export { BadPipelineFile }
 
 /** A file that describes standard reinforcement learning; commands that take it catch this. */
 export class IsControl extends Data.TaggedError("IsControl")<{
@@ -46,6 +39,8 @@ export interface PipelineFile {
   readonly extensions: Extensions
   /** The module of the extensions; null if there are none. */
   readonly module: string | null
+  /** The recipe that it is of, with what it leaves open. */
+  readonly chosen?: Chosen
 }
 
 const imported = (path: string) =>
@@ -86,10 +81,10 @@ const extensionsIn = Effect.fnUntraced(function*(path: string, loaded: Readonly<
   return found as Extensions
 })
 
-/** The default export of a module, and its implementations of stages, rewards and losses. */
-export const exportsOf = Effect.fnUntraced(function*(path: string) {
+/** The default export of a module, or another one by its `name`, and its implementations of stages, rewards and losses. */
+export const exportsOf = Effect.fnUntraced(function*(path: string, name = "default") {
   const loaded = yield* imported(path)
-  const value = loaded["default"]
+  const value = loaded[name]
   if (value instanceof Control) {
     const environments = (loaded["environments"] ?? []) as ReadonlyArray<ControlEnvironment>
     return yield* new IsControl({ path, description: value, environments })
@@ -97,9 +92,21 @@ export const exportsOf = Effect.fnUntraced(function*(path: string) {
   return { value, extensions: yield* extensionsIn(path, loaded) }
 })
 
-const fromModule = Effect.fnUntraced(function*(path: string) {
-  const { extensions, value } = yield* exportsOf(path)
-  if (Artifact.isArtifact(value)) return { root: value, extensions }
+/** A pipeline or recipe of a module: its default export, or another one by the first of `names`; the next is of an output. */
+const fromModule = Effect.fnUntraced(function*(
+  path: string,
+  names: ReadonlyArray<string>,
+  choose: ReadonlyArray<string>
+) {
+  const [first, second] = names
+  const named = first === undefined ? undefined : yield* exportsOf(path, first)
+  const { extensions, value } = named?.value === undefined ? yield* exportsOf(path) : named
+  const output = named?.value === undefined ? first : second
+  if (Recipe.isRecipe(value)) {
+    const { chosen, root } = yield* recipeOf(value, choose, parseValue)
+    return { root: yield* part(root, output, path), extensions, chosen }
+  }
+  if (Artifact.isArtifact(value)) return { root: yield* part(value, output, path), extensions }
   return yield* new BadPipelineFile({
     path,
     problem: value === undefined ? "it has no default export" : "its default export is not a pipeline",
@@ -129,36 +136,64 @@ export const assigned = Effect.fnUntraced(function*(override: string, example: s
   })
 })
 
-const none: Overridden = { set: [], base: Option.none(), seed: Option.none() }
+const none: Overridden = { set: [], base: Option.none(), choose: [], seed: Option.none() }
 
-/** The description in `path`, without overrides. A `.json` description takes its implementations from outside from `module`. */
-const read = Effect.fnUntraced(function*(path: string, module: string | null) {
+/** The part of an address before the first colon that follows a file or the name of a recipe, and the parts after it. */
+const parts = Effect.fnUntraced(function*(address: string) {
   const fs = yield* FileSystem.FileSystem
+  if (yield* fs.exists(address)) return [address] as const
+  const [path = "", ...names] = address.split(":")
+  return [path, ...names] as const
+})
+
+/**
+ * The description at an address, without overrides: a recipe's name or a file, with `:OUTPUT`. A `.json` description takes its
+ * implementations from outside from `module`.
+ */
+const read = Effect.fnUntraced(function*(address: string, module: string | null, choose: ReadonlyArray<string>) {
+  const fs = yield* FileSystem.FileSystem
+  const [path, ...names] = yield* parts(address)
   if (!(yield* fs.exists(path))) {
-    return yield* new BadPipelineFile({ path, problem: "there is no such file", remedy: "Check the path." })
+    const recipe = known(path)
+    if (recipe !== undefined) {
+      const { chosen, root } = yield* recipeOf(recipe, choose, parseValue)
+      return { path, root: yield* part(root, names[0], path), extensions: {}, chosen }
+    }
+    return yield* new BadPipelineFile(
+      /[./\\]/u.test(path)
+        ? { path, problem: "there is no such file", remedy: "Check the path." }
+        : { path, problem: "there is no such file, and no recipe of this name", remedy: otherwise(path) }
+    )
   }
   yield* Effect.catchTag(
     sizeOf(path, 64 * MiB),
     "Unreadable",
     ({ problem, remedy }) => new BadPipelineFile({ path, problem, remedy })
   )
-  if (!path.endsWith(".json")) return yield* fromModule(path)
+  if (!path.endsWith(".json")) return { path, ...(yield* fromModule(path, names, choose)) }
   const extensions: Extensions = module === null ? {} : yield* extensionsIn(module, yield* imported(module))
   const definitions = (extensions.stages ?? []).map(({ definition }) => definition)
   const root = yield* Effect.mapError(
     Effect.fromResult(Pipeline.fromJson(yield* fs.readFileString(path), definitions)),
     ({ problems }) => new Pipeline.BadDescription({ problems, path })
   )
-  return { root, extensions }
+  return { path, root: yield* part(root, names[0], path), extensions }
 })
 
-/** Reads the description in `path` and applies the overrides. It does not check the result. */
+/** Reads the description at an address and applies the overrides. It does not check the result. */
 export const pipelineOf = Effect.fn("pipelineOf")(function*(
-  path: string,
-  { base, seed, set }: Overridden = none,
+  address: string,
+  { base, choose, seed, set }: Overridden = none,
   module: string | null = null
 ) {
-  const { extensions, root: described } = yield* read(path, module)
+  const { extensions, path, root: described, ...recipe } = yield* read(address, module, choose)
+  if (choose.length > 0 && recipe.chosen === undefined) {
+    return yield* new BadPipelineFile({
+      path: `--choose ${cut(choose[0]!)}`,
+      problem: `${path} is no recipe, and leaves nothing open`,
+      remedy: "For a parameter: --set ppo.beta=0.1"
+    })
+  }
   let root = described
   if (Option.isSome(seed)) root = Pipeline.seed(root, seed.value)
   const overrides = [...Option.match(base, { onNone: () => [], onSome: (dir) => [`checkpoint.path=${dir}`] }), ...set]
@@ -176,5 +211,5 @@ export const pipelineOf = Effect.fn("pipelineOf")(function*(
   }
   const outside = Object.values(extensions).some((given) => given.length > 0)
   const from = outside ? resolve(path.endsWith(".json") ? module! : path) : null
-  return { root, extensions, module: from } satisfies PipelineFile
+  return { root, extensions, module: from, ...recipe } satisfies PipelineFile as PipelineFile
 })

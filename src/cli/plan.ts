@@ -8,6 +8,7 @@ import { type DeviceName, devices } from "../bench/devices.ts"
 import { assumed as utilisation } from "../planning/cost/costs.ts"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { shown } from "../../dsl/Errors.ts"
+import { naming } from "../../dsl/Render.ts"
 import { size } from "../../dsl/Size.ts"
 import { describedIn } from "../../dsl/Source.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
@@ -28,6 +29,7 @@ import { deviceMoney } from "../store/spent.ts"
 import { fetched } from "../program/fetch.ts"
 import { backends } from "../program/backend.ts"
 import { misfit, reasons } from "./fits.ts"
+import { standInLines } from "./addressed.ts"
 import { json, maybe, off, or, overrides, pipeline, positive } from "./options.ts"
 import * as control from "./control.ts"
 import { pipelineOf } from "./pipelineFile.ts"
@@ -182,7 +184,10 @@ export const plan = Command.make(
     }
   ) {
     const several = yield* devicesOf(device, devices, samplingDevices)
-    const { extensions, root } = yield* pipelineOf(pipeline, overridden)
+    const file = yield* pipelineOf(pipeline, overridden)
+    const { extensions, root } = file
+    const named = naming(root)
+    const say = (text: string) => Console.log(named(text))
     if (Option.isNone(modelConfig)) yield* fetched(root, { described: false })
     const single = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     const price = single && { ...single, microsPerHour: several.count * single.microsPerHour }
@@ -292,7 +297,7 @@ export const plan = Command.make(
         ...(price === null ? [] : ["money"])
       ],
       ...stages.map((stage) => [
-        stage.stage,
+        named(stage.stage),
         stage.steps === 0 ? "–" : count(stage.steps),
         stage.bytes === 0 ? "–" : size(stage.bytes),
         size(inProcess(stage)),
@@ -307,7 +312,7 @@ export const plan = Command.make(
       ...unplanned.map((
         { problem, stage }
       ) => [
-        stage,
+        named(stage),
         "–",
         "–",
         "–",
@@ -333,7 +338,7 @@ export const plan = Command.make(
         ...money(total.seconds)
       ]
     ]))
-    const phases = times(stages)
+    const phases = times(stages.map((stage) => ({ ...stage, stage: named(stage.stage) })))
     if (phases.length > 0) yield* Console.log(`\n${markdown(phases)}`)
     const notes = [
       "",
@@ -356,27 +361,28 @@ export const plan = Command.make(
       `Peak memory is what the backend holds, and what a cap on memory means; the process holds ${
         onDevice ? "beside it on the host" : "with it"
       } about ${size(runtime)} of runtime, the models and rows before, and two copies of what it saves.`,
-      "A few steps of each stage stand for all of them."
+      "A few steps of each stage stand for all of them.",
+      ...standInLines(file)
     ]
     yield* Console.log(notes.join("\n"))
     for (const { judge, stage } of stages) {
       if (judge === undefined) continue
       const [currency] = Artifact.lineage(root).flatMap(feesIn)
-      yield* Console.log(
+      yield* say(
         `${stage} asks its judge at most ${count(judge.questions)} questions: ${count(judge.tokens)} tokens, ${
           currency === undefined ? "without a price" : shown("money", judge.fees, currency)
         }. The answers are assumed to reach maxTokens; questions that were asked before are free.`
       )
     }
     const passed = overCaps(root, stages, price)
-    for (const one of passed) yield* Console.log(overCapText(one, currenciesIn(root)[0]))
+    for (const one of passed) yield* say(overCapText(one, currenciesIn(root)[0]))
     const whose = ({ room }: { readonly room: number }): string =>
       room < machine.memory - (onDevice ? 0 : Math.max(...stages.map(({ host }) => runtime + host)))
         ? "its memory cap"
         : machine.title
     if (noAdvice) {
       for (const one of overflows(stages, room)) {
-        yield* Console.log(reasons(one, `${whose(one)} without micro-batches`).join("\n"))
+        yield* say(reasons(one, `${whose(one)} without micro-batches`).join("\n"))
       }
     } else if (large.length > 0) {
       yield* Console.error("Looking for changes that would fit; Ctrl-C stops the search (--no-advice skips it).")
@@ -396,7 +402,7 @@ export const plan = Command.make(
         ]),
       ...fit.misfits.flatMap((of) => ["", misfit(of, whose(of))])
     ]
-    if (said.length > 0) yield* Console.log(said.join("\n"))
+    if (said.length > 0) yield* say(said.join("\n"))
     yield* complete
   }, (effect, flags) => Effect.catchTag(effect, "IsControl", (file) => control.plan(file, flags)))
 ).pipe(

@@ -7,6 +7,8 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { join } from "node:path"
+import { OpenChoices } from "../../dsl/Recipe.ts"
+import { naming } from "../../dsl/Render.ts"
 import { type BackendName, backends } from "../program/backend.ts"
 import { folderOf, run as train, type RunOptions } from "../program/run.ts"
 import { alarms } from "../report/alarms.ts"
@@ -43,11 +45,12 @@ const told = Effect.fnUntraced(function*(
   { extensions, module, root }: PipelineFile,
   { json, ...options }: RunOptions & { readonly json: boolean }
 ) {
+  const [named, shows] = [naming(root), progress(terminal())]
   const { folder, made, report, spending } = yield* train(root as never, {
     ...options,
     ...extensions,
     module,
-    onEvent: progress(terminal())
+    onEvent: (event) => shows("stage" in event ? { ...event, stage: named(event.stage) } : event)
   })
   if (json) {
     yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))
@@ -69,6 +72,10 @@ export const run = Command.make(
   { pipeline, ...overrides, out, backend, device, prices, acceptOtherBits, json },
   Effect.fn(function*({ acceptOtherBits, backend, device, json, out, pipeline, prices, ...overridden }) {
     const file = yield* pipelineOf(pipeline, overridden)
+    const { chosen } = file
+    if (chosen !== undefined && chosen.open.length > 0) {
+      return yield* new OpenChoices({ recipe: chosen.recipe.name, inputs: [], choices: chosen.open })
+    }
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     const folder = Option.isSome(out) ? { out: out.value } : {}
     yield* told(file, { ...folder, acceptOtherBits, backend, ...deviceOption(device), price, json })

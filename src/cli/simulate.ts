@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { simulate as interpret, type Simulated } from "../interpreters/simulate.ts"
+import { naming } from "../../dsl/Render.ts"
 import { markdown } from "../report/table.ts"
 import { json, or, overrides, pipeline } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
@@ -54,6 +55,11 @@ export const simulate = Command.make(
   Effect.fn(function*({ json, learningRateScale, pipeline, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const { policies, world } = yield* interpret(root, { ...extensions, learningRateScale })
-    yield* Console.log(json ? JSON.stringify({ world, policies }) : text({ world, policies }))
+    const named = naming(root)
+    yield* Console.log(
+      json
+        ? JSON.stringify({ world, policies })
+        : text({ world, policies: policies.map((policy) => ({ ...policy, stage: named(policy.stage) })) })
+    )
   })
 ).pipe(Command.withDescription("Run the same stages on a small world where everything is exact, in seconds"))

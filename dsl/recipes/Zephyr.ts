@@ -1,0 +1,61 @@
+/** Zephyr-7B-β (Tunstall et al. 2023, arXiv 2310.16944, §4): SFT on distilled dialogues, then DPO on AI feedback. */
+import * as Checkpoint from "../Checkpoint.ts"
+import * as Kl from "../Kl.ts"
+import * as Pipeline from "../Pipeline.ts"
+import * as PreferenceLoss from "../PreferenceLoss.ts"
+import * as Recipe from "../Recipe.ts"
+import * as Source from "../Source.ts"
+import * as Dpo from "../stages/Dpo.ts"
+import * as Sft from "../stages/Sft.ts"
+
+/** §4.2: one epoch of UltraChat, batch 512, peak rate 2e-5, cosine, 10 % warm-up, packed into 2,048 tokens. */
+export const sft = {
+  epochs: 1,
+  batchSize: 512,
+  learningRate: 2e-5,
+  schedule: "cosine",
+  warmupSteps: 39,
+  maxLength: 2048,
+  truncation: "keep-start"
+} as const
+
+/** §4.2: three epochs of UltraFeedback, batch 32, peak rate 5e-7, linear, 10 % warm-up. */
+export const dpo = { epochs: 3, batchSize: 32, learningRate: 5e-7, schedule: "linear", warmupSteps: 600 } as const
+
+/** §4.2: β. */
+export const beta = 0.1
+
+export const zephyr = Recipe.make({
+  name: "zephyr",
+  title: "Zephyr-7B-β",
+  paper: "arXiv 2310.16944",
+  takes: { base: ["BaseModel", "mistral"], dialogues: "Demonstrations", feedback: "Preferences", held: "Prompts" },
+  open: {},
+  published: () => ({
+    base: Checkpoint.described("mistral", {
+      name: "Mistral 7B",
+      hub: "mistralai/Mistral-7B-v0.1",
+      layers: 32,
+      dim: 4096,
+      heads: 32,
+      kvHeads: 8,
+      ffn: 14_336,
+      vocab: 32_000,
+      context: 8192
+    }),
+    dialogues: Source.demonstrations(Source.file("ultrachat.jsonl", { limit: 200_000 })),
+    feedback: Source.preferences(Source.file("ultrafeedback.jsonl", { limit: 64_000 })),
+    held: Source.prompts(Source.file("mt-bench.jsonl", { limit: 80 }))
+  }),
+  make: ({ base, dialogues, feedback, held }) => {
+    const tuned = Sft.make({ base, demonstrations: dialogues }, sft)
+    const kl = Kl.mnatsPerSequence(1_000_000)
+    const policy = Dpo.make({ init: tuned, reference: tuned, preferences: feedback, held }, {
+      ...dpo,
+      loss: PreferenceLoss.dpo({ beta }),
+      maxNewTokens: 1024,
+      allowance: kl
+    })
+    return { sft: tuned, policy: Pipeline.cap(policy, { kl, from: tuned, whenSpent: "warn" }) }
+  }
+})
