@@ -251,7 +251,13 @@ const descriptionCase = (seeds: Seeds, random: Random): Case => {
     inside: (folder) =>
       Effect.gen(function*() {
         const file = join(folder, "description.json")
-        const { root } = yield* pipelineOf(file, { set, choose: [], base: Option.none(), seed: Option.none() })
+        const { root } = yield* pipelineOf(file, {
+          set,
+          choose: [],
+          shrink: false,
+          base: Option.none(),
+          seed: Option.none()
+        })
         problems(root, { shapes: yield* shapesIn(root) })
         Pipeline.toJson(root)
         mermaid(root)

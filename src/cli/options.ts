@@ -31,6 +31,10 @@ export const overrides = {
   set: many("set", "Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
   base: maybe(Flag.String("base"), "Folder of the base model: the path of every Checkpoint in the pipeline"),
   choose: many("choose", "Choose what a recipe leaves open, e.g. --choose learningRate=1e-5; may be repeated"),
+  shrink: off(
+    "shrink",
+    "A small copy of it, which runs in about a minute: tiny models, toy data, few steps, the same graph"
+  ),
   seed: maybe(Flag.Int("seed"), "Draw other numbers in every stage; stages with different seeds stay different")
 }
 
@@ -47,5 +51,6 @@ export interface Overridden {
   readonly set: ReadonlyArray<string>
   readonly base: Option.Option<string>
   readonly choose: ReadonlyArray<string>
+  readonly shrink: boolean
   readonly seed: Option.Option<number>
 }

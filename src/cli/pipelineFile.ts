@@ -3,6 +3,7 @@
  * The exports `stages`, `rewards` and `losses` of a module implement the stages, rewards and losses from outside Keel.
  */
 import * as Data from "effect/Data"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -15,6 +16,7 @@ import { Control } from "../../dsl/Control.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import type { ControlEnvironment } from "../interpreters/control.ts"
 import * as Recipe from "../../dsl/Recipe.ts"
+import * as Shrink from "../../dsl/Shrink.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { MiB, sizeOf } from "../model/regularFile.ts"
 import { BadPipelineFile, type Chosen, known, otherwise, part, recipeOf } from "./addressed.ts"
@@ -100,8 +102,9 @@ const fromModule = Effect.fnUntraced(function*(
 ) {
   const [first, second] = names
   const named = first === undefined ? undefined : yield* exportsOf(path, first)
-  const { extensions, value } = named?.value === undefined ? yield* exportsOf(path) : named
-  const output = named?.value === undefined ? first : second
+  const exported = named !== undefined && (Recipe.isRecipe(named.value) || Artifact.isArtifact(named.value))
+  const { extensions, value } = exported ? named : yield* exportsOf(path)
+  const output = exported ? second : first
   if (Recipe.isRecipe(value)) {
     const { chosen, root } = yield* recipeOf(value, choose, parseValue)
     return { root: yield* part(root, output, path), extensions, chosen }
@@ -136,7 +139,7 @@ export const assigned = Effect.fnUntraced(function*(override: string, example: s
   })
 })
 
-const none: Overridden = { set: [], base: Option.none(), choose: [], seed: Option.none() }
+const none: Overridden = { set: [], base: Option.none(), choose: [], shrink: false, seed: Option.none() }
 
 /** The part of an address before the first colon that follows a file or the name of a recipe, and the parts after it. */
 const parts = Effect.fnUntraced(function*(address: string) {
@@ -183,7 +186,7 @@ const read = Effect.fnUntraced(function*(address: string, module: string | null,
 /** Reads the description at an address and applies the overrides. It does not check the result. */
 export const pipelineOf = Effect.fn("pipelineOf")(function*(
   address: string,
-  { base, choose, seed, set }: Overridden = none,
+  { base, choose, seed, set, shrink }: Overridden = none,
   module: string | null = null
 ) {
   const { extensions, path, root: described, ...recipe } = yield* read(address, module, choose)
@@ -195,6 +198,13 @@ export const pipelineOf = Effect.fn("pipelineOf")(function*(
     })
   }
   let root = described
+  if (shrink) {
+    const small = Shrink.shrink(root)
+    root = small.root
+    yield* Console.error(
+      ["A small copy: tiny models, toy data, few steps. In place of what was published:", ...small.said].join("\n  ")
+    )
+  }
   if (Option.isSome(seed)) root = Pipeline.seed(root, seed.value)
   const overrides = [...Option.match(base, { onNone: () => [], onSome: (dir) => [`checkpoint.path=${dir}`] }), ...set]
   for (const override of overrides) {

@@ -73,7 +73,7 @@ export const run = Command.make(
   Effect.fn(function*({ acceptOtherBits, backend, device, json, out, pipeline, prices, ...overridden }) {
     const file = yield* pipelineOf(pipeline, overridden)
     const { chosen } = file
-    if (chosen !== undefined && chosen.open.length > 0) {
+    if (!overridden.shrink && chosen !== undefined && chosen.open.length > 0) {
       return yield* new OpenChoices({ recipe: chosen.recipe.name, inputs: [], choices: chosen.open })
     }
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))

@@ -1,0 +1,317 @@
+/**
+ * A small copy of a pipeline, which runs end to end on a laptop: a rewriting of its graph. Operations, wires, losses, references, ratios
+ * between numbers of one stage, and names stay. Checkpoints become tiny models pretrained on toy text, each data set toy rows of its role,
+ * sizes small by the units of their fields (`dsl/Units.ts`), and learning rates those of tiny models. Verifiers and judges become those of
+ * the toy task of their kind, and each replacement is said in a line.
+ *
+ * ```ts
+ * import { Pipeline, Recipe, Shrink, Zephyr } from "../dsl/index.ts"
+ * const { root } = Shrink.shrink(Pipeline.outputs(Recipe.planned(Zephyr.zephyr)), { minutes: 1 })
+ * Object.keys(root.node.wires) // => ["policy", "sft"]
+ * ```
+ */
+import type * as Schema from "effect/Schema"
+import * as Artifact from "./Artifact.ts"
+import { made } from "./Definition.ts"
+import * as Gold from "./Gold.ts"
+import * as Source from "./Source.ts"
+import { definitionOf, fieldsOf } from "./Stage.ts"
+import * as Compare from "./stages/Compare.ts"
+import * as Mix from "./stages/Mix.ts"
+import * as Pretrain from "./stages/Pretrain.ts"
+import { unitOf } from "./Units.ts"
+import * as Verifier from "./Verifier.ts"
+
+export interface Options {
+  /** Sizes of the tiny models; the largest of several published sizes is half as wide again. */
+  readonly model?: Partial<typeof Pretrain.Shape["~type.make.in"]>
+  /** Longest completion, tokens: 40 when left out. */
+  readonly tokens?: number
+  /** About how long it may run on two cores; steps and rows grow with it. 1 when left out. */
+  readonly minutes?: number
+}
+
+export interface Shrunk {
+  readonly root: Artifact.Any
+  /** A sentence for each replacement of something by another thing of its kind. */
+  readonly said: ReadonlyArray<string>
+}
+
+type Json = Schema.Json
+type Params = { readonly [key: string]: Json }
+type Wired = Readonly<Record<string, Artifact.Any>>
+
+/** Learning rates of models of some ten thousand parameters. */
+const rates: Readonly<Record<string, number>> = {
+  Pretrain: 2e-2,
+  Sft: 3e-3,
+  Distill: 3e-3,
+  RewardModeling: 6e-3,
+  Dpo: 3e-4,
+  Kto: 3e-4,
+  Ppo: 1e-3,
+  Grpo: 1e-3,
+  OnPolicyDistill: 1e-3
+}
+
+const tiny = { dim: 32, layers: 2, heads: 2, kvHeads: 2, ffn: 96, context: 128 }
+
+/** Steps of a stage, rows of a data set and of a step, parts, completions, samples: the most, at one minute. */
+const most = { steps: 8, rows: 400, batch: 16, passes: 2, parts: 4, completions: 4, samples: 48, pretraining: 400 }
+/** The fewest rows of a data set, and published rows for each of them. */
+const [fewest, published] = [64, 200]
+
+// ── verifiers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Checks of an answer that toy stories do not have: puzzles have one. */
+const answers = new Set(["FinalAnswer", "LastNumber", "Mathematics", "Code", "ExactMatch", "Countdown", "LetterCount"])
+/** Checks of a form that no toy text has. */
+const forms = new Set(["Format", "Instructions", "Pattern", "JsonSchema"])
+
+const isRecord = (value: Json | undefined): value is Params =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Every object in some parameters with one of these tags. */
+const tagged = (value: Json, tags: ReadonlySet<string>): boolean =>
+  Array.isArray(value)
+    ? value.some((one) => tagged(one as Json, tags))
+    : isRecord(value) &&
+      (tags.has(String(value["_tag"])) || Object.values(value).some((one) => tagged(one, tags)))
+
+const plain = (value: unknown): Json => JSON.parse(JSON.stringify(value)) as Json
+
+/** Rewrites every object of some parameters, from the innermost. */
+const mapped = (value: Json, f: (of: Params) => Json): Json =>
+  Array.isArray(value)
+    ? value.map((one) => mapped(one as Json, f))
+    : isRecord(value)
+    ? f(Object.fromEntries(Object.entries(value).map(([key, one]) => [key, mapped(one, f)])))
+    : value
+
+// ── data ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The sources of the rows that reach an artefact, without those that models wrote. */
+const sources = Artifact.derived<ReadonlySet<string>>((artifact, of) =>
+  artifact.node.op === "Source"
+    ? new Set([artifact.id])
+    : new Set(Object.entries(artifact.node.wires).flatMap(([wire, input]) => wire === "policy" ? [] : [...of(input)]))
+)
+
+const dataWires = ({ node }: Artifact.Any): ReadonlyArray<readonly [string, Artifact.Any]> =>
+  Object.entries(node.wires).filter(([, { node: { kind } }]) => !Artifact.modelKinds.includes(kind))
+
+/** Ids of the sources whose rows are asked by a stage that checks answers, and of the sources that only judge. */
+const roles = (root: Artifact.Any): { readonly puzzles: ReadonlySet<string>; readonly held: ReadonlySet<string> } => {
+  const [puzzles, held] = [new Set<string>(), new Set<string>()]
+  const checks = Artifact.derived<boolean>((artifact, of) =>
+    tagged(artifact.node.params, answers) ||
+    artifact.node.op === "Reward" && Object.values(artifact.node.wires).some(of)
+  )
+  for (const artifact of Artifact.lineage(root)) {
+    const { reward } = artifact.node.wires
+    const asks = checks(artifact) || reward !== undefined && checks(reward)
+    for (const [wire, of] of dataWires(artifact)) {
+      if (/^(?:held|validation)$/u.test(wire)) { for (const id of sources(of)) held.add(id) }
+      if (asks && artifact.node.op !== "Reward") { for (const id of sources(of)) puzzles.add(id) }
+    }
+  }
+  return { puzzles, held }
+}
+
+const rowsIn = (source: Artifact.Any): number => {
+  const { rows } = definitionOf(source.node)!
+  const all = typeof rows === "function" ? rows(fieldsOf(source) as never, {}) : Infinity
+  return Number.isFinite(all) ? all : published * most.rows
+}
+
+// ── the rewriting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A small copy of `root`. */
+export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 40 }: Options = {}): Shrunk => {
+  const said = new Set<string>()
+  const say = (line: string) => said.add(line)
+  const all = Artifact.lineage(root)
+  const { held, puzzles } = roles(root)
+  const some = (rows: number) => Math.max(fewest, Math.min(most.rows * minutes, Math.round(rows / published)))
+  const longest = Math.max(1, ...all.map((artifact) => fieldsOf(artifact).maxNewTokens as number | undefined ?? 1))
+
+  const text = (() => {
+    const stories = Source.text(Source.tales({ count: 2000 }))
+    if (puzzles.size === 0) return stories
+    return Mix.make({ stories, puzzles: Source.text(Source.puzzles({ task: "letters", count: 2000, right: 0.75 })) })
+  })()
+
+  /** Different published sizes, from the smallest; a model without a size counts as the smallest. */
+  const sizeOf = (artifact: Artifact.Any): number => {
+    const { shape } = fieldsOf(artifact)
+    return shape === undefined ? 0 : shape.layers * shape.dim * shape.dim
+  }
+  const checkpoints = all.filter(({ node }) => node.op === "Checkpoint")
+  const sizes = [...new Set(checkpoints.map(sizeOf))].sort((a, b) => a - b)
+  const pretrained = (family: string, large: boolean, seed: number): Artifact.Any =>
+    Pretrain.make({ text }, {
+      family,
+      model: { ...tiny, ...large ? { dim: 48 } : {}, ...model },
+      steps: Math.round(most.pretraining * Math.max(1, minutes)),
+      batchSize: most.batch,
+      learningRate: rates["Pretrain"]!,
+      schedule: "cosine",
+      warmupSteps: 30,
+      checkpointEvery: most.pretraining,
+      seed
+    }) as Artifact.Any
+
+  const tinyOf = (checkpoint: Artifact.Any): Artifact.Any =>
+    pretrained(
+      checkpoint.node.family,
+      sizes.length > 1 && sizeOf(checkpoint) === sizes.at(-1),
+      checkpoints.indexOf(checkpoint)
+    )
+  /** Writes the answers that are compared. */
+  const writer = (): Artifact.Any => checkpoints[0] === undefined ? pretrained("toy", false, 0) : tinyOf(checkpoints[0])
+
+  const toyRows = (artifact: Artifact.Any): Artifact.Any => {
+    const { origin, role } = artifact.node.params as unknown as Source.Source
+    const judging = held.has(artifact.id)
+    const count = judging ? most.samples : some(rowsIn(artifact))
+    const split = judging ? "held" : "train"
+    const seed = parseInt(artifact.id.slice(0, 6), 16) % 1000
+    const stories = Source.tales({ count, seed, split })
+    const letters = Source.puzzles({ task: "letters", count, seed, split, right: role === "Prompts" ? 1 : 0.75 })
+    switch (role) {
+      case "Text":
+        return Source.text(Source.tales({ count, seed }))
+      case "Prompts":
+        return Source.prompts(puzzles.has(artifact.id) ? letters : stories)
+      case "Demonstrations":
+        return puzzles.size === 0
+          ? Source.demonstrations(stories)
+          : Mix.make({ stories: Source.demonstrations(stories), puzzles: Source.demonstrations(letters) }, { seed })
+      case "Preferences":
+        say(
+          `${
+            [Source.namedBy(origin) ?? origin._tag].flat().join(", ")
+          }: pairs of a tiny model's answers, by the checker of stories`
+        )
+        return Compare.make({ policy: writer() as never, prompts: Source.prompts(stories) }, {
+          gold: Gold.tales,
+          maxNewTokens: tokens,
+          seed
+        })
+      default:
+        return Artifact.make({
+          ...artifact.node,
+          params: { ...artifact.node.params as Params, origin: plain(Source.tales({ count, seed })) }
+        })
+    }
+  }
+
+  /** A verifier of the toy task of the same kind, with the same weight. */
+  const verifier = (of: Params, asked: boolean): Json => {
+    const tag = String(of["_tag"])
+    const weight = of["weight"] === undefined ? {} : { weight: of["weight"] as number }
+    if (answers.has(tag) && tag !== "LetterCount" || tag === "Keywords" && asked) {
+      say(`Verifier ${tag}: of how often a letter occurs, LetterCount`)
+      return plain(Verifier.letterCount(weight))
+    }
+    if (!forms.has(tag)) return of
+    say(`Verifier ${tag}: of an answer that ends, Ended`)
+    return plain(Verifier.ended(weight))
+  }
+
+  /** The parameters of a stage, small. */
+  const numbers = (artifact: Artifact.Any): Params => {
+    const { op } = artifact.node
+    const params = artifact.node.params as Params
+    const steps = typeof params["steps"] === "number" ? params["steps"] : undefined
+    const few = Math.min(steps ?? Infinity, Math.round(most.steps * minutes))
+    /** Of numbers of steps; of a stage by epochs a warm-up of two steps. */
+    const shorter = (n: number): number =>
+      n === 0 ? 0 : steps === undefined ? Math.min(n, 2) : Math.max(1, Math.round(n * few / steps))
+    const shortened = (n: number): number => Math.max(1, Math.round(n * Math.min(1, tokens / longest)))
+    const parts = Math.min(most.parts, Number(params["numMiniBatches"] ?? 1))
+    const small = (name: string, n: number): number => {
+      switch (unitOf(name)) {
+        case "steps":
+          return name === "steps" ? few : name === "checkpointEvery" ? 1000 : name === "measureEvery" ? few : shorter(n)
+        case "rows":
+          return name === "batchSize" && !["Sample", "Score"].includes(op)
+            ? Math.max(1, Math.floor(Math.min(n, op === "Grpo" ? most.batch / 2 : most.batch) / parts)) * parts
+            : n
+        case "passes":
+          return Math.min(n, most.passes)
+        case "parts":
+          return parts
+        case "completions":
+          return Math.min(n, most.completions)
+        case "samples":
+          return Math.min(n, most.samples)
+        case "tokens":
+          return name === "maxNewTokens" ? Math.min(n, tokens) : shortened(n)
+        case "rate":
+          return rates[op] ?? n
+        default:
+          return n
+      }
+    }
+    const asked = Object.values(artifact.node.wires).some((of) => [...sources(of)].some((id) => puzzles.has(id)))
+    const { maxLength: _, ...kept } = params
+    return Object.fromEntries(
+      Object.entries({ ...kept, ...("precision" in params ? { precision: "f32" } : {}) }).map(([name, value]) => [
+        name,
+        typeof value === "number" ? small(name, value) : mapped(value, (of) => {
+          switch (of["_tag"]) {
+            case "ResetEvery":
+              return { ...of, steps: shorter(Number(of["steps"])) }
+            case "MovingAverage":
+              return { ...of, every: shorter(Number(of["every"])) }
+            case "Counts":
+              return {
+                ...of,
+                counts: mapped(
+                  of["counts"]!,
+                  (counts) => Object.fromEntries(Object.entries(counts).map(([part, n]) => [part, some(Number(n))]))
+                )
+              }
+            case "Weights":
+            case "Temperature":
+              return op === "Mix" ? { ...of, count: some(Number(of["count"])) } : of
+            case "Accept":
+              say(`${op}: every answer is accepted, as scores of toy answers have another scale`)
+              return { ...of, atLeast: -1e9 }
+            case "RubricScorer":
+              say("Judges by a rubric: the checker of stories")
+              return { _tag: "JudgeScorer", gold: plain(Gold.tales) }
+            case "ByJudge":
+              say("Judges by a rubric: Verifier.keywords")
+              return { _tag: "Verify", verifier: plain(Verifier.keywords()) }
+            default:
+              return verifier(of, asked)
+          }
+        })
+      ])
+    )
+  }
+
+  const done = new Map<string, Artifact.Any>()
+  for (const artifact of all) {
+    const { node } = artifact
+    const wires: Wired = Object.fromEntries(
+      Object.entries(node.wires).map(([name, of]) => [name, done.get(of.id)!])
+    )
+    if (node.op === "Source") {
+      done.set(artifact.id, toyRows(artifact))
+    } else if (node.op === "Checkpoint") {
+      done.set(artifact.id, tinyOf(artifact))
+    } else {
+      const definition = definitionOf(node)
+      const params = numbers(artifact)
+      const kept = "_tag" in Object(params["scorer"]) && (params["scorer"] as Params)["_tag"] === "JudgeScorer"
+        ? Object.fromEntries(Object.entries(wires).filter(([wire]) => wire !== "judge"))
+        : wires
+      const is = definition === undefined ? node : made(definition, params, kept)
+      done.set(artifact.id, Artifact.make({ ...node, ...is, params, wires: kept }))
+    }
+  }
+  return { root: done.get(root.id)!, said: [...said] }
+}
