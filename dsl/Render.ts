@@ -26,7 +26,7 @@ const short = (value: Schema.Json): string => {
 /** `sft-1a2b3c4d`: the operation and the beginning of the id; how logs, files and reports call a node. */
 export const label = (artifact: Artifact.Any): string => `${artifact.node.op.toLowerCase()}-${artifact.id.slice(0, 8)}`
 
-/** Calls the outputs of a pipeline by their names, in a text that calls them by their labels. */
+/** Calls the outputs of a pipeline by their names, in a text that calls them by their labels; a cell of a table keeps its width. */
 export const naming = (root: Artifact.Any): (text: string) => string => {
   const names = new Map<string, string>()
   for (const [name, of] of Object.entries(outputsOf(root))) {
@@ -34,7 +34,11 @@ export const naming = (root: Artifact.Any): (text: string) => string => {
   }
   return names.size === 0 ?
     (text) => text :
-    (text) => text.replace(/\b[A-Za-z]+-[0-9a-f]{8}\b/gu, (label) => names.get(label) ?? label)
+    (text) =>
+      text.replace(/\b([A-Za-z]+-[0-9a-f]{8})\b( +\|)?/gu, (whole, label: string, edge?: string) => {
+        const name = names.get(label) ?? label
+        return edge === undefined ? name : `${`${name} `.padEnd(whole.length - 1)}|`
+      })
 }
 
 const shownIn = (root: Artifact.Any): ReadonlyArray<Artifact.Any> =>

@@ -56,8 +56,14 @@ const rates: Readonly<Record<string, number>> = {
 
 const tiny = { dim: 32, layers: 2, heads: 2, kvHeads: 2, ffn: 96, context: 128 }
 
-/** Steps of a stage, rows of a data set and of a step, parts, completions, samples: the most, at one minute. */
-const most = { steps: 8, rows: 400, batch: 16, passes: 2, parts: 4, completions: 4, samples: 48, pretraining: 400 }
+/** The most rows of a data set and of a step, passes, parts, completions and samples. */
+const most = { rows: 400, batch: 16, passes: 2, parts: 4, completions: 4, samples: 48 }
+/** Steps of all stages and of all pretraining together in a minute, and the fewest and most of one. */
+const steps = { all: 240, fewest: 8, most: 40 }
+const pretraining = { all: 6000, fewest: 400, most: 2000 }
+/** A share of the steps in so many minutes. */
+const among = ({ all, fewest, most }: typeof steps, count: number, minutes: number): number =>
+  Math.round(Math.max(fewest, Math.min(most, all * minutes / Math.max(1, count))))
 /** The fewest rows of a data set, and published rows for each of them. */
 const [fewest, published] = [64, 200]
 
@@ -132,7 +138,10 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
   const say = (line: string) => said.add(line)
   const all = Artifact.lineage(root)
   const { held, puzzles } = roles(root)
-  const some = (rows: number) => Math.max(fewest, Math.min(most.rows * minutes, Math.round(rows / published)))
+  const stages = all.filter(({ node }) => "learningRate" in (node.params as object)).length
+  const stageSteps = among(steps, stages, minutes)
+  const some = (rows: number) =>
+    Math.max(fewest, Math.min(most.rows * Math.max(1, minutes), Math.round(rows / published)))
   const longest = Math.max(1, ...all.map((artifact) => fieldsOf(artifact).maxNewTokens as number | undefined ?? 1))
 
   const text = (() => {
@@ -152,12 +161,12 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     Pretrain.make({ text }, {
       family,
       model: { ...tiny, ...large ? { dim: 48 } : {}, ...model },
-      steps: Math.round(most.pretraining * Math.max(1, minutes)),
+      steps: among(pretraining, checkpoints.length, minutes),
       batchSize: most.batch,
       learningRate: rates["Pretrain"]!,
       schedule: "cosine",
       warmupSteps: 30,
-      checkpointEvery: most.pretraining,
+      checkpointEvery: pretraining.most,
       seed
     }) as Artifact.Any
 
@@ -223,11 +232,11 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
   const numbers = (artifact: Artifact.Any): Params => {
     const { op } = artifact.node
     const params = artifact.node.params as Params
-    const steps = typeof params["steps"] === "number" ? params["steps"] : undefined
-    const few = Math.min(steps ?? Infinity, Math.round(most.steps * minutes))
+    const reported = typeof params["steps"] === "number" ? params["steps"] : undefined
+    const few = Math.min(reported ?? Infinity, stageSteps)
     /** Of numbers of steps; of a stage by epochs a warm-up of two steps. */
     const shorter = (n: number): number =>
-      n === 0 ? 0 : steps === undefined ? Math.min(n, 2) : Math.max(1, Math.round(n * few / steps))
+      n === 0 ? 0 : reported === undefined ? Math.min(n, 2) : Math.max(1, Math.round(n * few / reported))
     const shortened = (n: number): number => Math.max(1, Math.round(n * Math.min(1, tokens / longest)))
     const parts = Math.min(most.parts, Number(params["numMiniBatches"] ?? 1))
     const small = (name: string, n: number): number => {

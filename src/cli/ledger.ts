@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { naming } from "../../dsl/Render.ts"
 import { ledger as ledgerOf } from "../program/ledger.ts"
 import { comparison, text } from "../report/ledgerText.ts"
 import { text as overOptimisationText } from "../report/overOptimisation.ts"
@@ -15,7 +16,8 @@ import { module, runIn } from "./runFolder.ts"
 
 /** The ledger of the run in `folder`. */
 const ledgerIn = Effect.fnUntraced(function*(folder: string, module: Option.Option<string>) {
-  return yield* ledgerOf(folder, (yield* runIn(folder, module, "ledger")).file.extensions)
+  const { extensions, root } = (yield* runIn(folder, module, "ledger")).file
+  return { ledger: yield* ledgerOf(folder, extensions), named: naming(root) }
 })
 
 const folder = (name: string) => Argument.String(name).pipe(Argument.withDescription("Folder of a run"))
@@ -24,8 +26,11 @@ const compare = Command.make(
   "compare",
   { first: folder("first"), second: folder("second"), module, json },
   Effect.fn(function*({ first, json, module, second }) {
-    const ledgers = { first: yield* ledgerIn(first, module), second: yield* ledgerIn(second, module) }
-    yield* Console.log(json ? JSON.stringify(ledgers) : comparison(ledgers.first.stages, ledgers.second.stages))
+    const [a, b] = [yield* ledgerIn(first, module), yield* ledgerIn(second, module)]
+    const ledgers = { first: a.ledger, second: b.ledger }
+    yield* Console.log(
+      json ? JSON.stringify(ledgers) : a.named(b.named(comparison(ledgers.first.stages, ledgers.second.stages)))
+    )
   })
 ).pipe(Command.withDescription("The KL of two runs side by side"))
 
@@ -38,7 +43,7 @@ export const ledger = Command.make(
     svg: maybe(Flag.File("svg"), "Also draw the measured KL to this file")
   },
   Effect.fn(function*({ json, module, run, svg: file }) {
-    const found = yield* ledgerIn(run, module)
+    const { ledger: found, named } = yield* ledgerIn(run, module)
     const { overOptimisation, stages } = found
     if (Option.isSome(file)) {
       if (stages.every(({ measured }) => measured.length === 0)) {
@@ -57,9 +62,11 @@ export const ledger = Command.make(
     yield* Console.log(
       json
         ? JSON.stringify(found)
-        : [text(stages), ...found.unmeasured, ...found.passed, ...found.alarms, overOptimisationText(overOptimisation)]
-          .filter(Boolean)
-          .join("\n\n")
+        : named(
+          [text(stages), ...found.unmeasured, ...found.passed, ...found.alarms, overOptimisationText(overOptimisation)]
+            .filter(Boolean)
+            .join("\n\n")
+        )
     )
   })
 ).pipe(

@@ -45,12 +45,12 @@ const told = Effect.fnUntraced(function*(
   { extensions, module, root }: PipelineFile,
   { json, ...options }: RunOptions & { readonly json: boolean }
 ) {
-  const [named, shows] = [naming(root), progress(terminal())]
+  const [named, out] = [naming(root), terminal()]
   const { folder, made, report, spending } = yield* train(root as never, {
     ...options,
     ...extensions,
     module,
-    onEvent: (event) => shows("stage" in event ? { ...event, stage: named(event.stage) } : event)
+    onEvent: progress({ ...out, write: (text) => out.write(named(text)) })
   })
   if (json) {
     yield* Console.log(JSON.stringify(report === null ? { folder, made: made._tag } : { folder, report }))
@@ -58,12 +58,13 @@ const told = Effect.fnUntraced(function*(
   }
   const events = yield* eventsOf(folder)
   if (report !== null) {
-    yield* Console.log(["", table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)].join("\n"))
+    const found = ["", table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)]
+    yield* Console.log(named(found.join("\n")))
   }
-  yield* Console.log(`\n${spending}`)
+  yield* Console.log(`\n${named(spending)}`)
   // Printed last, to be seen: the run succeeded, but with another result than intended.
   const said = [...unmeasured(events), ...passed(events), ...alarms(events)]
-  if (said.length > 0) yield* Console.log(`\n${said.join("\n")}`)
+  if (said.length > 0) yield* Console.log(`\n${named(said.join("\n"))}`)
   yield* Console.log(`\nReport: ${join(folder, "report.md")}`)
 })
 

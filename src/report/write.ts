@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { join } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { mermaid, text } from "../../dsl/Render.ts"
+import { mermaid, naming, text } from "../../dsl/Render.ts"
 import { told } from "../data/about.ts"
 import { writeFileAtomic } from "../store/sealed.ts"
 import type { Report } from "../store/report.ts"
@@ -116,8 +116,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
   for (const [name, spec] of plots) {
     yield* writeFileAtomic(join(folder, "plots", name), yield* Effect.promise(() => svg(spec)))
   }
-  yield* writeFileAtomic(
-    join(folder, "report.md"),
+  const found = naming(root)(
     [
       "# Run report",
       "",
@@ -136,7 +135,13 @@ export const writeReport = Effect.fn("writeReport")(function*(
       ) => [line, ""]),
       ...data(events),
       ...(spending === null ? [] : ["## Spending", "", spending, ""]),
-      ...precision(events),
+      ...precision(events)
+    ].join("\n")
+  )
+  yield* writeFileAtomic(
+    join(folder, "report.md"),
+    [
+      found,
       "## Curves",
       "",
       ...plots.map(([name]) => `![${name}](plots/${name})`),
