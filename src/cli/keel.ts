@@ -19,6 +19,7 @@ import { backend } from "./backendInstall.ts"
 import { bench } from "./bench.ts"
 import { check, show } from "./check.ts"
 import { data } from "./data.ts"
+import { diff } from "./diff.ts"
 import { doctor } from "./doctor.ts"
 import { evaluateCommand } from "./eval.ts"
 import { fetch } from "./fetch.ts"
@@ -43,6 +44,7 @@ const keel = Command.make("keel").pipe(
     recipes,
     check,
     show,
+    diff,
     plan,
     simulate,
     run,

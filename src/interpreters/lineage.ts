@@ -22,7 +22,7 @@ const isModel = ({ node }: Artifact.Any): boolean => Artifact.modelKinds.include
 const last = (path: string): string => path.split(/[/@?]/u).findLast((part) => part !== "") ?? path
 
 /** Its name among the outputs, the name of what is read, or its label. */
-const called = (root: Artifact.Any) => {
+export const called = (root: Artifact.Any) => {
   const named = naming(root)
   return (artifact: Artifact.Any): string => {
     const of = initialOf(artifact)

@@ -1,0 +1,132 @@
+/** A small copy of a pipeline: the same graph, which passes check, of toy sizes and without anything that a laptop does not have. */
+import fc from "fast-check"
+import { assert, describe, it } from "vitest"
+import {
+  Artifact,
+  Checkpoint,
+  Grpo,
+  Kl,
+  Pipeline,
+  PolicyGradient,
+  Reference,
+  Reward,
+  Sft,
+  Shrink,
+  Source,
+  Units,
+  Verifier
+} from "../../dsl/index.ts"
+import { problems } from "../../src/interpreters/check.ts"
+import { pipelines } from "../../src/testing/pipelines/pipelines.ts"
+
+const made = new Set(["Source", "Checkpoint", "Pretrain", "Mix", "Compare"])
+/** Operations in order, without what stands for checkpoints and data sets. */
+const graph = (root: Artifact.Any) =>
+  Artifact.lineage(root).filter(({ node }) => !made.has(node.op)).map(({ node }) => [
+    node.op,
+    node.kind,
+    node.family,
+    ...Object.entries(node.wires).map(([wire, { node }]) => `${wire}: ${node.kind}`)
+  ])
+
+describe("a small copy", () => {
+  it("has the operations, kinds, families and wires of the original", () => {
+    fc.assert(fc.property(pipelines(), ({ root }) => {
+      const small = Shrink.shrink(root).root
+      assert.deepEqual(graph(small).sort(), graph(root).sort())
+    }))
+  })
+
+  it("is a function of the graph, and reads neither files nor checkpoints", () => {
+    fc.assert(fc.property(pipelines(), ({ root }) => {
+      const { root: small } = Shrink.shrink(root)
+      assert.strictEqual(Shrink.shrink(root).root.id, small.id)
+      for (const { node } of Artifact.lineage(small)) {
+        assert.notStrictEqual(node.op, "Checkpoint")
+        if (node.op === "Source") {
+          assert.include(["Tales", "Puzzles"], (node.params as unknown as Source.Source).origin._tag)
+        }
+      }
+    }))
+  })
+
+  const base = Checkpoint.described("v3", {
+    layers: 61,
+    dim: 7168,
+    heads: 128,
+    ffn: 18_432,
+    vocab: 129_280,
+    context: 65_536
+  })
+  const prompts = Source.prompts(Source.file("questions.jsonl"))
+  const held = Source.prompts(Source.file("aime.jsonl"))
+  const kl = Kl.mnatsPerSequence(1_000_000)
+  const zero = Pipeline.cap(
+    Grpo.make({
+      init: base,
+      reference: base,
+      prompts,
+      held,
+      reward: Reward.sum({
+        accuracy: Reward.verify(Verifier.mathematics()),
+        format: Reward.verify(Verifier.format(["<think>", "</think>"]))
+      })
+    }, {
+      ...PolicyGradient.grpo,
+      beta: 0.001,
+      steps: 10_400,
+      batchSize: 32,
+      groupSize: 16,
+      numMiniBatches: 16,
+      learningRate: 3e-6,
+      maxNewTokens: 32_768,
+      referencePolicy: new Reference.ResetEvery({ steps: 400 }),
+      allowance: kl
+    }),
+    { kl, from: base, whenSpent: "warn" }
+  )
+
+  it("keeps ratios of steps, and asks puzzles where answers are checked", () => {
+    const { root, said } = Shrink.shrink(zero)
+    assert.isEmpty(problems(root))
+    const grpo = Artifact.lineage(root).find(({ node }) => node.op === "Grpo")!
+    const { maxNewTokens, referencePolicy, steps } = grpo.node.params as Record<string, any>
+    assert.deepEqual([steps, referencePolicy.steps, maxNewTokens], [40, 2, 40])
+    const { origin } = grpo.node.wires["prompts"]!.node.params as unknown as Source.Source
+    assert.include(origin, { _tag: "Puzzles", split: "train" })
+    const judged = grpo.node.wires["held"]!.node.params as unknown as Source.Source
+    assert.include(judged.origin, { _tag: "Puzzles", split: "held" })
+    assert.sameMembers([...said], [
+      "Verifier Mathematics: of how often a letter occurs, LetterCount",
+      "Verifier Format: of an answer that ends, Ended"
+    ])
+  })
+
+  it("takes as long as it is told, and completions as long", () => {
+    const steps = (
+      minutes: number
+    ) => (Artifact.lineage(Shrink.shrink(zero, { minutes, tokens: 12 }).root).find(({ node }) => node.op === "Grpo")!
+      .node
+      .params as Record<string, any>)
+    assert.isBelow(steps(0.05)["steps"], steps(1)["steps"])
+    assert.strictEqual(steps(1)["maxNewTokens"], 12)
+  })
+
+  it("makes published sizes two, and gives each checkpoint weights of its own", () => {
+    const small = (dim: number) =>
+      Checkpoint.described("v3", { layers: 2, dim, heads: 2, ffn: 8, vocab: 9, context: 64 })
+    const demonstrations = Source.demonstrations(Source.file("d.jsonl"))
+    const tuned = [8, 16, 24].map((dim) =>
+      Sft.make({ base: small(dim), demonstrations }, { batchSize: 4, learningRate: 1e-5 })
+    )
+    const { root } = Shrink.shrink(Pipeline.outputs({ a: tuned[0]!, b: tuned[1]!, c: tuned[2]! }))
+    const bases = Artifact.lineage(root).filter(({ node }) => node.op === "Pretrain")
+    assert.lengthOf(bases, 3)
+    assert.deepEqual(bases.map(({ node }) => (node.params as Record<string, any>)["model"].dim).sort(), [32, 32, 48])
+  })
+})
+
+it("every number has a unit by its name alone", () => {
+  assert.strictEqual(Units.unitOf("maxNewTokens"), "tokens")
+  assert.isUndefined(Units.unitOf("family"))
+})
