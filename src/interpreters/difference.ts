@@ -5,6 +5,7 @@
 import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
+import { label } from "../../dsl/Render.ts"
 import { initialOf, outputsOf } from "../../dsl/Stage.ts"
 import { unitOf } from "../../dsl/Units.ts"
 import { called } from "./lineage.ts"
@@ -107,7 +108,9 @@ export const differences = (a: Artifact.Any, b: Artifact.Any): Differences => {
       const [from, to] = [inA(x), inB(y)]
       const wires = [...new Set([...Object.keys(x.node.wires), ...Object.keys(y.node.wires)])].sort()
       const found = [
-        ...["Cap", "Source", "Checkpoint"].includes(x.node.op) || from === to ? [] : [`is called ${to}`],
+        ...["Cap", "Source", "Checkpoint"].includes(x.node.op) || from === to || from === label(x) && to === label(y)
+          ? []
+          : [`is called ${to}`],
         ...changes(x.node.params, y.node.params, ""),
         ...wires.flatMap((wire) => {
           const [p, q] = [x.node.wires[wire], y.node.wires[wire]]
