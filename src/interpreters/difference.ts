@@ -36,6 +36,7 @@ const aligned = (a: Artifact.Any, b: Artifact.Any): ReadonlyMap<string, Artifact
     const [x, y] = at
     for (const [wire, input] of Object.entries(x.node.wires)) {
       const [own, other] = [initialOf(input), y.node.wires[wire]]
+      if (other !== undefined && input.node.op === "Cap" && other.node.op === "Cap") pair(input, other)
       if (other !== undefined && initialOf(other).node.op === own.node.op) pair(own, initialOf(other))
     }
   }
