@@ -258,7 +258,8 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
         case "tokens":
           return name === "maxNewTokens" ? Math.min(n, tokens) : shortened(n)
         case "rate":
-          return rates[op] ?? n
+          // A floor keeps its share of the rate.
+          return name === "minLearningRate" ? n / (params["learningRate"] as number) * rates[op]! : rates[op] ?? n
         default:
           return n
       }

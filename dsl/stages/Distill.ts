@@ -9,14 +9,14 @@ import * as Schema from "effect/Schema"
 import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
-import { Count, or, Positive, training } from "../Training.ts"
-import { truncating } from "../Truncation.ts"
+import { Count, or, passes, Positive, training } from "../Training.ts"
+import { averaging, keepMistakes } from "../Keep.ts"
+import { masking, truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   objective: Schema.Union([SequenceLevel, TokenDivergence]),
-  /** Passes over the answers. */
-  epochs: or(Count, 1),
+  ...passes,
   /** Answers per optimiser step. */
   batchSize: Count,
   /** Answers that the teacher gives to each prompt, once, before the first step. */
@@ -26,6 +26,8 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   /** Longest answer of the teacher, tokens; needed when it is the teacher that answers. */
   maxNewTokens: Schema.optionalKey(Count),
   ...truncating,
+  ...masking,
+  ...averaging,
   ...training
 }) {}
 
@@ -40,7 +42,10 @@ export const definition = define(Distill, {
   opens: { trained: ["student"] },
   passesOver: ({ completionsPerPrompt }, { prompts }) =>
     prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
-  mistakes: ({ completionsPerPrompt, maxNewTokens }, { demonstrations, prompts }) => [
+  mistakes: ({ completionsPerPrompt, maxNewTokens, ...stage }, { demonstrations, prompts }) => [
+    ...keepMistakes(stage, {}),
+    stage.mask === "template" && prompts !== undefined &&
+    'mask "template" is about demonstrations, and these answers are the teacher\'s own tokens: leave it out',
     ...Object.entries({ maxNewTokens: maxNewTokens !== undefined, completionsPerPrompt: completionsPerPrompt !== 1 })
       .map(([name, given]) =>
         demonstrations !== undefined && given &&

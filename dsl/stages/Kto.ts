@@ -14,8 +14,9 @@ import * as Schema from "effect/Schema"
 import { define } from "../Definition.ts"
 import { held, klMeasured } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
-import { Count, NonNegative, or, Positive, training } from "../Training.ts"
-import { truncating } from "../Truncation.ts"
+import { Count, NonNegative, or, passes, Positive, training } from "../Training.ts"
+import { averaging, keepMistakes } from "../Keep.ts"
+import { masking, truncating } from "../Truncation.ts"
 import { model } from "../Wires.ts"
 
 export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
@@ -24,11 +25,13 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   /** w_d and w_u. Eq. 8 of the paper keeps w_d·desirable : w_u·undesirable between 1:1 and 4:3. */
   desirableWeight: or(NonNegative, 1),
   undesirableWeight: or(NonNegative, 1),
-  epochs: or(Count, 1),
+  ...passes,
   /** Answers per optimiser step; z₀ is estimated from as many. */
   batchSize: Count,
   ...klMeasured,
   ...truncating,
+  ...masking,
+  ...averaging,
   ...training
 }) {}
 
@@ -49,7 +52,8 @@ export const definition = define(Kto, {
   ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: (_, { preferences }) => ["preferences", preferences?.node.kind === "Preferences" ? 2 : 1],
-  mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight }) => [
+  mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight, ...stage }) => [
+    ...keepMistakes(stage, {}),
     desirableWeight === 0 && undesirableWeight === 0 &&
     "desirableWeight and undesirableWeight are both 0: nothing would be learnt",
     batchSize === 1 && loss === "kto" &&

@@ -15,6 +15,8 @@ import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
 import { define } from "../Definition.ts"
 import { Environment } from "../Environment.ts"
+import { keeping, keepMistakes } from "../Keep.ts"
+import { changeMistakes, changing } from "../FromStep.ts"
 import { held, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { penalises, policyFrom } from "../MovesPolicy.ts"
@@ -73,9 +75,11 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   environment: Schema.optionalKey(Environment),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),
+  ...changing,
   ...klControl,
   ...klSpending,
   ...truncating,
+  ...keeping,
   ...training
 }) {}
 
@@ -97,13 +101,15 @@ const wires = {
 export const definition = define(Ppo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init", "value"], frozen: ["reference", "reward"] },
-  mistakes: (stage, { pretraining, reference, reward }) => [
+  mistakes: (stage, { held, pretraining, reference, reward }) => [
     ...rateMistakes("valueLearningRate", stage.valueLearningRate),
     ...batchMistakes(stage),
     stage.valueWarmupSteps >= stage.steps &&
     `valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
+    ...changeMistakes(stage),
+    ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }),
     ...referenceMistakes(stage, wires.reference, reference),
     stage.ptxCoef > 0 && pretraining === undefined &&
     `Ppo.pretraining is missing: connect ${wires.pretraining.needs}`,

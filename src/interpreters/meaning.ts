@@ -125,7 +125,8 @@ export const meanings = Effect.fnUntraced(function*(
         return model((yield* spoken(engine, loaded, stage)).weights)
       }),
       Pretrain: Effect.fnUntraced(function*(stage) {
-        return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text") }, scope))
+        const init = wires["init"] && (yield* weightsOf(wires["init"]))
+        return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text"), init }, scope))
       }),
       Sft: means(definitions.Sft, sft, model),
       Judge: means(definitions.Judge, judge, data("Preferences")),
@@ -133,7 +134,9 @@ export const meanings = Effect.fnUntraced(function*(
       RewardModeling: Effect.fnUntraced(function*(stage) {
         const init = yield* weightsOf(wire("init"))
         const preferences = yield* dataOf(wire("preferences"), wire("preferences").node.kind as Dataset["role"], init)
-        return model(yield* rewardModeling(stage, { init, preferences }, scope))
+        const held = wires["validation"]
+        const validation = held && (yield* dataOf(held, held.node.kind as Dataset["role"], init))
+        return model(yield* rewardModeling(stage, { init, preferences, validation }, scope))
       }),
       Ensemble: Effect.fnUntraced(function*({ rule }) {
         const members: Array<Weights> = []

@@ -69,8 +69,8 @@ export const distill = (
           stage.maxNewTokens!,
           scope
         )
-        : (yield* fitted(use, wires.answers.demonstrations, demonstrations(codec), stage)).encoded
-      const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
+        : (yield* fitted(use, wires.answers.demonstrations, demonstrations(codec, stage.mask), stage)).encoded
+      const steps = stepsOf(answered.length, stage)
       const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
       const { objective } = stage
       return {
