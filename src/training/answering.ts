@@ -146,9 +146,10 @@ const episodes = Effect.fnUntraced(function*(use: For, environment: Environment)
       }))
       let active = all.map((one, i) => ({ one, seed: seeds[i]! }))
       for (let turn = 0; active.length > 0; turn++) {
+        const given = active.reduce((sum, { one }) => sum + (one.answers.at(-1)?.length ?? 0), 0)
         const sampled = policy.sample(
           active.map(({ one }) => turn === 0 ? one.prompt.ids : Int32Array.of(...one.prompt.ids, ...tokensOf(one))),
-          turn === 0 ? sampling : { ...sampling, goesOn: true },
+          turn === 0 ? sampling : { ...sampling, given },
           active.map(({ seed }) => turn === 0 ? seed : `${seed}/turn${turn}`)
         )
         const texts = textsOf(codec, sampled)
@@ -159,7 +160,7 @@ const episodes = Effect.fnUntraced(function*(use: For, environment: Environment)
           const { row: { columns, messages: _, row: __, ...row }, world } = one.prompt
           return { row: { ...columns, ...row }, turns: [...one.turns] as unknown as Situation["turns"], seed: world }
         })
-        // An environment may keep it waiting: a stop gets through, and nothing has been learnt yet in this step.
+        // An environment may keep it waiting: a stop gets through.
         const steps = yield* Effect.interruptible(acts.step(stage, situations))
         active = active.filter(({ one }, i) => goesOn(one, steps[i]!))
       }
