@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Environment } from "../../dsl/Environment.ts"
 import { type BrokenExtension, UnusableData } from "../../dsl/Errors.ts"
-import { callsIn, conversation } from "../data/conversation.ts"
+import { conversation } from "../data/conversation.ts"
 import { encodeWithin, type Encoding, type For, prompts, textsOf, Unfit } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import type { Policy, Row, Sampled, Sampling } from "../engine/engine.ts"
@@ -156,7 +156,7 @@ const episodes = Effect.fnUntraced(function*(use: For, environment: Environment)
         const situations = active.map(({ one }, i): Situation => {
           const text = texts[i]!
           one.own.push(sampled[i]!)
-          one.turns.push({ text, calls: callsIn(text), ended: sampled[i]!.finished, replies: [] })
+          one.turns.push({ text, calls: speaking.calls(text), ended: sampled[i]!.finished, replies: [] })
           const { row: { columns, messages: _, row: __, ...row }, world } = one.prompt
           return { row: { ...columns, ...row }, turns: [...one.turns] as unknown as Situation["turns"], seed: world }
         })
