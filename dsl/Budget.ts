@@ -41,7 +41,7 @@ export type Dimension = "kl" | Resource
  * one chunk. The next attempt counts what was spent.
  */
 export interface Resources {
-  /** Tokens generated plus tokens trained on. */
+  /** Tokens generated and trained on, written by environments, and read and written by the endpoints of judges. */
   readonly tokens?: Amount<"tokens"> | number
   /** Tokens of sampled completions, including samples for measuring KL and for evaluation. */
   readonly generated?: Amount<"tokens"> | number

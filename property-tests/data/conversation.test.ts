@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { Environment } from "../../dsl/index.ts"
-import { callsIn, conversation, type Tool } from "../../src/data/conversation.ts"
+import { conversation } from "../../src/data/conversation.ts"
+import { callsIn, type Tool } from "../../src/data/toolCalls.ts"
 import { Unfit } from "../../src/data/encode.ts"
 import { promptRow } from "../../src/data/formats.ts"
 import { chatTemplate } from "../../src/model/chatTemplate.ts"
@@ -11,7 +12,10 @@ import { type Codec, ownTokens, type Policy } from "../../src/engine/engine.ts"
 import * as JudgeLayer from "../../src/rewards/judge.ts"
 import { answeringOf } from "../../src/training/answering.ts"
 
-/** In the manners of Qwen 2.5 (`<tool_call>`, results as the user), Llama 3.1 (`parameters`) and Mistral (a list of calls). */
+/**
+ * In the manners of Qwen 2.5 (`<tool_call>`, results as the user), Llama 3.1 (`parameters`), Mistral (a list of calls), Qwen3-Coder and
+ * GLM (tags).
+ */
 const templates = {
   qwen: `{% for m in messages %}{% if m.role == 'tool' %}{{ '<|im_start|>user\\n<tool_response>\\n' + m.content }}\
 {{ '\\n</tool_response><|im_end|>\\n' }}{% else %}{{ '<|im_start|>' + m.role + '\\n' + m.content }}\
@@ -27,7 +31,17 @@ const templates = {
 {% elif m.role == 'tool' %}{{ '[TOOL_RESULTS]' + m.content + '[/TOOL_RESULTS]' }}{% elif m.tool_calls %}{{ '[TOOL_CALLS][' }}\
 {% for c in m.tool_calls %}{% if c.id | length != 9 %}{{ raise_exception('an id has nine letters') }}{% endif %}\
 {{ '{"name": "' + c.function.name + '", "arguments": ' }}{{ c.function.arguments | tojson }}{{ '}' }}{% endfor %}{{ ']</s>' }}\
-{% else %}{{ m.content + '</s>' }}{% endif %}{% endfor %}`
+{% else %}{{ m.content + '</s>' }}{% endif %}{% endfor %}`,
+  coder: `{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + (m.content or '') }}\
+{% for c in m.tool_calls or [] %}{{ '<tool_call>\\n<function=' + c.function.name + '>\\n' }}\
+{% for k, v in c.function.arguments | items %}{{ '<parameter=' + k + '>\\n' }}{{ v if v is string else v | tojson }}{{ '\\n</parameter>\\n' }}\
+{% endfor %}{{ '</function>\\n</tool_call>' }}{% endfor %}{{ '<|im_end|>\\n' }}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}`,
+  glm: `{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + (m.content or '') }}\
+{% for c in m.tool_calls or [] %}{{ '<tool_call>' + c.function.name + '\\n' }}\
+{% for k, v in c.function.arguments | items %}{{ '<arg_key>' + k + '</arg_key>\\n<arg_value>' }}{{ v if v is string else v | tojson }}\
+{{ '</arg_value>\\n' }}{% endfor %}{{ '</tool_call>' }}{% endfor %}{{ '<|im_end|>\\n' }}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}`
 }
 
 /** A token a letter, and a token for each of these. */
@@ -85,7 +99,7 @@ describe.each(Object.entries(templates))("a conversation in the manner of %s", (
     // What the template writes as the message, up to its end.
     const rest = codec.chat(messages.slice(0, 2)).slice(written(prompt).length)
     const turn = encode(rest).subarray(0, 1 + encode(rest).findIndex((id) => codec.stop.includes(id)))
-    const calls = callsIn(codec.decode(turn))
+    const calls = speaking.calls(codec.decode(turn))
     assert.deepStrictEqual(calls, [call])
     const between = speaking.reply({ calls, ended: true }, [{ role: "tool", content: "3" }])!
     assert.isTrue(whole.startsWith(written([...prompt, ...turn, ...between])))
@@ -201,6 +215,54 @@ describe("an episode", () => {
       ""
     ])
     assert.deepStrictEqual(episode.turns[0]!.replies, [{ role: "tool", content: result }])
+  })
+})
+
+describe("tool calls in tags", () => {
+  const types: Tool = {
+    name: "f",
+    description: "",
+    parameters: { type: "object", properties: { s: { type: "string" }, n: { type: "number" }, o: {} } }
+  }
+  const values = fc.record({
+    s: fc.string({ unit: fc.constantFrom(...'ab1{}[]" \n') }),
+    n: fc.oneof(fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => n === 0 ? 0 : n)),
+    o: fc.jsonValue({ noUnicodeString: true }).filter((value) =>
+      !JSON.stringify(value).includes("<") && typeof value !== "string"
+    )
+  })
+
+  it.each(["coder", "glm"] as const)("of %s: what the template writes is read as it was, with its types", (name) => {
+    const { calls } = conversation(codecWith(templates[name]), [types])
+    const render = codecWith(templates[name]).chat
+    fc.assert(fc.property(fc.array(values, { maxLength: 3 }), (all) => {
+      const said = all.map((args) => ({ name: "f", arguments: JSON.parse(JSON.stringify(args)) }))
+      const messages = [{ role: "user", content: "?" }]
+      const tools = said.map((of) => ({ type: "function", function: of }))
+      const text = render([...messages, { role: "assistant", content: "so", tool_calls: tools } as never])
+      assert.deepStrictEqual(calls(text), said)
+    }))
+    fc.assert(
+      fc.property(
+        fc.string({
+          unit: fc.constantFrom(
+            "<function=",
+            "</function>",
+            "<parameter=",
+            "<tool_call>",
+            "</tool_call>",
+            "<arg_key>",
+            ">",
+            "a",
+            "\n"
+          )
+        }),
+        (text) => void calls(text)
+      )
+    )
+    const began = performance.now()
+    for (const open of ["<function=a>", "<tool_call>", "<parameter=", "<arg_key>"]) calls(open.repeat(200_000))
+    assert.isBelow(performance.now() - began, 2000)
   })
 })
 

@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib"
 import { assert, describe, it } from "vitest"
 import { shared as sharedData } from "../model/shared.ts"
 import { BadData } from "../../src/data/badData.ts"
-import type { Message } from "../../src/data/formats.ts"
+import type { Message } from "../../src/data/rows.ts"
 import { type Options, read, type Reader as RowReader, readers } from "../../src/data/read.ts"
 import { inFolder } from "./inFolder.ts"
 

@@ -8,6 +8,7 @@ import { exceeded } from "../../src/training/budgets.ts"
 const count = fc.nat({ max: 2 ** 40 })
 const spent: fc.Arbitrary<Spent> = fc.record({
   generated: count,
+  given: count,
   trained: count,
   judged: count,
   answers: count,
@@ -27,6 +28,7 @@ const price: fc.Arbitrary<Price> = fc.record({
 /** The resources of two steps of one stage together. */
 const plus = (a: Spent, b: Spent): Spent => ({
   generated: a.generated + b.generated,
+  given: a.given + b.given,
   trained: a.trained + b.trained,
   judged: a.judged + b.judged,
   answers: a.answers + b.answers,

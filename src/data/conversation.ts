@@ -3,23 +3,12 @@
  * are, whatever the tokenizer would make of their text; only the text *between* two turns is rendered and encoded. It is what the model's
  * chat template puts after an assistant's message (the message's end left out) up to the header of the next.
  */
-import type * as Schema from "effect/Schema"
 import type { Codec } from "../engine/engine.ts"
 import { Abandoned, limited, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
-import type { PromptRow } from "./rows.ts"
-
-/** A tool as chat templates and OpenAI's interface know it; `parameters` is a JSON schema of its arguments. */
-export interface Tool {
-  readonly name: string
-  readonly description: string
-  readonly parameters: { readonly type: "object"; readonly properties: Readonly<Record<string, Schema.Json>> }
-}
-
-export interface ToolCall {
-  readonly name: string
-  readonly arguments: Readonly<Record<string, Schema.Json>>
-}
+import { rendered, variablesIn } from "./messages.ts"
+import type { Message, PromptRow } from "./rows.ts"
+import { callReaders, callsIn, type Tool, type ToolCall } from "./toolCalls.ts"
 
 /** A message of an environment. */
 export interface Reply {
@@ -28,8 +17,10 @@ export interface Reply {
 }
 
 export interface Conversation {
-  /** The prompt of an episode: the row's conversation, or its prompt as the first message of the user, with the tools. */
+  /** The prompt of an episode: the row's conversation, or its prompt as the first message of the user, with the tools and the row's own. */
   readonly prompt: (row: PromptRow) => Int32Array
+  /** The tool calls in the text of a turn, as the model's chat template writes them. */
+  readonly calls: (text: string) => ReadonlyArray<ToolCall>
   /** What stands between a turn and the next; null where nothing can follow the turn. */
   readonly reply: (
     turn: { readonly calls: ReadonlyArray<ToolCall>; readonly ended: boolean },
@@ -37,62 +28,23 @@ export interface Conversation {
   ) => Int32Array | null
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-const parsed = (text: string): unknown => {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return undefined
-  }
-}
-
-const callOf = (value: unknown): ToolCall | undefined => {
-  if (!isObject(value)) return undefined
-  if (isObject(value["function"])) return callOf(value["function"])
-  const { name, arguments: given, parameters } = value
-  const args = typeof given === "string" ? parsed(given) : given ?? parameters
-  return typeof name === "string" && isObject(args)
-    ? { name, arguments: args as ToolCall["arguments"] }
-    : undefined
-}
-
-/**
- * The tool calls in a message: the JSON objects in it with a `name` and `arguments` (or `parameters`), whatever their template puts
- * around them (`<tool_call>` of Hermes and Qwen, nothing of Llama, a list of Mistral). Total, in one pass.
- */
-export const callsIn = (text: string): ReadonlyArray<ToolCall> => {
-  const calls: Array<ToolCall> = []
-  let [depth, start, quoted] = [0, 0, false]
-  for (let at = 0; at < text.length; at++) {
-    const letter = text[at]
-    if (quoted) {
-      if (letter === "\\") at++
-      else if (letter === '"') quoted = false
-    } else if (letter === "{") {
-      if (depth++ === 0) start = at
-    } else if (depth > 0 && letter === '"') quoted = true
-    else if (depth > 0 && letter === "}" && --depth === 0) {
-      const call = callOf(parsed(text.slice(start, at + 1)))
-      if (call !== undefined) calls.push(call)
-    }
-  }
-  return calls
-}
-
 /** Mistral's templates take ids of nine letters only. */
 const idOf = (i: number): string => `call${String(i).padStart(5, "0")}`
 
 const asked = { role: "user", content: "?" }
 
-const turnOf = (calls: ReadonlyArray<ToolCall>) => ({
-  role: "assistant",
-  content: calls.length > 0 ? "" : "!",
-  ...(calls.length === 0 ? {} : {
-    tool_calls: calls.map((call, i) => ({ id: idOf(i), type: "function", function: call }))
-  })
-})
+const turnOf = (calls: ReadonlyArray<ToolCall>): Message =>
+  calls.length === 0
+    ? { role: "assistant", content: "!" }
+    : {
+      role: "assistant",
+      content: null,
+      tool_calls: calls.map(({ arguments: given, name }, i) => ({
+        id: idOf(i),
+        type: "function",
+        function: { name, arguments: given }
+      }))
+    }
 
 const remedy = "Take a model whose chat template renders tools and their results, or give one with chatTemplate."
 
@@ -102,15 +54,21 @@ export const conversation = (codec: Codec, tools: ReadonlyArray<Tool>): Conversa
   if (answers !== undefined) {
     return {
       prompt: ({ prompt }) => codec.encodePrompt(prompt),
+      calls: callsIn,
       reply: (turn, replies) => answers(turn, replies.map(({ content }) => content).join(" "))
     }
   }
-  const shown = tools.length === 0 ? {} : { tools: tools.map((of) => ({ type: "function", function: of })) }
-  const render = (messages: Parameters<Codec["chat"]>[0]): string => {
+  const shown = tools.map((of) => ({ type: "function", function: of }))
+  const render = (
+    messages: ReadonlyArray<Message>,
+    { tools = [], ...variables }: ReturnType<typeof variablesIn> = {}
+  ) => {
+    const all = [...shown, ...tools as typeof shown]
     try {
-      return codec.chat(messages, shown)
+      // `checked` sees what is left out. A model may have learnt of an environment's tools elsewhere.
+      return rendered(codec.chat, messages, { ...variables, ...(all.length === 0 ? {} : { tools: all }) }, () => {})
     } catch (cause) {
-      if (cause instanceof Abandoned) throw cause
+      if (cause instanceof Abandoned || cause instanceof Unfit) throw cause
       if (cause instanceof Overran) throw new Unfit(cause.problem, cause.remedy)
       throw new Unfit(
         `its model cannot speak in turns: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -152,7 +110,7 @@ export const conversation = (codec: Codec, tools: ReadonlyArray<Tool>): Conversa
     })
     return { turn, whole, after }
   }
-  const checked = (): void => {
+  const checked = (): Conversation["calls"] => {
     const [tool] = tools
     const role = tool === undefined ? "user" as const : "tool" as const
     const call = tool === undefined
@@ -166,17 +124,30 @@ export const conversation = (codec: Codec, tools: ReadonlyArray<Tool>): Conversa
     if (!whole.includes(content)) {
       throw new Unfit(`its model's chat template leaves out messages of the role ${role}`, remedy)
     }
-    const read = callsIn(turn)
-    if (call.some(({ name }) => !read.some((one) => one.name === name))) {
-      throw new Unfit(
-        "its model's chat template writes no tool calls, or none as JSON with a name and arguments",
-        remedy
-      )
-    }
+    if (tool === undefined) return callsIn
+    const said = limited(() => codec.decode(codec.encodeCompletion(turn, { end: false })))
+    const keys = (calls: ReadonlyArray<ToolCall>) =>
+      JSON.stringify(calls.map((one) => [one.name, Object.keys(one.arguments).sort()]))
+    const reads = callReaders.find((reads) => keys(reads(said, tools)) === keys(call))
+    if (reads !== undefined) return (text: string) => reads(text, tools)
+    throw new Unfit(
+      "its model's chat template writes no tool calls, or neither as JSON with a name and arguments nor in the tags of Qwen3-Coder or GLM",
+      remedy
+    )
   }
-  checked()
+  const calls = checked()
   return {
-    prompt: ({ messages, prompt }) => codec.encodePrompt(render(messages ?? [{ role: "user", content: prompt }])),
-    reply: ({ calls, ended }, replies) => ended ? around(calls, replies).after : null
+    prompt: ({ columns = {}, messages, prompt }) =>
+      codec.encodePrompt(render(messages ?? [{ role: "user", content: prompt }], variablesIn(columns))),
+    calls,
+    reply: ({ calls, ended }, replies) => {
+      try {
+        return ended ? around(calls, replies).after : null
+      } catch (error) {
+        // A policy may call in ways that its template refuses: two tools at once, say.
+        if (error instanceof Unfit) return null
+        throw error
+      }
+    }
   }
 }

@@ -16,7 +16,7 @@ import { windows } from "../model/foreign.ts"
 import { BadData } from "./badData.ts"
 import { type Dataset, Datasets, type Role } from "./dataset.ts"
 import { Unfit } from "./encode.ts"
-import type { Chat } from "./formats.ts"
+import { type Chat, rowIn } from "./formats.ts"
 import { cut } from "./openings.ts"
 import { completed } from "./rows.ts"
 import * as puzzles from "./puzzles/puzzles.ts"
@@ -145,7 +145,7 @@ const fromRows = (role: Role, { rows }: Rows, chat: Chat): Effect.Effect<Dataset
       new BadData({ path: "Source.rows", line: read.length + 1, problem, remedy })
     const piece = (): Result.Result<"more" | "done", BadData> => {
       try {
-        if (read.length < rows.length) read.push(readers[role].row(rows[read.length]!, { chat }))
+        if (read.length < rows.length) read.push(rowIn<unknown>(readers[role].row, rows[read.length]!, { chat }))
       } catch (error) {
         if (error instanceof Unfit) return Result.fail(bad({ problem: error.message, remedy: error.remedy }))
         throw error

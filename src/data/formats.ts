@@ -1,12 +1,14 @@
 import { NoChatTemplate } from "../model/chatTemplate.ts"
 import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
+import { asMessage, brokenMessage, complete, isMessages, rendered, sameMessage, variablesIn } from "./messages.ts"
 import { filled } from "./template.ts"
 import {
   type Columns,
   completed,
   type CompletionRow,
   type DemonstrationRow,
+  type Message,
   type PreferenceRow,
   type PromptRow,
   type ScoredRow,
@@ -21,13 +23,11 @@ import {
  * is not a row of the format throws `Unfit`.
  */
 
-export interface Message {
-  readonly role: string
-  readonly content: string
-}
-
-/** Renders a conversation as text, as the model's chat template does. */
-export type Chat = (messages: ReadonlyArray<Message>) => string
+/** Renders a conversation as text, as the model's chat template does with variables such as `tools`. */
+export type Chat = (
+  messages: ReadonlyArray<{ readonly role: string; readonly content: string | null }>,
+  variables?: Readonly<Record<string, unknown>>
+) => string
 
 export type Field =
   | "text"
@@ -52,6 +52,8 @@ export interface RowFormat {
   readonly template?: string
   /** Whether a text as prompt is a user's message. */
   readonly asked?: boolean
+  /** Variables of the chat template in the row. */
+  readonly variables?: () => Readonly<Record<string, unknown>>
 }
 
 export type Json = Readonly<Record<string, unknown>>
@@ -61,34 +63,25 @@ const isObject = (value: unknown): value is Json => typeof value === "object" &&
 /** The value of a field, wherever `format` has it; undefined when there is none, or null. */
 export const at = (row: Json, field: Field, format: RowFormat): unknown => {
   const path = format.fields?.[field]
-  if (path === undefined) return Object.hasOwn(row, field) ? row[field] ?? undefined : undefined
-  const steps = Object.hasOwn(row, path) ? [path] : path.split(".")
-  return steps.reduce<unknown>(
+  const steps = path === undefined ? [field] : Object.hasOwn(row, path) ? [path] : path.split(".")
+  const value = steps.reduce<unknown>(
     (value, step) => isObject(value) && Object.hasOwn(value, step) ? value[step] : undefined,
     row
   ) ?? undefined
+  return Array.isArray(value) ? value.map(asMessage) : value
 }
+
+/** A row by its format, with the variables that it gives the chat template. */
+export const rowIn = <Row>(
+  of: (row: Json, format: RowFormat) => Row,
+  row: Json,
+  format: RowFormat
+): Row => of(row, { ...format, variables: () => variablesIn(row) })
 
 /** The `prompt` of a row as text. */
 export const promptText = (row: Json, format: RowFormat): string => {
   if (at(row, "prompt", format) === undefined) throw missing(row, "prompt", format)
   return promptRow(row, format).prompt
-}
-
-const isMessage = (value: unknown): value is Message =>
-  isObject(value) && typeof value.role === "string" && typeof value.content === "string"
-const isMessages = (value: unknown): value is ReadonlyArray<Message> =>
-  Array.isArray(value) && value.length > 0 && value.every(isMessage)
-
-/** The first message of a list that is none, in words. */
-const brokenMessage = (messages: ReadonlyArray<unknown>): string => {
-  const i = messages.findIndex((message) => !isMessage(message))
-  const message = messages[i]
-  if (i < 0) return "has no messages"
-  if (!isObject(message)) return `is no list of messages: entry ${i + 1} is ${JSON.stringify(message).slice(0, 40)}`
-  const name = typeof message.role === "string" ? "content" : "role"
-  const found = JSON.stringify(message[name]) as string | undefined
-  return `has no text as the ${name} of message ${i + 1}: ${found === undefined ? "there is none" : found.slice(0, 40)}`
 }
 
 /** Why a field cannot be had, with a field that the row does have as the example of a remedy. */
@@ -99,7 +92,7 @@ const missing = (row: Json, field: Field, format: RowFormat): Unfit => {
   if (Array.isArray(value)) {
     return new Unfit(
       `"${name}" ${brokenMessage(value)}`,
-      "A message is { role, content }, both texts; leave such rows out, or give content a text."
+      "A message is { role, content }, both texts, and content may be null beside tool_calls; leave such rows out, or correct them."
     )
   }
   if (value !== undefined) {
@@ -126,9 +119,9 @@ const render = (value: string | ReadonlyArray<Message>, format: RowFormat): stri
     )
   }
   try {
-    return format.chat(value)
+    return rendered(format.chat, value, format.variables?.() ?? {})
   } catch (cause) {
-    if (cause instanceof Abandoned) throw cause
+    if (cause instanceof Abandoned || cause instanceof Unfit) throw cause
     if (cause instanceof Overran) throw new Unfit(cause.problem, cause.remedy)
     if (cause instanceof NoChatTemplate) {
       throw new Unfit(`the row is a conversation, and ${cause.message}`, cause.remedy)
@@ -149,7 +142,11 @@ interface Answered {
 const remainder = (before: ReadonlyArray<Message>, after: ReadonlyArray<Message>, format: RowFormat): Answered => {
   const prompt = render(before, format)
   const whole = render([...before, ...after], format)
-  if (whole.startsWith(prompt)) return { prompt, completion: whole.slice(prompt.length) }
+  if (whole.startsWith(prompt)) {
+    const completion = whole.slice(prompt.length)
+    complete(completion, after)
+    return { prompt, completion }
+  }
   throw new Unfit(
     "the rendered prompt is not the beginning of the rendered conversation",
     "Use a chat template that only ever appends, or give prompt and completion as plain strings."
@@ -167,7 +164,7 @@ const join = (row: Json, field: "completion" | "chosen" | "rejected", format: Ro
   const before = typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt
   const after = typeof rest === "string" ? [{ role: "assistant", content: rest }] : rest
   const repeats = after.length > before.length &&
-    before.every((m, i) => m.role === after[i]!.role && m.content === after[i]!.content)
+    before.every((m, i) => sameMessage(m, after[i]))
   return remainder(before, repeats ? after.slice(before.length) : after, format)
 }
 
@@ -348,7 +345,7 @@ const implicit = (row: Json, format: RowFormat): PreferenceRow => {
   }
   if (!isMessages(chosen)) throw missing(row, "chosen", format)
   if (!isMessages(rejected)) throw missing(row, "rejected", format)
-  const end = chosen.findIndex((m, i) => m.role !== rejected[i]?.role || m.content !== rejected[i]?.content)
+  const end = chosen.findIndex((m, i) => !sameMessage(m, rejected[i]))
   if (end < 0) throw identical()
   return pairOf(
     remainder(chosen.slice(0, end), chosen.slice(end), format),

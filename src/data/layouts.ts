@@ -6,7 +6,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { Role } from "./dataset.ts"
 import { Unfit } from "./encode.ts"
-import { at, type Json, type Message, type RowFormat } from "./formats.ts"
+import { at, type Json, type RowFormat } from "./formats.ts"
+import type { Message } from "./rows.ts"
 
 interface Layout {
   readonly name: string

@@ -109,7 +109,7 @@ export const read = <Row extends object>({ plain, role, row }: Reader<Row>) =>
     const made = (value: formats.Json | string): Row => {
       if (typeof value !== "string") {
         const { as, name } = recognised(value)
-        const one = row(as(value), options)
+        const one = formats.rowIn(row, as(value), options)
         layouts.set(name, (layouts.get(name) ?? 0) + 1)
         return one
       }

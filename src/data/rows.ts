@@ -8,11 +8,18 @@ export interface TextRow {
   readonly text: string
 }
 
+/** A message of a conversation; its other fields (`tool_calls`, `name`, …) are for the chat template. The content beside tool calls may be null. */
+export const Message = Schema.StructWithRest(
+  Schema.Struct({ role: Schema.String, content: Schema.NullOr(Schema.String) }),
+  [Schema.Record(Schema.String, Schema.Json)]
+)
+export type Message = typeof Message.Type
+
 /** Something to answer: TRL's "prompt-only". */
 export interface PromptRow {
   readonly prompt: string
   /** The conversation whose rendered text is the prompt, if it is one. */
-  readonly messages?: ReadonlyArray<{ readonly role: string; readonly content: string }>
+  readonly messages?: ReadonlyArray<Message>
   /** The answer that a verifier compares a completion with, if any. */
   readonly answer?: string
   /** The other columns of its row, which some verifiers read. */
@@ -41,6 +48,16 @@ export interface DemonstrationRow {
   /** Whether it ended by itself; one cut off by a length limit gets no end token. Default: true. */
   readonly ended?: boolean
 }
+
+/** What was asked, without the answer to it; its keys in the order in which the store reads them again. */
+export const promptIn = ({ answer, columns, messages, prompt }: PromptRow): PromptRow => ({
+  prompt,
+  ...(messages === undefined
+    ? {}
+    : { messages: messages.map(({ content, role, ...of }) => ({ role, content, ...of })) }),
+  ...(answer === undefined ? {} : { answer }),
+  ...(columns === undefined ? {} : { columns })
+})
 
 /** Several answers to a prompt, better answers first. */
 export interface RankingRow {
@@ -87,6 +104,7 @@ export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<Unpa
 /** A policy's answer to a prompt. */
 export const CompletionRow = Schema.Struct({
   prompt: Schema.String,
+  messages: Schema.optionalKey(Schema.Array(Message)),
   answer: Schema.optionalKey(Schema.String),
   columns: Schema.optionalKey(Columns),
   completion: Schema.String,

@@ -112,8 +112,8 @@ export interface Sampling {
   readonly stop: ReadonlyArray<number>
   /** Whether a completion ends with its tokens so far, besides `stop`; pure. Default: never. */
   readonly ends?: (tokens: Int32Array) => boolean
-  /** Whether the prompts are episodes that have begun: no new prompts, when these are counted. */
-  readonly goesOn?: boolean
+  /** Of episodes that have begun: the tokens that their environment wrote since the last turn. They are no new prompts, when these are counted. */
+  readonly given?: number
 }
 
 export interface Sampled {

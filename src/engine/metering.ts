@@ -5,6 +5,8 @@ import { type Batch, type Engine, offsetsOf } from "./engine.ts"
 export interface TokenCounts {
   /** Tokens of completions sampled. */
   readonly generated: number
+  /** Tokens that environments wrote and a policy read, each once. */
+  readonly given: number
   /** Own tokens with a gradient, of any model, counted at each use. */
   readonly trained: number
   /** As `Engine.flops`; 0 where the engine does not count. */
@@ -18,7 +20,7 @@ export interface Metering {
 
 /** `used` gets the prompt of every completion that is sampled or trained on, as token ids. */
 export const metering = (engine: Engine, used: (prompt: Int32Array) => void): Metering => {
-  let [generated, trained] = [0, 0]
+  let [generated, given, trained] = [0, 0, 0]
   const train = (batch: Batch): void => {
     trained += offsetsOf(batch)[batch.length]!
     for (const { prompt } of batch) used(prompt)
@@ -38,7 +40,8 @@ export const metering = (engine: Engine, used: (prompt: Int32Array) => void): Me
     },
     sample: (own) => (prompts, sampling, seeds) => {
       const sampled = own(prompts, sampling, seeds)
-      if (sampling.goesOn !== true) { for (const prompt of prompts) used(prompt) }
+      if (sampling.given === undefined) { for (const prompt of prompts) used(prompt) }
+      given += sampling.given ?? 0
       for (const { completion } of sampled) generated += completion.length
       return sampled
     },
@@ -48,7 +51,7 @@ export const metering = (engine: Engine, used: (prompt: Int32Array) => void): Me
     dispose: same
   })
   return {
-    counts: () => ({ generated, trained, flops: engine.flops?.() ?? 0 }),
+    counts: () => ({ generated, given, trained, flops: engine.flops?.() ?? 0 }),
     engine: aroundEngine(engine, { model })
   }
 }

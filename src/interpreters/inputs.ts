@@ -103,11 +103,11 @@ export const wired = Effect.fnUntraced(function*(make: Make, keyOf: (artifact: A
   /** The rows on a wire; conversations are rendered by the template of the model that reads them. */
   const datasetOf = Effect.fnUntraced(function*(artifact: Artifact.Any, reader?: Weights) {
     const source = stageOf(artifact)
-    const chat: Chat = (messages) => {
+    const chat: Chat = (messages, variables) => {
       if (reader === undefined) {
         throw new Error("these rows are conversations, and no model with a chat template reads them")
       }
-      return engine.codec(reader).chat(messages)
+      return engine.codec(reader).chat(messages, variables)
     }
     const value = source._tag === "Source"
       ? { _tag: "Data" as const, dataset: yield* datasets.load(source.role, source.origin, chat) }

@@ -11,10 +11,12 @@ import { fieldsOf, isBuiltIn } from "../../dsl/Stage.ts"
 import type { Source } from "../../dsl/Source.ts"
 import type { About } from "../data/about.ts"
 import { type Dataset, Datasets } from "../data/dataset.ts"
-import { type Conversation, conversation, type Tool } from "../data/conversation.ts"
+import { type Conversation, conversation } from "../data/conversation.ts"
+import type { Tool } from "../data/toolCalls.ts"
 import { mostTokens, Unfit } from "../data/encode.ts"
 import { encodingOf } from "../data/encodings.ts"
 import type { Chat } from "../data/formats.ts"
+import { anyChat } from "../data/messages.ts"
 import { unpaired } from "../data/rows.ts"
 import { type Survey, survey } from "../data/survey.ts"
 import type { Codec, Weights } from "../engine/engine.ts"
@@ -63,9 +65,6 @@ interface Speaker {
 }
 
 const dataOperations: ReadonlySet<string> = new Set(["Mix", "Filter", "Split", "Deduplicate", "Decontaminate"])
-
-/** Rows are readable or not with any chat template. */
-const anyChat: Chat = (messages) => messages.map(({ content }) => content).join("\n")
 
 const unread: Chat = () => {
   throw new Error("these rows are conversations, and no model with a chat template reads them")

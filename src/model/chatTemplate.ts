@@ -3,7 +3,7 @@ import { Abandoned, limited, Overran } from "./foreign.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import type { Json } from "./tokenizerJson.ts"
 
-export type Messages = ReadonlyArray<{ readonly role: string; readonly content: string }>
+export type Messages = ReadonlyArray<{ readonly role: string; readonly content: string | null }>
 
 /** The file of a model folder with its chat template. */
 export const templateFile = "chat_template.jinja"
@@ -30,12 +30,23 @@ const most = {
 
 /** A value of Jinja: text, a list or something of bounded size. */
 interface Value {
+  readonly type: string
   readonly value?: unknown
+}
+
+/** A node of the package's syntax tree. */
+interface Node {
+  readonly type: string
+  readonly operator?: { readonly value: string }
+  readonly left?: Node
+  readonly right?: Node
+  /** Of an operand that is evaluated already. */
+  readonly known?: Value
 }
 
 /** The package's own types are lost on TypeScript: its declarations import files without extensions. */
 const Evaluating = Interpreter as unknown as new(environment: Environment) => {
-  evaluate(statement: unknown, environment: unknown): Value
+  evaluate(statement: Node | undefined, environment: unknown): Value
   run(program: unknown): Value
 }
 
@@ -44,9 +55,28 @@ class Counting extends Evaluating {
   private steps = 0
   private made = 0
 
-  override evaluate(statement: unknown, environment: unknown): Value {
+  /** As Python, and unlike the package: no text is put together with a list, an object or a number by +. */
+  private sum(statement: Node, environment: unknown): Value {
+    const [left, right] = [statement.left!, statement.right!].map((operand) => this.evaluate(operand, environment)) as [
+      Value,
+      Value
+    ]
+    if ((typeof left.value === "string") !== (typeof right.value === "string")) {
+      const { type } = typeof left.value === "string" ? right : left
+      throw new TypeError(`it puts together a text and a value of the type ${type} by +`)
+    }
+    return super.evaluate(
+      { ...statement, left: { type: "Known", known: left }, right: { type: "Known", known: right } },
+      environment
+    )
+  }
+
+  /** Nothing is evaluated where a slice has no bound. */
+  override evaluate(statement: Node | undefined, environment: unknown): Value {
+    if (statement?.known !== undefined) return statement.known
     if (++this.steps > most.steps) throw new RangeError(`it takes more than ${most.steps} steps`)
-    const made = super.evaluate(statement, environment)
+    const isSum = statement?.type === "BinaryExpression" && statement.operator?.value === "+"
+    const made = isSum ? this.sum(statement, environment) : super.evaluate(statement, environment)
     const { value } = made
     const isText = typeof value === "string"
     if (isText || Array.isArray(value)) {
@@ -118,7 +148,9 @@ export const chatTemplate = (
 
 const parsed = (source: string, path: string) => {
   try {
-    return limited(() => parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })))
+    return limited(() =>
+      parse(tokenize(source.replaceAll(/\r\n?/gu, "\n"), { lstrip_blocks: true, trim_blocks: true }))
+    )
   } catch (error) {
     if (error instanceof Abandoned) throw error
     throw new BadCheckpoint({

@@ -56,7 +56,7 @@ export interface Codec {
    * none.
    */
   readonly chat: (
-    messages: ReadonlyArray<{ readonly role: string; readonly content: string }>,
+    messages: ReadonlyArray<{ readonly role: string; readonly content: string | null }>,
     variables?: Readonly<Record<string, unknown>>
   ) => string
   /**

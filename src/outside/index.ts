@@ -31,7 +31,8 @@ export {
   type Step,
   type Turn
 } from "../rewards/environment.ts"
-export type { Reply, Tool, ToolCall } from "../data/conversation.ts"
+export type { Reply } from "../data/conversation.ts"
+export type { Tool, ToolCall } from "../data/toolCalls.ts"
 export {
   reward,
   type RewardImplementation,

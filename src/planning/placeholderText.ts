@@ -3,6 +3,7 @@
  * stage encodes a text that another decoded. A model without a tokenizer gets one that knows only lengths.
  */
 import { standIns } from "../data/described.ts"
+import { anyChat } from "../data/messages.ts"
 import type { Codec } from "../engine/engine.ts"
 
 /** Characters of English text per token of a large vocabulary, as a rule of thumb. */
@@ -31,7 +32,7 @@ export const lengths = (vocab: number): Codec => {
     },
     encodeCompletion: (text, { end }) => ids(text, 0, end ? 1 : 0),
     decode: (tokens) => "text".repeat(tokens.length),
-    chat: (messages) => messages.map(({ content, role }) => `${role}: ${content}\n`).join(""),
+    chat: anyChat,
     answers: (_, text) => ids(text, 0, 0),
     stop: [0],
     vocab

@@ -346,9 +346,9 @@ export const planned: (
         }
         let rendered = false
         return Effect.tap(
-          load(role, origin, (messages) => {
+          load(role, origin, (messages, variables) => {
             rendered = true
-            return chat(messages)
+            return chat(messages, variables)
           }),
           (dataset) => Effect.andThen(counts(dataset), Effect.sync(() => rendered || loaded.set(key, dataset)))
         )

@@ -8,6 +8,7 @@ import { deduplicate } from "../data/deduplicate.ts"
 import type { Role } from "../data/dataset.ts"
 import type { RowFormat } from "../data/formats.ts"
 import { type Options, read, type Reader, readers } from "../data/read.ts"
+import { anyChat } from "../data/messages.ts"
 import { type AnyRow, promptOf, wordsOf, writtenIn } from "../data/rows.ts"
 import { inspect } from "../model/checkpoint.ts"
 import { modelConfig } from "../model/config.ts"
@@ -91,7 +92,7 @@ export const dataset = Effect.fn("dataset")(
     const counting = model === undefined ? undefined : codec(model.tokenizer, modelConfig(model.config))
     const format = {
       ...(fields === undefined ? {} : { fields }),
-      chat: counting?.chat ?? ((messages) => messages.map(({ content }) => content).join("\n"))
+      chat: counting?.chat ?? anyChat
     } satisfies RowFormat
     const reading = (role: Role, options: Options = {}, from = path) =>
       read<AnyRow>(readers[role] as unknown as Reader<AnyRow>)(from, { ...format, ...options, onBadRow: "skip" })

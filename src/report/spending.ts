@@ -96,7 +96,7 @@ export const spending = (
   currency: string
 ): string => {
   const spent = rows.flatMap(({ spent }) => spent ?? [])
-  const fees = together(spent)
+  const all = together(spent)
   return [
     "Planned / spent:",
     "",
@@ -126,8 +126,11 @@ export const spending = (
       ]
     ]),
     "",
-    ...(fees.asked === 0 ? [] : [
-      `Endpoints that judged read and wrote ${count(fees.asked)} tokens, for ${money(fees.fees, { currency })}.`
+    ...(all.given === 0 ? [] : [
+      `Environments wrote ${count(all.given)} tokens, which a cap on tokens counts too.`
+    ]),
+    ...(all.asked === 0 ? [] : [
+      `Endpoints that judged read and wrote ${count(all.asked)} tokens, for ${money(all.fees, { currency })}.`
     ]),
     "A plan counts `maxNewTokens` for every completion, and only models on disk. Peak memory is what the backend holds.",
     `This process held ${size(process.spent)} at its peak, planned ${

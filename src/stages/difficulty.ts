@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 import type { Difficulty } from "../../dsl/stages/Difficulty.ts"
-import { groupedByPrompt, type PromptRow, type ScoredRow } from "../data/rows.ts"
+import { groupedByPrompt, promptIn, type ScoredRow } from "../data/rows.ts"
 import { dataStage } from "../training/dataStage.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -21,11 +21,7 @@ export const difficulty = Effect.fn("difficulty")(function*(
   const kept = prompts.filter(({ rate }) => rate >= atLeast && rate <= atMost)
   return yield* dataStage(
     scope,
-    kept.map(({ row: { answer, columns, prompt } }): PromptRow => ({
-      prompt,
-      ...(answer === undefined ? {} : { answer }),
-      ...(columns === undefined ? {} : { columns })
-    })),
+    kept.map(({ row }) => promptIn(row)),
     {
       problem:
         `of ${prompts.length} prompts ${harder} are solved less often than ${atLeast}, and ${easier} more often than ${atMost}`,

@@ -1,7 +1,7 @@
 import * as Effect from "effect/Effect"
 import type { Sample } from "../../dsl/stages/Sample.ts"
 import { encodePrompts, textsOf } from "../data/encode.ts"
-import { CompletionRow, type PromptRow } from "../data/rows.ts"
+import { CompletionRow, promptIn, type PromptRow } from "../data/rows.ts"
 import { lazyArray } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -42,7 +42,7 @@ export const sample = Effect.fn("sample")(function*(
         )
         const texts = textsOf(codec, sampled)
         const rows = sampled.map(({ completion, finished }, i): CompletionRow => ({
-          ...wires.prompts[asked[i]!.row]!,
+          ...promptIn(wires.prompts[asked[i]!.row]!),
           completion: texts[i]!,
           ended: finished,
           tokens: completion.length

@@ -6,6 +6,8 @@ import type { Resource } from "../../dsl/Budget.ts"
 const SpentFile = Schema.Struct({
   /** Tokens of completions sampled. */
   generated: Schema.Natural,
+  /** Tokens that environments wrote in answer to turns; absent without. */
+  given: Schema.optionalKey(Schema.Natural),
   /** Completion tokens with a gradient. */
   trained: Schema.Natural,
   /** Tokens read by a judge: four characters of prompt and completion count as a token. */
@@ -31,6 +33,7 @@ export type Spent = Numbers & { readonly prompts: ReadonlySet<number> }
 
 export const nothingSpent: Spent = {
   generated: 0,
+  given: 0,
   trained: 0,
   judged: 0,
   answers: 0,
@@ -65,7 +68,7 @@ export const amountOf = (resource: Resource, spent: ReadonlyArray<Spent>, price:
   const sum = (of: (one: Spent) => number): number => spent.reduce((total, one) => total + of(one), 0)
   switch (resource) {
     case "tokens":
-      return sum(({ asked, generated, trained }) => generated + trained + asked)
+      return sum(({ asked, generated, given, trained }) => generated + given + trained + asked)
     case "seconds":
       return sum(({ milliseconds }) => milliseconds) / 1000
     case "prompts":
@@ -87,7 +90,17 @@ export const together = (parts: ReadonlyArray<Spent>): Spent => {
   for (const part of parts) {
     for (const prompt of part.prompts) prompts.add(prompt)
     for (
-      const key of ["generated", "trained", "judged", "answers", "asked", "fees", "flops", "milliseconds"] as const
+      const key of [
+        "generated",
+        "given",
+        "trained",
+        "judged",
+        "answers",
+        "asked",
+        "fees",
+        "flops",
+        "milliseconds"
+      ] as const
     ) {
       numbers[key] += part[key]
     }
@@ -96,8 +109,9 @@ export const together = (parts: ReadonlyArray<Spent>): Spent => {
   return { ...numbers, prompts }
 }
 
-export const toJson = ({ answers, asked, fees, prompts, ...numbers }: Spent): Schema.Json => ({
+export const toJson = ({ answers, asked, fees, given, prompts, ...numbers }: Spent): Schema.Json => ({
   ...numbers,
+  ...(given === 0 ? {} : { given }),
   ...(answers === 0 && asked === 0 && fees === 0 ? {} : { answers, asked, fees }),
   prompts: [...prompts].sort((a, b) => a - b)
 })
@@ -106,5 +120,5 @@ export const toJson = ({ answers, asked, fees, prompts, ...numbers }: Spent): Sc
 export const fromJson = (json: unknown): Option.Option<Spent> =>
   Option.map(
     Schema.decodeUnknownOption(SpentFile)(json),
-    ({ prompts, ...numbers }) => ({ answers: 0, asked: 0, fees: 0, ...numbers, prompts: new Set(prompts) })
+    ({ prompts, ...numbers }) => ({ answers: 0, asked: 0, fees: 0, given: 0, ...numbers, prompts: new Set(prompts) })
   )

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Environment } from "../../dsl/Environment.ts"
 import { type BrokenExtension, UnusableData } from "../../dsl/Errors.ts"
-import { callsIn, conversation } from "../data/conversation.ts"
+import { conversation } from "../data/conversation.ts"
 import { encodeWithin, type Encoding, type For, prompts, textsOf, Unfit } from "../data/encode.ts"
 import type { PromptRow } from "../data/rows.ts"
 import type { Policy, Row, Sampled, Sampling } from "../engine/engine.ts"
@@ -146,20 +146,21 @@ const episodes = Effect.fnUntraced(function*(use: For, environment: Environment)
       }))
       let active = all.map((one, i) => ({ one, seed: seeds[i]! }))
       for (let turn = 0; active.length > 0; turn++) {
+        const given = active.reduce((sum, { one }) => sum + (one.answers.at(-1)?.length ?? 0), 0)
         const sampled = policy.sample(
           active.map(({ one }) => turn === 0 ? one.prompt.ids : Int32Array.of(...one.prompt.ids, ...tokensOf(one))),
-          turn === 0 ? sampling : { ...sampling, goesOn: true },
+          turn === 0 ? sampling : { ...sampling, given },
           active.map(({ seed }) => turn === 0 ? seed : `${seed}/turn${turn}`)
         )
         const texts = textsOf(codec, sampled)
         const situations = active.map(({ one }, i): Situation => {
           const text = texts[i]!
           one.own.push(sampled[i]!)
-          one.turns.push({ text, calls: callsIn(text), ended: sampled[i]!.finished, replies: [] })
+          one.turns.push({ text, calls: speaking.calls(text), ended: sampled[i]!.finished, replies: [] })
           const { row: { columns, messages: _, row: __, ...row }, world } = one.prompt
           return { row: { ...columns, ...row }, turns: [...one.turns] as unknown as Situation["turns"], seed: world }
         })
-        // An environment may keep it waiting: a stop gets through, and nothing has been learnt yet in this step.
+        // An environment may keep it waiting: a stop gets through.
         const steps = yield* Effect.interruptible(acts.step(stage, situations))
         active = active.filter(({ one }, i) => goesOn(one, steps[i]!))
       }

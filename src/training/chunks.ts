@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import { resumed } from "../data/rows.ts"
 import { CurrentPatience } from "../engine/interruptible.ts"
 import { type Metrics, RunLog } from "../store/runLog.ts"
-import { together } from "../store/spent.ts"
+import { nothingSpent, together } from "../store/spent.ts"
 import { Store, type StoreError } from "../store/store.ts"
 import { roomFor, withinCaps } from "./budgets.ts"
 import { Diverged, unsoundWeights } from "../../dsl/Errors.ts"
@@ -93,13 +93,13 @@ export const chunked = Effect.fnUntraced(function*(
     const { items, size } = parts[part]!
     const rows = resumed(row, keptOf(part).flatMap(({ rows }) => rows))
     let to = made(part)
-    let pending = { items: 0, rows: rows.length }
+    let pending = { items: 0, rows: rows.length, spent: nothingSpent }
     const stepAt = (item: number): number => before.get(part)! + Math.ceil(item / size)
     const tell = (to: number, { metrics, tokens }: Rows<A>) =>
       told ? log.emit({ _tag: "Step", stage: label, step: stepAt(to), steps, tokens, metrics }) : Effect.void
     const keep: Effect.Effect<void, StoreError> = Effect.gen(function*() {
       if (pending.items === 0) return
-      const spent = yield* meter.taken
+      const { spent } = pending
       const path = yield* store.append(key, name, {
         part,
         items: pending.items,
@@ -107,7 +107,7 @@ export const chunked = Effect.fnUntraced(function*(
         spent
       })
       done += pending.items
-      pending = { items: 0, rows: rows.length }
+      pending = { items: 0, rows: rows.length, spent: nothingSpent }
       if (told) yield* log.emit({ _tag: "Checkpoint", stage: label, step: stepAt(to), path })
     })
     const one = (from: number, to: number) =>
@@ -150,6 +150,7 @@ export const chunked = Effect.fnUntraced(function*(
       const more = yield* one(from, end)
       for (const row of more.rows) rows.push(row)
       pending.items += end - from
+      pending.spent = together([pending.spent, yield* meter.taken])
       to = end
       chunks++
       took = ((yield* Clock.currentTimeMillis) - began) / 1000

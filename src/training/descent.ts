@@ -64,12 +64,13 @@ export const descend = Effect.fnUntraced(function*<S extends Stepped<E, R>, E, R
     turns,
     ...(taking === undefined ? {} : { taking }),
     ...(state === undefined ? {} : { state }),
-    step: Effect.fnUntraced(function*(n) {
+    step: Effect.fnUntraced(function*(n, learns) {
       const made = yield* step(n)
       const { learn, passed: { numbers, rows }, tokens } = made
       const rounding = roundingGap({ engine, precision, n, steps }, model, rows, numbers)
       const update = updateOf(stage, n, steps)
       let metrics: Metrics
+      learns()
       if (typeof learn === "function") {
         yield* finite(rounding)
         metrics = yield* learn(update)

@@ -149,7 +149,8 @@ export const whole = <A>(rows: ReadonlyArray<A>, count: number): Effect.Effect<R
 export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Session<Record<string, Model>>, stage: {
   readonly steps: number
   readonly checkpointEvery: number
-  readonly step: (n: number) => Effect.Effect<TrainingStep, E | NotFinite, R>
+  /** It calls `learns` before it changes a model. */
+  readonly step: (n: number, learns: () => void) => Effect.Effect<TrainingStep, E | NotFinite, R>
   /** Further state for a checkpoint. */
   readonly state?: () => Schema.Json
   /** Steps at which another kind of step begins: see `Rehearsal`. */
@@ -164,10 +165,12 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
   let done = session.from
   // The duration of the first step is unknown.
   let took = Infinity
+  /** What was spent up to the step in progress, and whether that has changed a model. */
+  let midway: { readonly spent: Spent; readonly learnt: boolean } | null = null
   let kept = done > 0 ? `${label} at step ${done}` : `the model that ${label} started from`
   const save = Effect.gen(function*() {
     const models = snapshots(session.models)
-    const state = { spent: toJson(yield* meter.spent), stage: stage.state?.() ?? null }
+    const state = { spent: toJson(midway?.spent ?? (yield* meter.spent)), stage: stage.state?.() ?? null }
     kept = yield* store.save(scope.key, label, { step: done, models, state })
     yield* log.emit({ _tag: "Checkpoint", stage: label, step: done, path: kept })
     return kept
@@ -184,7 +187,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
     // The values do not matter: a rehearsal computes none.
     const told = (n: number) =>
       Effect.tap(
-        stage.step(n),
+        stage.step(n, () => {}),
         ({ metrics, tokens }) =>
           log.emit({ _tag: "Step", stage: label, step: n + 1, steps: stage.steps, tokens, metrics })
       )
@@ -200,9 +203,14 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
       yield* Effect.uninterruptible(Effect.gen(function*() {
         const began = yield* Clock.currentTimeMillis
         patience.wait(took < shortStep ? shortStep : 0)
-        const { metrics, tokens } = yield* stage.step(done)
+        const spent = yield* meter.spent
+        midway = { spent, learnt: false }
+        const { metrics, tokens } = yield* stage.step(done, () => {
+          midway = { spent, learnt: true }
+        })
         yield* finite(metrics)
         done++
+        midway = null
         took = ((yield* Clock.currentTimeMillis) - began) / 1000
         yield* log.emit({ _tag: "Step", stage: label, step: done, steps: stage.steps, tokens, metrics })
         yield* withinCaps(scope, save)
@@ -212,7 +220,9 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
     }
   }).pipe(
     Effect.ensuring(Effect.sync(() => patience.wait(0))),
-    Effect.onInterrupt(() => Effect.orDie(save)),
+    // A stop gets through where a step waits for others (judges, programs, environments). Before it has learnt, nothing of it is kept or
+    // counted; after that, no checkpoint can be made, and the last one stands.
+    Effect.onInterrupt(() => midway?.learnt === true ? Effect.void : Effect.orDie(save)),
     Effect.catchTag("NotFinite", (error) => Effect.fail(diverged(error as NotFinite)))
   )
   const { generated, trained } = yield* meter.spent

@@ -89,7 +89,7 @@ export const spendingMeter = (of: Engine): SpendingMeter => {
     const now = { ...counts(), at: Math.round(at) }
     const frame = frames.at(-1)
     for (const one of frame === undefined ? [] : [frame.all, frame.recent]) {
-      for (const key of ["generated", "trained", "flops"] as const) one[key] += now[key] - before[key]
+      for (const key of ["generated", "given", "trained", "flops"] as const) one[key] += now[key] - before[key]
       one.milliseconds += Math.max(0, now.at - before.at)
       one.memory = Math.max(one.memory, of.recently?.peak() ?? of.memory?.().peak ?? 0)
     }

@@ -1,5 +1,6 @@
 /** The tool of `Calculator` (`dsl/Environment.ts`). */
-import type { Reply, Tool, ToolCall } from "../../data/conversation.ts"
+import type { Reply } from "../../data/conversation.ts"
+import type { Tool, ToolCall } from "../../data/toolCalls.ts"
 import { evaluated, plainSigns } from "../arithmetic.ts"
 import { valueOf } from "../mathematics/rational.ts"
 

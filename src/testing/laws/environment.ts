@@ -1,7 +1,7 @@
 /** Laws of environments from any source. */
 import fc from "fast-check"
 import assert from "node:assert/strict"
-import { callsIn } from "../../data/conversation.ts"
+import { callsIn } from "../../data/toolCalls.ts"
 import { type EnvironmentImplementation, type Episode, stepped, type Turn } from "../../rewards/environment.ts"
 import type { VerifiedRow } from "../../rewards/own.ts"
 import { stream } from "../../sampling/random.ts"
