@@ -89,6 +89,7 @@ export const CompletionRow = Schema.Struct({
   prompt: Schema.String,
   answer: Schema.optionalKey(Schema.String),
   columns: Schema.optionalKey(Columns),
+  messages: Schema.optionalKey(Schema.Array(Schema.Struct({ role: Schema.String, content: Schema.String }))),
   completion: Schema.String,
   /** Whether it ended by itself. */
   ended: Schema.Boolean,
