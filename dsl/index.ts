@@ -4,6 +4,7 @@
  */
 export * as Advantage from "./Advantage.ts"
 export * as Artifact from "./Artifact.ts"
+export * as Ask from "./Ask.ts"
 export * as Budget from "./Budget.ts"
 export * as Checkpoint from "./Checkpoint.ts"
 export * as Control from "./Control.ts"

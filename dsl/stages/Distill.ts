@@ -6,6 +6,7 @@
  * losses in `src/losses/{crossEntropy,distill}.ts`.
  */
 import * as Schema from "effect/Schema"
+import { Ask, mistakes as askMistakes } from "../Ask.ts"
 import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
@@ -25,6 +26,8 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   samplingTemperature: or(Positive, 1),
   /** Longest answer of the teacher, tokens; needed when it is the teacher that answers. */
   maxNewTokens: Schema.optionalKey(Count),
+  /** The context in which the teacher answers; the student learns the answer to the bare prompt (context distillation). */
+  teacherAsk: Schema.optionalKey(Ask),
   ...truncating,
   ...masking,
   ...averaging,
@@ -42,10 +45,15 @@ export const definition = define(Distill, {
   opens: { trained: ["student"] },
   passesOver: ({ completionsPerPrompt }, { prompts }) =>
     prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
-  mistakes: ({ completionsPerPrompt, maxNewTokens, ...stage }, { demonstrations, prompts }) => [
+  mistakes: ({ completionsPerPrompt, maxNewTokens, objective, teacherAsk, ...stage }, { demonstrations, prompts }) => [
     ...keepMistakes(stage, {}),
     stage.mask === "template" && prompts !== undefined &&
     'mask "template" is about demonstrations, and these answers are the teacher\'s own tokens: leave it out',
+    ...askMistakes("teacherAsk", teacherAsk, false),
+    teacherAsk !== undefined && prompts === undefined &&
+    "teacherAsk is of no use: the demonstrations have answers already; leave it out",
+    teacherAsk !== undefined && objective._tag !== "SequenceLevel" &&
+    "teacherAsk needs whole answers, Distillation.sequenceLevel: a divergence compares both models on one and the same text",
     ...Object.entries({ maxNewTokens: maxNewTokens !== undefined, completionsPerPrompt: completionsPerPrompt !== 1 })
       .map(([name, given]) =>
         demonstrations !== undefined && given &&

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "tstyche"
 import type { Artifact } from "../../dsl/index.ts"
 import {
+  Ask,
   Checkpoint,
   Compare,
   Gate,
@@ -104,6 +105,23 @@ describe("wrong wires", () => {
     Judge.make({ completions, judge: reward }, {})
     // @ts-expect-error No overload matches this call
     Judge.make({ completions }, { by: Gold.tales, asks: "Which is shorter?" })
+  })
+
+  test("asking with a context: completions or prompts come out, and completions may go in", () => {
+    const sampling = { completionsPerPrompt: 1, maxNewTokens: 4 }
+    const again = Sample.make({ policy: sft, prompts: completions }, {
+      ...sampling,
+      ask: Ask.template("{{completion}}")
+    })
+    expect<Artifact.KindOf<typeof again>>().type.toBe<"Completions">()
+    const generated = Sample.prompts({ policy: sft, prompts, examples: prompts }, { ...sampling, ask: Ask.fewShot(3) })
+    expect<Artifact.KindOf<typeof generated>>().type.toBe<"Prompts">()
+    // @ts-expect-error "Sample.examples needs examples to show before a prompt, e.g. Source.demonstrations(…), not a Policy"
+    Sample.make({ policy: sft, prompts, examples: sft }, sampling)
+    // @ts-expect-error "Sample.prompts needs instructions, e.g. Source.prompts(…), or completions to write anew, not a Demonstrations"
+    Sample.make({ policy: sft, prompts: demonstrations }, sampling)
+    // @ts-expect-error 'makes' does not exist in type
+    Sample.make({ policy: sft, prompts }, { ...sampling, makes: "Prompts" })
   })
 
   test("a mixture of different kinds, and a share that is missing", () => {

@@ -2,6 +2,9 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Artifact from "../../dsl/Artifact.ts"
+import { label } from "../../dsl/Render.ts"
+import { fieldsOf } from "../../dsl/Stage.ts"
 import { simulate as interpret, type Simulated } from "../interpreters/simulate.ts"
 import { naming } from "../../dsl/Render.ts"
 import { markdown } from "../report/table.ts"
@@ -55,6 +58,11 @@ export const simulate = Command.make(
   Effect.fn(function*({ json, learningRateScale, pipeline, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
     const { policies, world } = yield* interpret(root, { ...extensions, learningRateScale })
+    for (const artifact of Artifact.lineage(root)) {
+      const { ask, teacherAsk } = fieldsOf(artifact)
+      if ((ask ?? teacherAsk) === undefined) continue
+      yield* Console.error(`${label(artifact)}: the prompts of a world have no context, so the bare prompts are asked.`)
+    }
     const named = naming(root)
     yield* Console.log(
       json

@@ -110,7 +110,7 @@ const missing = (row: Json, field: Field, format: RowFormat): Unfit => {
 const known: Readonly<Record<string, true>> = { id: true, split: true, tree: true }
 
 /** A string as it is, messages as text. */
-const render = (value: string | ReadonlyArray<Message>, format: RowFormat): string => {
+export const render = (value: string | ReadonlyArray<Message>, format: RowFormat): string => {
   if (typeof value === "string") return value
   if (format.chat === undefined) {
     throw new Unfit(
@@ -223,8 +223,7 @@ export const demonstrationRow = (row: Json, format: RowFormat): DemonstrationRow
 
 /** A demonstration, with the `answer` and the columns of its prompt. */
 export const completionRow = (row: Json, format: RowFormat): CompletionRow => {
-  const { messages: _, ...prompt } = promptRow(row, format)
-  return { ...completed(demonstrationRow(row, format)), ...prompt }
+  return { ...completed(demonstrationRow(row, format)), ...promptRow(row, format) }
 }
 
 /** The same with a `score`. */

@@ -53,10 +53,8 @@ export const descents = (root: Artifact.Any): ReadonlyArray<Descent> => {
   const name = called(root)
   /** Models and sources that the rows of an artefact are from; a reward made of models stands for these. */
   const authors = Artifact.derived<ReadonlyArray<string>>((artifact, of) => {
-    const from = Object.values(artifact.node.wires).flatMap(of)
-    return isModel(artifact) && artifact.node.kind !== "Reward" || artifact.node.op === "Source"
-      ? [name(artifact)]
-      : [...new Set(from)]
+    const itself = isModel(artifact) && artifact.node.kind !== "Reward" || artifact.node.op === "Source"
+    return itself ? [name(artifact)] : [...new Set(Object.values(artifact.node.wires).flatMap(of))]
   }, (artifact) => isModel(artifact) && artifact.node.kind !== "Reward" ? [] : Object.values(artifact.node.wires))
   return Artifact.lineage(root).flatMap((artifact) => {
     const { kind, op, wires } = artifact.node

@@ -30,7 +30,7 @@ import { pair } from "../stages/pair.ts"
 import { ppo } from "../stages/ppo.ts"
 import { pretrain } from "../stages/pretrain.ts"
 import { rewardModeling } from "../stages/rewardModeling.ts"
-import { sample } from "../stages/sample.ts"
+import { sample, samplePrompts } from "../stages/sample.ts"
 import { score } from "../stages/score.ts"
 import { select } from "../stages/select.ts"
 import { sft } from "../stages/sft.ts"
@@ -192,7 +192,10 @@ export const meanings = Effect.fnUntraced(function*(
         )
         return yield* evaluated(stage)
       }),
-      Sample: means(definitions.Sample, sample, data("Completions")),
+      Sample: (stage) =>
+        stage.makes === "Prompts"
+          ? means(definitions.Sample, samplePrompts, data("Prompts"))(stage)
+          : means(definitions.Sample, sample, data("Completions"))(stage),
       Score: means(definitions.Score, score, data("ScoredCompletions")),
       Select: means(definitions.Select, select, data("Demonstrations")),
       Pair: means(definitions.Pair, pair, data("Preferences")),

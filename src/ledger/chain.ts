@@ -147,6 +147,10 @@ export const chainsIn = (
           : { from: first.from, links: [ofLink("a mixture: its furthest part", Bounds.either(...bounds))] }
       }
       case "Sample":
+        if (stage.makes === "Prompts") return foreign
+        if (stage.ask !== undefined) {
+          return after(on("policy"), ofLink("asked in a context: no bound for the bare prompt", Bounds.unknown))
+        }
         return {
           from: on("policy").from,
           links: [...on("policy").links, ...sampling(stage, vocabularyOf(initialOf(wires["policy"]!)))]

@@ -2,9 +2,11 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Distill } from "../../dsl/stages/Distill.ts"
 import { lengthOf } from "../data/cut.ts"
-import { demonstrations, prompts } from "../data/encode.ts"
+import { inContexts } from "../data/ask.ts"
+import { demonstrations, encodePrompts, prompts } from "../data/encode.ts"
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
 import { lazyArray, repeated } from "../data/lazyArray.ts"
+import { CurrentEngine } from "../engine/current.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
@@ -15,9 +17,10 @@ import { observer } from "../training/loop.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
 
-/** The teacher's answers to all prompts, kept in chunks: training needs them again after a stop. */
+/** The teacher's answers to all prompts, which it sees as `asked`, kept in chunks: training needs them again after a stop. */
 const taught = Effect.fnUntraced(function*(
   prompts: ReadonlyArray<Int32Array>,
+  asked: ReadonlyArray<Int32Array>,
   answer: (prompts: ReadonlyArray<Int32Array>, first: number) => ReadonlyArray<Row>,
   generates: number,
   scope: Scope
@@ -28,12 +31,16 @@ const taught = Effect.fnUntraced(function*(
     generates,
     make: (from, to) =>
       Effect.sync(() => {
-        const rows = answer(prompts.slice(from, to), from).map(({ completion }) => [...completion])
+        const rows = answer(asked.slice(from, to), from).map(({ completion }) => [...completion])
         return { rows, tokens: rows.reduce((sum, { length }) => sum + length, 0), metrics: {} }
       })
   })
   return lazyArray(prompts.length, (i): Row => ({ prompt: prompts[i]!, completion: Int32Array.from(answers[i]!) }))
 })
+
+interface Demonstrations {
+  readonly demonstrations: ReadonlyArray<DemonstrationRow>
+}
 
 /** Learns from a teacher on answers that the student did not write; see `dsl/stages/Distill.ts`. */
 export const distill = (
@@ -43,7 +50,7 @@ export const distill = (
     readonly teacher: Weights
     readonly answers:
       | { readonly prompts: ReadonlyArray<PromptRow> }
-      | { readonly demonstrations: ReadonlyArray<DemonstrationRow> }
+      | Demonstrations
   },
   scope: Scope
 ) =>
@@ -52,10 +59,21 @@ export const distill = (
       const { codec, policy } = at
       const teacher = yield* observer(at.open.policy, wires.teacher)
       const use = { ...at.use, context: Math.min(policy.context, teacher.context) }
-      const answered = "prompts" in wires.answers
+      const instructions = "prompts" in wires.answers
+        ? yield* fitted(use, wires.answers.prompts, prompts(codec, stage.maxNewTokens), stage)
+        : undefined
+      // The prompts of a world have no context.
+      const ask = (yield* CurrentEngine).kind === "tabular" ? undefined : stage.teacherAsk
+      const answered = instructions !== undefined
         ? yield* taught(
+          repeated(instructions.encoded, stage.completionsPerPrompt),
           repeated(
-            (yield* fitted(use, wires.answers.prompts, prompts(codec, stage.maxNewTokens), stage)).encoded,
+            ask === undefined
+              ? instructions.encoded
+              : yield* encodePrompts(
+                { ...use, context: teacher.context },
+                yield* inContexts(use, ask, instructions.rows, { stream: scope.stream })
+              ),
             stage.completionsPerPrompt
           ),
           (prompts, first) =>
@@ -69,7 +87,13 @@ export const distill = (
           stage.maxNewTokens!,
           scope
         )
-        : (yield* fitted(use, wires.answers.demonstrations, demonstrations(codec, stage.mask), stage)).encoded
+        : (yield* fitted(
+          use,
+          (wires.answers as Demonstrations).demonstrations,
+          demonstrations(codec, stage.mask),
+          stage
+        ))
+          .encoded
       const steps = stepsOf(answered.length, stage)
       const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
       const { objective } = stage

@@ -1,5 +1,6 @@
 /** Data made of data: sampled, scored, chosen, curated. */
 import fc from "fast-check"
+import * as Ask from "../../../dsl/Ask.ts"
 import * as Decontaminate from "../../../dsl/stages/Decontaminate.ts"
 import * as Deduplicate from "../../../dsl/stages/Deduplicate.ts"
 import * as Difficulty from "../../../dsl/stages/Difficulty.ts"
@@ -27,7 +28,8 @@ export const scored: fc.Arbitrary<ShelfStep> = fc.record({
     temperature: fc.double({ min: 0.1, max: 2, noNaN: true }),
     topK: fc.constantFrom(0, 2, 3),
     topP: fc.double({ min: 0.5, max: 1, noNaN: true }),
-    batchSize: fc.integer({ min: 1, max: 3 })
+    batchSize: fc.integer({ min: 1, max: 3 }),
+    ask: fc.constant(Ask.template("{{prompt}}"))
   })
 }).map(({ data, extra, family, gold, other, params, policy, reward }) => (shelf) => {
   const of = stocked(shelf, family)
