@@ -165,10 +165,14 @@ export type Check = typeof Check.Type
 /**
  * A verifier from outside Keel: a name, and parameters as JSON. Its implementation (`verifier` of `keel/stage`, given to `run` in `rewards`)
  * sees the row of the prompt with all its columns, and gives a number (true is 1), a promise of one or an `Effect` of one, times `weight`.
+ * An answer that is not there after `seconds` ends the stage with an error, whose checkpoint stays: a score of 0 would be learnt, and would
+ * depend on the speed of the machine. A function that never returns is not ended. Left out, an answer is waited for, and that is said.
  */
 export class OwnVerifier extends Schema.TaggedClass<OwnVerifier>()("OwnVerifier", {
   name: Schema.NonEmptyString,
   params: or(Schema.Record(Schema.String, Schema.Json), {}),
+  /** Of the clock, for one answer that comes later. */
+  seconds: Schema.optionalKey(Positive),
   weight
 }) {}
 
@@ -181,10 +185,11 @@ export interface NamedVerifier<Name extends string> extends OwnVerifier {
  *
  * - `test` with `check(candidate)` and `entry_point` (HumanEval; the code may go on from the prompt), or a text of tests in `test` or `tests`;
  * - a list of tests in `test_list` or `tests`, with `test_imports` and `test_setup_code` (MBPP);
- * - `inputs` and `outputs`, or pairs of `input` and `output`, of a program (also in `input_output`, `test_cases` or `tests`).
+ * - `inputs` and `outputs`, or pairs of `input` and `output`, of a program (also in `input_output`, `test_cases` or `tests`);
+ *   with `fn_name`, of that function of Python (APPS): lists of arguments and their results.
  *
  * `credit` is the score in [0, 1]: `all` or nothing, the `share` of the tests, or by groups of tests with the same number in the column
- * `test_difficulty` (MiMo-7B, arXiv 2505.07608, section 3.3). Each of G groups is worth 1/G: `strict` gives it if all tests of the group and
+ * `test_difficulty` (MiMo-7B, arXiv 2505.07608, section 3.3.1, which gives groups no weights). Each of G groups is worth 1/G: `strict` gives it if all tests of the group and
  * of the easier groups pass, `soft` in equal parts for each passed test. In one text of Python every statement that asserts is a test,
  * and so is every function `test…` and every method of a test case; in JavaScript the text is a test, or every `test` and `it` in it.
  *
@@ -261,5 +266,5 @@ export const code = (options: Options<typeof Code> = {}): Code => new Code(optio
 export const own = <const Name extends string>(
   name: Name,
   params: Readonly<Record<string, Schema.Json>> = {},
-  options: { readonly weight?: number } = {}
+  options: { readonly weight?: number; readonly seconds?: number } = {}
 ): NamedVerifier<Name> => new OwnVerifier({ name, params, ...options }, unchecked) as NamedVerifier<Name>

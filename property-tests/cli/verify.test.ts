@@ -1,10 +1,16 @@
+import * as Effect from "effect/Effect"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
+import { python } from "../../src/sandbox/interpreters.ts"
+import { isolated } from "../../src/sandbox/sandbox.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 import { keel } from "./keel.ts"
 
 const folder = folders("verify")
+const works = await Effect.runPromise(
+  Effect.match(Effect.andThen(isolated, python), { onSuccess: () => true, onFailure: () => false })
+)
 
 const written = (rows: ReadonlyArray<object>): string => {
   const at = folder()
@@ -46,6 +52,23 @@ describe("keel verify", () => {
     assert.match(rows[1].problem, /length_constraints:number_words needs relation/u)
     assert.include(stderr, 'agreement with the column "loose": 2 of 2 (100.00 %)')
     assert.include(stderr, "1 of 2 can never pass; the first: row 2 has an instruction that cannot be checked")
+  })
+
+  it.skipIf(!works)("says why code fails, a row at a time and in sum", async () => {
+    const test_list = ["assert f(2) == 4"]
+    const completions = [
+      "def f(x): return x * x",
+      "def f(x): return x",
+      "def f(x): return y",
+      "f = 1 +",
+      "def f(x): return 3"
+    ]
+    const at = written(completions.map((completion) => ({ prompt: "", completion, test_list })))
+    const { code, stderr, stdout } = await keel(["verify", "rows.jsonl", "--as", "code", "--json"], at)
+    assert.strictEqual(code, 0, stderr)
+    const reasons = stdout.trim().split("\n").map((line) => JSON.parse(line).reason?.split(":")[0])
+    assert.deepStrictEqual(reasons, [undefined, "AssertionError", "NameError", "SyntaxError", "AssertionError"])
+    assert.include(stderr, "  2 failed by AssertionError\n  1 failed by NameError\n  1 failed by SyntaxError")
   })
 
   it("says what is wrong with a verifier, its parameters, a column and a row", async () => {

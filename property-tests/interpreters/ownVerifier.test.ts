@@ -1,6 +1,7 @@
 /** Verifiers from outside Keel wherever a verifier can stand, their errors, and what a run says of a reward that is the same for all. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Exit, Fiber } from "effect"
+import { Console, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import { laws } from "keel/testing"
 import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -24,7 +25,7 @@ import {
 import { contentsBy, readIn } from "../../src/interpreters/contents.ts"
 import { simulate } from "../../src/interpreters/simulate.ts"
 import { alarms } from "../../src/report/alarms.ts"
-import { type VerifiedRow, verifier, type VerifierImplementation } from "../../src/rewards/own.ts"
+import { verdictsOf, type VerifiedRow, verifier, type VerifierImplementation } from "../../src/rewards/own.ts"
 import { Judge, layer as judge } from "../../src/rewards/judge.ts"
 import type { Event } from "../../src/store/runLog.ts"
 import { folders } from "../store/faultyFileSystem.ts"
@@ -159,6 +160,33 @@ describe("a verifier from outside", () => {
       "the verifier Short comes from outside Keel and has no implementation here: pass it"
     )
     await Effect.runPromise(simulate(grpo([own])))
+  })
+
+  it("that does not answer is told after 30 s of silence, and ends at its time limit", async () => {
+    const told: Array<string> = []
+    const console = { ...globalThis.console, error: (text: string) => void told.push(text) }
+    const questions = [1, 2, 3].map((row) => ({ prompt: "p", completion: "c", row }))
+    const after = (seconds: number, options: { readonly seconds?: number }) =>
+      Effect.gen(function*() {
+        const slow = verifier("Short", (row) => row.prompt === "p" ? Effect.delay(Effect.succeed(1), 40_000) : 1)
+        const all = [{ prompt: "q", completion: "", row: 9 }, ...questions]
+        const fiber = yield* Effect.forkChild(verdictsOf("here", Verifier.own("Short", {}, options), [slow], all))
+        yield* TestClock.adjust(`${seconds} seconds`)
+        return yield* Fiber.join(fiber)
+      }).pipe(
+        Effect.provide(TestClock.layer()),
+        Effect.provideService(Console.Console, console),
+        Effect.runPromiseExit
+      )
+    assert.deepStrictEqual(await after(60, {}), Exit.succeed([1, 1, 1, 1]))
+    assert.deepStrictEqual(told, ["! here  still waiting for the verifier Short: 1 of 4 answers, 30 s without one"])
+    const late = await after(60, { seconds: 20 })
+    assert.match(
+      String(late),
+      /gave no answer within its 20 seconds for the prompt of row 1, "p"/u
+    )
+    assert.lengthOf(told, 1)
+    assert.deepStrictEqual(await after(60, { seconds: 50 }), Exit.succeed([1, 1, 1, 1]))
   })
 
   it("is asked no more than so many questions at a time", async () => {

@@ -3,7 +3,7 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import { Verifier } from "../../dsl/index.ts"
 import { credited, lastBlock, suiteOf } from "../../src/rewards/code/suite.ts"
-import { codeVerdicts } from "../../src/rewards/code/verdict.ts"
+import { codeTested, codeVerdicts } from "../../src/rewards/code/verdict.ts"
 import { unreachable } from "../../src/rewards/verifier.ts"
 import { isolated } from "../../src/sandbox/sandbox.ts"
 import { python as pythonHere } from "../../src/sandbox/interpreters.ts"
@@ -77,6 +77,54 @@ describe.skipIf(!works)("verdicts on code", () => {
       assert.equal(new Set(found).size, 1)
     }
   )
+})
+
+describe.skipIf(!works || !hasPython)("functions by their name, as APPS has them", () => {
+  const told = (of: object, completion: string): Row => ({
+    prompt: "",
+    columns: { input_output: JSON.stringify({ fn_name: "pair", ...of }) },
+    completion
+  })
+  const [plain, wrapped, lines] = [
+    { inputs: [[1, 2], [3, 3]], outputs: [[2, 1], [3, 3]] },
+    { inputs: [[1, 2], [3, 3]], outputs: [[[2, 1]], [[3, 3]]] },
+    { inputs: ["1\n2", "3\n3"], outputs: ["[2, 1]", "[3, 3]"] }
+  ]
+  const [right, method] = [
+    "def pair(a, b): return (b, a)",
+    "class Solution:\n    def pair(self, a, b):\n        return [b, a]"
+  ]
+
+  it("are called with their arguments, and the first failure has its reason", { timeout: 60_000 }, async () => {
+    const rows = [plain, wrapped, lines].flatMap((of) => [right, method].map((code) => told(of, code)))
+    assert.deepEqual(await scores(Verifier.code(), rows), rows.map(() => 1))
+    const wrong = [
+      told(plain, "def pair(a, b): return (a, b)"),
+      told(plain, "def other(a, b): return (b, a)"),
+      told(plain, "def pair(a, b):\n    while a == 3: pass\n    return b, a"),
+      { prompt: "", columns: { inputs: ["1"], outputs: ["2"] }, completion: "print(1)" }
+    ]
+    const found = await Effect.runPromise(
+      codeTested(
+        "test",
+        Verifier.code({ seconds: 1, credit: "share" }),
+        wrong.map((row, i) => ({ ...row, row: i + 1 }))
+      )
+    )
+    assert.deepEqual(found.map(({ reason }) => reason?.split(":", 1)[0]), [
+      "AssertionError",
+      "NameError",
+      "too much time or memory",
+      "another output"
+    ])
+    assert.deepEqual(found.map(({ score }) => score), [0.5, 0, 0.5, 0])
+  })
+
+  it("are no tests of another language, nor without arguments", () => {
+    assert.isNull(suiteOf({ input_output: { fn_name: "f", ...plain } }, "javascript"))
+    assert.isNull(suiteOf({ input_output: { fn_name: "f(", ...plain } }))
+    assert.isNull(suiteOf({ input_output: { fn_name: "f", inputs: ["1 2"], outputs: ["3"] } }))
+  })
 })
 
 describe("the tests of a row", () => {

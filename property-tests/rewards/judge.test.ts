@@ -6,7 +6,20 @@ import { mkdtempSync, readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
-import { Budget, Compare, Evaluate, Grpo, Judge, Kl, Pipeline, Reward, Score, Sft, Source } from "../../dsl/index.ts"
+import {
+  Budget,
+  Compare,
+  Evaluate,
+  Gold,
+  Grpo,
+  Judge,
+  Kl,
+  Pipeline,
+  Reward,
+  Score,
+  Sft,
+  Source
+} from "../../dsl/index.ts"
 import type { PreferenceRow, ScoredRow } from "../../src/data/rows.ts"
 import { FirstWait } from "../../src/rewards/endpoint.ts"
 import { problems } from "../../src/interpreters/check.ts"
@@ -410,7 +423,7 @@ describe("pairs", () => {
 
 describe("a reward", () => {
   const held = Source.prompts(Source.tales({ split: "held", count: 2 }))
-  const trained = (url: string) =>
+  const trained = (url: string, more: { readonly observe?: { readonly gold: Gold.Gold } } = {}) =>
     Pipeline.cap(
       Grpo.make({
         init: base,
@@ -427,7 +440,8 @@ describe("a reward", () => {
         learningRate: 1,
         maxNewTokens: world.horizon,
         measureEvery: 6,
-        checkpointEvery: 1
+        checkpointEvery: 1,
+        ...more
       }),
       { kl: Kl.mnatsPerSequence(90_000), from: base }
     )
@@ -476,6 +490,20 @@ describe("a reward", () => {
     assert.isAbove(judgedQuestions(whole.events), before)
     await server.close()
   })
+
+  it("by an endpoint is asked on held prompts only where a gold reward is observed", async () => {
+    const server = await endpointOf(byLength)
+    const observed = async (root: ReturnType<typeof trained>) =>
+      (await made(root, (await counting()).counts)).events.flatMap((event) =>
+        event._tag === "Observed" ? [Object.hasOwn(event.observed, "proxy")] : []
+      )
+    assert.deepStrictEqual(await observed(trained(server.url)), [false])
+    const few = server.calls.length
+    assert.include(await observed(trained(server.url, { observe: { gold: Gold.tales } })), true)
+    assert.isAbove(server.calls.length, 2 * few)
+    await server.close()
+  })
+
   const rowless = ({ exit }: Awaited<ReturnType<typeof made>>): void =>
     assert.isTrue(Exit.isSuccess(exit), String(exit))
   const judgedQuestions = (events: ReadonlyArray<Event>): number =>

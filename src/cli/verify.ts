@@ -23,6 +23,12 @@ const text = (file: string, name: string, { agreement, late, rows }: Verdicts): 
       ? []
       : [`instructions followed, ${how}: ${percent(all.filter(Boolean).length, all.length)} of ${number(all.length)}`]
   })
+  const reasons = new Map<string, number>()
+  for (const { reason } of rows) {
+    const kind = reason?.split(":", 1)[0]
+    if (kind !== undefined) reasons.set(kind, (reasons.get(kind) ?? 0) + 1)
+  }
+  const sorted = [...reasons].sort(([, a], [, b]) => b - a)
   return [
     `${file}: ${number(rows.length)} rows by ${name}, ${number(passed)} pass (${percent(passed, rows.length)}), mean ${
       mean.toFixed(4)
@@ -38,7 +44,9 @@ const text = (file: string, name: string, { agreement, late, rows }: Verdicts): 
     ...(never.length === 0
       ? []
       : [`${number(never.length)} of ${number(rows.length)} can never pass; the first: ${never[0]}`]),
-    ...(late === 0 ? [] : [`${number(late)} comparisons took too long and count as unequal`])
+    ...sorted.slice(0, most).map(([kind, count]) => `  ${number(count)} failed by ${kind}`),
+    ...(sorted.length > most ? [`  and by ${number(sorted.length - most)} more reasons`] : []),
+    ...(late === 0 ? [] : [`${number(late)} comparisons were not made within their time and count as unequal`])
   ].join("\n")
 }
 

@@ -7,6 +7,7 @@ import { Unfit } from "../data/encode.ts"
 import { read } from "../data/read.ts"
 import type { Columns } from "../data/rows.ts"
 import { late } from "../rewards/asked/ask.ts"
+import { codeTested } from "../rewards/code/verdict.ts"
 import { follows, instructionsOf } from "../rewards/instructions.ts"
 import { Judge, layer } from "../rewards/judge.ts"
 import { type Asked, unreachable } from "../rewards/verifier.ts"
@@ -105,6 +106,8 @@ export interface Verdict {
   readonly loose?: ReadonlyArray<boolean>
   /** Why the row can never pass. */
   readonly problem?: string
+  /** Of code: the first failure, a kind before its words. */
+  readonly reason?: string
 }
 
 export interface Verdicts {
@@ -116,11 +119,15 @@ export interface Verdicts {
     readonly agreeing: number
     readonly disagreeing: ReadonlyArray<{ readonly row: number; readonly ours: unknown; readonly theirs: unknown }>
   }>
-  /** Questions that were not answered in time. */
+  /** Comparisons that were not made in time; of code, that is the reason of a row. */
   readonly late: number
 }
 
-const verdictOf = (verifier: Kind, { asked, completion }: Row, value: number): Verdict => {
+const verdictOf = (
+  verifier: Kind,
+  { asked, completion }: Row,
+  { reason, score: value }: { readonly score: number; readonly reason: string | null }
+): Verdict => {
   const never = unreachable(verifier, asked)
   const given = verifier._tag === "Instructions"
     ? verifier.instructions ?? instructionsOf(asked.columns ?? {})
@@ -129,7 +136,8 @@ const verdictOf = (verifier: Kind, { asked, completion }: Row, value: number): V
   return {
     verdict: value === 1 || value === 0 ? value === 1 : value,
     ...(given === undefined ? {} : { strict: each("strict"), loose: each("loose") }),
-    ...(never === null ? {} : { problem: never.problem })
+    ...(never === null ? {} : { problem: never.problem }),
+    ...(reason === null ? {} : { reason })
   }
 }
 
@@ -153,7 +161,9 @@ export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Ki
   const before = late()
   const { verifies } = yield* Judge
   const questions = rows.map(({ asked, completion }, i) => ({ ...asked, completion, row: i + 1 }))
-  const values = yield* verifies(path, verifier, questions)
+  const values = verifier._tag === "Code"
+    ? yield* codeTested(path, verifier, questions)
+    : (yield* verifies(path, verifier, questions)).map((score) => ({ score, reason: null }))
   const made = rows.map((row, i) => verdictOf(verifier, row, values[i]!))
   const columns = [
     agreement(fields.verdict ?? "verdict", rows.map(({ verdict }, i) => [made[i]!.verdict, verdict] as const)),
@@ -164,6 +174,6 @@ export const verdicts = Effect.fn("verify")(function*(path: string, verifier: Ki
   return {
     rows: made,
     agreement: columns.filter(({ compared }) => compared > 0),
-    late: late() - before
+    late: verifier._tag === "Code" ? 0 : late() - before
   } satisfies Verdicts
 }, Effect.provide(layer()))

@@ -8,6 +8,7 @@ import { BrokenExtension } from "../../dsl/Errors.ts"
 import type { OwnVerifier } from "../../dsl/Verifier.ts"
 import { thrown } from "./broken.ts"
 import type { EnvironmentImplementation } from "./environment.ts"
+import { waiting } from "./waiting.ts"
 import type { Asked, Question, VerifiedRow } from "./verifier.ts"
 
 export type { VerifiedRow } from "./verifier.ts"
@@ -72,13 +73,13 @@ const short = (text: string): string => JSON.stringify(text.length > 60 ? `${tex
 /** The verdicts of a verifier from outside, which may come later. */
 export const verdictsOf = (
   stage: string,
-  { name, params }: OwnVerifier,
+  { name, params, seconds }: OwnVerifier,
   own: ReadonlyArray<Judging>,
   questions: ReadonlyArray<Question>
 ): Effect.Effect<ReadonlyArray<number>, BrokenExtension> => {
   const found = own.find((one): one is VerifierImplementation => one.name === name && "verify" in one)
   if (found === undefined) throw new Error(`the verifier ${name} has no implementation: pass it in \`rewards\``)
-  return Effect.forEach(questions, ({ columns, completion, ended, row, tokens, ...asked }) => {
+  const one = ({ columns, completion, ended, row, tokens, ...asked }: Question) => {
     const broken = (problem: string) =>
       new BrokenExtension({
         stage,
@@ -102,7 +103,19 @@ export const verdictsOf = (
         typeof verdict === "boolean" || (typeof verdict === "number" && Number.isFinite(verdict))
           ? Effect.succeed(Number(verdict))
           : Effect.fail(broken(`gave ${String(verdict)}`))
-      )
+      ),
+      (judging) =>
+        seconds === undefined ? judging : Effect.timeoutOrElse(judging, {
+          duration: seconds * 1000,
+          orElse: () => Effect.fail(broken(`gave no answer within its ${seconds} seconds`))
+        })
     )
-  }, { concurrency: found.concurrency })
+  }
+  return waiting(
+    stage,
+    `the verifier ${name}`,
+    questions.length,
+    (answered) =>
+      Effect.forEach(questions, (question) => Effect.tap(one(question), answered), { concurrency: found.concurrency })
+  )
 }

@@ -179,7 +179,7 @@ const neverHolds = (verifier: Verifier, { answer = "", columns = {} }: PromptRow
       if (typeof columns["letter"] !== "string") return lacks("letter", "text")
       return typeof columns["word"] === "string" ? null : lacks("word", "text")
     case "Code": {
-      const suite = suiteOf(columns)
+      const suite = suiteOf(columns, languageOf(columns, verifier.language) ?? undefined)
       if (suite === null) {
         return {
           problem: "has no tests",

@@ -19,6 +19,7 @@ import { CurrentEngine } from "../engine/current.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import type { Message, Reply } from "../rewards/endpoint.ts"
 import { forToken, inWords, type Question, reminder, valueIn } from "../rewards/question.ts"
+import { waiting } from "../rewards/waiting.ts"
 import { type Answer, Store, type StoreError } from "../store/store.ts"
 import { hold } from "./budgets.ts"
 import { observer } from "./loop.ts"
@@ -164,20 +165,35 @@ const asEndpoint = Effect.fnUntraced(function*(scope: Named, endpoint: Endpoint)
         ))
       // Questions under way are waited for when another fails.
       let stopped = false
-      const all = yield* Effect.forEach(asked, (one, i) => {
-        if (known[i] !== undefined) return Effect.succeed(Exit.succeed(known[i]))
-        if (stopped) return Effect.succeed(Exit.succeed(null))
-        const asking = value(one, (question, id) => {
-          const under = answers.get(id)
-          if (under !== undefined) return Deferred.await(under)
-          const mine = Deferred.makeUnsafe<Answer, Effect.Error<ReturnType<typeof request>>>()
-          answers.set(id, mine)
-          return Effect.onExit(request(question, id), (exit) => Deferred.done(mine, exit))
-        })
-        return Effect.tap(Effect.exit(asking), (exit) => Effect.sync(() => (stopped ||= Exit.isFailure(exit))))
-      }, { concurrency: endpoint.concurrency })
+      const all = yield* waiting(scope.label, nameOf(endpoint), asked.length, (answered) =>
+        Effect.forEach(asked, (one, i) => {
+          if (known[i] !== undefined) {
+            return Effect.succeed(Exit.succeed(known[i]))
+          }
+          if (stopped) {
+            return Effect.succeed(Exit.succeed(null))
+          }
+          const asking = value(one, (question, id) => {
+            const under = answers.get(id)
+            if (under !== undefined) {
+              return Deferred.await(under)
+            }
+            const mine = Deferred.makeUnsafe<Answer, Effect.Error<ReturnType<typeof request>>>()
+            answers.set(id, mine)
+            return Effect.onExit(request(question, id), (exit) =>
+              Deferred.done(mine, exit))
+          })
+          return Effect.exit(asking).pipe(
+            Effect.tap((exit) =>
+              Effect.sync(() => (stopped ||= Exit.isFailure(exit)))
+            ),
+            Effect.tap(answered)
+          )
+        }, { concurrency: endpoint.concurrency }))
       const values: Array<number | null> = []
-      for (const exit of all) values.push((yield* exit) ?? null)
+      for (const exit of all) {
+        values.push((yield* exit) ?? null)
+      }
       return values
     }).pipe(Effect.interruptible)) satisfies Asking as Asking
 })

@@ -1,4 +1,4 @@
-/** Scores and preferences of a judge, with what it says of itself: in both orders, asked several times, not readable. */
+/** Scores and preferences of a judge, with its numbers about itself: in both orders, asked several times, not readable. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { JudgeFailed, UnusableData } from "../../dsl/Errors.ts"
@@ -46,7 +46,7 @@ const any = ({ name, stage }: Judge, values: ReadonlyArray<number | null>) =>
       "These answers are kept in the folder `answers` of the store: without it the same questions are asked again."
   })
 
-/** Tells what the judge said of itself in the whole stage; a rehearsal has asked only a part. */
+/** Tells the numbers of the judge about itself in the whole stage; a rehearsal has asked only a part. */
 export const tellJudged = Effect.fnUntraced(function*({ name, stage }: Judge, judged: () => Metrics) {
   if ((yield* CurrentRehearsal) !== null) return
   yield* (yield* RunLog).emit({ _tag: "Judged", stage, judge: name, judged: judged() })
@@ -86,7 +86,7 @@ export const scoreOf = ({ criteria }: Rubric, scores: Scores): number | null => 
   return criteria.reduce((sum, { weight }, i) => sum + weight * means[i]!, 0) / total
 }
 
-/** What the judge says of itself: answers that cannot be read, completions without a score, and its agreement when asked again. */
+/** The judge about itself: answers that cannot be read, completions without a score, and its agreement when asked again. */
 export const ofScores = (rubric: Rubric, all: ReadonlyArray<Scores>): Metrics => {
   const values = all.flat(2)
   const again = all.flat().flatMap((values) =>
@@ -129,7 +129,7 @@ export const ordersBy = Effect.fnUntraced(function*(
 export const preferenceOf = ({ first, second }: Orders): number | null =>
   first === null || second === null ? null : (first + 1 - second) / 2
 
-/** What the judge says of itself: its preference for the answer that is shown first, and its agreement in both orders. */
+/** The judge about itself: its preference for the answer that is shown first, and its agreement in both orders. */
 export const ofOrders = (all: ReadonlyArray<Orders>): Metrics => {
   const pairs = all.flatMap(({ first, second }) => first === null || second === null ? [] : [[first, second] as const])
   const side = (x: number): number => Math.sign(x - 0.5)

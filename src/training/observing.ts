@@ -10,7 +10,7 @@ import { ownTokens, type Policy, type Row, type Scorer } from "../engine/engine.
 import { distinct } from "../ledger/distinct.ts"
 import type { SampledBlock } from "../ledger/measure.ts"
 import { after, type Peak } from "../ledger/peak.ts"
-import { plain } from "../rewards/composed.ts"
+import { leavesOf, plain } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable, type OpenReward, proxyOf, readsText } from "../rewards/rewarding.ts"
 import { estimate } from "../store/report.ts"
@@ -56,10 +56,19 @@ export const observing = Effect.fnUntraced(function*(
   const [judge, log, store] = [yield* Judge, yield* RunLog, yield* Store]
   const gold = observe?.gold
   const proxy = given === null ? null : "values" in given ? plain({ scorer: given, codec: null as never }) : given
-  const unfit = proxy === null ? null : yield* judgeable(scope.label, judge, proxy, rows).pipe(
-    Effect.as(null),
-    Effect.catchTag("UnusableData", ({ problem }) => Effect.succeed(problem))
-  )
+  /** An endpoint is paid for each answer. */
+  const paid = observe === undefined &&
+    [proxy, scoring?.reward ?? null].some((reward) =>
+      reward !== null && leavesOf(reward).some((leaf) => leaf._tag === "Judge" && leaf.endpoint !== undefined)
+    )
+  const unfit = proxy === null
+    ? null
+    : paid
+    ? "its judge is an endpoint, which would be asked again at each measurement. Give `observe` a gold reward to have it asked"
+    : yield* judgeable(scope.label, judge, proxy, rows).pipe(
+      Effect.as(null),
+      Effect.catchTag("UnusableData", ({ problem }) => Effect.succeed(problem))
+    )
   if (unfit !== null) {
     yield* Console.error(`! ${scope.label}  its reward is not observed on its held prompts: ${unfit}`)
   }
@@ -99,16 +108,17 @@ export const observing = Effect.fnUntraced(function*(
         Object.assign(observed, { proxy: mean, proxy_se: standardError })
       }
       if (scoring !== null) {
-        const { scores } = yield* scoresOf(scoring, promptsOf(rows, ids, asked, seeds), answers, {
-          step,
-          running: {},
-          whitened: false
-        })
-        const { mean, standardError } = estimate(scores)
+        if (!paid) {
+          const { scores } = yield* scoresOf(scoring, promptsOf(rows, ids, asked, seeds), answers, {
+            step,
+            running: {},
+            whitened: false
+          })
+          const { mean, standardError } = estimate(scores)
+          Object.assign(observed, { reward: mean, reward_se: standardError })
+        }
         const meanOf = (of: (one: Played) => number) => answers.reduce((sum, one) => sum + of(one), 0) / answers.length
         Object.assign(observed, {
-          reward: mean,
-          reward_se: standardError,
           turns: meanOf(({ turns }) => turns.length),
           calls: meanOf(({ turns }) => turns.reduce((sum, { calls }) => sum + calls.length, 0))
         })

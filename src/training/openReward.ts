@@ -11,7 +11,7 @@ import { observer } from "./loop.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
-/** Opens a judge whose scores are rewards; when the stage ends, it tells what this process asked it. */
+/** Opens a judge whose scores are rewards; when the stage ends, it tells the questions of this process. */
 export const judgeOpened = Effect.fnUntraced(function*(
   scope: Pick<Scope, "key" | "label" | "limits">,
   leaf: JudgeLeaf

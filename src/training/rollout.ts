@@ -27,7 +27,7 @@ export interface Rollout {
   readonly passed: ReadonlyArray<boolean>
 }
 
-/** What losses read of it. */
+/** The part that losses read. */
 export type Episodes = Omit<Rollout, "running" | "passed">
 
 /** A rollout as it was sampled. */

@@ -24,7 +24,7 @@ export interface Scoring {
   readonly overlong?: { readonly share: number } | undefined
 }
 
-/** Where in its steps a stage is, and what `whiten` has seen in earlier ones; `whitened` as in `combined`. */
+/** Where in its steps a stage is, and the numbers that `whiten` saw in earlier ones; `whitened` as in `combined`. */
 export interface Now {
   readonly step: number
   readonly running: Running

@@ -58,9 +58,54 @@ const pairsOf = (value: unknown): ReadonlyArray<Pair> | null => {
     : null
 }
 
-/** Null of a row without tests. */
-export const suiteOf = (columns: Columns): Suite | null => {
+/**
+ * A test of a function by its name, as APPS has them: called with the arguments, of the text `[arguments, output]` in JSON. It may be a method
+ * of a class `Solution`; a tuple is a list, and a list of one output is that output.
+ */
+const calling = (name: string): string => `
+import json
+def keel_plain(value):
+    return [keel_plain(one) for one in value] if type(value) in (list, tuple) else value
+def keel_test(text):
+    arguments, expected = json.loads(text)
+    try: call = Solution().${name}
+    except NameError: call = ${name}
+    said = keel_plain(call(*arguments))
+    assert said == expected or (type(expected) is list and len(expected) == 1 and said == expected[0])
+`
+
+/** Tests of the function `fn_name`: lists of arguments with outputs, or of their JSON, an argument a line. */
+const callsOf = (value: unknown): Suite | null => {
+  const given = opened(value)
+  const name = fieldOf(given, "fn_name")
+  const [inputs, outputs] = [fieldOf(given, "inputs"), fieldOf(given, "outputs")]
+  if (typeof name !== "string" || !/^[A-Za-z_]\w*$/u.test(name)) return null
+  if (!Array.isArray(inputs) || !Array.isArray(outputs) || inputs.length !== outputs.length || inputs.length === 0) {
+    return null
+  }
+  try {
+    const tests = inputs.map((input: unknown, i) => {
+      const [written, output] = [typeof input === "string", outputs[i] as unknown]
+      const args = written ? (input as string).split("\n").filter(isText).map((one) => JSON.parse(one)) : input
+      if (!Array.isArray(args)) throw new SyntaxError()
+      return JSON.stringify([args, written && typeof output === "string" ? JSON.parse(output) : output])
+    })
+    return {
+      kind: "unit",
+      entry: null,
+      setup: [calling(name)],
+      tests: tests.map((one) => `keel_test(${JSON.stringify(one)})`),
+      text: null
+    }
+  } catch {
+    return null
+  }
+}
+
+/** Null of a row without tests in that language. */
+export const suiteOf = (columns: Columns, language: Code["language"] | null = "python"): Suite | null => {
   for (const given of [columns, columns["input_output"], columns["test_cases"], columns["tests"], columns["test"]]) {
+    if (isText(fieldOf(opened(given), "fn_name"))) return language === "python" ? callsOf(given) : null
     const pairs = pairsOf(given)
     if (pairs !== null) return { kind: "pairs", pairs }
   }

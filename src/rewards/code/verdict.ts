@@ -9,6 +9,7 @@ import { isolated, printed } from "../../sandbox/sandbox.ts"
 import type { PromptRow } from "../../data/rows.ts"
 import { wasLate } from "../asked/ask.ts"
 import type { Question } from "../verifier.ts"
+import { waiting } from "../waiting.ts"
 import { credited, isSameOutput, languageOf, lastBlock, levelsOf, type Suite, suiteOf } from "./suite.ts"
 import { nodeFlags, unitTests } from "./unitTests.ts"
 
@@ -51,7 +52,10 @@ with open("/tmp/main.py", encoding="utf-8") as file:
 exec(compile(text, "main.py", "exec"), {"__name__": "__main__", "__builtins__": builtins})
 `
 
-/** Which of the outputs a program prints the output of each input; after one failure all or nothing is known. */
+/** Why a program failed that was ended. */
+const ended = "too much time or memory"
+
+/** Which of the outputs a program prints the output of each input, and its first failure; after one all or nothing is known. */
 const passedPairs = Effect.fnUntraced(function*(
   verifier: Code,
   language: Language,
@@ -71,8 +75,8 @@ const passedPairs = Effect.fnUntraced(function*(
       name
     ] as const
   const passed: Array<boolean> = []
-  let late = false
-  for (const { input, output } of pairs) {
+  let [late, problem]: [boolean, string | null] = [false, null]
+  for (const [i, { input, output }] of pairs.entries()) {
     const found = yield* printed({
       command,
       reads,
@@ -83,50 +87,77 @@ const passedPairs = Effect.fnUntraced(function*(
     })
     passed.push(found.text !== null && isSameOutput(found.text, output))
     late ||= found.late
+    if (!passed.at(-1)) {
+      problem ??= `${found.late ? ended : found.text === null ? "an error of the program" : "another output"}: input ${
+        i + 1
+      }`
+    }
     if (credit === "all" && !passed.at(-1)) break
   }
-  return { passed: [...passed, ...pairs.slice(passed.length).map(() => false)], late }
+  return { passed: [...passed, ...pairs.slice(passed.length).map(() => false)], late, problem }
 })
 
-/** The score of a completion in [0, 1]; 0 of a row without tests. */
-const codeVerdict = Effect.fnUntraced(function*(
+/** The score of a completion in [0, 1], and the first failure of its tests: a kind, and after a colon its place or its words. */
+export interface Tested {
+  readonly score: number
+  readonly reason: string | null
+}
+
+const without = (reason: string): Tested => ({ score: 0, reason })
+
+/** Score 0 of a row without tests. */
+const tested = Effect.fnUntraced(function*(
   stage: string,
   verifier: Code,
   { columns = {}, completion, prompt }: Question
 ) {
-  const suite = suiteOf(columns)
   const language = languageOf(columns, verifier.language)
-  if (suite === null || language === null) return 0
+  const suite = suiteOf(columns, language)
+  if (suite === null) return without("no tests")
+  if (language === null) return without("unknown language")
   const interpreter = yield* interpreterOf(stage, language)
   const code = lastBlock(completion) ?? completion
   const levels = levelsOf(columns, suite)
   const graded = verifier.credit === "strict" || verifier.credit === "soft"
-  if (graded && levels === null) return 0
-  const score = (passed: ReadonlyArray<boolean>): number => credited(verifier.credit, passed, levels ?? [])
-  if (suite.kind === "pairs") {
-    const { late, passed } = yield* passedPairs(verifier, language, interpreter, suite.pairs, code)
+  if (graded && levels === null) return without("no levels of difficulty")
+  const made = (passed: ReadonlyArray<boolean>, late: boolean, problem: string | null): Tested => {
     if (late) wasLate()
-    return score(passed)
+    return { score: credited(verifier.credit, passed, levels ?? []), reason: passed.every(Boolean) ? null : problem }
   }
-  const { complete, late, passed } = yield* unitTests(
+  if (suite.kind === "pairs") {
+    const { late, passed, problem } = yield* passedPairs(verifier, language, interpreter, suite.pairs, code)
+    return made(passed, late, problem)
+  }
+  const { complete, late, passed, problem } = yield* unitTests(
     language,
     interpreter,
     { ...suite, prompt, code },
     limitsOf(verifier, interpreter),
     verifier.memory
   )
-  if (late) wasLate()
   // Tests that were not reached are failures.
   const missing = Math.max(suite.tests.length - passed.length, complete || passed.includes(false) ? 0 : 1)
-  return score([...passed, ...Array.from({ length: missing }, () => false)])
+  const why = late ? ended : problem ?? "a test failed"
+  return made([...passed, ...Array.from({ length: missing }, () => false)], late, why)
 })
 
 /** Two processes take turns for most of a verdict. */
 const concurrency = availableParallelism()
 
-export const codeVerdicts = (
+export const codeTested = (
   stage: string,
   verifier: Code,
   questions: ReadonlyArray<Question>
+): Effect.Effect<ReadonlyArray<Tested>, NoSandbox> =>
+  waiting(
+    stage,
+    "the tests of completions",
+    questions.length,
+    (answered) =>
+      Effect.forEach(questions, (question) => Effect.tap(tested(stage, verifier, question), answered), { concurrency })
+  )
+
+export const codeVerdicts = (
+  ...asked: Parameters<typeof codeTested>
 ): Effect.Effect<ReadonlyArray<number>, NoSandbox> =>
-  Effect.forEach(questions, (question) => codeVerdict(stage, verifier, question), { concurrency })
+  Effect.map(codeTested(...asked), (all) => all.map(({ score }) => score))
