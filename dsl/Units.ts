@@ -31,7 +31,7 @@ type Numeric = {
   [K in keyof Fields]-?: [Extract<NonNullable<Fields[K]>, number>] extends [never] ? never : K
 }[keyof Fields]
 
-export const units: { readonly [K in Numeric]: Unit } = {
+export const units: { readonly [K in Numeric]: Unit } & Readonly<Record<string, Unit>> = {
   adamBeta1: "none",
   adamBeta2: "none",
   adamEpsilon: "none",
@@ -66,6 +66,9 @@ export const units: { readonly [K in Numeric]: Unit } = {
   measureMost: "samples",
   measureSamples: "samples",
   memory: "bytes",
+  minLearningRate: "rate",
+  minLearningRateRatio: "none",
+  minMargin: "none",
   minScore: "none",
   minTokens: "tokens",
   minWords: "words",
@@ -75,6 +78,7 @@ export const units: { readonly [K in Numeric]: Unit } = {
   numMiniBatches: "parts",
   numPpoEpochs: "passes",
   overlap: "none",
+  pretrainingShare: "none",
   prompts: "rows",
   pretrainingShare: "none",
   ptxCoef: "none",
@@ -102,5 +106,4 @@ export const units: { readonly [K in Numeric]: Unit } = {
 }
 
 /** The unit of a parameter; undefined of one that is no number. */
-export const unitOf = (name: string): Unit | undefined =>
-  Object.hasOwn(units, name) ? units[name as Numeric] : undefined
+export const unitOf = (name: string): Unit | undefined => Object.hasOwn(units, name) ? units[name] : undefined
