@@ -31,7 +31,7 @@ type Numeric = {
   [K in keyof Fields]-?: [Extract<NonNullable<Fields[K]>, number>] extends [never] ? never : K
 }[keyof Fields]
 
-export const units: { readonly [K in Numeric]: Unit } & Readonly<Record<string, Unit>> = {
+export const units: { readonly [K in Numeric]: Unit } = {
   adamBeta1: "none",
   adamBeta2: "none",
   adamEpsilon: "none",
@@ -66,9 +66,6 @@ export const units: { readonly [K in Numeric]: Unit } & Readonly<Record<string, 
   measureMost: "samples",
   measureSamples: "samples",
   memory: "bytes",
-  minLearningRate: "rate",
-  minLearningRateRatio: "none",
-  minMargin: "none",
   minScore: "none",
   minTokens: "tokens",
   minWords: "words",
@@ -80,7 +77,6 @@ export const units: { readonly [K in Numeric]: Unit } & Readonly<Record<string, 
   overlap: "none",
   pretrainingShare: "none",
   prompts: "rows",
-  pretrainingShare: "none",
   ptxCoef: "none",
   ptxRatio: "none",
   samplingTemperature: "none",
@@ -106,4 +102,5 @@ export const units: { readonly [K in Numeric]: Unit } & Readonly<Record<string, 
 }
 
 /** The unit of a parameter; undefined of one that is no number. */
-export const unitOf = (name: string): Unit | undefined => Object.hasOwn(units, name) ? units[name] : undefined
+export const unitOf = (name: string): Unit | undefined =>
+  Object.hasOwn(units, name) ? units[name as Numeric] : undefined
