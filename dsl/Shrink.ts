@@ -199,7 +199,7 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       case "Preferences":
         say(
           `${
-            [Source.namedBy(origin) ?? origin._tag].flat().join(", ")
+            origin._tag === "Described" ? origin.name : [Source.namedBy(origin) ?? origin._tag].flat().join(", ")
           }: pairs of a tiny model's answers, by the checker of stories`
         )
         return Compare.make({ policy: writer() as never, prompts: Source.prompts(stories) }, {
@@ -239,7 +239,10 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       n === 0 ? 0 : reported === undefined ? Math.min(n, 2) : Math.max(1, Math.round(n * few / reported))
     const shortened = (n: number): number => Math.max(1, Math.round(n * Math.min(1, tokens / longest)))
     const parts = Math.min(most.parts, Number(params["numMiniBatches"] ?? 1))
+    const observed = artifact.node.wires["held"] !== undefined
     const small = (name: string, n: number): number => {
+      // Of the whole pipeline, where a stage has no held prompts.
+      if (name.startsWith("measure") && !observed) return n
       switch (unitOf(name)) {
         case "steps":
           return name === "steps" ? few : name === "checkpointEvery" ? 1000 : name === "measureEvery" ? few : shorter(n)

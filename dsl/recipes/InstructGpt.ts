@@ -91,12 +91,24 @@ export const instructGpt = Recipe.make({
       vocab: 50_257,
       context: 2048
     }),
-    demonstrations: Source.demonstrations(Source.file("demonstrations.jsonl", { limit: 12_725 })),
-    withPretraining: Source.demonstrations(Source.file("demonstrations-and-text.jsonl", { limit: 14_139 })),
-    rankings: Source.rankings(Source.file("rankings.jsonl", { limit: 33_207 })),
-    prompts: Source.prompts(Source.file("prompts.jsonl", { limit: 31_144 })),
-    held: Source.prompts(Source.file("held.jsonl", { limit: 16_185 })),
-    pretraining: Source.text(Source.file("text.jsonl", { limit: 2_048_000 }))
+    demonstrations: Source.demonstrations(
+      Source.described("labelers' and customers' prompts with answers", {
+        rows: 12_725,
+        tokens: { prompt: 200, completion: 100 }
+      })
+    ),
+    withPretraining: Source.demonstrations(
+      Source.described("the same with 10 % pretraining text", {
+        rows: 14_139,
+        tokens: { prompt: 200, completion: 100 }
+      })
+    ),
+    rankings: Source.rankings(
+      Source.described("labelers' rankings", { rows: 33_207, tokens: { prompt: 200, completion: 100, completions: 6 } })
+    ),
+    prompts: Source.prompts(Source.described("customers' prompts", { rows: 31_144, tokens: { prompt: 200 } })),
+    held: Source.prompts(Source.described("customers' held-out prompts", { rows: 16_185, tokens: { prompt: 200 } })),
+    pretraining: Source.text(Source.described("GPT-3's pretraining text", { rows: 2_048_000, tokens: { text: 2048 } }))
   }),
   make: ({ demonstrations, gpt3, held, pretraining, prompts, rankings, small, withPretraining }, open) => {
     const baseline = Sft.make({ base: gpt3, demonstrations }, sft)
@@ -105,15 +117,14 @@ export const instructGpt = Recipe.make({
       loss: RewardLoss.kWise()
     })
     const start = Sft.make({ base: gpt3, demonstrations: withPretraining }, init)
-    const kl = Kl.mnatsPerSequence(1_000_000)
-    const rl = Ppo.make({ init: start, reference: start, reward, value: reward, prompts, held, pretraining }, {
+    const policy = Ppo.make({ init: start, reference: start, reward, value: reward, prompts, pretraining }, {
       ...ppoPtx,
       ...ppo,
       advantage: new Advantage.Gae({ lam: open.lam }),
       learningRate: open.learningRate,
-      maxNewTokens: open.maxNewTokens,
-      allowance: kl
+      maxNewTokens: open.maxNewTokens
     })
-    return { sft: baseline, reward, init: start, policy: Pipeline.cap(rl, { kl, from: start, whenSpent: "warn" }) }
+    const measured = { kl: Kl.measured, from: start, held, maxNewTokens: open.maxNewTokens } as const
+    return { sft: baseline, reward, init: start, policy: Pipeline.observe(policy, measured) }
   }
 })

@@ -43,19 +43,21 @@ export const zephyr = Recipe.make({
       vocab: 32_000,
       context: 8192
     }),
-    dialogues: Source.demonstrations(Source.file("ultrachat.jsonl", { limit: 200_000 })),
-    feedback: Source.preferences(Source.file("ultrafeedback.jsonl", { limit: 64_000 })),
-    held: Source.prompts(Source.file("mt-bench.jsonl", { limit: 80 }))
+    dialogues: Source.demonstrations(
+      Source.described("UltraChat", { rows: 200_000, tokens: { prompt: 200, completion: 1000 } })
+    ),
+    feedback: Source.preferences(
+      Source.described("UltraFeedback", { rows: 64_000, tokens: { prompt: 150, completion: 250 } })
+    ),
+    held: Source.prompts(Source.described("MT-Bench", { rows: 80, tokens: { prompt: 100 } }))
   }),
   make: ({ base, dialogues, feedback, held }) => {
     const tuned = Sft.make({ base, demonstrations: dialogues }, sft)
-    const kl = Kl.mnatsPerSequence(1_000_000)
-    const policy = Dpo.make({ init: tuned, reference: tuned, preferences: feedback, held }, {
+    const policy = Dpo.make({ init: tuned, reference: tuned, preferences: feedback }, {
       ...dpo,
-      loss: PreferenceLoss.dpo({ beta }),
-      maxNewTokens: 1024,
-      allowance: kl
+      loss: PreferenceLoss.dpo({ beta })
     })
-    return { sft: tuned, policy: Pipeline.cap(policy, { kl, from: tuned, whenSpent: "warn" }) }
+    const measured = { kl: Kl.measured, from: tuned, held, maxNewTokens: 1024 } as const
+    return { sft: tuned, policy: Pipeline.observe(policy, measured) }
   }
 })

@@ -90,7 +90,7 @@ export default Pipeline.outputs(Recipe.planned(own))`
     const { code, stderr, stdout } = await keel(["run", "zephyr", "--shrink", "--seed", "1", "--out", "it"], at)
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /✓ sft .*\n[^]*✓ policy /u)
-    assert.match(stderr, /ultrafeedback.*: pairs of a tiny model's answers, by the checker of stories/u)
+    assert.match(stderr, /UltraFeedback: pairs of a tiny model's answers, by the checker of stories/u)
     assert.match(stdout, /^\| policy {2,}\|/mu)
     const ledger = await keel(["ledger", "it"], at)
     assert.match(ledger.stdout, /^\| policy {2,}\|/mu)

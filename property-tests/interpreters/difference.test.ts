@@ -42,7 +42,7 @@ describe("the difference of two pipelines", () => {
     const [a, b] = [published(), published()]
     const { node } = b.policy.node.wires["of"]!
     const swapped = Artifact.make({ ...node, wires: { ...node.wires, reference: b.sft } })
-    const policy = Artifact.make({ ...b.policy.node, wires: { from: b.init, of: swapped } })
+    const policy = Artifact.make({ ...b.policy.node, wires: { ...b.policy.node.wires, of: swapped } })
     const { added, changed, removed } = differences(Pipeline.outputs(a), Pipeline.outputs({ ...b, policy }))
     assert.deepEqual(changed, [{ name: "policy (Ppo)", changes: ["reference: init → sft"] }])
     assert.isEmpty([...added, ...removed])
@@ -51,6 +51,9 @@ describe("the difference of two pipelines", () => {
   it("says numbers with their units", () => {
     const other = published({ maxNewTokens: 512 })
     const { changed } = differences(Pipeline.outputs(published()), Pipeline.outputs(other))
-    assert.deepEqual(changed, [{ name: "policy (Ppo)", changes: ["maxNewTokens 1024 → 512 tokens"] }])
+    assert.deepEqual(changed, [
+      { name: "policy (Ppo)", changes: ["maxNewTokens 1024 → 512 tokens"] },
+      { name: "the cap on policy", changes: ["maxNewTokens 1024 → 512 tokens"] }
+    ])
   })
 })

@@ -132,6 +132,8 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
   const load = (source: Artifact.Any, chat: Chat) => {
     loaded.add(source.id)
     const { origin, role } = stageOf(source) as Source
+    // There are no first rows to look at; what reads all of them says so.
+    if (first !== undefined && origin._tag === "Described") return Effect.succeed(undefined)
     return Effect.tap(
       datasets.load(role, limited(origin, first), chat),
       ({ about }) => Effect.sync(() => about === undefined || files.set(JSON.stringify(about), about))
