@@ -27,9 +27,21 @@ export const Seed = or(Schema.Natural, 0)
 export const optimiser = {
   /** Peak learning rate of AdamW (Loshchilov and Hutter 2019). */
   learningRate: Positive,
-  /** After `warmupSteps` of linear warm-up: `constant`, `linear` to 0, or `cosine` to 10 % (InstructGPT, App. C). */
+  /** After the warm-up: `constant`, `linear` to 0, or `cosine` to 10 % (InstructGPT, App. C). */
   schedule: or(Schema.Literals(["constant", "linear", "cosine"]), "constant"),
+  /** Steps of linear warm-up: step n of W has (n + 1)/W of the rate. */
   warmupSteps: or(Schema.Natural, 0),
+  /** The warm-up as a share of the steps, rounded up, in place of `warmupSteps` (transformers `warmup_ratio`). */
+  warmupRatio: Schema.optionalKey(Fraction),
+  /**
+   * f, the share of the rate at the first step: step n of a warm-up of W has f + (1 − f) n/W (PyTorch `LinearLR`, `start_factor`).
+   * 0 is transformers' warm-up.
+   */
+  warmupFrom: Schema.optionalKey(Fraction),
+  /** The end of `linear` or `cosine`, as a share of `learningRate` (transformers `min_lr_rate`). */
+  minLearningRateRatio: Schema.optionalKey(Fraction),
+  /** The same as a rate (transformers `min_lr`). */
+  minLearningRate: Schema.optionalKey(NonNegative),
   adamBeta1: or(Decay, 0.9),
   adamBeta2: or(Decay, 0.95),
   adamEpsilon: or(Positive, 1e-8),
@@ -65,6 +77,14 @@ export const training = {
   seed: Seed
 }
 
+/** The length of a stage that passes over its rows. */
+export const passes = {
+  /** Passes over the rows. */
+  epochs: or(Count, 1),
+  /** Optimiser steps, in place of `epochs` (transformers `max_steps`). */
+  steps: Schema.optionalKey(Count)
+}
+
 /** AdamW moves each weight by about the learning rate in a step. */
 const most = 10
 
@@ -76,14 +96,33 @@ export const rateMistakes = (name: string, rate: number | undefined): ReadonlyAr
     } meant?`
   ]
 
-/** Mistakes in these fields; `steps` is set if the stage has a number of steps. */
+/** Mistakes in the schedule of `optimiser`; `steps` is set if the stage has a number of steps. */
+export const scheduleMistakes = (
+  { learningRate, minLearningRate, minLearningRateRatio, schedule, steps, warmupFrom, warmupRatio, warmupSteps }:
+    & Schema.Struct.Type<typeof optimiser>
+    & { readonly steps?: number }
+): ReadonlyArray<string> =>
+  [
+    steps !== undefined && warmupSteps > steps && `warmupSteps ${warmupSteps} is more than steps ${steps}`,
+    warmupRatio !== undefined && warmupSteps > 0 &&
+    `warmupSteps ${warmupSteps} and warmupRatio ${warmupRatio} both give the warm-up: leave one of them out`,
+    warmupFrom !== undefined && warmupSteps === 0 && (warmupRatio ?? 0) === 0 &&
+    `warmupFrom ${warmupFrom} has no warm-up: give warmupSteps or warmupRatio`,
+    minLearningRate !== undefined && minLearningRateRatio !== undefined &&
+    "minLearningRate and minLearningRateRatio both give the end of the schedule: leave one of them out",
+    schedule === "constant" && (minLearningRate ?? minLearningRateRatio) !== undefined &&
+    "the schedule constant never falls to a lower rate: take linear or cosine, or leave the lower rate out",
+    minLearningRate !== undefined && minLearningRate > learningRate &&
+    `minLearningRate ${minLearningRate} is above learningRate ${learningRate}: lower it`
+  ].filter((mistake) => mistake !== false)
+
+/** Mistakes in the fields of `training`. */
 export const mistakes = (
-  { learningRate, steps = Infinity, warmupSteps }: {
-    readonly learningRate: number
-    readonly warmupSteps: number
-    readonly steps?: number
-  }
+  stage: Parameters<typeof scheduleMistakes>[0] & { readonly epochs?: number }
 ): ReadonlyArray<string> => [
-  ...rateMistakes("learningRate", learningRate),
-  ...(warmupSteps <= steps ? [] : [`warmupSteps ${warmupSteps} is more than steps ${steps}`])
+  ...rateMistakes("learningRate", stage.learningRate),
+  ...scheduleMistakes(stage),
+  ...(stage.steps === undefined || (stage.epochs ?? 1) === 1 ? [] : [
+    `epochs ${stage.epochs} and steps ${stage.steps} both say how long it trains: leave one of them out`
+  ])
 ]

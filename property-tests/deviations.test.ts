@@ -159,8 +159,14 @@ describe("DEVIATIONS.md", () => {
 
   it("warm-up is one step ahead of transformers', and every later rate is the same", () => {
     const { schedules, steps, warmup } = theirs
+    const of = (name: string) => ({
+      schedule: name as keyof typeof schedules,
+      warmupSteps: warmup,
+      learningRate: 1
+    })
     for (const [name, rates] of Object.entries(schedules)) {
-      const own = rates.map((_, n) => scheduled(name as keyof typeof schedules, n, steps, warmup))
+      const own = rates.map((_, n) => scheduled(of(name), n, steps))
+      assertClose(rates.map((_, n) => scheduled({ ...of(name), warmupFrom: 0 }, n, steps)), rates, 1e-12)
       assertClose(own.slice(0, warmup), rates.slice(1, warmup + 1), 1e-12)
       assertClose(own.slice(warmup), rates.slice(warmup), 1e-12)
     }

@@ -9,14 +9,13 @@ import * as Schema from "effect/Schema"
 import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
-import { Count, or, Positive, training } from "../Training.ts"
+import { Count, or, passes, Positive, training } from "../Training.ts"
 import { truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   objective: Schema.Union([SequenceLevel, TokenDivergence]),
-  /** Passes over the answers. */
-  epochs: or(Count, 1),
+  ...passes,
   /** Answers per optimiser step. */
   batchSize: Count,
   /** Answers that the teacher gives to each prompt, once, before the first step. */

@@ -18,13 +18,13 @@ import type { Gold } from "../Gold.ts"
 import { type Allotting, type BesideHeld, held, klMeasured } from "../KlSpending.ts"
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
-import { Count, or, training } from "../Training.ts"
+import { Count, passes, training } from "../Training.ts"
 import { truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
   loss: Schema.Union([PreferenceLoss, OwnPreferenceLoss]),
-  epochs: or(Count, 1),
+  ...passes,
   /** Pairs per optimiser step. */
   batchSize: Count,
   ...klMeasured,

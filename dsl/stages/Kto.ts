@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import { define } from "../Definition.ts"
 import { held, klMeasured } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
-import { Count, NonNegative, or, Positive, training } from "../Training.ts"
+import { Count, NonNegative, or, passes, Positive, training } from "../Training.ts"
 import { truncating } from "../Truncation.ts"
 import { model } from "../Wires.ts"
 
@@ -24,7 +24,7 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   /** w_d and w_u. Eq. 8 of the paper keeps w_d·desirable : w_u·undesirable between 1:1 and 4:3. */
   desirableWeight: or(NonNegative, 1),
   undesirableWeight: or(NonNegative, 1),
-  epochs: or(Count, 1),
+  ...passes,
   /** Answers per optimiser step; z₀ is estimated from as many. */
   batchSize: Count,
   ...klMeasured,

@@ -10,13 +10,13 @@ import type * as Artifact from "../Artifact.ts"
 import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
-import { Count, or, training } from "../Training.ts"
+import { Count, or, passes, training } from "../Training.ts"
 import { truncating } from "../Truncation.ts"
 import { type Called, type Checked, type Given, model } from "../Wires.ts"
 
 export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("RewardModeling", {
   loss: or(RewardLoss, new BradleyTerry({})),
-  epochs: or(Count, 1),
+  ...passes,
   /** Pairs, rankings or answers per optimiser step. */
   batchSize: Count,
   ...truncating,

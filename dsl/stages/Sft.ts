@@ -6,13 +6,12 @@
 import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
 import { define } from "../Definition.ts"
-import { Count, or, training } from "../Training.ts"
+import { Count, or, passes, training } from "../Training.ts"
 import { truncating, Truncation } from "../Truncation.ts"
 import { data, model } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
-  /** Passes over the demonstrations. */
-  epochs: or(Count, 1),
+  ...passes,
   /** Demonstrations per optimiser step. */
   batchSize: Count,
   /**

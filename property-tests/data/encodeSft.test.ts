@@ -173,7 +173,7 @@ describe("batches by tokens", () => {
       fc.integer({ min: 1, max: 6 }),
       fc.integer({ min: 1, max: 3 }),
       (lengths, tokens, size, epochs) => {
-        const batches = batchesWithin("key", lengths, { size, tokens }, epochs)
+        const batches = batchesWithin("key", lengths, { size, tokens }, { epochs })
         for (const batch of batches) {
           assert.isAtMost(batch.reduce((sum, row) => sum + lengths[row]!, 0), tokens)
           assert.isTrue(batch.length >= 1 && batch.length <= size)
@@ -184,6 +184,14 @@ describe("batches by tokens", () => {
           const rows = flat.slice(epoch * lengths.length, (epoch + 1) * lengths.length)
           assert.strictEqual(new Set(rows).size, lengths.length)
         }
+        // Steps in place of passes are the first of these batches; the last of a pass would go on with rows of the next.
+        const steps = batches.length - 1
+        if (steps > 0) {
+          assert.deepStrictEqual(
+            batchesWithin("key", lengths, { size, tokens }, { epochs: 1, steps }),
+            batches.slice(0, steps)
+          )
+        }
         // No batch could have taken the next row too.
         batches.slice(0, -1).forEach((batch, i) => {
           const held = batch.reduce((sum, row) => sum + lengths[row]!, 0)
@@ -191,7 +199,7 @@ describe("batches by tokens", () => {
         })
       }
     ))
-    assert.throws(() => batchesWithin("key", [30], { size: 1, tokens: 20 }, 1), /more than the 20/)
+    assert.throws(() => batchesWithin("key", [30], { size: 1, tokens: 20 }, { epochs: 1 }), /more than the 20/)
   })
 
   it("invariant 33: a packed batch has the loss and gradient of its sequences apart, in any order; masked tokens do not matter", () => {

@@ -11,7 +11,7 @@ const sizes = fc.record({
 describe("batches", () => {
   it("cover every row exactly once in every epoch", () => {
     fc.assert(fc.property(sizes, fc.integer({ min: 1, max: 3 }), ({ batchSize, count, key }, epochs) => {
-      const steps = stepsOf(count, batchSize, epochs)
+      const steps = stepsOf(count, { batchSize, epochs })
       const all = Array.from({ length: steps }, (_, n) => batchAt(key, count, batchSize, n)).flat()
       assert.isAtLeast(all.length, count * epochs)
       assert.isBelow(all.length, count * epochs + batchSize)
@@ -37,9 +37,10 @@ describe("batches", () => {
   })
 
   it("of an epoch are as many as its rows fill, and at least one", () => {
-    assert.strictEqual(stepsOf(10, 4, 1), 3)
-    assert.strictEqual(stepsOf(10, 4, 2), 5)
-    assert.strictEqual(stepsOf(10, 10, 1), 1)
-    assert.strictEqual(stepsOf(1, 100, 1), 1)
+    assert.strictEqual(stepsOf(10, { batchSize: 4, epochs: 1 }), 3)
+    assert.strictEqual(stepsOf(10, { batchSize: 4, epochs: 2 }), 5)
+    assert.strictEqual(stepsOf(10, { batchSize: 10, epochs: 1 }), 1)
+    assert.strictEqual(stepsOf(1, { batchSize: 100, epochs: 1 }), 1)
+    assert.strictEqual(stepsOf(10, { batchSize: 4, epochs: 1, steps: 7 }), 7)
   })
 })

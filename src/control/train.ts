@@ -7,7 +7,7 @@ import { gae } from "../losses/gae.ts"
 import { ppo } from "../losses/ppo.ts"
 import { valueLoss } from "../losses/value.ts"
 import { whiten } from "../losses/whiten.ts"
-import { scheduled } from "../optim/schedule.ts"
+import { learningRateAt } from "../optim/schedule.ts"
 import { stream } from "../sampling/random.ts"
 import type { Environment } from "./environment.ts"
 import { type Episodes, episodes, logSoftmaxRows } from "./episodes.ts"
@@ -63,7 +63,7 @@ export const learner = <S>(environment: Environment<S>, control: Control, seed: 
       const { advantages, returns, values } = estimate(acted)
       const wanted = control.whitenAdvantages ? whiten(advantages) : advantages
       const update = {
-        learningRate: control.learningRate * scheduled(control.schedule, n, control.steps, control.warmupSteps),
+        learningRate: learningRateAt(control, n, control.steps),
         beta1: control.adamBeta1,
         beta2: control.adamBeta2,
         eps: control.adamEpsilon,

@@ -4,6 +4,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { Control } from "../../dsl/Control.ts"
+import { scheduleMistakes } from "../../dsl/Training.ts"
 import { Diverged } from "../../dsl/Errors.ts"
 import { cartPole } from "../control/cartPole.ts"
 import type { Environment } from "../control/environment.ts"
@@ -60,14 +61,15 @@ export const environmentOf = (
 export const checked = (description: Control): Result.Result<Control, Refused> => {
   const params: unknown = JSON.parse(JSON.stringify(description))
   const decoded = Schema.decodeUnknownResult(Control)(params, { errors: "all", onExcessProperty: "error" })
-  return Result.mapError(decoded, (error) => {
+  const refused = (problems: ReadonlyArray<string>) =>
+    new Refused({ problems: problems.map((problem) => ({ stage: "control", problem })) })
+  const control = Result.mapError(decoded, (error) => {
     const { issues } = SchemaIssue.makeFormatterStandardSchemaV1()(error.issue)
-    return new Refused({
-      problems: issues.map(({ message, path }) => ({
-        stage: "control",
-        problem: `${(path ?? []).map(String).join(".")}: ${message}`
-      }))
-    })
+    return refused(issues.map(({ message, path }) => `${(path ?? []).map(String).join(".")}: ${message}`))
+  })
+  return Result.flatMap(control, (control) => {
+    const mistakes = scheduleMistakes(control)
+    return mistakes.length > 0 ? Result.fail(refused(mistakes)) : Result.succeed(control)
   })
 }
 

@@ -70,7 +70,7 @@ export const distill = (
           scope
         )
         : (yield* fitted(use, wires.answers.demonstrations, demonstrations(codec), stage)).encoded
-      const steps = stepsOf(answered.length, stage.batchSize, stage.epochs)
+      const steps = stepsOf(answered.length, stage)
       const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
       const { objective } = stage
       return {

@@ -37,7 +37,7 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
         batchSize: 2 * stage.batchSize
       })
       return {
-        steps: stepsOf(pairs.length, stage.batchSize, stage.epochs),
+        steps: stepsOf(pairs.length, stage),
         taking,
         reference: wires.reference?.weights,
         step: (n: number) =>

@@ -33,7 +33,7 @@ export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
     Effect.gen(function*() {
       const { encoded: answers, rows } = yield* fitted(use, wires.preferences, unpaired(use.codec), stage)
       const most = Math.min(policy.context, stage.maxLength ?? Infinity)
-      const steps = stepsOf(answers.length, stage.batchSize, stage.epochs)
+      const steps = stepsOf(answers.length, stage)
       const taking = inBatches(scope.stream, rows, stage.batchSize, (i) => lengthOf(answers[i]!.row))
       const batches = lazyArray(steps, (n) => {
         const batch = taking.of(n).map((i) => answers[i]!)

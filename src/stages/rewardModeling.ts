@@ -38,7 +38,7 @@ export const rewardModeling = Effect.fn("rewardModeling")(function*(
     wires.preferences,
     (rows, encoding) => fitted(use, rows, encoding, stage)
   )
-  const steps = stepsOf(objective.count, stage.batchSize, stage.epochs)
+  const steps = stepsOf(objective.count, stage)
   const taking = inBatches(
     scope.stream,
     objective.from,

@@ -41,12 +41,16 @@ export const sft = (
       }
       const packed = batchTokens === undefined
         ? null
-        : batchesWithin(scope.stream, lengths, { size: batchSize, tokens: batchTokens }, stage.epochs)
-      const steps = packed?.length ?? stepsOf(rows.length, batchSize, stage.epochs)
+        : batchesWithin(scope.stream, lengths, { size: batchSize, tokens: batchTokens }, stage)
+      const steps = packed?.length ?? stepsOf(rows.length, stage)
       const inOrder = inBatches(scope.stream, demonstrations, batchSize, (i) => lengthOf(rows[i]!))
       const taking = packed === null
         ? inOrder
-        : { ...inOrder, perStep: rows.length * stage.epochs / steps, of: (n: number) => packed[n]! }
+        : {
+          ...inOrder,
+          perStep: packed.reduce((sum, { length }) => sum + length, 0) / steps,
+          of: (n: number) => packed[n]!
+        }
       return {
         steps,
         taking,

@@ -47,34 +47,43 @@ export const batchAt = (key: string, count: number, batchSize: number, n: number
   return batch
 }
 
+/** The length of a stage: the fields `passes` of `dsl/Training.ts`. */
+export interface Passes {
+  readonly epochs: number
+  readonly steps?: number
+}
+
 /**
- * All batches of `epochs` passes, each of at most `size` rows with at most `tokens` tokens together. A batch ends
+ * All batches of the passes, or of the steps, each of at most `size` rows with at most `tokens` tokens together. A batch ends
  * before the row that would overfill it, and may hold rows of two passes. Throws for a row that no batch can hold.
  */
 export const batchesWithin = (
   key: string,
   lengths: ReadonlyArray<number>,
   { size, tokens }: { readonly size: number; readonly tokens: number },
-  epochs: number
+  { epochs, steps }: Passes
 ): ReadonlyArray<ReadonlyArray<number>> => {
   const batches: Array<Array<number>> = []
   let held = Infinity
-  for (const row of batchAt(key, lengths.length, lengths.length * epochs, 0)) {
-    const length = lengths[row]!
-    if (length > tokens) throw new Error(`row ${row} has ${length} tokens, more than the ${tokens} of a batch`)
-    if (held + length > tokens || batches.at(-1)!.length === size) {
-      batches.push([])
-      held = 0
+  for (let epoch = 0; steps === undefined ? epoch < epochs : batches.length <= steps; epoch++) {
+    for (const row of orderOf(key, lengths.length, epoch)) {
+      const length = lengths[row]!
+      if (length > tokens) throw new Error(`row ${row} has ${length} tokens, more than the ${tokens} of a batch`)
+      if (held + length > tokens || batches.at(-1)!.length === size) {
+        if (batches.length === steps) return batches
+        batches.push([])
+        held = 0
+      }
+      batches.at(-1)!.push(row)
+      held += length
     }
-    batches.at(-1)!.push(row)
-    held += length
   }
   return batches
 }
 
-/** Optimiser steps of `epochs` passes over `count` rows; the last batch may hold rows of a further pass. */
-export const stepsOf = (count: number, batchSize: number, epochs: number): number =>
-  Math.max(1, Math.ceil((count * epochs) / batchSize))
+/** Optimiser steps of a stage over `count` rows; the last batch of the passes may hold rows of a further pass. */
+export const stepsOf = (count: number, { batchSize, epochs, steps }: Passes & { readonly batchSize: number }): number =>
+  steps ?? Math.max(1, Math.ceil((count * epochs) / batchSize))
 
 /** The batches of `batchAt` as `Taking`; `tokens` gives the tokens of row `i`, encoded. */
 export const inBatches = (

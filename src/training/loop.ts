@@ -15,7 +15,7 @@ import { Diverged } from "../../dsl/Errors.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Model, Update, Weights } from "../engine/engine.ts"
 import { CurrentPatience } from "../engine/interruptible.ts"
-import { scheduled } from "../optim/schedule.ts"
+import { learningRateAt, type Schedule } from "../optim/schedule.ts"
 import { RunLog } from "../store/runLog.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { fromJson, type Spent, toJson } from "../store/spent.ts"
@@ -220,10 +220,7 @@ export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Se
 })
 
 /** The fields of `dsl/Training.ts` for updates. */
-export interface Updating {
-  readonly learningRate: number
-  readonly schedule: "constant" | "linear" | "cosine"
-  readonly warmupSteps: number
+export interface Updating extends Schedule {
   readonly adamBeta1: number
   readonly adamBeta2: number
   readonly adamEpsilon: number
@@ -233,7 +230,7 @@ export interface Updating {
 
 /** The AdamW update of step `n`. */
 export const updateOf = (stage: Updating, n: number, steps: number): Update => ({
-  learningRate: stage.learningRate * scheduled(stage.schedule, n, steps, stage.warmupSteps),
+  learningRate: learningRateAt(stage, n, steps),
   betas: [stage.adamBeta1, stage.adamBeta2],
   eps: stage.adamEpsilon,
   weightDecay: stage.weightDecay,

@@ -38,14 +38,14 @@ export const divisions = (artifact: Artifact.Any): ReadonlyArray<string> => {
   if (passesOver !== undefined) {
     const [wire, times] = typeof passesOver === "string" ? [passesOver, 1] as const : passesOver(params, wires)
     const rows = times * rowsAtMost(wires[wire])
-    const { batchSize = 1, batchTokens, epochs, warmupSteps = 0 } = fieldsOf(artifact)
+    const { batchSize = 1, batchTokens, epochs, steps: given, warmupSteps = 0 } = fieldsOf(artifact)
     // A batch measured in tokens may have any number of rows.
     if (batchTokens === undefined && batchSize > rows) {
       found.push(
         `batchSize ${batchSize} is more than the ${rows} rows that ${wire} has: some would be in a batch twice; take ${rows} or fewer, or more data`
       )
     }
-    const steps = epochs === undefined
+    const steps = epochs === undefined || given !== undefined
       ? Infinity
       : Math.max(1, Math.ceil(rows * epochs / (batchTokens === undefined ? batchSize : 1)))
     if (warmupSteps > steps) {

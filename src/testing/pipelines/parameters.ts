@@ -20,8 +20,6 @@ export const some = <A extends object>(fields: { readonly [K in keyof A]: fc.Arb
   fc.record<A, never>(fields, { requiredKeys: [] })
 
 const optimising = {
-  schedule: fc.constantFrom("constant" as const, "linear" as const, "cosine" as const),
-  warmupSteps: fc.nat({ max: 1 }),
   adamBeta1: fc.double({ min: 0, max: 0.99, noNaN: true }),
   adamBeta2: fc.double({ min: 0, max: 0.99, noNaN: true }),
   adamEpsilon: fc.double({ min: 1e-9, max: 1e-6, noNaN: true }),
@@ -33,14 +31,31 @@ const optimising = {
   seed
 }
 
-/** Pretraining has no weights to adapt. */
-export const pretraining = some(optimising)
+const share = fc.double({ min: 0, max: 1, noNaN: true })
+/** The fields of a schedule that go together. */
+const scheduled = fc.oneof(
+  some({
+    schedule: fc.constantFrom("constant" as const, "linear" as const, "cosine" as const),
+    warmupSteps: fc.nat({ max: 1 })
+  }),
+  fc.record({
+    schedule: fc.constantFrom("linear" as const, "cosine" as const),
+    warmupRatio: fc.double({ min: 0.01, max: 1, noNaN: true }),
+    warmupFrom: share,
+    minLearningRateRatio: share
+  })
+)
+const withSchedule = <A extends object>(fields: fc.Arbitrary<A>) =>
+  fc.tuple(fields, scheduled).map(([own, of]) => ({ ...own, ...of }))
 
-export const training = some({
+/** Pretraining has no weights to adapt. */
+export const pretraining = withSchedule(some(optimising))
+
+export const training = withSchedule(some({
   ...optimising,
   lora: fc.record({
     rank: fc.integer({ min: 1, max: 4 }),
     alpha: fc.constantFrom(1, 16),
     targetModules: fc.constantFrom(Lora.allLinear, ["q_proj", "v_proj"] as const)
   })
-})
+}))
