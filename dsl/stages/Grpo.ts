@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
 import { define } from "../Definition.ts"
 import { Environment } from "../Environment.ts"
+import { changeMistakes, changing } from "../FromStep.ts"
 import { held, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { penalises, policyFrom } from "../MovesPolicy.ts"
@@ -70,6 +71,7 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   solvedAgain: Schema.optionalKey(Fraction),
   /** DAPO's soft overlong punishment over the last `share` of `maxNewTokens` (eq. 13), added to the score. */
   overlong: Schema.optionalKey(Schema.Struct({ share: Share })),
+  ...changing,
   ...klControl,
   ...klSpending,
   ...truncating,
@@ -95,6 +97,7 @@ export const definition = define(Grpo, wires, {
     `groupSize 1 leaves ${stage.advantage._tag} nothing to compare: raise it, or take MonteCarlo`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
+    ...changeMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
     stage.solvedAgain !== undefined && stage.verifiers.length === 0 &&
     (reward === undefined || rulesIn(reward).every(({ _tag }) => _tag !== "Verify")) &&

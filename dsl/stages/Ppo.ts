@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
 import { define } from "../Definition.ts"
 import { Environment } from "../Environment.ts"
+import { changeMistakes, changing } from "../FromStep.ts"
 import { held, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
 import { penalises, policyFrom } from "../MovesPolicy.ts"
@@ -73,6 +74,7 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   environment: Schema.optionalKey(Environment),
   /** Subtracted from the score of a completion that does not end by itself. */
   missingEosPenalty: or(NonNegative, 0),
+  ...changing,
   ...klControl,
   ...klSpending,
   ...truncating,
@@ -104,6 +106,7 @@ export const definition = define(Ppo, wires, {
     `valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
+    ...changeMistakes(stage),
     ...referenceMistakes(stage, wires.reference, reference),
     stage.ptxCoef > 0 && pretraining === undefined &&
     `Ppo.pretraining is missing: connect ${wires.pretraining.needs}`,

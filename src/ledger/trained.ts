@@ -137,6 +137,7 @@ export const noOptimum = (stage: Grpo | Ppo, reward: Artifact.Any | undefined): 
     ...temperature === 1 ? [] : [`it samples at temperature ${temperature}`],
     ...stage._tag === "Ppo" && stage.ptxCoef > 0 ? ["text is learned too"] : [],
     ...klControl._tag === "FixedBeta" ? [] : ["β follows the KL"],
+    ...stage.fromStep === undefined ? [] : ["its values change on the way"],
     ...referencePolicy._tag === "MovingAverage" ? ["its reference follows it"] : []
   ]
 }

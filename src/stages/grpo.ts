@@ -6,6 +6,7 @@
  * in step n has a random stream of its own; (3) `DAPO`'s and `CISPO`'s token mean is over the tokens of one update.
  */
 import * as Effect from "effect/Effect"
+import { changesOf, valuesAt } from "../../dsl/FromStep.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { offsetsOf, type Update, type Weights } from "../engine/engine.ts"
@@ -71,14 +72,13 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
     Effect.gen(function*() {
       const { answering, codec, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
-      const { batchSize, dynamicSampling, groupSize, loss, maxNewTokens, solvedAgain: again, temperature } = stage
+      const { batchSize, dynamicSampling, groupSize, solvedAgain: again } = stage
       const { encoded: prompts, rows: asks } = yield* fitted(
         use,
         wires.prompts,
-        answering.encoding(maxNewTokens),
+        answering.encoding(stage.maxNewTokens),
         stage
       )
-      const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
       const scoring = {
         reward: wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer),
         codec,
@@ -86,17 +86,18 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
         verifiers: stage.verifiers,
         judge,
         missingEosPenalty: stage.missingEosPenalty,
-        maxNewTokens,
+        maxNewTokens: stage.maxNewTokens,
         overlong: stage.overlong
       }
       const maxBatches = dynamicSampling?.maxBatches ?? 1
       const control = klControl(stage, at.state)
       let running = runningOf(at.state)
       let solved = solvedOf(at.state)
-      const inReward = loss.kl._tag === "KlInReward"
+      const inReward = stage.loss.kl._tag === "KlInReward"
 
       /** The completions of `batchSize` prompts, group after group; a step may ask for several batches. */
       const sample = Effect.fnUntraced(function*(n: number, k: number, running: Running, solved: Solved) {
+        const { maxNewTokens, temperature } = valuesAt(stage, n)
         const taking = { count: prompts.length, size: batchSize, key: scope.stream, place: `${n}/${k}` }
         const { chosen, ofPool, solved: took } = again === undefined
           ? { chosen: batchAt(scope.stream, prompts.length, batchSize, n * maxBatches + k), ofPool: 0, solved }
@@ -114,9 +115,9 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
             answering,
             policy,
             reference,
-            sampling,
-            scoring,
-            readsSampler: readsSampler(loss),
+            sampling: { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop },
+            scoring: { ...scoring, maxNewTokens },
+            readsSampler: readsSampler(stage.loss),
             now: { step: n, running }
           },
           asked,
@@ -148,11 +149,12 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
       return {
         ...told,
         steps: stage.steps,
-        turns: wires.reward === undefined ? [] : turnsOf(wires.reward),
+        turns: [...changesOf(stage), ...wires.reward === undefined ? [] : turnsOf(wires.reward)],
         proxy: scoring.reward,
         scoring,
         state: () => ({ ...control.state(), ...runningState(running), ...solvedState(solved) }),
         step: Effect.fnUntraced(function*(n: number) {
+          const { loss, maxNewTokens, temperature } = valuesAt(stage, n)
           const batches = yield* sampledAt(n)
           const { chosen, episodes: first } = batches[0]!
           const all = joined(batches.map(({ episodes }) => ({ episodes, rows: episodes.rows.map((_, i) => i) })))
@@ -161,7 +163,7 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
           const { advantages } = tokenAdvantages(
             stage.advantage,
             { ...episodes, refLogps: inReward ? episodes.refLogps : null },
-            { beta: control.beta(), groupSize }
+            { beta: control.beta(n), groupSize }
           )
           const groups = episodes.scores.length / groupSize
           const learn = Effect.fnUntraced(function*(update: Update) {
@@ -184,10 +186,10 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
                     : null,
                   earned: episodes.earned === null ? null : pick(episodes.earned, episodes.offsets, rows),
                   offsets
-                }, { beta: control.beta(), groupSize }).advantages
+                }, { beta: control.beta(n), groupSize }).advantages
               const metrics = yield* policyUpdate(policy, episodes, rows, {
                 loss,
-                beta: control.beta(),
+                beta: control.beta(n),
                 ...movedMost(stage),
                 maxNewTokens: answering.maxTurns * maxNewTokens,
                 temperature,
@@ -200,9 +202,9 @@ export const grpo = Effect.fn("grpo")(function*(stage: Grpo, { held, init, ...wi
               updates.push(metrics)
             }
             const { metrics } = tokenRewards(all.logps, all.refLogps, all.scores, all.offsets, {
-              beta: inReward ? control.beta() : 0
+              beta: inReward ? control.beta(n) : 0
             })
-            const coefficient = control.metrics()
+            const coefficient = control.metrics(n)
             control.seen(metrics["objective/kl"], all.scores.length)
             const before = solved
             ;({ episodes: { running }, solved } = batches.at(-1)!)

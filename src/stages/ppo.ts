@@ -7,6 +7,7 @@
  * clipping; there is no padding, so no token is masked.
  */
 import * as Effect from "effect/Effect"
+import { changesOf, valuesAt } from "../../dsl/FromStep.ts"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { texts as textsBy } from "../data/encode.ts"
 import type { PromptRow, TextRow } from "../data/rows.ts"
@@ -65,24 +66,32 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
       const { answering, codec, models: { value }, open, policy, use } = at
       const { reference, told } = yield* referenceOf(stage.referencePolicy, wires.reference, at)
       const reward = wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer)
-      const { maxNewTokens, temperature, truncation } = stage
+      const { truncation } = stage
       const { encoded: prompts, rows: asks } = yield* fitted(
         use,
         wires.prompts,
-        answering.encoding(maxNewTokens),
+        answering.encoding(stage.maxNewTokens),
         stage
       )
       const texts = wires.pretraining === undefined
         ? []
         : (yield* fitted(use, wires.pretraining, textsBy(codec), { truncation })).encoded
-      const sampling = { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop }
       const { missingEosPenalty } = stage
-      const scoring = { stage: scope.label, reward, codec, verifiers, judge, missingEosPenalty, maxNewTokens }
+      const scoring = {
+        stage: scope.label,
+        reward,
+        codec,
+        verifiers,
+        judge,
+        missingEosPenalty,
+        maxNewTokens: stage.maxNewTokens
+      }
       const control = klControl(stage, at.state)
       let running = runningOf(at.state)
       const inReward = stage.loss.kl._tag === "KlInReward"
 
       const episodesAt = Effect.fnUntraced(function*(n: number) {
+        const { maxNewTokens, temperature } = valuesAt(stage, n)
         const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
         const asked = chosen.map((i, k): Prompt => ({
           ids: prompts[i]!,
@@ -94,8 +103,8 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
             answering,
             policy,
             reference,
-            sampling,
-            scoring,
+            sampling: { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop },
+            scoring: { ...scoring, maxNewTokens },
             readsSampler: readsSampler(stage.loss),
             now: { step: n, running }
           },
@@ -104,7 +113,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
         )
         const { earned, logps, offsets, refLogps, rows, scores } = sampled
         const values = beforeTokens(value.values(rows).values, offsets)
-        const beta = inReward ? control.beta() : 0
+        const beta = inReward ? control.beta(n) : 0
         const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta, earned })
         const { gamma, lam, valueLam = lam } = stage.advantage
         const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda: lam })
@@ -130,11 +139,16 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
       return {
         ...told,
         steps: stage.steps,
-        turns: [stage.valueWarmupSteps, ...wires.reward === undefined ? [] : turnsOf(wires.reward)],
+        turns: [
+          stage.valueWarmupSteps,
+          ...changesOf(stage),
+          ...wires.reward === undefined ? [] : turnsOf(wires.reward)
+        ],
         proxy: reward,
         scoring,
         state: () => ({ ...control.state(), ...runningState(running) }),
         step: Effect.fnUntraced(function*(n: number) {
+          const { loss, maxNewTokens, temperature } = valuesAt(stage, n)
           const episodes = yield* episodesAt(n)
           const { advantages, chosen, logps, offsets, returns, rows, scores, values } = episodes
           yield* finite({
@@ -156,8 +170,8 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
             for (const [k, mini] of minis.entries()) {
               if (n >= stage.valueWarmupSteps && !moved) {
                 const metrics: Metrics | null = yield* policyUpdate(policy, episodes, mini, {
-                  loss: stage.loss,
-                  beta: control.beta(),
+                  loss,
+                  beta: control.beta(n),
                   ...movedMost(stage),
                   maxNewTokens: answering.maxTurns * maxNewTokens,
                   temperature,
@@ -172,15 +186,15 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
               const batch = mini.map((i) => rows[i]!)
               const miniOffsets = offsetsOf(batch)
               const values1 = beforeTokens(value.values(batch, { retain: true }).values, miniOffsets)
-              const loss = valueLoss(values1, pick(values, offsets, mini), pick(returns, offsets, mini), {
+              const fit = valueLoss(values1, pick(values, offsets, mini), pick(returns, offsets, mini), {
                 clipRange: stage.cliprangeValue
               })
-              yield* finite({ "value loss": loss.loss })
-              value.backward(beforeTokensBackward(loss.gradient.map((g) => g * stage.vfCoef), miniOffsets))
+              yield* finite({ "value loss": fit.loss })
+              value.backward(beforeTokensBackward(fit.gradient.map((g) => g * stage.vfCoef), miniOffsets))
               yield* finite({ "value gradient norm": value.step(valueUpdate) })
-              valueUpdates.push(loss.metrics)
+              valueUpdates.push(fit.metrics)
             }
-            const coefficient = control.metrics()
+            const coefficient = control.metrics(n)
             control.seen(episodes.metrics["objective/kl"], rows.length)
             running = episodes.running
             return {

@@ -1,24 +1,30 @@
 /** β of a stage's KL penalty from step to step (`dsl/KlControl.ts`); its state is saved in the checkpoints. */
 import * as Schema from "effect/Schema"
+import { type Changing, valuesAt } from "../../dsl/FromStep.ts"
 import type { KlControl } from "../../dsl/KlControl.ts"
 import { ppoPenaltyControl, zieglerControl } from "../optim/klControl.ts"
 
 const Saved = Schema.Struct({ beta: Schema.Number, kls: Schema.Array(Schema.Number) })
 
 export const klControl = (
-  { beta, klControl: how }: { readonly beta: number; readonly klControl: KlControl },
+  stage: Changing & { readonly klControl: KlControl },
   /** State of the checkpoint; null at the start. */
   state: Schema.Json
 ) => {
+  const { beta, klControl: how } = stage
   const saved = state === null ? { beta, kls: [] } : Schema.decodeUnknownSync(Saved)(state)
   let now = saved.beta
+  const betaAt = (n: number): number => how._tag === "FixedBeta" ? valuesAt(stage, n).beta : now
   /** KL seen since β last changed. */
   let kls = saved.kls
   return {
-    /** β of the current step. */
-    beta: (): number => now,
+    /** β of step `n`, the current step. */
+    beta: betaAt,
     /** β of this step as a metric, where β can change. */
-    metrics: () => how._tag === "FixedBeta" ? {} : { "objective/kl_coef": now },
+    metrics: (n: number) =>
+      how._tag === "FixedBeta" && !Object.values(stage.fromStep ?? {}).some((one) => "beta" in one)
+        ? {}
+        : { "objective/kl_coef": betaAt(n) },
     /** After a step: KL of its samples from the reference, nats per sequence; `undefined` without a reference. */
     seen: (kl: number | undefined, episodes: number): void => {
       if (kl === undefined || how._tag === "FixedBeta") return
