@@ -35,6 +35,7 @@ const asked: Readonly<Record<string, readonly [args: ReadonlyArray<unknown>, ans
   step: [[{ learningRate: 1 }], 1],
   sample: [[[Int32Array.of(1, 2)], {}, ["seed"]], [{ completion: Int32Array.of(3, 4) }]],
   weights: [[], weights],
+  follow: [[null, 0.5], undefined],
   optimizer: [[], null],
   restore: [[null], undefined],
   dispose: [[], undefined]

@@ -12,7 +12,6 @@ import { ofMean, ofShare, tQuantile } from "../../src/ledger/interval.ts"
 import { type KlMeasured, measureKl } from "../../src/ledger/measure.ts"
 import { kl as estimate, klBetween } from "../../src/losses/kl.ts"
 import { reference } from "../../src/tensor/reference.ts"
-import { blend } from "../../src/training/reference.ts"
 import { randomPolicy } from "../engine/tabularWorlds.ts"
 import { randomWeights, variants } from "../engine/transformer/tinyModels.ts"
 
@@ -20,8 +19,10 @@ import { randomWeights, variants } from "../engine/transformer/tinyModels.ts"
 const worldOf = (prompts: number, spread: number, apart = 1) => {
   const world = makeWorld({ prompts, vocab: 3, horizon: 3, seed: "coverage" })
   const initial = randomPolicy(world, "initial", spread)
-  const policy = blend(initial, randomPolicy(world, "policy", spread), apart)
   const [engine, codec] = [tabular(world), codecOf(world)]
+  const between = engine.policy(initial)
+  between.follow(engine.policy(randomPolicy(world, "policy", spread)), apart)
+  const policy = between.weights()
   const [p, q] = [logDistribution(world, policy), logDistribution(world, initial)]
   const exact = kl(p, q)
   const lengths = completions(world).map(({ tokens }) => tokens.length)

@@ -18,7 +18,7 @@ export interface Verbs {
   readonly learn: Policy["learn"]
   readonly step: Model["step"]
   readonly sample: Policy["sample"]
-  /** Reads or replaces weights or the optimiser: `weights`, `optimizer`, `restore`. */
+  /** Reads or replaces weights or the optimiser: `weights`, `follow`, `optimizer`, `restore`. */
   readonly state: (...args: ReadonlyArray<any>) => unknown
   readonly dispose: Model["dispose"]
 }
@@ -31,6 +31,7 @@ const model = {
   context: null,
   step: "step",
   weights: "state",
+  follow: "state",
   optimizer: "state",
   restore: "state",
   dispose: "dispose"

@@ -139,6 +139,8 @@ export interface Model {
   /** Applies the gradients accumulated by `backward` and clears them. Returns the norm before clipping (L2). */
   readonly step: (update: Update) => number
   readonly weights: () => Weights
+  /** w ← (1 − rate) w + rate w′ for every weight, w′ those of a model of the same engine and shape, adapters merged; itself without adapters. */
+  readonly follow: (model: Model, rate: number) => void
   readonly optimizer: () => Optimizer
   /** Restores the optimiser; with the model opened from the saved weights, training goes on bit for bit. */
   readonly restore: (optimizer: Optimizer) => void

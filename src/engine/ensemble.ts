@@ -44,6 +44,7 @@ export const ensembleScorer = (ensemble: EnsembleReading, open: (weights: Weight
     backward: untrained,
     step: untrained,
     weights: untrained,
+    follow: untrained,
     optimizer: untrained,
     restore: untrained,
     dispose: () => members.forEach((member) => member.dispose())

@@ -237,6 +237,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
         parameters: of.parameters,
         context: of.context,
         restore: of.restore,
+        follow: (other, rate) => verb("update", () => of.follow(other, rate)),
         dispose: of.dispose,
         step: (update) => {
           accumulated = Math.max(accumulated, waiting)
@@ -344,6 +345,7 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
       computing
     )
     return {
+      ...of,
       ...verbs,
       values: (batch, how) => {
         pass(batch, how?.retain, (some) => of.values(some, how).values.length)

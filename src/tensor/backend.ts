@@ -145,6 +145,8 @@ export interface Backend {
   readonly add: (out: Tensor, x: Tensor) => void
   /** out[i] = x[i] */
   readonly copy: (out: Tensor, x: Tensor) => void
+  /** out[i] = (1 − rate) · out[i] + rate · x[i] */
+  readonly lerp: (out: Tensor, x: Tensor, rate: number) => void
   /** sum of x[i]² accumulated in double precision; non-finite values come back as they are. */
   readonly sumSquares: (x: Tensor) => number
 

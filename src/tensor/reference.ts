@@ -58,6 +58,11 @@ export const reference = (): Backend => {
       for (let i = 0; i < terms.length; i++) sums[i]! += terms[i]!
     },
     copy: (out, x) => realsOf("copy", "out", out).set(realsOf("copy", "x", x, out.length)),
+    lerp: (out, x, rate) => {
+      const to = realsOf("lerp", "x", x, out.length)
+      const from = realsOf("lerp", "out", out)
+      for (let i = 0; i < to.length; i++) from[i] = (1 - rate) * from[i]! + rate * to[i]!
+    },
     sumSquares: (x) => {
       let sum = 0
       for (const value of realsOf("sumSquares", "x", x)) sum += value * value

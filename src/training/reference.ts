@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { ReferencePolicy } from "../../dsl/Reference.ts"
 import { forwarding } from "../engine/around.ts"
-import type { Policy, TensorData, Weights } from "../engine/engine.ts"
+import type { Policy, Weights } from "../engine/engine.ts"
 import { observer, type Opened } from "./loop.ts"
 import type { At } from "./movePolicy.ts"
 
@@ -23,24 +23,13 @@ export const movable = (open: (weights: Weights) => Policy) => (weights: Weights
   })
 }
 
-/** (1 − rate)·a + rate·b, tensor by tensor, of two models of one shape. */
-export const blend = (a: Weights, b: Weights, rate: number): Weights => ({
-  ...a,
-  tensors: new Map(
-    Array.from(a.tensors, ([name, { data, shape }]): [string, TensorData] => {
-      const other = b.tensors.get(name)!.data
-      return [name, { shape, data: data.map((x, i) => (1 - rate) * x + rate * other[i]!) }]
-    })
-  )
-})
-
 /** Moves the reference after step `step`, when it is due. */
 export const follow = (how: ReferencePolicy, reference: Movable | undefined, policy: Policy, step: number): void => {
   if (reference === undefined || how._tag === "Frozen") return
   if (how._tag === "ResetEvery") {
     if (step % how.steps === 0) reference.moveTo(policy.weights())
   } else if (step % how.every === 0) {
-    reference.moveTo(blend(reference.weights(), policy.weights(), how.rate))
+    reference.follow(policy, how.rate)
   }
 }
 

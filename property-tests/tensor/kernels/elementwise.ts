@@ -19,5 +19,18 @@ export const elementwise = [
       exact: true,
       call: (b, real) => b.copy(real("out"), real("x"))
     })
-  })
+  }),
+  ...[0.25, 1].map((rate) =>
+    kernelLaw("lerp", {
+      shapes: size(5000),
+      sample: 7,
+      build: (length, draw) => ({
+        reals: { out: updated(draw(length)), x: input(draw(length)) },
+        ints: {},
+        // The whole way is a copy.
+        exact: rate === 1,
+        call: (b, real) => b.lerp(real("out"), real("x"), rate)
+      })
+    })
+  )
 ]

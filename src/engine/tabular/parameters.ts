@@ -1,11 +1,12 @@
 import { adamw, clipScale } from "../../optim/adamw.ts"
-import type { Optimizer, Update } from "../engine.ts"
+import type { Optimizer, Update, Weights } from "../engine.ts"
 
 /** A table of parameters, its accumulated gradient and its AdamW moments. */
 export interface Parameters {
   readonly values: Float64Array
   readonly gradient: Float64Array
   readonly step: (update: Update) => number
+  readonly follow: (of: Weights, rate: number) => void
   readonly optimizer: () => Optimizer
   readonly restore: (optimizer: Optimizer) => void
 }
@@ -33,6 +34,12 @@ export const parameters = (name: string, shape: ReadonlyArray<number>, initial: 
         gradScale: clipScale(norm, maxGradNorm)
       })
       return norm
+    },
+    follow: (of, rate) => {
+      const other = of.tensors.get(name)!.data
+      values.forEach((x, i) => {
+        values[i] = (1 - rate) * x + rate * other[i]!
+      })
     },
     optimizer: () => ({
       step: updates,

@@ -43,6 +43,7 @@ const model = (world: World, table: Parameters, weights: () => Weights): Model =
   context: world.horizon + 2,
   step: table.step,
   weights,
+  follow: (of, rate) => table.follow(of.weights(), rate),
   optimizer: table.optimizer,
   restore: table.restore,
   dispose: () => {}

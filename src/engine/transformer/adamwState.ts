@@ -59,6 +59,8 @@ export interface Optimised {
   readonly step: (update: Update) => number
   /** Changes whenever the parameters do. */
   readonly version: () => number
+  /** The parameters were changed by something else. */
+  readonly changed: () => void
   readonly optimizer: () => Optimizer
   readonly restore: (optimizer: Optimizer) => void
   /** Frees gradient and moments. */
@@ -118,6 +120,9 @@ export const optimised = (
       return norm
     },
     version: () => version,
+    changed: () => {
+      version++
+    },
     optimizer: () => ({
       step: steps,
       tensors: new Map(

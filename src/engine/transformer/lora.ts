@@ -89,6 +89,17 @@ export const loraTrainable = (
     return { shape: [outputs, rank], data }
   }
 
+  const tensors = (): Tensors => {
+    const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(pair)]))
+    if (scalar !== undefined) {
+      changed.set(scalar.name, { shape: scalar.shape, data: backend.read(headOf(held.values)!) })
+    }
+    return new Map(places.map((place) => [
+      place.name,
+      changed.get(place.name) ?? saveState(backend, [place], params, "")[0]![1]
+    ]))
+  }
+
   return {
     // Without the blocks that would mix projections.
     count: low.pairs.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), scalar?.length ?? 0),
@@ -98,15 +109,18 @@ export const loraTrainable = (
     step: state.step,
     // Adapters have no derived data, and the rest never changes.
     version: () => 0,
-    tensors: (): Tensors => {
-      const changed = new Map(low.pairs.map((pair) => [`${pair.module}.weight`, merged(pair)]))
-      if (scalar !== undefined) {
-        changed.set(scalar.name, { shape: scalar.shape, data: backend.read(headOf(held.values)!) })
+    tensors,
+    merged: (use) => {
+      const flat = backend.reals(length, "merged")
+      try {
+        loadState(backend, places, flat, tensors(), "")
+        use(flat)
+      } finally {
+        backend.free(flat)
       }
-      return new Map(places.map((place) => [
-        place.name,
-        changed.get(place.name) ?? saveState(backend, [place], params, "")[0]![1]
-      ]))
+    },
+    follow: () => {
+      throw new Error("A model with adapters follows no other: open it without them.")
     },
     adapter: (): Adapter => {
       const { alpha, rank, targetModules } = lora

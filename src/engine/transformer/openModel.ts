@@ -65,6 +65,12 @@ export const openModel = (
       const adapter = held.adapter()
       return { config: config.raw, tensors: held.tensors(), tokenizer, ...(adapter === undefined ? {} : { adapter }) }
     },
+    follow: (of, rate) => {
+      const { opened } = of as Model & { readonly opened?: OpenedModel }
+      if (opened === undefined) throw new Error("The followed model is not a transformer: both share an engine.")
+      run.forget()
+      held.follow(opened.trainable, rate)
+    },
     optimizer: held.optimizer,
     restore: held.restore,
     dispose: () => {

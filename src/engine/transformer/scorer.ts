@@ -1,14 +1,18 @@
 import { modelConfig, withHead } from "../../model/config.ts"
 import type { Backend } from "../../tensor/backend.ts"
 import { offsetsOf, type Scorer, type Weights } from "../engine.ts"
-import { openModel, type Options } from "./openModel.ts"
+import { type OpenedModel, openModel, type Options } from "./openModel.ts"
 import type { HeadPasses } from "./passes.ts"
 
 /**
  * A scalar head v = w · h on the normed hidden states, in place of the vocabulary's (`…ForSequenceClassification` with one
  * label, so that transformers loads it). Opened from a policy, w is 0 and so is every value.
  */
-export const scorer = (chosen: Backend, weights: Weights, options: Options): Scorer => {
+export const scorer = (
+  chosen: Backend,
+  weights: Weights,
+  options: Options
+): Scorer & { readonly opened: OpenedModel } => {
   const config = modelConfig(withHead(weights.config, "score"))
   // A scorer without its head is a damaged checkpoint; a policy without a scalar head is the normal start.
   const fresh = modelConfig(weights.config).head === "score" ? [] : ["score.weight"]
@@ -53,6 +57,7 @@ export const scorer = (chosen: Backend, weights: Weights, options: Options): Sco
         throw new Error(`backward got ${dValues.length} gradients for the ${numbers} values of the retained batch.`)
       }
       passes.backward(linear(null, dValues))
-    }
+    },
+    opened
   }
 }

@@ -1,5 +1,5 @@
 import type { ModelConfig } from "../../model/config.ts"
-import type { Backend } from "../../tensor/backend.ts"
+import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Adapter, Optimizer, Tensors, Update, Weights } from "../engine.ts"
 import type { Adapters } from "./adapters.ts"
 import { type Gradients, layout, type ModelParameters } from "./layout.ts"
@@ -20,6 +20,10 @@ export interface Trainable {
   readonly tensors: () => Tensors
   /** The adapters that are merged into `tensors`. */
   readonly adapter: () => Adapter | undefined
+  /** Runs `use` on all parameters in one buffer, adapters merged. */
+  readonly merged: (use: (flat: Tensor) => void) => void
+  /** As `Model.follow`. */
+  readonly follow: (of: Trainable, rate: number) => void
   readonly optimizer: () => Optimizer
   readonly restore: (optimizer: Optimizer) => void
   readonly dispose: () => void
@@ -52,6 +56,11 @@ export const trainable = (
     version: state.version,
     tensors: () => new Map(saveState(backend, places, params, "")),
     adapter: () => undefined,
+    merged: (use) => use(params),
+    follow: (of, rate) => {
+      of.merged((flat) => backend.lerp(params, flat, rate))
+      state.changed()
+    },
     optimizer: state.optimizer,
     restore: (optimizer) => {
       gradients = null

@@ -20,7 +20,7 @@ export interface Clock extends Watch {
 
 /** The calls of a backend that take time, in the order of `Backend`. */
 const timed = [
-  ..."read write writeInts zero add copy embed embedBackward linear packWeight linearPacked linearBackward rmsNorm rmsNormBackward"
+  ..."read write writeInts zero add copy lerp embed embedBackward linear packWeight linearPacked linearBackward rmsNorm rmsNormBackward"
     .split(" "),
   ..."rope attention attentionBackward cacheWrite attentionDecode swiglu swigluBackward head headBackward sample".split(
     " "

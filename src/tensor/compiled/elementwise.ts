@@ -7,13 +7,21 @@ const sumChunk = 16384
 /** The elementwise kernels. */
 export const elementwise = (
   { check, machine, real, run }: Compiled
-): Pick<Backend, "zero" | "add" | "copy" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
+): Pick<Backend, "zero" | "add" | "copy" | "lerp" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
   return {
     zero: (of) => run("zero", moving * of.length, [real("zero", "of", of), of.length]),
     add: (out, x) =>
       run("add", adding * out.length, [real("add", "out", out), real("add", "x", x, out.length), out.length]),
     copy: (out, x) =>
       run("copy", moving * out.length, [real("copy", "out", out), real("copy", "x", x, out.length), out.length]),
+    lerp: (out, x, rate) =>
+      run("lerp", adding * out.length, [
+        real("lerp", "out", out),
+        real("lerp", "x", x, out.length),
+        out.length,
+        1 - rate,
+        rate
+      ]),
     sumSquares: (x) => {
       const pointer = real("sumSquares", "x", x)
       const chunks = Math.ceil(x.length / sumChunk)

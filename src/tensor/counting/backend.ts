@@ -250,6 +250,7 @@ export const counting = (
       zero: kernel("zero"),
       add: kernel("add"),
       copy: kernel("copy"),
+      lerp: kernel("lerp"),
       embed: kernel("embed", undefined, (out) => 2 * out.length),
       embedBackward: kernel("embedBackward", undefined, (_, dOut) => 3 * dOut.length),
       linear: kernel("linear", work.linear),

@@ -14,6 +14,14 @@ KERNEL(copy)(int t, int nt, float *scratch, float *out, const float *x, long n) 
   copy_floats(out + r.begin, x + r.begin, r.end - r.begin);
 }
 
+// out[i] = stay out[i] + rate x[i]
+KERNEL(lerp)(int t, int nt, float *scratch, float *out, const float *x, long n, float stay, float rate) {
+  range r = share(n, LANES, t, nt);
+  long i = r.begin;
+  for (; i + LANES <= r.end; i += LANES) ST(out + i, ADD(MUL(SPLAT(stay), LD(out + i)), MUL(SPLAT(rate), LD(x + i))));
+  for (; i < r.end; i++) out[i] = stay * out[i] + rate * x[i];
+}
+
 // out[i] = 0
 KERNEL(zero)(int t, int nt, float *scratch, float *out, long n) {
   range r = share(n, LANES, t, nt);

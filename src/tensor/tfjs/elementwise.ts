@@ -7,7 +7,7 @@ export const elementwise = (
   tf: Tfjs,
   { accumulate, aligned, kernel, part, real, room, set, tensors }: Memory,
   squares: SumOfSquares
-): Pick<Backend, "add" | "copy" | "sumSquares" | "zero"> => ({
+): Pick<Backend, "add" | "copy" | "lerp" | "sumSquares" | "zero"> => ({
   add: (out, x) =>
     kernel(() => {
       const [sums, terms] = [room("add", "out", out), room("add", "x", x, out.length)]
@@ -22,6 +22,15 @@ export const elementwise = (
       const parts = tensors(from)
       const whole = parts.length === 1 ? parts[0]! : real("copy", "x", from, [from.length])
       set(to, whole === null ? null : tf.clone(whole))
+    }),
+  lerp: (out, x, rate) =>
+    kernel(() => {
+      const [to, from] = [room("lerp", "out", out), room("lerp", "x", x, out.length)]
+      for (const [at, length] of aligned([to, from])) {
+        const now = (name: string, of: typeof to) => real("lerp", name, part(of, at, length), [length])
+        const between = tf.tidy(() => tf.add(tf.mul(now("out", to), 1 - rate), tf.mul(now("x", from), rate)))
+        set(part(to, at, length), between)
+      }
     }),
   sumSquares: (x) =>
     kernel(() => tensors(room("sumSquares", "x", x)).reduce((sum, one) => sum + (one === null ? 0 : squares(one)), 0)),

@@ -10,7 +10,7 @@ const sumChunk = 2 ** 18
 export const elementwise = (
   aten: Aten,
   memory: Memory
-): Pick<Backend, "zero" | "add" | "copy" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
+): Pick<Backend, "zero" | "add" | "copy" | "lerp" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
   const { abi: { copy, dtypes }, add, as, constant, dot, mul, room, run } = aten
   const { cached, output, real, view } = memory
   return {
@@ -34,6 +34,14 @@ export const elementwise = (
           as(to.allocation.root, [out.length], [1], to.start),
           as(from.allocation.root, [out.length], [1], from.start)
         ))
+    },
+    lerp: (out, x, rate) => {
+      const to = view(output("lerp", "out", out), [out.length])
+      const from = view(real("lerp", "x", x, out.length), [out.length])
+      run("lerp", [out.length], () => {
+        mul(to, to, constant(1 - rate))
+        aten.addcmul(to, from, constant(rate))
+      })
     },
     sumSquares: (x) => {
       const from = real("sumSquares", "x", x)
