@@ -10,6 +10,7 @@ import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
 import { Count, or, passes, Positive, training } from "../Training.ts"
+import { averaging, keepMistakes } from "../Keep.ts"
 import { truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
@@ -25,6 +26,7 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   /** Longest answer of the teacher, tokens; needed when it is the teacher that answers. */
   maxNewTokens: Schema.optionalKey(Count),
   ...truncating,
+  ...averaging,
   ...training
 }) {}
 
@@ -39,7 +41,8 @@ export const definition = define(Distill, {
   opens: { trained: ["student"] },
   passesOver: ({ completionsPerPrompt }, { prompts }) =>
     prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
-  mistakes: ({ completionsPerPrompt, maxNewTokens }, { demonstrations, prompts }) => [
+  mistakes: ({ completionsPerPrompt, maxNewTokens, ...stage }, { demonstrations, prompts }) => [
+    ...keepMistakes(stage, {}),
     ...Object.entries({ maxNewTokens: maxNewTokens !== undefined, completionsPerPrompt: completionsPerPrompt !== 1 })
       .map(([name, given]) =>
         demonstrations !== undefined && given &&

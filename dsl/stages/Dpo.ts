@@ -19,6 +19,7 @@ import { type Allotting, type BesideHeld, held, klMeasured } from "../KlSpending
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, passes, training } from "../Training.ts"
+import { averaging, keepMistakes } from "../Keep.ts"
 import { truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
@@ -29,6 +30,7 @@ export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
   batchSize: Count,
   ...klMeasured,
   ...truncating,
+  ...averaging,
   ...training
 }) {}
 
@@ -58,7 +60,10 @@ export const definition = define(Dpo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: "preferences",
-  mistakes: ({ loss }) => "_tag" in loss ? [] : mistakes(loss)
+  mistakes: (stage) => [
+    ...("_tag" in stage.loss ? [] : mistakes(stage.loss)),
+    ...keepMistakes(stage, {})
+  ]
 })
 
 export const make = <

@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
 import { define } from "../Definition.ts"
 import { Environment } from "../Environment.ts"
+import { keeping, keepMistakes } from "../Keep.ts"
 import { changeMistakes, changing } from "../FromStep.ts"
 import { held, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
@@ -75,6 +76,7 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   ...klControl,
   ...klSpending,
   ...truncating,
+  ...keeping,
   ...training
 }) {}
 
@@ -91,13 +93,14 @@ const wires = {
 export const definition = define(Grpo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init"], frozen: ["reference", "reward"] },
-  mistakes: (stage, { reference, reward }) => [
+  mistakes: (stage, { held, reference, reward }) => [
     ...batchMistakes(stage),
     stage.groupSize === 1 && stage.advantage._tag !== "MonteCarlo" &&
     `groupSize 1 leaves ${stage.advantage._tag} nothing to compare: raise it, or take MonteCarlo`,
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
     ...changeMistakes(stage),
+    ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }),
     ...referenceMistakes(stage, wires.reference, reference),
     stage.solvedAgain !== undefined && stage.verifiers.length === 0 &&
     (reward === undefined || rulesIn(reward).every(({ _tag }) => _tag !== "Verify")) &&

@@ -15,6 +15,7 @@ import { define } from "../Definition.ts"
 import { held, klMeasured } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, NonNegative, or, passes, Positive, training } from "../Training.ts"
+import { averaging, keepMistakes } from "../Keep.ts"
 import { truncating } from "../Truncation.ts"
 import { model } from "../Wires.ts"
 
@@ -29,6 +30,7 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   batchSize: Count,
   ...klMeasured,
   ...truncating,
+  ...averaging,
   ...training
 }) {}
 
@@ -49,7 +51,8 @@ export const definition = define(Kto, {
   ...policyFrom("init"),
   opens: { trained: ["init"] },
   passesOver: (_, { preferences }) => ["preferences", preferences?.node.kind === "Preferences" ? 2 : 1],
-  mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight }) => [
+  mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight, ...stage }) => [
+    ...keepMistakes(stage, {}),
     desirableWeight === 0 && undesirableWeight === 0 &&
     "desirableWeight and undesirableWeight are both 0: nothing would be learnt",
     batchSize === 1 && loss === "kto" &&

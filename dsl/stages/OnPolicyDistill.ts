@@ -12,6 +12,7 @@ import { ReverseKl, TokenDivergence } from "../Distillation.ts"
 import { held, klSpending } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
+import { averaging, keepMistakes } from "../Keep.ts"
 import { truncating } from "../Truncation.ts"
 import { data, model, optional } from "../Wires.ts"
 
@@ -27,6 +28,7 @@ export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPo
   samplingTemperature: or(Positive, 1),
   ...klSpending,
   ...truncating,
+  ...averaging,
   ...training
 }) {}
 
@@ -39,7 +41,8 @@ export const definition = define(OnPolicyDistill, {
 }, {
   ...policyFrom("student"),
   opens: { trained: ["student"], frozen: ["teacher"] },
-  mistakes: ({ lambda, objective }, { demonstrations }) => [
+  mistakes: ({ lambda, objective, ...stage }, { demonstrations }) => [
+    ...keepMistakes(stage, {}),
     objective._tag === "ReverseKl" && lambda < 1 &&
     `lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`,
     demonstrations !== undefined && lambda === 1 && "demonstrations are never used with lambda 1: leave them out"

@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
 import { define } from "../Definition.ts"
 import { Environment } from "../Environment.ts"
+import { keeping, keepMistakes } from "../Keep.ts"
 import { changeMistakes, changing } from "../FromStep.ts"
 import { held, klSpending } from "../KlSpending.ts"
 import { controlMistakes, klControl } from "../KlControl.ts"
@@ -78,6 +79,7 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   ...klControl,
   ...klSpending,
   ...truncating,
+  ...keeping,
   ...training
 }) {}
 
@@ -99,7 +101,7 @@ const wires = {
 export const definition = define(Ppo, wires, {
   ...policyFrom("init"),
   opens: { trained: ["init", "value"], frozen: ["reference", "reward"] },
-  mistakes: (stage, { pretraining, reference, reward }) => [
+  mistakes: (stage, { held, pretraining, reference, reward }) => [
     ...rateMistakes("valueLearningRate", stage.valueLearningRate),
     ...batchMistakes(stage),
     stage.valueWarmupSteps >= stage.steps &&
@@ -107,6 +109,7 @@ export const definition = define(Ppo, wires, {
     ...lossMistakes(stage.loss),
     ...controlMistakes(stage),
     ...changeMistakes(stage),
+    ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }),
     ...referenceMistakes(stage, wires.reference, reference),
     stage.ptxCoef > 0 && pretraining === undefined &&
     `Ppo.pretraining is missing: connect ${wires.pretraining.needs}`,

@@ -11,6 +11,7 @@ import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { BradleyTerry, learnsFrom, type LossFor, RewardLoss } from "../RewardLoss.ts"
 import { Count, or, passes, training } from "../Training.ts"
+import { keeping, keepMistakes } from "../Keep.ts"
 import { truncating } from "../Truncation.ts"
 import { type Called, type Checked, type Given, model } from "../Wires.ts"
 
@@ -20,6 +21,7 @@ export class RewardModeling extends Schema.TaggedClass<RewardModeling>()("Reward
   /** Pairs, rankings or answers per optimiser step. */
   batchSize: Count,
   ...truncating,
+  ...keeping,
   ...training
 }) {}
 
@@ -33,6 +35,12 @@ const wires = {
     needs: "judged answers, e.g. Compare.make(…), Source.preferences(…) or Source.rankings(…)",
     model: false,
     optional: false
+  },
+  validation: {
+    kinds: ["Preferences", "Rankings", "UnpairedPreferences", "Stepwise"],
+    needs: "held-out judged answers of the kind of preferences, for keep",
+    model: false,
+    optional: true
   }
 } as const
 
@@ -41,10 +49,14 @@ export const definition = define(RewardModeling, wires, {
   parent: "init",
   opens: { trained: ["init"] },
   passesOver: "preferences",
-  mistakes: ({ loss }, { preferences }) => {
+  judges: { validation: [] },
+  mistakes: ({ loss, ...stage }, { preferences, validation }) => {
     const wanted: string = learnsFrom[loss._tag]
     const kind = preferences?.node.kind
     return [
+      ...keepMistakes(stage, { validation }, { loss: ["validation"] }, ["validation"]),
+      kind !== undefined && validation !== undefined && validation.node.kind !== kind &&
+      `RewardModeling.validation is ${validation.node.kind}, and preferences are ${kind}: connect rows of one kind`,
       kind !== undefined && kind !== wanted && (wires.preferences.kinds as ReadonlyArray<string>).includes(kind) &&
       `the loss ${loss._tag} learns from ${wanted}, not from ${kind}: connect them, or choose a loss for ${kind}`
     ]

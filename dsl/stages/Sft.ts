@@ -7,8 +7,9 @@ import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
 import { define } from "../Definition.ts"
 import { Count, or, passes, training } from "../Training.ts"
+import { keeping, keepMistakes } from "../Keep.ts"
 import { truncating, Truncation } from "../Truncation.ts"
-import { data, model } from "../Wires.ts"
+import { data, model, optional } from "../Wires.ts"
 
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   ...passes,
@@ -30,18 +31,28 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   ...truncating,
   /** As `truncating` has it; the default is written out, as it was before other stages had the field, so that ids stay. */
   truncation: or(Truncation, "error"),
+  ...keeping,
   ...training
 }) {}
 
 export const definition = define(Sft, {
   base: model(["BaseModel", "Policy"], "the model to fine-tune, e.g. Checkpoint.huggingFace(…) or Pretrain.make(…)"),
-  demonstrations: data("Demonstrations", "prompts with answers, e.g. Source.demonstrations(…)")
+  demonstrations: data("Demonstrations", "prompts with answers, e.g. Source.demonstrations(…)"),
+  validation: optional(data("Demonstrations", "held-out demonstrations, for keep, e.g. Source.demonstrations(…)")),
+  reward: optional(model(["RewardModel", "Reward"], "a RewardModel, for keep: train one with RewardModeling.make(…)")),
+  held: optional(data("Prompts", "held-out instructions, for keep, e.g. Source.prompts(…)"))
 }, {
   main: "base",
   parent: "base",
-  opens: { trained: ["base"] },
+  opens: { trained: ["base"], frozen: ["reward"] },
+  judges: { held: [], validation: [] },
   passesOver: "demonstrations",
-  mistakes: ({ batchTokens = Infinity, maxLength = 0 }) => [
+  mistakes: ({ batchTokens = Infinity, maxLength = 0, ...stage }, wires) => [
+    ...keepMistakes(stage, wires, { loss: ["validation"], proxy: ["reward", "held"] }, [
+      "validation",
+      "reward",
+      "held"
+    ]),
     maxLength > batchTokens &&
     `maxLength ${maxLength} is more than batchTokens ${batchTokens}: such a row fits no batch; raise batchTokens`
   ],

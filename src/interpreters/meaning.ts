@@ -133,7 +133,9 @@ export const meanings = Effect.fnUntraced(function*(
       RewardModeling: Effect.fnUntraced(function*(stage) {
         const init = yield* weightsOf(wire("init"))
         const preferences = yield* dataOf(wire("preferences"), wire("preferences").node.kind as Dataset["role"], init)
-        return model(yield* rewardModeling(stage, { init, preferences }, scope))
+        const held = wires["validation"]
+        const validation = held && (yield* dataOf(held, held.node.kind as Dataset["role"], init))
+        return model(yield* rewardModeling(stage, { init, preferences, validation }, scope))
       }),
       Ensemble: Effect.fnUntraced(function*({ rule }) {
         const members: Array<Weights> = []

@@ -2,24 +2,36 @@ import * as Effect from "effect/Effect"
 import type { Sft } from "../../dsl/stages/Sft.ts"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { lengthOf } from "../data/cut.ts"
+import { encodeWithin } from "../data/encode.ts"
 import { masked } from "../data/encodeSft.ts"
 import { placeOf } from "../data/places.ts"
-import type { DemonstrationRow } from "../data/rows.ts"
+import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
 import type { Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { joinedTokens } from "../losses/ragged.ts"
+import type { Composed } from "../rewards/composed.ts"
+import { encoded } from "../training/answering.ts"
 import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
+import { proxyOn } from "../training/keeping.ts"
+import { openReward } from "../training/openReward.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
 
 /** Fine-tunes on demonstrations; see `dsl/stages/Sft.ts`. */
 export const sft = (
   stage: Sft,
-  wires: { readonly base: Weights; readonly demonstrations: ReadonlyArray<DemonstrationRow> },
+  wires: {
+    readonly base: Weights
+    readonly demonstrations: ReadonlyArray<DemonstrationRow>
+    /** For `keep` alone. */
+    readonly validation?: ReadonlyArray<DemonstrationRow> | undefined
+    readonly reward?: Composed<Weights> | undefined
+    readonly held?: ReadonlyArray<PromptRow> | undefined
+  },
   scope: Scope
 ) =>
-  trainPolicy(stage, { init: wires.base }, scope, ({ policy, use }) =>
+  trainPolicy(stage, { init: wires.base }, scope, ({ answering, open, policy, use }) =>
     Effect.gen(function*() {
       const { encoded: rows, rows: demonstrations } = yield* fitted(
         use,
@@ -51,9 +63,38 @@ export const sft = (
           perStep: packed.reduce((sum, { length }) => sum + length, 0) / steps,
           of: (n: number) => packed[n]!
         }
+      const validation = wires.validation === undefined
+        ? []
+        : (yield* encodeWithin(use, wires.validation, masked(use.codec, stage.loss))).encoded
+      /** Cross-entropy of the held-out demonstrations, by token. */
+      const lossOn = () =>
+        Effect.sync(() => {
+          let [sum, tokens] = [0, 0]
+          for (let first = 0; first < validation.length; first += batchSize) {
+            const batch = validation.slice(first, first + batchSize)
+            const mask = joinedTokens(batch.map((row) => row.mask))
+            sum += crossEntropy(policy.logprobs(batch).logps, { reduction: "sum", mask }).loss
+            tokens += mask.reduce((sum, weight) => sum + weight, 0)
+          }
+          return sum / tokens
+        })
+      const { held, reward } = wires
+      const validate = stage.keep?._tag !== "Best"
+        ? undefined
+        : stage.keep.by === "loss"
+        ? lossOn
+        : proxyOn(scope, policy, {
+          answering,
+          codec: use.codec,
+          rows: held!,
+          ids: yield* encoded(use, answering, held!),
+          proxy: yield* openReward(scope, reward!, open.scorer),
+          maxNewTokens: stage.keep.maxNewTokens!
+        })
       return {
         steps,
         taking,
+        ...(validate === undefined ? {} : { validate }),
         step: (n: number) =>
           Effect.sync(() => {
             const batch = taking.of(n).map((i) => rows[i]!)

@@ -43,7 +43,10 @@ const Saved = Schema.Struct({
 
 /** Whether a stage under these caps would have come to a checkpoint at step `at` with this `state`. */
 export const goesOn = (limits: ReadonlyArray<OpenKlCap>, how: MeasuredHow, state: Schema.Json, at: number): boolean => {
-  if (state === null) return at === 0 || limits.every(({ mnats }) => mnats === undefined)
+  // A checkpoint of a stage that no cap was on may have other state.
+  if (state === null || !Object.hasOwn(state as object, "measured")) {
+    return at === 0 || limits.every(({ mnats }) => mnats === undefined)
+  }
   const { measured, rollsBack, step } = Schema.decodeUnknownSync(Saved)(state)
   const back = limits.some(({ whenSpent }) => whenSpent === "rollback")
   return (!back || rollsBack || step > 0) && measuredWithin(limits, how, measured, at)

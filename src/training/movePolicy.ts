@@ -5,22 +5,30 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { For } from "../data/encode.ts"
+import type { Keep } from "../../dsl/Keep.ts"
 import type { Environment } from "../../dsl/Environment.ts"
 import type { PromptRow } from "../data/rows.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Codec, Computing, Model, Policy, Scorer, Weights } from "../engine/engine.ts"
+import { plain } from "../rewards/composed.ts"
+import type { UnusableData } from "../../dsl/Errors.ts"
+import type { Judge, Unjudged } from "../rewards/judge.ts"
 import type { OpenReward } from "../rewards/rewarding.ts"
 import { type Event, RunLog } from "../store/runLog.ts"
 import { type Answering, answeringOf, encoded } from "./answering.ts"
 import { descend, type Stepped, type StepsOf, type Training } from "./descent.ts"
+import { heldAtEnd } from "./heldAtEnd.ts"
+import { keeper, keptModel, proxyOn, type Validate } from "./keeping.ts"
 import { goesOn, heldBy, klCaps, type Measured } from "./klCaps.ts"
 import { type Opened, openModels } from "./loop.ts"
 import { type Openers, openers } from "./precision.ts"
 import type { Scope } from "./scope.ts"
 import type { Scoring } from "./scoring.ts"
 
-/** The fields of a description with `training`. */
-export interface Trains extends Training, Required<Pick<Computing, "recompute">> {}
+/** The fields of a description with `training`, and with `keep` where it has that. */
+export interface Trains extends Training, Required<Pick<Computing, "recompute">> {
+  readonly keep?: Keep
+}
 
 /** The fields of a description with `klSpending` and `training`; `maxNewTokens` stands beside held prompts of its own. */
 export interface Moving extends Trains, Omit<Measured, "maxNewTokens"> {
@@ -68,6 +76,8 @@ export interface Moves<E, R> extends StepsOf<MovedStep<E, R>, E, R> {
   readonly proxy?: Scorer | OpenReward | null
   /** How its answers are scored: in an environment, the score is observed too. */
   readonly scoring?: Scoring
+  /** A number of the policy at this moment, where the stage chooses its best weights by one that is not `proxy` on held prompts. */
+  readonly validate?: Validate<E, R>
   /** Further state for a checkpoint. */
   readonly state?: () => Readonly<Record<string, Schema.Json>>
   /** Runs after each step and its measurement of KL. */
@@ -89,6 +99,7 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
   const opens = openers(engine, stage)
   const { models, ...session } = yield* openModels<M & { readonly policy: Policy }>(scope, {
     policy: { open: opens.policy, initial: init },
+    ...keptModel(stage.keep, opens.policy, init),
     ...beside?.(opens)
   } as never, by === null ? undefined : (state, at) => goesOn(scope.limits.kl, by.measured, state, at))
   const { policy } = models
@@ -97,7 +108,7 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
   const { environment } = stage
   const answering = yield* answeringOf(use, environment)
   const held = by === null ? [] : yield* encoded(use, answering, by.held)
-  const { after, opened = [], proxy = null, reference, scoring, state, ...steps } = yield* begin({
+  const { after, opened = [], proxy = null, reference, scoring, state, validate, ...steps } = yield* begin({
     policy,
     models,
     codec,
@@ -126,18 +137,44 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
     measured: by.measured,
     steps: steps.steps
   })
+  const { keep } = stage
+  const reward = proxy !== null && "values" in proxy ? plain({ scorer: proxy, codec }) : proxy
+  const kept = yield* keeper<E2 | UnusableData | Unjudged, R2 | Judge>(scope, keep, {
+    trained: policy,
+    kept: (models as { readonly kept?: Policy }).kept,
+    steps: steps.steps,
+    taking: steps.taking,
+    state: session.state,
+    validate: reward === null || by === null ? validate : validate ?? proxyOn(scope, policy, {
+      answering,
+      codec,
+      rows: by.held,
+      ids: held,
+      proxy: reward,
+      maxNewTokens: by.measured.maxNewTokens
+    })
+  })
+  const states = caps === null && state === undefined && keep?._tag !== "Best"
+    ? {}
+    : { state: () => ({ ...caps?.state(), ...state?.(), ...kept.state() }) }
   yield* descend(scope, { ...session, models }, stage, policy, {
     ...steps,
-    ...(caps === null && state === undefined ? {} : { state: () => ({ ...caps?.state(), ...state?.() }) }),
+    ...states,
     after: Effect.fnUntraced(function*(step, { sampled }) {
       if (caps?.due(step) === true) {
         yield* caps.measure(step)
         if (sampled !== undefined) yield* log.emit({ _tag: "Sampled", stage: scope.label, step, ...sampled() })
       }
       after?.(step)
+      yield* kept.after(step)
     })
   })
-  return policy.weights()
+  const weights = kept.weights()
+  // The caps have seen the trained policy, and this may be another.
+  if (keep !== undefined && by !== null) {
+    yield* heldAtEnd(scope, weights, { held: by.held, measured: by.measured, kept: "the last policy within the caps" })
+  }
+  return weights
 }, Effect.scoped)
 
 /** How KL is measured in a stage by its own held prompts, or as `scope` says; null where there are none. */
