@@ -1,5 +1,6 @@
 /** Models chosen among models or combined from them: merges and gates. */
 import fc from "fast-check"
+import type * as Artifact from "../../../dsl/Artifact.ts"
 import * as Kl from "../../../dsl/Kl.ts"
 import * as MergeMethod from "../../../dsl/MergeMethod.ts"
 import * as Pipeline from "../../../dsl/Pipeline.ts"
@@ -25,6 +26,13 @@ const taskMethods = fc.oneof(
   fc.record({ dropRate: fc.double({ min: 0, max: 0.9, noNaN: true }), lambda: fc.constant(0.5) }).map(MergeMethod.dare)
 )
 
+/** How a process reward model reads its steps, as text: only such as read alike can be merged. */
+const processOf = ({ node }: Artifact.Any): string => {
+  if (node.op === "Merge") return processOf(node.wires["models.a"]!)
+  const { loss } = node.params as { readonly loss?: { readonly _tag: string } }
+  return loss?._tag === "Process" ? JSON.stringify(loss) : ""
+}
+
 export const merges: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   a: index,
@@ -40,7 +48,9 @@ export const merges: fc.Arbitrary<ShelfStep> = fc.record({
   const of = stocked(shelf, family)
   const own = onShelf(shelf.rewards, of)
   if (rewards && own.length > 0) {
-    own.push(Merge.make({}, { a: pick(own, a), b: pick(own, b) }, { method, seed }))
+    const first = pick(own, a)
+    const alike = own.filter((one) => processOf(one) === processOf(first))
+    own.push(Merge.make({}, { a: first, b: pick(alike, b) }, { method, seed }))
     return
   }
   const policies = onShelf(shelf.policies, of)
