@@ -52,9 +52,11 @@ const all = Interpreter.foldAll<Told, typeof pipeline>(pipeline, {
   Pretrain: ({ batchSize, model, steps }, { inputs }) =>
     told(
       "the base model",
-      `We pretrained the base model, ${count(model.layers, "layer")} of width ${model.dim}, on ${
-        inputs["text"]!.name
-      } for ` +
+      `We pretrained ${
+        model === undefined
+          ? `${inputs["init"]!.name} further`
+          : `the base model, ${count(model.layers, "layer")} of width ${model.dim},`
+      } on ${inputs["text"]!.name} for ` +
         `${count(steps, "step")} of ${count(batchSize, "document")}.`
     ),
   Sft: ({ epochs, learningRate }, { inputs }) =>

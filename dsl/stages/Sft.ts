@@ -11,6 +11,10 @@ import { keeping, keepMistakes } from "../Keep.ts"
 import { truncating, Truncation } from "../Truncation.ts"
 import { data, model, optional } from "../Wires.ts"
 
+const Share = Schema.Finite.check(
+  Schema.makeFilter((share: number) => share > 0 && share < 1 || "must be above 0 and below 1")
+)
+
 export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   ...passes,
   /** Demonstrations per optimiser step. */
@@ -28,6 +32,11 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
   loss: or(Schema.Literals(["completion", "assistant", "all"]), "completion"),
   /** `token-mean` over the whole batch, or `sum` (Tülu 3 §4.3.2). */
   reduction: or(Schema.Literals(["token-mean", "sum"]), "token-mean"),
+  /**
+   * Share of the sequences of a step that are documents of `pretraining`, on average: `batchSize` demonstrations and more documents, whose
+   * every token is learnt (InstructGPT, App. C.1: 10 % in the SFT that PPO starts from).
+   */
+  pretrainingShare: Schema.optionalKey(Share),
   ...truncating,
   /** As `truncating` has it; the default is written out, as it was before other stages had the field, so that ids stay. */
   truncation: or(Truncation, "error"),
@@ -38,6 +47,7 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
 export const definition = define(Sft, {
   base: model(["BaseModel", "Policy"], "the model to fine-tune, e.g. Checkpoint.huggingFace(…) or Pretrain.make(…)"),
   demonstrations: data("Demonstrations", "prompts with answers, e.g. Source.demonstrations(…)"),
+  pretraining: optional(data("Text", "text that pretrainingShare mixes in, e.g. Source.text(…)")),
   validation: optional(data("Demonstrations", "held-out demonstrations, for keep, e.g. Source.demonstrations(…)")),
   reward: optional(model(["RewardModel", "Reward"], "a RewardModel, for keep: train one with RewardModeling.make(…)")),
   held: optional(data("Prompts", "held-out instructions, for keep, e.g. Source.prompts(…)"))
@@ -47,7 +57,13 @@ export const definition = define(Sft, {
   opens: { trained: ["base"], frozen: ["reward"] },
   judges: { held: [], validation: [] },
   passesOver: "demonstrations",
-  mistakes: ({ batchTokens = Infinity, maxLength = 0, ...stage }, wires) => [
+  mistakes: ({ batchTokens = Infinity, maxLength = 0, pretrainingShare, ...stage }, wires) => [
+    pretrainingShare === undefined && wires.pretraining !== undefined &&
+    "pretraining has no use without a pretrainingShare: give it, or leave the text out",
+    pretrainingShare !== undefined && wires.pretraining === undefined &&
+    "Sft.pretraining is missing: pretrainingShare mixes in text, e.g. Source.text(…)",
+    pretrainingShare !== undefined && batchTokens < Infinity &&
+    "batchTokens packs demonstrations alone: leave it out, or pretrainingShare",
     ...keepMistakes(stage, wires, { loss: ["validation"], proxy: ["reward", "held"] }, [
       "validation",
       "reward",

@@ -218,11 +218,11 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
       const model = first === undefined ? loadWith(stage.path, stage.adapter) : headers(stage.path)
       yield* trying(artifact, Effect.flatMap(model, (weights) => speaks(artifact, weights, stage)))
     }
-    if (stage?._tag === "Pretrain" && first === undefined) {
+    if (stage?._tag === "Pretrain" && wires["init"] === undefined && first === undefined) {
       const text = yield* rowsOf(wires["text"]!, undefined)
       if (text?.role === "Text") {
         const words = plainWords(wordsIn(text))
-        const config = llamaConfig({ ...stage.model, vocab: words.length + 4, tied: true })
+        const config = llamaConfig({ ...stage.model!, vocab: words.length + 4, tied: true })
         const untrained = { config, tokenizer: wordLevel(words), tensors: new Map() }
         yield* trying(artifact, speaks(artifact, untrained, stage))
       }

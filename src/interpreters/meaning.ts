@@ -125,7 +125,8 @@ export const meanings = Effect.fnUntraced(function*(
         return model((yield* spoken(engine, loaded, stage)).weights)
       }),
       Pretrain: Effect.fnUntraced(function*(stage) {
-        return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text") }, scope))
+        const init = wires["init"] && (yield* weightsOf(wires["init"]))
+        return model(yield* pretrain(stage, { text: yield* dataOf(wire("text"), "Text"), init }, scope))
       }),
       Sft: means(definitions.Sft, sft, model),
       Judge: means(definitions.Judge, judge, data("Preferences")),

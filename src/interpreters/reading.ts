@@ -17,7 +17,11 @@ export const readerOf = (artifact: Artifact.Any): Artifact.Any | undefined => {
 }
 
 /** `maxLength` is of the rows that a stage is about, not of rows beside them. */
-const beside: Readonly<Record<string, string>> = { Ppo: "pretraining", OnPolicyDistill: "demonstrations" }
+const beside: Readonly<Record<string, string>> = {
+  Ppo: "pretraining",
+  Sft: "pretraining",
+  OnPolicyDistill: "demonstrations"
+}
 
 /** How a stage reads the rows on a wire. */
 export const readingOf = (artifact: Artifact.Any, wire: string): Reading & Truncating => {

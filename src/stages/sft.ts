@@ -2,16 +2,16 @@ import * as Effect from "effect/Effect"
 import type { Sft } from "../../dsl/stages/Sft.ts"
 import { UnusableData } from "../../dsl/Errors.ts"
 import { lengthOf } from "../data/cut.ts"
-import { encodeWithin } from "../data/encode.ts"
-import { masked } from "../data/encodeSft.ts"
+import { encodeWithin, texts } from "../data/encode.ts"
+import { type Masked, masked } from "../data/encodeSft.ts"
 import { placeOf } from "../data/places.ts"
-import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
+import type { DemonstrationRow, PromptRow, TextRow } from "../data/rows.ts"
 import type { Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { joinedTokens } from "../losses/ragged.ts"
 import type { Composed } from "../rewards/composed.ts"
 import { encoded } from "../training/answering.ts"
-import { batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
+import { batchAt, batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { proxyOn } from "../training/keeping.ts"
 import { openReward } from "../training/openReward.ts"
@@ -24,6 +24,7 @@ export const sft = (
   wires: {
     readonly base: Weights
     readonly demonstrations: ReadonlyArray<DemonstrationRow>
+    readonly pretraining?: ReadonlyArray<TextRow> | undefined
     /** For `keep` alone. */
     readonly validation?: ReadonlyArray<DemonstrationRow> | undefined
     readonly reward?: Composed<Weights> | undefined
@@ -39,6 +40,9 @@ export const sft = (
         masked(use.codec, stage.loss),
         stage
       )
+      const documents = wires.pretraining === undefined
+        ? []
+        : (yield* fitted(use, wires.pretraining, texts(use.codec), { truncation: stage.truncation })).encoded
       const { batchSize, batchTokens } = stage
       const lengths = batchTokens === undefined ? [] : rows.map(lengthOf)
       const tooLong = lengths.findIndex((length) => length > batchTokens!)
@@ -55,6 +59,15 @@ export const sft = (
         ? null
         : batchesWithin(scope.stream, lengths, { size: batchSize, tokens: batchTokens }, stage)
       const steps = packed?.length ?? stepsOf(rows.length, stage)
+      /** Documents up to step `n`, so that their share is exact over the steps. */
+      const share = stage.pretrainingShare ?? 0
+      const documentsBefore = (n: number): number => Math.round(n * batchSize * share / (1 - share))
+      const documentsAt = (n: number): ReadonlyArray<Masked> =>
+        Array.from({ length: documentsBefore(n + 1) - documentsBefore(n) }, (_, i) => {
+          const [k] = batchAt(`${scope.stream}/pretraining`, documents.length, 1, documentsBefore(n) + i)
+          const row = documents[k!]!
+          return { ...row, mask: new Float64Array(row.completion.length).fill(1) }
+        })
       const inOrder = inBatches(scope.stream, demonstrations, batchSize, (i) => lengthOf(rows[i]!))
       const taking = packed === null
         ? inOrder
@@ -97,7 +110,7 @@ export const sft = (
         ...(validate === undefined ? {} : { validate }),
         step: (n: number) =>
           Effect.sync(() => {
-            const batch = taking.of(n).map((i) => rows[i]!)
+            const batch = [...taking.of(n).map((i) => rows[i]!), ...documentsAt(n)]
             const mask = joinedTokens(batch.map((row) => row.mask))
             const denominator = mask.reduce((sum, weight) => sum + weight, 0)
             const reduction = stage.reduction === "sum" ? "sum" : "mean"

@@ -5,7 +5,7 @@
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { trains } from "../../../dsl/Definition.ts"
 import { size as shown } from "../../../dsl/Size.ts"
-import { definitionOf, fieldsOf } from "../../../dsl/Stage.ts"
+import { definitionOf, fieldsOf, parentsOf } from "../../../dsl/Stage.ts"
 import { modelsIn } from "../../../dsl/stages/Reward.ts"
 import { elements, parameters } from "../../model/parameters.ts"
 import { type ModelShape, shapeOf, type Shapes } from "./shapes.ts"
@@ -50,9 +50,9 @@ export const bytesAtLeast = (artifact: Artifact.Any, shapes: Shapes): number => 
 const opensOf = ({ node }: Artifact.Any) => definitionOf(node)?.opens ?? {}
 
 /** Whether it trains a model that is on none of its wires. */
-const fromNothing = ({ node }: Artifact.Any): boolean => {
-  const definition = definitionOf(node)
-  return definition !== undefined && trains(definition) && definition.parent === undefined
+const fromNothing = (artifact: Artifact.Any): boolean => {
+  const definition = definitionOf(artifact.node)
+  return definition !== undefined && trains(definition) && parentsOf(artifact).length === 0
 }
 
 /** A sentence for a stage that cannot fit its memory cap. */

@@ -48,7 +48,7 @@ const pretrained = (model: Described): ModelShape => ({
 export const shapeOf = (model: Artifact.Any, shapes: Shapes): ModelShape | undefined => {
   const root = shapedBy(model)
   const { model: described, path, shape } = fieldsOf(root)
-  if (root.node.op === "Pretrain") return pretrained(described!)
+  if (root.node.op === "Pretrain") return described && pretrained(described)
   if (root.node.op === "Checkpoint" && shape !== undefined) return describedShape(shape)
   const known = root.node.op === "Checkpoint" ? shapes.get(path!) : undefined
   return known === undefined ? undefined : Result.getOrUndefined(known)
