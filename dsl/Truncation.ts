@@ -19,6 +19,17 @@ export const truncating = {
   truncation: Schema.optionalKey(Truncation)
 }
 
+/** The tokens of an answer that are learnt. */
+export const masking = {
+  /**
+   * `template`: not the token that ends the answer, which its chat template wrote and not its author (Llama 3.1, arXiv 2407.21783, §4.1.4:
+   * header and termination tokens of both answers of DPO; headers stand in the prompt, which is never learnt). No gradient, no
+   * log-ratio and no length counts it. Default `none`: every token is learnt. Earlier turns are masked by `loss: "completion"` of Sft.
+   */
+  mask: Schema.optionalKey(Schema.Literals(["none", "template"]))
+}
+export type Mask = "none" | "template"
+
 /** The values of these fields. */
 export interface Truncating {
   readonly maxLength?: number

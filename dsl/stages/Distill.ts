@@ -11,7 +11,7 @@ import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
 import { Count, or, passes, Positive, training } from "../Training.ts"
 import { averaging, keepMistakes } from "../Keep.ts"
-import { truncating } from "../Truncation.ts"
+import { masking, truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
@@ -26,6 +26,7 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   /** Longest answer of the teacher, tokens; needed when it is the teacher that answers. */
   maxNewTokens: Schema.optionalKey(Count),
   ...truncating,
+  ...masking,
   ...averaging,
   ...training
 }) {}
@@ -43,6 +44,8 @@ export const definition = define(Distill, {
     prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
   mistakes: ({ completionsPerPrompt, maxNewTokens, ...stage }, { demonstrations, prompts }) => [
     ...keepMistakes(stage, {}),
+    stage.mask === "template" && prompts !== undefined &&
+    'mask "template" is about demonstrations, and these answers are the teacher\'s own tokens: leave it out',
     ...Object.entries({ maxNewTokens: maxNewTokens !== undefined, completionsPerPrompt: completionsPerPrompt !== 1 })
       .map(([name, given]) =>
         demonstrations !== undefined && given &&

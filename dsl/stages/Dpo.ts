@@ -20,7 +20,7 @@ import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, passes, training } from "../Training.ts"
 import { averaging, keepMistakes } from "../Keep.ts"
-import { truncating } from "../Truncation.ts"
+import { masking, truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
 export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
@@ -30,6 +30,7 @@ export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
   batchSize: Count,
   ...klMeasured,
   ...truncating,
+  ...masking,
   ...averaging,
   ...training
 }) {}

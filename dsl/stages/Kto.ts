@@ -16,7 +16,7 @@ import { held, klMeasured } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, NonNegative, or, passes, Positive, training } from "../Training.ts"
 import { averaging, keepMistakes } from "../Keep.ts"
-import { truncating } from "../Truncation.ts"
+import { masking, truncating } from "../Truncation.ts"
 import { model } from "../Wires.ts"
 
 export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
@@ -30,6 +30,7 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   batchSize: Count,
   ...klMeasured,
   ...truncating,
+  ...masking,
   ...averaging,
   ...training
 }) {}

@@ -8,7 +8,7 @@ import { constructs } from "../Constructs.ts"
 import { define } from "../Definition.ts"
 import { Count, or, passes, training } from "../Training.ts"
 import { keeping, keepMistakes } from "../Keep.ts"
-import { truncating, Truncation } from "../Truncation.ts"
+import { masking, truncating, Truncation } from "../Truncation.ts"
 import { data, model, optional } from "../Wires.ts"
 
 const Share = Schema.Finite.check(
@@ -38,6 +38,7 @@ export class Sft extends Schema.TaggedClass<Sft>()("Sft", {
    */
   pretrainingShare: Schema.optionalKey(Share),
   ...truncating,
+  ...masking,
   /** As `truncating` has it; the default is written out, as it was before other stages had the field, so that ids stay. */
   truncation: or(Truncation, "error"),
   ...keeping,
@@ -57,7 +58,9 @@ export const definition = define(Sft, {
   opens: { trained: ["base"], frozen: ["reward"] },
   judges: { held: [], validation: [] },
   passesOver: "demonstrations",
-  mistakes: ({ batchTokens = Infinity, maxLength = 0, pretrainingShare, ...stage }, wires) => [
+  mistakes: ({ batchTokens = Infinity, loss, mask = "none", maxLength = 0, pretrainingShare, ...stage }, wires) => [
+    mask === "template" && loss === "all" &&
+    'mask "template" is about answers, and loss "all" learns prompts with their templates too: take loss "completion" or "assistant"',
     pretrainingShare === undefined && wires.pretraining !== undefined &&
     "pretraining has no use without a pretrainingShare: give it, or leave the text out",
     pretrainingShare !== undefined && wires.pretraining === undefined &&

@@ -21,6 +21,13 @@ interface Cut {
   readonly to: number
 }
 
+/** A row with a part of its completion. */
+const part = ({ completion, given }: Row, prompt: Int32Array, from: number, to: number): Row => ({
+  prompt,
+  completion: completion.slice(from, to),
+  ...(given === undefined ? {} : { given: given.slice(from, to) })
+})
+
 /** At most `most` tokens. The first token that is left is never predicted, so it becomes the prompt. */
 export const cutRow = (row: Row, most: number, keep: Keep): Cut => {
   const { completion, prompt } = row
@@ -28,14 +35,14 @@ export const cutRow = (row: Row, most: number, keep: Keep): Cut => {
   if (excess <= 0) return { row, from: 0, to: completion.length }
   if (keep === "keep-start") {
     const to = Math.max(0, completion.length - excess)
-    return { row: { prompt, completion: completion.slice(0, to) }, from: 0, to }
+    return { row: part(row, prompt, 0, to), from: 0, to }
   }
   if (excess < prompt.length) {
-    return { row: { prompt: prompt.slice(excess), completion }, from: 0, to: completion.length }
+    return { row: { ...row, prompt: prompt.slice(excess) }, from: 0, to: completion.length }
   }
   const from = excess - prompt.length + 1
   return {
-    row: { prompt: completion.slice(from - 1, from), completion: completion.slice(from) },
+    row: part(row, completion.slice(from - 1, from), from, completion.length),
     from,
     to: completion.length
   }

@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
-import type { Truncating } from "../../dsl/Truncation.ts"
+import type { Mask, Truncating } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { eachLimited } from "../model/foreign.ts"
 import { cutAnswers, cutRow, type Keep, left, lengthOf } from "./cut.ts"
@@ -123,6 +123,16 @@ export const answer = (codec: Codec, prompt: string, completion: string, end = t
   completion: codec.encodeCompletion(completion, { end })
 })
 
+/** Whether the answer ends with the token that its template wrote; an answer of nothing else keeps it. */
+export const endsByTemplate = ({ stop }: Codec, { completion }: Row, mask: Mask | undefined): boolean =>
+  mask === "template" && completion.length > 1 && stop.includes(completion.at(-1)!)
+
+/** The row with tokens that are not learnt, which count as given. */
+const unlearnt = (codec: Codec, row: Row, mask: Mask | undefined): Row =>
+  endsByTemplate(codec, row, mask)
+    ? { ...row, given: Uint8Array.from(row.completion, (_, t) => t + 1 === row.completion.length ? 1 : 0) }
+    : row
+
 const one = <A>(encode: (row: A) => Row): Encoding<A, Row> => ({
   encode,
   tokens: lengthOf,
@@ -143,8 +153,8 @@ export const texts: By<TextRow, Row> = (codec) =>
     return { prompt: ids.slice(0, 1), completion: Int32Array.of(...ids.subarray(1), ...end) }
   })
 
-export const demonstrations: By<DemonstrationRow, Row> = (codec) =>
-  one(({ completion, ended, prompt }) => answer(codec, prompt, completion, ended))
+export const demonstrations = (codec: Codec, mask?: Mask): Encoding<DemonstrationRow, Row> =>
+  one(({ completion, ended, prompt }) => unlearnt(codec, answer(codec, prompt, completion, ended), mask))
 
 /** Prompts that leave room for a new token; where they are cut or dropped, for `maxNewTokens`. */
 export const prompts = (codec: Codec, maxNewTokens = 1): Encoding<PromptRow, Int32Array> => ({
@@ -154,10 +164,10 @@ export const prompts = (codec: Codec, maxNewTokens = 1): Encoding<PromptRow, Int
   room: maxNewTokens
 })
 
-export const pairs: By<PreferenceRow, EncodedPair> = (codec) => ({
+export const pairs = (codec: Codec, mask?: Mask): Encoding<PreferenceRow, EncodedPair> => ({
   encode: ({ chosen, ended, margin, prompt, rejected }) => ({
-    chosen: answer(codec, prompt, chosen, ended?.chosen),
-    rejected: answer(codec, prompt, rejected, ended?.rejected),
+    chosen: unlearnt(codec, answer(codec, prompt, chosen, ended?.chosen), mask),
+    rejected: unlearnt(codec, answer(codec, prompt, rejected, ended?.rejected), mask),
     margin: margin ?? 0
   }),
   tokens: ({ chosen, rejected }) => Math.max(lengthOf(chosen), lengthOf(rejected)),
@@ -173,8 +183,8 @@ export interface EncodedAnswer {
   readonly label: boolean
 }
 
-export const unpaired: By<UnpairedPreferenceRow, EncodedAnswer> = (codec) => {
-  const { cut, encode } = demonstrations(codec)
+export const unpaired = (codec: Codec, mask?: Mask): Encoding<UnpairedPreferenceRow, EncodedAnswer> => {
+  const { cut, encode } = demonstrations(codec, mask)
   return {
     encode: ({ label, ...row }) => ({ row: encode(row), label }),
     tokens: ({ row }) => lengthOf(row),

@@ -1,7 +1,8 @@
 /** Demonstrations to token ids, with the spans that count in the loss. */
+import type { Mask } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { cutRow, left, lengthOf, Unfit } from "./cut.ts"
-import { answer, type Encoding } from "./encode.ts"
+import { answer, type Encoding, endsByTemplate } from "./encode.ts"
 import type { DemonstrationRow } from "./rows.ts"
 
 /** A row with the weight of each completion token in the loss, 0 or 1. */
@@ -52,8 +53,12 @@ const whole = (codec: Codec, { completion, ended, prompt, turns }: Demonstration
   return { prompt: ids.slice(0, 1), completion: ids.slice(1), mask: ones(ids.length - 1) }
 }
 
-export const masked = (codec: Codec, loss: SftLoss): Encoding<DemonstrationRow, Masked> => ({
-  encode: (row) => whole(codec, row, loss),
+export const masked = (codec: Codec, loss: SftLoss, unlearnt?: Mask): Encoding<DemonstrationRow, Masked> => ({
+  encode: (row) => {
+    const encoded = whole(codec, row, loss)
+    if (endsByTemplate(codec, encoded, unlearnt)) encoded.mask[encoded.mask.length - 1] = 0
+    return encoded
+  },
   tokens: lengthOf,
   cut: (row, most, keep) => {
     const cut = cutRow(row, most, keep)

@@ -69,7 +69,7 @@ export const distill = (
           stage.maxNewTokens!,
           scope
         )
-        : (yield* fitted(use, wires.answers.demonstrations, demonstrations(codec), stage)).encoded
+        : (yield* fitted(use, wires.answers.demonstrations, demonstrations(codec, stage.mask), stage)).encoded
       const steps = stepsOf(answered.length, stage)
       const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
       const { objective } = stage

@@ -25,7 +25,7 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
   movePolicy(stage, wires, scope, ({ open, policy, use }) =>
     Effect.gen(function*() {
       const lossOf = yield* preferenceLossOf(stage.loss)
-      const { encoded: pairs, rows } = yield* fitted(use, wires.preferences, pairsBy(use.codec), stage)
+      const { encoded: pairs, rows } = yield* fitted(use, wires.preferences, pairsBy(use.codec, stage.mask), stage)
       const taking = inBatches(scope.stream, rows, stage.batchSize, (i) =>
         lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected))
       const reference = wires.reference === null ? null : yield* referenceLogps({

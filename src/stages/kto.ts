@@ -16,10 +16,15 @@ import type { Scope } from "../training/scope.ts"
 
 /** Each prompt with the answer before its own: (x₁, yₙ), (x₂, y₁), …; together at most `most` tokens, as in TRL. */
 export const mismatched = (rows: ReadonlyArray<Row>, most: number): ReadonlyArray<Row> =>
-  rows.length < 2 ? [] : rows.map(({ prompt }, i): Row => ({
-    prompt,
-    completion: rows.at(i - 1)!.completion.subarray(0, most - prompt.length)
-  }))
+  rows.length < 2 ? [] : rows.map(({ prompt }, i): Row => {
+    const { completion, given } = rows.at(i - 1)!
+    const end = most - prompt.length
+    return {
+      prompt,
+      completion: completion.subarray(0, end),
+      ...(given === undefined ? {} : { given: given.subarray(0, end) })
+    }
+  })
 
 interface Wires {
   readonly init: Weights
@@ -31,7 +36,7 @@ interface Wires {
 export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
   movePolicy(stage, wires, scope, ({ open, policy, use }) =>
     Effect.gen(function*() {
-      const { encoded: answers, rows } = yield* fitted(use, wires.preferences, unpaired(use.codec), stage)
+      const { encoded: answers, rows } = yield* fitted(use, wires.preferences, unpaired(use.codec, stage.mask), stage)
       const most = Math.min(policy.context, stage.maxLength ?? Infinity)
       const steps = stepsOf(answers.length, stage)
       const taking = inBatches(scope.stream, rows, stage.batchSize, (i) => lengthOf(answers[i]!.row))

@@ -37,7 +37,7 @@ export const sft = (
       const { encoded: rows, rows: demonstrations } = yield* fitted(
         use,
         wires.demonstrations,
-        masked(use.codec, stage.loss),
+        masked(use.codec, stage.loss, stage.mask),
         stage
       )
       const documents = wires.pretraining === undefined
@@ -78,7 +78,7 @@ export const sft = (
         }
       const validation = wires.validation === undefined
         ? []
-        : (yield* encodeWithin(use, wires.validation, masked(use.codec, stage.loss))).encoded
+        : (yield* encodeWithin(use, wires.validation, masked(use.codec, stage.loss, stage.mask))).encoded
       /** Cross-entropy of the held-out demonstrations, by token. */
       const lossOn = () =>
         Effect.sync(() => {

@@ -34,7 +34,8 @@ const keptRows = 1024
 const spread = <A>(all: ReadonlyArray<A>, count: number): ReadonlyArray<A> =>
   count >= all.length ? all : Array.from({ length: count }, (_, i) => all[Math.floor(i * all.length / count)]!)
 
-export const rowId = ({ completion, prompt }: Row): string => sha256(`${prompt.join(" ")}/${completion.join(" ")}`)
+export const rowId = ({ completion, given, prompt }: Row): string =>
+  sha256(`${prompt.join(" ")}/${completion.join(" ")}${given === undefined ? "" : `/${given.join("")}`}`)
 
 /**
  * log π_ref of whole completions, nats, as a function of a row; throws for a row outside of the groups. The reference
