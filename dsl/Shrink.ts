@@ -261,19 +261,33 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
         case "tokens":
           return name === "maxNewTokens" ? Math.min(n, tokens) : shortened(n)
         case "rate":
-          // A floor keeps its share of the rate.
-          return name === "minLearningRate" ? n / (params["learningRate"] as number) * rates[op]! : rates[op] ?? n
+          // The end of a schedule stays at its share of the peak.
+          return rates[op] === undefined
+            ? n
+            : name === "minLearningRate"
+            ? n * rates[op] / Number(params["learningRate"])
+            : rates[op]
         default:
           return n
       }
     }
+    const changes = (fromStep: Json): Json =>
+      Object.fromEntries(
+        Object.entries(fromStep as { readonly [step: string]: Params }).map(([step, { maxNewTokens, ...rest }]) => [
+          Math.min(few - 1, shorter(Number(step))),
+          typeof maxNewTokens === "number" ? { ...rest, maxNewTokens: shortened(maxNewTokens) } : rest
+        ])
+      )
     const asked = Object.values(artifact.node.wires).some((of) => [...sources(of)].some((id) => puzzles.has(id)))
     const { maxLength: _, ...kept } = params
     return Object.fromEntries(
       Object.entries({ ...kept, ...("precision" in params ? { precision: "f32" } : {}) }).map(([name, value]) => [
         name,
-        typeof value === "number" ? small(name, value) : mapped(value, (of) => {
+        typeof value === "number" ? small(name, value) : name === "fromStep" ? changes(value) : mapped(value, (of) => {
           switch (of["_tag"]) {
+            case "Soup":
+            case "Best":
+              return typeof of["every"] === "number" ? { ...of, every: shorter(of["every"]) } : of
             case "ResetEvery":
               return { ...of, steps: shorter(Number(of["steps"])) }
             case "MovingAverage":

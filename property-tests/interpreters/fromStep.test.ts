@@ -1,13 +1,14 @@
 /** Values that change within a stage, and stages that are so many steps long. */
 import { Effect } from "effect"
 import { assert, describe, it } from "vitest"
-import type * as Artifact from "../../dsl/Artifact.ts"
+import * as Artifact from "../../dsl/Artifact.ts"
 import {
   Checkpoint,
   Distill,
   Distillation,
   Dpo,
   Grpo,
+  Keep,
   Kl,
   KlControl,
   Kto,
@@ -17,6 +18,7 @@ import {
   PreferenceLoss,
   RewardModeling,
   Sft,
+  Shrink,
   Source,
   Verifier
 } from "../../dsl/index.ts"
@@ -184,5 +186,25 @@ describe("so many steps in place of epochs", () => {
       problems(root).map(({ problem }) => problem).join("\n"),
       "epochs 2 and steps 7 both say how long it trains: leave one of them out"
     )
+  })
+})
+
+describe("a small copy", () => {
+  it("has the changes at the same shares of its steps, and lengths in the same ratio", () => {
+    const root = grpo({
+      steps: 10_400,
+      maxNewTokens: 65_536,
+      schedule: "linear",
+      minLearningRate: 0.03,
+      fromStep: { 0: { maxNewTokens: 32_768 }, 8_200: { maxNewTokens: 65_536, beta: 0.05 } },
+      keep: Keep.soup({ every: 2_600 })
+    })
+    const small = Shrink.shrink(root, { tokens: 8 }).root
+    assert.deepStrictEqual(problems(small), [])
+    const of = Artifact.lineage(small).find(({ node }) => node.op === "Grpo")!.node.params as unknown as Grpo.Grpo
+    const last = Math.round(8_200 / 10_400 * of.steps)
+    assert.deepStrictEqual(of.fromStep, { 0: { maxNewTokens: 4 }, [last]: { beta: 0.05, maxNewTokens: 8 } })
+    assert.strictEqual(of.keep?._tag === "Soup" && of.keep.every, Math.round(of.steps / 4))
+    assert.closeTo(of.minLearningRate! / of.learningRate, 0.1, 1e-12)
   })
 })

@@ -169,13 +169,16 @@ const framed = Effect.fnUntraced(function*<E1, R1, E2, R2, M extends Record<stri
       yield* kept.after(step)
     })
   })
-  const weights = kept.weights()
-  // The caps have seen the trained policy, and this may be another.
-  if (keep !== undefined && by !== null) {
-    yield* heldAtEnd(scope, weights, { held: by.held, measured: by.measured, kept: "the last policy within the caps" })
-  }
-  return weights
+  return kept.weights()
 }, Effect.scoped)
+
+/** Holds the weights that come out against the caps, which have seen the trained policy: those of `keep` may be others. */
+const keptWithin =
+  (stage: Trains, scope: Scope, by: { readonly measured: Measured; readonly held: ReadonlyArray<PromptRow> } | null) =>
+  (weights: Weights) =>
+    stage.keep === undefined || by === null
+      ? Effect.void
+      : heldAtEnd(scope, weights, { ...by, kept: "the last policy within the caps" })
 
 /** How KL is measured in a stage by its own held prompts, or as `scope` says; null where there are none. */
 export const measuredBy = <S extends Omit<Moving, keyof Trains>>(
@@ -196,7 +199,8 @@ export const movePolicy = Effect.fn("movePolicy")(
     begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>
   ) => {
     const by = measuredBy(stage, held, scope)
-    return framed(stage, trained, scope, begin, by && { ...by, observed: true })
+    const made = framed(stage, trained, scope, begin, by && { ...by, observed: true })
+    return Effect.tap(made, keptWithin(stage, scope, by))
   }
 )
 
@@ -209,12 +213,7 @@ export const trainPolicy = Effect.fn("trainPolicy")(
     begin: (at: At<M>) => Effect.Effect<Moves<E2, R2>, E1, R1>
   ) => {
     const { kl, measured } = scope.limits
-    return framed(
-      stage,
-      trained,
-      scope,
-      begin,
-      kl.length === 0 || measured === undefined ? null : { measured, held: measured.held, observed: false }
-    )
+    const by = kl.length === 0 || measured === undefined ? null : { measured, held: measured.held, observed: false }
+    return Effect.tap(framed(stage, trained, scope, begin, by), keptWithin(stage, scope, by))
   }
 )
