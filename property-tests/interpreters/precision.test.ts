@@ -71,6 +71,16 @@ describe("precision bf16", () => {
     assert.isTrue(Exit.isSuccess(await before()))
   })
 
+  it("is how models that a stage only reads are opened, where the stage says so", async () => {
+    const { root } = tiny()
+    for (const stage of ["compare", "evaluate"]) {
+      const opened: Array<Computing | undefined> = []
+      const rounds = Result.getOrThrow(Pipeline.set(root, `${stage}.precision`, "bf16"))
+      succeeded(await runs(rounds, folder(), { engine: noting(transformer(rounded(reference())), opened) }))
+      assert.isAbove(opened.filter((computing) => computing?.precision === "bf16").length, 0, stage)
+    }
+  })
+
   it("is how every model of its stages is opened, and what it does is reported at the first and the last step", async () => {
     const opened: Array<Computing | undefined> = []
     const ran = succeeded(await runs(root, folder(), { engine: noting(transformer(rounded(reference())), opened) }))

@@ -4,10 +4,10 @@ import { Effect } from "effect"
 import { assert, describe, it } from "vitest"
 import { devices } from "../../src/bench/devices.ts"
 import { roofline } from "../../src/planning/cost/costs.ts"
-import { kept, planned } from "../../src/planning/plan.ts"
+import { planned } from "../../src/planning/plan.ts"
 import { markdown } from "../../src/report/table.ts"
 import { golden } from "../cli/keel.ts"
-import { datasets, day, publishedStages } from "./publishedStages.ts"
+import { day, publishedStages } from "./publishedStages.ts"
 
 describe("planned compute", () => {
   it("is what was published, for a bounded number of kernel calls", async () => {
@@ -20,7 +20,7 @@ describe("planned compute", () => {
         return costs.backend(...call)
       }
       const { stages, unplanned } = await Effect.runPromise(Effect.provide(
-        planned(of, { costs: { ...costs, backend }, devices: several, kept: { ...kept(), datasets } }),
+        planned(of, { costs: { ...costs, backend }, devices: several }),
         NodeFileSystem.layer
       ))
       assert.deepStrictEqual(unplanned, [], stage)

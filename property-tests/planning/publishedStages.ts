@@ -2,8 +2,6 @@
  * Stages whose compute their publications report, for `compute.test.ts`. Lengths of rows are hardly ever reported: the tokens here are
  * guesses, the same for all stages of a kind.
  */
-import { mkdirSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import {
   Advantage,
@@ -21,64 +19,33 @@ import {
   Source,
   Verifier
 } from "../../dsl/index.ts"
-import type { Dataset } from "../../src/data/dataset.ts"
 import type { Devices } from "../../src/planning/plan.ts"
-import { folders } from "../store/faultyFileSystem.ts"
 
-const folder = folders("published")()
+const llama = { layers: 32, dim: 4096, heads: 32, kvHeads: 8, ffn: 14_336, vocab: 128_256, context: 65_536 }
+const model = (shape: Partial<Parameters<typeof Checkpoint.described>[1]>) =>
+  Checkpoint.described("one", { ...llama, ...shape })
+const gpt = { gated: false, vocab: 50_257 }
+const gpt3 = model({ ...gpt, layers: 96, dim: 12_288, heads: 96, kvHeads: 96, ffn: 49_152 })
+const gpt3Small = model({ ...gpt, kvHeads: 32, ffn: 16_384 })
+const llama8 = model({})
+const llama70 = model({ layers: 80, dim: 8192, heads: 64, ffn: 28_672 })
+const olmo1 = model({ layers: 16, dim: 2048, heads: 16, kvHeads: 16, ffn: 8192, vocab: 100_352 })
+/** Its latent attention as grouped queries of about as many parameters. */
+const v3 = model({
+  layers: 61,
+  dim: 7168,
+  heads: 56,
+  ffn: 18_432,
+  vocab: 129_280,
+  experts: { count: 256, active: 8, shared: 1, ffn: 2048 }
+})
 
-/** A folder with a `config.json` alone; `gated` is the width of a gated feed-forward of as many parameters. */
-const model = (
-  name: string,
-  dim: number,
-  layers: number,
-  heads: number,
-  kvHeads: number,
-  gated: number,
-  vocab: number
-) => {
-  const path = join(folder, name)
-  mkdirSync(path, { recursive: true })
-  writeFileSync(
-    join(path, "config.json"),
-    JSON.stringify({
-      model_type: "llama",
-      hidden_size: dim,
-      num_hidden_layers: layers,
-      num_attention_heads: heads,
-      num_key_value_heads: kvHeads,
-      intermediate_size: gated,
-      vocab_size: vocab,
-      max_position_embeddings: 65_536,
-      rms_norm_eps: 1e-5,
-      rope_theta: 500_000
-    })
-  )
-  return Checkpoint.huggingFace("one", path)
-}
-const gpt3 = model("gpt3-175b", 12_288, 96, 96, 96, 32_768, 50_257)
-const gpt3Small = model("gpt3-6b", 4096, 32, 32, 32, 10_923, 50_257)
-const llama8 = model("llama31-8b", 4096, 32, 32, 8, 14_336, 128_256)
-const llama70 = model("llama31-70b", 8192, 80, 64, 8, 28_672, 128_256)
-const olmo1 = model("olmo2-1b", 2048, 16, 16, 16, 8192, 100_352)
-/** The active parameters of DeepSeek V3 as a dense model. */
-const v3 = model("deepseek-v3-active", 7168, 61, 56, 8, 21_504, 129_280)
-
-/** The rows of every source, in place of its file. */
-export const datasets = new Map<string, Dataset>()
-
-/** `count` rows alike; `tokens` of each text, at four characters a token. */
-const rows = (role: Dataset["role"], count: number, tokens: Readonly<Record<string, number>>) => {
-  const origin = Source.file(`${role}-${count}-${Object.values(tokens).join("-")}.jsonl`)
-  const row = Object.fromEntries(Object.entries(tokens).map(([name, length]) => [name, "text".repeat(length)]))
-  datasets.set(JSON.stringify([role, origin]), { role, rows: new Array(count).fill(row) } as never)
-  return origin
-}
+const rows = (count: number, tokens: Readonly<Record<string, number>>) =>
+  Source.described(JSON.stringify(tokens), { rows: count, tokens: tokens as never })
 const demonstrations = (count: number, prompt: number, completion: number) =>
-  Source.demonstrations(rows("Demonstrations", count, { prompt, completion }))
-const preferences = (count: number) =>
-  Source.preferences(rows("Preferences", count, { prompt: 250, chosen: 400, rejected: 400 }))
-const prompts = (count: number, prompt: number) => Source.prompts(rows("Prompts", count, { prompt }))
+  Source.demonstrations(rows(count, { prompt, completion }))
+const preferences = (count: number) => Source.preferences(rows(count, { prompt: 250, completion: 400 }))
+const prompts = (count: number, prompt: number) => Source.prompts(rows(count, { prompt }))
 const held = prompts(64, 100)
 
 const bf16 = { precision: "bf16", recompute: true } as const
@@ -198,7 +165,7 @@ export const publishedStages: ReadonlyArray<PublishedStage> = [
         value: gpt3Small,
         prompts: prompts(31_144, 1000),
         held,
-        pretraining: Source.text(rows("Text", 4096, { text: 2046 }))
+        pretraining: Source.text(rows(4096, { text: 2046 }))
       }, {
         ...PolicyGradient.ppoPtx,
         ...unmeasured,

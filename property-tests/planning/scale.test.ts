@@ -4,19 +4,29 @@ import { Effect } from "effect"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import {
+  Distill,
+  Distillation,
+  Dpo,
+  Gold,
   Grpo,
   Kl,
+  OnPolicyDistill,
+  Pair,
   Pipeline,
   PolicyGradient,
   Ppo,
+  PreferenceLoss,
   Pretrain,
   RewardLoss,
   RewardModeling,
+  Sample,
+  Score,
   Source,
   Verifier
 } from "../../dsl/index.ts"
 import { countedEngine } from "../../src/planning/countedEngine.ts"
-import { plan, type StagePlan } from "../../src/planning/plan.ts"
+import { plan, type PlanOptions, type StagePlan } from "../../src/planning/plan.ts"
+import type { Cost } from "../../src/tensor/counting/backend.ts"
 
 /** The shape of Llama 3 8B, for contexts of 64 thousand tokens. */
 const config = {
@@ -70,17 +80,25 @@ const ppo = (episodes: number, maxNewTokens: number) =>
   }))
 
 /** Its last stage, and how often the backend was asked; the host takes a second for each token that it samples. */
-const planned = async (root: Artifact.Any): Promise<{ readonly stage: StagePlan; readonly calls: number }> => {
-  let calls = 0
-  const backend = () => {
+const planned = async (
+  root: Artifact.Any,
+  { vocab = config.vocab_size, ...how }: Pick<PlanOptions, "devices"> & { readonly vocab?: number } = {}
+): Promise<{ readonly stage: StagePlan; readonly calls: number }> => {
+  let [calls, read] = [0, 0]
+  const backend: Cost = (what, flops, bytes) => {
     calls++
-    return 0
+    // Rows of logits, smaller than any matrix. Here, because a plan that reads all of them does not end.
+    if (what === "read" && bytes >= 4 * vocab && bytes <= 2 ** 22 && ++read > 100) throw new Error("it reads logits")
+    return flops + bytes
   }
-  const options = {
-    shape: { config, tokenizer: new Map() },
-    costs: { backend, host: { sample: { call: 0, byte: 1, flop: 0 } } }
-  }
-  const { stages, unplanned } = await Effect.runPromise(Effect.provide(plan(root, options), NodeFileSystem.layer))
+  const { stages, unplanned } = await Effect.runPromise(Effect.provide(
+    plan(root, {
+      ...how,
+      shape: { config: { ...config, vocab_size: vocab }, tokenizer: new Map() },
+      costs: { backend, host: { sample: { call: 0, byte: 1, flop: 0 } } }
+    }),
+    NodeFileSystem.layer
+  ))
   assert.deepStrictEqual(unplanned, [])
   return { stage: stages.at(-1)!, calls }
 }
@@ -101,6 +119,63 @@ describe("a plan at published scale", () => {
       }
     }, 60_000)
   }
+
+  it("goes on behind a judge: made-up answers of a prompt have different scores", async () => {
+    const sampled = Sample.make({ policy: base, prompts }, { completionsPerPrompt: 4, maxNewTokens: 512 })
+    const preferences = Pair.make({ completions: Score.byJudge({ completions: sampled }, { gold: Gold.tales }) }, {
+      rejected: "random-lower"
+    })
+    const { stage } = await planned(capped(
+      Dpo.make({ init: base, reference: base, preferences, held }, {
+        ...training,
+        loss: PreferenceLoss.dpo({ beta: 0.1 }),
+        batchSize: 32,
+        maxNewTokens: 512
+      })
+    ))
+    assert.strictEqual(stage.steps, Math.ceil(2000 / 32))
+  })
+
+  it("compares the distributions of a teacher and a student over 152,000 words without reading a logit", async () => {
+    const objective = Distillation.generalizedJsd({ beta: 0.5 })
+    const teacher = Pretrain.make({ text: Source.text(Source.tales({ count: 64 })) }, {
+      family: "tales",
+      model: { dim: 16, layers: 1, heads: 2, kvHeads: 1, ffn: 24, context: 65_536 },
+      steps: 2,
+      batchSize: 2,
+      learningRate: 1e-3,
+      seed: 1
+    })
+    const how = { objective, batchSize: 128, maxNewTokens: 2048 }
+    for (
+      const  of of[
+        Distill.make({ student: base, teacher, prompts }, { ...how, learningRate: 1e-5 }),
+          capped(OnPolicyDistill.make({ student: base, teacher, prompts, held }, { ...training, ...how, steps: 100 }))
+      ]
+    ) {
+      const { calls } = await planned(of, { vocab: 152_000 })
+      assert.isBelow(calls, 200_000)
+    }
+  })
+
+  it("is divided among devices, in memory and in time", async () => {
+    const root = grpo(8, 512)
+    const [one, eight, apart] = await Promise.all(
+      [{ count: 1 }, { count: 8 }, { count: 8, sampling: 2 }].map((devices) => planned(root, { devices }))
+    ) as [Awaited<ReturnType<typeof planned>>, Awaited<ReturnType<typeof planned>>, Awaited<ReturnType<typeof planned>>]
+    const share = (of: StagePlan, phase: string, term: string) =>
+      of.phases.find((one) => one.phase === phase)!.terms.find(({ what }) => what === term)!.bytes
+    for (const term of ["weights", "gradients", "optimizer"]) {
+      const [all, own] = [one, eight].map(({ stage }) => share(stage, "update", term)) as [number, number]
+      assert.approximately(own * 8 / all, 1, 1e-5, term)
+    }
+    assert.strictEqual(share(eight.stage, "update", "logits"), share(one.stage, "update", "logits"))
+    one.stage.phases.forEach(({ phase, seconds }, i) => {
+      assert.approximately(8 * eight.stage.phases[i]!.seconds!, seconds!, 1e-9 * seconds!, phase)
+      const busy = ["generation", "measure"].includes(phase) ? 2 : 6
+      assert.approximately(busy * apart.stage.phases[i]!.seconds!, seconds!, 1e-9 * seconds!, phase)
+    })
+  })
 
   it("makes a bounded number of tokens a call, and counts all", () => {
     const meter = countedEngine()

@@ -100,6 +100,19 @@ const measuring = (stages: ReadonlyArray<StagePlan>): ReadonlyArray<string> =>
     ]
   })
 
+/** A line for each mixture of experts. */
+const experts = (root: Artifact.Any): ReadonlyArray<string> =>
+  Artifact.lineage(root).flatMap((artifact) => {
+    const { family, shape } = fieldsOf(artifact)
+    if (shape?.experts === undefined) return []
+    const { active, count, shared = 0 } = shape.experts
+    return [
+      `${shape.name ?? family} is planned by the ${active + shared} of ${
+        count + shared
+      } experts that a token passes; the memory of the others is not counted.`
+    ]
+  })
+
 class BadDevices extends Data.TaggedError("BadDevices")<{ readonly message: string }> {}
 
 const devicesOf = (
@@ -351,6 +364,7 @@ export const plan = Command.make(
         }`
       ]),
       ...measuring(stages),
+      ...experts(root),
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`
         : "Completions are assumed to reach maxNewTokens (--completion-length says otherwise).",
