@@ -1,6 +1,7 @@
 /** Plain rows of text, before any tokenizer: the data that stages read. */
 import * as Schema from "effect/Schema"
 import type { Row } from "../engine/engine.ts"
+import { concatenated, mapped } from "./lazyArray.ts"
 import { placedAs } from "./places.ts"
 
 /** Text to pretrain on: TRL's "language modeling". */
@@ -93,13 +94,13 @@ export interface UnpairedPreferenceRow extends Omit<DemonstrationRow, "turns"> {
 
 /** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */
 export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> =>
-  (["chosen", "rejected"] as const).flatMap((side) =>
-    rows.map((pair) => {
+  concatenated((["chosen", "rejected"] as const).map((side) =>
+    mapped(rows, (pair) => {
       const { ended, prompt, [side]: completion } = pair
       const label = side === "chosen"
       return placedAs({ prompt, completion, label, ...(ended === undefined ? {} : { ended: ended[side] }) }, pair)
     })
-  )
+  ))
 
 /** A policy's answer to a prompt. */
 export const CompletionRow = Schema.Struct({

@@ -12,6 +12,7 @@ import { deduplicate } from "../data/deduplicate.ts"
 import { encodingOf } from "../data/encodings.ts"
 import { byTokens, filter } from "../data/filter.ts"
 import { mix } from "../data/mix.ts"
+import { mapped } from "../data/lazyArray.ts"
 import { type AnyRow, promptOf } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -56,9 +57,9 @@ const meaning = (
   }
 }
 
-/** The prompt of each row that has one. */
+/** The prompts of rows; plain text has none. */
 const promptsOf = (rows: ReadonlyArray<AnyRow>): ReadonlyArray<string> =>
-  rows.flatMap((row) => "prompt" in row ? [row.prompt] : [])
+  rows.length > 0 && "prompt" in rows[0]! ? mapped(rows, promptOf) : []
 
 /** The data that an operation makes, and numbers about it; `codec` counts tokens. In a world of letters all rows are short. */
 const applied = Effect.fnUntraced(function*(
