@@ -11,8 +11,8 @@ import { MiB } from "../model/regularFile.ts"
 import { viewed } from "./lazyArray.ts"
 import { type Place, placed } from "./places.ts"
 
-/** Bytes of values that an array holds in memory. */
-export const held = 32 * MiB
+/** Bytes of values that an array holds in memory, and all arrays together. */
+export const [held, heldInAll] = [32 * MiB, 128 * MiB]
 /** Of the objects around a value. */
 const around = 384
 /** Written at a time. */
@@ -29,6 +29,11 @@ export interface Growing<A> {
   readonly all: () => ReadonlyArray<A>
 }
 
+/** Bytes of values that all arrays hold now. */
+let inAll = 0
+const releasing = new FinalizationRegistry<{ bytes: number }>(({ bytes }) => {
+  inAll -= bytes
+})
 const closing = new FinalizationRegistry<number>((file) => closeSync(file))
 
 /** On a disk: the other folder for temporary files is in memory on some systems. */
@@ -140,15 +145,20 @@ const spill = <A>() => {
 export const growing = <A>(most = held): Growing<A> => {
   const first: Array<A> = []
   let rest: ReturnType<typeof spill<A>> | undefined
-  let bytesHeld = 0
+  const mine = { bytes: 0 }
+  releasing.register(first, mine)
   let count = 0
   const at = (i: number): A => i < first.length ? first[i]! : rest!.at(i - first.length)
   return {
     push: (value, bytes, place) => {
       count++
-      bytesHeld += bytes + around
-      if (bytesHeld > most) (rest ??= spill<A>()).push(value, place)
-      else first.push(place === undefined ? value : withPlace(value, place))
+      const more = bytes + around
+      if (rest !== undefined || mine.bytes + more > most || inAll + more > heldInAll) {
+        return (rest ??= spill<A>()).push(value, place)
+      }
+      mine.bytes += more
+      inAll += more
+      first.push(place === undefined ? value : withPlace(value, place))
     },
     length: () => count,
     at,

@@ -1,6 +1,6 @@
 import { type Mix, rowsOf } from "../../dsl/stages/Mix.ts"
 import { stream } from "../sampling/random.ts"
-import { concatenated, picked } from "./lazyArray.ts"
+import { concatenated, picked, selected } from "./lazyArray.ts"
 
 /**
  * How many rows each part gives: `weights` over their sum times `count`, rounded down; the remaining rows go to the largest
@@ -66,7 +66,7 @@ const ofEachPrompt = <A>(
   for (const all of places.values()) {
     for (const [part, row] of stream(`${key}/prompt ${n++}`).shuffle(all).slice(0, most)) kept[part]!.add(row)
   }
-  return parts.map((rows, part) => rows.filter((_, i) => kept[part]!.has(i)))
+  return parts.map((rows, part) => selected(rows, (_, i) => kept[part]!.has(i)))
 }
 
 /** The parts in the order of their names, each with the rows that the mixture takes of it, and how many different rows it has for that. */

@@ -93,14 +93,21 @@ export interface UnpairedPreferenceRow extends Omit<DemonstrationRow, "turns"> {
 }
 
 /** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */
-export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> =>
-  concatenated((["chosen", "rejected"] as const).map((side) =>
+export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> => {
+  const known = apart.get(rows)
+  if (known !== undefined) return known
+  const made = concatenated((["chosen", "rejected"] as const).map((side) =>
     mapped(rows, (pair) => {
       const { ended, prompt, [side]: completion } = pair
       const label = side === "chosen"
       return placedAs({ prompt, completion, label, ...(ended === undefined ? {} : { ended: ended[side] }) }, pair)
     })
   ))
+  apart.set(rows, made)
+  return made
+}
+
+const apart = new WeakMap<ReadonlyArray<PreferenceRow>, ReadonlyArray<UnpairedPreferenceRow>>()
 
 /** A policy's answer to a prompt. */
 export const CompletionRow = Schema.Struct({

@@ -61,13 +61,42 @@ const meaning = (
 const promptsOf = (rows: ReadonlyArray<AnyRow>): ReadonlyArray<string> =>
   rows.length > 0 && "prompt" in rows[0]! ? mapped(rows, promptOf) : []
 
+interface Applied {
+  readonly dataset: Dataset
+  readonly metrics: Metrics
+}
+
+/** What operations made of their rows: what an inspection found out, a run need not find out again. */
+const known = new WeakMap<
+  ReadonlyArray<AnyRow>,
+  Array<{ readonly of: ReadonlyArray<unknown>; readonly made: Applied }>
+>()
+
 /** The data that an operation makes, and numbers about it; `codec` counts tokens. In a world of letters all rows are short. */
 const applied = Effect.fnUntraced(function*(
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
   scope: Pick<Scope, "label" | "stream">,
-  codec: Codec | undefined,
+  codec?: Codec,
   world = false
+) {
+  const all = Object.entries(wires)
+  const rows = all[0]![1].rows
+  const of = [JSON.stringify(stage), scope.stream, codec, world, ...all.flatMap(([wire, { rows }]) => [wire, rows])]
+  const before = known.get(rows) ?? []
+  const found = before.find((one) => one.of.length === of.length && one.of.every((part, i) => part === of[i]))
+  if (found !== undefined) return found.made
+  const made = yield* apply(stage, wires, scope, codec, world)
+  known.set(rows, [...before, { of, made }])
+  return made
+})
+
+const apply = Effect.fnUntraced(function*(
+  stage: Stage,
+  wires: Readonly<Record<string, Dataset>>,
+  scope: Pick<Scope, "label" | "stream">,
+  codec: Codec | undefined,
+  world: boolean
 ) {
   const all = Object.values(wires)
   const first = wires["of"] ?? all[0]!
@@ -82,7 +111,7 @@ const applied = Effect.fnUntraced(function*(
   }
   const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
   const words = first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}
-  return { dataset: { ...first, rows, ...words } as Dataset, metrics }
+  return { dataset: { ...first, rows, ...words } as Dataset, metrics } satisfies Applied as Applied
 })
 
 /** The data alone. */
