@@ -12,7 +12,7 @@ import { viewed } from "./lazyArray.ts"
 import { type Place, placed } from "./places.ts"
 
 /** Bytes of values that an array holds in memory, and all arrays together. */
-export const [held, heldInAll] = [32 * MiB, 128 * MiB]
+export const [held, heldInAll] = [16 * MiB, 64 * MiB]
 /** Of the objects around a value. */
 const around = 384
 /** Written at a time. */
