@@ -115,7 +115,7 @@ export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
     )
   }
   if (told !== true) yield* unknown.tell(stage)
-  // What was looked at before training is encoded when a step takes it.
+  // Rows that were looked at before training are encoded when a step takes them.
   const encoded = before === undefined
     ? made.all()
     : keeping(kept.length, (i) => encodedAgain(kept[i]!, within), bytesOf)

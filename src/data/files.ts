@@ -87,7 +87,7 @@ const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadDat
   }
 }
 
-/** The rows of files in the role, with what was read. */
+/** The rows of files in the role, with a report of the reading. */
 const fromFile = (role: Role, origin: File | Hub, chat: Chat) => {
   const { chat: asked, fields, limit, offset, onBadRow, rows: all, template } = origin
   return Effect.map(
@@ -163,7 +163,7 @@ export class Loaded {
   readonly rendered = new WeakMap<Chat, Map<string, Dataset>>()
 }
 
-/** What a plan, an inspection and a run of the same files share, so that each is read once. Null: every time anew. */
+/** Data sets that a plan, an inspection and a run share, so that each file is read once. Null: every time anew. */
 export const CurrentLoaded = Context.Reference<Loaded | null>("keel/Loaded", { defaultValue: () => null })
 
 const once = (

@@ -1,4 +1,4 @@
-/** A look at every row as token ids: what is too long, what cannot be encoded, what is left; a message a mistake, not a row. */
+/** A look at every row as token ids: which are too long, cannot be encoded, are left; a message a mistake, not a row. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { Codec } from "../engine/engine.ts"

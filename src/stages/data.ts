@@ -66,7 +66,7 @@ interface Applied {
   readonly metrics: Metrics
 }
 
-/** What operations made of their rows: what an inspection found out, a run need not find out again. */
+/** Results of operations by their rows, which an inspection and a run share. */
 const known = new WeakMap<
   ReadonlyArray<AnyRow>,
   Array<{ readonly of: ReadonlyArray<unknown>; readonly made: Applied }>
