@@ -2,6 +2,7 @@
  * Rows a second and peak memory of each kind of file, beside `datasets` (Python) where it is installed, each in a process of its own:
  *
  *     npm run test:rows -- 1000000 1000        # a million rows of 1,000 characters: 1 GB a kind
+ *     KEEL_PYTHON=VENV/bin/python npm run test:rows
  *
  * A time includes the start of the process. `datasets` writes its Arrow files anew each time; Keel reads, checks and keeps every row.
  */
@@ -13,6 +14,7 @@ import { pipeline } from "node:stream/promises"
 import { createGzip, createZstdCompress } from "node:zlib"
 import { parquetWriteRows } from "hyparquet-writer"
 
+const interpreter = process.env["KEEL_PYTHON"] ?? "python3"
 const [rows = 100_000, characters = 1000] = process.argv.slice(2).map(Number)
 const folder = mkdtempSync(join(process.env["TMPDIR"] ?? tmpdir(), "keel-throughput-"))
 const words = "once upon a time there was a little cat who liked to play with her friend in the big green garden".split(
@@ -82,13 +84,13 @@ const packed = async (path: string, end: string, pack: () => NodeJS.ReadWriteStr
 }
 
 try {
-  const python = spawnSync("python3", ["-I", "-c", "import datasets; print(datasets.__version__)"], {
+  const python = spawnSync(interpreter, ["-I", "-c", "import datasets; print(datasets.__version__)"], {
     encoding: "utf8"
   })
   console.log(
     python.status === 0
       ? `datasets ${python.stdout.trim()}`
-      : "datasets is not installed for python3: pip install datasets shows it beside Keel"
+      : "datasets is not installed for this Python: pip install datasets, or KEEL_PYTHON, shows it beside Keel"
   )
   const jsonl = await written("rows.jsonl", (text) => `{"text":"${text}"}\n`)
   const parquet = join(folder, "rows.parquet")
@@ -120,7 +122,7 @@ try {
       "-e",
       reads(path)
     ])
-    const beside = python.status === 0 ? `  datasets ${timed("python3", ["-I", "-c", loads(path, kind)])}` : ""
+    const beside = python.status === 0 ? `  datasets ${timed(interpreter, ["-I", "-c", loads(path, kind)])}` : ""
     const size = Math.round(statSync(path).size / 1e6).toLocaleString("en")
     console.log(`${path.slice(folder.length + 1).padEnd(14)} ${size.padStart(6)} MB  keel ${keel}${beside}`)
     execFileSync("rm", ["-rf", join(folder, "arrow")])

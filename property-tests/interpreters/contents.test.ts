@@ -78,6 +78,20 @@ describe("the key of a node", () => {
     const two = await keysBy(b, { files: { "b/c.jsonl": "same" }, code: {} })
     assert.strictEqual(one.get(a.id), two.get(b.id))
   })
+
+  it("is another where the same bytes are read as another kind of file, alone or in a pattern", async () => {
+    const at = folder()
+    const keys: Array<string | undefined> = []
+    for (const [kind, path] of [["csv", "a.csv"], ["tsv", "a.tsv"], ["txt", "a.txt"], ["csv", "*"], ["tsv", "*"]]) {
+      rmSync(at, { recursive: true, force: true })
+      mkdirSync(at)
+      writeFileSync(join(at, `a.${kind}`), "text\nonce upon a time\n")
+      const root = Source.text(Source.file(join(at, path!)))
+      keys.push((await keysBy(root, await readOf(root, folder()))).get(root.id))
+    }
+    assert.strictEqual(new Set(keys).size, keys.length)
+    assert.notInclude(keys, undefined)
+  })
 })
 
 describe("digests", () => {

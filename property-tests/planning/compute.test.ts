@@ -20,7 +20,11 @@ describe("planned compute", () => {
         return costs.backend(...call)
       }
       const { stages, unplanned } = await Effect.runPromise(Effect.provide(
-        planned(of, { costs: { ...costs, backend }, devices: several }),
+        planned(of, {
+          costs: { ...costs, backend },
+          devices: several,
+          kept: { ...kept(), described: new Map(datasets) }
+        }),
         NodeFileSystem.layer
       ))
       assert.deepStrictEqual(unplanned, [], stage)

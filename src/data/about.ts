@@ -1,4 +1,4 @@
-/** What was read, for people. */
+/** A report of the reading, for people. */
 export interface About {
   /** The path, list or pattern. */
   readonly name: string
@@ -11,7 +11,7 @@ export interface About {
 
 export const count = (n: number): string => n.toLocaleString("en")
 
-/** A line on what was read, and one on the bad rows that were left out. */
+/** A line on the reading, and one on the bad rows that were left out. */
 export const told = ({ files, layouts, name, skipped }: About): ReadonlyArray<string> => {
   const rows = layouts.map(([layout, rows]) => `${count(rows)} row${rows === 1 ? "" : "s"} of ${layout}`)
   return [

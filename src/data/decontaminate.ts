@@ -1,4 +1,5 @@
 import type { Decontaminate } from "../../dsl/stages/Decontaminate.ts"
+import { selected } from "./lazyArray.ts"
 import { type AnyRow, promptOf } from "./rows.ts"
 
 /** Lower-case words without punctuation. */
@@ -30,7 +31,7 @@ export const decontaminate = <R extends AnyRow>(
     }
     return words(promptOf(row)).length
   })
-  return rows.filter((row) => {
+  return selected(rows, (row) => {
     const covered = new Map<number, Set<number>>()
     for (const run of new Set(runsOf(promptOf(row)))) {
       for (const [prompt, word] of held.get(run) ?? []) {

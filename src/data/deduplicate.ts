@@ -1,6 +1,8 @@
 import type { Deduplicate } from "../../dsl/stages/Deduplicate.ts"
 import { ngrams } from "./decontaminate.ts"
-import { likely } from "./minHash.ts"
+import { selected } from "./lazyArray.ts"
+import { hashed, likely } from "./minHash.ts"
+import { numbersByHash } from "./numbersByHash.ts"
 import { type AnyRow, normalised, promptOf, writtenIn } from "./rows.ts"
 
 /** |A ∩ B| / |A ∪ B|. */
@@ -16,12 +18,20 @@ export const deduplicate = <R extends AnyRow>(
   { by, near }: Pick<Deduplicate, "by" | "near">
 ): ReadonlyArray<R> => {
   const texts = (row: R) => (by === "prompt" ? [promptOf(row)] : [promptOf(row), ...writtenIn(row)])
-  const seen = new Set<string>()
-  const different = rows.filter((row) => seen.size < seen.add(JSON.stringify(texts(row).map(normalised))).size)
+  const textOf = (row: R): string => JSON.stringify(texts(row).map(normalised))
+  const seen = numbersByHash()
+  const different = selected(rows, (row, i) => {
+    const text = textOf(row)
+    const hash = hashed(text)
+    if (seen.find(hash, (earlier) => textOf(rows[earlier]!) === text) !== undefined) return false
+    seen.put(hash, i)
+    return true
+  })
   if (near === undefined) return different
   const find = likely(near.similarity)
-  return different.filter((row) => {
-    const runs = new Set(texts(row).flatMap((text) => ngrams(text, near.ngram)))
-    return find(runs, (kept) => jaccard(runs, kept) >= near.similarity) === undefined
+  const runsOf = (row: R) => new Set(texts(row).flatMap((text) => ngrams(text, near.ngram)))
+  return selected(different, (row, i) => {
+    const runs = runsOf(row)
+    return find(runs, i, (kept) => jaccard(runs, runsOf(different[kept]!)) >= near.similarity) === undefined
   })
 }

@@ -8,11 +8,10 @@ import type { Mask, Truncating } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { eachLimited } from "../model/foreign.ts"
 import { cutAnswers, cutRow, type Keep, left, lengthOf } from "./cut.ts"
-import { growing } from "./growing.ts"
-import { EncodeWhenRead, viewed } from "./lazyArray.ts"
+import { growing, keeping } from "./growing.ts"
+import { EncodeWhenRead } from "./lazyArray.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
-import { readWhenAsked, type Survey, survey } from "./survey.ts"
-import { tellUnknown } from "./unknownWords.ts"
+import { encodedAgain, readWhenAsked, type Survey, surveyed, surveyedBefore } from "./survey.ts"
 
 export { lengthOf, Unfit } from "./cut.ts"
 
@@ -39,6 +38,20 @@ export interface Encoding<A, B> {
 
 /** The encoding of a kind of rows by a tokenizer. */
 type By<A, B> = (codec: Codec) => Encoding<A, B>
+
+/** The same encoding each time that it is asked for, so that rows are known again. */
+export const byCodec = <A, B, P extends ReadonlyArray<unknown> = []>(
+  make: (codec: Codec, ...how: P) => Encoding<A, B>
+) => {
+  const made = new WeakMap<Codec, Map<string, Encoding<A, B>>>()
+  return (codec: Codec, ...how: P): Encoding<A, B> => {
+    const key = JSON.stringify(how.filter((one) => one !== undefined))
+    const known = made.get(codec) ?? new Map<string, Encoding<A, B>>()
+    const found = known.get(key) ?? make(codec, ...how)
+    made.set(codec, known.set(key, found))
+    return found
+  }
+}
 
 /** A pair of answers to one prompt. */
 export interface EncodedPair {
@@ -90,22 +103,23 @@ export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
     const read = readWhenAsked(rows, within, (trouble) => unusable(trouble.problem, trouble.remedy))
     return { ...read, survey: null } satisfies Encoded<A, B> as Encoded<A, B>
   }
+  const bytesOf = (one: B): number => tokenBytes * encoding.tokens(one)
+  const before = surveyedBefore(rows, within)
   const made = growing<B>()
-  const places: Array<number> = []
-  const found = yield* survey(rows, within, (_, one, place) => {
-    made.push(one, tokenBytes * encoding.tokens(one))
-    if (how.truncation === "drop") places.push(place)
-  })
-  const encoded = made.all()
-  const kept = found.dropped === 0 ? rows : viewed(places.length, (i) => rows[places[i]!]!)
-  if (found.troubles.length > 0) {
+  const found = before ?? (yield* surveyed(rows, within, codec, (one) => made.push(one, bytesOf(one))))
+  const { rows: kept, survey, unknown } = found
+  if (survey.troubles.length > 0) {
     return yield* unusable(
-      found.troubles.map(({ problem }) => problem).join("; "),
-      [...new Set(found.troubles.map(({ remedy }) => remedy))].join(" ")
+      survey.troubles.map(({ problem }) => problem).join("; "),
+      [...new Set(survey.troubles.map(({ remedy }) => remedy))].join(" ")
     )
   }
-  if (told !== true) yield* tellUnknown({ codec, stage }, kept, encoded)
-  return { rows: kept, encoded, survey: found } satisfies Encoded<A, B> as Encoded<A, B>
+  if (told !== true) yield* unknown.tell(stage)
+  // Rows that were looked at before training are encoded when a step takes them.
+  const encoded = before === undefined
+    ? made.all()
+    : keeping(kept.length, (i) => encodedAgain(kept[i]!, within), bytesOf)
+  return { rows: kept, encoded, survey } satisfies Encoded<A, B> as Encoded<A, B>
 })
 
 /** All rows as token ids, as they are. */
@@ -146,25 +160,35 @@ const one = <A>(encode: (row: A) => Row): Encoding<A, Row> => ({
  * Text to pretrain on: everything after the beginning of the sequence is completion. A tokenizer without that token gives its first
  * token as the prompt.
  */
-export const texts: By<TextRow, Row> = (codec) =>
-  one(({ text }) => {
+export const texts: By<TextRow, Row> = byCodec((codec) => {
+  let end: Int32Array | undefined
+  return one(({ text }) => {
     const ids = codec.encodePrompt(text)
-    const end = codec.encodeCompletion("", { end: true })
-    return { prompt: ids.slice(0, 1), completion: Int32Array.of(...ids.subarray(1), ...end) }
+    end ??= codec.encodeCompletion("", { end: true })
+    const completion = new Int32Array(Math.max(0, ids.length - 1) + end.length)
+    completion.set(ids.subarray(1))
+    completion.set(end, completion.length - end.length)
+    return { prompt: ids.slice(0, 1), completion }
   })
+})
 
-export const demonstrations = (codec: Codec, mask?: Mask): Encoding<DemonstrationRow, Row> =>
+export const demonstrations = byCodec((codec, mask?: Mask): Encoding<DemonstrationRow, Row> =>
   one(({ completion, ended, prompt }) => unlearnt(codec, answer(codec, prompt, completion, ended), mask))
+)
 
 /** Prompts that leave room for a new token; where they are cut or dropped, for `maxNewTokens`. */
 export const prompts = (codec: Codec, maxNewTokens = 1): Encoding<PromptRow, Int32Array> => ({
-  encode: ({ prompt }) => codec.encodePrompt(prompt),
-  tokens: (ids) => ids.length,
-  cut: (ids, most, keep) => keep === "keep-start" ? ids.slice(0, most) : ids.slice(-most),
+  ...promptIds(codec),
   room: maxNewTokens
 })
 
-export const pairs = (codec: Codec, mask?: Mask): Encoding<PreferenceRow, EncodedPair> => ({
+const promptIds: By<PromptRow, Int32Array> = byCodec((codec) => ({
+  encode: ({ prompt }) => codec.encodePrompt(prompt),
+  tokens: (ids) => ids.length,
+  cut: (ids, most, keep) => keep === "keep-start" ? ids.slice(0, most) : ids.slice(-most)
+}))
+
+export const pairs = byCodec((codec, mask?: Mask): Encoding<PreferenceRow, EncodedPair> => ({
   encode: ({ chosen, ended, margin, prompt, rejected }) => ({
     chosen: unlearnt(codec, answer(codec, prompt, chosen, ended?.chosen), mask),
     rejected: unlearnt(codec, answer(codec, prompt, rejected, ended?.rejected), mask),
@@ -175,7 +199,7 @@ export const pairs = (codec: Codec, mask?: Mask): Encoding<PreferenceRow, Encode
     const [chosen, rejected] = cutAnswers([a, b], most, keep) as readonly [Row, Row]
     return left({ chosen, rejected, margin }, most, chosen.completion.length > 0 && rejected.completion.length > 0)
   }
-})
+}))
 
 /** An answer by itself, and whether it is desirable. */
 export interface EncodedAnswer {
@@ -183,14 +207,14 @@ export interface EncodedAnswer {
   readonly label: boolean
 }
 
-export const unpaired = (codec: Codec, mask?: Mask): Encoding<UnpairedPreferenceRow, EncodedAnswer> => {
+export const unpaired = byCodec((codec, mask?: Mask): Encoding<UnpairedPreferenceRow, EncodedAnswer> => {
   const { cut, encode } = demonstrations(codec, mask)
   return {
     encode: ({ label, ...row }) => ({ row: encode(row), label }),
     tokens: ({ row }) => lengthOf(row),
     cut: ({ label, row }, most, keep) => ({ row: cut(row, most, keep), label })
   }
-}
+})
 
 export const encodeTexts = encodeAll(texts)
 export const encodeDemonstrations = encodeAll(demonstrations)

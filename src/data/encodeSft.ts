@@ -2,7 +2,7 @@
 import type { Mask } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { cutRow, left, lengthOf, Unfit } from "./cut.ts"
-import { answer, type Encoding, endsByTemplate } from "./encode.ts"
+import { answer, byCodec, type Encoding, endsByTemplate } from "./encode.ts"
 import type { DemonstrationRow } from "./rows.ts"
 
 /** A row with the weight of each completion token in the loss, 0 or 1. */
@@ -53,7 +53,7 @@ const whole = (codec: Codec, { completion, ended, prompt, turns }: Demonstration
   return { prompt: ids.slice(0, 1), completion: ids.slice(1), mask: ones(ids.length - 1) }
 }
 
-export const masked = (codec: Codec, loss: SftLoss, unlearnt?: Mask): Encoding<DemonstrationRow, Masked> => ({
+export const masked = byCodec((codec, loss: SftLoss, unlearnt?: Mask): Encoding<DemonstrationRow, Masked> => ({
   encode: (row) => {
     const encoded = whole(codec, row, loss)
     if (endsByTemplate(codec, encoded, unlearnt)) encoded.mask[encoded.mask.length - 1] = 0
@@ -65,4 +65,4 @@ export const masked = (codec: Codec, loss: SftLoss, unlearnt?: Mask): Encoding<D
     const mask = row.mask.slice(cut.from, cut.to)
     return left({ ...cut.row, mask }, most, mask.includes(1))
   }
-})
+}))

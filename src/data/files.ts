@@ -1,3 +1,4 @@
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -86,7 +87,7 @@ const fromPuzzles = (role: Role, origin: Puzzles): Effect.Effect<Dataset, BadDat
   }
 }
 
-/** The rows of files in the role, with what was read. */
+/** The rows of files in the role, with a report of the reading. */
 const fromFile = (role: Role, origin: File | Hub, chat: Chat) => {
   const { chat: asked, fields, limit, offset, onBadRow, rows: all, template } = origin
   return Effect.map(
@@ -156,11 +157,40 @@ const fromRows = (role: Role, { rows }: Rows, chat: Chat): Effect.Effect<Dataset
     return { role, rows: read, ...(role === "Text" ? { vocabulary: [] } : {}) } as unknown as Dataset
   })
 
+/** Data sets that were read: those with conversations by the template that rendered them. */
+export class Loaded {
+  readonly plain = new Map<string, Dataset>()
+  readonly rendered = new WeakMap<Chat, Map<string, Dataset>>()
+}
+
+/** Data sets that a plan, an inspection and a run share, so that each file is read once. Null: every time anew. */
+export const CurrentLoaded = Context.Reference<Loaded | null>("keel/Loaded", { defaultValue: () => null })
+
+const once = (
+  load: (role: Role, origin: Origin, chat: Chat) => Effect.Effect<Dataset, BadData>
+): Datasets["Service"]["load"] =>
+  Effect.fnUntraced(function*(role, origin, chat) {
+    const loaded = yield* CurrentLoaded
+    if (loaded === null) return yield* load(role, origin, chat)
+    const key = JSON.stringify([role, origin])
+    const found = loaded.plain.get(key) ?? loaded.rendered.get(chat)?.get(key)
+    if (found !== undefined) return found
+    let renders = false
+    const dataset = yield* load(role, origin, (messages, variables) => {
+      renders = true
+      return chat(messages, variables)
+    })
+    const known = renders ? loaded.rendered.get(chat) ?? new Map<string, Dataset>() : loaded.plain
+    known.set(key, dataset)
+    if (renders) loaded.rendered.set(chat, known)
+    return dataset
+  })
+
 /** Files and the tasks that Keel makes itself. */
 export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.effect(
   Datasets,
   Effect.map(FileSystem.FileSystem, (fs) => ({
-    load: (role: Role, origin: Origin, chat: Chat): Effect.Effect<Dataset, BadData> => {
+    load: once((role, origin, chat) => {
       switch (origin._tag) {
         case "Tales":
           return fromTales(role, origin)
@@ -181,6 +211,6 @@ export const layer: Layer.Layer<Datasets, never, FileSystem.FileSystem> = Layer.
         case "Openings":
           return Effect.provideService(fromOpenings(role, origin), FileSystem.FileSystem, fs)
       }
-    }
+    })
   }))
 )

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import type { Filter } from "../../dsl/stages/Filter.ts"
 import type { Encoding } from "./encode.ts"
+import { picked, selected } from "./lazyArray.ts"
 import { survey } from "./survey.ts"
 import { type AnyRow, wordsOf, writtenIn } from "./rows.ts"
 
@@ -14,13 +15,14 @@ export const byTokens = <R extends AnyRow>(
   encoding: Encoding<R, unknown>,
   { maxTokens = Infinity, minTokens = 0 }: Pick<Filter, "maxTokens" | "minTokens">
 ) => {
-  const kept: Array<R> = []
+  const kept = new Uint32Array(rows.length)
+  let count = 0
   const every = { ...encoding, room: 0, most: Infinity, context: Infinity, truncation: "error" } as const
-  const looked = survey(rows, every, (row, encoded) => {
+  const looked = survey(rows, every, (_, encoded, place) => {
     const tokens = encoding.tokens(encoded)
-    if (tokens >= minTokens && tokens <= maxTokens) kept.push(row)
+    if (tokens >= minTokens && tokens <= maxTokens) kept[count++] = place
   })
-  return Effect.map(looked, ({ troubles }) => ({ kept, troubles }))
+  return Effect.map(looked, ({ troubles }) => ({ kept: picked(rows, kept.slice(0, count)), troubles }))
 }
 
 /** The rows that pass every criterion on their text; see `dsl/stages/Filter.ts`. */
@@ -30,11 +32,13 @@ export const filter = <R extends AnyRow>(rows: ReadonlyArray<R>, criteria: Omit<
     const words = writtenIn(row).map((text) => wordsOf(text).length)
     return Math.max(...words) <= maxLengthRatio! * Math.min(...words)
   }
-  return rows.filter((row) =>
-    (minMargin === undefined || ("margin" in row && row.margin !== undefined && row.margin >= minMargin)) &&
-    (maxLengthRatio === undefined || alike(row)) &&
-    writtenIn(row).every((text) => wordsOf(text).length >= minWords && wordsOf(text).length <= maxWords) &&
-    (!("score" in row) || row.score >= minScore) &&
-    (criteria.ended !== true || ended(row))
+  return selected(
+    rows,
+    (row) =>
+      (minMargin === undefined || ("margin" in row && row.margin !== undefined && row.margin >= minMargin)) &&
+      (maxLengthRatio === undefined || alike(row)) &&
+      writtenIn(row).every((text) => wordsOf(text).length >= minWords && wordsOf(text).length <= maxWords) &&
+      (!("score" in row) || row.score >= minScore) &&
+      (criteria.ended !== true || ended(row))
   )
 }

@@ -11,21 +11,29 @@ import { MiB } from "../model/regularFile.ts"
 import { viewed } from "./lazyArray.ts"
 import { type Place, placed } from "./places.ts"
 
-/** Bytes of values that an array holds in memory. */
-export const held = 128 * MiB
+/** Bytes of values that an array holds in memory, and all arrays together. */
+export const [held, heldInAll] = [16 * MiB, 64 * MiB]
 /** Of the objects around a value. */
 const around = 384
 /** Written at a time. */
 const block = 4 * MiB
+/** Read at a time, of values that are looked at one after another. */
+const ahead = 64 * 1024
 
 export interface Growing<A> {
   /** `bytes`: the memory that the value takes, roughly. A row from a file has its place whenever it is looked at. */
   readonly push: (value: A, bytes: number, place?: Place) => void
   readonly length: () => number
+  readonly at: (i: number) => A
   /** All values, once no more are pushed. */
   readonly all: () => ReadonlyArray<A>
 }
 
+/** Bytes of values that all arrays hold now. */
+let inAll = 0
+const releasing = new FinalizationRegistry<{ bytes: number }>(({ bytes }) => {
+  inAll -= bytes
+})
 const closing = new FinalizationRegistry<number>((file) => closeSync(file))
 
 /** On a disk: the other folder for temporary files is in memory on some systems. */
@@ -53,12 +61,33 @@ const nameless = (): number => {
 const withPlace = <A>(value: A, { line, path }: Place): A =>
   typeof value === "object" && value !== null ? placed(value, path, line) : value
 
+/** Where values begin that are written one after another: 4 bytes a value. */
+const offsets = () => {
+  const [stride, size] = [64, 1 << 16]
+  const lengths: Array<Uint32Array> = []
+  const starts: Array<number> = []
+  let [count, end] = [0, 0]
+  return {
+    count: () => count,
+    push: (length: number) => {
+      if (count % size === 0) lengths.push(new Uint32Array(size))
+      if (count % stride === 0) starts.push(end)
+      lengths.at(-1)![count++ % size] = length
+      end += length
+    },
+    of: (i: number): { readonly start: number; readonly length: number } => {
+      const near = lengths[Math.floor(i / size)]!
+      let start = starts[Math.floor(i / stride)]!
+      for (let j = i - i % stride; j < i; j++) start += near[j % size]!
+      return { start, length: near[i % size]! }
+    }
+  }
+}
+
 /** Values on disk, each by its number, with their places. */
 const spill = <A>() => {
   const file = allowed("open", nameless)
-  /** Where each value begins; behind the last, where the next will. */
-  let starts = new Float64Array(1024)
-  let count = 0
+  const places = offsets()
   let written = 0
   let pending: Array<Uint8Array> = []
   let waiting = 0
@@ -71,28 +100,40 @@ const spill = <A>() => {
     pending = []
     waiting = 0
   }
+  const read = (start: number, length: number): Uint8Array => {
+    const bytes = Buffer.allocUnsafe(length)
+    for (let at = 0; at < bytes.length;) {
+      const count = readSync(file, bytes, at, bytes.length - at, start + at)
+      if (count === 0) throw new Error("the file of rows is shorter than it was written")
+      at += count
+    }
+    return bytes
+  }
+  /** The bytes that were read last, and the value after the last that was looked at. */
+  let near: Uint8Array = new Uint8Array(0)
+  let [from, next] = [0, 0]
+  const bytesOf = (i: number): Uint8Array => {
+    const unwritten = i - (places.count() - pending.length)
+    if (unwritten >= 0) return pending[unwritten]!
+    const { length, start } = places.of(i)
+    if (start < from || start + length > from + near.length) {
+      if (i !== next) return read(start, length)
+      near = read(start, Math.max(length, Math.min(ahead, written - start)))
+      from = start
+    }
+    return near.subarray(start - from, start - from + length)
+  }
   const one = {
     push: (value: A, place: Place | undefined) => {
       const bytes = serialize([value, place?.path, place?.line])
-      if (count + 2 > starts.length) {
-        const longer = new Float64Array(2 * starts.length)
-        longer.set(starts)
-        starts = longer
-      }
-      starts[++count] = starts[count - 1]! + bytes.length
+      places.push(bytes.length)
       pending.push(bytes)
       waiting += bytes.length
       if (waiting >= block) flush()
     },
     at: (i: number): A => {
-      if (waiting > 0) flush()
-      const bytes = Buffer.allocUnsafe(starts[i + 1]! - starts[i]!)
-      for (let at = 0; at < bytes.length;) {
-        const read = readSync(file, bytes, at, bytes.length - at, starts[i]! + at)
-        if (read === 0) throw new Error("the file of rows is shorter than it was written")
-        at += read
-      }
-      const [value, path, line] = deserialize(bytes) as [A, string | undefined, number]
+      const [value, path, line] = deserialize(bytesOf(i)) as [A, string | undefined, number]
+      next = i + 1
       return path === undefined ? value : withPlace(value, { path, line })
     }
   }
@@ -104,21 +145,37 @@ const spill = <A>() => {
 export const growing = <A>(most = held): Growing<A> => {
   const first: Array<A> = []
   let rest: ReturnType<typeof spill<A>> | undefined
-  let bytesHeld = 0
+  const mine = { bytes: 0 }
+  releasing.register(first, mine)
   let count = 0
+  const at = (i: number): A => i < first.length ? first[i]! : rest!.at(i - first.length)
   return {
     push: (value, bytes, place) => {
       count++
-      bytesHeld += bytes + around
-      if (bytesHeld > most) (rest ??= spill<A>()).push(value, place)
-      else first.push(place === undefined ? value : withPlace(value, place))
+      const more = bytes + around
+      if (rest !== undefined || mine.bytes + more > most || inAll + more > heldInAll) {
+        return (rest ??= spill<A>()).push(value, place)
+      }
+      mine.bytes += more
+      inAll += more
+      first.push(place === undefined ? value : withPlace(value, place))
     },
     length: () => count,
-    all: () => {
-      const spilled = rest
-      return spilled === undefined
-        ? first
-        : viewed(count, (i) => i < first.length ? first[i]! : spilled.at(i - first.length))
-    }
+    at,
+    all: () => rest === undefined ? first : viewed(count, at)
   }
+}
+
+/** The array of `make(0)` … `make(length − 1)`, each made when it is first looked at, and kept. */
+export const keeping = <A>(length: number, make: (i: number) => A, bytesOf: (made: A) => number): ReadonlyArray<A> => {
+  const made = growing<A>()
+  /** Of each element its number among those that were made, from 1; 0 for none. */
+  const numbers = new Uint32Array(length)
+  return viewed(length, (i) => {
+    if (numbers[i]! > 0) return made.at(numbers[i]! - 1)
+    const value = make(i)
+    made.push(value, bytesOf(value))
+    numbers[i] = made.length()
+    return value
+  })
 }

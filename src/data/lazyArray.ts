@@ -9,11 +9,15 @@ export const lazyArray = <A>(length: number, at: (i: number) => A): ReadonlyArra
   return proxied(made, (i) => i in made ? made[i]! : made[i] = at(i))
 }
 
+const views = new WeakSet<ReadonlyArray<unknown>>()
+
 /** The same, each made whenever it is looked at, and not kept. */
 export const viewed = <A>(length: number, at: (i: number) => A): ReadonlyArray<A> => {
   const empty: Array<A> = []
   empty.length = length
-  return proxied(empty, at)
+  const view = proxied(empty, at)
+  views.add(view)
+  return view
 }
 
 const proxied = <A>(target: Array<A>, at: (i: number) => A): ReadonlyArray<A> => {
@@ -29,6 +33,34 @@ const proxied = <A>(target: Array<A>, at: (i: number) => A): ReadonlyArray<A> =>
       const i = known(key)
       return i < 0 ? Reflect.get(target, key) as unknown : at(i)
     }
+  })
+}
+
+/** `all` at these places, in their order. Of a view it is a view: 4 bytes an element. */
+export const picked = <A>(all: ReadonlyArray<A>, places: Uint32Array): ReadonlyArray<A> =>
+  views.has(all) ? viewed(places.length, (i) => all[places[i]!]!) : Array.from(places, (place) => all[place]!)
+
+/** The elements for which `test` holds, in their order; of a view it is a view. */
+export const selected = <A>(all: ReadonlyArray<A>, test: (one: A, place: number) => boolean): ReadonlyArray<A> => {
+  if (!views.has(all)) return all.filter(test)
+  const places = new Uint32Array(all.length)
+  let count = 0
+  for (let i = 0; i < all.length; i++) if (test(all[i]!, i)) places[count++] = i
+  return picked(all, places.slice(0, count))
+}
+
+/** `of` each element; of a view it is a view, whose elements are made whenever they are looked at. */
+export const mapped = <A, B>(all: ReadonlyArray<A>, of: (one: A) => B): ReadonlyArray<B> =>
+  views.has(all) ? viewed(all.length, (i) => of(all[i]!)) : all.map(of)
+
+/** One array after the other; with a view among them it is a view. */
+export const concatenated = <A>(parts: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> => {
+  if (!parts.some((part) => views.has(part))) return parts.flat()
+  let length = 0
+  const ends = parts.map((part) => length += part.length)
+  return viewed(length, (i) => {
+    const part = ends.findIndex((end) => i < end)
+    return parts[part]![i - ends[part]! + parts[part]!.length]!
   })
 }
 

@@ -4,9 +4,10 @@
  * with 1 − (1 − s^r)^b. A candidate is then compared exactly, so nothing that is not alike is found; a pair that is alike is missed with a
  * probability of at most 10⁻³.
  */
+import { type NumbersByHash, numbersByHash } from "./numbersByHash.ts"
 
 /** FNV-1a of a text's UTF-16 units. */
-const hashed = (text: string): number => {
+export const hashed = (text: string): number => {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
   return hash >>> 0
@@ -32,31 +33,28 @@ export const bandsFor = (similarity: number): { readonly size: number; readonly 
   }
 }
 
-/** A finder of an earlier set that is `alike`; a set for which there is none is remembered. */
+/**
+ * A finder of an earlier set, by its number, that is `alike`; a set for which there is none is remembered under its own number. Sets are not
+ * kept: a set takes 10 to 20 bytes a band.
+ */
 export const likely = (similarity: number) => {
   const { count, size } = bandsFor(similarity)
-  const bands = Array.from({ length: count }, () => new Map<string, Array<ReadonlySet<string>>>())
-  return (
-    set: ReadonlySet<string>,
-    alike: (earlier: ReadonlySet<string>) => boolean
-  ): ReadonlySet<string> | undefined => {
+  const bands = Array.from({ length: count }, (): NumbersByHash => numbersByHash())
+  return (set: ReadonlySet<string>, number: number, alike: (earlier: number) => boolean): number | undefined => {
     const least = new Uint32Array(count * size).fill(0xffffffff)
     for (const one of set) {
       const hash = hashed(one)
       for (let i = 0; i < least.length; i++) least[i] = Math.min(least[i]!, permuted(hash, i))
     }
-    const keys = bands.map((_, band) => least.subarray(band * size, (band + 1) * size).join(" "))
-    const tried = new Set<ReadonlySet<string>>()
-    for (const [band, key] of keys.entries()) {
-      for (const earlier of bands[band]!.get(key) ?? []) {
-        if (tried.size < tried.add(earlier).size && alike(earlier)) return earlier
-      }
+    const keys = bands.map((_, band) =>
+      least.subarray(band * size, (band + 1) * size).reduce((key, hash) => permuted(key ^ hash, 0), 0)
+    )
+    const tried = new Set<number>()
+    for (const [i, band] of bands.entries()) {
+      const found = band.find(keys[i]!, (earlier) => tried.size < tried.add(earlier).size && alike(earlier))
+      if (found !== undefined) return found
     }
-    for (const [band, key] of keys.entries()) {
-      const held = bands[band]!.get(key)
-      if (held === undefined) bands[band]!.set(key, [set])
-      else held.push(set)
-    }
+    for (const [i, band] of bands.entries()) band.put(keys[i]!, number)
     return undefined
   }
 }

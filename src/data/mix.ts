@@ -1,5 +1,6 @@
 import { type Mix, rowsOf } from "../../dsl/stages/Mix.ts"
 import { stream } from "../sampling/random.ts"
+import { concatenated, picked, selected } from "./lazyArray.ts"
 
 /**
  * How many rows each part gives: `weights` over their sum times `count`, rounded down; the remaining rows go to the largest
@@ -18,11 +19,11 @@ export const shares = (weights: Readonly<Record<string, number>>, count: number)
 
 /** `count` rows: a shuffle of all, then another, until there are enough. No row twice before every row once. */
 const draw = <A>(rows: ReadonlyArray<A>, count: number, key: string): ReadonlyArray<A> => {
-  const drawn: Array<A> = []
-  for (let pass = 0; rows.length > 0 && drawn.length < count; pass++) {
-    drawn.push(...stream(`${key}/${pass}`).shuffle(rows).slice(0, count - drawn.length))
+  const places = new Uint32Array(rows.length === 0 ? 0 : count)
+  for (let [pass, at] = [0, 0]; at < places.length; pass++, at += rows.length) {
+    places.set(stream(`${key}/${pass}`).order(rows.length).subarray(0, count - at), at)
   }
-  return drawn
+  return picked(rows, places)
 }
 
 /** Rows that each part gives, by its name; see `dsl/stages/Mix.ts`. */
@@ -65,7 +66,7 @@ const ofEachPrompt = <A>(
   for (const all of places.values()) {
     for (const [part, row] of stream(`${key}/prompt ${n++}`).shuffle(all).slice(0, most)) kept[part]!.add(row)
   }
-  return parts.map((rows, part) => rows.filter((_, i) => kept[part]!.has(i)))
+  return parts.map((rows, part) => selected(rows, (_, i) => kept[part]!.has(i)))
 }
 
 /** The parts in the order of their names, each with the rows that the mixture takes of it, and how many different rows it has for that. */
@@ -88,7 +89,7 @@ export const mix = <A>(
     ofEachPrompt(names.map((name) => pools[name]!), take.perPrompt, key, promptOf) :
     names.map((name) => take._tag === "Whole" ? pools[name]! : draw(pools[name]!, counts[name] ?? 0, `${key}/${name}`))
   return {
-    rows: rows.flat(),
+    rows: concatenated(rows),
     taken: Object.fromEntries(names.map((name, i) => [name, { rows: rows[i]!.length, of: pools[name]!.length }]))
   }
 }

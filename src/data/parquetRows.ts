@@ -101,7 +101,7 @@ const isSound = (tree: SchemaTree, groups: FileMetaData["row_groups"]): boolean 
 /** Bytes of the row group, as its metadata say. */
 const sizeOf = (group: FileMetaData["row_groups"][number]): number => Number(group.total_byte_size)
 
-/** Some rows, the first of them the row `line` of the file; `bytes` is about what a row takes. */
+/** Some rows, the first of them the row `line` of the file; `bytes`: of a row, about. */
 export interface Batch {
   readonly line: number
   readonly bytes: number

@@ -1,6 +1,7 @@
 /** Plain rows of text, before any tokenizer: the data that stages read. */
 import * as Schema from "effect/Schema"
 import type { Row } from "../engine/engine.ts"
+import { concatenated, mapped } from "./lazyArray.ts"
 import { placedAs } from "./places.ts"
 
 /** Text to pretrain on: TRL's "language modeling". */
@@ -92,14 +93,21 @@ export interface UnpairedPreferenceRow extends Omit<DemonstrationRow, "turns"> {
 }
 
 /** Each pair as two labelled answers, as TRL's `unpair_preference_dataset` makes them. */
-export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> =>
-  (["chosen", "rejected"] as const).flatMap((side) =>
-    rows.map((pair) => {
+export const unpaired = (rows: ReadonlyArray<PreferenceRow>): ReadonlyArray<UnpairedPreferenceRow> => {
+  const known = apart.get(rows)
+  if (known !== undefined) return known
+  const made = concatenated((["chosen", "rejected"] as const).map((side) =>
+    mapped(rows, (pair) => {
       const { ended, prompt, [side]: completion } = pair
       const label = side === "chosen"
       return placedAs({ prompt, completion, label, ...(ended === undefined ? {} : { ended: ended[side] }) }, pair)
     })
-  )
+  ))
+  apart.set(rows, made)
+  return made
+}
+
+const apart = new WeakMap<ReadonlyArray<PreferenceRow>, ReadonlyArray<UnpairedPreferenceRow>>()
 
 /** A policy's answer to a prompt. */
 export const CompletionRow = Schema.Struct({

@@ -1,11 +1,13 @@
-/** A look at every row as token ids: what is too long, what cannot be encoded, what is left; a message a mistake, not a row. */
+/** A look at every row as token ids: which are too long, cannot be encoded, are left; a message a mistake, not a row. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import { Abandoned, Overran, windows } from "../model/foreign.ts"
+import type { Codec } from "../engine/engine.ts"
+import { Abandoned, Overran, unwatched, windows } from "../model/foreign.ts"
 import { type Keep, Unfit } from "./cut.ts"
-import { lazyArray } from "./lazyArray.ts"
+import { lazyArray, picked } from "./lazyArray.ts"
 import { placeOf } from "./places.ts"
 import { type AnyRow, longestIn } from "./rows.ts"
+import { type Unknown, unknownTo } from "./unknownWords.ts"
 
 /** A mistake that some rows have, with their count and the first of them. */
 export interface Trouble {
@@ -154,6 +156,58 @@ export const survey = <A extends object, B>(
       Effect.catch((error) => Effect.sync(() => bad(error))),
       Effect.map(found)
     )
+  })
+
+/** A survey, the rows that are left of those that it looked at, and their unknown words. */
+export interface Surveyed<A> {
+  readonly survey: Survey
+  readonly rows: ReadonlyArray<A>
+  readonly unknown: Unknown
+}
+
+/** By the rows, how they were encoded, and the limits. */
+const surveys = new WeakMap<ReadonlyArray<object>, Map<unknown, Map<string, Surveyed<any>>>>()
+
+const keyOf = (
+  { context, most, room, truncation }: Pick<Within<never, never>, "context" | "most" | "room" | "truncation">,
+  count: number
+): string => [count, most, context, room, truncation].join(" ")
+
+/** An earlier survey of the same rows. */
+export const surveyedBefore = <A extends object, B>(
+  rows: ReadonlyArray<A>,
+  within: Within<A, B>
+): Surveyed<A> | undefined => surveys.get(rows)?.get(within.encode)?.get(keyOf(within, rows.length))
+
+/** A survey that gives its encoded rows to `keep`, and is remembered as long as the rows. */
+export const surveyed = Effect.fnUntraced(function*<A extends object, B>(
+  rows: ReadonlyArray<A>,
+  within: Within<A, B>,
+  codec: Codec,
+  keep: (encoded: B) => void = () => {}
+) {
+  const unknown = unknownTo(codec)
+  const places = new Uint32Array(within.truncation === "drop" ? rows.length : 0)
+  let count = 0
+  const found = yield* survey(rows, within, (row, encoded, place) => {
+    unknown.add(row, encoded)
+    if (within.truncation === "drop") places[count++] = place
+    keep(encoded)
+  })
+  const left = found.dropped === 0 ? rows : picked(rows, places.slice(0, count))
+  const all = surveys.get(rows) ?? new Map<unknown, Map<string, Surveyed<any>>>()
+  const encoded = all.get(within.encode) ?? new Map<string, Surveyed<any>>()
+  const made: Surveyed<A> = { survey: found, rows: left, unknown }
+  surveys.set(rows, all.set(within.encode, encoded.set(keyOf(within, rows.length), made)))
+  return made
+})
+
+/** A row that an earlier survey found fit, as token ids. */
+export const encodedAgain = <A extends object, B>(row: A, within: Within<A, B>): B =>
+  unwatched(() => {
+    const one = fitted(row, within)
+    if (!one.fits) throw new Error("a row that was fit is too long")
+    return one.encoded
   })
 
 /** Rows of which a plan tells how many are dropped. */

@@ -38,28 +38,34 @@ const wordsOf = (row: unknown, { encodeCompletion, unknown }: Codec): ReadonlyAr
   }
 }
 
-/** Says in a line how much of the rows of a stage its model does not know, and which words come first. */
-export const tellUnknown = <A, B>(
-  { codec, stage }: { readonly codec: Codec; readonly stage: string },
-  rows: ReadonlyArray<A>,
-  encoded: ReadonlyArray<B>
-): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (codec.unknown === undefined) return Effect.void
-    let [unknown, all, rowsWith] = [0, 0, 0]
-    const words = new Set<string>()
-    for (const [i, one] of encoded.entries()) {
-      const [here, length] = tally(one, codec.unknown)
+/** How much of some rows a model does not know, and which words come first. */
+export interface Unknown {
+  readonly add: (row: unknown, encoded: unknown) => void
+  /** Says it in a line, for a stage. */
+  readonly tell: (stage: string) => Effect.Effect<void>
+}
+
+export const unknownTo = (codec: Codec): Unknown => {
+  let [unknown, all, rows, rowsWith] = [0, 0, 0, 0]
+  const words = new Set<string>()
+  return {
+    add: (row, encoded) => {
+      if (codec.unknown === undefined) return
+      const [here, length] = tally(encoded, codec.unknown)
+      rows++
       all += length
-      if (here === 0) continue
+      if (here === 0) return
       unknown += here
       rowsWith++
-      if (words.size < shownWords) { for (const word of wordsOf(rows[i], codec)) words.add(word) }
+      if (words.size < shownWords) { for (const word of wordsOf(row, codec)) words.add(word) }
+    },
+    tell: (stage) => {
+      if (unknown === 0) return Effect.void
+      const shown = [...words].slice(0, shownWords).map((word) => `“${word.slice(0, 40)}”`)
+      return Console.error(
+        `! ${stage}  ${unknown} of ${all} tokens, in ${rowsWith} of ${rows} rows, are outside the vocabulary (<unk>)` +
+          (shown.length === 0 ? "" : `: ${shown.join(", ")}${words.size > shownWords ? ", …" : ""}`)
+      )
     }
-    if (unknown === 0) return Effect.void
-    const shown = [...words].slice(0, shownWords).map((word) => `“${word.slice(0, 40)}”`)
-    return Console.error(
-      `! ${stage}  ${unknown} of ${all} tokens, in ${rowsWith} of ${rows.length} rows, are outside the vocabulary (<unk>)` +
-        (shown.length === 0 ? "" : `: ${shown.join(", ")}${words.size > shownWords ? ", …" : ""}`)
-    )
-  })
+  }
+}

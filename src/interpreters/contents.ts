@@ -11,6 +11,7 @@ import { namedBy, type Origin } from "../../dsl/Source.ts"
 import { filesOf as adapterFiles } from "../model/adapter.ts"
 import { filesOf as modelFiles } from "../model/checkpoint.ts"
 import { local } from "../model/hub.ts"
+import { kindOf } from "../data/kinds.ts"
 import { type Named, nameOf, pathsOf } from "../data/paths.ts"
 import type { Digests } from "../store/digests.ts"
 import { type Extensions, needOf, needsOf } from "./extensions.ts"
@@ -25,12 +26,22 @@ export interface Read {
 const filesNamed = ({ node }: Artifact.Any): Named | undefined =>
   namedBy((node.params as unknown as { readonly origin: Origin }).origin)
 
+/** The kinds of files whose bytes alone say their rows; other bytes can be read as CSV, as TSV or as plain text. */
+const plain: ReadonlySet<string | undefined> = new Set(["jsonl", "ndjson", "parquet", undefined])
+
+const withKind = (digest: string, path: string): string => {
+  const kind = kindOf(path)
+  return plain.has(kind) ? digest : `${digest} ${kind}`
+}
+
 /** SHA-256 of a file, or of all files of a list or pattern in their order; null where one is missing. */
 const digestOf = Effect.fnUntraced(function*(named: Named, digests: Digests) {
   const paths = yield* Effect.orElseSucceed(pathsOf(named), () => [])
   const all = yield* Effect.forEach(paths, digests.of)
   if (typeof named === "string" && paths.length === 1 && paths[0] === named) return all[0] ?? null
-  return all.length === 0 || all.includes(null) ? null : sha256(all.join("\n"))
+  return all.length === 0 || all.includes(null)
+    ? null
+    : sha256(paths.map((path, i) => withKind(all[i]!, path)).join("\n"))
 })
 
 /** The files of a model, by their paths. */
@@ -84,7 +95,8 @@ export const contentsBy = ({ code, files }: Read) => (artifact: Artifact.Any): S
     )
   if (op === "Source") {
     const named = filesNamed(artifact)
-    return named === undefined ? null : files[nameOf(named)] ?? null
+    const digest = named === undefined ? undefined : files[nameOf(named)]
+    return typeof digest !== "string" ? null : typeof named === "string" ? withKind(digest, named) : digest
   }
   if (op === "Checkpoint") {
     const { adapter, path } = params as { readonly path?: string; readonly adapter?: string }

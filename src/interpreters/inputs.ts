@@ -91,6 +91,10 @@ export const rewardOf = <E, R>(
   return make(root)
 }
 
+const unread: Chat = () => {
+  throw new Error("these rows are conversations, and no model with a chat template reads them")
+}
+
 /** `keyOf` gives the key of a result that was made. */
 export const wired = Effect.fnUntraced(function*(make: Make, keyOf: (artifact: Artifact.Any) => string) {
   const datasets = yield* Datasets
@@ -103,14 +107,15 @@ export const wired = Effect.fnUntraced(function*(make: Make, keyOf: (artifact: A
   /** The rows on a wire; conversations are rendered by the template of the model that reads them. */
   const datasetOf = Effect.fnUntraced(function*(artifact: Artifact.Any, reader?: Weights) {
     const source = stageOf(artifact)
-    const chat: Chat = (messages, variables) => {
-      if (reader === undefined) {
-        throw new Error("these rows are conversations, and no model with a chat template reads them")
-      }
-      return engine.codec(reader).chat(messages, variables)
-    }
     const value = source._tag === "Source"
-      ? { _tag: "Data" as const, dataset: yield* datasets.load(source.role, source.origin, chat) }
+      ? {
+        _tag: "Data" as const,
+        dataset: yield* datasets.load(
+          source.role,
+          source.origin,
+          reader === undefined ? unread : engine.codec(reader).chat
+        )
+      }
       : yield* make(artifact)
     if (value._tag === "Data") return value.dataset
     throw new Error(`${label(artifact)} made no data`)

@@ -18,7 +18,7 @@ import { encodingOf } from "../data/encodings.ts"
 import type { Chat } from "../data/formats.ts"
 import { anyChat } from "../data/messages.ts"
 import { unpaired } from "../data/rows.ts"
-import { type Survey, survey } from "../data/survey.ts"
+import { type Survey, surveyed, surveyedBefore } from "../data/survey.ts"
 import type { Codec, Weights } from "../engine/engine.ts"
 import { loadWith } from "../model/adapter.ts"
 import { inspect as headers } from "../model/checkpoint.ts"
@@ -172,8 +172,6 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
     return yield* changed(stage, wires, { label: label(of), stream: streams(of) }, reader?.codec)
   })
 
-  /** Many stages of a recipe read the same rows in the same way. */
-  const surveys = new Map<string, Survey>()
   /** The rows on a wire of a stage, as its reader reads them. */
   const look = Effect.fnUntraced(function*(
     artifact: Artifact.Any,
@@ -205,9 +203,9 @@ export const inspect = Effect.fn("inspect")(function*(root: Artifact.Any, { firs
       most: mostTokens(context, room, how),
       truncation: how.truncation ?? "error"
     }
-    const key = JSON.stringify([of.id, reader.artifact.id, role, context, how])
-    const { troubles, ...found } = surveys.get(key) ?? (yield* survey(rows, within, () => {}))
-    surveys.set(key, { troubles, ...found })
+    // Many stages of a recipe read the same rows in the same way.
+    const { survey } = surveyedBefore(rows, within) ?? (yield* surveyed(rows, within, reader.codec))
+    const { troubles, ...found } = survey
     for (const { problem, remedy } of troubles) say(artifact, `${wire}: ${problem}. ${remedy}`)
     looks.push({ stage: label(artifact), wire, ...found })
   })

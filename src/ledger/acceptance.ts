@@ -3,6 +3,8 @@
  * that: log P/R = −log p for each of them, so D∞ = KL = −log p, prompt by prompt. The shares of prompts differ: −log of the pooled share is no bound
  * for any of them, and below the mean (Jensen). A counted share is an estimate, so all this is evidence, never a bound.
  */
+import { hashed } from "../data/minHash.ts"
+import { numbersByHash } from "../data/numbersByHash.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { type Interval, level, ofShare } from "./interval.ts"
 
@@ -22,22 +24,40 @@ const keys = ["mean", "mean_low", "mean_high", "largest", "largest_low", "larges
 const named = (key: typeof keys[number]): string => `accepted/${key}`
 
 /** From the prompt of each candidate and of each candidate that passed; a stage reports it as metrics. */
-export const accepted = (candidates: Iterable<string>, passed: Iterable<string>): Metrics => {
-  const of = new Map<string, { all: number; passed: number }>()
-  for (const prompt of candidates) {
-    const seen = of.get(prompt)
-    if (seen === undefined) of.set(prompt, { all: 1, passed: 0 })
-    else seen.all++
+export const accepted = (candidates: ReadonlyArray<string>, passed: ReadonlyArray<string>): Metrics => {
+  // Each different prompt by the place of its first candidate: prompts themselves may be larger than memory.
+  const places = numbersByHash()
+  const first = (prompt: string) => places.find(hashed(prompt), (place) => candidates[place] === prompt)
+  const [all, good] = [new Uint32Array(candidates.length), new Uint32Array(candidates.length)]
+  for (const [i, prompt] of candidates.entries()) {
+    const place = first(prompt)
+    if (place === undefined) places.put(hashed(prompt), i)
+    all[place ?? i]!++
   }
-  for (const prompt of passed) of.get(prompt)!.passed++
-  const left = [...of.values()].filter(({ passed }) => passed > 0)
-  if (left.length === 0) return {}
-  const nats = left.map(({ all, passed }) => {
-    const { high, low } = ofShare(passed, all, (1 - level) / left.length)
-    return { at: -Math.log(passed / all), low: -Math.log(high), high: -Math.log(low) }
-  })
-  const mean = (key: "at" | "low" | "high") => nats.reduce((sum, one) => sum + one[key] / nats.length, 0)
-  const most = (key: "at" | "low" | "high") => nats.reduce((most, one) => Math.max(most, one[key]), 0)
+  for (const prompt of passed) good[first(prompt)!]!++
+  let [prompts, left] = [0, 0]
+  for (let i = 0; i < all.length; i++) {
+    if (all[i]! > 0) prompts++
+    if (good[i]! > 0) left++
+  }
+  if (left === 0) return {}
+  const known = new Map<number, { readonly at: number; readonly low: number; readonly high: number }>()
+  const natsOf = (i: number) => {
+    const share = all[i]! * (candidates.length + 1) + good[i]!
+    const found = known.get(share)
+    if (found !== undefined) return found
+    const { high, low } = ofShare(good[i]!, all[i]!, (1 - level) / left)
+    const nats = { at: -Math.log(good[i]! / all[i]!), low: -Math.log(high), high: -Math.log(low) }
+    known.set(share, nats)
+    return nats
+  }
+  const over = (key: "at" | "low" | "high", next: (sum: number, nats: number) => number): number => {
+    let sum = 0
+    for (let i = 0; i < all.length; i++) if (good[i]! > 0) sum = next(sum, natsOf(i)[key])
+    return sum
+  }
+  const mean = (key: "at" | "low" | "high") => over(key, (sum, nats) => sum + nats / left)
+  const most = (key: "at" | "low" | "high") => over(key, Math.max)
   const values = [
     mean("at"),
     mean("low"),
@@ -45,8 +65,8 @@ export const accepted = (candidates: Iterable<string>, passed: Iterable<string>)
     most("at"),
     most("low"),
     most("high"),
-    left.length,
-    of.size - left.length
+    left,
+    prompts - left
   ]
   return Object.fromEntries(keys.map((key, i) => [named(key), values[i]!]))
 }

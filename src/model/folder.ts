@@ -41,11 +41,13 @@ export const whereIs = Effect.fnUntraced(function*(folder: string) {
 /** Node writes at most 2 GiB at once. */
 const chunk = 1 << 28
 
-/** Writes a file that is not there yet, durably. */
-export const writeSynced = Effect.fnUntraced(function*(path: string, bytes: Uint8Array) {
+/** Writes a file that is not there yet, durably, in one piece or several. */
+export const writeSynced = Effect.fnUntraced(function*(path: string, contents: Uint8Array | Iterable<Uint8Array>) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fs.open(path, { flag: "wx" })
-  for (let at = 0; at < bytes.length; at += chunk) yield* file.writeAll(bytes.subarray(at, at + chunk))
+  for (const bytes of contents instanceof Uint8Array ? [contents] : contents) {
+    for (let at = 0; at < bytes.length; at += chunk) yield* file.writeAll(bytes.subarray(at, at + chunk))
+  }
   yield* file.sync
 }, Effect.scoped)
 

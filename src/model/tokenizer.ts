@@ -1,4 +1,5 @@
 import type { Tokenizer } from "@huggingface/tokenizers"
+import { createHash } from "node:crypto"
 import type { Codec } from "./weights.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { chatTemplate, NoChatTemplate } from "./chatTemplate.ts"
@@ -34,6 +35,22 @@ export const codec = (
   files: ReadonlyMap<string, string>,
   config: Pick<ModelConfig, "vocab" | "bos" | "eos">
 ): Codec => {
+  const { bos, eos, vocab } = config
+  const hash = createHash("sha256").update(JSON.stringify([vocab, bos, eos]))
+  for (const [name, text] of [...files].sort(([a], [b]) => a < b ? -1 : 1)) hash.update(`\0${name}\0${text}`)
+  const key = hash.digest("hex")
+  const found = known.get(key)?.deref() ?? made(files, config)
+  known.set(key, new WeakRef(found))
+  return found
+}
+
+/** By their contents: models with the same files share one, which is large. */
+const known = new Map<string, WeakRef<Codec>>()
+
+const made = (
+  files: ReadonlyMap<string, string>,
+  config: Pick<ModelConfig, "vocab" | "bos" | "eos">
+): Codec => {
   const json = jsonOf(files, "tokenizer.json")
   if (json === null) {
     throw new BadCheckpoint({
@@ -50,10 +67,10 @@ export const codec = (
     const remedy = "Use the tokenizer that belongs to these weights."
     throw new BadCheckpoint({ path: "tokenizer.json", problem: size.join("; "), remedy })
   }
-  const { continuing, known, prefix: processed, whole } = open(() => {
+  const { continuing, ids: all, prefix: processed, whole } = open(() => {
     const whole = tokenizer(asRust(json), settings)
     const continuing = tokenizer(asRust(asContinuation(json)), settings)
-    return { whole, continuing, prefix: prefixOf(whole), known: idsOf(whole) }
+    return { whole, continuing, prefix: prefixOf(whole), ids: idsOf(whole) }
   })
   const encodeWith = (tokenizer: Tokenizer, text: string): ReadonlyArray<number> => {
     const { ids, tokens } = encoding(tokenizer, text, false)
@@ -89,7 +106,7 @@ export const codec = (
       return Int32Array.from(end ? [...ids, stop[0]!] : ids)
     },
     decode: (ids) => {
-      const tokens = Array.from(ids).filter((id) => known.has(id))
+      const tokens = Array.from(ids).filter((id) => all.has(id))
       if (tokens.length === 0) return ""
       const reader = prefix.length === 0 || tokens[0] === prefix[0] ? whole : continuing
       return limited(() => reader.decode(tokens, { skip_special_tokens: true, clean_up_tokenization_spaces: false }))

@@ -135,7 +135,8 @@ export interface Kept {
   /** By id, and by the likeness of stages. */
   readonly made: Map<string, Made>
   readonly numbers: Map<string, string>
-  readonly datasets: Map<string, Dataset>
+  readonly loaded: Files.Loaded
+  readonly described: Map<string, Dataset>
   readonly checkpoints: Map<string, Weights>
   readonly codecs: Codecs
   /** By label, `StagePlan.host`: a plan with `only` knows nothing of what earlier stages left. */
@@ -145,7 +146,8 @@ export interface Kept {
 export const kept = (): Kept => ({
   made: new Map(),
   numbers: new Map(),
-  datasets: new Map(),
+  loaded: new Files.Loaded(),
+  described: new Map(),
   checkpoints: new Map(),
   codecs: new WeakMap(),
   host: new Map()
@@ -324,33 +326,26 @@ export const planned: (
     return Option.some(twin.made)
   }
 
-  // Each file is read once. A conversation is rendered by the template of the stage's own model, so it is not shared.
-  const loaded = before.datasets
+  const loaded = (yield* Files.CurrentLoaded) ?? before.loaded
   const datasets = Layer.effect(
     Datasets,
     Effect.map(Datasets, ({ load }) => ({
       load: (role, origin, chat) => {
         const key = JSON.stringify([role, origin])
-        const known = loaded.get(key)
-        const counts = (dataset: Dataset) =>
-          Effect.sync(() => {
-            if (!read.has(key)) held += rowBytes(dataset.rows)
-            read.add(key)
-          })
-        if (known !== undefined) return Effect.tap(Effect.succeed(known), counts)
         const says = describedIn(origin)
-        if (says !== undefined && (options.reads !== true || origin._tag === "Described")) {
-          const dataset = described(role, says)
-          loaded.set(key, dataset)
-          return Effect.tap(Effect.succeed(dataset), counts)
-        }
-        let rendered = false
+        // Rows that stand for others are no run's.
+        const known = before.described.get(key) ??
+          (says !== undefined && (options.reads !== true || origin._tag === "Described")
+            ? described(role, says)
+            : undefined)
+        if (known !== undefined) before.described.set(key, known)
         return Effect.tap(
-          load(role, origin, (messages, variables) => {
-            rendered = true
-            return chat(messages, variables)
-          }),
-          (dataset) => Effect.andThen(counts(dataset), Effect.sync(() => rendered || loaded.set(key, dataset)))
+          known === undefined ? load(role, origin, chat) : Effect.succeed(known),
+          ({ rows }) =>
+            Effect.sync(() => {
+              if (!read.has(key)) held += rowBytes(rows)
+              read.add(key)
+            })
         )
       }
     } satisfies Datasets["Service"]))
@@ -475,6 +470,7 @@ export const planned: (
     )),
     Effect.provideService(CurrentRehearsal, rehearsed === Infinity ? null : rehearsal),
     Effect.provideService(EncodeWhenRead, rehearsed < Infinity),
+    Effect.provideService(Files.CurrentLoaded, loaded),
     Effect.provideService(CapsHold, false),
     Effect.provideService(CurrentAsking, asking(judges)),
     // Each node has a key of its own, to be found by.

@@ -11,7 +11,7 @@
  *   them too, and V8 collects when its heap has doubled.
  */
 import { availableParallelism } from "node:os"
-import { held } from "../data/growing.ts"
+import { heldInAll } from "../data/growing.ts"
 import { type AnyRow, lengthIn } from "../data/rows.ts"
 
 const MiB = 2 ** 20
@@ -36,7 +36,7 @@ export const rowBytes = (rows: ReadonlyArray<AnyRow>): number => {
   const characters = some.reduce((sum, length) => sum + length, 0) / Math.max(1, some.length)
   return Math.min(
     4 * rows.length * Math.round(objectBytes + characterBytes * characters),
-    4 * held + indexBytes * rows.length
+    heldInAll + indexBytes * rows.length
   )
 }
 

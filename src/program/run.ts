@@ -16,6 +16,7 @@ import { CurrentPatience, endedBySecondSignal, interruptedBySignal, interruptibl
 import { Refused } from "../interpreters/check.ts"
 import type { ExecuteError } from "../interpreters/execute.ts"
 import type { Extensions, FailureOf, Met } from "../interpreters/extensions.ts"
+import { CurrentLoaded, Loaded } from "../data/files.ts"
 import { contentsBy, type Read, readIn, stillAs } from "../interpreters/contents.ts"
 import { lackingWeights } from "../interpreters/lacking.ts"
 import { known } from "../interpreters/options.ts"
@@ -253,6 +254,7 @@ const running = Effect.fnUntraced(
       : FileStore.modelIn(store, keys.result(of)!, label(of))
     return { folder, made, model, report, spending } satisfies Ran as Ran
   },
+  (effect) => Effect.provideServiceEffect(effect, CurrentLoaded, Effect.sync(() => new Loaded())),
   Effect.scoped,
   Effect.mapError(resumable(null)),
   Effect.provide(NodeFileSystem.layer)

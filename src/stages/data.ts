@@ -12,6 +12,7 @@ import { deduplicate } from "../data/deduplicate.ts"
 import { encodingOf } from "../data/encodings.ts"
 import { byTokens, filter } from "../data/filter.ts"
 import { mix } from "../data/mix.ts"
+import { mapped } from "../data/lazyArray.ts"
 import { type AnyRow, promptOf } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
@@ -56,17 +57,46 @@ const meaning = (
   }
 }
 
-/** The prompt of each row that has one. */
+/** The prompts of rows; plain text has none. */
 const promptsOf = (rows: ReadonlyArray<AnyRow>): ReadonlyArray<string> =>
-  rows.flatMap((row) => "prompt" in row ? [row.prompt] : [])
+  rows.length > 0 && "prompt" in rows[0]! ? mapped(rows, promptOf) : []
+
+interface Applied {
+  readonly dataset: Dataset
+  readonly metrics: Metrics
+}
+
+/** Results of operations by their rows, which an inspection and a run share. */
+const known = new WeakMap<
+  ReadonlyArray<AnyRow>,
+  Array<{ readonly of: ReadonlyArray<unknown>; readonly made: Applied }>
+>()
 
 /** The data that an operation makes, and numbers about it; `codec` counts tokens. In a world of letters all rows are short. */
 const applied = Effect.fnUntraced(function*(
   stage: Stage,
   wires: Readonly<Record<string, Dataset>>,
   scope: Pick<Scope, "label" | "stream">,
-  codec: Codec | undefined,
+  codec?: Codec,
   world = false
+) {
+  const all = Object.entries(wires)
+  const rows = all[0]![1].rows
+  const of = [JSON.stringify(stage), scope.stream, codec, world, ...all.flatMap(([wire, { rows }]) => [wire, rows])]
+  const before = known.get(rows) ?? []
+  const found = before.find((one) => one.of.length === of.length && one.of.every((part, i) => part === of[i]))
+  if (found !== undefined) return found.made
+  const made = yield* apply(stage, wires, scope, codec, world)
+  known.set(rows, [...before, { of, made }])
+  return made
+})
+
+const apply = Effect.fnUntraced(function*(
+  stage: Stage,
+  wires: Readonly<Record<string, Dataset>>,
+  scope: Pick<Scope, "label" | "stream">,
+  codec: Codec | undefined,
+  world: boolean
 ) {
   const all = Object.values(wires)
   const first = wires["of"] ?? all[0]!
@@ -81,7 +111,7 @@ const applied = Effect.fnUntraced(function*(
   }
   const vocabulary = all.flatMap((dataset) => dataset.role === "Text" ? dataset.vocabulary : [])
   const words = first.role === "Text" ? { vocabulary: [...new Set(vocabulary)] } : {}
-  return { dataset: { ...first, rows, ...words } as Dataset, metrics }
+  return { dataset: { ...first, rows, ...words } as Dataset, metrics } satisfies Applied as Applied
 })
 
 /** The data alone. */

@@ -30,6 +30,7 @@ import { Event } from "./runLog.ts"
 import { digest, type Files, manifest, manifestOf, seal, text, textIn, verify, writeFileAtomic } from "./sealed.ts"
 import { answersIn } from "./answers.ts"
 import * as ChunkLog from "./chunkLog.ts"
+import { linesOf, rowsIn } from "./rowLines.ts"
 import { fromJson, type Spent, together, toJson } from "./spent.ts"
 import { type Chunk, type Snapshot, Store, StoreDamaged } from "./store.ts"
 
@@ -113,7 +114,7 @@ const filesOf = function*(made: Made, told: ReadonlyArray<Event>): Files & Gener
       yield ["logps.json", line({ by: made.by, logps: Object.fromEntries(made.logps) })] as const
       break
     case "Data":
-      yield ["rows.jsonl", made.dataset.rows.map((row) => line(row)).join("")] as const
+      yield ["rows.jsonl", linesOf(made.dataset.rows)] as const
   }
   if (told.length > 0) yield ["told.json", line(Schema.encodeSync(ToldFile)(told))] as const
 }
@@ -198,8 +199,7 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
               return { _tag: "Logps", by, logps: new Map(Object.entries(logps)) } satisfies Made as Made
             }
             default: {
-              const lines = (yield* fs.readFileString(join(folder, "rows.jsonl"))).split("\n")
-              const rows = lines.filter((line) => line !== "").map((line): unknown => JSON.parse(line))
+              const rows = yield* rowsIn(join(folder, "rows.jsonl"))
               return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset } satisfies Made as Made
             }
           }

@@ -49,8 +49,8 @@ export const writeFileAtomic = Effect.fnUntraced(function*(path: string, content
   )
 })
 
-/** Path within the folder → contents. */
-export type Files = Iterable<readonly [string, string | Uint8Array]>
+/** Path within the folder → contents, in one piece or several. */
+export type Files = Iterable<readonly [string, string | Uint8Array | Iterable<Uint8Array>]>
 
 /** Writes the folder `at`, whose parent must exist, with the manifest `name` of the fields `head`; returns the bytes of its files. */
 export const seal = Effect.fnUntraced(
@@ -62,13 +62,26 @@ export const seal = Effect.fnUntraced(
     const listed: Record<string, Listed> = {}
     let sum = 0
     for (const [path, contents] of files) {
-      const bytes = typeof contents === "string" ? new TextEncoder().encode(contents) : contents
+      const pieces = typeof contents === "string"
+        ? [new TextEncoder().encode(contents)]
+        : contents instanceof Uint8Array
+        ? [contents]
+        : contents
+      const hash = createHash("sha256")
+      let bytes = 0
+      const counted = function*(): Generator<Uint8Array> {
+        for (const piece of pieces) {
+          hash.update(piece)
+          bytes += piece.length
+          yield piece
+        }
+      }
       const folder = dirname(join(at, path))
       if (!made.has(folder)) yield* fs.makeDirectory(folder)
       made.add(folder)
-      yield* writeSynced(join(at, path), bytes)
-      listed[path] = { bytes: bytes.length, sha256: digest(bytes) }
-      sum += bytes.length
+      yield* writeSynced(join(at, path), counted())
+      listed[path] = { bytes, sha256: hash.digest("hex") }
+      sum += bytes
     }
     yield* writeFileAtomic(join(at, name), signed({ keel: 2, ...head, files: listed }))
     for (const folder of made) yield* syncDirectory(folder)
