@@ -20,11 +20,7 @@ describe("planned compute", () => {
         return costs.backend(...call)
       }
       const { stages, unplanned } = await Effect.runPromise(Effect.provide(
-        planned(of, {
-          costs: { ...costs, backend },
-          devices: several,
-          kept: { ...kept(), described: new Map(datasets) }
-        }),
+        planned(of, { costs: { ...costs, backend }, devices: several }),
         NodeFileSystem.layer
       ))
       assert.deepStrictEqual(unplanned, [], stage)

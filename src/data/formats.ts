@@ -101,6 +101,12 @@ const missing = (row: Json, field: Field, format: RowFormat): Unfit => {
       `Make it a string, or name another field, as in fields: { ${field}: "…" }.`
     )
   }
+  if ((field === "chosen" || field === "rejected") && at(row, "label", format) !== undefined) {
+    return new Unfit(
+      `no field "${name}"; the row has an answer with a label, which is no pair`,
+      "Take Source.unpairedPreferences, which Kto.make trains on."
+    )
+  }
   const like = names.find((n) => typeof row[n] === "string" && !(n in known)) ?? names[0] ?? "question"
   return new Unfit(
     `no field "${name}"; the row has ${names.length === 0 ? "no fields" : names.map((n) => `"${n}"`).join(", ")}`,

@@ -11,6 +11,7 @@ import { namedBy, type Origin } from "../../dsl/Source.ts"
 import { filesOf as adapterFiles } from "../model/adapter.ts"
 import { filesOf as modelFiles } from "../model/checkpoint.ts"
 import { local } from "../model/hub.ts"
+import { versions } from "../data/files.ts"
 import { kindOf } from "../data/kinds.ts"
 import { type Named, nameOf, pathsOf } from "../data/paths.ts"
 import type { Digests } from "../store/digests.ts"
@@ -95,8 +96,12 @@ export const contentsBy = ({ code, files }: Read) => (artifact: Artifact.Any): S
     )
   if (op === "Source") {
     const named = filesNamed(artifact)
-    const digest = named === undefined ? undefined : files[nameOf(named)]
-    return typeof digest !== "string" ? null : typeof named === "string" ? withKind(digest, named) : digest
+    if (named !== undefined) {
+      const digest = files[nameOf(named)]
+      return typeof digest !== "string" ? null : typeof named === "string" ? withKind(digest, named) : digest
+    }
+    const version = versions[(params as unknown as { readonly origin: Origin }).origin._tag] ?? 1
+    return version === 1 ? null : `version ${version}`
   }
   if (op === "Checkpoint") {
     const { adapter, path } = params as { readonly path?: string; readonly adapter?: string }
