@@ -22,7 +22,7 @@ export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadP
   }
 }
 
-/** A recipe with what was chosen for it. */
+/** A recipe with the choices that were made for it. */
 export interface Chosen {
   readonly recipe: Recipe.Any
   /** The open choices that have their stand-ins. */
@@ -79,7 +79,7 @@ const choices = (recipe: Recipe.Any, choose: ReadonlyArray<string>, parse: (text
     return chosen
   })
 
-/** The outputs of a recipe as published, with stand-ins for what was not chosen. */
+/** The outputs of a recipe as published, with stand-ins for choices that were not made. */
 export const recipeOf = Effect.fnUntraced(
   function*(recipe: Recipe.Any, choose: ReadonlyArray<string>, parse: (text: string) => Schema.Json) {
     const chosen = yield* choices(recipe, choose, parse)

@@ -1,6 +1,6 @@
 /**
  * The difference of two pipelines in words. Nodes are aligned: equal ones with each other, outputs by their names, and from these along
- * their wires. What is left over was added or removed.
+ * their wires. Nodes without a partner were added or removed.
  */
 import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
@@ -80,7 +80,7 @@ export interface Difference {
 }
 
 export interface Differences {
-  /** Stages of both, with what is different. */
+  /** Stages of both, with their differences. */
   readonly changed: ReadonlyArray<Difference>
   readonly removed: ReadonlyArray<string>
   readonly added: ReadonlyArray<string>

@@ -21,7 +21,7 @@ const isModel = ({ node }: Artifact.Any): boolean => Artifact.modelKinds.include
 
 const last = (path: string): string => path.split(/[/@?]/u).findLast((part) => part !== "") ?? path
 
-/** Its name among the outputs, the name of what is read, or its label. */
+/** Its name among the outputs, the name of the file or model that is read, or its label. */
 export const called = (root: Artifact.Any) => {
   const named = naming(root)
   return (artifact: Artifact.Any): string => {
