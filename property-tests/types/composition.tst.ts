@@ -113,7 +113,7 @@ describe("wrong wires", () => {
     Score.byRubric({ completions, judge: reward }, { rubric })
     // @ts-expect-error Property '"Compare.judge needs a policy that judges; it may be of another family, not a Prompts"'
     Compare.byJudge({ policy: sft, prompts, judge: prompts }, { maxNewTokens: 4 })
-    // @ts-expect-error Property '"Reward.judge needs a policy that judges or Judge.endpoint(…), not a RewardModel"'
+    // @ts-expect-error is not assignable to type '"Reward.judge needs a policy that judges or Judge.endpoint(…), not a RewardModel"'
     Reward.judge(reward, { rubric })
     const other = Checkpoint.huggingFace("other", "models/other")
     expect(Score.byRubric({ completions, judge: other }, { rubric })).type.toBeAssignableTo<
