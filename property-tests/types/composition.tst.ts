@@ -75,7 +75,7 @@ describe("wrong wires", () => {
     Select.make({ completions }, { rule })
     // @ts-expect-error Property '"Pair.completions needs scored completions, e.g. Score.byJudge(…), not a Completions"'
     Pair.make({ completions })
-    // @ts-expect-error is not assignable to type '"Pair.rankings needs ranked completions, e.g. Source.rankings(…), not a Prompts"'
+    // @ts-expect-error Property '"Pair.rankings needs ranked completions, e.g. Source.rankings(…), not a Prompts"'
     Pair.make({ rankings: prompts })
     // @ts-expect-error "Pair has nothing to pair: connect completions with scores, or rankings"
     Pair.make({})
