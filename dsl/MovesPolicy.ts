@@ -39,7 +39,7 @@ export const policyFrom = <const Main extends string>(main: Main) =>
 
 /** The constructor of the operation `D`. An interface, so that declarations keep the docstring of each parameter. */
 export interface Mover<D extends Definition, X extends string = never> {
-  <W extends Given, const N extends number, const G extends Gold = never>(
+  <W extends Given, const N extends number = 0, const G extends Gold = never>(
     connected: Checked<D["op"], D["wires"], D["main"] & keyof D["wires"], W>,
     params: Allotting<Parameters<D>, N, G> & BesideHeld<W>
   ): Moved<W, D["main"] & keyof W, N, G, X>
@@ -61,8 +61,8 @@ type Rewarded<S extends Wires, Needed extends "reward", V> = {
 export interface Penalised<D extends Definition, Needed extends "reward" = never> {
   <
     W extends Given,
-    const N extends number,
     const B extends number,
+    const N extends number = 0,
     const G extends Gold = never,
     L extends Loss = never,
     V extends Verifier = never,

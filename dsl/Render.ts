@@ -44,19 +44,24 @@ export const naming = (root: Artifact.Any): (text: string) => string => {
 const shownIn = (root: Artifact.Any): ReadonlyArray<Artifact.Any> =>
   Artifact.lineage(root).filter(({ node }) => node.op !== "Outputs")
 
-/** One node a line in the order in which they are made, with its wires, then its parameters. */
+/** One node a line in the order in which they are made, with its wires, then its parameters, defaults last. */
 export const text = (root: Artifact.Any): string => {
   const named = naming(root)
   return shownIn(root).map((artifact) => {
     const { node } = artifact
     const wires = Object.entries(node.wires).map(([wire, of]) => `${wire}: ${named(label(of))}`).join("  ")
-    const params = Object.entries(node.params as Record<string, Schema.Json>).map(([k, v]) => `${k}=${short(v)}`)
+    const params = Object.entries(node.params as Record<string, Schema.Json>)
+    const shown = (written: boolean) =>
+      params.filter(([name]) => (node.written?.includes(name) ?? true) === written)
+        .map(([name, value]) => `${name}=${short(value)}`)
+    const [first, ...defaults] = shown(false)
     const kind = `${node.kind}${node.family === "" ? "" : ` of ${node.family}`}`
     const name = node.op === "Cap" ? label(artifact) : named(label(artifact))
     const op = name === label(artifact) ? "" : `${node.op}, `
     return [
       `${name} → ${op}${kind}${wires === "" ? "" : `   ← ${wires}`}`,
-      ...wrap(params, 116, "    ")
+      ...wrap(shown(true), 116, "    "),
+      ...(first === undefined ? [] : wrap([`defaults: ${first}`, ...defaults], 116, "    "))
     ].join("\n")
   }).join("\n")
 }

@@ -1,7 +1,7 @@
 /**
  * The inputs of an operation on each of its wires, once as a value (for JSON and `check`) and so also as types (for the
- * compiler). A wrong wire is one line of error at that wire, with a remedy: `Checked` turns a mistake into a
- * string-literal type that nothing can be assigned to.
+ * compiler). A wrong wire is one line of error at that wire, which begins with a remedy: `Checked` turns a mistake into a type
+ * that nothing has.
  */
 import type { Any, Artifact, FamilyOf, Kind, KindOf } from "./Artifact.ts"
 
@@ -39,6 +39,9 @@ type Required<S extends Wires> = { [K in keyof S]: S[K]["optional"] extends true
 /** Any artefact of the family F. Not by `FamilyOf`: in a function over all families the compiler would not decide. */
 export type Of<F extends string> = Artifact<any, F, any, any, any, any, any>
 
+/** A type that nothing has, whose error begins with the advice. */
+export type Mistake<Advice extends string> = { readonly [A in Advice]: never }
+
 /** In words, of an artefact that does not fit or of a value that is none: its kind, or the name that it gives itself. */
 export type Called<A> = [A] extends [Of<any>] ? KindOf<A>
   : unknown extends A ? "value that is no artefact"
@@ -46,14 +49,14 @@ export type Called<A> = [A] extends [Of<any>] ? KindOf<A>
   : A extends { readonly _tag: infer Tag extends string } ? Tag
   : "value that is no artefact"
 
-/** `unknown` if A is right for the wire S of an operation in the family F, else a literal that names the mistake. */
+/** `unknown` if A is right for the wire S of an operation in the family F, else the mistake. */
 export type CheckedWire<Op extends string, K extends string, S extends Wire, F extends string, A> = Called<A> extends
   S["kinds"][number] ? S["model"] extends true ? [A] extends [Of<F>] ? unknown
       // A main wire without a family is wrong itself, and says so at its own place.
     : [Exclude<F, "">] extends [never] ? unknown
-    : `${Op}.${K} is of family '${FamilyOf<A>}' but ${Op} works on '${F}': they must share a tokenizer`
+    : Mistake<`${Op}.${K} is of family '${FamilyOf<A>}' but ${Op} works on '${F}': they must share a tokenizer`>
   : unknown
-  : `${Op}.${K} needs ${S["needs"]}, not a ${Called<A>}`
+  : Mistake<`${Op}.${K} needs ${S["needs"]}, not a ${Called<A>}`>
 
 /**
  * `Checks` of the connected wires `W`, which the compiler infers from the other case. If it does not know their names
@@ -70,7 +73,7 @@ export type CheckedIn<Op extends string, S extends Wires, F extends string, W> =
   & {
     readonly [K in keyof W]: K extends keyof S & string ?
       CheckedWire<Op, K, S[K], F, S[K]["optional"] extends true ? Exclude<W[K], undefined> : W[K]>
-      : `${Op} has no wire '${K & string}'`
+      : Mistake<`${Op} has no wire '${K & string}'`>
   }
   & { readonly [K in Exclude<Required<S>, keyof W>]: `${Op}.${K} is missing: connect ${S[K]["needs"]}` }
   & { readonly [K in keyof S]?: unknown }

@@ -15,20 +15,18 @@
 import { Dpo, Evaluate, Kl, Kto, Pipeline, PreferenceLoss } from "../dsl/index.ts"
 import { gold, held, maxNewTokens, preferences, sft } from "./01-instruct-gpt.ts"
 
-const wires = { init: sft, reference: sft, preferences, held }
-const training = {
-  allowance: Kl.mnatsPerSequence(12_000),
-  learningRate: 3e-4,
-  schedule: "linear",
-  warmupSteps: 8,
-  measureEvery: 40,
-  maxNewTokens
-} as const
-const cap = { kl: Kl.mnatsPerSequence(12_000), from: sft }
+const wires = { init: sft, reference: sft, preferences }
+const training = { learningRate: 3e-4, schedule: "linear", warmupSteps: 8 } as const
+const capped = Pipeline.observe({
+  kl: Kl.mnatsPerSequence(12_000),
+  from: sft,
+  held,
+  maxNewTokens,
+  measure: { every: 40 }
+})
 
-const dpo = (loss: PreferenceLoss.Loss<true>) =>
-  Pipeline.cap(Dpo.make(wires, { ...training, loss, batchSize: 64 }), cap)
-const kto = Pipeline.cap(Kto.make(wires, { ...training, batchSize: 128 }), cap)
+const dpo = (loss: PreferenceLoss.Loss<true>) => capped(Dpo.make(wires, { ...training, loss, batchSize: 64 }))
+const kto = capped(Kto.make(wires, { ...training, batchSize: 128 }))
 
 export default Pipeline.runnable(Evaluate.make(
   { initial: sft, prompts: held },

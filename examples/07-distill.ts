@@ -40,7 +40,6 @@ const student = Distill.make({ student: small, teacher, prompts }, {
 
 const online = OnPolicyDistill.make({ student, teacher, prompts, held }, {
   objective: Distillation.generalizedJsd({ beta: 1 }),
-  allowance: Kl.mnatsPerSequence(10_000),
   steps: 60,
   batchSize: 32,
   learningRate: 2e-3,

@@ -94,16 +94,16 @@ interface Chat<F extends string> {
   readonly policy: Artifact.Of<"Policy", F>
 }
 
-/** For any model family. */
-const recipe = (
-  { base, demonstrations, held, prompts }: Data & { readonly base: Artifact.Of<"BaseModel", string> },
+/** The policies and the last reward model of the recipe on this base model and these data. */
+export const llama2Chat = <const F extends string>(
+  { base, demonstrations, held, prompts }: Data & { readonly base: Artifact.Of<"BaseModel", F> },
   options: Options
-): Chat<string> => {
+): Chat<F> => {
   const { completionsPerPrompt, gold, maxNewTokens, rounds = 4 } = options
   const tuned = (data: Artifact.Of<"Demonstrations">) =>
     Sft.make({ base, demonstrations: data }, { ...sft, ...options.sft })
   const first = tuned(demonstrations)
-  type Policies = ReadonlyArray<Artifact.Of<"BaseModel" | "Policy", string>>
+  type Policies = ReadonlyArray<Artifact.Of<"BaseModel" | "Policy", F>>
   const named = <A>(all: Policies, of: (policy: Policies[number]) => A): Readonly<Record<string, A>> =>
     Object.fromEntries(all.map((policy, i) => [`v${i}`, of(policy)]))
 
@@ -136,9 +136,3 @@ const recipe = (
   })
   return { sft: first, rejected, reward, policy: Pipeline.cap(rl, { kl: options.kl, from: rejected }) }
 }
-
-/** The policies and the last reward model of the recipe on this base model and these data. */
-export const llama2Chat: <const F extends string, E>(
-  connected: Data & { readonly base: Artifact.Of<"BaseModel", F, E> },
-  options: Options
-) => Chat<F> = recipe as never

@@ -70,7 +70,7 @@ export const definition = define(Dpo, wires, {
 export const make = <
   W extends Given,
   L extends Loss<boolean> | NamedLoss<string, boolean>,
-  const N extends number,
+  const N extends number = 0,
   const G extends Gold = never
 >(
   connected: Checked<"Dpo", WiresOf<L["reference"]>, "init", W>,

@@ -19,7 +19,8 @@ import {
   Score,
   Select,
   Sft,
-  Source
+  Source,
+  Verifier
 } from "../../dsl/index.ts"
 import type { GateFailed, JudgeFailed } from "../../dsl/Errors.ts"
 import { demonstrations, held, params, ppo, ppoParams, prompts, reward, sft } from "./recipe.ts"
@@ -28,14 +29,54 @@ const completions = Sample.make({ policy: sft, prompts }, { completionsPerPrompt
 const scored = Score.byReward({ completions, reward })
 const rankings = Source.rankings(Source.rows([{ prompt: "p", completions: ["a", "b"] }]))
 const rule = Select.perPrompt()
+const verified = Reward.verify(Verifier.lastNumber())
+
+describe("a function over artefacts", () => {
+  test("that is generic in the family needs no cast", () => {
+    const moved = <const F extends string>(base: Artifact.Of<"BaseModel", F>): Artifact.Of<"Policy", F> => {
+      const start = Sft.make({ base, demonstrations }, params)
+      const rl = Ppo.make({ init: start, reference: start, reward: verified, value: start, prompts }, ppoParams)
+      const capped: Artifact.Of<"Policy", F> = Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(500), from: start })
+      return Pipeline.observe(capped, { kl: Kl.measured, from: start, held, maxNewTokens: 4 })
+    }
+    expect<Artifact.FamilyOf<ReturnType<typeof moved<"tales">>>>().type.toBe<"tales">()
+    expect(Pipeline.runnable).type.toBeCallableWith(moved(Checkpoint.huggingFace("tales", "models/tiny")))
+  })
+})
+
+describe("observation", () => {
+  const rl = Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts }, ppoParams)
+
+  test("closes KL, without an allowance and held prompts of the stage", () => {
+    // @ts-expect-error or measure it with Pipeline.observe(policy, { kl: Kl.measured, from: … })"
+    Pipeline.runnable(rl)
+    const observed = Pipeline.observe(rl, { kl: Kl.measured, from: sft, held, maxNewTokens: 4, measure: { every: 5 } })
+    expect(Pipeline.runnable).type.toBeCallableWith(observed)
+    expect<Artifact.AllottedOf<typeof observed>>().type.toBe<0>()
+    expect(Pipeline.runnable).type.toBeCallableWith(rl.pipe(Pipeline.observe({ kl: Kl.measured, from: sft })))
+  })
+
+  test("says what is wrong with it", () => {
+    // @ts-expect-error "Pipeline.cap: held needs maxNewTokens beside it: how long may a completion be when KL is measured?"
+    Pipeline.observe(rl, { kl: Kl.measured, from: sft, held })
+    // @ts-expect-error Pipeline.observe has no 'every'
+    Pipeline.observe(rl, { kl: Kl.measured, from: sft, every: 5 })
+    // @ts-expect-error Property 'from' is missing
+    Pipeline.observe(rl, { kl: Kl.measured })
+    // @ts-expect-error '"KL over budget: 6000 mnats allotted, cap is 5999"'
+    Pipeline.observe(ppo, { kl: Kl.mnatsPerSequence(5999), from: sft })
+    // @ts-expect-error klP95, klMax and whenSpent stand beside kl
+    Pipeline.observe(rl, { kl: Kl.measured, from: sft, whenSpent: "warn" })
+  })
+})
 
 describe("wrong wires", () => {
   test("completions that nobody scored", () => {
-    // @ts-expect-error is not assignable to type '"Select.completions needs scored completions, e.g. Score.byReward(…), not a Completions"'
+    // @ts-expect-error Property '"Select.completions needs scored completions, e.g. Score.byReward(…), not a Completions"'
     Select.make({ completions }, { rule })
-    // @ts-expect-error is not assignable to type '"Pair.completions needs scored completions, e.g. Score.byJudge(…), not a Completions"'
+    // @ts-expect-error Property '"Pair.completions needs scored completions, e.g. Score.byJudge(…), not a Completions"'
     Pair.make({ completions })
-    // @ts-expect-error is not assignable to type '"Pair.rankings needs ranked completions, e.g. Source.rankings(…), not a Prompts"'
+    // @ts-expect-error Property '"Pair.rankings needs ranked completions, e.g. Source.rankings(…), not a Prompts"'
     Pair.make({ rankings: prompts })
     // @ts-expect-error "Pair has nothing to pair: connect completions with scores, or rankings"
     Pair.make({})
@@ -59,7 +100,7 @@ describe("wrong wires", () => {
   })
 
   test("a score by a reward model that is none, or is not there", () => {
-    // @ts-expect-error is not assignable to type '"Score.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
+    // @ts-expect-error Property '"Score.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
     Score.byReward({ completions, reward: sft })
     // @ts-expect-error required in type '{ readonly reward: "Score.reward is missing: connect a RewardModel: train one with RewardModeling.make(…)"; }'
     Score.byReward({ completions })
@@ -69,9 +110,9 @@ describe("wrong wires", () => {
 
   test("a judge that is no policy; one of another family is right", () => {
     const rubric = Judge.rubric("How short it is.")
-    // @ts-expect-error is not assignable to type '"Score.judge needs a policy that judges; it may be of another family, not a RewardModel"'
+    // @ts-expect-error Property '"Score.judge needs a policy that judges; it may be of another family, not a RewardModel"'
     Score.byRubric({ completions, judge: reward }, { rubric })
-    // @ts-expect-error is not assignable to type '"Compare.judge needs a policy that judges; it may be of another family, not a Prompts"'
+    // @ts-expect-error Property '"Compare.judge needs a policy that judges; it may be of another family, not a Prompts"'
     Compare.byJudge({ policy: sft, prompts, judge: prompts }, { maxNewTokens: 4 })
     // @ts-expect-error is not assignable to type '"Reward.judge needs a policy that judges or Judge.endpoint(…), not a RewardModel"'
     Reward.judge(reward, { rubric })

@@ -60,7 +60,7 @@ describe("a stage from outside", () => {
   })
 
   test("has parameters and wires that are checked like Keel's own", () => {
-    // @ts-expect-error is not assignable to type '"Rwr.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
+    // @ts-expect-error Property '"Rwr.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
     make({ init: sft, reward: sft, prompts, held }, { ...own.node.params as any, allowance: Kl.mnatsPerSequence(10) })
   })
 })

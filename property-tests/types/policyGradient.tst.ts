@@ -16,9 +16,9 @@ describe("wires", () => {
   })
 
   test("no value model, and no policy for a reward", () => {
-    // @ts-expect-error is not assignable to type '"Grpo has no wire 'value'"'
+    // @ts-expect-error Property '"Grpo has no wire 'value'"'
     Grpo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Grpo.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
+    // @ts-expect-error Property '"Grpo.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
     Grpo.make({ init: sft, reference: sft, reward: sft, prompts, held }, rl)
   })
 })
@@ -37,9 +37,9 @@ describe("invariant 23: a reference if and only if β > 0", () => {
       { init: sft, reward, value: reward, prompts, held },
       { ...ppo, beta: 0 } as const
     )
-    // @ts-expect-error is not assignable to type '"Grpo.reference needs no policy with beta 0 (leave it out), not a Policy"'
+    // @ts-expect-error Property '"Grpo.reference needs no policy with beta 0 (leave it out), not a Policy"'
     Grpo.make({ init: sft, reference: sft, reward, prompts, held }, { ...rl, beta: 0 })
-    // @ts-expect-error is not assignable to type '"Ppo.reference needs no policy with beta 0 (leave it out), not a Policy"'
+    // @ts-expect-error Property '"Ppo.reference needs no policy with beta 0 (leave it out), not a Policy"'
     Ppo.make({ init: sft, reference: sft, reward, value: reward, prompts, held }, { ...ppo, beta: 0 })
   })
 })

@@ -40,39 +40,39 @@ const model = { dim: 4, layers: 1, heads: 1, kvHeads: 1, ffn: 4, context: 16 }
 
 describe("the wrong kind", () => {
   test("a reward model where a policy is wanted", () => {
-    // @ts-expect-error is not assignable to type '"Sft.base needs the model to fine-tune, e.g. Checkpoint.huggingFace(…) or Pretrain.make(…), not a RewardModel"'
+    // @ts-expect-error Property '"Sft.base needs the model to fine-tune, e.g. Checkpoint.huggingFace(…) or Pretrain.make(…), not a RewardModel"'
     Sft.make({ base: reward, demonstrations }, params)
-    // @ts-expect-error is not assignable to type '"Ppo.init needs the policy to start from, e.g. the output of Sft.make(…), not a RewardModel"'
+    // @ts-expect-error Property '"Ppo.init needs the policy to start from, e.g. the output of Sft.make(…), not a RewardModel"'
     Ppo.make({ init: reward, reference: sft, reward, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Compare.policy needs the policy that writes the answers, e.g. the output of Sft.make(…), not a RewardModel"'
+    // @ts-expect-error Property '"Compare.policy needs the policy that writes the answers, e.g. the output of Sft.make(…), not a RewardModel"'
     Compare.make({ policy: reward, prompts }, gold)
-    // @ts-expect-error is not assignable to type '"Filter.tokenizer needs a model whose tokens are counted, e.g. Checkpoint.huggingFace(…), not a RewardModel"'
+    // @ts-expect-error Property '"Filter.tokenizer needs a model whose tokens are counted, e.g. Checkpoint.huggingFace(…), not a RewardModel"'
     Filter.make({ of: prompts, tokenizer: reward }, { maxTokens: 8 })
     Filter.make({ of: prompts, tokenizer: sft }, { maxTokens: 8 })
   })
 
   test("a policy where a reward model is wanted", () => {
-    // @ts-expect-error is not assignable to type '"Ppo.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
+    // @ts-expect-error Property '"Ppo.reward needs a RewardModel: train one with RewardModeling.make(…), not a Policy"'
     Ppo.make({ init: sft, reference: sft, reward: sft, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Ppo.value needs the start of the value model: the reward model, or the policy (its values are 0 at first), not a Prompts"'
+    // @ts-expect-error Property '"Ppo.value needs the start of the value model: the reward model, or the policy (its values are 0 at first), not a Prompts"'
     Ppo.make({ init: sft, reference: sft, reward, value: prompts, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Evaluate.reward needs a RewardModel: the proxy reward to report, not a Policy"'
+    // @ts-expect-error Property '"Evaluate.reward needs a RewardModel: the proxy reward to report, not a Policy"'
     Evaluate.make({ initial: sft, prompts: held, reward: sft }, { sft }, gold)
   })
 
   test("prompts where demonstrations are wanted, and other data in the wrong place", () => {
-    // @ts-expect-error is not assignable to type '"Sft.demonstrations needs prompts with answers, e.g. Source.demonstrations(…), not a Prompts"'
+    // @ts-expect-error Property '"Sft.demonstrations needs prompts with answers, e.g. Source.demonstrations(…), not a Prompts"'
     Sft.make({ base, demonstrations: prompts }, params)
-    // @ts-expect-error is not assignable to type '"Compare.prompts needs instructions, e.g. Source.prompts(…), not a Demonstrations"'
+    // @ts-expect-error Property '"Compare.prompts needs instructions, e.g. Source.prompts(…), not a Demonstrations"'
     Compare.make({ policy: sft, prompts: demonstrations }, gold)
-    // @ts-expect-error is not assignable to type '"RewardModeling.preferences needs judged answers, e.g. Compare.make(…), Source.preferences(…) or Source.rankings(…), not a Demonstrations"'
+    // @ts-expect-error Property '"RewardModeling.preferences needs judged answers, e.g. Compare.make(…), Source.preferences(…) or Source.rankings(…), not a Demonstrations"'
     RewardModeling.make({ init: sft, preferences: demonstrations }, params)
-    // @ts-expect-error is not assignable to type '"Pretrain.text needs plain text, e.g. Source.text(…), not a Prompts"'
+    // @ts-expect-error Property '"Pretrain.text needs plain text, e.g. Source.text(…), not a Prompts"'
     Pretrain.make({ text: prompts }, { ...params, family: "new", steps: 1, model })
   })
 
   test("a model in Evaluate that is no policy", () => {
-    // @ts-expect-error is not assignable to type '"Evaluate.models.best needs a policy to report on, not a RewardModel"'
+    // @ts-expect-error Property '"Evaluate.models.best needs a policy to report on, not a RewardModel"'
     Evaluate.make({ initial: sft, prompts: held }, { sft, best: reward }, gold)
   })
 
@@ -105,11 +105,11 @@ describe("a missing wire", () => {
 
 describe("the wrong family", () => {
   test("a tokenizer of another family", () => {
-    // @ts-expect-error is not assignable to type '"Ppo.reward is of family 'llama' but Ppo works on 'tales': they must share a tokenizer"'
+    // @ts-expect-error Property '"Ppo.reward is of family 'llama' but Ppo works on 'tales': they must share a tokenizer"'
     Ppo.make({ init: sft, reference: sft, reward: llamaReward, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Ppo.reference is of family 'llama' but Ppo works on 'tales': they must share a tokenizer"'
+    // @ts-expect-error Property '"Ppo.reference is of family 'llama' but Ppo works on 'tales': they must share a tokenizer"'
     Ppo.make({ init: sft, reference: llama, reward, value: reward, prompts, held }, rl)
-    // @ts-expect-error is not assignable to type '"Evaluate.models.llama is of family 'llama' but Evaluate works on 'tales': they must share a tokenizer"'
+    // @ts-expect-error Property '"Evaluate.models.llama is of family 'llama' but Evaluate works on 'tales': they must share a tokenizer"'
     Evaluate.make({ initial: sft, prompts: held }, { sft, llama }, gold)
   })
 
@@ -121,7 +121,7 @@ describe("the wrong family", () => {
 
 describe("names", () => {
   test("an unknown wire", () => {
-    // @ts-expect-error is not assignable to type '"Sft has no wire 'reference'"'
+    // @ts-expect-error Property '"Sft has no wire 'reference'"'
     Sft.make({ base, demonstrations, reference: sft }, params)
   })
 
@@ -182,7 +182,7 @@ describe("the reference of a preference loss", () => {
     Dpo.make(rest, { ...rl, loss: PreferenceLoss.simPo() })
     // @ts-expect-error required in type '{ readonly reference: "Dpo.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"; }'
     Dpo.make(rest, { ...rl, loss: PreferenceLoss.dpo() })
-    // @ts-expect-error is not assignable to type '"Dpo.reference needs no reference, because its loss has none: leave that wire out, not a Policy"'
+    // @ts-expect-error Property '"Dpo.reference needs no reference, because its loss has none: leave that wire out, not a Policy"'
     Dpo.make({ ...rest, reference: sft }, { ...rl, loss: PreferenceLoss.orpo() })
     // @ts-expect-error required in type '{ readonly reference: "Kto.reference is missing: connect the policy that log-ratios are taken against, e.g. reference: sft"; }'
     Kto.make({ init: sft, preferences, held }, rl)
@@ -192,9 +192,9 @@ describe("the reference of a preference loss", () => {
     const labels = Source.unpairedPreferences(Source.file("labels.jsonl"))
     Kto.make({ init: sft, reference: sft, preferences, held }, rl)
     Kto.make({ init: sft, reference: sft, preferences: labels, held }, rl)
-    // @ts-expect-error is not assignable to type '"Dpo.preferences needs pairs of answers, e.g. Compare.make(…) or Source.preferences(…), not a UnpairedPreferences"'
+    // @ts-expect-error Property '"Dpo.preferences needs pairs of answers, e.g. Compare.make(…) or Source.preferences(…), not a UnpairedPreferences"'
     Dpo.make({ init: sft, reference: sft, preferences: labels, held }, { ...rl, loss: PreferenceLoss.dpo() })
-    // @ts-expect-error is not assignable to type '"Kto.preferences needs labelled answers, e.g. Source.unpairedPreferences(…) or pairs, not a Prompts"'
+    // @ts-expect-error Property '"Kto.preferences needs labelled answers, e.g. Source.unpairedPreferences(…) or pairs, not a Prompts"'
     Kto.make({ init: sft, reference: sft, preferences: prompts, held }, rl)
   })
 })
