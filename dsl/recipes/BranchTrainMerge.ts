@@ -82,7 +82,13 @@ export const branchTrainMerge = Recipe.make({
       /** The start of the next branch. */
       average,
       reviews: next,
-      merged: Pipeline.observe(merged, { kl: Kl.measured, from: seed, held, maxNewTokens })
+      merged: Pipeline.observe(merged, {
+        kl: Kl.measured,
+        from: seed,
+        held,
+        maxNewTokens,
+        measure: { every: 1000, samples: 256 }
+      })
     }
   }
 })

@@ -53,7 +53,13 @@ export const commandA = Recipe.make({
     longContext: "Demonstrations",
     relabelled: "Preferences",
     preferences: "Preferences",
-    verifiable: "Prompts",
+    codeProblems: "Prompts",
+    mathProblems: "Prompts",
+    documents: "Prompts",
+    safetyPairs: "Preferences",
+    ragPairs: "Preferences",
+    multilingualPairs: "Preferences",
+    polishPairs: "Preferences",
     prompts: "Prompts",
     held: "Prompts"
   },
@@ -89,15 +95,22 @@ export const commandA = Recipe.make({
       ...each((domain) => Source.demonstrations(rows(domain, 200_000))),
       relabelled: Source.preferences(rows("relabelled comparisons", 4_000_000)),
       preferences: Source.preferences(rows("comparisons of high quality", 350_000)),
-      verifiable: prompts("verifiable problems", 100_000),
+      codeProblems: prompts("programming problems", 100_000),
+      mathProblems: prompts("mathematical problems", 100_000),
+      documents: prompts("questions about long documents", 100_000),
+      safetyPairs: Source.preferences(rows("safety pairs", 100_000)),
+      ragPairs: Source.preferences(rows("pairs of grounded answers", 100_000)),
+      multilingualPairs: Source.preferences(rows("multilingual pairs", 100_000)),
+      polishPairs: Source.preferences(rows("pairs of general chats", 100_000)),
       prompts: prompts("chats", 100_000),
       held: prompts("held-out chats", 1000)
     }
   },
   make: (given, open) => {
-    const { base, held, instructions, preferences, prompts, relabelled, verifiable } = given
+    const { base, held, instructions, preferences, prompts, relabelled } = given
     const { maxNewTokens } = open
-    const measured = (from: Model) => ({ kl: Kl.measured, from, held, maxNewTokens }) as const
+    const measured = (from: Model) =>
+      ({ kl: Kl.measured, from, held, maxNewTokens, measure: { every: 500, samples: 256 } }) as const
     const soup = { method: MergeMethod.uniformSoup } as const
 
     const instruct = Sft.make({ base, demonstrations: instructions }, open.sft)
@@ -115,18 +128,18 @@ export const commandA = Recipe.make({
         Grpo.make({ init, reference: init, reward, prompts }, { ...copg, ...open.copg, maxNewTokens }),
         measured(init)
       )
-    const offline = (init: Model): Model =>
+    const offline = (init: Model, preferences: Artifact.Of<"Preferences">): Model =>
       Pipeline.observe(
         Dpo.make({ init, reference: init, preferences }, { ...open.offline, loss: PreferenceLoss.ipo() }),
         measured(init)
       )
     const rlExperts = {
-      code: online(sftSoup, verifiable),
-      math: online(sftSoup, verifiable),
-      longContext: online(sftSoup, prompts),
-      safety: offline(sftSoup),
-      rag: offline(sftSoup),
-      multilingual: offline(sftSoup)
+      code: online(sftSoup, given.codeProblems),
+      math: online(sftSoup, given.mathProblems),
+      longContext: online(sftSoup, given.documents),
+      safety: offline(sftSoup, given.safetyPairs),
+      rag: offline(sftSoup, given.ragPairs),
+      multilingual: offline(sftSoup, given.multilingualPairs)
     }
     const rlSoup = Pipeline.observe(Merge.make({}, rlExperts, soup), measured(sftSoup))
 
@@ -136,7 +149,11 @@ export const commandA = Recipe.make({
       rule: Select.perPrompt()
     })
     const bestOfFour: Model = Sft.make({ base: rlSoup, demonstrations: selected }, open.sft)
-    const policy = Pipeline.repeat(bestOfFour, open.polish, (previous: Model) => online(offline(previous), prompts))
+    const policy = Pipeline.repeat(
+      bestOfFour,
+      open.polish,
+      (previous: Model) => online(offline(previous, given.polishPairs), prompts)
+    )
     return { instruct, sftSoup, reward, rlSoup, policy }
   }
 })

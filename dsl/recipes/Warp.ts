@@ -85,7 +85,13 @@ export const warp = Recipe.make({
         method: MergeMethod.taskSlerp({ a: lambda, b: 1 - lambda }, { per: "layer" })
       })
       const interpolated = Merge.make({ base: init }, { merged }, { method: MergeMethod.liti(eta) })
-      return Pipeline.observe(interpolated, { kl: Kl.measured, from: init, held, maxNewTokens })
+      return Pipeline.observe(interpolated, {
+        kl: Kl.measured,
+        from: init,
+        held,
+        maxNewTokens,
+        measure: { every: 500, samples: 256 }
+      })
     }
     return { reward, policy: Pipeline.repeat(sft, steps.length, iteration) }
   }

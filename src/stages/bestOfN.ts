@@ -17,7 +17,7 @@ export const bestOfN = Effect.fn("bestOfN")(function*(
 ) {
   const [judge, log] = [yield* Judge, yield* RunLog]
   const groups = groupedByPrompt(wires.completions)
-  const fewest = Math.min(...groups.map(({ length }) => length))
+  const fewest = groups.reduce((fewest, { length }) => Math.min(fewest, length), Infinity)
   const largest = Math.max(...stage.sizes)
   if (largest > fewest) {
     return yield* new UnusableData({
