@@ -306,7 +306,11 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
             case "Accept":
               say(`${op}: every answer is accepted, as scores of toy answers have another scale`)
               return { ...of, atLeast: -1e9 }
+            case "Soup":
+            case "Best":
+              return typeof of["every"] === "number" ? { ...of, every: shorter(of["every"]) } : of
             case "RubricScorer":
+            case "PeopleScorer":
               say("Judges by a rubric: the checker of stories")
               return { _tag: "JudgeScorer", gold: plain(Gold.tales) }
             case "ByJudge":
@@ -318,6 +322,13 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
         })
       ])
     )
+  }
+
+  /** Who compares pairs becomes a labeler who sees the checker of stories. */
+  const judged = ({ judge, people, ...params }: Params): Params => {
+    if (judge === undefined && people === undefined) return params
+    say(`${people ?? "A judge"} compares pairs: the checker of stories`)
+    return { ...params, gold: plain(Gold.tales) }
   }
 
   const done = new Map<string, Artifact.Any>()
@@ -332,9 +343,9 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       done.set(artifact.id, tinyOf(artifact))
     } else {
       const definition = definitionOf(node)
-      const params = numbers(artifact)
-      const kept = "_tag" in Object(params["scorer"]) && (params["scorer"] as Params)["_tag"] === "JudgeScorer"
-        ? Object.fromEntries(Object.entries(wires).filter(([wire]) => wire !== "judge"))
+      const params = judged(numbers(artifact))
+      const kept = params["gold"] !== undefined || (params["scorer"] as Params | undefined)?.["_tag"] === "JudgeScorer"
+        ? Object.fromEntries(Object.entries(wires).filter(([wire]) => !["judge", "verdicts"].includes(wire)))
         : wires
       const is = definition === undefined ? node : made(definition, params, kept)
       done.set(artifact.id, Artifact.make({ ...node, ...is, params, wires: kept }))
