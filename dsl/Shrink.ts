@@ -17,8 +17,11 @@ import * as Gold from "./Gold.ts"
 import * as Source from "./Source.ts"
 import { definitionOf, fieldsOf } from "./Stage.ts"
 import * as Compare from "./stages/Compare.ts"
+import * as Judge from "./stages/Judge.ts"
 import * as Mix from "./stages/Mix.ts"
+import * as Pair from "./stages/Pair.ts"
 import * as Pretrain from "./stages/Pretrain.ts"
+import * as Score from "./stages/Score.ts"
 import { unitOf } from "./Units.ts"
 import * as Verifier from "./Verifier.ts"
 
@@ -306,9 +309,6 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
             case "Accept":
               say(`${op}: every answer is accepted, as scores of toy answers have another scale`)
               return { ...of, atLeast: -1e9 }
-            case "Soup":
-            case "Best":
-              return typeof of["every"] === "number" ? { ...of, every: shorter(of["every"]) } : of
             case "RubricScorer":
             case "PeopleScorer":
               say("Judges by a rubric: the checker of stories")
@@ -324,11 +324,16 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     )
   }
 
-  /** Who compares pairs becomes a labeler who sees the checker of stories. */
-  const judged = ({ judge, people, ...params }: Params): Params => {
-    if (judge === undefined && people === undefined) return params
+  /** People who compare see the checker of stories, and their margin is the difference of its rewards; a judge sees it as a labeler does. */
+  const judged = (params: Params, { completions }: Wired): Artifact.Any => {
+    const { judge: _, people, seed } = params
     say(`${people ?? "A judge"} compares pairs: the checker of stories`)
-    return { ...params, gold: plain(Gold.tales) }
+    return people === undefined
+      ? Judge.make({ completions: completions as never }, { by: Gold.tales, seed: Number(seed) })
+      : Pair.make({ completions: Score.byJudge({ completions: completions as never }, { gold: Gold.tales }) }, {
+        rejected: "every-lower",
+        margins: true
+      })
   }
 
   const done = new Map<string, Artifact.Any>()
@@ -341,10 +346,12 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       done.set(artifact.id, toyRows(artifact))
     } else if (node.op === "Checkpoint") {
       done.set(artifact.id, tinyOf(artifact))
+    } else if (node.op === "Judge" && !("gold" in (node.params as object))) {
+      done.set(artifact.id, judged(numbers(artifact), wires))
     } else {
       const definition = definitionOf(node)
-      const params = judged(numbers(artifact))
-      const kept = params["gold"] !== undefined || (params["scorer"] as Params | undefined)?.["_tag"] === "JudgeScorer"
+      const params = numbers(artifact)
+      const kept = (params["scorer"] as Params | undefined)?.["_tag"] === "JudgeScorer"
         ? Object.fromEntries(Object.entries(wires).filter(([wire]) => !["judge", "verdicts"].includes(wire)))
         : wires
       const is = definition === undefined ? node : made(definition, params, kept)
