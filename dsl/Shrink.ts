@@ -14,6 +14,7 @@ import type * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
 import { made } from "./Definition.ts"
 import * as Gold from "./Gold.ts"
+import * as Pipeline from "./Pipeline.ts"
 import * as Source from "./Source.ts"
 import { definitionOf, fieldsOf } from "./Stage.ts"
 import * as Compare from "./stages/Compare.ts"
@@ -336,8 +337,15 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       })
   }
 
+  /** All but verdicts of people, who are replaced. */
+  const used = new Set([
+    root.id,
+    ...all.flatMap(({ node }) =>
+      Object.entries(node.wires).flatMap(([wire, { id }]) => wire === "verdicts" ? [] : [id])
+    )
+  ])
   const done = new Map<string, Artifact.Any>()
-  for (const artifact of all) {
+  for (const artifact of all.filter(({ id }) => used.has(id))) {
     const { node } = artifact
     const wires: Wired = Object.fromEntries(
       Object.entries(node.wires).map(([name, of]) => [name, done.get(of.id)!])
@@ -360,3 +368,7 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
   }
   return { root: done.get(root.id)!, said: [...said] }
 }
+
+/** The small copies of named artefacts, by their names. */
+export const outputs = <const R extends Readonly<Record<string, Artifact.Any>>>(named: R, options: Options = {}): R =>
+  shrink(Pipeline.outputs(named), options).root.node.wires as R

@@ -4,7 +4,7 @@
  * start, on the mixture of all comparisons so far.
  *
  * Differences: people compare answers of one policy, where several snapshots were deployed at a time, and choose in a conversation, where they
- * went on with the answer that they chose. The policy is never trained on from the week before: its start is the distilled model.
+ * went on with the answer that they chose. The context of distillation is the head of the published prompt, without its conversations.
  */
 import type * as Artifact from "../Artifact.ts"
 import * as Ask from "../Ask.ts"

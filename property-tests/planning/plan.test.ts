@@ -3,13 +3,11 @@ import { Effect, type FileSystem, Result, type Schema } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
 import {
-  type Artifact,
   Checkpoint,
   Compare,
   Evaluate,
   Gold,
   Mix,
-  Pipeline,
   Pretrain,
   RejectionSampling,
   RewardModeling,
