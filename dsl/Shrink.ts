@@ -20,9 +20,7 @@ import { definitionOf, fieldsOf } from "./Stage.ts"
 import * as Compare from "./stages/Compare.ts"
 import * as Judge from "./stages/Judge.ts"
 import * as Mix from "./stages/Mix.ts"
-import * as Pair from "./stages/Pair.ts"
 import * as Pretrain from "./stages/Pretrain.ts"
-import * as Score from "./stages/Score.ts"
 import { unitOf } from "./Units.ts"
 import * as Verifier from "./Verifier.ts"
 
@@ -325,16 +323,16 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     )
   }
 
-  /** People who compare see the checker of stories, and their margin is the difference of its rewards; a judge sees it as a labeler does. */
-  const judged = (params: Params, { completions }: Wired): Artifact.Any => {
-    const { judge: _, people, seed } = params
-    say(`${people ?? "A judge"} compares pairs: the checker of stories`)
-    return people === undefined
-      ? Judge.make({ completions: completions as never }, { by: Gold.tales, seed: Number(seed) })
-      : Pair.make({ completions: Score.byJudge({ completions: completions as never }, { gold: Gold.tales }) }, {
-        rejected: "every-lower",
-        margins: true
-      })
+  /** People and judges who compare pairs become a labeler who sees the checker of stories. */
+  const judged = ({ people, seed }: Params, { completions }: Wired): Artifact.Any => {
+    say(`${people ?? "A judge"} of pairs: a labeler who sees the checker of stories, without margins`)
+    return Judge.make({ completions: completions as never }, { by: Gold.tales, seed: Number(seed) })
+  }
+  /** As no toy pair has a margin. */
+  const filtered = (filter: Artifact.Any, wires: Wired): Artifact.Any => {
+    const { minMargin: _, ...params } = filter.node.params as Params
+    say("Filter: pairs of every margin")
+    return Object.keys(params).length === 0 ? wires["of"]! : Artifact.make({ ...filter.node, params, wires })
   }
 
   /** All but verdicts of people, who are replaced. */
@@ -355,7 +353,9 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     } else if (node.op === "Checkpoint") {
       done.set(artifact.id, tinyOf(artifact))
     } else if (node.op === "Judge" && !("gold" in (node.params as object))) {
-      done.set(artifact.id, judged(numbers(artifact), wires))
+      done.set(artifact.id, judged(node.params as Params, wires))
+    } else if (node.op === "Filter" && "minMargin" in (node.params as object)) {
+      done.set(artifact.id, filtered(artifact, wires))
     } else {
       const definition = definitionOf(node)
       const params = numbers(artifact)

@@ -73,7 +73,10 @@ export const hhRlhf = Recipe.make({
   },
   open: {
     distillation: Recipe.notReported({ batchSize: 32, learningRate: 1e-6 }, "of context distillation"),
-    preferencePretraining: Recipe.notReported({ batchSize: 512, learningRate: 1e-5 }, "of preference-model pretraining"),
+    preferencePretraining: Recipe.notReported(
+      { batchSize: 512, learningRate: 1e-5 },
+      "of preference-model pretraining"
+    ),
     preferenceModel: Recipe.notReported({ batchSize: 32, learningRate: 1e-5 }, "of the preference model; one epoch"),
     rl: Recipe.notReported({ steps: 300, batchSize: 512, learningRate: 1e-6 }, "of PPO; about 150,000 episodes"),
     maxNewTokens: Recipe.notReported(512, "longest completion")

@@ -73,10 +73,8 @@ export const beta = { "7B": 0.01, "70B": 0.005 } as const
 export const unsafe = 0.15
 
 /** Table 26: comparisons of the 14 weeks, 1,418,091 together. */
-export const weekly = [
-  ...[5561, 17_072, 30_146, 36_206, 49_375, 57_746, 84_388],
-  ...[95_235, 127_235, 136_729, 136_868, 181_293, 210_881, 249_356]
-] as const
+export const weekly = "5561 17072 30146 36206 49375 57746 84388 95235 127235 136729 136868 181293 210881 249356"
+  .split(" ").map(Number)
 
 const versions = [1, 2, 3, 4, 5] as const
 type Topic = "helpful" | "safety"
@@ -167,8 +165,7 @@ export const llama2Chat = Recipe.make({
   },
   make: (given, { completionsPerPrompt, evaluateEvery, maxNewTokens }) => {
     const { demonstrations, held, large, open, openSafety, prompts, small } = given
-    const tuned = (base: Model, data: Artifact.Of<"Demonstrations">) =>
-      Sft.make({ base, demonstrations: data }, sft)
+    const tuned = (base: Model, data: Artifact.Of<"Demonstrations">) => Sft.make({ base, demonstrations: data }, sft)
     const first = tuned(large, demonstrations)
 
     /** Two answers of each policy so far to each prompt, which people compared; a verdict has its margin. */
@@ -187,8 +184,7 @@ export const llama2Chat = Recipe.make({
       const [init, helpful, safety] = [policies.at(-1)!, compared("helpful", policies), compared("safety", policies)]
       const trained = (preferences: Artifact.Of<"Preferences">) =>
         RewardModeling.make({ init, preferences }, rewardModeling)
-      const rows = (topic: Topic) =>
-        comparisons.slice(0, policies.length).reduce((sum, of) => sum + of[topic], 0)
+      const rows = (topic: Topic) => comparisons.slice(0, policies.length).reduce((sum, of) => sum + of[topic], 0)
       const count = { helpful: 2 * rows("helpful"), safety: Math.round(rows("safety") / shares.safety.safety) }
       const helpfulness = trained(
         Mix.make({ helpful, safety, open }, { take: { weights: shares.helpful, count: count.helpful } })
@@ -215,7 +211,10 @@ export const llama2Chat = Recipe.make({
     /** The best answers of the latest policy; from V4 on, of all of them. */
     const answers = (policies: Policies) => {
       const all = named(policies.map((policy, i) => best(policy, policies.slice(0, i + 1))))
-      return Mix.make({ demonstrations, ...Object.fromEntries(Object.entries(all).slice(policies.length < 4 ? -1 : 0)) })
+      return Mix.make({
+        demonstrations,
+        ...Object.fromEntries(Object.entries(all).slice(policies.length < 4 ? -1 : 0))
+      })
     }
     const versions = Pipeline.rounds(first, 4, (_, __, earlier) => tuned(large, answers(earlier)))
     const [v1, v2, v3, v4] = versions as unknown as readonly [Model, Model, Model, Model]

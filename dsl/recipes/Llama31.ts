@@ -2,9 +2,8 @@
  * Llama 3.1, 405B (Grattafiori et al. 2024, arXiv 2407.21783, §4): six rounds, each of comparisons by people, a reward model, rejection
  * sampling from the best model so far, SFT of the *pretrained* model, and DPO. After each training the weights of variants are averaged.
  *
- * Differences: which variants are averaged, and their weights, are not reported: they are seeds, of equal weight. People compare two answers of
- * one model, where the paper has two of several models, and their edits (edited > chosen > rejected) are pairs like the others. DPO learns
- * from the comparisons of its round; the paper says “primarily the most recent batches”.
+ * Differences: which variants are averaged, and their weights, are not reported: they are seeds, of equal weight. Edits by people (edited >
+ * chosen > rejected) are pairs like the others.
  */
 import type * as Artifact from "../Artifact.ts"
 import * as Checkpoint from "../Checkpoint.ts"
@@ -77,6 +76,7 @@ export const llama31 = Recipe.make({
     completionsPerPrompt: Recipe.notReported(20, "“typically between 10 and 30”"),
     variants: Recipe.notReported(2, "models that are averaged after each training"),
     minMargin: Recipe.notReported(1, "pairs of similar answers are dropped: of four strengths, the weakest"),
+    batches: Recipe.notReported(2, "rounds of comparisons that DPO learns from: “primarily the most recent”"),
     reward: Recipe.notReported({ batchSize: 512, learningRate: 1e-6, epochs: 1 }, "of the reward model"),
     sft: Recipe.notReported({ batchSize: 128, examples: 1_150_000 }, "of SFT: rows of a step and of the mixture"),
     dpo: Recipe.notReported({ batchSize: 128, epochs: 1 }, "of DPO"),
@@ -121,26 +121,31 @@ export const llama31 = Recipe.make({
       Object.fromEntries(Array.from({ length: open.variants }, (_, seed) => [`variant${seed}`, of(seed)]))
     const soup = { method: MergeMethod.uniformSoup } as const
 
-    /** Comparisons of the answers of each best model so far, those of similar answers dropped. */
+    /** Two answers of the two latest models, or of the first. */
+    const answered = (policies: ReadonlyArray<Model>) => {
+      const sample = (policy: Model, completionsPerPrompt: number) =>
+        Sample.make({ policy, prompts: annotated }, { completionsPerPrompt, maxNewTokens })
+      const [a, b] = policies.slice(-2) as [Model, Model | undefined]
+      return b === undefined ? sample(a, 2) : Mix.make({ a: sample(a, 1), b: sample(b, 1) })
+    }
+    /** Comparisons of each round, without those of similar answers. */
     const compared = (policies: ReadonlyArray<Model>) =>
-      policies.map((policy, i): Artifact.Of<"Preferences"> =>
+      policies.map((_, i): Artifact.Of<"Preferences"> =>
         Filter.make({
-          of: Judge.make({
-            completions: Sample.make({ policy, prompts: annotated }, { completionsPerPrompt: 2, maxNewTokens })
-          }, { by: Judge.people("annotators", { verdicts: given[`verdicts${roundNumbers[i]!}`] }) })
+          of: Judge.make({ completions: answered(policies.slice(0, i + 1)) }, {
+            by: Judge.people("annotators", { verdicts: given[`verdicts${roundNumbers[i]!}`] })
+          })
         }, { minMargin: open.minMargin })
       )
+    const mixed = (rounds: ReadonlyArray<Artifact.Of<"Preferences">>) =>
+      Mix.make(Object.fromEntries(rounds.map((of, i) => [`round${i + 1}`, of])))
 
-    const preferencesOf = (policies: ReadonlyArray<Model>) => {
-      const all = compared(policies)
-      return { latest: all.at(-1)!, all: Mix.make(Object.fromEntries(all.map((of, i) => [`round${i + 1}`, of]))) }
-    }
     /** From the pretrained model, on all comparisons, without a margin in the loss. */
     const rewardOf = (policies: ReadonlyArray<Model>) =>
       Merge.make(
         {},
         variants((seed) =>
-          RewardModeling.make({ init: base, preferences: preferencesOf(policies).all }, { ...open.reward, seed })
+          RewardModeling.make({ init: base, preferences: mixed(compared(policies)) }, { ...open.reward, seed })
         ),
         soup
       )
@@ -163,7 +168,7 @@ export const llama31 = Recipe.make({
     const alignedOf = (policies: ReadonlyArray<Model>): Artifact.Of<"Policy", "llama3"> => {
       const tuned = tunedOf(policies)
       const aligned = variants((seed) =>
-        Dpo.make({ init: tuned, reference: tuned, preferences: preferencesOf(policies).latest }, {
+        Dpo.make({ init: tuned, reference: tuned, preferences: mixed(compared(policies).slice(-open.batches)) }, {
           ...dpo,
           ...open.dpo,
           seed
