@@ -6,10 +6,10 @@
 import { Evaluate, Gold, Llama2Chat, Pipeline, Recipe, Shrink } from "../dsl/index.ts"
 import { held } from "./01-instruct-gpt.ts"
 
-const { helpfulness, policy, sft, small, v1, v2, v3, v4 } = Shrink.outputs(Recipe.planned(Llama2Chat.llama2Chat))
+const { policy, reward, sft, small, v1, v2, v3, v4 } = Shrink.outputs(Recipe.planned(Llama2Chat.llama2Chat))
 
 export default Pipeline.runnable(Evaluate.make(
-  { initial: sft, reward: helpfulness, prompts: held },
+  { initial: sft, reward, prompts: held },
   { sft, v1, v2, v3, v4, policy, small },
   { gold: Gold.tales, maxNewTokens: 40 }
 ))

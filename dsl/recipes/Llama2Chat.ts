@@ -150,10 +150,10 @@ export const llama2Chat = Recipe.make({
         ...llama2
       }),
       demonstrations: Source.demonstrations(Source.described("annotated dialogues", { rows: 27_540, tokens })),
-      prompts: prompts("prompts of rejection sampling", 100_000),
+      prompts: prompts("prompts of rejection sampling", 10_000),
       held: prompts("held-out prompts", 4000),
-      helpfulPrompts: prompts("prompts of annotators, helpfulness", 140_000),
-      safetyPrompts: prompts("prompts of annotators, safety", 140_000),
+      helpfulPrompts: prompts("prompts of annotators, helpfulness", 50_646),
+      safetyPrompts: prompts("prompts of annotators, safety", 50_646),
       ...each((topic, v) =>
         Source.preferences(
           Source.described(`comparisons before V${v}, ${topic}`, { rows: comparisons[v - 1]![topic], tokens })
@@ -240,6 +240,7 @@ export const llama2Chat = Recipe.make({
       v4,
       helpfulness: rewards.helpfulness,
       safety: rewards.safety,
+      reward,
       policy: optimised(v4, "70B"),
       small: optimised(small4, "7B")
     }
