@@ -8,6 +8,7 @@
  * In `simulate` every judge sees the world's gold reward g: a score is the point σ(g) of its scale, a preference σ(g(A) − g(B)).
  */
 import * as Schema from "effect/Schema"
+import type * as Artifact from "./Artifact.ts"
 import { file, type Origin } from "./Source.ts"
 import { Count, NonNegative, or, Positive } from "./Training.ts"
 import { optional, reader } from "./Wires.ts"
@@ -113,16 +114,19 @@ export class Pairwise extends Schema.TaggedClass<Pairwise>()("Pairwise", compari
 export interface People {
   readonly _tag: "People"
   readonly name: string
-  readonly verdicts: Origin
+  readonly verdicts: Origin | Artifact.Any
 }
 
 /**
- * `verdicts`: a file, or another origin of rows. Of completions by themselves: `prompt`, `completion`, `score`; several verdicts on one
+ * `verdicts`: a file, another origin of rows, or an input of the pipeline that has them. Of completions by themselves: `prompt`, `completion`, `score`; several verdicts on one
  * completion count by their mean. Of pairs: `prompt`, `chosen`, `rejected`, and `margin` if they said how much better.
  */
 export const people = (
   name: string,
-  { rows, verdicts }: { readonly verdicts: string | Origin; readonly rows?: number }
+  { rows, verdicts }: {
+    readonly verdicts: string | Origin | Artifact.Of<"Preferences" | "ScoredCompletions">
+    readonly rows?: number
+  }
 ): People => ({
   _tag: "People",
   name,

@@ -14,9 +14,11 @@ import type * as Schema from "effect/Schema"
 import * as Artifact from "./Artifact.ts"
 import { made } from "./Definition.ts"
 import * as Gold from "./Gold.ts"
+import * as Pipeline from "./Pipeline.ts"
 import * as Source from "./Source.ts"
 import { definitionOf, fieldsOf } from "./Stage.ts"
 import * as Compare from "./stages/Compare.ts"
+import * as Judge from "./stages/Judge.ts"
 import * as Mix from "./stages/Mix.ts"
 import * as Pretrain from "./stages/Pretrain.ts"
 import { unitOf } from "./Units.ts"
@@ -307,6 +309,7 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
               say(`${op}: every answer is accepted, as scores of toy answers have another scale`)
               return { ...of, atLeast: -1e9 }
             case "RubricScorer":
+            case "PeopleScorer":
               say("Judges by a rubric: the checker of stories")
               return { _tag: "JudgeScorer", gold: plain(Gold.tales) }
             case "ByJudge":
@@ -320,8 +323,27 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     )
   }
 
+  /** People and judges who compare pairs become a labeler who sees the checker of stories. */
+  const judged = ({ people, seed }: Params, { completions }: Wired): Artifact.Any => {
+    say(`${people ?? "A judge"} of pairs: a labeler who sees the checker of stories, without margins`)
+    return Judge.make({ completions: completions as never }, { by: Gold.tales, seed: Number(seed) })
+  }
+  /** As no toy pair has a margin. */
+  const filtered = (filter: Artifact.Any, wires: Wired): Artifact.Any => {
+    const { minMargin: _, ...params } = filter.node.params as Params
+    say("Filter: pairs of every margin")
+    return Object.keys(params).length === 0 ? wires["of"]! : Artifact.make({ ...filter.node, params, wires })
+  }
+
+  /** All but verdicts of people, who are replaced. */
+  const used = new Set([
+    root.id,
+    ...all.flatMap(({ node }) =>
+      Object.entries(node.wires).flatMap(([wire, { id }]) => wire === "verdicts" ? [] : [id])
+    )
+  ])
   const done = new Map<string, Artifact.Any>()
-  for (const artifact of all) {
+  for (const artifact of all.filter(({ id }) => used.has(id))) {
     const { node } = artifact
     const wires: Wired = Object.fromEntries(
       Object.entries(node.wires).map(([name, of]) => [name, done.get(of.id)!])
@@ -330,11 +352,15 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       done.set(artifact.id, toyRows(artifact))
     } else if (node.op === "Checkpoint") {
       done.set(artifact.id, tinyOf(artifact))
+    } else if (node.op === "Judge" && !("gold" in (node.params as object))) {
+      done.set(artifact.id, judged(node.params as Params, wires))
+    } else if (node.op === "Filter" && "minMargin" in (node.params as object)) {
+      done.set(artifact.id, filtered(artifact, wires))
     } else {
       const definition = definitionOf(node)
       const params = numbers(artifact)
-      const kept = "_tag" in Object(params["scorer"]) && (params["scorer"] as Params)["_tag"] === "JudgeScorer"
-        ? Object.fromEntries(Object.entries(wires).filter(([wire]) => wire !== "judge"))
+      const kept = (params["scorer"] as Params | undefined)?.["_tag"] === "JudgeScorer"
+        ? Object.fromEntries(Object.entries(wires).filter(([wire]) => !["judge", "verdicts"].includes(wire)))
         : wires
       const is = definition === undefined ? node : made(definition, params, kept)
       done.set(artifact.id, Artifact.make({ ...node, ...is, params, wires: kept }))
@@ -342,3 +368,7 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
   }
   return { root: done.get(root.id)!, said: [...said] }
 }
+
+/** The small copies of named artefacts, by their names. */
+export const outputs = <const R extends Readonly<Record<string, Artifact.Any>>>(named: R, options: Options = {}): R =>
+  shrink(Pipeline.outputs(named), options).root.node.wires as R

@@ -7,7 +7,7 @@
  * are left out and counted; of people, completions and pairs without a verdict. Done by `src/stages/judge.ts`.
  */
 import * as Schema from "effect/Schema"
-import type { Artifact } from "../Artifact.ts"
+import { type Artifact, isArtifact } from "../Artifact.ts"
 import type { Computed } from "../Data.ts"
 import { build, define } from "../Definition.ts"
 import type { JudgeFailed } from "../Errors.ts"
@@ -95,6 +95,9 @@ interface Params extends Omit<Comparing, "endpoint">, Batched {
   readonly seed?: number
 }
 
+const verdictsOf = ({ verdicts }: People, read: (of: Source.Origin) => unknown): unknown =>
+  isArtifact(verdicts) ? verdicts : read(verdicts)
+
 const made = (connected: Given, { asks, batchSize, by, reference, rubric, seed }: Params): unknown => {
   const endpoint = by?._tag === "Endpoint" ? by : undefined
   const people = by?._tag === "People" ? by : undefined
@@ -103,7 +106,7 @@ const made = (connected: Given, { asks, batchSize, by, reference, rubric, seed }
     return people === undefined
       ? Score.byRubric(connected, { ...options, ...(endpoint === undefined ? {} : { endpoint }) })
       : Score.byPeople(
-        { ...connected, verdicts: Source.scoredCompletions(people.verdicts) } as {
+        { ...connected, verdicts: verdictsOf(people, Source.scoredCompletions) } as {
           readonly completions: Artifact<"Completions">
           readonly verdicts: Artifact<"ScoredCompletions">
         },
@@ -112,7 +115,7 @@ const made = (connected: Given, { asks, batchSize, by, reference, rubric, seed }
   }
   const seeded = seed === undefined ? {} : { seed }
   if (people !== undefined) {
-    return build(definition, { ...connected, verdicts: Source.preferences(people.verdicts) }, {
+    return build(definition, { ...connected, verdicts: verdictsOf(people, Source.preferences) }, {
       people: people.name,
       ...seeded
     })

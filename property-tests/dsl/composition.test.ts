@@ -14,6 +14,7 @@ import {
   Mix,
   Pipeline,
   Ppo,
+  Recipe,
   RejectionSampling,
   RewardModeling,
   Sample,
@@ -225,61 +226,34 @@ describe("rounds", () => {
 })
 
 describe("Llama 2 Chat", () => {
-  // As many rows as its batches have.
-  const rows = { demonstrations: Source.tales({ count: 64 }), prompts: Source.tales({ count: 3000 }) }
-  const chat = Llama2Chat.llama2Chat({
-    base,
-    demonstrations: Source.demonstrations(rows.demonstrations),
-    prompts: Source.prompts(rows.prompts),
-    held
-  }, {
-    gold: Gold.tales,
-    completionsPerPrompt: 4,
-    maxNewTokens: 2,
-    steps: 1,
-    kl: Kl.mnatsPerSequence(100)
-  })
+  const chat = Recipe.planned(Llama2Chat.llama2Chat)
   const all = Artifact.lineage(chat.policy)
   const ofOp = (op: string) => all.filter(({ node }) => node.op === op)
 
-  it("has no mistakes, four rounds, and every SFT from base", () => {
-    assert.deepStrictEqual(problems(chat.policy), [])
+  it("has four rounds, every SFT from base, and two new reward models a version", () => {
     assert.lengthOf(ofOp("Sft"), 5)
-    for (const { node } of ofOp("Sft")) assert.strictEqual(node.wires["base"], base)
-    assert.lengthOf(ofOp("RewardModeling"), 5)
+    for (const { node } of ofOp("Sft")) assert.strictEqual(node.wires["base"]!.node.op, "Checkpoint")
+    assert.lengthOf(ofOp("RewardModeling"), 10)
     assert.lengthOf(ofOp("Ppo"), 1)
   })
 
-  it("pools the best answers of all rounds so far, sampling no policy twice", () => {
-    assert.lengthOf(ofOp("Sample"), 4)
+  it("takes the best answers of the latest policy, and of all for V4, sampling no policy twice", () => {
+    const policies = ofOp("Score").map(({ node }) => node.wires["completions"]!.node.wires["policy"]!.id)
+    assert.strictEqual(new Set(policies).size, 4)
     const pooled = ofOp("Mix").filter(({ node }) => node.kind === "Demonstrations").map(({ node }) =>
       Object.keys(node.wires)
     )
-    assert.deepStrictEqual(pooled.map(({ length }) => length), [2, 3, 4, 5])
+    assert.deepStrictEqual(pooled.map(({ length }) => length), [2, 2, 2, 5])
     assert.include(pooled.at(-1)!, "parts.v3")
   })
 
-  it("has the numbers of the paper", () => {
-    const sft = ofOp("Sft")[0]!.node.params
-    assert.deepInclude(sft as object, {
-      learningRate: 2e-5,
-      schedule: "cosine",
-      weightDecay: 0.1,
-      batchSize: 64,
-      epochs: 2
-    })
-    assert.deepInclude(ofOp("Ppo")[0]!.node.params as object, {
-      learningRate: 1e-6,
-      batchSize: 512,
-      numMiniBatches: 8,
-      beta: 0.01,
-      adamEpsilon: 1e-5
-    })
-    assert.deepInclude(ofOp("RewardModeling")[0]!.node.params as object, {
-      learningRate: 1e-5,
-      batchSize: 512,
-      epochs: 1
-    })
+  it("fine-tunes the 7B on the answers of the 70B", () => {
+    const large = chat.v4.node.wires
+    const [small, ...others] = Artifact.lineage(chat.small).filter(({ node }) =>
+      node.op === "Sft" && node.wires["base"]!.id !== large["base"]!.id
+    )
+    assert.isEmpty(others)
+    assert.strictEqual(small!.node.wires["demonstrations"]!.id, large["demonstrations"]!.id)
   })
 })
 

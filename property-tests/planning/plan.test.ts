@@ -2,7 +2,19 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { Effect, type FileSystem, Result, type Schema } from "effect"
 import { assert, describe, it } from "vitest"
 import * as Artifact from "../../dsl/Artifact.ts"
-import { Checkpoint, Evaluate, Gold, Kl, Llama2Chat, Pretrain, Sft, Source } from "../../dsl/index.ts"
+import {
+  Checkpoint,
+  Compare,
+  Evaluate,
+  Gold,
+  Mix,
+  Pretrain,
+  RejectionSampling,
+  RewardModeling,
+  Select,
+  Sft,
+  Source
+} from "../../dsl/index.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import instruct from "../../examples/01-instruct-gpt.ts"
 import grpo from "../../examples/03-grpo.ts"
@@ -94,19 +106,22 @@ describe("a plan", () => {
       batchSize: 2,
       learningRate: 3e-3
     })
-    const { rejected } = Llama2Chat.llama2Chat({
-      base,
-      demonstrations: Source.demonstrations(Source.tales({ count: 4000 })),
-      prompts: Source.prompts(Source.tales({ split: "train", count: 230 })),
-      held: Source.prompts(Source.tales({ split: "held", count: 4 }))
-    }, {
-      gold: Gold.tales,
-      rounds: 2,
-      completionsPerPrompt: 2,
-      maxNewTokens: 400,
-      steps: 1,
-      kl: Kl.mnatsPerSequence(1000),
-      rewardModeling: { batchSize: 46 }
+    const demonstrations = Source.demonstrations(Source.tales({ count: 4000 }))
+    const prompts = Source.prompts(Source.tales({ split: "train", count: 230 }))
+    const tuned = (data: Artifact.Of<"Demonstrations">): Artifact.Of<"BaseModel" | "Policy", "tales"> =>
+      Sft.make({ base, demonstrations: data }, { learningRate: 2e-5, schedule: "cosine", batchSize: 64, epochs: 2 })
+    const first = tuned(demonstrations)
+    const rejected = Pipeline.repeat(first, 2, (_, __, earlier) => {
+      const preferences = Compare.make({ policy: earlier.at(-1)!, prompts }, { gold: Gold.tales, maxNewTokens: 400 })
+      const reward = RewardModeling.make({ init: first, preferences }, { batchSize: 46, learningRate: 1e-5 })
+      const best = earlier.map((policy) =>
+        RejectionSampling.make({ policy, prompts, reward }, {
+          completionsPerPrompt: 2,
+          maxNewTokens: 400,
+          rule: Select.perPrompt()
+        }).selected
+      )
+      return tuned(Mix.make({ demonstrations, ...Object.fromEntries(best.map((of, i) => [`v${i}`, of])) }))
     })
     const sfts = ({ stages }: Planned) => stages.filter(({ stage }) => stage.startsWith("sft"))
     const [few, all] = [sfts(await planned(rejected)), sfts(await planned(rejected, Infinity))]

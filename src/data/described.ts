@@ -67,7 +67,11 @@ export const described = (
     case "UnpairedPreferences":
       return { role, rows: all((i) => ({ prompt: asked(i), completion: answer(i), label: i % 2 === 0 })) }
     case "Preferences":
-      return { role, rows: all((i) => ({ prompt: asked(i), chosen: answer(2 * i), rejected: answer(2 * i + 1) })) }
+      // With the largest margin that a publication has (Llama 2, Table 27), so that a filter by margins keeps them.
+      return {
+        role,
+        rows: all((i) => ({ prompt: asked(i), chosen: answer(2 * i), rejected: answer(2 * i + 1), margin: 3 }))
+      }
     case "Rankings":
       return {
         role,

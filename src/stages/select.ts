@@ -29,7 +29,7 @@ export const select = Effect.fn("select")(function*(
   const promptsOf = (rows: ReadonlyArray<{ readonly prompt: string }>) => rows.map(({ prompt }) => prompt)
   yield* dataStage(scope, kept, {
     problem: `none of ${completions.length} candidates is accepted; the best scores ${
-      completions.reduce((best, { score }) => Math.max(best, score), -Infinity)
+      completions.reduce((most, { score }) => Math.max(most, score), -Infinity)
     }`,
     remedy: "Lower atLeast or sample more."
   }, {
