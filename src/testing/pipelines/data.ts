@@ -78,7 +78,8 @@ export const curated: fc.Arbitrary<ShelfStep> = fc.record({
   of: index,
   other: index,
   op: fc.constantFrom("mix", "filter", "split", "deduplicate", "decontaminate", "difficulty"),
-  n: fc.integer({ min: 2, max: 4 }),
+  // No mixture has fewer rows than the largest batch.
+  n: fc.integer({ min: 4, max: 6 }),
   fraction: fc.double({ min: 0.1, max: 0.9, noNaN: true }),
   seed
 }).map(({ fraction, n, of, op, other, seed }) => (shelf) => {
