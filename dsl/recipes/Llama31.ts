@@ -106,11 +106,11 @@ export const llama31 = Recipe.make({
       longContext: demonstrations("long context"),
       ...inRounds((n) =>
         Source.preferences(
-          Source.described(`comparisons of round ${n}`, { rows: 20_000, tokens: { prompt: 500, completion: 400 } })
+          Source.described(`comparisons of round ${n}`, { rows: 40_000, tokens: { prompt: 500, completion: 400 } })
         )
       ),
-      annotated: prompts("prompts of annotators, a round", 20_000),
-      prompts: prompts("prompts of rejection sampling", 5000),
+      annotated: prompts("prompts of annotators, a round", 40_000),
+      prompts: prompts("prompts of rejection sampling", 2000),
       held: prompts("held-out prompts", 1000)
     }
   },
