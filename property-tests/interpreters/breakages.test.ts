@@ -143,7 +143,8 @@ const breakages: ReadonlyArray<Breakage> = [
   },
   {
     name: "a main wire left out",
-    of: ({ node }) => (definitionOf(node)?.main ?? "") !== "" && !["Merge", "Cap", "Score"].includes(node.op),
+    of: ({ node }) =>
+      (definitionOf(node)?.main ?? "") !== "" && !["Merge", "Cap", "Score", "Pretrain"].includes(node.op),
     wires: (wires) => Object.fromEntries(Object.entries(wires).filter(([wire]) => !mains.has(wire))),
     says: /^\w+\.[\w.]+ is missing: connect /
   },

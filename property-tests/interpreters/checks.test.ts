@@ -206,7 +206,9 @@ describe("numbers out of range", () => {
     const lora = { rank: 1, alpha: 1, targetModules: ["q_proj"] }
     const shapeless = Pretrain.make({ text }, { ...fit, family: "tales", steps: 1 } as never)
     const root = Sft.make({ base: shapeless, demonstrations } as never, { ...fit, lora } as never)
-    assert.deepStrictEqual(lines(root), ['Missing key at ["model"]'])
+    assert.deepStrictEqual(lines(root), [
+      "model is missing: give the shape of the new model, or connect Pretrain.init"
+    ])
   })
   it("an allowance of the forward KL, which nobody measures", () => {
     const allowance = Kl.mnatsPerSequence<number>(1, { direction: "forward" })

@@ -102,7 +102,7 @@ describe("the wires of an operation are offered where they are written", () => {
     "Ppo.make({ ▮ }, rl)": ["held", "init", "pretraining", "prompts", "reference", "reward", "value"],
     "Ppo.make({ ▮ })": ["held", "init", "pretraining", "prompts", "reference", "reward", "value"],
     "Ppo.make({ init: sft, ▮ })": ["held", "pretraining", "prompts", "reference", "reward", "value"],
-    "Sft.make({ base, ▮ }, params)": ["demonstrations"],
+    "Sft.make({ base, ▮ }, params)": ["demonstrations", "held", "pretraining", "reward", "validation"],
     "Grpo.make({ ▮ })": ["held", "init", "prompts", "reference", "reward"],
     "Dpo.make({ ▮ }, { ...rl, loss: PreferenceLoss.dpo() })": ["held", "init", "preferences", "reference"],
     "Distill.make({ ▮ })": ["demonstrations", "prompts", "student", "teacher"],

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import type { Origin } from "../../dsl/Source.ts"
 import type { About } from "./about.ts"
 import type { BadData } from "./badData.ts"
-import type { Chat } from "./formats.ts"
+import type { Chat } from "./messages.ts"
 import type * as rows from "./rows.ts"
 
 /** A loaded data set; of one that was read from files, what was read. */

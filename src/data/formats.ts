@@ -1,7 +1,16 @@
 import { NoChatTemplate } from "../model/chatTemplate.ts"
 import { Abandoned, Overran } from "../model/foreign.ts"
 import { Unfit } from "./encode.ts"
-import { asMessage, brokenMessage, complete, isMessages, rendered, sameMessage, variablesIn } from "./messages.ts"
+import {
+  asMessage,
+  brokenMessage,
+  type Chat,
+  complete,
+  isMessages,
+  rendered,
+  sameMessage,
+  variablesIn
+} from "./messages.ts"
 import { filled } from "./template.ts"
 import {
   type Columns,
@@ -22,12 +31,6 @@ import {
  * (strings) and conversational (lists of messages), and the columns that public preference sets use for scores. Pure; an object that
  * is not a row of the format throws `Unfit`.
  */
-
-/** Renders a conversation as text, as the model's chat template does with variables such as `tools`. */
-export type Chat = (
-  messages: ReadonlyArray<{ readonly role: string; readonly content: string | null }>,
-  variables?: Readonly<Record<string, unknown>>
-) => string
 
 export type Field =
   | "text"

@@ -2,9 +2,14 @@
  * The messages of a conversation as rows have them (OpenAI's and TRL's): a text or parts of text, tool calls beside a content that is null
  * or left out, results of tools, and the tools of the row. The model's own chat template renders them; what it leaves out is an error.
  */
-import type { Chat } from "./formats.ts"
 import { Unfit } from "./cut.ts"
 import type { Message } from "./rows.ts"
+
+/** Renders a conversation as text, as the model's chat template does with variables such as `tools`. */
+export type Chat = (
+  messages: ReadonlyArray<{ readonly role: string; readonly content: string | null }>,
+  variables?: Readonly<Record<string, unknown>>
+) => string
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -1,6 +1,5 @@
 /** The shape of a described model, as that of the Llama of the same work: its matrices have as many elements as a token passes. */
 import type { Shape } from "../../../dsl/Checkpoint.ts"
-import type { ModelShape } from "./shapes.ts"
 
 /** Width of a gated feed-forward with as many parameters: of the experts that a token passes, where there are some. */
 const ffnOf = ({ experts, ffn, gated = true }: Shape): number => {
@@ -8,7 +7,7 @@ const ffnOf = ({ experts, ffn, gated = true }: Shape): number => {
   return gated ? width : Math.round(2 * width / 3)
 }
 
-export const describedShape = (shape: Shape): ModelShape => {
+export const describedShape = (shape: Shape) => {
   const { context, dim, headDim = dim / shape.heads, heads, kvHeads = heads, layers, tied = false, vocab } = shape
   return {
     context,

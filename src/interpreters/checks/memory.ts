@@ -61,7 +61,7 @@ export const fitting = (artifact: Artifact.Any, cap: number, shapes: Shapes): Re
   const least = bytesAtLeast(artifact, shapes)
   if (least <= cap) return []
   const whole = fieldsOf(artifact).lora === undefined
-  const trained = (opensOf(artifact).trained ?? []).length > 0
+  const trained = (opensOf(artifact).trained ?? []).some((wire) => wire in artifact.node.wires)
   return [
     `memory is capped at ${shown(cap)}, and its models' weights${
       whole && (trained || fromNothing(artifact)) ? ", gradients and AdamW moments" : ""
