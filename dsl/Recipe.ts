@@ -49,9 +49,10 @@ type Input<K extends Artifact.Kind, F extends string> = Artifact.Artifact<
 >
 
 /** The kind of each input; of a model with its family. */
-type Takes = Readonly<Record<string, Artifact.Kind | readonly [Artifact.Model, string]>>
+export type Takes = Readonly<Record<string, Artifact.Kind | readonly [Artifact.Model, string]>>
 
-type Given<T extends Takes> = {
+/** The inputs of a recipe that takes these: the type of a function inside it. */
+export type Given<T extends Takes> = {
   readonly [N in keyof T]: T[N] extends readonly [infer K extends Artifact.Kind, infer F extends string] ? Input<K, F>
     : T[N] extends Artifact.Model ? Input<T[N], string>
     : T[N] extends Artifact.Kind ? Input<T[N], "">
