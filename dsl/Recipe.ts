@@ -59,8 +59,9 @@ export type Given<T extends Takes> = {
     : never
 }
 
-type Opened = Readonly<Record<string, Open<unknown>>>
-type Chosen<O extends Opened> = { readonly [N in keyof O]: O[N] extends Open<infer T> ? T : never }
+export type Opened = Readonly<Record<string, Open<unknown>>>
+/** The choices of a recipe that leaves these open. */
+export type Chosen<O extends Opened> = { readonly [N in keyof O]: O[N] extends Open<infer T> ? T : never }
 type Named = Readonly<Record<string, Artifact.Any>>
 
 interface Header<T extends Takes, O extends Opened> {

@@ -21,6 +21,7 @@ import * as Compare from "./stages/Compare.ts"
 import * as Judge from "./stages/Judge.ts"
 import * as Mix from "./stages/Mix.ts"
 import * as Pretrain from "./stages/Pretrain.ts"
+import * as Sample from "./stages/Sample.ts"
 import { unitOf } from "./Units.ts"
 import * as Verifier from "./Verifier.ts"
 
@@ -209,6 +210,21 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
           maxNewTokens: tokens,
           seed
         })
+      case "Completions": {
+        say(`${origin._tag === "Described" ? origin.name : "Completions"}: answers of a tiny model to the same prompts`)
+        const others = all.filter(({ node }) => node.op === "Mix" && Object.values(node.wires).includes(artifact))
+          .flatMap(({ node }) => Object.values(node.wires)).flatMap((of) => [...sources(of)])
+        const asked = all.find(({ id, node }) => others.includes(id) && (node.params as Params)["role"] === "Prompts")
+        const tokensOf = "tokens" in origin ? origin.tokens : undefined
+        return Sample.make({
+          policy: writer() as never,
+          prompts: asked === undefined ? Source.prompts(stories) : toyRows(asked) as never
+        }, {
+          completionsPerPrompt: Math.min(most.completions, tokensOf?.completions ?? 1),
+          maxNewTokens: tokens,
+          seed
+        })
+      }
       default:
         return Artifact.make({
           ...artifact.node,

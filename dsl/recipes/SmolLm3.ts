@@ -93,13 +93,13 @@ export const smolLm3 = Recipe.make({
       ...apo,
       keep: Keep.soup({ every: open.every })
     })
-    const measured = { kl: Kl.measured, held, maxNewTokens: open.maxNewTokens } as const
+    const measured = { kl: Kl.measured, from: tuned, held, maxNewTokens: open.maxNewTokens } as const
     const merged = Merge.make({}, { soup, mid }, { method: merge })
     return {
       mid,
       sft: tuned,
-      soup: Pipeline.observe(soup, { ...measured, from: tuned }),
-      policy: Pipeline.observe(merged, { ...measured, from: mid })
+      soup: Pipeline.observe(soup, measured),
+      policy: Pipeline.observe(merged, measured)
     }
   }
 })

@@ -52,7 +52,9 @@ const smolTulu = (setting: keyof typeof settings) =>
           vocab: 49_152,
           context: 8192
         }),
-        demonstrations: Source.demonstrations(Source.hub("allenai/tulu-3-sft-mixture", { rows: 939_344, tokens })),
+        demonstrations: Source.demonstrations(
+          Source.described("allenai/tulu-3-sft-mixture", { rows: 939_344, tokens })
+        ),
         preferences: Source.preferences(Source.described("Tülu 3 8B preference mixture", { rows: 271_409, tokens })),
         held: Source.prompts(Source.described("IFEval", { rows: 541, tokens: { prompt: 50 } }))
       }

@@ -73,9 +73,6 @@ export const rubric = Judge.rubric([
   { name: "truthfulness", asks: "Is the answer free of statements that are wrong or made up?" }
 ], { scale: { min: 1, max: 5 } })
 
-/** §5.2.1: who judges. */
-export const judge = Judge.endpoint("https://api.openai.com/v1", "gpt-4o-2024-08-06", { key: "OPENAI_API_KEY" })
-
 /** §6.2, Table 21: four passes of one mini-batch over a step, no discount, λ 0.95, clip 0.2, vf 0.1, temperature 1, gradients of norm 1. */
 export const ppo = {
   ...PolicyGradient.ppo,
@@ -160,7 +157,13 @@ const takes = {
   held: "Prompts"
 } as const
 
-const open = { answerTokens: Recipe.notReported(2048, "longest answer of the SFT policy in the preference data") }
+const open = {
+  judge: Recipe.notReported(
+    Judge.endpoint("https://api.openai.com/v1", "gpt-4o-2024-08-06"),
+    "GPT-4o of 2024-08-06: where it is asked, and the variable with your key, are yours"
+  ),
+  answerTokens: Recipe.notReported(2048, "longest answer of the SFT policy in the preference data")
+}
 
 const llama = (size: Size) =>
   Checkpoint.described("llama3", {
@@ -192,7 +195,7 @@ const published = (size: Size) => {
   return {
     base: llama(size),
     demonstrations: Source.demonstrations(
-      Source.hub("allenai/tulu-3-sft-mixture", { rows: 939_344, tokens: { prompt: 250, completion: 450 } })
+      Source.described("allenai/tulu-3-sft-mixture", { rows: 939_344, tokens: { prompt: 250, completion: 450 } })
     ),
     prompts: prompts("prompts of the preference data", asked),
     pool: Source.completions(
@@ -204,6 +207,7 @@ const published = (size: Size) => {
   }
 }
 
+type Open = Recipe.Chosen<typeof open>
 type Base = Artifact.Of<"BaseModel", "llama3">
 type Data = Omit<Recipe.Given<typeof takes>, "base">
 
@@ -211,12 +215,12 @@ const tuned = (base: Base, { demonstrations }: Data, size: Size) =>
   Sft.make({ base, demonstrations }, { ...sft, learningRate: sizes[size].sft })
 
 /** SFT, preferences and DPO. */
-const aligned = (base: Base, data: Data, size: Size, answerTokens: number) => {
+const aligned = (base: Base, data: Data, size: Size, open: Open) => {
   const { offPolicy, pool, prompts } = data
   const start = tuned(base, data, size)
-  const own = Sample.make({ policy: start, prompts }, { completionsPerPrompt: 1, maxNewTokens: answerTokens })
+  const own = Sample.make({ policy: start, prompts }, { completionsPerPrompt: 1, maxNewTokens: open.answerTokens })
   const completions = Mix.make({ pool, own }, { take: { perPrompt: answers } })
-  const scored = Judging.make({ completions }, { by: judge, rubric })
+  const scored = Judging.make({ completions }, { by: open.judge, rubric })
   const onPolicy = Pair.make({ completions: scored }, { rejected: "random-lower" })
   const preferences = Mix.make({ offPolicy, onPolicy })
   const policy = Dpo.make({ init: start, reference: start, preferences }, { ...dpo, ...sizes[size].dpo, loss })
@@ -234,8 +238,8 @@ const tulu3 = (size: Size) =>
     takes: { ...takes, small: ["BaseModel", "llama3"] },
     open,
     published: () => ({ ...published(size), small: llama("8b") }),
-    make: ({ base, small, ...data }, { answerTokens }) => {
-      const { policy: init, preferences, start } = aligned(base, data, size, answerTokens)
+    make: ({ base, small, ...data }, open) => {
+      const { policy: init, preferences, start } = aligned(base, data, size, open)
       const value = RewardModeling.make({ init: tuned(small, data, "8b"), preferences }, rewardModeling)
       const { gsm8k, ifeval, math } = data
       const prompts = Mix.make(size === "405b" ? { math } : { gsm8k, math, ifeval }, { column: "kind" })
@@ -259,8 +263,8 @@ export const tulu31 = Recipe.make({
   takes,
   open,
   published: () => published("8b"),
-  make: ({ base, ...data }, { answerTokens }) => {
-    const { policy: init, start } = aligned(base, data, "8b", answerTokens)
+  make: ({ base, ...data }, open) => {
+    const { policy: init, start } = aligned(base, data, "8b", open)
     const { gsm8k, ifeval, math } = data
     const prompts = Mix.make({ gsm8k, math, ifeval }, { column: "kind" })
     const policy = Grpo.make({ init, reference: init, reward: byKind, prompts }, grpo)
