@@ -46,6 +46,8 @@ export class Mix extends Schema.TaggedClass<Mix>()("Mix", {
   take: or(Take, new Whole()),
   /** Rows of a part that are used at most, drawn from it: the part is as if it had no more. */
   atMost: Schema.optionalKey(Schema.Record(Schema.String, Count)),
+  /** Of prompts: a column that says which part a row is from, e.g. `kind`, by which `Reward.byKind` rewards it. */
+  column: Schema.optionalKey(Schema.NonEmptyString),
   seed: Seed
 }) {}
 
@@ -68,13 +70,15 @@ export const rowsOf = (rows: number, epochs: number): number => rows === 0 ? 0 :
 
 export const definition = define(Mix, {}, {
   wiresOf: (connected) => wiresOf("parts", connected, part),
-  mistakes: ({ atMost = {}, take }, connected) => {
+  mistakes: ({ atMost = {}, column, take }, connected) => {
     const parts = groupOf("parts", connected)
     const [names, kinds] = [Object.keys(parts), new Set(Object.values(parts).map(({ node }) => node.kind))]
     const shares = sharesIn(take) ?? parts
     return [
       names.length === 0 && "it has nothing to mix",
       take._tag === "PerPrompt" && kinds.has("Text") && "perPrompt needs rows with prompts, and text has none",
+      column !== undefined && !kinds.has("Prompts") &&
+      `column is of prompts, and these are ${[...kinds].join(", ")}: leave it out`,
       kinds.size > 1 && `its parts are of different kinds: ${[...kinds].sort().join(", ")}`,
       ...names.filter((name) => !Object.hasOwn(shares, name)).map((name) => `no share is given for its part ${name}`),
       ...[...new Set([...Object.keys(shares), ...Object.keys(atMost)])]
@@ -117,6 +121,7 @@ export const make = <M extends Given>(
       | { readonly temperature: number; readonly count: number }
       | { readonly perPrompt: number }
     readonly atMost?: Partial<Shares<NoInfer<M>, number>>
+    readonly column?: string
     readonly seed?: number
   } = {}
 ): Computed<M, Artifact.KindOf<M[keyof M]>> => {

@@ -13,7 +13,7 @@ import { encodingOf } from "../data/encodings.ts"
 import { byTokens, filter } from "../data/filter.ts"
 import { mix } from "../data/mix.ts"
 import { mapped } from "../data/lazyArray.ts"
-import { type AnyRow, promptOf } from "../data/rows.ts"
+import { type AnyRow, promptOf, type PromptRow } from "../data/rows.ts"
 import { split } from "../data/split.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Codec } from "../engine/engine.ts"
@@ -29,6 +29,10 @@ interface Meant {
   readonly metrics?: Metrics
 }
 
+/** Prompts with the name of the part that they are from. */
+const from = (rows: ReadonlyArray<AnyRow>, column: string, name: string): ReadonlyArray<AnyRow> =>
+  mapped(rows as ReadonlyArray<PromptRow>, (row) => ({ ...row, columns: { ...row.columns, [column]: name } }))
+
 /** The function of each operation on the data sets on its wires. */
 const meaning = (
   stage: Stage,
@@ -38,7 +42,10 @@ const meaning = (
   const rows = (name: string): ReadonlyArray<AnyRow> => wires[name]!.rows
   switch (stage._tag) {
     case "Mix": {
-      const parts = Object.entries(wires).map(([wire, { rows }]) => [wire.slice("parts.".length), rows] as const)
+      const parts = Object.entries(wires).map(([wire, { rows }]) => {
+        const name = wire.slice("parts.".length)
+        return [name, stage.column === undefined ? rows : from(rows, stage.column, name)] as const
+      })
       const mixed = mix<AnyRow>(Object.fromEntries(parts), stage, stream, promptOf)
       const of = Object.entries(mixed.taken).flatMap(([name, { of, rows }]): ReadonlyArray<[string, number]> => [
         [`rows/${name}`, rows],
