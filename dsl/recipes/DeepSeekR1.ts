@@ -189,7 +189,11 @@ const recipe = (qwen: Size<"qwen">, llama: Size<"llama">) =>
     }),
     make: ({ base, chat, helpfulPairs, safetyLabels, written, held, ...given }, open) => {
       const { code, coldStart, general, harmless, logic, math, stem } = given
-      const measured = { kl: Kl.measured, held, maxNewTokens: reasoning.maxNewTokens } as const
+      const measured = {
+        kl: Kl.measured,
+        held: Mix.make({ math: held }, { column: "kind" }),
+        maxNewTokens: reasoning.maxNewTokens
+      } as const
       const how = (epsilon: number) => ({
         ...grpo,
         advantage: new Advantage.GroupStd({ ddof: open.ddof, epsilon: open.epsilon }),

@@ -1,7 +1,7 @@
 /**
  * Rows of a data set that is known by its size alone, for a plan: as many, of the mean lengths. A token stands in a text as a character of
  * Unicode's private use area and a space, whatever the tokenizer, so that it is a word too; the first tokens number the row, so that no
- * two rows are the same.
+ * two rows are the same. Prompts have an answer, as verifiers need one; a plan's judges do not look at it.
  */
 import type { Described } from "../../dsl/Source.ts"
 import type { Dataset, Role } from "./dataset.ts"
@@ -57,7 +57,7 @@ export const described = (
     case "Text":
       return { role, rows: all((i) => ({ text: document(i) })), vocabulary: [] }
     case "Prompts":
-      return { role, rows: all((i) => ({ prompt: asked(i) })) }
+      return { role, rows: all((i) => ({ prompt: asked(i), answer: "0" })) }
     case "Demonstrations":
       return { role, rows: all((i) => ({ prompt: asked(i), completion: answer(i) })) }
     case "Completions":
