@@ -15,12 +15,14 @@
  * Held against enumeration in `property-tests/engine/policyGradient.test.ts`. Code: `src/losses/{gae,advantages}.ts`.
  */
 import * as Schema from "effect/Schema"
-import { Fraction, NonNegative, or } from "./Training.ts"
+import { Fraction, NonNegative, or, Positive } from "./Training.ts"
 
 /** Generalised advantage estimation (Schulman et al. 2016, arXiv 1506.02438, eq. 16): Σ (γλ)^i δ_{t+i}. */
 export class Gae extends Schema.TaggedClass<Gae>()("Gae", {
   gamma: or(Fraction, 1),
   lam: or(Fraction, 0.95),
+  /** α of λ = 1 − 1/(α l) for a completion of l tokens, in place of `lam`; 0 where α l < 1 (VAPO, arXiv 2504.05118, eq. 10: 0.05). */
+  lamByLength: Schema.optionalKey(Positive),
   /** λ of the returns that the value model learns, when not the policy's: decoupled (VAPO, arXiv 2504.05118: 1 and 0.95). */
   valueLam: Schema.optionalKey(Fraction)
 }) {}

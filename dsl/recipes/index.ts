@@ -2,6 +2,7 @@
 import type { Any } from "../Recipe.ts"
 import { branchTrainMerge } from "./BranchTrainMerge.ts"
 import { commandA } from "./CommandA.ts"
+import { deepSeekR1 } from "./DeepSeekR1.ts"
 import { hhRlhf } from "./HhRlhf.ts"
 import { instructGpt } from "./InstructGpt.ts"
 import { llama2Chat } from "./Llama2Chat.ts"
@@ -10,6 +11,9 @@ import { olmo2Of13b, olmo2Of1b, olmo2Of32b, olmo2Of7b } from "./Olmo2.ts"
 import { smolLm3 } from "./SmolLm3.ts"
 import { smolTulu1130, smolTulu1207 } from "./SmolTulu.ts"
 import { tulu31, tulu3Of405b, tulu3Of70b, tulu3Of8b } from "./Tulu3.ts"
+import { mimo } from "./MiMo.ts"
+import { qwen3 } from "./Qwen3.ts"
+import { seedThinking } from "./SeedThinking.ts"
 import { warp } from "./Warp.ts"
 import { zephyr } from "./Zephyr.ts"
 
@@ -30,6 +34,10 @@ export const recipes: ReadonlyArray<Any> = [
   smolTulu1130,
   smolTulu1207,
   smolLm3,
+  deepSeekR1,
+  qwen3,
+  mimo,
+  seedThinking,
   commandA,
   branchTrainMerge,
   warp

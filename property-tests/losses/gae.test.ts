@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { gae } from "../../src/losses/gae.ts"
+import { byLength, gae } from "../../src/losses/gae.ts"
 import { assertClose, f64, i32, numbers, rowOffsets } from "./gradients.ts"
 
 const unit = fc.double({ min: 0, max: 1, noNaN: true })
@@ -44,6 +44,26 @@ describe("generalised advantage estimation", () => {
       const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda })
       assertClose(advantages, expected, 1e-12)
       assertClose(returns, expected.map((a, t) => a + values[t]!), 1e-12)
+    }))
+  })
+
+  it("λ by length, of each row its own", () => {
+    // α 1/2: of lengths 1, 2, 4 and 10 λ is 0 (not −1), 0, 1/2 and 4/5.
+    assertClose(byLength(i32(0, 1, 3, 7, 17), 0.5), [0, 0, 0.5, 0.8], 1e-15)
+    fc.assert(fc.property(episodes, fc.double({ min: 0.05, max: 2, noNaN: true }), (of, alpha) => {
+      const { gamma, offsets, rewards, values } = of
+      const lambda = byLength(offsets, alpha)
+      const apart = [...lambda].flatMap((own, row) => {
+        const [from, to] = [offsets[row]!, offsets[row + 1]!]
+        const only = { gamma, lambda: own }
+        return [...gae(rewards.slice(from, to), values.slice(from, to), i32(0, to - from), only).advantages]
+      })
+      assertClose(gae(rewards, values, offsets, { gamma, lambda }).advantages, apart, 1e-12)
+      // The weights of TD errors without discount add up to α l, up to those after the end.
+      for (const [row, own] of lambda.entries()) {
+        const length = offsets[row + 1]! - offsets[row]!
+        if (alpha * length >= 1) assertClose([1 / (1 - own)], [alpha * length], 1e-9)
+      }
     }))
   })
 

@@ -14,7 +14,7 @@ import type { PromptRow, TextRow } from "../data/rows.ts"
 import type { Scorer, Update, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
-import { gae } from "../losses/gae.ts"
+import { byLength, gae } from "../losses/gae.ts"
 import { ppoMetrics } from "../losses/ppo.ts"
 import { beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
 import { tokenRewards } from "../losses/rewards.ts"
@@ -115,12 +115,15 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
         const values = beforeTokens(value.values(rows).values, offsets)
         const beta = inReward ? control.beta(n) : 0
         const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta, earned })
-        const { gamma, lam, valueLam = lam } = stage.advantage
-        const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda: lam })
+        const { gamma, lam, lamByLength, valueLam } = stage.advantage
+        const lambda = lamByLength === undefined ? lam : byLength(offsets, lamByLength)
+        const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda })
         return {
           ...sampled,
           values,
-          returns: valueLam === lam ? returns : gae(rewards, values, offsets, { gamma, lambda: valueLam }).returns,
+          returns: valueLam === undefined || valueLam === lambda
+            ? returns
+            : gae(rewards, values, offsets, { gamma, lambda: valueLam }).returns,
           chosen,
           advantages: stage.whitenAdvantages ? whiten(advantages) : advantages,
           metrics: { ...metrics, ...sampled.metrics }

@@ -64,7 +64,8 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
     advantage: some({
       gamma: fc.double({ min: 0, max: 1, noNaN: true }),
       lam: fc.double({ min: 0, max: 1, noNaN: true }),
-      valueLam: fc.double({ min: 0, max: 1, noNaN: true })
+      valueLam: fc.double({ min: 0, max: 1, noNaN: true }),
+      lamByLength: fc.double({ min: 0.01, max: 1, noNaN: true })
     }).map((gae) => new Advantage.Gae(gae)),
     referencePolicy: referencePolicies(1),
     whitenAdvantages: fc.boolean(),
