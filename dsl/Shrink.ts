@@ -60,9 +60,9 @@ const rates: Readonly<Record<string, number>> = {
 const tiny = { dim: 32, layers: 2, heads: 2, kvHeads: 2, ffn: 96, context: 128 }
 
 /** The most rows of a data set and of a step, passes, parts, completions and samples. */
-const most = { rows: 400, batch: 16, passes: 2, parts: 4, completions: 4, samples: 48 }
+const most = { rows: 400, batch: 16, episodes: 64, passes: 2, parts: 4, completions: 4, samples: 48 }
 /** Steps of all stages and of all pretraining together in a minute, and the fewest and most of one. */
-const steps = { all: 240, fewest: 8, most: 40 }
+const steps = { all: 700, fewest: 8, most: 150 }
 const pretraining = { all: 6000, fewest: 400, most: 2000 }
 /** A share of the steps in so many minutes. */
 const among = ({ all, fewest, most }: typeof steps, count: number, minutes: number): number =>
@@ -266,7 +266,15 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
           return name === "steps" ? few : name === "checkpointEvery" ? 1000 : name === "measureEvery" ? few : shorter(n)
         case "rows":
           return name === "batchSize" && !["Sample", "Score"].includes(op)
-            ? Math.max(1, Math.floor(Math.min(n, op === "Grpo" ? most.batch / 2 : most.batch) / parts)) * parts
+            ? Math.max(
+              1,
+              Math.floor(
+                Math.min(
+                  n,
+                  op === "Ppo" ? most.episodes : op === "Grpo" ? most.episodes / most.completions : most.batch
+                ) / parts
+              )
+            ) * parts
             : n
         case "passes":
           return Math.min(n, most.passes)
