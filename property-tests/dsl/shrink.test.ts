@@ -91,7 +91,7 @@ describe("a small copy", () => {
     assert.isEmpty(problems(root))
     const grpo = Artifact.lineage(root).find(({ node }) => node.op === "Grpo")!
     const { maxNewTokens, referencePolicy, steps } = grpo.node.params as Record<string, any>
-    assert.deepEqual([steps, referencePolicy.steps, maxNewTokens], [40, 2, 40])
+    assert.deepEqual([steps, referencePolicy.steps, maxNewTokens], [150, 6, 40])
     const { origin } = grpo.node.wires["prompts"]!.node.params as unknown as Source.Source
     assert.include(origin, { _tag: "Puzzles", split: "train" })
     const judged = grpo.node.wires["held"]!.node.params as unknown as Source.Source
