@@ -380,12 +380,16 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       done.set(artifact.id, judged(node.params as Params, wires))
     } else if (node.op === "Filter" && "minMargin" in (node.params as object)) {
       done.set(artifact.id, filtered(artifact, wires))
+    } else if (node.op === "Reward" && (node.params as { readonly rule: Params }).rule["_tag"] === "Of") {
+      say("Reward.of: the whole answer, as toy answers have no parts")
+      done.set(artifact.id, wires["of"]!)
     } else {
       const definition = definitionOf(node)
       const params = numbers(artifact)
-      const kept = (params["scorer"] as Params | undefined)?.["_tag"] === "JudgeScorer"
-        ? Object.fromEntries(Object.entries(wires).filter(([wire]) => !["judge", "verdicts"].includes(wire)))
-        : wires
+      // A checker stands for every judge.
+      const kept = Object.fromEntries(
+        Object.entries(wires).filter(([wire]) => wire !== "judge" && wire !== "verdicts")
+      )
       const is = definition === undefined ? node : made(definition, params, kept)
       done.set(artifact.id, Artifact.make({ ...node, ...is, params, wires: kept }))
     }

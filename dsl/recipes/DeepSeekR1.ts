@@ -294,9 +294,10 @@ const accepted = (completions: Artifact.Of<"Completions">, reward: Artifact.Of<"
 const student = <F extends string>(
   family: F,
   name: string,
-  { learningRate: _, ...shape }:
-    | typeof students.qwen["7b" | "1.5b" | "14b" | "32b"]
-    | typeof students.llama["8b" | "70b"]
-) => Checkpoint.described(family, { name, context: 131_072, ...shape })
+  of: typeof students.qwen[Size<"qwen">] | typeof students.llama[Size<"llama">]
+) => {
+  const { learningRate: _, ...shape } = of
+  return Checkpoint.described(family, { name, context: 131_072, ...shape })
+}
 
 export const deepSeekR1 = recipe("7b", "8b")

@@ -22,8 +22,11 @@ import * as Score from "../stages/Score.ts"
 import * as Sft from "../stages/Sft.ts"
 import * as Verifier from "../Verifier.ts"
 
+/** §3.4: the longest sequence; 1,024 tokens of it are left to the prompt here. */
+export const longest = 32_768
+
 /** §3.1: 500,000 rows; sequences of 32,768 tokens. */
-export const sft = { maxLength: 32_768, truncation: "keep-start", schedule: "cosine" } as const
+export const sft = { maxLength: longest, truncation: "keep-start", schedule: "cosine" } as const
 
 /** §3.2: 16 answers of the SFT model; a problem with more than 90 % right is too easy. */
 export const tooEasy = { completionsPerPrompt: 16, atMost: 0.9 } as const
@@ -36,7 +39,7 @@ export const grpo = {
   numIterations: 1,
   learningRate: 1e-6,
   temperature: 1,
-  maxNewTokens: 32_768,
+  maxNewTokens: longest - 1024,
   solvedAgain: 0.1
 } as const
 
