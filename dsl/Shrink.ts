@@ -246,6 +246,36 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     return plain(Verifier.ended(weight))
   }
 
+  /** Puzzles have no words that an answer has to have. */
+  const toyJudge = puzzles.size === 0 ? Verifier.keywords() : Verifier.noRepetition()
+
+  /** Contexts of a few words, as tiny models have room for no more, and no chat template. */
+  const asking = (op: string, params: Params): Params =>
+    Object.fromEntries(
+      Object.entries(params).flatMap(([name, value]): ReadonlyArray<[string, Json]> => {
+        if (!isRecord(value) || value["_tag"] !== "Ask") return [[name, value]]
+        const { shots, system, template } = value
+        const ask = {
+          ...(system === undefined ? {} : { system: "Tell a story." }),
+          ...(template === undefined
+            ? {}
+            : { template: String(template).match(/\{\{\w+\}\}/gu)?.join(" ") ?? "Tell." }),
+          ...(shots === undefined ? {} : { shots: 1 })
+        }
+        say(`${op}: ${name} of a few words`)
+        return Object.keys(ask).length === 0 ? [] : [[name, { _tag: "Ask", ...ask }]]
+      })
+    )
+
+  /** The step from which a reward counts, at its share of the steps of the stage that is trained on it. */
+  const begun = (reward: Artifact.Any, step: number): number => {
+    const stage = all.find(({ node }) =>
+      node.wires["reward"] !== undefined && Artifact.lineage(node.wires["reward"]).includes(reward)
+    )
+    const reported = stage === undefined ? undefined : fieldsOf(stage).steps
+    return reported === undefined ? Math.min(step, 2) : Math.round(step * Math.min(reported, stageSteps) / reported)
+  }
+
   /** The parameters of a stage, small. */
   const numbers = (artifact: Artifact.Any): Params => {
     const { op } = artifact.node
@@ -305,7 +335,7 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
         ])
       )
     const asked = Object.values(artifact.node.wires).some((of) => [...sources(of)].some((id) => puzzles.has(id)))
-    const { maxLength: _, ...kept } = params
+    const { maxLength: _, ...kept } = asking(op, params)
     return Object.fromEntries(
       Object.entries({ ...kept, ...("precision" in params ? { precision: "f32" } : {}) }).map(([name, value]) => [
         name,
@@ -332,13 +362,15 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
             case "Accept":
               say(`${op}: every answer is accepted, as scores of toy answers have another scale`)
               return { ...of, atLeast: -1e9 }
+            case "From":
+              return { ...of, step: begun(artifact, Number(of["step"])) }
             case "RubricScorer":
             case "PeopleScorer":
               say("Judges by a rubric: the checker of stories")
               return { _tag: "JudgeScorer", gold: plain(Gold.tales) }
             case "ByJudge":
-              say("Judges by a rubric: Verifier.keywords")
-              return { _tag: "Verify", verifier: plain(Verifier.keywords()) }
+              say(`Judges by a rubric: Verifier ${toyJudge._tag}`)
+              return { _tag: "Verify", verifier: plain(toyJudge) }
             default:
               return verifier(of, asked)
           }
