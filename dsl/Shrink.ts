@@ -77,6 +77,9 @@ const answers = new Set(["FinalAnswer", "LastNumber", "Mathematics", "Code", "Ex
 /** Checks of a form that no toy text has. */
 const forms = new Set(["Format", "Instructions", "Pattern", "JsonSchema"])
 
+/** A bound that every score reaches, and the smallest difference of two. */
+const [lowest, smallest] = [-1e9, 1e-9]
+
 const isRecord = (value: Json | undefined): value is Params =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
@@ -120,7 +123,9 @@ const roles = (root: Artifact.Any): { readonly puzzles: ReadonlySet<string>; rea
     const { reward } = artifact.node.wires
     const asks = checks(artifact) || reward !== undefined && checks(reward)
     for (const [wire, of] of dataWires(artifact)) {
-      if (/^(?:held|validation)$/u.test(wire)) { for (const id of sources(of)) held.add(id) }
+      if (artifact.node.op === "Evaluate" || /^(?:held|validation)$/u.test(wire)) {
+        for (const id of sources(of)) held.add(id)
+      }
       if (asks && artifact.node.op !== "Reward") { for (const id of sources(of)) puzzles.add(id) }
     }
   }
@@ -192,7 +197,7 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     const letters = Source.puzzles({ task: "letters", count, seed, split, right: role === "Prompts" ? 1 : 0.75 })
     switch (role) {
       case "Text":
-        return Source.text(Source.tales({ count, seed }))
+        return Source.text(Source.tales({ count, seed, split }))
       case "Prompts":
         return Source.prompts(puzzles.has(artifact.id) ? letters : stories)
       case "Demonstrations":
@@ -249,10 +254,18 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
   /** Puzzles have no words that an answer has to have. */
   const toyJudge = puzzles.size === 0 ? Verifier.keywords() : Verifier.noRepetition()
 
-  /** Contexts of a few words, as tiny models have room for no more, and no chat template. */
+  /** Contexts of a few words, as tiny models have room for no more, and no chat template; a labeler in place of a judge of pairs. */
   const asking = (op: string, params: Params): Params =>
     Object.fromEntries(
       Object.entries(params).flatMap(([name, value]): ReadonlyArray<[string, Json]> => {
+        if (op === "Compare" && name === "judge") {
+          say("A judge compares pairs: a labeler who sees the checker of stories")
+          return [["gold", plain(Gold.tales)]]
+        }
+        if (isRecord(value) && value["_tag"] === "WinRate") {
+          say(`${op}: no win rate, which needs a judge`)
+          return []
+        }
         if (!isRecord(value) || value["_tag"] !== "Ask") return [[name, value]]
         const { shots, system, template } = value
         const ask = {
@@ -291,6 +304,9 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     const small = (name: string, n: number): number => {
       // Of the whole pipeline, where a stage has no held prompts.
       if (name.startsWith("measure") && !observed) return n
+      // Toy answers are short, and their scores have another scale.
+      if (op === "Filter") return name === "minScore" ? lowest : name.startsWith("min") ? Math.min(n, 1) : n
+      if (name === "minMargin") return smallest
       switch (unitOf(name)) {
         case "steps":
           return name === "steps" ? few : name === "checkpointEvery" ? 1000 : name === "measureEvery" ? few : shorter(n)
@@ -361,7 +377,11 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
               return op === "Mix" ? { ...of, count: some(Number(of["count"])) } : of
             case "Accept":
               say(`${op}: every answer is accepted, as scores of toy answers have another scale`)
-              return { ...of, atLeast: -1e9 }
+              return { ...of, atLeast: lowest }
+            case "Overlong":
+              return { ...of, max: shortened(Number(of["max"])), buffer: shortened(Number(of["buffer"])) }
+            case "TargetLength":
+              return typeof of["target"] === "number" ? { ...of, target: shortened(of["target"]) } : of
             case "From":
               return { ...of, step: begun(artifact, Number(of["step"])) }
             case "RubricScorer":
@@ -391,11 +411,11 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
     return Object.keys(params).length === 0 ? wires["of"]! : Artifact.make({ ...filter.node, params, wires })
   }
 
-  /** All but verdicts of people, who are replaced. */
+  /** All but judges and verdicts of people, who are replaced. */
   const used = new Set([
     root.id,
     ...all.flatMap(({ node }) =>
-      Object.entries(node.wires).flatMap(([wire, { id }]) => wire === "verdicts" ? [] : [id])
+      Object.entries(node.wires).flatMap(([wire, { id }]) => wire === "judge" || wire === "verdicts" ? [] : [id])
     )
   ])
   const done = new Map<string, Artifact.Any>()

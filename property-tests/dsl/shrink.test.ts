@@ -3,13 +3,22 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import {
   Artifact,
+  Ask,
   Checkpoint,
+  Compare,
+  Filter,
   Grpo,
+  Judge,
   Kl,
+  Mix,
+  Pair,
   Pipeline,
   PolicyGradient,
   Reference,
   Reward,
+  RewardModeling,
+  Sample,
+  Score,
   Sft,
   Shrink,
   Source,
@@ -35,6 +44,17 @@ describe("a small copy", () => {
       const small = Shrink.shrink(root).root
       assert.deepEqual(graph(small).sort(), graph(root).sort())
     }))
+  })
+
+  it("has a small copy with the same operations", () => {
+    fc.assert(
+      fc.property(pipelines(), ({ root }) => {
+        const small = Shrink.shrink(root).root
+        assert.deepEqual(problems(small).map((one) => JSON.stringify(one)), [])
+        assert.deepEqual(graph(Shrink.shrink(small).root).sort(), graph(small).sort())
+      }),
+      { numRuns: 30 }
+    )
   })
 
   it("is a function of the graph, and reads neither files nor checkpoints", () => {
@@ -110,6 +130,49 @@ describe("a small copy", () => {
       .params as Record<string, any>)
     assert.isBelow(steps(0.05)["steps"], steps(1)["steps"])
     assert.strictEqual(steps(1)["maxNewTokens"], 12)
+  })
+
+  it("asks no judge, gives tiny models short contexts, and keeps a reward's share of the steps", () => {
+    const by = Judge.endpoint("http://localhost:1/v1", "judge")
+    const completions = Sample.make({ policy: base, prompts }, {
+      ask: Ask.context({ system: "A long text. ".repeat(100), chat: { enable_thinking: false } }),
+      completionsPerPrompt: 64,
+      maxNewTokens: 32_768
+    })
+    const scored = Score.byRubric({ completions }, { rubric: Judge.rubric("Is it good?"), endpoint: by })
+    const kept = Filter.make({ of: scored }, { minScore: 7, minWords: 1000 })
+    const preferences = Pair.make({ completions: kept }, { minMargin: 2 })
+    const compared = Compare.byJudge({ policy: base, prompts }, { endpoint: by, maxNewTokens: 1024 })
+    const reward = RewardModeling.make({ init: base, preferences: Mix.make({ preferences, compared }) }, {
+      batchSize: 4,
+      learningRate: 1e-5
+    })
+    const judged = Reward.judge(by, { rubric: Judge.rubric("Is it safe?") })
+    const policy = Grpo.make({
+      init: base,
+      reference: base,
+      prompts,
+      reward: Reward.sum({ reward, late: Reward.from(1300, judged) })
+    }, {
+      ...PolicyGradient.grpo,
+      beta: 0.01,
+      steps: 1700,
+      batchSize: 8,
+      groupSize: 8,
+      learningRate: 1e-6,
+      maxNewTokens: 1024
+    })
+    const { root } = Shrink.shrink(Pipeline.observe(policy, { kl: Kl.measured, from: base, held, maxNewTokens: 1024 }))
+    assert.deepEqual(problems(root).map((one) => JSON.stringify(one)), [])
+    const all = Artifact.lineage(root).map(({ node }) => node)
+    assert.notMatch(JSON.stringify(all.map(({ params }) => params)), /Endpoint|"(?:judge|chat)"/u)
+    const params = (op: string) =>
+      all.filter((node) => node.op === op).map(({ params }) => params as Record<string, any>)
+    assert.deepEqual(params("Sample")[0]!["ask"], { _tag: "Ask", system: "Tell a story." })
+    assert.include(params("Filter")[0], { minScore: -1e9, minWords: 1 })
+    assert.isBelow(params("Pair")[0]!["minMargin"], 1e-6)
+    const late = params("Reward").find(({ rule }) => rule._tag === "From")!
+    assert.approximately(late["rule"].step / params("Grpo")[0]!["steps"], 1300 / 1700, 0.02)
   })
 
   it("makes published sizes two, and gives each checkpoint weights of its own", () => {
