@@ -42,6 +42,8 @@ export const ppo = {
   numPpoEpochs: 1,
   temperature: 1,
   warmupSteps: 10,
+  /** App. C.4: the warm-up begins at a tenth of the rate. */
+  warmupFrom: 0.1,
   /** 9e-6 for 1.3B and 6B. */
   valueLearningRate: 5e-6
 } as const

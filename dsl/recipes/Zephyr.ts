@@ -14,13 +14,14 @@ export const sft = {
   batchSize: 512,
   learningRate: 2e-5,
   schedule: "cosine",
-  warmupSteps: 39,
+  minLearningRateRatio: 0,
+  warmupRatio: 0.1,
   maxLength: 2048,
   truncation: "keep-start"
 } as const
 
 /** §4.2: three epochs of UltraFeedback, batch 32, peak rate 5e-7, linear, 10 % warm-up. */
-export const dpo = { epochs: 3, batchSize: 32, learningRate: 5e-7, schedule: "linear", warmupSteps: 600 } as const
+export const dpo = { epochs: 3, batchSize: 32, learningRate: 5e-7, schedule: "linear", warmupRatio: 0.1 } as const
 
 /** §4.2: β. */
 export const beta = 0.1
