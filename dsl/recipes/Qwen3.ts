@@ -36,7 +36,7 @@ export const reasoning = { prompts: 3_995, steps: 170 } as const
 
 /** §4.1: Qwen2.5-72B drops answers of QwQ-32B that are wrong, repeat themselves, guess, or change their language. */
 export const clean = Judge.rubric("Is the answer right and reasoned, without repetition, guesses or mixed languages?", {
-  scale: { min: 1, max: 5 }
+  scale: { min: 0, max: 1 }
 })
 
 /** §4.4: Qwen2.5-72B judges an answer by a reference. */
@@ -165,7 +165,7 @@ export const qwen3 = Recipe.make({
 
     // Stage 1: a cold start of long chains of thought.
     const filtered = Select.make({ completions: Judging.make({ completions: chains, judge }, { rubric: clean }) }, {
-      rule: Select.accept(4)
+      rule: Select.accept(0.5)
     })
     const cold = Sft.make({ base, demonstrations: filtered }, {
       epochs: open.coldEpochs,

@@ -27,7 +27,13 @@ export const byTokens = <R extends AnyRow>(
 
 /** The rows that pass every criterion on their text; see `dsl/stages/Filter.ts`. */
 export const filter = <R extends AnyRow>(rows: ReadonlyArray<R>, criteria: Omit<Filter, "_tag">): ReadonlyArray<R> => {
-  const { maxLengthRatio, maxWords = Infinity, minMargin, minScore = -Infinity, minWords = 0 } = criteria
+  const { maxLengthRatio, maxWords, minMargin, minScore = -Infinity, minWords } = criteria
+  // Texts may be long and rows many: words are counted where they matter.
+  const counted = minWords !== undefined || maxWords !== undefined
+  const long = (text: string): boolean => {
+    const { length } = wordsOf(text)
+    return length >= (minWords ?? 0) && length <= (maxWords ?? Infinity)
+  }
   const alike = (row: AnyRow): boolean => {
     const words = writtenIn(row).map((text) => wordsOf(text).length)
     return Math.max(...words) <= maxLengthRatio! * Math.min(...words)
@@ -37,7 +43,7 @@ export const filter = <R extends AnyRow>(rows: ReadonlyArray<R>, criteria: Omit<
     (row) =>
       (minMargin === undefined || ("margin" in row && row.margin !== undefined && row.margin >= minMargin)) &&
       (maxLengthRatio === undefined || alike(row)) &&
-      writtenIn(row).every((text) => wordsOf(text).length >= minWords && wordsOf(text).length <= maxWords) &&
+      (!counted || writtenIn(row).every(long)) &&
       (!("score" in row) || row.score >= minScore) &&
       (criteria.ended !== true || ended(row))
   )

@@ -1,0 +1,15 @@
+/**
+ * Qwen 3 in small: the recipe `qwen-3` with tiny models and toy data, and the four stages of its flagship side by side on held-out puzzles.
+ *
+ *     npx keel run examples/28-qwen-3.ts        # the recipe alone: npx keel run qwen-3 --shrink
+ */
+import { Evaluate, Pipeline, Qwen3, Recipe, Shrink, Source, Verifier } from "../dsl/index.ts"
+
+const held = Source.prompts(Source.puzzles({ task: "letters", split: "held", count: 256 }))
+const { cold, flagship, fused, offPolicy, reasons, student } = Shrink.outputs(Recipe.planned(Qwen3.qwen3))
+
+export default Pipeline.runnable(Evaluate.make(
+  { initial: cold, prompts: held },
+  { cold, reasons, fused, flagship, offPolicy, student },
+  { verifiers: [Verifier.letterCount(), Verifier.ended()], maxNewTokens: 40 }
+))
