@@ -280,6 +280,8 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       })
     )
 
+  const rewrites = ({ ask }: Params): boolean => isRecord(ask) && /\{\{completion\}\}/u.test(String(ask["template"]))
+
   /** The step from which a reward counts, at its share of the steps of the stage that is trained on it. */
   const begun = (reward: Artifact.Any, step: number): number => {
     const stage = all.find(({ node }) =>
@@ -382,6 +384,11 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
               return { ...of, max: shortened(Number(of["max"])), buffer: shortened(Number(of["buffer"])) }
             case "TargetLength":
               return typeof of["target"] === "number" ? { ...of, target: shortened(of["target"]) } : of
+            case "Gae":
+              // α of λ = 1 − 1/(α l): α l stays.
+              return typeof of["lamByLength"] === "number"
+                ? { ...of, lamByLength: of["lamByLength"] * Math.max(1, longest / tokens) }
+                : of
             case "From":
               return { ...of, step: begun(artifact, Number(of["step"])) }
             case "RubricScorer":
@@ -432,6 +439,9 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
       done.set(artifact.id, judged(node.params as Params, wires))
     } else if (node.op === "Filter" && "minMargin" in (node.params as object)) {
       done.set(artifact.id, filtered(artifact, wires))
+    } else if (node.op === "Sample" && rewrites(node.params as Params)) {
+      say("Sample: answers as they are, as no tiny model writes them anew")
+      done.set(artifact.id, wires["prompts"]!)
     } else if (node.op === "Reward" && (node.params as { readonly rule: Params }).rule["_tag"] === "Of") {
       say("Reward.of: the whole answer, as toy answers have no parts")
       done.set(artifact.id, wires["of"]!)

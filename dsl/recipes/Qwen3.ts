@@ -236,6 +236,8 @@ export const qwen3 = Recipe.make({
     const both = Mix.make({ thinking: mode(thinking), direct: mode(direct) })
     const offPolicy = Distill.make({ student: small, teacher: flagship, demonstrations: both }, {
       objective: Distillation.sequenceLevel,
+      maxLength: maxNewTokens,
+      truncation: "keep-start",
       batchSize: open.coldBatch,
       learningRate: open.distillRate
     })

@@ -2,6 +2,7 @@
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import {
+  Advantage,
   Artifact,
   Ask,
   Checkpoint,
@@ -14,6 +15,7 @@ import {
   Pair,
   Pipeline,
   PolicyGradient,
+  Ppo,
   Reference,
   Reward,
   RewardModeling,
@@ -173,6 +175,36 @@ describe("a small copy", () => {
     assert.isBelow(params("Pair")[0]!["minMargin"], 1e-6)
     const late = params("Reward").find(({ rule }) => rule._tag === "From")!
     assert.approximately(late["rule"].step / params("Grpo")[0]!["steps"], 1300 / 1700, 0.02)
+  })
+
+  it("leaves answers as they are where a model writes them anew, and λ of the longest answer as it is", () => {
+    const chains = Sample.make({ policy: base, prompts }, { completionsPerPrompt: 1, maxNewTokens: 32_000 })
+    const rewritten = Sample.make({ policy: base, prompts: chains }, {
+      ask: Ask.template("Write this clearly: {{completion}}"),
+      completionsPerPrompt: 1,
+      maxNewTokens: 32_000
+    })
+    const small = Shrink.shrink(rewritten)
+    assert.deepInclude(small.said, "Sample: answers as they are, as no tiny model writes them anew")
+    assert.deepEqual(Artifact.lineage(small.root).map(({ node }) => node.op).filter((op) => op === "Sample"), [
+      "Sample"
+    ])
+
+    const alpha = 0.05
+    const policy = Ppo.make({ init: base, value: base, prompts, reward: Reward.verify(Verifier.ended()) }, {
+      beta: 0,
+      steps: 100,
+      batchSize: 8,
+      learningRate: 1e-6,
+      maxNewTokens: 32_000,
+      advantage: new Advantage.Gae({ lamByLength: alpha })
+    })
+    const { root } = Shrink.shrink(
+      Pipeline.observe(policy, { kl: Kl.measured, from: base, held, maxNewTokens: 32_000 })
+    )
+    assert.deepEqual(problems(root).map((one) => JSON.stringify(one)), [])
+    const params = Artifact.lineage(root).find(({ node }) => node.op === "Ppo")!.node.params as Record<string, any>
+    assert.approximately(params["advantage"].lamByLength * params["maxNewTokens"], alpha * 32_000, 1e-9)
   })
 
   it("makes published sizes two, and gives each checkpoint weights of its own", () => {
