@@ -8,7 +8,7 @@ const metricOf: Readonly<Record<string, { readonly metric: string; readonly up: 
     pretrain: { metric: "loss", up: false },
     sft: { metric: "loss", up: false },
     distill: { metric: "loss", up: false },
-    onpolicydistill: { metric: "loss", up: false },
+    onpolicydistill: { metric: "kl", up: false },
     rewardmodeling: { metric: "loss", up: false, beside: "accuracy" },
     dpo: { metric: "loss", up: false, beside: "rewards/accuracies" },
     kto: { metric: "loss", up: false, beside: "rewards/margins" },
