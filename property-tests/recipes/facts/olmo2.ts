@@ -58,13 +58,51 @@ export default facts("OLMo 2", {
     ["1B: hours and nodes of SFT, DPO and RLVR", [9, 1, 2, 43, 2, 2], hardware],
     ["32B: averages, GSM8K, safety", [61.7, 68.8, 68.8, 78.4, 85.7, 87.6, 93.8, 91.9, 85.9], result]
   ],
+  "arXiv 2501.00656, §5 and Table 18": [
+    [
+      "pairs of 7B and 13B",
+      [366_700, 377_700],
+      ({ b13, b7 }) => [b7, b13].map(({ dpo }) => rows(dpo, "preference mixture"))
+    ],
+    ["reward model: rate", 3e-6, ({ b13 }) => of(b13.value)["learningRate"]],
+    [
+      "PPO: rates of 7B and 13B",
+      [4e-7, 3e-7],
+      ({ b13, b7 }) => [b7, b13].map(({ policy }) => of(policy)["learningRate"])
+    ],
+    ["PPO: batches", [224, 248], ({ b13, b7 }) => [b7, b13].map(({ policy }) => of(policy)["batchSize"])],
+    [
+      "PPO: β of 7B, and of the passes of 13B",
+      [0.05, 0.1, 0.03, 0.1],
+      ({ b13, b7 }) => [b7, b13].flatMap(({ policy }) => all(policy, "Ppo").map(({ beta }) => beta))
+    ],
+    ["PPO: β of 7B in the text", 0.07, "the table stands"],
+    [
+      "PPO: steps, of 100,000 and 200,000 episodes",
+      [Math.ceil(100_000 / 224), Math.ceil(200_000 / 248)],
+      ({ b13, b7 }) => [b7, b13].map(({ policy }) => of(policy)["steps"])
+    ],
+    ["PPO: epochs, mini-batches, value coefficient", [4, 1, 0.1], ({ b13 }) => {
+      const { numMiniBatches, numPpoEpochs, vfCoef } = of(b13.policy)
+      return [numPpoEpochs, numMiniBatches, vfCoef]
+    }],
+    ["32B: rate of DPO", 2e-6, ({ b32 }) => of(b32.dpo)["learningRate"]],
+    ["32B: rate, β and answers of GRPO", [5e-7, 0.1, 16], ({ b32 }) => {
+      const { beta, groupSize, learningRate } = of(b32.policy)
+      return [learningRate, beta, groupSize]
+    }],
+    [
+      "32B: steps and prompts of GRPO are not reported",
+      ["open", "open"],
+      () => ["rl.steps", "rl.batchSize"].map((name) => choice(recipes.b32, name))
+    ]
+  ],
   "7": [["1B: mini-batches of the stored command", 1, ({ b1 }) => of(b1.policy)["numMiniBatches"]]],
   "1.6, Olmo 3": [
     [
       "rates, pairs, β, groups, clip",
       [8e-8, 1e-6, 150_000, 260_000, 5, 0, 64, 8, 0.2, 0.272],
       "another system than the recipes'"
-    ],
-    ["not reported: PPO of 13B", "open", () => choice(recipes.b13, "rl.beta")]
+    ]
   ]
 })
