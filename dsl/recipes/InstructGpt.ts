@@ -7,6 +7,7 @@
  * Differences: residual dropout of 0.2 in the SFT; the bias of the reward model that centres demonstrations at 0.
  */
 import * as Checkpoint from "../Checkpoint.ts"
+import * as Keep from "../Keep.ts"
 import * as Kl from "../Kl.ts"
 import * as Pipeline from "../Pipeline.ts"
 import { ppoPtx } from "../PolicyGradient.ts"
@@ -21,16 +22,26 @@ import * as Sft from "../stages/Sft.ts"
 /** App. C: Adam with β₁ 0.9 and β₂ 0.95; rates fall to 10 % by a cosine. */
 const adam = { adamBeta1: 0.9, adamBeta2: 0.95, schedule: "cosine" } as const
 
-/** App. C.1: 16 epochs; of the 175B, batch 8 at 5.03e-6. */
+/** App. C.1: 16 epochs, of which the reward model chooses one; of the 175B, batch 8 at 5.03e-6. */
 export const sft = { ...adam, epochs: 16, batchSize: 8, learningRate: 5.03e-6, maxLength: 2048 } as const
 
 /** App. C.2: one epoch at 9e-6, 64 prompts a batch, the loss averaged over the pairs of a ranking. */
 export const rewardModeling = { ...adam, epochs: 1, batchSize: 64, learningRate: 9e-6 } as const
 
-/** App. C.3, the start of PPO: two epochs at 2.45e-6. */
-export const init = { ...adam, epochs: 2, batchSize: 8, learningRate: 2.45e-6, maxLength: 2048 } as const
+/** App. C.3, the start of PPO: two epochs at 2.45e-6, with 10 % pretraining text. */
+export const init = {
+  ...adam,
+  epochs: 2,
+  batchSize: 8,
+  learningRate: 2.45e-6,
+  maxLength: 2048,
+  pretrainingShare: 0.1
+} as const
 
-/** App. C.4: 256,000 episodes in batches of 512 and mini-batches of 64, one pass; clip 0.2, γ_ptx 27.8, temperature 1, no discount. */
+/**
+ * App. C.4: 256,000 episodes in batches of 512 and mini-batches of 64, one pass; clip 0.2, γ_ptx 27.8, temperature 1, no discount;
+ * a moving average of the weights, of decay 0.992, comes out.
+ */
 export const ppo = {
   adamBeta1: 0.9,
   adamBeta2: 0.95,
@@ -45,7 +56,8 @@ export const ppo = {
   /** App. C.4: the warm-up begins at a tenth of the rate. */
   warmupFrom: 0.1,
   /** 9e-6 for 1.3B and 6B. */
-  valueLearningRate: 5e-6
+  valueLearningRate: 5e-6,
+  keep: Keep.average({ decay: 0.992 })
 } as const
 
 export const instructGpt = Recipe.make({
@@ -56,7 +68,6 @@ export const instructGpt = Recipe.make({
     gpt3: ["BaseModel", "gpt3"],
     small: ["BaseModel", "gpt3"],
     demonstrations: "Demonstrations",
-    withPretraining: "Demonstrations",
     rankings: "Rankings",
     prompts: "Prompts",
     held: "Prompts",
@@ -99,12 +110,6 @@ export const instructGpt = Recipe.make({
         tokens: { prompt: 200, completion: 100 }
       })
     ),
-    withPretraining: Source.demonstrations(
-      Source.described("the same with 10 % pretraining text", {
-        rows: 14_139,
-        tokens: { prompt: 200, completion: 100 }
-      })
-    ),
     rankings: Source.rankings(
       Source.described("labelers' rankings", { rows: 33_207, tokens: { prompt: 200, completion: 100, completions: 6 } })
     ),
@@ -112,13 +117,16 @@ export const instructGpt = Recipe.make({
     held: Source.prompts(Source.described("customers' held-out prompts", { rows: 16_185, tokens: { prompt: 200 } })),
     pretraining: Source.text(Source.described("GPT-3's pretraining text", { rows: 2_048_000, tokens: { text: 2048 } }))
   }),
-  make: ({ demonstrations, gpt3, held, pretraining, prompts, rankings, small, withPretraining }, open) => {
-    const baseline = Sft.make({ base: gpt3, demonstrations }, sft)
+  make: ({ demonstrations, gpt3, held, pretraining, prompts, rankings, small }, open) => {
     const reward = RewardModeling.make({ init: small, preferences: rankings }, {
       ...rewardModeling,
       loss: RewardLoss.kWise()
     })
-    const start = Sft.make({ base: gpt3, demonstrations: withPretraining }, init)
+    const baseline = Sft.make({ base: gpt3, demonstrations, reward, held }, {
+      ...sft,
+      keep: Keep.best({ by: "proxy", every: "epoch", maxNewTokens: open.maxNewTokens })
+    })
+    const start = Sft.make({ base: gpt3, demonstrations, pretraining }, init)
     const policy = Ppo.make({ init: start, reference: start, reward, value: reward, prompts, pretraining }, {
       ...ppoPtx,
       ...ppo,

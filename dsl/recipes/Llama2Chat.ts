@@ -38,14 +38,11 @@ export const sft = {
   truncation: "keep-start"
 } as const
 
-/** §3.2.2, of the 70B: one epoch, batch 512, 5e-6 (1e-5 for the rest) falling to 10 % by a cosine, 3 % warm-up. */
-export const rewardModeling = {
-  epochs: 1,
-  batchSize: 512,
-  learningRate: 5e-6,
-  schedule: "cosine",
-  warmupRatio: 0.03
-} as const
+/** §3.2.2, of the 70B: one epoch, batch 512, 5e-6 (1e-5 for the rest) falling to 10 % by a cosine. */
+export const rewardModeling = { epochs: 1, batchSize: 512, learningRate: 5e-6, schedule: "cosine" } as const
+
+/** §3.2.2: 3 % of the steps are warm-up, and 5 at least. */
+export const warmUp = { ratio: 0.03, atLeast: 5 } as const
 
 /** §3.2.3: the best temperature for 10 to 100 samples was 1.2 to 1.3; it was searched for again in each round. */
 export const temperature = 1.2
@@ -182,15 +179,20 @@ export const llama2Chat = Recipe.make({
     /** Reward models of helpfulness and of safety; their reward is safety where the prompt or the answer asks for it. */
     const rewardsOf = (policies: Policies) => {
       const [init, helpful, safety] = [policies.at(-1)!, compared("helpful", policies), compared("safety", policies)]
-      const trained = (preferences: Artifact.Of<"Preferences">) =>
-        RewardModeling.make({ init, preferences }, rewardModeling)
+      const trained = (preferences: Artifact.Of<"Preferences">, rows: number) =>
+        RewardModeling.make({ init, preferences }, {
+          ...rewardModeling,
+          warmupSteps: Math.max(warmUp.atLeast, Math.ceil(warmUp.ratio * rows / rewardModeling.batchSize))
+        })
       const rows = (topic: Topic) => comparisons.slice(0, policies.length).reduce((sum, of) => sum + of[topic], 0)
       const count = { helpful: 2 * rows("helpful"), safety: Math.round(rows("safety") / shares.safety.safety) }
       const helpfulness = trained(
-        Mix.make({ helpful, safety, open }, { take: { weights: shares.helpful, count: count.helpful } })
+        Mix.make({ helpful, safety, open }, { take: { weights: shares.helpful, count: count.helpful } }),
+        count.helpful
       )
       const safe = trained(
-        Mix.make({ safety, openSafety, helpful, open }, { take: { weights: shares.safety, count: count.safety } })
+        Mix.make({ safety, openSafety, helpful, open }, { take: { weights: shares.safety, count: count.safety } }),
+        count.safety
       )
       const probable = Reward.sigmoid(safe)
       const gated = Reward.gate({

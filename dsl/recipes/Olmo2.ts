@@ -3,8 +3,9 @@
  * base. RLVR is PPO for 7B and 13B, GRPO for 1B and 32B; it is done in passes, each from the model before, which is its KL reference too:
  * 13B on the mix, then GSM8K, then MATH; 1B on the mix, then MATH.
  *
- * Differences: paper and commands disagree on rates (SFT of 7B: 2e-5 in the paper; of 13B: 5e-6); those of the commands stand here. The
- * preference data, on-policy pairs among them, are one data set.
+ * Differences: paper and commands disagree on rates (SFT of 7B: 2e-5 in the paper; of 13B: 5e-6; DPO of 7B: 1e-6); those of the commands
+ * stand here. The β of PPO of 7B is 0.05 in Table 18 and 0.07 in the text; the table stands. The preference data, on-policy pairs among them,
+ * are one data set.
  */
 import type * as Artifact from "../Artifact.ts"
 import * as Checkpoint from "../Checkpoint.ts"
@@ -20,16 +21,33 @@ import * as RewardModeling from "../stages/RewardModeling.ts"
 import * as Sft from "../stages/Sft.ts"
 import * as Tulu3 from "./Tulu3.ts"
 
-/** §5 and docs/olmo2.md: rows and rates by size; all else is Tülu 3's. */
+/**
+ * §5 and docs/olmo2.md: rates and rows by size; all else is Tülu 3's. Pairs: 366,700 and 377,700 (§5); 378,000 of 32B are those of its
+ * data card, rounded, and 1B is assumed to have as many.
+ */
 export const sizes = {
-  "1b": { layers: 16, dim: 2048, heads: 16, kvHeads: 16, ffn: 8192, rows: 866_138, sft: 3e-5, dpo: 2.5e-6 },
-  "7b": { layers: 32, dim: 4096, heads: 32, kvHeads: 32, ffn: 11_008, rows: 939_104, sft: 1e-5, dpo: 5e-7 },
-  "13b": { layers: 40, dim: 5120, heads: 40, kvHeads: 40, ffn: 13_824, rows: 939_104, sft: 6e-6, dpo: 8e-7 },
-  "32b": { layers: 64, dim: 5120, heads: 40, kvHeads: 8, ffn: 27_648, rows: 866_138, sft: 4e-6 }
+  "1b": { rows: 866_138, sft: 3e-5, pairs: 378_000, dpo: 2.5e-6 },
+  "7b": { rows: 939_104, sft: 1e-5, pairs: 366_700, dpo: 5e-7 },
+  "13b": { rows: 939_104, sft: 6e-6, pairs: 377_700, dpo: 8e-7 },
+  "32b": { rows: 866_138, sft: 4e-6, pairs: 378_000, dpo: 2e-6 }
+} as const
+
+/** The models' config.json. */
+const shapes = {
+  "1b": { layers: 16, dim: 2048, heads: 16, kvHeads: 16, ffn: 8192 },
+  "7b": { layers: 32, dim: 4096, heads: 32, kvHeads: 32, ffn: 11_008 },
+  "13b": { layers: 40, dim: 5120, heads: 40, kvHeads: 40, ffn: 13_824 },
+  "32b": { layers: 64, dim: 5120, heads: 40, kvHeads: 8, ffn: 27_648 }
 } as const
 
 /** §5: batch 128 at every size. */
 export const dpo = { ...Tulu3.dpo, batchSize: 128 } as const
+
+/** §5, Table 18: PPO; 13B has a β for each of its passes. 100,000 and 200,000 episodes at most, in whole steps. */
+export const ppo = {
+  "7b": { learningRate: 4e-7, batchSize: 224, steps: 447, beta: [0.05] },
+  "13b": { learningRate: 3e-7, batchSize: 248, steps: 807, beta: [0.1, 0.03, 0.1] }
+} as const
 
 /** docs/olmo2.md, 1B: 2 M episodes of 48 · 16 a step, β 0.01, constant rate, one mini-batch; both passes. */
 export const grpo = { ...Tulu3.grpo, steps: 2604, numMiniBatches: 1 } as const
@@ -49,7 +67,7 @@ const takes = {
 } as const
 
 const published = (size: Size) => {
-  const { dim, ffn, heads, kvHeads, layers, rows } = sizes[size]
+  const { pairs, rows } = sizes[size]
   const tokens = { prompt: 250, completion: 400 } as const
   return {
     base: Checkpoint.described("olmo2", {
@@ -57,16 +75,12 @@ const published = (size: Size) => {
       hub: `allenai/OLMo-2-${
         size === "13b" || size === "7b" ? "1124" : size === "1b" ? "0425" : "0325"
       }-${size.toUpperCase()}`,
-      layers,
-      dim,
-      heads,
-      kvHeads,
-      ffn,
+      ...shapes[size],
       vocab: 100_352,
       context: 4096
     }),
     demonstrations: Source.demonstrations(Source.described("Tülu 3 mixture for OLMo 2", { rows, tokens })),
-    preferences: Source.preferences(Source.described("preference mixture", { rows: 378_000, tokens })),
+    preferences: Source.preferences(Source.described("preference mixture", { rows: pairs, tokens })),
     ...Tulu3.verifiable(),
     held: Source.prompts(Source.described("development suite", { rows: 1000, tokens: { prompt: 250 } }))
   }
@@ -106,24 +120,21 @@ const only = {
 const byPpo = (size: "7b" | "13b", passes: ReadonlyArray<(given: Given) => Prompts>) =>
   Recipe.make({
     ...header(size),
-    open: {
-      rl: Recipe.notReported(
-        { learningRate: size === "7b" ? 3e-7 : 4e-7, beta: 0.05, batchSize: 224, steps: 447 },
-        "rate, β, batch and steps of each pass of PPO"
-      )
-    },
-    make: (given, { rl }) => {
+    open: {},
+    make: (given) => {
+      const { beta, ...rl } = ppo[size]
       const { dpo, how, sft } = aligned(given, sizes[size])
       const value = RewardModeling.make({ init: sft, preferences: given.preferences }, Tulu3.rewardModeling)
-      const pass = (init: Policy, prompts: Prompts): Policy => {
+      const pass = (init: Policy, prompts: Prompts, i: number): Policy => {
         const policy = Ppo.make({ init, reference: init, reward: Tulu3.penalised, value, prompts }, {
           ...Tulu3.ppo,
           ...rl,
+          beta: beta[i]!,
           maxNewTokens: 2048
         })
         return Pipeline.observe(policy, how)
       }
-      return { sft, dpo, value, policy: passes.reduce((init, of) => pass(init, of(given)), dpo as Policy) }
+      return { sft, dpo, value, policy: passes.reduce((init, of, i) => pass(init, of(given), i), dpo as Policy) }
     }
   })
 
@@ -134,7 +145,7 @@ export const olmo2Of13b = byPpo("13b", [mixed, only.gsm8k, only.math])
 const byGrpo = (
   given: Given,
   rates: Parameters<typeof aligned>[1],
-  rl: Omit<typeof grpo, "steps"> & { readonly steps: number },
+  rl: Parameters<typeof Grpo.make>[1],
   passes: ReadonlyArray<Prompts>
 ) => {
   const { dpo, how, sft } = aligned(given, rates)
@@ -149,12 +160,16 @@ export const olmo2Of1b = Recipe.make({
   make: (given) => byGrpo(given, sizes["1b"], grpo, [mixed(given), only.math(given)])
 })
 
+/** §5: rate, β and answers of a prompt of 32B. */
+export const grpoOf32b = { ...grpo, learningRate: 5e-7, beta: 0.1, groupSize: 16 } as const
+
 export const olmo2Of32b = Recipe.make({
   ...header("32b"),
   open: {
-    dpoLearningRate: Recipe.notReported(5e-7, "of DPO"),
-    rlSteps: Recipe.notReported(grpo.steps, "of GRPO; the other numbers are those of 1B")
+    rl: Recipe.notReported(
+      { steps: grpo.steps, batchSize: grpo.batchSize, numMiniBatches: grpo.numMiniBatches },
+      "of GRPO; those of 1B"
+    )
   },
-  make: (given, { dpoLearningRate, rlSteps }) =>
-    byGrpo(given, { sft: sizes["32b"].sft, dpo: dpoLearningRate }, { ...grpo, steps: rlSteps }, [mixed(given)])
+  make: (given, { rl }) => byGrpo(given, sizes["32b"], { ...grpoOf32b, ...rl }, [mixed(given)])
 })
