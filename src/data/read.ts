@@ -106,11 +106,12 @@ export const read = <Row extends object>({ plain, role, row }: Reader<Row>) =>
     const bad: Array<BadRow> = []
     let [good, wrong] = [0, 0]
     const full = () => good + (onBadRow === "fail" ? wrong : 0) >= offset + limit
-    const made = (value: formats.Json | string): Row => {
+    const made = (value: formats.Json | string, note?: string): Row => {
       if (typeof value !== "string") {
         const { as, name } = recognised(value)
         const one = formats.rowIn(row, as(value), options)
-        layouts.set(name, (layouts.get(name) ?? 0) + 1)
+        const layout = note === undefined ? name : `${name}, ${note}`
+        layouts.set(layout, (layouts.get(layout) ?? 0) + 1)
         return one
       }
       if (plain === undefined) {
@@ -132,7 +133,7 @@ export const read = <Row extends object>({ plain, role, row }: Reader<Row>) =>
           try {
             const value = found.value()
             if (value !== undefined) {
-              const one = made(value)
+              const one = made(value, found.note)
               if (good++ >= offset && (wrong === 0 || onBadRow === "skip")) {
                 rows.push(one, found.bytes, { path, line })
               }

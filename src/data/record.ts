@@ -11,6 +11,8 @@ export interface Found {
   readonly bytes: number
   /** Its object, or its text in a file of plain text; undefined for a blank line. Throws `Unfit`. */
   readonly value: () => Json | string | undefined
+  /** What was assumed about its file, for people. */
+  readonly note?: string
 }
 
 /** The records of a file in order, some at a time. Throws `BadData`. */
