@@ -144,13 +144,13 @@ export const data = Effect.fn("data")(function*(
   yield* dataStage(
     scope,
     rows,
-    { problem: `none of ${before} rows is left`, remedy: "Give it more rows, or ask for less." },
-    {
+    () => ({ problem: `none of ${before} rows is left`, remedy: "Give it more rows, or ask for less." }),
+    () => ({
       "rows/in": before,
       "rows/out": rows.length,
       ...metrics,
       ...(stage._tag === "Filter" ? accepted(promptsOf(from), promptsOf(rows)) : {})
-    },
+    }),
     ["Filter", "Deduplicate", "Decontaminate"].includes(stage._tag)
       ? { dropped: from.length - rows.length, rows: from.length }
       : undefined

@@ -22,18 +22,18 @@ export const difficulty = Effect.fn("difficulty")(function*(
   return yield* dataStage(
     scope,
     kept.map(({ row }) => promptIn(row)),
-    {
+    () => ({
       problem:
         `of ${prompts.length} prompts ${harder} are solved less often than ${atLeast}, and ${easier} more often than ${atMost}`,
       remedy: "Widen the bounds, sample more completions, or bring easier or harder prompts."
-    },
-    {
+    }),
+    () => ({
       "rows/in": prompts.length,
       "rows/out": kept.length,
       "rows/easier": easier,
       "rows/harder": harder,
       "solve_rate": prompts.reduce((sum, { rate }) => sum + rate, 0) / Math.max(1, prompts.length)
-    },
+    }),
     { dropped: prompts.length - kept.length, rows: prompts.length }
   )
 })

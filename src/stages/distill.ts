@@ -62,10 +62,14 @@ export const distill = (
       const instructions = "prompts" in wires.answers
         ? yield* fitted(use, wires.answers.prompts, prompts(codec, stage.maxNewTokens), stage)
         : undefined
+      const given = "prompts" in wires.answers
+        ? undefined
+        : yield* fitted(use, wires.answers.demonstrations, demonstrations(codec, stage.mask), stage)
       // The prompts of a world have no context.
       const ask = (yield* CurrentEngine).kind === "tabular" ? undefined : stage.teacherAsk
-      const answered = instructions !== undefined
-        ? yield* taught(
+      const answered = instructions === undefined
+        ? given!.encoded
+        : yield* taught(
           repeated(instructions.encoded, stage.completionsPerPrompt),
           repeated(
             ask === undefined
@@ -87,15 +91,8 @@ export const distill = (
           stage.maxNewTokens!,
           scope
         )
-        : (yield* fitted(
-          use,
-          (wires.answers as Demonstrations).demonstrations,
-          demonstrations(codec, stage.mask),
-          stage
-        ))
-          .encoded
       const steps = stepsOf(answered.length, stage)
-      const taking = inBatches(scope.stream, answered, stage.batchSize, (i) => lengthOf(answered[i]!))
+      const taking = inBatches(scope.stream, given?.rows ?? answered, stage.batchSize, (i) => lengthOf(answered[i]!))
       const { objective } = stage
       return {
         steps,

@@ -57,11 +57,11 @@ export const judge = Effect.fn("judge")(function*(stage: Judge, wires: Wires, sc
 const byPeople = Effect.fnUntraced(function*(people: string, { completions, verdicts = [] }: Wires, scope: Scope) {
   const planned = (yield* CurrentRehearsal) !== null
   const { pairs, unmatched } = planned ? { pairs: verdicts, unmatched: 0 } : pairsIn(completions, verdicts)
-  return yield* dataStage(scope, pairs, {
+  return yield* dataStage(scope, pairs, () => ({
     problem: `of ${verdicts.length} verdicts of ${people} none is on two of its ${completions.length} completions`,
     remedy: "Have these completions judged, and write their texts into the verdicts as they are."
-  }, {
+  }), () => ({
     "verdicts": verdicts.length,
     "verdicts/of_other_completions": unmatched
-  }, { dropped: unmatched, rows: verdicts.length })
+  }), { dropped: unmatched, rows: verdicts.length })
 })

@@ -16,17 +16,20 @@ export const pair = Effect.fn("pair")(function*(
 ) {
   const rows = wires.completions ?? rated(wires.rankings!)
   const pairs = paired(rows, stage, scope.stream)
-  const prompts = groupedByPrompt(rows).length
+  const count = () => groupedByPrompt(rows).length
   const { minMargin } = stage
-  return yield* dataStage(scope, pairs, {
-    problem: `no prompt of ${prompts} has two completions with ${
+  return yield* dataStage(scope, pairs, () => ({
+    problem: `no prompt of ${count()} has two completions with ${
       minMargin === undefined ? "different scores" : `scores that differ by ${minMargin} or more`
     }`,
     remedy: minMargin === undefined
       ? "Sample more completions per prompt, at a higher temperature, or score them more finely."
       : "Lower minMargin, or sample more completions per prompt."
-  }, {
-    "prompts_with_a_pair": new Set(pairs.map(({ prompt }) => prompt)).size / prompts,
-    ...(stage.rejected === "every-lower" ? { "pairs_per_prompt": pairs.length / prompts } : {})
+  }), () => {
+    const prompts = count()
+    return {
+      "prompts_with_a_pair": new Set(pairs.map(({ prompt }) => prompt)).size / prompts,
+      ...(stage.rejected === "every-lower" ? { "pairs_per_prompt": pairs.length / prompts } : {})
+    }
   })
 })

@@ -4,7 +4,7 @@ import type { Sample } from "../../dsl/stages/Sample.ts"
 import { type Askable, asPrompts, inContexts } from "../data/ask.ts"
 import { encodePrompts, textsOf } from "../data/encode.ts"
 import { CompletionRow, type DemonstrationRow, promptIn, type PromptRow } from "../data/rows.ts"
-import { lazyArray } from "../data/lazyArray.ts"
+import { viewed } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { RunLog } from "../store/runLog.ts"
@@ -79,7 +79,7 @@ export const sample = Effect.fn("sample")(function*(
   // In a rehearsal, a repeated completion answers the prompt of its place.
   return (yield* CurrentRehearsal) === null
     ? rows
-    : lazyArray(rows.length, (i): CompletionRow => ({ ...rows[i]!, ...promptIn(wires.prompts[Math.floor(i / k)]!) }))
+    : viewed(rows.length, (i): CompletionRow => ({ ...rows[i]!, ...promptIn(wires.prompts[Math.floor(i / k)]!) }))
 }, Effect.scoped)
 
 /** The completions as prompts of their own. In a world, whose prompts are given, each is the prompt that it answered. */

@@ -5,7 +5,7 @@ import type { JudgeScorer, PeopleScorer, RubricScorer, VerifierScorer } from "..
 import type { Score } from "../../dsl/stages/Score.ts"
 import { encodeDemonstrations } from "../data/encode.ts"
 import type { CompletionRow, ScoredRow } from "../data/rows.ts"
-import { lazyArray } from "../data/lazyArray.ts"
+import { mapped, viewed } from "../data/lazyArray.ts"
 import { scoresIn } from "../data/verdicts.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -17,6 +17,7 @@ import { dataStage } from "../training/dataStage.ts"
 import { openJudge } from "../training/asking.ts"
 import { chunked } from "../training/chunks.ts"
 import { ofScores, scoreOf, Scores, scoresBy, tellJudged } from "../training/judged.ts"
+import { whole } from "../training/loop.ts"
 import { openReward } from "../training/openReward.ts"
 import { CurrentRehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
@@ -42,7 +43,7 @@ export const score = Effect.fn("score")(function*(stage: Score, wires: Wires, sc
     : byOthers(scorer, wires, scope, chunks)
   yield* chunks.finished
   const row = (i: number): ScoredRow => ({ ...completions[i]!, score: scored[i]! })
-  if ((yield* CurrentRehearsal) !== null) return lazyArray(completions.length, row)
+  if ((yield* CurrentRehearsal) !== null) return viewed(completions.length, row)
   return completions.flatMap((_, i) => scored[i] === null ? [] : [row(i)])
 }, Effect.scoped)
 
@@ -69,6 +70,9 @@ const byOthers = Effect.fnUntraced(function*(
 
 const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, x) => sum + x, 0) / values.length
 
+/** Rows that stand for all in a plan, whose completions are made up. */
+const looked = 2 ** 12
+
 /** By a reward: its leaves in chunks, and the reward of them when all are there, because `whiten` reads all. */
 const byReward = Effect.fnUntraced(function*(
   { completions, reward: wired }: Wires,
@@ -77,8 +81,9 @@ const byReward = Effect.fnUntraced(function*(
 ) {
   const stage = scope.label
   const [engine, judge] = [yield* CurrentEngine, yield* Judge]
+  const planned = (yield* CurrentRehearsal) !== null
   if (wired === undefined) throw new Error(`${stage} scores by a reward and has none`)
-  yield* judgeable(stage, judge, wired, completions)
+  yield* judgeable(stage, judge, wired, planned ? completions.slice(0, looked) : completions)
   const reward = yield* openReward(scope, wired, engine.scorer)
   const [leaves, moment] = [leavesOf(reward), momentOf(judge)]
   const kept = yield* chunks.rows("scores", {
@@ -101,9 +106,10 @@ const byReward = Effect.fnUntraced(function*(
       }
     })
   })
-  const all = new Map(leaves.map((leaf, l) => [leaf, kept.map((row) => row[l]!)]))
-  const questions = kept.map((_, i) => ({ ...completions[i]!, row: i + 1 }))
-  return [...(yield* combined(stage, reward, all, questions, moment)).scores]
+  const some = planned ? kept.slice(0, looked) : kept
+  const all = new Map(leaves.map((leaf, l) => [leaf, some.map((row) => row[l]!)]))
+  const questions = some.map((_, i) => ({ ...completions[i]!, row: i + 1 }))
+  return yield* whole([...(yield* combined(stage, reward, all, questions, moment)).scores], completions.length)
 })
 
 const byJudge = Effect.fnUntraced(function*(
@@ -125,7 +131,7 @@ const byJudge = Effect.fnUntraced(function*(
     })
   })
   yield* tellJudged(judge, () => ofScores(rubric, all))
-  return all.map((scores) => scoreOf(rubric, scores))
+  return mapped(all, (scores) => scoreOf(rubric, scores))
 })
 
 /** The verdicts on the completions; a plan takes all verdicts, because it makes up the completions. */
@@ -151,12 +157,12 @@ const byPeople = Effect.fnUntraced(function*(
     : completions.flatMap((row, i): ReadonlyArray<ScoredRow> =>
       scores[i] === null ? [] : [{ ...row, score: scores[i]! }]
     )
-  return yield* dataStage(scope, rows, {
+  return yield* dataStage(scope, rows, () => ({
     problem: `of ${verdicts.length} verdicts of ${name} none is on one of its ${completions.length} completions`,
     remedy: "Have these completions judged, and write their texts into the verdicts as they are."
-  }, {
+  }), () => ({
     "verdicts": verdicts.length,
     "verdicts/of_other_completions": unmatched,
-    ...(planned || rows.length === 0 ? {} : { "scores/mean": mean(rows.map(({ score }) => score)) })
-  }, { dropped: planned ? 0 : completions.length - rows.length, rows: completions.length })
+    "scores/mean": mean(rows.map(({ score }) => score))
+  }), { dropped: planned ? 0 : completions.length - rows.length, rows: completions.length })
 })

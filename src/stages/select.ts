@@ -27,12 +27,12 @@ export const select = Effect.fn("select")(function*(
       0
     )
   const promptsOf = (rows: ReadonlyArray<{ readonly prompt: string }>) => rows.map(({ prompt }) => prompt)
-  yield* dataStage(scope, kept, {
+  yield* dataStage(scope, kept, () => ({
     problem: `none of ${completions.length} candidates is accepted; the best scores ${
       completions.reduce((most, { score }) => Math.max(most, score), -Infinity)
     }`,
     remedy: "Lower atLeast or sample more."
-  }, {
+  }), () => ({
     "scores/mean": mean(completions),
     "scores/kept_mean": mean(kept),
     "kept": kept.length / completions.length,
@@ -42,6 +42,6 @@ export const select = Effect.fn("select")(function*(
       ? { "max_divergence": furthest(rule.keep) }
       : {}),
     ...(rule._tag === "Accept" && !stage.control ? accepted(promptsOf(completions), promptsOf(kept)) : {})
-  })
+  }))
   return kept.map(({ completion, ended, prompt }): DemonstrationRow => ({ prompt, completion, ended }))
 })

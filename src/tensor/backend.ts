@@ -134,6 +134,8 @@ export interface Backend {
   readonly writeInts: (to: Ints, data: Int32Array, at?: number) => void
   /** A copy on the host, in the precision of the backend. */
   readonly read: (from: Tensor) => Host
+  /** Of a backend that reads no values: an array of this length, without values. */
+  readonly unread?: (length: number) => Host
   readonly zero: (of: Tensor) => void
   /** Bytes held by live buffers now, and the most held at any time. */
   readonly memory: () => { readonly live: number; readonly peak: number }

@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Metrics } from "../store/runLog.ts"
 import { RunLog } from "../store/runLog.ts"
+import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
 /**
@@ -11,16 +12,18 @@ import type { Scope } from "./scope.ts"
 export const dataStage = Effect.fnUntraced(function*<A>(
   { label }: Scope,
   rows: ReadonlyArray<A>,
-  empty: { readonly problem: string; readonly remedy: string },
-  metrics: Metrics,
+  empty: () => { readonly problem: string; readonly remedy: string },
+  /** Not asked in a plan, whose rows are made up: they look at every row. */
+  metrics: () => Metrics,
   /** Rows that it left out, and of how many, where leaving out is its purpose. */
   left?: { readonly dropped: number; readonly rows: number }
 ) {
   const log = yield* RunLog
   yield* log.emit({ _tag: "Started", stage: label, steps: 1, from: 0 })
-  if (rows.length === 0) return yield* new UnusableData({ stage: label, ...empty })
+  if (rows.length === 0) return yield* new UnusableData({ stage: label, ...empty() })
   if (left !== undefined && left.dropped > 0) yield* log.emit({ _tag: "Fitted", stage: label, truncated: 0, ...left })
-  yield* log.emit({ _tag: "Step", stage: label, step: 1, steps: 1, tokens: 0, metrics })
+  const told = (yield* CurrentRehearsal) === null ? metrics() : {}
+  yield* log.emit({ _tag: "Step", stage: label, step: 1, steps: 1, tokens: 0, metrics: told })
   yield* log.emit({ _tag: "Finished", stage: label, tokens: 0 })
   return rows
 })

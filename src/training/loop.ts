@@ -24,7 +24,7 @@ import { withinCaps } from "./budgets.ts"
 import { CurrentMeter } from "./spendingMeter.ts"
 import type { Trained } from "./precision.ts"
 import type { Taking } from "./batches.ts"
-import { lazyArray } from "../data/lazyArray.ts"
+import { viewed } from "../data/lazyArray.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
@@ -143,7 +143,7 @@ export const whole = <A>(rows: ReadonlyArray<A>, count: number): Effect.Effect<R
   Effect.map(CurrentRehearsal, (rehearsal) =>
     rehearsal === null || rows.length === 0 || rows.length >= count
       ? rows
-      : lazyArray(count, (i) => rows[i % rows.length]!))
+      : viewed(count, (i) => rows[i % rows.length]!))
 
 /** Runs steps `session.from … steps`. */
 export const train = Effect.fnUntraced(function*<E, R>(scope: Scope, session: Session<Record<string, Model>>, stage: {

@@ -27,7 +27,8 @@ export const rotaryTables = (backend: Backend, config: ModelConfig): RotaryTable
       const enough = Math.min(config.context, Math.max(512, 2 ** Math.ceil(Math.log2(positions))))
       if (held !== null && held.positions >= enough) return held
       dispose()
-      const values = tables(config, enough)
+      const none = backend.unread?.(enough * config.headDim / 2)
+      const values = none === undefined ? tables(config, enough) : { cos: none, sin: none }
       const cos = backend.reals(values.cos.length)
       const sin = backend.reals(values.sin.length)
       backend.write(cos, values.cos)

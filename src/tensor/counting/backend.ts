@@ -233,6 +233,7 @@ export const counting = (
         priced("read", 0, length, precision)
         return length < mostRead && !isKept(tensor) ? new Float32Array(length) : nowhere(length)
       },
+      unread,
       write: (_, { length }) => priced("write", 0, length, precision),
       writeInts: (to, data) => {
         // Not a copy: it is read before the next tokens are written over it.
