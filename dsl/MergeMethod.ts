@@ -26,6 +26,12 @@ export class GreedySoup extends Schema.TaggedClass<GreedySoup>()("GreedySoup", {
   metric: Schema.Literals(["reward", "accuracy"])
 }) {}
 
+/**
+ * θ = θ_m of the model with the highest `metric`, as in `GreedySoup`; of equals the first by name: the best of several seeds or checkpoints
+ * (Tülu 3, Lambert et al. 2024, §4.3). The maximum of noisy numbers is above their mean: measure the chosen model anew.
+ */
+export class Best extends Schema.TaggedClass<Best>()("Best", { metric: Schema.Literals(["reward", "accuracy"]) }) {}
+
 /** θ = θ_base + λ Σ τ_m (Ilharco et al. 2023). */
 export class TaskArithmetic extends Schema.TaggedClass<TaskArithmetic>()("TaskArithmetic", {
   lambda: Schema.Finite
@@ -56,17 +62,28 @@ export class Dare extends Schema.TaggedClass<Dare>()("Dare", {
   lambda: or(Schema.Finite, 1)
 }) {}
 
-export const MergeMethod = Schema.Union([Linear, GreedySoup, Posterior, TaskArithmetic, Slerp, TaskSlerp, Ties, Dare])
-  .pipe(
-    Schema.toTaggedUnion("_tag")
-  )
+export const MergeMethod = Schema.Union([
+  Linear,
+  GreedySoup,
+  Best,
+  Posterior,
+  TaskArithmetic,
+  Slerp,
+  TaskSlerp,
+  Ties,
+  Dare
+]).pipe(Schema.toTaggedUnion("_tag"))
 export type MergeMethod = typeof MergeMethod.Type
 export type Tag = MergeMethod["_tag"]
+
+/** Methods that judge models on held-out rows. */
+export const judging = ["GreedySoup", "Best"] as const satisfies ReadonlyArray<Tag>
 
 /** Which methods work on task vectors, and so need the base that these start from. */
 export const needsBase = {
   Linear: false,
   GreedySoup: false,
+  Best: false,
   Posterior: false,
   TaskArithmetic: true,
   Slerp: false,
@@ -95,6 +112,9 @@ export const warm: Linear = uniformSoup
 export const greedySoup = <const M extends "reward" | "accuracy">(
   metric: M
 ): GreedySoup & { readonly metric: M } => new GreedySoup({ metric }) as never
+
+export const best = <const M extends "reward" | "accuracy">(metric: M): Best & { readonly metric: M } =>
+  new Best({ metric }) as never
 
 export const taskArithmetic = (lambda: number): TaskArithmetic =>
   new TaskArithmetic({ lambda }, { disableChecks: true })

@@ -5,14 +5,17 @@
  * RLVR is PPO against the DPO policy. Its reward is a program's verdict; the reward model, of 8B for every size, is only the start of the
  * value model. 3.1 replaces PPO by GRPO, from the same DPO checkpoint.
  *
- * Differences: the released SFT model is the best of five seeds on a suite of benchmarks; one seed stands here. The 22 models of the pool
- * are one data set of their answers. The RLVR policies that were released are of a checkpoint before the last.
+ * The SFT model of 8B is the best of five seeds.
+ *
+ * Differences: of the development suite that seeds are compared on, the three benchmarks that a program checks stand here. The 22 models of
+ * the pool are one data set of their answers. The RLVR policies that were released are of a checkpoint before the last.
  */
 import * as Advantage from "../Advantage.ts"
 import type * as Artifact from "../Artifact.ts"
 import * as Checkpoint from "../Checkpoint.ts"
 import * as Judge from "../Judge.ts"
 import * as Kl from "../Kl.ts"
+import * as MergeMethod from "../MergeMethod.ts"
 import * as Pipeline from "../Pipeline.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
 import * as PreferenceLoss from "../PreferenceLoss.ts"
@@ -21,6 +24,7 @@ import * as Source from "../Source.ts"
 import * as Dpo from "../stages/Dpo.ts"
 import * as Grpo from "../stages/Grpo.ts"
 import * as Judging from "../stages/Judge.ts"
+import * as Merge from "../stages/Merge.ts"
 import * as Mix from "../stages/Mix.ts"
 import * as Pair from "../stages/Pair.ts"
 import * as Ppo from "../stages/Ppo.ts"
@@ -40,6 +44,9 @@ export const sft = {
   truncation: "keep-start",
   reduction: "sum"
 } as const
+
+/** §4.3.3: the seeds of the SFT of 8B, the best of which was released. */
+export const seeds = [1, 2, 3, 4, 5] as const
 
 /** §5.1.2, Table 20: β 5 with length-normalised log-probabilities. */
 export const loss = PreferenceLoss.dpoNorm({ beta: 5 })
@@ -154,7 +161,9 @@ const takes = {
   gsm8k: "Prompts",
   math: "Prompts",
   ifeval: "Prompts",
-  held: "Prompts"
+  gsm8kHeld: "Prompts",
+  mathHeld: "Prompts",
+  ifevalHeld: "Prompts"
 } as const
 
 const open = {
@@ -203,7 +212,9 @@ const published = (size: Size) => {
     ),
     offPolicy: Source.preferences(Source.described("off-policy pairs", { rows: sizes[size].pairs - asked, tokens })),
     ...verifiable(),
-    held: prompts("development suite", 1000)
+    gsm8kHeld: prompts("GSM8K, test", 1319),
+    mathHeld: prompts("MATH, test", 5000),
+    ifevalHeld: prompts("IFEval", 541)
   }
 }
 
@@ -211,8 +222,20 @@ type Open = Recipe.Chosen<typeof open>
 type Base = Artifact.Of<"BaseModel", "llama3">
 type Data = Omit<Recipe.Given<typeof takes>, "base">
 
-const tuned = (base: Base, { demonstrations }: Data, size: Size) =>
-  Sft.make({ base, demonstrations }, { ...sft, learningRate: sizes[size].sft })
+/** The part of the development suite that a program checks. */
+const development = ({ gsm8kHeld, ifevalHeld, mathHeld }: Data) =>
+  Mix.make({ gsm8k: gsm8kHeld, math: mathHeld, ifeval: ifevalHeld }, { column: "kind" })
+
+const tuned = (base: Base, data: Data, size: Size): Artifact.Of<"Policy", "llama3"> => {
+  const { demonstrations } = data
+  const by = (seed: number) => Sft.make({ base, demonstrations }, { ...sft, learningRate: sizes[size].sft, seed })
+  if (size !== "8b") return by(1)
+  return Merge.make(
+    { held: development(data), reward: byKind },
+    Object.fromEntries(seeds.map((seed) => [`seed${seed}`, by(seed)])),
+    { method: MergeMethod.best("reward"), maxNewTokens: 2048 }
+  )
+}
 
 /** SFT, preferences and DPO. */
 const aligned = (base: Base, data: Data, size: Size, open: Open) => {
@@ -227,8 +250,8 @@ const aligned = (base: Base, data: Data, size: Size, open: Open) => {
   return { start, preferences, policy }
 }
 
-const measured = (from: Artifact.Of<"Policy", "llama3">, { held }: Data) =>
-  ({ kl: Kl.measured, from, held, maxNewTokens: 2048 }) as const
+const measured = (from: Artifact.Of<"Policy", "llama3">, data: Data) =>
+  ({ kl: Kl.measured, from, held: development(data), maxNewTokens: 2048 }) as const
 
 const tulu3 = (size: Size) =>
   Recipe.make({

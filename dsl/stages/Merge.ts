@@ -1,7 +1,7 @@
 /**
  * One model out of several of the same architecture and family, by arithmetic on their weights (`dsl/MergeMethod.ts`). Policies
  * make a policy, reward models a reward model; wires depend on the method: `base` for task vectors,
- * `reward` or `preferences` to judge a greedy soup, `text` for weights by Bayes' rule.
+ * `reward` or `preferences` to judge models and soups, `text` for weights by Bayes' rule.
  *
  * Weight averaging bounds no KL: of two experts the merge can be farther from the initial model than either (RECIPES §2.6.9).
  * So a merge of policies has no allowance; its KL from the initial model of each cap and from each parent is *measured* on held
@@ -12,7 +12,7 @@ import * as Artifact from "../Artifact.ts"
 import type { Compute } from "../Budget.ts"
 import { build, define } from "../Definition.ts"
 import type { BudgetExceeded, Diverged, KlBudgetExceeded, Unmergeable, UnusableData } from "../Errors.ts"
-import { MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
+import { judging, MergeMethod, mistakes as methodMistakes, needsBase, type Tag } from "../MergeMethod.ts"
 import { type BesideHeld, held, measuring, measuringMistakes } from "../KlSpending.ts"
 import { Count, Seed } from "../Training.ts"
 import type { Called, CheckedIn, Connected, Given, Judged, Wires } from "../Wires.ts"
@@ -24,7 +24,7 @@ export class Merge extends Schema.TaggedClass<Merge>()("Merge", {
   maxNewTokens: Schema.optionalKey(Count),
   /** Of policies. */
   ...measuring,
-  /** Seed of DARE's drops and of the completions that judge a greedy soup. */
+  /** Seed of DARE's drops and of the completions that judge models. */
   seed: Seed
 }) {}
 
@@ -34,17 +34,23 @@ const baseNeeds = "the model that task vectors are measured from, e.g. base: the
 const policyWires = {
   base: model(policyKinds, baseNeeds),
   held,
-  reward: model(["RewardModel"], "a RewardModel that judges the soup"),
+  reward: model(["RewardModel", "Reward"], "a RewardModel, or a Reward of verifiers, that judges the models"),
   text: data("Text", "documents whose domain the weights are for, e.g. Source.text(…)")
 } as const
 
-/** A soup is judged on held prompts. */
-const soupWires = { ...policyWires, held: data("Prompts", held.needs) } as const
+/** Policies are judged on held prompts. */
+const judgedWires = { ...policyWires, held: data("Prompts", held.needs) } as const
 
 const rewardWires = {
   base: model(["RewardModel"], baseNeeds),
-  preferences: data("Preferences", "held-out pairs that judge the soup, e.g. Source.preferences(…)")
+  preferences: data("Preferences", "held-out pairs that judge the models, e.g. Source.preferences(…)")
 } as const
+
+/** In messages. */
+const judgedBy = { GreedySoup: "a greedy soup", Best: "the best" } as const satisfies Record<
+  typeof judging[number],
+  string
+>
 
 /** Two sorts of models, which do not mix. */
 type Sort = "policies" | "rewards"
@@ -52,11 +58,11 @@ type Sort = "policies" | "rewards"
 type Needed<S extends Sort, T extends Tag> =
   | (S extends "policies" ? "held" : never)
   | (true extends (typeof needsBase)[T] ? "base" : never)
-  | (T extends "GreedySoup" ? S extends "policies" ? "reward" : "preferences" : never)
+  | (T extends typeof judging[number] ? S extends "policies" ? "reward" : "preferences" : never)
   | (T extends "Posterior" ? "text" : never)
 
 type WiresFor<S extends Sort, T extends Tag> = S extends "policies" ? Pick<
-    T extends "GreedySoup" ? typeof soupWires : typeof policyWires,
+    T extends typeof judging[number] ? typeof judgedWires : typeof policyWires,
     Needed<S, T> & keyof typeof policyWires
   >
   : Pick<typeof rewardWires, Needed<S, T> & keyof typeof rewardWires>
@@ -68,6 +74,8 @@ const modelsOf = (wires: Connected): Connected => groupOf("models", wires)
 
 const kindsIn = (wires: Connected): ReadonlyArray<Artifact.Kind> =>
   Object.values(modelsOf(wires)).map(({ node: { kind } }) => kind)
+
+const judges = (tag: unknown): boolean => judging.some((one) => one === tag)
 
 const ofRewards = (wires: Connected): boolean => kindsIn(wires).every((kind) => kind === "RewardModel")
 
@@ -81,12 +89,12 @@ const wiresOf = (connected: Connected, params: Readonly<Record<string, any>>): W
   const needed = new Set([
     ...(rewards ? [] : ["held"]),
     ...(Object.hasOwn(needsBase, tag as string) && needsBase[tag as Tag] ? ["base"] : []),
-    ...(tag === "GreedySoup" ? ["reward", "preferences"] : []),
+    ...(judges(tag) ? ["reward", "preferences"] : []),
     ...(tag === "Posterior" ? ["text"] : [])
   ])
   return {
     ...Object.fromEntries(
-      Object.entries(rewards ? rewardWires : tag === "GreedySoup" ? soupWires : policyWires)
+      Object.entries(rewards ? rewardWires : judges(tag) ? judgedWires : policyWires)
         .filter(([wire]) => needed.has(wire))
     ),
     ...groupWires("models", connected, one)
@@ -120,8 +128,8 @@ export const definition = define(Merge, { ...policyWires, ...rewardWires }, {
         : measuringMistakes(params, wires["held"])),
       method._tag === "Posterior" && rewards &&
       "reward models give documents no probability: merge them by other weights",
-      method._tag === "GreedySoup" && (method.metric === "accuracy") !== rewards &&
-      `a greedy soup of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`
+      "metric" in method && (method.metric === "accuracy") !== rewards &&
+      `${judgedBy[method._tag]} of ${rewards ? "reward models goes by accuracy" : "policies goes by reward"}`
     ]
   },
   makes: (_, wires) => ({
@@ -157,10 +165,12 @@ type CheckedMethod<Me, M> = Me extends { readonly "~names"?: infer N extends str
   : `Merge.method has no weight for the model '${Exclude<keyof M, N> & string}'`
   : unknown
 
-type CheckedMetric<Me, S extends Sort> = Me extends { readonly _tag: "GreedySoup"; readonly metric: infer Metric }
-  ? S extends "policies" ? Metric extends "reward" ? unknown : "a greedy soup of policies goes by the metric reward"
+type CheckedMetric<Me, S extends Sort> = Me extends
+  { readonly _tag: infer T extends keyof typeof judgedBy; readonly metric: infer Metric }
+  ? S extends "policies"
+    ? Metric extends "reward" ? unknown : `${typeof judgedBy[T]} of policies goes by the metric reward`
   : Metric extends "accuracy" ? unknown
-  : "a greedy soup of reward models goes by the metric accuracy"
+  : `${typeof judgedBy[T]} of reward models goes by the metric accuracy`
   : unknown
 
 type Measuring<S extends Sort> = S extends "policies"

@@ -16,9 +16,11 @@ import {
   Pipeline,
   Ppo,
   Pretrain,
+  Reward,
   RewardModeling,
   Sft,
-  Source
+  Source,
+  Verifier
 } from "../../dsl/index.ts"
 import { label } from "../../dsl/Render.ts"
 import type { Tensors, Weights } from "../../src/engine/engine.ts"
@@ -137,6 +139,47 @@ describe("KL after a merge", () => {
     // Nobody capped it: the merge and every stage that spends say so.
     const uncapped = problems(merged).map(({ problem, stage }) => `${stage} ${problem}`).join("\n")
     assert.include(uncapped, `${label(merged)} it merges policies that spent KL and nobody capped it`)
+  })
+})
+
+describe("the best of several models", () => {
+  it("is one of them, with the highest mean of the reward that verifiers give; enumeration says the same", async () => {
+    const models = { some: expert(1), wild: expert(3, 0.1), more: expert(1, 5e-3) }
+    const merged = Merge.make({ held, reward: Reward.verify(Verifier.keywords()) }, models, {
+      ...measuring,
+      method: MergeMethod.best("reward")
+    })
+    // So many prompts that the order of the sampled means is that of the expectations.
+    const world = makeWorld({ prompts: 300, vocab: 3, horizon: 2, seed: "the best" })
+    const root = Pipeline.cap(merged, { kl: Kl.mnatsPerSequence(20_000), from: language })
+    const { events, policies } = await Effect.runPromise(simulate(root, { world }))
+    const [metrics] = events.flatMap((event) =>
+      event._tag === "Step" && event.stage === label(merged) ? [event.metrics] : []
+    )
+    const names = Object.keys(models)
+    const scores = names.map((name) => metrics![`soup/score_${name}`]!)
+    assert.strictEqual(metrics!["soup/score"], Math.max(...scores))
+    const has = names.filter((name) => metrics![`soup/has_${name}`] === 1)
+    assert.deepStrictEqual(has, [names[scores.indexOf(Math.max(...scores))]!])
+    const goldOf = (of: Artifact.Any) => policies.find(({ stage }) => stage === label(of))!.gold
+    const golds = Object.values(models).map(goldOf)
+    assert.strictEqual(goldOf(merged), Math.max(...golds))
+    assert.strictEqual(new Set(golds).size, 3)
+    // Of the initial model of the cap alone: a parent is not measured against itself.
+    assert.deepStrictEqual(measured(events, merged).map(({ from }) => from), [label(language)])
+  })
+
+  it("of reward models by accuracy on held pairs", async () => {
+    const preferences = Source.preferences(Source.tales({ split: "held", count: 64 }))
+    const merged = Merge.make({ preferences }, { a: rewardModel(1), b: rewardModel(2) }, {
+      method: MergeMethod.best("accuracy")
+    })
+    const { events } = await run(merged)
+    const [metrics] = events.flatMap((event) =>
+      event._tag === "Step" && event.stage === label(merged) ? [event.metrics] : []
+    )
+    assert.strictEqual(metrics!["soup/score"], Math.max(metrics!["soup/score_a"]!, metrics!["soup/score_b"]!))
+    assert.strictEqual(metrics!["soup/has_a"]! + metrics!["soup/has_b"]!, 1)
   })
 })
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url"
 import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import type { Tensors } from "../../src/engine/engine.ts"
+import { best, type Judged, type Soup } from "../../src/merging/best.ts"
 import { dare } from "../../src/merging/dare.ts"
 import { greedySoup } from "../../src/merging/greedySoup.ts"
 import { linear } from "../../src/merging/linear.ts"
@@ -17,6 +18,12 @@ import { assertSame, flat, tensors, vector, weights } from "./models.ts"
 const plain = { normalize: false }
 const numbers = (length: number) =>
   fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: length, maxLength: length })
+/** Gives each model the score that it asks for. */
+const scored = (asking: Judged, score: (tensors: Tensors) => number): Soup => {
+  let step = asking.next()
+  while (step.done !== true) step = asking.next(score(step.value))
+  return step.value
+}
 const norm = (v: ArrayLike<number>): number => Math.hypot(...Array.from(v))
 
 describe("by hand", () => {
@@ -123,12 +130,15 @@ describe("by hand", () => {
   it("a greedy soup takes the best and leaves out what makes it worse", () => {
     // The nearer to 0 the better: 1; then its mean with −3, −1, as good; then with 9, which would be 7/3.
     const score = (of: Tensors) => -Math.abs(flat(of)[0]!)
-    const soup = greedySoup({ bad: vector(9), best: vector(1), second: vector(-3) }, score)
+    const soup = scored(greedySoup({ bad: vector(9), best: vector(1), second: vector(-3) }), score)
     assert.deepStrictEqual([soup.ingredients, soup.score], [["best", "second"], -1])
     assert.deepStrictEqual(soup.scores, { bad: -9, best: -1, second: -3 })
+    const first = scored(best({ bad: vector(9), best: vector(1), second: vector(-3) }), score)
+    assert.deepStrictEqual([first.ingredients, first.score, first.scores], [["best"], -1, soup.scores])
+    assert.deepStrictEqual(scored(best({ b: vector(-1), a: vector(1) }), score).ingredients, ["a"])
     // Of the same score: by name, not by place.
-    assert.deepStrictEqual(greedySoup({ b: vector(-1), a: vector(1) }, score).ingredients, ["a", "b"])
-    assert.deepStrictEqual(greedySoup({ a: vector(1), b: vector(-1) }, score).ingredients, ["a", "b"])
+    assert.deepStrictEqual(scored(greedySoup({ b: vector(-1), a: vector(1) }), score).ingredients, ["a", "b"])
+    assert.deepStrictEqual(scored(greedySoup({ a: vector(1), b: vector(-1) }), score).ingredients, ["a", "b"])
   })
 })
 
@@ -312,7 +322,7 @@ describe("invariant 37", () => {
       fc.record({ a: tensors, b: tensors, c: tensors, probe: numbers(12) }),
       ({ a, b, c, probe }) => {
         const score = (of: Tensors) => Math.sin(flat(of).reduce((sum, x, i) => sum + x * probe[i]!, 0))
-        const soup = greedySoup({ a, b, c }, score)
+        const soup = scored(greedySoup({ a, b, c }), score)
         assert.isAtLeast(soup.score, Math.max(score(a), score(b), score(c)))
         assert.strictEqual(soup.score, score(soup.tensors))
       }

@@ -6,7 +6,7 @@ import { again, base, held, llama, ppo, preferences, prompts, reward, sft } from
 
 const measured = { maxNewTokens: 4 }
 const text = Source.text(Source.tales({ count: 4 }))
-const { greedySoup, linear, posterior, slerp, ties, uniformSoup, warm } = MergeMethod
+const { best, greedySoup, linear, posterior, slerp, ties, uniformSoup, warm } = MergeMethod
 
 describe("wires", () => {
   test("a base is there when the method works on task vectors, and only then", () => {
@@ -31,11 +31,14 @@ describe("wires", () => {
   })
 
   test("a greedy soup is judged by what its models can be judged by", () => {
-    // @ts-expect-error required in type '{ readonly reward: "Merge.reward is missing: connect a RewardModel that judges the soup"; }'
+    // @ts-expect-error required in type '{ readonly reward: "Merge.reward is missing: connect a RewardModel, or a Reward of verifiers, that judges the models"; }'
     Merge.make({ held }, { sft, ppo }, { ...measured, method: greedySoup("reward") })
     // @ts-expect-error '"a greedy soup of policies goes by the metric reward"'
     Merge.make({ held, reward }, { sft, ppo }, { ...measured, method: greedySoup("accuracy") })
     expect(Merge.make).type.toBeCallableWith({ preferences }, { reward }, { method: greedySoup("accuracy") })
+    // @ts-expect-error '"the best of policies goes by the metric reward"'
+    Merge.make({ held, reward }, { sft, ppo }, { ...measured, method: best("accuracy") })
+    expect(Merge.make).type.toBeCallableWith({ held, reward }, { sft, ppo }, { ...measured, method: best("reward") })
   })
 
   test("models of one kind and one family", () => {

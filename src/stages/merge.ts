@@ -10,23 +10,29 @@ import { encodePairs, encodePrompts } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow, TextRow } from "../data/rows.ts"
 import { encodeWindows } from "../data/windows.ts"
 import { CurrentEngine } from "../engine/current.ts"
-import type { Engine, Row, Tensors, Weights } from "../engine/engine.ts"
+import type { Engine, Tensors, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { measureKl } from "../ledger/measure.ts"
 import { afterLast } from "../losses/ragged.ts"
+import { best, type Judged, type Soup } from "../merging/best.ts"
 import { dare } from "../merging/dare.ts"
-import { greedySoup, type Soup } from "../merging/greedySoup.ts"
+import { greedySoup } from "../merging/greedySoup.ts"
 import { linear } from "../merging/linear.ts"
 import { mismatches } from "../merging/mismatch.ts"
 import { posterior } from "../merging/posterior.ts"
 import { slerp, taskSlerp } from "../merging/slerp.ts"
 import { taskArithmetic } from "../merging/taskArithmetic.ts"
 import { ties } from "../merging/ties.ts"
+import type { Composed } from "../rewards/composed.ts"
+import { Judge, type Unjudged } from "../rewards/judge.ts"
+import { judgeable } from "../rewards/rewarding.ts"
 import { RunLog } from "../store/runLog.ts"
 import { withinCaps } from "../training/budgets.ts"
 import { heldAtEnd } from "../training/heldAtEnd.ts"
 import { measuredBy } from "../training/movePolicy.ts"
-import { finite, observer } from "../training/loop.ts"
+import { finite, NotFinite, observer } from "../training/loop.ts"
+import { observedRows } from "../training/observedRows.ts"
+import { openReward } from "../training/openReward.ts"
 import { CurrentRehearsal, type Rehearsal } from "../training/rehearsal.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -40,7 +46,7 @@ interface Wires {
   readonly models: Readonly<Record<string, Parent>>
   readonly base: Weights | undefined
   readonly held: ReadonlyArray<PromptRow> | undefined
-  readonly reward: Weights | undefined
+  readonly reward: Composed<Weights> | undefined
   readonly preferences: ReadonlyArray<PreferenceRow> | undefined
   readonly text: ReadonlyArray<TextRow> | undefined
 }
@@ -58,45 +64,59 @@ const sameNetwork = Effect.fnUntraced(function*(stage: string, models: Readonly<
   }
 })
 
-/** Quality of a soup on the held-out set; equal weights give equal numbers. */
+type Unscored = Unjudged | UnusableData | NotFinite
+
+type Score = (tensors: Tensors) => Effect.Effect<number, Unscored, Judge>
+
+/** The score of weights on the held-out set; equal weights give equal numbers. */
 const judge = Effect.fnUntraced(function*(
   engine: Engine,
   stage: Merge,
   wires: Wires,
   like: Weights,
-  { label, stream }: Scope
+  scope: Scope
 ) {
+  const { label } = scope
   const codec = engine.codec(like)
   const use = { stage: label, codec, context: Infinity }
-  const using = <M extends { readonly dispose: () => void }, A>(model: M, f: (model: M) => A): A => {
-    try {
-      return f(model)
-    } finally {
-      model.dispose()
-    }
-  }
   if (wires.preferences !== undefined) {
     const pairs = yield* encodePairs(use, wires.preferences)
     const rows = [...pairs.map(({ chosen }) => chosen), ...pairs.map(({ rejected }) => rejected)]
-    return (tensors: Tensors): number =>
-      using(engine.scorer({ ...like, tensors }), (scorer) => {
-        const scores = afterLast(scorer.values(rows).values, offsetsOf(rows))
-        return pairs.filter((_, i) => scores[i]! > scores[pairs.length + i]!).length / pairs.length
-      })
+    const score: Score = Effect.fnUntraced(function*(tensors) {
+      const scorer = yield* observer(engine.scorer, { ...like, tensors })
+      const scores = afterLast(scorer.values(rows).values, offsetsOf(rows))
+      return pairs.filter((_, i) => scores[i]! > scores[pairs.length + i]!).length / pairs.length
+    }, Effect.scoped)
+    return score
   }
-  const prompts = yield* encodePrompts(use, wires.held!)
-  const reward = yield* observer(engine.scorer, wires.reward!)
-  const sampling = { maxNewTokens: stage.maxNewTokens!, temperature: 1, topK: 0, topP: 1, stop: codec.stop }
-  const seeds = prompts.map((_, i) => `${stream}/soup/${i}`)
-  return (tensors: Tensors): number =>
-    using(engine.policy({ ...like, tensors }), (policy) => {
-      const rows = policy.sample(prompts, sampling, seeds).map(({ completion }, i): Row => ({
-        prompt: prompts[i]!,
-        completion
-      }))
-      const scores = afterLast(reward.values(rows).values, offsetsOf(rows))
-      return scores.reduce((sum, score) => sum + score, 0) / scores.length
+  const held = wires.held!
+  const prompts = yield* encodePrompts(use, held)
+  yield* judgeable(label, yield* Judge, wires.reward!, held)
+  const reward = yield* openReward(scope, wires.reward!, engine.scorer)
+  const score: Score = Effect.fnUntraced(function*(tensors) {
+    const { make } = observedRows(yield* observer(engine.policy, { ...like, tensors }), {
+      name: "a model",
+      stage: label,
+      rows: held,
+      prompts,
+      sampling: { maxNewTokens: stage.maxNewTokens!, temperature: 1, stop: codec.stop },
+      seed: (i) => `${scope.stream}/soup/${i}`,
+      decode: codec.decode,
+      gold: undefined,
+      initial: undefined,
+      reward
     })
+    const { rows } = yield* make(0, held.length)
+    return rows.reduce((sum, { proxy }) => sum + proxy!, 0) / rows.length
+  }, Effect.scoped)
+  return score
+})
+
+/** Gives each model the score that it asks for. */
+const judged = Effect.fnUntraced(function*(asking: Judged, score: Score) {
+  let step = asking.next()
+  while (step.done !== true) step = asking.next(yield* score(step.value))
+  return step.value
 })
 
 /** log p(document) under a model, nats, of each document. */
@@ -116,19 +136,21 @@ interface Merged {
 }
 
 /** The merged weights, and the ingredients of a greedy soup or the weights by Bayes' rule. */
-const combine = (
+const combine = <E, R>(
   { method }: Merge,
   models: Readonly<Record<string, Tensors>>,
   base: Tensors | undefined,
   { stream }: Scope,
-  soup: () => Effect.Effect<Soup, UnusableData>,
+  soup: (asking: Judged) => Effect.Effect<Soup, E, R>,
   likelihoods: () => Effect.Effect<Readonly<Record<string, ReadonlyArray<number>>>, UnusableData>
-): Effect.Effect<Merged, UnusableData> => {
+): Effect.Effect<Merged, E | UnusableData, R> => {
   switch (method._tag) {
     case "Linear":
       return Effect.succeed({ tensors: linear(models, method) })
     case "GreedySoup":
-      return Effect.map(soup(), (soup) => ({ tensors: soup.tensors, soup }))
+      return Effect.map(soup(greedySoup(models)), (soup) => ({ tensors: soup.tensors, soup }))
+    case "Best":
+      return Effect.map(soup(best(models)), (soup) => ({ tensors: soup.tensors, soup }))
     case "Posterior":
       return Effect.map(likelihoods(), (logps) => {
         const weights = posterior(logps, method.top)
@@ -147,7 +169,7 @@ const combine = (
   }
 }
 
-/** The model calls of a merge, from shapes alone: a greedy soup scores each model and each soup with one more. */
+/** The model calls of a merge, from shapes alone: a judge scores each model, and a greedy soup each soup with one more. */
 const rehearse = Effect.fnUntraced(function*(
   { method }: Merge,
   scorer: ReturnType<typeof judge>,
@@ -157,9 +179,9 @@ const rehearse = Effect.fnUntraced(function*(
   rehearsal: Rehearsal
 ) {
   if (method._tag === "Posterior") yield* rehearsal.times(count, likelihoods)
-  if (method._tag === "GreedySoup") {
-    const score = Effect.map(scorer, (score) => score(tensors)).pipe(Effect.scoped)
-    yield* rehearsal.times(2 * count - 1, score)
+  if ("metric" in method) {
+    const score = Effect.flatMap(scorer, (score) => score(tensors)).pipe(Effect.scoped)
+    yield* rehearsal.times(method._tag === "Best" ? count : 2 * count - 1, score)
   }
   return { tensors } satisfies Merged as Merged
 })
@@ -197,6 +219,17 @@ const measureParents = Effect.fnUntraced(function*(
   }
 }, Effect.scoped)
 
+/** A number that is not finite is a typed failure of the stage. */
+const sound = <A, E, R>(
+  effect: Effect.Effect<A, E | NotFinite, R>,
+  { label }: Scope
+): Effect.Effect<A, E | Diverged, R> =>
+  Effect.mapError(effect, (error) => {
+    if (!(error instanceof NotFinite)) return error
+    const { quantity, value } = error
+    return new Diverged({ stage: label, step: 1, quantity, value: String(value), kept, remedy: unsoundWeights })
+  })
+
 const named = (prefix: string, numbers: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(numbers).map(([name, x]) => [`${prefix}_${name}`, x]))
 
@@ -216,21 +249,19 @@ export const merge = Effect.fn("merge")(function*(stage: Merge, wires: Wires, sc
       models,
       wires.base?.tensors,
       scope,
-      () => Effect.map(scorer, (score) => greedySoup(models, score)).pipe(Effect.scoped),
+      (asking) =>
+        Effect.flatMap(scorer, (score) => judged(asking, score)).pipe(Effect.scoped, (of) => sound(of, scope)),
       () => Effect.all(Object.fromEntries(Object.entries(weights).map(([name, of]) => [name, likelihoodOf(of)])))
     )
-    : yield* rehearse(stage, scorer, likelihoodOf(like), like.tensors, Object.keys(models).length, rehearsal)
+    : yield* sound(
+      rehearse(stage, scorer, likelihoodOf(like), like.tensors, Object.keys(models).length, rehearsal),
+      scope
+    )
   const merged: Weights = { config: like.config, tensors, tokenizer: like.tokenizer }
   const by = measuredBy({ ...stage, measureEvery: 1 }, wires.held, scope)
   if (by !== null) {
-    yield* Effect.catchTag(
-      measureParents(by, wires, merged, scope),
-      "NotFinite",
-      ({ quantity, value }) =>
-        Effect.fail(
-          new Diverged({ stage: scope.label, step: 1, quantity, value: String(value), kept, remedy: unsoundWeights })
-        )
-    )
+    // The best is one of its parents.
+    if (stage.method._tag !== "Best") yield* sound(measureParents(by, wires, merged, scope), scope)
     yield* heldAtEnd(scope, merged, { ...by, kept })
   }
   const metrics = bayes !== undefined ? named("posterior/weight", bayes) : soup === undefined ? {} : {
