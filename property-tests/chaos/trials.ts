@@ -43,8 +43,8 @@ interface Ended {
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url))
 
-/** Runs keel; `hurt` gets the process. */
-const keel = (
+/** Runs keel for two minutes at most; `hurt` gets the process. */
+export const keel = (
   args: ReadonlyArray<string>,
   env: NodeJS.ProcessEnv = {},
   hurt: (kill: (signal: NodeJS.Signals) => void) => void = () => {}
@@ -74,7 +74,7 @@ const filesIn = (at: string): ReadonlyArray<string> =>
     : []
 
 /** What is the same in every run: digests of files, and of what was spent all but time, memory and bytes on disk. */
-const madeIn = (store: string): Readonly<Record<string, string>> =>
+export const madeIn = (store: string): Readonly<Record<string, string>> =>
   Object.fromEntries(
     filesIn(store).map((path) => {
       const bytes = readFileSync(join(store, path))
