@@ -1,7 +1,7 @@
 /** Named arrays, element by element. Sums are in double precision; a result is rounded once, when it is stored. */
 import type { TensorData, Tensors } from "../engine/engine.ts"
 
-/** The models of a merge by name; all have the same tensors (`mismatch.ts`). */
+/** The models of a merge by name; all have the same tensors (`model/sameNetwork.ts`). */
 export type Models = Readonly<Record<string, Tensors>>
 
 /** An array of one tensor's elements. */

@@ -7,11 +7,13 @@ import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import type { Adapter, TensorData, Tensors, Weights } from "./weights.ts"
+import { adapterFields, scalingOf } from "./adapterConfig.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
 import { load as loadModel, read } from "./checkpoint.ts"
 import { save as saveFolder, whereIs } from "./folder.ts"
 import { local } from "./hub.ts"
-import { parseJson } from "./json.ts"
+import { parseConfig } from "./config.ts"
+import { refused } from "./foreignFields.ts"
 import { bytesOf, MiB, textOf } from "./regularFile.ts"
 import { decode, encode } from "./safetensors.ts"
 
@@ -22,16 +24,19 @@ const prefix = "base_model.model."
 /** The files that `load` reads, by their names in the folder. */
 export const filesOf: ReadonlyArray<string> = [configFile, weightsFile]
 
-/** The fields that decide the computation of an adapter; fields of other methods than plain LoRA must be off. */
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** The fields that are read, and their types; `adapterFields` says which others change nothing. */
 const Config = Schema.Struct({
   peft_type: Schema.Literal("LORA"),
-  r: Schema.Int.check(Schema.isGreaterThan(0)),
+  r: Positive,
   lora_alpha: Schema.Finite,
-  target_modules: Schema.Array(Schema.String),
-  bias: Schema.optionalKey(Schema.Literal("none")),
-  use_rslora: Schema.optionalKey(Schema.Literal(false)),
-  use_dora: Schema.optionalKey(Schema.Literal(false)),
-  fan_in_fan_out: Schema.optionalKey(Schema.Literal(false))
+  use_rslora: Schema.optionalKey(Schema.Boolean),
+  rank_pattern: Schema.optionalKey(Schema.NullOr(Schema.Record(Schema.String, Positive))),
+  alpha_pattern: Schema.optionalKey(Schema.NullOr(Schema.Record(Schema.String, Schema.Finite))),
+  target_modules: Schema.Union([Schema.Array(Schema.String), Schema.String]),
+  exclude_modules: Schema.optionalKey(Schema.Unknown),
+  modules_to_save: Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String)))
 })
 
 const configOf = ({ alpha, head, rank, targetModules }: Adapter) => ({
@@ -69,12 +74,15 @@ export const contents = function*(adapter: Adapter): Generator<readonly [string,
 export const save = (dir: string, adapter: Adapter) =>
   saveFolder(dir, () => contents(adapter), (name) => name === configFile || name === weightsFile)
 
-const bad = (path: string, problem: string) =>
-  new BadCheckpoint({ path, problem, remedy: "Point at the folder of a plain LoRA adapter that PEFT saved." })
+const bad = (path: string, problem: string, remedy = "Point at the folder of a LoRA adapter that PEFT saved.") =>
+  new BadCheckpoint({ path, problem, remedy })
+
+const merged =
+  "Merge it with PEFT (model.merge_and_unload().save_pretrained(folder)) and give the merged model as the checkpoint, without an adapter."
 
 const oneLine = (error: unknown): string => (error as Error).message.replace(/\s+/gu, " ")
 
-/** Reads the configuration of a plain LoRA adapter, and whether its weights exist, without the weights. */
+/** Reads the configuration of a LoRA adapter, and whether its weights exist, without the weights. */
 export const config = Effect.fnUntraced(function*(at: string) {
   const fs = yield* FileSystem.FileSystem
   const dir = (yield* whereIs(local(at))) ?? at
@@ -83,61 +91,118 @@ export const config = Effect.fnUntraced(function*(at: string) {
   }
   const path = join(dir, configFile)
   const text = yield* read(textOf(path, MiB), path)
-  const json = yield* Effect.try({
-    try: () => parseJson(text),
-    catch: (error) => bad(path, `not JSON (${oneLine(error)})`)
+  const json = yield* attempt(() => parseConfig(text, path))
+  const found = yield* Effect.mapError(
+    Schema.decodeUnknownEffect(Config)(json),
+    (error) => bad(path, oneLine(error))
+  )
+  const problems = refused(adapterFields, json)
+  if (problems.length > 0) return yield* bad(path, problems.join("; "), merged)
+  yield* Effect.try({
+    try: () => scalingOf(found, ""),
+    catch: (error) => bad(path, `rank_pattern or alpha_pattern is no regular expression (${oneLine(error)})`, merged)
   })
-  return yield* Effect.mapError(Schema.decodeUnknownEffect(Config)(json), (error) => bad(path, oneLine(error)))
+  return found
 })
 
-/** Reads an adapter of plain LoRA. */
+/** An adapter that was read. */
+export interface Read extends Adapter {
+  /** Of each module, the rank of its matrices and the factor of their product. */
+  readonly scaling: ReadonlyMap<string, { readonly rank: number; readonly scale: number }>
+  /** Tensors that take the place of the base's. */
+  readonly whole: Tensors
+}
+
+/** Reads an adapter of LoRA. */
 export const load = Effect.fnUntraced(function*(dir: string) {
-  const { lora_alpha: alpha, r: rank, target_modules: targetModules } = yield* config(dir)
+  const found = yield* config(dir)
   const at = join((yield* whereIs(local(dir))) ?? dir, weightsFile)
   const bytes = yield* read(bytesOf(at), at)
   const tensors = yield* attempt(() => decode(bytes, join(dir, weightsFile)))
   const pairs = new Map<string, { a: TensorData; b: TensorData }>()
-  let head: TensorData | null = null
+  const whole = new Map<string, TensorData>()
+  const saved = found.modules_to_save ?? []
   for (const [name, tensor] of tensors) {
     const [, module, side] = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/u.exec(name) ?? []
-    if (name === `${prefix}score.weight`) head = tensor
-    else if (module === undefined) return yield* bad(dir, `${name} is no part of a plain LoRA adapter`)
-    else if (side === "A") {
+    const kept = name.startsWith(prefix) ? name.slice(prefix.length) : ""
+    if (kept === "score.weight" || saved.some((one) => `.${kept}`.includes(`.${one}.`))) whole.set(kept, tensor)
+    else if (module === undefined) {
+      return yield* bad(dir, `${name} is no part of a LoRA adapter of linear modules`, merged)
+    } else if (side === "A") {
       const b = tensors.get(`${prefix}${module}.lora_B.weight`)
       if (b === undefined) return yield* bad(dir, `${module} has a lora_A and no lora_B`)
       pairs.set(module, { a: tensor, b })
     }
   }
-  return { rank, alpha, targetModules, pairs, head }
+  const modules = [...pairs.keys()]
+  const named = typeof found.target_modules === "string" ? [] : found.target_modules
+  const none = found.exclude_modules != null
+    ? []
+    : named.filter((one) => !modules.some((module) => `.${module}`.endsWith(`.${one}`)))
+  if (none.length > 0) return yield* bad(dir, `no tensor is of ${none.join(", ")}, which target_modules names`)
+  const targetModules = typeof found.target_modules === "string"
+    ? [...new Set(modules.map((module) => module.slice(module.lastIndexOf(".") + 1)))]
+    : named
+  const { lora_alpha: alpha, r: rank } = found
+  const scaling = new Map(modules.map((module) => [module, scalingOf(found, module)]))
+  return {
+    rank,
+    alpha,
+    targetModules,
+    pairs,
+    head: whole.get("score.weight") ?? null,
+    scaling,
+    whole
+  } satisfies Read as Read
 })
 
-/** W + (α/r) B A in double precision, rounded to float32; throws `BadCheckpoint` for an adapter of another model. */
-export const merge = (weights: Weights, { alpha, head, pairs, rank }: Adapter): Weights => {
+const other = (path: string, problem: string) =>
+  new BadCheckpoint({ path, problem, remedy: "Take the base model that the adapter was trained on." })
+
+const shape = (tensor: TensorData | undefined): string => tensor === undefined ? "none" : `[${tensor.shape.join(", ")}]`
+
+/** W + s B A in double precision, rounded to float32, s = α/r unless it was read; throws `BadCheckpoint` for another model's adapter. */
+export const merge = (weights: Weights, adapter: Adapter & Partial<Pick<Read, "scaling" | "whole">>): Weights => {
   const tensors = new Map(weights.tensors)
-  for (const [module, { a, b }] of pairs) {
+  for (const [module, { a, b }] of adapter.pairs) {
     const name = `${module}.weight`
     const w = tensors.get(name)
     const [outputs, inputs] = [b.shape[0]!, a.shape[1]!]
-    if (w?.shape.join() !== [outputs, inputs].join() || a.shape[0] !== rank || b.shape[1] !== rank) {
-      throw new BadCheckpoint({
-        path: name,
-        problem: `the adapter is of a [${outputs}, ${inputs}] matrix, the model has ${
-          w === undefined ? "none" : `[${w.shape}]`
-        }`,
-        remedy: "Take the base model that the adapter was trained on."
-      })
+    const { rank, scale } = adapter.scaling?.get(module) ?? { rank: adapter.rank, scale: adapter.alpha / adapter.rank }
+    if (a.shape[0] !== rank || b.shape[1] !== rank) {
+      throw other(
+        name,
+        `its lora_A is ${shape(a)} and its lora_B ${shape(b)}, and its rank is ${rank} (r, rank_pattern)`
+      )
+    }
+    if (w?.shape.join() !== [outputs, inputs].join()) {
+      throw other(name, `the adapter is of a [${outputs}, ${inputs}] matrix, the model has ${shape(w)}`)
     }
     const data = Float32Array.from(w.data)
     for (let o = 0; o < outputs; o++) {
       for (let i = 0; i < inputs; i++) {
         let sum = 0
         for (let k = 0; k < rank; k++) sum += b.data[o * rank + k]! * a.data[k * inputs + i]!
-        data[o * inputs + i] = w.data[o * inputs + i]! + alpha / rank * sum
+        data[o * inputs + i] = w.data[o * inputs + i]! + scale * sum
       }
     }
     tensors.set(name, { shape: w.shape, data })
   }
-  if (head !== null) tensors.set("score.weight", head)
+  if (adapter.head !== null) tensors.set("score.weight", adapter.head)
+  for (const [name, tensor] of adapter.whole ?? []) {
+    const w = tensors.get(name)
+    const tied = weights.config.tied && /(?:embed_tokens|lm_head)\.weight$/u.test(name)
+    if (tied) {
+      throw other(name, "the adapter has it as a whole (modules_to_save), and the model's embedding is also its head")
+    }
+    if (name !== "score.weight" && w?.shape.join() !== tensor.shape.join()) {
+      throw other(
+        name,
+        `the adapter has it as ${shape(tensor)}, the model ${w === undefined ? "has none" : `as ${shape(w)}`}`
+      )
+    }
+    tensors.set(name, tensor)
+  }
   return { config: weights.config, tensors, tokenizer: weights.tokenizer }
 }
 

@@ -214,15 +214,24 @@ const windowOf = (of: FieldReader, family: Family, layers: number, context: numb
   return size
 }
 
-/** The same model with a scalar head instead of the vocabulary's, or back: the `config.json` that goes with the weights. */
+/**
+ * The same model with a scalar head instead of the vocabulary's, or back: the `config.json` that goes with the weights. A new scalar head
+ * has no padding token where that is the end: transformers would read the score before the end.
+ */
 export const withHead = (
   raw: Readonly<Record<string, unknown>>,
   head: ModelConfig["head"]
 ): Readonly<Record<string, unknown>> => {
-  const { family } = modelConfig(raw)
+  const { eos, family, head: before, pad } = modelConfig(raw)
   const { id2label: _i, label2id: _l, num_labels: _n, problem_type: _p, ...rest } = raw
   const architectures = [architectureOf(family, head)]
   return head === "lm"
     ? { ...rest, architectures }
-    : { ...rest, architectures, id2label: { 0: "LABEL_0" }, label2id: { LABEL_0: 0 } }
+    : {
+      ...rest,
+      ...(before === "lm" && pad !== null && eos.includes(pad) ? { pad_token_id: null } : {}),
+      architectures,
+      id2label: { 0: "LABEL_0" },
+      label2id: { LABEL_0: 0 }
+    }
 }

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "vitest"
+import { withHead } from "../../../src/model/config.ts"
 import type { Model, Tensors, Weights } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { reference } from "../../../src/tensor/reference.ts"
@@ -111,4 +112,18 @@ describe("the gradient of the whole model equals finite differences", () => {
       scorer.dispose()
     })
   }
+
+  it("invariant 34: values where the padding token is the end", () => {
+    const raw = { ...withHead(Object.values(variants)[0]!, "score"), pad_token_id: 2 }
+    const weights = randomWeights(raw, "padded", "score")
+    const ended = batch.map((row, i) => ({
+      ...row,
+      completion: Int32Array.of(...row.completion, ...(i === 0 ? [2, 2] : [2]))
+    }))
+    const scorer = engine.scorer(weights)
+    const by = randomNumbers(scorer.values(ended, { retain: true }).values.length, "losses")
+    scorer.backward(by)
+    check(weights, gradientsOf(scorer), (at) => weighted(engine.scorer(at).values(ended).values, by))
+    scorer.dispose()
+  })
 })

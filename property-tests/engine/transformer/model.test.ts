@@ -1,7 +1,7 @@
 import { assert, describe, it } from "vitest"
-import type { Batch, Policy, Tensors, Update, Weights } from "../../../src/engine/engine.ts"
+import type { Batch, Policy, Row, Tensors, Update, Weights } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
-import { modelConfig } from "../../../src/model/config.ts"
+import { modelConfig, withHead } from "../../../src/model/config.ts"
 import type { Backend } from "../../../src/tensor/backend.ts"
 import { reference } from "../../../src/tensor/reference.ts"
 import { kinds, open } from "./backends.ts"
@@ -209,6 +209,30 @@ describe("a scorer", () => {
     const { values } = engine.scorer(weights).values(batch)
     assert.isTrue(values.some((value) => Math.abs(value) > 0.1))
     assert.deepStrictEqual(engine.scorer(engine.scorer(weights).weights()).values(batch).values, values)
+  })
+})
+
+describe("a scorer whose padding token is its end", () => {
+  const engine = transformer(reference())
+  const [row] = randomBatch([[2, 3]], "padded") as [Row]
+  const ended = { ...row, completion: Int32Array.of(...row.completion, 2) }
+  const last = (weights: Weights, of: Row) => engine.scorer(weights).values([of]).values.at(-1)!
+
+  it("is read before the end, as transformers reads it", () => {
+    const weights = randomWeights({ ...withHead(llama, "score"), pad_token_id: 2 }, "padded", "score")
+    const unpadded = { ...weights, config: { ...weights.config, pad_token_id: 0 } }
+    assert.strictEqual(last(weights, ended), last(weights, row))
+    assert.notStrictEqual(last(unpadded, ended), last(unpadded, row))
+  })
+
+  it("is never made: that of a policy has no padding token and is read after the end", () => {
+    const policy = randomWeights({ ...llama, pad_token_id: 2 }, "padded")
+    const scorer = engine.scorer(policy)
+    scorer.backward(scorer.values(batch, { retain: true }).values.fill(1))
+    scorer.step(training)
+    const made = scorer.weights()
+    assert.isNull(made.config["pad_token_id"])
+    assert.notStrictEqual(last(made, ended), last(made, row))
   })
 })
 

@@ -8,6 +8,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Batch, Update } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { load, save } from "../../../src/model/checkpoint.ts"
+import { withHead } from "../../../src/model/config.ts"
 import { kinds, open } from "./backends.ts"
 import { largestDifference, randomBatch, randomWeights, variants } from "./tinyModels.ts"
 
@@ -74,7 +75,12 @@ const scorers = Object.entries(variants).filter(([name]) => !/window|one head/.t
   // transformers derives the head size of Qwen2, so this one has the derived size.
   raw: raw["model_type"] === "qwen2" ? { ...raw, head_dim: 2 } : raw,
   row: randomBatch([[3, 9]], name)[0]!
-}))
+})).concat([{}, { pad_token_id: 2 }].map((given, i) => ({
+  // The first is made from a policy whose padding token is its end, the second was saved so by somebody else.
+  name: `score, padding is the end ${i}`,
+  raw: { ...withHead({ ...variants["Llama, GQA, tied"]!, pad_token_id: 2 }, "score"), ...given },
+  row: { prompt: Int32Array.of(1, 5, 3), completion: Int32Array.of(4, 2) }
+})))
 
 interface Answer {
   readonly models: Record<
