@@ -7,6 +7,9 @@ const verifierWeights = (policy: Parameters<typeof all>[0]) =>
     rule.verifier.weight
   )
 
+/** The SFT of 8B is the best of several. */
+const sft = (policy: Parameters<typeof all>[0]) => all(policy, "Sft")[0]!
+
 export default facts("Tülu 3 and 3.1", {
   small: Recipe.planned(Tulu3.tulu3Of8b),
   middle: Recipe.planned(Tulu3.tulu3Of70b),
@@ -18,22 +21,22 @@ export default facts("Tülu 3 and 3.1", {
     [
       "rate of 8B and 70B",
       [5e-6, 2e-6],
-      ({ middle, small }) => [of(small.sft)["learningRate"], of(middle.sft)["learningRate"]]
+      ({ middle, small }) => [sft(small.sft)["learningRate"], of(middle.sft)["learningRate"]]
     ],
-    ["linear to", ["linear", 0], ({ small }) => [of(small.sft)["schedule"], ends(of(small.sft))]],
+    ["linear to", ["linear", 0], ({ small }) => [sft(small.sft)["schedule"], ends(sft(small.sft))]],
     [
       "share of warm-up, weight decay",
       [0.03, 0],
-      ({ small }) => [of(small.sft)["warmupRatio"], of(small.sft)["weightDecay"]]
+      ({ small }) => [sft(small.sft)["warmupRatio"], sft(small.sft)["weightDecay"]]
     ],
     [
       "epochs, batch, length",
       [2, 128, 4096],
       ({ middle }) => [of(middle.sft)["epochs"], of(middle.sft)["batchSize"], of(middle.sft)["maxLength"]]
     ],
-    ["reduction", "sum", ({ small }) => of(small.sft)["reduction"]],
+    ["reduction", "sum", ({ small }) => sft(small.sft)["reduction"]],
     ["GPUs and hours of 8B and 70B", [32, 6, 64, 50], hardware],
-    ["seeds, of which the best is released", 5, "one seed: said in the head of the recipe"],
+    ["seeds, of which the best is released", 5, ({ small }) => all(small.sft, "Sft").length],
     ["averages of seeds and of their soup", [59.8, 60.1, 60.2], result]
   ],
   "1.5, DPO": [
