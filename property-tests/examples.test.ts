@@ -12,8 +12,8 @@ import type { Implementation } from "../src/outside/implementation.ts"
 
 const folder = new URL("../examples/", import.meta.url)
 
-/** Standard reinforcement learning has no artefacts: `control/control.test.ts` runs it. */
-const control = ["06-cartpole.ts"]
+/** Standard reinforcement learning has no artefacts: `control/control.test.ts` and `control/thermostat.test.ts` run it. */
+const control = ["06-cartpole.ts", "35-thermostat.ts"]
 
 const names = readdirSync(folder).filter((name) => /^\d\d-.*\.ts$/u.test(name) && !control.includes(name))
 
