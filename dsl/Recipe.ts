@@ -92,20 +92,47 @@ export type Any = Recipe<any, any, any>
 /** Inputs or choices that a recipe needs and was not given. */
 export class OpenChoices extends Schema.TaggedError<OpenChoices>()("OpenChoices", {
   recipe: Schema.String,
-  /** Names of missing inputs, with their kinds. */
-  inputs: Schema.Array(Schema.Struct({ name: Schema.String, kind: Schema.String })),
+  /** Names of missing inputs, with their kinds and what the publication took. */
+  inputs: Schema.Array(Schema.Struct({ name: Schema.String, kind: Schema.String, published: Schema.String })),
   choices: Schema.Array(Schema.Struct({ name: Schema.String, hint: Schema.String, standIn: Schema.String }))
 }) {
   override get message() {
-    const lines = [
-      ...this.inputs.map(({ kind, name }) => `  ${name}: its input of the kind ${kind}`),
-      ...this.choices.map(({ hint, name, standIn }) => `  ${name}: ${hint} (a stand-in is ${standIn})`)
-    ]
-    const own = this.choices.length === 0
-      ? []
-      : [`Choose on the command line, e.g. --choose ${this.choices[0]!.name}=${this.choices[0]!.standIn}, or by code.`]
-    return [`${this.recipe} leaves open what its publication does not report:`, ...lines, ...own].join("\n")
+    const takes = this.inputs.map(({ kind, name, published }) => `  ${name}: ${kind}, in the publication ${published}`)
+    const choices = this.choices.map(({ hint, name, standIn }) => `  ${name}: ${hint} (a stand-in is ${standIn})`)
+    return [
+      ...takes.length === 0 ? [] : [
+        `${this.recipe} needs inputs of yours:`,
+        ...takes,
+        `Give each on the command line, e.g. --take ${
+          this.inputs[0]!.name
+        }=PATH, or by code. PATH is a model's folder or hf://OWNER/NAME, and of ` +
+        `rows a file or hf://datasets/OWNER/NAME. A small copy needs none: keel run ${this.recipe} --shrink`
+      ],
+      ...choices.length === 0 ? [] : [
+        `${this.recipe} leaves open what its publication does not report:`,
+        ...choices,
+        `Choose on the command line, e.g. --choose ${this.choices[0]!.name}=${this.choices[0]!.standIn}, or by code.`
+      ]
+    ].join("\n")
   }
+}
+
+/** An input as the publication describes it, in words. */
+const inWords = ({ node: { params } }: Artifact.Any): string => {
+  const { family, origin, path, shape } = params as {
+    readonly family?: string
+    readonly origin?: { readonly name?: string; readonly rows?: number }
+    readonly path?: string
+    readonly shape?: { readonly dim: number; readonly hub?: string; readonly layers: number; readonly name?: string }
+  }
+  if (origin !== undefined) {
+    return `${origin.name ?? "given"}${
+      origin.rows === undefined ? "" : `, ${origin.rows.toLocaleString("en-US")} rows`
+    }`
+  }
+  if (shape === undefined) return path ?? "given"
+  const of = `${shape.name ?? family}, a shape alone (${shape.layers} layers of ${shape.dim})`
+  return shape.hub === undefined ? of : `${of}; its weights are hf://${shape.hub}`
 }
 
 const shown = (value: unknown): string =>
@@ -117,18 +144,27 @@ const shown = (value: unknown): string =>
 export const openOf = ({ open }: { readonly open: Opened }): OpenChoices["choices"] =>
   Object.entries(open).map(([name, { hint, standIn }]) => ({ name, hint, standIn: shown(standIn) }))
 
+/** The inputs of these names, as text. */
+export const inputsOf = (
+  { published, takes }: Pick<Any, "published" | "takes">,
+  names: ReadonlyArray<string>
+): OpenChoices["inputs"] => {
+  const given = published() as Readonly<Record<string, Artifact.Any>>
+  return names.map((name) => ({ name, kind: [takes[name]].flat()[0], published: inWords(given[name]!) }))
+}
+
 const missing = (
-  { name, open, takes }: Header<Takes, Opened>,
+  recipe: Header<Takes, Opened> & Pick<Any, "published">,
   given: object,
   chosen: object
 ): OpenChoices | undefined => {
   const absent = (of: object, names: object) =>
     Object.keys(names).filter((name) => (of as Readonly<Record<string, unknown>>)[name] === undefined)
-  const [inputs, choices] = [absent(given, takes), absent(chosen, open)]
+  const [inputs, choices] = [absent(given, recipe.takes), absent(chosen, recipe.open)]
   return inputs.length + choices.length === 0 ? undefined : new OpenChoices({
-    recipe: name,
-    inputs: inputs.map((name) => ({ name, kind: [takes[name]!].flat()[0]! })),
-    choices: openOf({ open }).filter(({ name }) => choices.includes(name))
+    recipe: recipe.name,
+    inputs: inputsOf(recipe, inputs),
+    choices: openOf(recipe).filter(({ name }) => choices.includes(name))
   })
 }
 
@@ -155,8 +191,9 @@ export const isRecipe = (value: unknown): value is Any =>
 export const standIns = <O extends Opened>({ open }: { readonly open: O }): Chosen<O> =>
   Object.fromEntries(Object.entries(open).map(([name, { standIn }]) => [name, standIn])) as never
 
-/** The artefacts as published, with stand-ins for open choices that are not among `chosen`. */
+/** The artefacts as published, but for inputs in `given`, with stand-ins for open choices that are not among `chosen`. */
 export const planned = <T extends Takes, O extends Opened, R extends Named>(
   recipe: Recipe<T, O, R>,
-  chosen: Partial<Chosen<O>> = {}
-): R => recipe.make(recipe.published(), { ...standIns(recipe), ...chosen })
+  chosen: Partial<Chosen<O>> = {},
+  given: Partial<Given<T>> = {}
+): R => recipe.make({ ...recipe.published(), ...given }, { ...standIns(recipe), ...chosen })

@@ -184,27 +184,28 @@ export const definition = define(Source, {}, {
   rows: ({ origin }) => Math.min(rowsIn(origin), limitOf(origin))
 })
 
-const source = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
+/** Rows of a role: `of("Prompts")` is `prompts`. */
+export const of = <K extends typeof Role.Type>(role: K) => (origin: Origin): Artifact.Artifact<K, ""> =>
   build(definition, {}, { role, origin })
 
 /** Plain text (`text`), one document a row. */
-export const text = source("Text")
+export const text = of("Text")
 /** Instructions (`prompt`). */
-export const prompts = source("Prompts")
+export const prompts = of("Prompts")
 /** Instructions with an answer (`prompt`, `completion`). */
-export const demonstrations = source("Demonstrations")
+export const demonstrations = of("Demonstrations")
 /** Pairs of answers (`prompt`, `chosen`, `rejected`, optional `margin`). */
-export const preferences = source("Preferences")
+export const preferences = of("Preferences")
 /** Several answers to a prompt, best first or with `scores` (`prompt`, `completions`). */
-export const rankings = source("Rankings")
+export const rankings = of("Rankings")
 /** Answers labelled one by one (`prompt`, `completion`, `label`: true for a right or desirable one). */
-export const unpairedPreferences = source("UnpairedPreferences")
+export const unpairedPreferences = of("UnpairedPreferences")
 /** Answers in steps, each of them judged (`prompt`, `completions`, `labels`). */
-export const stepwise = source("Stepwise")
+export const stepwise = of("Stepwise")
 /** Answers that other models wrote (`prompt`, `completion`): text, so their tokenizers do not matter. */
-export const completions = source("Completions")
+export const completions = of("Completions")
 /** The same, each with a `score`. */
-export const scoredCompletions = source("ScoredCompletions")
+export const scoredCompletions = of("ScoredCompletions")
 
 export const file = (
   path: string | readonly [string, ...Array<string>],

@@ -3,7 +3,7 @@ import * as Result from "effect/Result"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
-import { Pipeline, Recipe, recipes, Render, Shrink } from "../../dsl/index.ts"
+import { Pipeline, Recipe, recipes, Render, Shrink, Source } from "../../dsl/index.ts"
 import { outputsOf } from "../../dsl/Stage.ts"
 import { lineageText } from "../../src/cli/lineage.ts"
 import { check } from "../../src/interpreters/check.ts"
@@ -82,8 +82,34 @@ export default Pipeline.outputs(Recipe.planned(own))`
     for (const { hint, name } of Recipe.openOf(recipes.find(({ name }) => name === "instruct-gpt")!)) {
       assert.include(open.stderr, `  ${name}: ${hint}`)
     }
-    assert.include(shape.stderr, "is a shape alone (32 layers of 4096)")
-    assert.include(shape.stderr, 'Checkpoint.hub("mistral", "mistralai/Mistral-7B-v0.1")')
+    assert.include(shape.stderr, "base: BaseModel, in the publication Mistral 7B, a shape alone (32 layers of 4096)")
+    assert.include(shape.stderr, "hf://mistralai/Mistral-7B-v0.1")
+    assert.include(shape.stderr, "feedback: Preferences, in the publication UltraFeedback, 64,000 rows")
+  })
+
+  it("takes inputs of one's own, from folders, files and the hub", async () => {
+    const rows = "hf://datasets/me/rows?config=small&split=test"
+    const [given, rest, near, kind, small, both] = await Promise.all([
+      keel(["show", "zephyr", "--take", "base=hf://me/model@v1", "--take", `held=${rows}`, "--json"], at),
+      keel(["run", "zephyr:sft", "--take", "base=model"], at),
+      keel(["show", "zephyr", "--take", "bse=model"], at),
+      keel(["show", "zephyr", "--take", "held=hf://me/model"], at),
+      keel(["run", "zephyr", "--shrink", "--take", "base=model"], at),
+      keel(["run", "warp", "--take", "sft=model"], at)
+    ])
+    const { nodes } = JSON.parse(given.stdout) as { nodes: ReadonlyArray<{ op: string; params: object }> }
+    const params = (op: string) => nodes.filter((node) => node.op === op).map(({ params }) => params)
+    assert.deepInclude(params("Checkpoint"), { family: "mistral", path: "hf://me/model@v1" })
+    const origin = Source.hub("me/rows", { config: "small", split: "test" })
+    assert.deepInclude(params("Source"), { role: "Prompts", origin: { ...origin } })
+    assert.match(rest.stderr, /needs inputs of yours:\n {2}dialogues: .*\nGive each/u)
+    assert.include(
+      near.stderr,
+      "zephyr takes no input bse. zephyr takes base, dialogues, feedback, held: base was meant?"
+    )
+    assert.include(kind.stderr, "that is no name of rows on the hub")
+    assert.include(small.stderr, "Leave out --shrink or --take.")
+    assert.match(both.stderr, /prompts: Prompts[^]*rewardBatchSize: /u)
   })
 
   it("runs a small copy end to end, and calls its results by their names", { timeout: 300_000 }, async () => {

@@ -33,7 +33,9 @@ describe("open choices", () => {
     }
     const error = thrown({ demonstrations }, { seed: 0 })
     assert(error instanceof Recipe.OpenChoices)
-    assert.deepEqual(error.inputs, [{ name: "base", kind: "BaseModel" }])
+    assert.deepEqual(error.inputs, [
+      { name: "base", kind: "BaseModel", published: "gpt3, a shape alone (2 layers of 8)" }
+    ])
     assert.deepEqual(error.choices, [{ name: "learningRate", hint: "usual at this size", standIn: "1e-5" }])
     assert.include(error.message, "--choose learningRate=1e-5")
     const both = thrown({}, {})

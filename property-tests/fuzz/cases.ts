@@ -253,6 +253,7 @@ const descriptionCase = (seeds: Seeds, random: Random): Case => {
         const file = join(folder, "description.json")
         const { root } = yield* pipelineOf(file, {
           set,
+          take: [],
           choose: [],
           shrink: false,
           base: Option.none(),

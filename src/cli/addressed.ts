@@ -5,11 +5,14 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
+import * as Checkpoint from "../../dsl/Checkpoint.ts"
 import * as Pipeline from "../../dsl/Pipeline.ts"
 import * as Recipe from "../../dsl/Recipe.ts"
+import * as Source from "../../dsl/Source.ts"
 import { meant } from "../../dsl/Spelling.ts"
-import { outputsOf } from "../../dsl/Stage.ts"
+import { fieldsOf, outputsOf } from "../../dsl/Stage.ts"
 import { recipes } from "../../dsl/recipes/index.ts"
+import { isHub, parsed } from "../model/hub.ts"
 
 /** A file, a recipe or an option that yields no pipeline. */
 export class BadPipelineFile extends Schema.TaggedError<BadPipelineFile>()("BadPipelineFile", {
@@ -53,38 +56,98 @@ export const part = (root: Artifact.Any, part: string | undefined, path: string)
     )
   })
 
-/** The open choices of a recipe by `--choose NAME=VALUE`, whose values are JSON. */
-const choices = (recipe: Recipe.Any, choose: ReadonlyArray<string>, parse: (text: string) => Schema.Json) =>
-  Effect.gen(function*() {
-    const chosen: Record<string, Schema.Json> = {}
-    const names = Object.keys(recipe.open)
-    for (const one of choose) {
-      const [name = "", ...rest] = one.split("=")
-      const open = Object.hasOwn(recipe.open, name) ? recipe.open[name] : undefined
-      const wrong = (problem: string) =>
-        new BadPipelineFile({
-          path: `--choose ${one.slice(0, 200)}`,
-          problem,
-          remedy: names.length === 0
-            ? `${recipe.name} leaves nothing open.`
-            : `What ${recipe.name} leaves open is ${names.join(", ")}.`
-        })
-      if (rest.length === 0) return yield* wrong("it has no =")
-      if (open === undefined) return yield* wrong(`${recipe.name} has no open choice ${name}`)
-      const value = parse(rest.join("="))
-      const [is, was] = [typeof value, typeof open.standIn]
-      if (is !== was) return yield* wrong(`it is a ${is}, and a stand-in is the ${was} ${JSON.stringify(open.standIn)}`)
-      chosen[name] = value
-    }
-    return chosen
+/** The inputs and choices of a recipe that were given, by repeated flags. */
+export interface Asked {
+  readonly take: ReadonlyArray<string>
+  readonly choose: ReadonlyArray<string>
+}
+
+/** The values of `--flag NAME=VALUE` by their names, which are among `names`. */
+const assignments = (
+  flag: string,
+  given: ReadonlyArray<string>,
+  names: ReadonlyArray<string>,
+  of: { readonly none: string; readonly are: string; readonly no: string }
+) =>
+  Effect.forEach(given, (one) => {
+    const [name = "", ...rest] = one.split("=")
+    const wrong = (problem: string, remedy: string) =>
+      Effect.fail(new BadPipelineFile({ path: `--${flag} ${one.slice(0, 200)}`, problem, remedy }))
+    const known = names.length === 0 ? of.none : `${of.are} ${names.join(", ")}${meant(name, names) || "."}`
+    const value = rest.join("=")
+    return value === ""
+      ? wrong(rest.length === 0 ? "it has no =" : "nothing is after the =", known)
+      : names.includes(name)
+      ? Effect.succeed({ name, value, wrong })
+      : wrong(`${of.no} ${name}`, known)
   })
 
-/** The outputs of a recipe as published, with stand-ins for choices that were not made. */
-export const recipeOf = Effect.fnUntraced(
+/** The open choices of a recipe by `--choose NAME=VALUE`, whose values are JSON. */
+const choices = Effect.fnUntraced(
   function*(recipe: Recipe.Any, choose: ReadonlyArray<string>, parse: (text: string) => Schema.Json) {
-    const chosen = yield* choices(recipe, choose, parse)
+    const { name, open } = recipe
+    const given = yield* assignments("choose", choose, Object.keys(open), {
+      none: `${name} leaves nothing open.`,
+      are: `What ${name} leaves open is`,
+      no: `${name} has no open choice`
+    })
+    return Object.fromEntries(
+      yield* Effect.forEach(given, ({ name, value: text, wrong }) => {
+        const { standIn } = open[name]
+        const value = parse(text)
+        const [is, was] = [typeof value, typeof standIn]
+        return is === was
+          ? Effect.succeed([name, value] as const)
+          : wrong(`it is a ${is}`, `Give a ${was}, as a stand-in is: ${JSON.stringify(standIn)}`)
+      })
+    )
+  }
+)
+
+/** A model or rows of a place, for an input of this kind; or the reason why not. */
+const taken = (kind: Artifact.Kind | readonly [Artifact.Model, string], path: string): Artifact.Any | string => {
+  const rows = Artifact.rowKinds.find((one) => one === kind)
+  // Of a name without a revision its main branch.
+  const found = parsed(path.replace(/^(hf:\/\/[^@?]+)(?=\?|$)/u, "$1@main"))
+  if (isHub(path) && found?.repo.type !== (rows === undefined ? "model" : "dataset")) {
+    return `that is no name of ${rows === undefined ? "a model" : "rows"} on the hub`
+  }
+  const { name, type: _, ...at } = found?.repo ?? { name: undefined, type: undefined }
+  if (rows !== undefined) return Source.of(rows)(name === undefined ? Source.file(path) : Source.hub(name, at))
+  const [model, family] = kind as readonly [Artifact.Model, string]
+  if (model !== "BaseModel") return `a ${model} is given by code`
+  return name === undefined ? Checkpoint.huggingFace(family, path) : Checkpoint.hub(family, name, at)
+}
+
+/** The inputs of a recipe by `--take NAME=PATH`. */
+const inputs = Effect.fnUntraced(function*({ name, takes }: Recipe.Any, take: ReadonlyArray<string>) {
+  const given = yield* assignments("take", take, Object.keys(takes), {
+    none: `${name} takes nothing.`,
+    are: `${name} takes`,
+    no: `${name} takes no input`
+  })
+  return Object.fromEntries(
+    yield* Effect.forEach(given, ({ name, value, wrong }) => {
+      const input = taken(takes[name], value)
+      return typeof input === "string"
+        ? wrong(input, "Give a model's folder or hf://OWNER/NAME, and of rows a file or hf://datasets/OWNER/NAME.")
+        : Effect.succeed([name, input] as const)
+    })
+  )
+})
+
+/** Whether an artefact is known by its size alone, and cannot run. */
+const isDescribed = (of: Artifact.Any): boolean => {
+  const { origin, shape } = fieldsOf(of)
+  return shape !== undefined || origin?._tag === "Described"
+}
+
+/** The outputs of a recipe as published, with stand-ins for choices and descriptions for inputs that were not given. */
+export const recipeOf = Effect.fnUntraced(
+  function*(recipe: Recipe.Any, { choose, take }: Asked, parse: (text: string) => Schema.Json) {
+    const [chosen, given] = [yield* choices(recipe, choose, parse), yield* inputs(recipe, take)]
     const root = yield* Effect.try({
-      try: () => Pipeline.outputs(Recipe.planned(recipe, chosen)) as Artifact.Any,
+      try: () => Pipeline.outputs(Recipe.planned(recipe, chosen, given as object)) as Artifact.Any,
       catch: (error) =>
         new BadPipelineFile({
           path: recipe.name,
@@ -96,6 +159,16 @@ export const recipeOf = Effect.fnUntraced(
     return { root, chosen: { recipe, open } satisfies Chosen as Chosen }
   }
 )
+
+/** The inputs that `root` is made of and that are only described. */
+export const described = ({ chosen, root }: { readonly chosen?: Chosen; readonly root: Artifact.Any }) => {
+  if (chosen === undefined) return []
+  const { recipe } = chosen
+  const used = new Set(Artifact.lineage(root).map(({ id }) => id))
+  const names = Object.entries(recipe.published() as Readonly<Record<string, Artifact.Any>>)
+    .flatMap(([name, of]) => used.has(of.id) && isDescribed(of) ? [name] : [])
+  return Recipe.inputsOf(recipe, names)
+}
 
 /** The line about the stand-ins of a recipe, if it has some. */
 export const standInLines = ({ chosen }: { readonly chosen?: Chosen }): ReadonlyArray<string> =>

@@ -30,6 +30,10 @@ export const pipeline = Argument.String("file").pipe(
 export const overrides = {
   set: many("set", "Override a parameter, e.g. --set ppo.beta=0.1; may be repeated"),
   base: maybe(Flag.String("base"), "Folder of the base model: the path of every Checkpoint in the pipeline"),
+  take: many(
+    "take",
+    "Give a recipe an input, e.g. --take base=./model --take prompts=rows.jsonl, or hf://OWNER/NAME; may be repeated"
+  ),
   choose: many("choose", "Choose what a recipe leaves open, e.g. --choose learningRate=1e-5; may be repeated"),
   shrink: off(
     "shrink",
@@ -50,6 +54,7 @@ export const json = off("json", "Print JSON on standard output")
 export interface Overridden {
   readonly set: ReadonlyArray<string>
   readonly base: Option.Option<string>
+  readonly take: ReadonlyArray<string>
   readonly choose: ReadonlyArray<string>
   readonly shrink: boolean
   readonly seed: Option.Option<number>

@@ -19,7 +19,7 @@ import * as Recipe from "../../dsl/Recipe.ts"
 import * as Shrink from "../../dsl/Shrink.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { MiB, sizeOf } from "../model/regularFile.ts"
-import { BadPipelineFile, type Chosen, known, otherwise, part, recipeOf } from "./addressed.ts"
+import { type Asked, BadPipelineFile, type Chosen, known, otherwise, part, recipeOf } from "./addressed.ts"
 import type { Overridden } from "./options.ts"
 
 export { BadPipelineFile }
@@ -98,7 +98,7 @@ export const exportsOf = Effect.fnUntraced(function*(path: string, name = "defau
 const fromModule = Effect.fnUntraced(function*(
   path: string,
   names: ReadonlyArray<string>,
-  choose: ReadonlyArray<string>
+  asked: Asked
 ) {
   const [first, second] = names
   const named = first === undefined ? undefined : yield* exportsOf(path, first)
@@ -106,7 +106,7 @@ const fromModule = Effect.fnUntraced(function*(
   const { extensions, value } = exported ? named : yield* exportsOf(path)
   const output = exported ? second : first
   if (Recipe.isRecipe(value)) {
-    const { chosen, root } = yield* recipeOf(value, choose, parseValue)
+    const { chosen, root } = yield* recipeOf(value, asked, parseValue)
     return { root: yield* part(root, output, path), extensions, chosen }
   }
   if (Artifact.isArtifact(value)) return { root: yield* part(value, output, path), extensions }
@@ -139,7 +139,7 @@ export const assigned = Effect.fnUntraced(function*(override: string, example: s
   })
 })
 
-const none: Overridden = { set: [], base: Option.none(), choose: [], shrink: false, seed: Option.none() }
+const none: Overridden = { set: [], base: Option.none(), take: [], choose: [], shrink: false, seed: Option.none() }
 
 /** The part of an address before the first colon that follows a file or the name of a recipe, and the parts after it. */
 const parts = Effect.fnUntraced(function*(address: string) {
@@ -153,13 +153,13 @@ const parts = Effect.fnUntraced(function*(address: string) {
  * The description at an address, without overrides: a recipe's name or a file, with `:OUTPUT`. A `.json` description takes its
  * implementations from outside from `module`.
  */
-const read = Effect.fnUntraced(function*(address: string, module: string | null, choose: ReadonlyArray<string>) {
+const read = Effect.fnUntraced(function*(address: string, module: string | null, asked: Asked) {
   const fs = yield* FileSystem.FileSystem
   const [path, ...names] = yield* parts(address)
   if (!(yield* fs.exists(path))) {
     const recipe = known(path)
     if (recipe !== undefined) {
-      const { chosen, root } = yield* recipeOf(recipe, choose, parseValue)
+      const { chosen, root } = yield* recipeOf(recipe, asked, parseValue)
       return { path, root: yield* part(root, names[0], path), extensions: {}, chosen }
     }
     return yield* new BadPipelineFile(
@@ -173,7 +173,7 @@ const read = Effect.fnUntraced(function*(address: string, module: string | null,
     "Unreadable",
     ({ problem, remedy }) => new BadPipelineFile({ path, problem, remedy })
   )
-  if (!path.endsWith(".json")) return { path, ...(yield* fromModule(path, names, choose)) }
+  if (!path.endsWith(".json")) return { path, ...(yield* fromModule(path, names, asked)) }
   const extensions: Extensions = module === null ? {} : yield* extensionsIn(module, yield* imported(module))
   const definitions = (extensions.stages ?? []).map(({ definition }) => definition)
   const root = yield* Effect.mapError(
@@ -186,15 +186,23 @@ const read = Effect.fnUntraced(function*(address: string, module: string | null,
 /** Reads the description at an address and applies the overrides. It does not check the result. */
 export const pipelineOf = Effect.fn("pipelineOf")(function*(
   address: string,
-  { base, choose, seed, set, shrink }: Overridden = none,
+  { base, choose, seed, set, shrink, take }: Overridden = none,
   module: string | null = null
 ) {
-  const { extensions, path, root: described, ...recipe } = yield* read(address, module, choose)
-  if (choose.length > 0 && recipe.chosen === undefined) {
+  const { extensions, path, root: described, ...recipe } = yield* read(address, module, { take, choose })
+  const [asked] = [...take.map((one) => `--take ${cut(one)}`), ...choose.map((one) => `--choose ${cut(one)}`)]
+  if (asked !== undefined && recipe.chosen === undefined) {
     return yield* new BadPipelineFile({
-      path: `--choose ${cut(choose[0]!)}`,
+      path: asked,
       problem: `${path} is no recipe, and leaves nothing open`,
       remedy: "For a parameter: --set ppo.beta=0.1"
+    })
+  }
+  if (shrink && take.length > 0) {
+    return yield* new BadPipelineFile({
+      path: asked!,
+      problem: "a small copy is of tiny models and toy data, and takes no input",
+      remedy: "Leave out --shrink or --take."
     })
   }
   let root = described

@@ -17,6 +17,7 @@ import { unmeasured } from "../report/unmeasured.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
 import { capOf } from "../report/write.ts"
 import { BadRunFolder, events as eventsOf } from "../store/runDirectory.ts"
+import { described } from "./addressed.ts"
 import * as control from "./control.ts"
 import { type PipelineFile, pipelineOf } from "./pipelineFile.ts"
 import { priceIn, prices } from "./prices.ts"
@@ -74,8 +75,9 @@ export const run = Command.make(
   Effect.fn(function*({ acceptOtherBits, backend, device, json, out, pipeline, prices, ...overridden }) {
     const file = yield* pipelineOf(pipeline, overridden)
     const { chosen } = file
-    if (!overridden.shrink && chosen !== undefined && chosen.open.length > 0) {
-      return yield* new OpenChoices({ recipe: chosen.recipe.name, inputs: [], choices: chosen.open })
+    const inputs = described(file)
+    if (!overridden.shrink && chosen !== undefined && inputs.length + chosen.open.length > 0) {
+      return yield* new OpenChoices({ recipe: chosen.recipe.name, inputs, choices: chosen.open })
     }
     const price = yield* priceIn(prices, Option.getOrElse(device, () => "cpu"))
     const folder = Option.isSome(out) ? { out: out.value } : {}
