@@ -35,9 +35,9 @@ export const naming = (root: Artifact.Any): (text: string) => string => {
   return names.size === 0 ?
     (text) => text :
     (text) =>
-      text.replace(/\b([A-Za-z]+-[0-9a-f]{8})\b( +\|)?/gu, (whole, label: string, edge?: string) => {
+      text.replace(/\b([A-Za-z]+-[0-9a-f]{8})\b(?:( \([^|)]*\))? +\|)?/gu, (whole, label: string, note = "") => {
         const name = names.get(label) ?? label
-        return edge === undefined ? name : `${`${name} `.padEnd(whole.length - 1)}|`
+        return whole === label ? name : `${`${name}${note} `.padEnd(whole.length - 1)}|`
       })
 }
 

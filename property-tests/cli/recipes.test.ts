@@ -1,6 +1,6 @@
 /** Recipes on the command line: listed, shown, compared, refused while something is open, and run in small. */
 import * as Result from "effect/Result"
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import { Pipeline, Recipe, recipes, Render, Shrink, Source } from "../../dsl/index.ts"
@@ -117,7 +117,11 @@ export default Pipeline.outputs(Recipe.planned(own))`
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /✓ sft .*\n[^]*✓ policy /u)
     assert.match(stderr, /UltraFeedback: pairs of a tiny model's answers, by the checker of stories/u)
-    assert.match(stdout, /^\| policy {2,}\|/mu)
+    const made = /^\| policy \| Dpo \| \d\.\d{3} ± \d\.\d{3} +\| sft +\|$/mu
+    assert.match(stdout, made)
+    const report = readFileSync(join(at, "it/report.md"), "utf8")
+    assert.match(report, made)
+    assert.notInclude(report, "Not finished")
     const ledger = await keel(["ledger", "it"], at)
     assert.match(ledger.stdout, /^\| policy {2,}\|/mu)
     const again = await keel(["resume", "it"], at)

@@ -15,7 +15,7 @@ import { alarms } from "../report/alarms.ts"
 import { passed } from "../report/passed.ts"
 import { unmeasured } from "../report/unmeasured.ts"
 import { notes, sideBySide, table } from "../report/table.ts"
-import { capOf } from "../report/write.ts"
+import { capOf, outputs } from "../report/write.ts"
 import { BadRunFolder, events as eventsOf } from "../store/runDirectory.ts"
 import { described } from "./addressed.ts"
 import * as control from "./control.ts"
@@ -58,10 +58,10 @@ const told = Effect.fnUntraced(function*(
     return
   }
   const events = yield* eventsOf(folder)
-  if (report !== null) {
-    const found = ["", table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)]
-    yield* Console.log(named(found.join("\n")))
-  }
+  const found = report === null
+    ? [outputs(root, events)]
+    : [table(report, capOf(events)), "", ...notes(report), "", sideBySide(report)]
+  yield* Console.log(`\n${named(found.join("\n"))}`)
   yield* Console.log(`\n${named(spending)}`)
   // Printed last, to be seen: the run succeeded, but with another result than intended.
   const said = [...unmeasured(events), ...passed(events), ...alarms(events)]

@@ -206,10 +206,10 @@ const running = Effect.fnUntraced(
     const onDevice = device === undefined ? backend === "auto" && name === "torch" : device.startsWith("cuda")
     const inProcess: Parameters<typeof expected>[2] = (stage) => processBytes(stage, runtimeBytes(name), onDevice)
     const expectation = yield* expected(folder, prepared.planned, inProcess)
-    const write = Effect.fnUntraced(function*(report: Report | null) {
+    const write = Effect.fnUntraced(function*(made: Made | null) {
       yield* mine
       const spending = yield* spent(folder, root, expectation, price).pipe(Effect.provide(files), reading)
-      yield* writeReport(folder, root, report, spending)
+      yield* writeReport(folder, root, made, spending)
       return spending
     })
     const { elsewhere } = yield* started(folder)
@@ -238,13 +238,13 @@ const running = Effect.fnUntraced(
         Effect.catchDefect((defect) => named(defect) ? Effect.fail(resumable(folder)(defect)) : Effect.die(defect)),
         Effect.exit
       ))
-    const report = Exit.isSuccess(exit) && exit.value._tag === "Report" ? exit.value.report : null
-    const written = write(report)
+    const written = write(Exit.isSuccess(exit) ? exit.value : null)
     // The error of the run comes first: on a full disk the report cannot be written either.
     const spending = yield* Exit.isSuccess(exit)
       ? Effect.mapError(written, resumable(folder))
       : Effect.orElseSucceed(written, () => "")
     const made = yield* exit
+    const report = made._tag === "Report" ? made.report : null
     const of = initialOf(root)
     const keys = yield* keysIn(root).pipe(Effect.provide(files), reading)
     const model = made._tag !== "Model" || of.node.op === "Ensemble"

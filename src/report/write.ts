@@ -2,10 +2,11 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { join } from "node:path"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { mermaid, naming, text } from "../../dsl/Render.ts"
+import { label, mermaid, naming, text } from "../../dsl/Render.ts"
+import { initialOf, outputsOf } from "../../dsl/Stage.ts"
 import { told } from "../data/about.ts"
 import { writeFileAtomic } from "../store/sealed.ts"
-import type { Report } from "../store/report.ts"
+import type { Made } from "../store/made.ts"
 import { events as eventsOf } from "../store/runDirectory.ts"
 import type { Event } from "../store/runLog.ts"
 import { alarms } from "./alarms.ts"
@@ -84,11 +85,35 @@ export const capOf = (events: ReadonlyArray<Event>): number | null => {
   return caps.length === 0 ? null : Math.min(...caps)
 }
 
-const outcome = (events: ReadonlyArray<Event>, report: Report | null): string => {
-  if (report !== null) {
+/** What a finished run without an `Evaluate` made, with the last KL that was measured of it. */
+export const outputs = (root: Artifact.Any, events: ReadonlyArray<Event>): string => {
+  const measured = new Map(
+    events.flatMap((event) =>
+      event._tag === "Measured" && (event.measurement.against ?? "initial") === "initial"
+        ? [[event.measurement.stage, event.measurement] as const]
+        : []
+    )
+  )
+  const named = Object.entries(outputsOf(root))
+  const all = named.length === 0 ? [[label(initialOf(root)), root] as const] : named
+  return markdown([
+    ["made", "by", ...measured.size === 0 ? [] : ["last KL measured, nats/seq", "from"]],
+    ...all.map(([name, of]) => {
+      const { node } = initialOf(of)
+      const kl = measured.get(label(initialOf(of)))
+      const cells = kl === undefined ? ["–", "–"] : [`${kl.mean.toFixed(3)} ± ${kl.standardError.toFixed(3)}`, kl.from]
+      return [name, node.op, ...measured.size === 0 ? [] : cells]
+    })
+  ])
+}
+
+const outcome = (root: Artifact.Any, events: ReadonlyArray<Event>, made: Made | null): string => {
+  if (made?._tag === "Report") {
+    const { report } = made
     const shown = report.prompts.length === 0 ? [] : ["", "```text", sideBySide(report), "```"]
     return [table(report, capOf(events)), "", ...notes(report), ...shown].join("\n")
   }
+  if (made !== null) return `Finished.\n\n${outputs(root, events)}`
   const failed = events.findLast((event) => event._tag === "Failed")
   return failed === undefined ? "Not finished." : `**${failed.error}** — ${failed.message}`
 }
@@ -97,7 +122,8 @@ const outcome = (events: ReadonlyArray<Event>, report: Report | null): string =>
 export const writeReport = Effect.fn("writeReport")(function*(
   folder: string,
   root: Artifact.Any,
-  report: Report | null,
+  /** Its result, once it is finished. */
+  made: Made | null,
   /** Planned against spent. */
   spending: string | null = null
 ) {
@@ -111,7 +137,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
   yield* writeFileAtomic(join(folder, "metrics.jsonl"), lines(events.filter(({ _tag }) => _tag === "Step")))
   yield* writeFileAtomic(join(folder, "samples.jsonl"), lines(events.filter(({ _tag }) => _tag === "Sampled")))
   yield* fs.makeDirectory(join(folder, "plots"), { recursive: true })
-  const scores = report === null ? null : scorePlot(report)
+  const scores = made?._tag === "Report" ? scorePlot(made.report) : null
   const plots = [...specs(events), ...(scores === null ? [] : [["scores.svg", scores] as const])]
   for (const [name, spec] of plots) {
     yield* writeFileAtomic(join(folder, "plots", name), yield* Effect.promise(() => svg(spec)))
@@ -120,7 +146,7 @@ export const writeReport = Effect.fn("writeReport")(function*(
     [
       "# Run report",
       "",
-      outcome(events, report),
+      outcome(root, events, made),
       "",
       "## KL ledger",
       "",
