@@ -17,6 +17,7 @@ const textFiles: ReadonlyArray<string> = [
   "tokenizer.json",
   "tokenizer_config.json",
   "special_tokens_map.json",
+  "added_tokens.json",
   "generation_config.json",
   "chat_template.jinja"
 ]

@@ -1,13 +1,16 @@
 import type { Tokenizer } from "@huggingface/tokenizers"
 import { createHash } from "node:crypto"
 import type { Codec } from "./weights.ts"
+import { withAddedTokens } from "./addedTokens.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { chatTemplate, NoChatTemplate } from "./chatTemplate.ts"
 import type { ModelConfig } from "./config.ts"
 import { limited } from "./foreign.ts"
+import { refused } from "./foreignFields.ts"
 import { parseJson } from "./json.ts"
 import { encoding, open, tokenizer, unreadable } from "./openTokenizer.ts"
 import { specialTokens } from "./specialTokens.ts"
+import { tokenizerFields, withoutNames } from "./tokenizerConfig.ts"
 import { asContinuation, asRust, type Json } from "./tokenizerJson.ts"
 import { problemsOf } from "./tokenizerShape.ts"
 
@@ -51,8 +54,8 @@ const made = (
   files: ReadonlyMap<string, string>,
   config: Pick<ModelConfig, "vocab" | "bos" | "eos">
 ): Codec => {
-  const json = jsonOf(files, "tokenizer.json")
-  if (json === null) {
+  const saved = jsonOf(files, "tokenizer.json")
+  if (saved === null) {
     throw new BadCheckpoint({
       path: "tokenizer.json",
       problem: "missing",
@@ -60,7 +63,14 @@ const made = (
     })
   }
   const settings = jsonOf(files, "tokenizer_config.json") ?? {}
-  const special = specialTokens(settings, jsonOf(files, "special_tokens_map.json") ?? {})
+  const map = jsonOf(files, "special_tokens_map.json") ?? {}
+  const special = specialTokens(settings, map)
+  const problems = refused(tokenizerFields, withoutNames(settings))
+  if (problems.length > 0) {
+    const remedy = "Save the tokenizer with this behaviour off, or take another."
+    throw new BadCheckpoint({ path: tokenizerFields.file, problem: problems.join("; "), remedy })
+  }
+  const json = withAddedTokens(saved, settings, map, jsonOf(files, "added_tokens.json") ?? {})
   const { shape, size } = problemsOf(json, config.vocab)
   if (shape.length > 0) throw unreadable(shape.slice(0, 5).join("; "))
   if (size.length > 0) {

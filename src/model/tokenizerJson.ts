@@ -41,10 +41,17 @@ const plainMetaspace = (step: Json): Json => ({
   content: " "
 })
 
-/** Differences of the package (0.2.0) from the Rust library: Metaspace's older key, its `split`, its decoder. */
+/**
+ * Differences of the package (0.2.0) from the Rust library: Metaspace's older key, its `split`, its decoder; `Digits`, which in Rust are all
+ * numeric characters (`char::is_numeric`: Nd, Nl, No).
+ */
 export const asRust = (json: Json): Json =>
   rewrite(json, {
     pre_tokenizer: (step) => {
+      if (step["type"] === "Digits") {
+        const Regex = step["individual_digits"] === true ? "\\p{N}" : "\\p{N}+"
+        return [{ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false }]
+      }
       if (step["type"] !== "Metaspace") return [step]
       const metaspace = { ...step, prepend_scheme: prepends(step) }
       if (step["split"] === false) return [metaspace]
