@@ -3,7 +3,8 @@
  * mid-training, SFT with and without thinking, APO, a soup of the checkpoints of APO, and a merge of it with the mid-training checkpoint,
  * which has the long context that APO loses.
  *
- * Differences: the pairs are rows. Those with thinking are answers of Qwen3-32B (chosen) and of Qwen3-0.6B (rejected). Mid-training is SFT.
+ * Differences: batches of packed sequences are batches of as many rows. Mid-training and SFT have four epochs in the blog and five in the
+ * commands; the blog's stand. The pairs are rows. Those with thinking are answers of Qwen3-32B (chosen) and of Qwen3-0.6B (rejected). Mid-training is SFT.
  */
 import * as Checkpoint from "../Checkpoint.ts"
 import * as Keep from "../Keep.ts"
@@ -18,11 +19,23 @@ import * as Merge from "../stages/Merge.ts"
 import * as Mix from "../stages/Mix.ts"
 import * as Sft from "../stages/Sft.ts"
 
-/** Blog, "Reasoning mid-training": 35B tokens, four epochs. */
-export const midTraining = { epochs: 4 } as const
+/** mid.yaml and sft.yaml: 2e-5, cosine to 10 % after 3 % of warm-up, gradients of norm 0.2, batch 128. Blog: four epochs. */
+const tuning = {
+  epochs: 4,
+  batchSize: 128,
+  learningRate: 2e-5,
+  schedule: "cosine",
+  minLearningRateRatio: 0.1,
+  warmupRatio: 0.03,
+  maxGradNorm: 0.2,
+  truncation: "keep-start"
+} as const
 
-/** Blog, "Supervised finetuning": 1.8B tokens, four epochs; the turns of users and tools are masked. */
-export const sft = { epochs: 4, loss: "assistant" } as const
+/** Blog, "Reasoning mid-training": 35B tokens; mid.yaml: 32,768 tokens of a sequence. */
+export const midTraining = { ...tuning, maxLength: 32_768 } as const
+
+/** Blog, "Supervised finetuning": 1.8B tokens; sft.yaml: 65,536 tokens of a sequence; the turns of users and tools are masked. */
+export const sft = { ...tuning, maxLength: 65_536, loss: "assistant" } as const
 
 /** apo.yaml: β 0.05, 1e-6, cosine to 10 % after 10 % of warm-up, gradients of norm 0.2, batch 32, 24,576 tokens. */
 export const apo = {
@@ -37,8 +50,11 @@ export const apo = {
   truncation: "keep-start"
 } as const
 
-/** apo.yaml: parts of the pairs without and with thinking. */
-export const weights = { noThink: 0.5, think: 0.25 } as const
+/** Data card of SmolTalk 2: pairs without and with thinking. */
+const rows = { noThink: 230_501, think: 216_385 } as const
+
+/** apo.yaml: half of the pairs without thinking, and a quarter of those with. */
+export const pairs = { noThink: Math.floor(rows.noThink / 2), think: Math.floor(rows.think / 4) } as const
 
 /** Blog, "Model merging": linear, 0.9 of the soup and 0.1 of the mid-training checkpoint. */
 export const merge = MergeMethod.linear({ soup: 0.9, mid: 0.1 })
@@ -56,14 +72,11 @@ export const smolLm3 = Recipe.make({
     held: "Prompts"
   },
   open: {
-    midTraining: Recipe.notReported({ batchSize: 128, learningRate: 2e-5 }, "batch and rate of mid-training"),
-    sft: Recipe.notReported({ batchSize: 128, learningRate: 2e-5 }, "batch and rate of SFT"),
-    pairs: Recipe.notReported(200_000, "pairs of APO"),
     every: Recipe.notReported(1000, "steps from a checkpoint of the soup to the next: “each APO checkpoint”"),
     maxNewTokens: Recipe.notReported(2048, "longest completion where KL is measured")
   },
   published: () => {
-    const rows = (name: string, rows: number, completion: number) =>
+    const of = (name: string, rows: number, completion: number) =>
       Source.described(name, { rows, tokens: { prompt: 300, completion } })
     return {
       base: Checkpoint.described("smollm3", {
@@ -78,17 +91,17 @@ export const smolLm3 = Recipe.make({
         vocab: 128_256,
         context: 65_536
       }),
-      traces: Source.demonstrations(rows("reasoning traces, 35B tokens", 4_000_000, 8450)),
-      dialogues: Source.demonstrations(rows("SmolTalk 2, 1.8B tokens", 1_800_000, 700)),
-      noThink: Source.preferences(rows("Tülu 3 pairs, without thinking", 230_000, 400)),
-      think: Source.preferences(rows("Qwen3-32B over Qwen3-0.6B, with thinking", 215_000, 1500)),
+      traces: Source.demonstrations(of("reasoning traces, 35B tokens", 4_000_000, 8450)),
+      dialogues: Source.demonstrations(of("SmolTalk 2, 1.8B tokens", 1_800_000, 700)),
+      noThink: Source.preferences(of("Tülu 3 pairs, without thinking", rows.noThink, 400)),
+      think: Source.preferences(of("Qwen3-32B over Qwen3-0.6B, with thinking", rows.think, 1500)),
       held: Source.prompts(Source.described("held-out chats", { rows: 1000, tokens: { prompt: 300 } }))
     }
   },
   make: ({ base, dialogues, held, noThink, think, traces }, open) => {
-    const mid = Sft.make({ base, demonstrations: traces }, { ...midTraining, ...open.midTraining })
-    const tuned = Sft.make({ base: mid, demonstrations: dialogues }, { ...sft, ...open.sft })
-    const preferences = Mix.make({ noThink, think }, { take: { weights, count: open.pairs } })
+    const mid = Sft.make({ base, demonstrations: traces }, midTraining)
+    const tuned = Sft.make({ base: mid, demonstrations: dialogues }, sft)
+    const preferences = Mix.make({ noThink, think }, { take: { counts: pairs } })
     const soup = Dpo.make({ init: tuned, reference: tuned, preferences }, {
       ...apo,
       keep: Keep.soup({ every: open.every })

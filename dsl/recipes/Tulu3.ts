@@ -34,7 +34,7 @@ import * as Sample from "../stages/Sample.ts"
 import * as Sft from "../stages/Sft.ts"
 import * as Verifier from "../Verifier.ts"
 
-/** §4.3, Table 10: two epochs, batch 128, 4,096 tokens, linear after 3 % of warm-up; the loss is summed over tokens (§4.3.2). */
+/** §4.3, Table 11: two epochs, batch 128, 4,096 tokens, linear after 3 % of warm-up; the loss is summed over tokens (§4.3.2). */
 export const sft = {
   epochs: 2,
   batchSize: 128,
@@ -60,7 +60,7 @@ export const dpo = {
   truncation: "keep-start"
 } as const
 
-/** §6.2: the reward model that value models start from. */
+/** App. E.2, Table 36: the reward model that value models start from. */
 export const rewardModeling = {
   epochs: 1,
   batchSize: 256,
@@ -125,25 +125,25 @@ export const penalised = Reward.gate({
   otherwise: byKind
 })
 
-/** Table 10, 20 and 21, with the captions and commands; 70B's β is 0.07 there, and 0.7 in the prose. Episodes are `steps` · `batchSize`. */
+/** Tables 11, 15, 20 and 21, of 405B 34 and 35, with captions and commands; its pairs are those of its data card. 70B's β is 0.07 there, and 0.7 in the prose. Episodes are `steps` · `batchSize`. */
 export const sizes = {
   "8b": {
     shape: { layers: 32, dim: 4096, heads: 32, kvHeads: 8, ffn: 14_336 },
-    sft: 5e-6,
+    sft: { learningRate: 5e-6 },
     dpo: { learningRate: 5e-7, batchSize: 128 },
     pairs: 271_409,
     ppo: { learningRate: 3e-7, beta: 0.05, batchSize: 224, steps: 447, maxNewTokens: 2048 }
   },
   "70b": {
     shape: { layers: 80, dim: 8192, heads: 64, kvHeads: 8, ffn: 28_672 },
-    sft: 2e-6,
+    sft: { learningRate: 2e-6 },
     dpo: { learningRate: 2e-7, batchSize: 128 },
     pairs: 334_302,
     ppo: { learningRate: 1e-7, beta: 0.07, batchSize: 640, steps: 625, warmupRatio: 0.1, maxNewTokens: 2048 }
   },
   "405b": {
     shape: { layers: 126, dim: 16_384, heads: 128, kvHeads: 8, ffn: 53_248 },
-    sft: 2e-6,
+    sft: { learningRate: 2e-6, batchSize: 256 },
     dpo: { learningRate: 2e-7, batchSize: 256 },
     pairs: 360_924,
     ppo: { learningRate: 1e-7, beta: 0.05, batchSize: 1856, steps: 75, maxNewTokens: 1024 }
@@ -194,8 +194,8 @@ export const verifiable = () => {
   }
 }
 
-/** On-policy pairs, of a prompt each, and models of the pool. */
-const [asked, models] = [96_911, 22]
+/** §5.2.2, Table 15: on-policy pairs, of a prompt each; App. D: models of the pool. */
+const [asked, models] = [19_444, 22]
 
 const published = (size: Size) => {
   const tokens = { prompt: 250, completion: 350 } as const
@@ -228,7 +228,7 @@ const development = ({ gsm8kHeld, ifevalHeld, mathHeld }: Data) =>
 
 const tuned = (base: Base, data: Data, size: Size): Artifact.Of<"Policy", "llama3"> => {
   const { demonstrations } = data
-  const by = (seed: number) => Sft.make({ base, demonstrations }, { ...sft, learningRate: sizes[size].sft, seed })
+  const by = (seed: number) => Sft.make({ base, demonstrations }, { ...sft, ...sizes[size].sft, seed })
   if (size !== "8b") return by(1)
   return Merge.make(
     { held: development(data), reward: byKind },
@@ -236,6 +236,10 @@ const tuned = (base: Base, data: Data, size: Size): Artifact.Of<"Policy", "llama
     { method: MergeMethod.best("reward"), maxNewTokens: 2048 }
   )
 }
+=======
+const tuned = (base: Base, { demonstrations }: Data, size: Size) =>
+  Sft.make({ base, demonstrations }, { ...sft, ...sizes[size].sft })
+>>>>>>> f4308a7 (Tülu 3: 19,444 on-policy pairs, batch 256 of the SFT of 405B; SmolLM3's mid-training, SFT and pairs are those of its commands; Llama 2's lengths those of Table 6)
 
 /** SFT, preferences and DPO. */
 const aligned = (base: Base, data: Data, size: Size, open: Open) => {

@@ -39,6 +39,20 @@ export default facts("Tülu 3 and 3.1", {
     ["seeds, of which the best is released", 5, ({ small }) => all(small.sft, "Sft").length],
     ["averages of seeds and of their soup", [59.8, 60.1, 60.2], result]
   ],
+  "arXiv 2411.15124v5, Tables 15, 34 and 35": [
+    ["on-policy pairs", 19_444, ({ small }) => rows(small.dpo, "prompts of the preference data")],
+    [
+      "pairs of 405B, of its data card",
+      360_924,
+      ({ large }) => rows(large.dpo, "off-policy pairs") + rows(large.dpo, "prompts of the preference data")
+    ],
+    ["405B: rate, batch, share of warm-up and epochs of SFT", [2e-6, 256, 0.03, 2], ({ large }) => {
+      const { batchSize, epochs, learningRate, warmupRatio } = of(large.sft)
+      return [learningRate, batchSize, warmupRatio, epochs]
+    }],
+    ["405B: the value model is of 8B", 32, ({ large }) => all(large.value, "Checkpoint")[0]!["shape"].layers],
+    ["405B: passes and episodes of PPO", [1, 300_000], "the command's 4 stand; 75 steps were made"]
+  ],
   "1.5, DPO": [
     [
       "pairs of 8B and 70B",
