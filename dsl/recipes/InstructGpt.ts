@@ -81,6 +81,7 @@ export const instructGpt = Recipe.make({
     lam: Recipe.notReported(0.95, "λ of GAE: only “no discount” is stated"),
     maxNewTokens: Recipe.notReported(1024, "context 2,048 for prompt and response together")
   },
+  // Prompts: Table 9. Demonstrations: Table 11, labelers' (437 and 38) and customers' (153 and 88), by their numbers.
   published: () => ({
     gpt3: Checkpoint.described("gpt3", {
       name: "GPT-3 175B",
@@ -107,14 +108,14 @@ export const instructGpt = Recipe.make({
     demonstrations: Source.demonstrations(
       Source.described("labelers' and customers' prompts with answers", {
         rows: 12_725,
-        tokens: { prompt: 200, completion: 100 }
+        tokens: { prompt: 405, completion: 44 }
       })
     ),
     rankings: Source.rankings(
-      Source.described("labelers' rankings", { rows: 33_207, tokens: { prompt: 200, completion: 100, completions: 6 } })
+      Source.described("labelers' rankings", { rows: 33_207, tokens: { prompt: 199, completion: 100, completions: 6 } })
     ),
-    prompts: Source.prompts(Source.described("customers' prompts", { rows: 31_144, tokens: { prompt: 200 } })),
-    held: Source.prompts(Source.described("customers' held-out prompts", { rows: 16_185, tokens: { prompt: 200 } })),
+    prompts: Source.prompts(Source.described("customers' prompts", { rows: 31_144, tokens: { prompt: 166 } })),
+    held: Source.prompts(Source.described("customers' held-out prompts", { rows: 16_185, tokens: { prompt: 186 } })),
     pretraining: Source.text(Source.described("GPT-3's pretraining text", { rows: 2_048_000, tokens: { text: 2048 } }))
   }),
   make: ({ demonstrations, gpt3, held, pretraining, prompts, rankings, small }, open) => {
