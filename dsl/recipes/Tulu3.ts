@@ -8,7 +8,8 @@
  * The SFT model of 8B is the best of five seeds.
  *
  * Differences: of the development suite that seeds are compared on, the three benchmarks that a program checks stand here. The 22 models of
- * the pool are one data set of their answers. The RLVR policies that were released are of a checkpoint before the last.
+ * the pool are one data set of their answers. The RLVR policies that were released are of a checkpoint before the last. PPO of 405B has four passes and
+ * 400,000 episodes in its command, one and 300,000 in Table 35, and was stopped after 75 steps.
  */
 import * as Advantage from "../Advantage.ts"
 import type * as Artifact from "../Artifact.ts"
@@ -236,10 +237,6 @@ const tuned = (base: Base, data: Data, size: Size): Artifact.Of<"Policy", "llama
     { method: MergeMethod.best("reward"), maxNewTokens: 2048 }
   )
 }
-=======
-const tuned = (base: Base, { demonstrations }: Data, size: Size) =>
-  Sft.make({ base, demonstrations }, { ...sft, ...sizes[size].sft })
->>>>>>> f4308a7 (Tülu 3: 19,444 on-policy pairs, batch 256 of the SFT of 405B; SmolLM3's mid-training, SFT and pairs are those of its commands; Llama 2's lengths those of Table 6)
 
 /** SFT, preferences and DPO. */
 const aligned = (base: Base, data: Data, size: Size, open: Open) => {

@@ -37,11 +37,15 @@ const rowsOf = (recipe: Recipe.Any): ReadonlyArray<Row> => {
 
 /** Of Tülu 3 and its followers. */
 const aligned = (base: string): ReadonlyArray<Row> => [["sft", base], ["dpo", "sft", "", "sft"]]
+const seeds = count(5).map((n) => `sft ${n}`)
+const best = (name: string): ReadonlyArray<Row> => [
+  ...seeds.map((seed): Row => [seed, "Llama 3.1 8B"]),
+  [name, joined(seeds, " + ")]
+]
 const tulu3 = (size: string): ReadonlyArray<Row> => [
-  ["sft", `Llama 3.1 ${size}`],
+  ...(size === "8B" ? best("sft") : [["sft", `Llama 3.1 ${size}`], ...best("merge 1")] as const),
   ["dpo", "sft", "sft", "sft"],
-  ...(size === "8B" ? [] : [["sft 1", "Llama 3.1 8B"]] as const),
-  ["value", size === "8B" ? "sft" : "sft 1", "sft"],
+  ["value", size === "8B" ? "sft" : "merge 1", "sft"],
   ["policy", "dpo", "", "dpo", "value"]
 ]
 const smolTulu = [["sft", "SmolLM2 1.7B"], ["policy", "sft", "", "sft"], ["reward", "sft"]] as const
@@ -125,7 +129,7 @@ const graphs: Readonly<Record<string, ReadonlyArray<Row>>> = {
   "tulu-3-8b": tulu3("8B"),
   "tulu-3-70b": tulu3("70B"),
   "tulu-3-405b": tulu3("405B"),
-  "tulu-3.1": [["sft", "Llama 3.1 8B"], ["dpo", "sft", "sft", "sft"], ["policy", "dpo", "", "dpo"]],
+  "tulu-3.1": [...best("sft"), ["dpo", "sft", "sft", "sft"], ["policy", "dpo", "", "dpo"]],
   "olmo-2-1b": [...aligned("OLMo 2 1B"), ["grpo 1", "dpo", "", "dpo"], ["policy", "grpo 1", "", "grpo 1"]],
   "olmo-2-7b": [...aligned("OLMo 2 7B"), ["value", "sft"], ["policy", "dpo", "", "dpo", "value"]],
   "olmo-2-13b": [

@@ -7,8 +7,7 @@ const verifierWeights = (policy: Parameters<typeof all>[0]) =>
     rule.verifier.weight
   )
 
-/** The SFT of 8B is the best of several. */
-const sft = (policy: Parameters<typeof all>[0]) => all(policy, "Sft")[0]!
+const sft = (recipe: { readonly sft: Parameters<typeof all>[0] }) => all(recipe.sft, "Sft")[0]!
 
 export default facts("Tülu 3 and 3.1", {
   small: Recipe.planned(Tulu3.tulu3Of8b),
@@ -21,22 +20,22 @@ export default facts("Tülu 3 and 3.1", {
     [
       "rate of 8B and 70B",
       [5e-6, 2e-6],
-      ({ middle, small }) => [sft(small.sft)["learningRate"], of(middle.sft)["learningRate"]]
+      ({ middle, small }) => [sft(small)["learningRate"], sft(middle)["learningRate"]]
     ],
-    ["linear to", ["linear", 0], ({ small }) => [sft(small.sft)["schedule"], ends(sft(small.sft))]],
+    ["linear to", ["linear", 0], ({ small }) => [sft(small)["schedule"], ends(sft(small))]],
     [
       "share of warm-up, weight decay",
       [0.03, 0],
-      ({ small }) => [sft(small.sft)["warmupRatio"], sft(small.sft)["weightDecay"]]
+      ({ small }) => [sft(small)["warmupRatio"], sft(small)["weightDecay"]]
     ],
     [
       "epochs, batch, length",
       [2, 128, 4096],
-      ({ middle }) => [of(middle.sft)["epochs"], of(middle.sft)["batchSize"], of(middle.sft)["maxLength"]]
+      ({ middle }) => [sft(middle)["epochs"], sft(middle)["batchSize"], sft(middle)["maxLength"]]
     ],
-    ["reduction", "sum", ({ small }) => sft(small.sft)["reduction"]],
+    ["reduction", "sum", ({ small }) => sft(small)["reduction"]],
     ["GPUs and hours of 8B and 70B", [32, 6, 64, 50], hardware],
-    ["seeds, of which the best is released", 5, ({ small }) => all(small.sft, "Sft").length],
+    ["seeds of 8B, of which the best is released", 5, ({ small }) => all(small.sft, "Sft").length],
     ["averages of seeds and of their soup", [59.8, 60.1, 60.2], result]
   ],
   "arXiv 2411.15124v5, Tables 15, 34 and 35": [
@@ -47,7 +46,7 @@ export default facts("Tülu 3 and 3.1", {
       ({ large }) => rows(large.dpo, "off-policy pairs") + rows(large.dpo, "prompts of the preference data")
     ],
     ["405B: rate, batch, share of warm-up and epochs of SFT", [2e-6, 256, 0.03, 2], ({ large }) => {
-      const { batchSize, epochs, learningRate, warmupRatio } = of(large.sft)
+      const { batchSize, epochs, learningRate, warmupRatio } = sft(large)
       return [learningRate, batchSize, warmupRatio, epochs]
     }],
     ["405B: the value model is of 8B", 32, ({ large }) => all(large.value, "Checkpoint")[0]!["shape"].layers],
