@@ -58,6 +58,7 @@ export const warp = Recipe.make({
       heads: 16,
       headDim: 256,
       ffn: 24_576,
+      tied: true,
       vocab: 256_000,
       context: 8192
     }),
