@@ -9,6 +9,7 @@ import { BadData } from "../../src/data/badData.ts"
 import type { Message } from "../../src/data/rows.ts"
 import type { Named } from "../../src/data/paths.ts"
 import { placeIn } from "../../src/data/places.ts"
+import { type Batch, batchesOf } from "../../src/data/parquetRows.ts"
 import { type Options, read, type Reader, readers } from "../../src/data/read.ts"
 import { inFolder } from "./inFolder.ts"
 
@@ -207,6 +208,47 @@ describe("kinds of files", () => {
     const told = await error(readers.Text, ...one("a.parquet", endless))
     assert.match(told.message, /a\.parquet: its Parquet data keeps the decoder busy without an end/u)
   }, 60_000)
+
+  it("in Parquet with row groups larger than what is read at once are read in parts, lists only with an index", async () => {
+    const texts = Array.from({ length: 5000 }, (_, i) => `${i} ${"once upon a time ".repeat(1 + i % 9)}`)
+    const write = (column: object, schema: ReadonlyArray<object>, offsetIndex: boolean) =>
+      new Uint8Array(parquetWriteBuffer({
+        columnData: [{ name: "a", ...column, offsetIndex } as never],
+        schema: schema as never,
+        rowGroupSize: 4000,
+        pageSize: 5000
+      }))
+    const text = { type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" }
+    const ofTexts = (indexed: boolean) =>
+      write({ data: texts }, [{ name: "root", num_children: 1 }, { name: "a", ...text }], indexed)
+    const ofLists = (indexed: boolean) =>
+      write({ data: texts.map((one) => [one, "a"]) }, [
+        { name: "root", num_children: 1 },
+        { name: "a", converted_type: "LIST", num_children: 1, repetition_type: "OPTIONAL" },
+        { name: "list", num_children: 1, repetition_type: "REPEATED" },
+        { name: "element", ...text }
+      ], indexed)
+    const parts = async (bytes: Uint8Array, most: number) =>
+      inFolder({ "a.parquet": bytes }, async () => {
+        const batches: Array<Batch> = []
+        for await (const batch of batchesOf("a.parquet", most)) batches.push(batch)
+        return batches
+      })
+    for (const bytes of [ofTexts(false), ofTexts(true), ofLists(true)]) {
+      const [some, all] = [await parts(bytes, 150_000), await parts(bytes, 1 << 30)]
+      const rows = some.flatMap(({ rows }) => rows)
+      assert.isAbove(some.length, 10)
+      assert.deepStrictEqual(rows.map(({ a }) => Array.isArray(a) ? a[0] as unknown : a), texts)
+      assert.deepStrictEqual(rows, all.flatMap(({ rows }) => rows))
+      let line = 1
+      for (const batch of some) {
+        assert.strictEqual(batch.line, line)
+        line += batch.rows.length
+      }
+    }
+    const refused = await parts(ofLists(false), 150_000).then(() => "read", String)
+    assert.match(refused, /the row group at row 1 has \d+ bytes, and at most 150000 of lists without an index/u)
+  })
 
   it("that unpack to far more than their size are refused", async () => {
     const bomb = zstdCompressSync(Buffer.alloc(200 << 20, "a"))

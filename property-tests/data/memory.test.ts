@@ -47,6 +47,83 @@ const done = await Effect.runPromise(Effect.gen(function*() {
 ))
 console.log(JSON.stringify(done))`
 
+/** Samples completions of a made-up policy, scores them and selects some, which a store keeps. */
+const sampling = (store: string): string => `
+import * as NodeFileSystem from "@effect/platform-node-shared/NodeFileSystem"
+import * as Effect from "effect/Effect"
+import { CurrentEngine } from ${module("src/engine/current.ts")}
+import { Judge } from ${module("src/rewards/judge.ts")}
+import { sample } from ${module("src/stages/sample.ts")}
+import { score } from ${module("src/stages/score.ts")}
+import { select } from ${module("src/stages/select.ts")}
+import { layer } from ${module("src/store/files.ts")}
+import { RunLog } from ${module("src/store/runLog.ts")}
+import { Store } from ${module("src/store/store.ts")}
+const text = "once upon a time there was a little cat who liked to play with her friend in the garden ".repeat(7)
+const codec = {
+  stop: [],
+  encodePrompt: () => Int32Array.of(1),
+  encodeCompletion: () => Int32Array.of(2),
+  decode: ([i]) => i + " " + text
+}
+let next = 0
+const policy = {
+  context: 1000,
+  dispose: () => {},
+  sample: (prompts) => prompts.map(() => ({ completion: Int32Array.of(next++), finished: true }))
+}
+const done = await Effect.runPromise(Effect.gen(function*() {
+  const prompts = Array.from({ length: 1000 }, (_, i) => ({ prompt: "question " + i }))
+  const scope = (key) => ({ key, label: key, stream: "seed", limits: { kl: [] } })
+  const of = { batchSize: 50, checkpointEvery: 1, completionsPerPrompt: 100, maxNewTokens: 1, temperature: 1, topK: 0, topP: 1 }
+  const completions = yield* sample(of, { policy: {}, prompts }, scope("sample"))
+  const scored = yield* score({ batchSize: 500, scorer: { _tag: "JudgeScorer", gold: {} } }, { completions }, scope("score"))
+  const kept = yield* select({ rule: { _tag: "PerPrompt", keep: 90 } }, { completions: scored }, scope("select"))
+  const store = yield* Store
+  yield* store.finish("key", "select", { _tag: "Data", dataset: { role: "Demonstrations", rows: kept } })
+  const { value: { dataset: { rows } } } = yield* store.find("key", "select")
+  return {
+    sampled: completions.length,
+    scored: scored.length,
+    left: rows.length,
+    first: Number(rows[0].completion.split(" ")[0]),
+    last: Number(rows.at(-1).completion.split(" ")[0]),
+    same: rows[54_321].completion === kept[54_321].completion
+  }
+}).pipe(
+  Effect.provideService(CurrentEngine, { kind: "transformer", codec: () => codec, policy: () => policy }),
+  Effect.provideService(Judge, { gold: (_, __, completion) => Number(completion.split(" ")[0]) % 100 }),
+  Effect.provideService(RunLog, { emit: () => Effect.void }),
+  Effect.provide(layer(${JSON.stringify(store)})),
+  Effect.provide(NodeFileSystem.layer)
+))
+console.log(JSON.stringify(done))`
+
+/** What a process prints, in a heap of 96 MiB: V8 ends a process that needs more. */
+const printed = (source: string): Readonly<Record<string, unknown>> =>
+  JSON.parse(execFileSync(process.execPath, [
+    "--no-warnings",
+    "--max-semi-space-size=4",
+    "--max-old-space-size=96",
+    "--input-type=module",
+    "-e",
+    source
+  ], { encoding: "utf8" }))
+
+describe("rows of 60 MB that stages make", () => {
+  it("are sampled, scored, selected, stored and found in a heap that does not hold them", () => {
+    const done = printed(sampling(join(folder(), "store")))
+    assert.deepStrictEqual(done, {
+      sampled: 100_000,
+      scored: 100_000,
+      left: 90_000,
+      first: 10,
+      last: 99_999,
+      same: true
+    })
+  }, 300_000)
+})
+
 describe("rows of 60 MB", () => {
   it(
     "are read, mixed, filtered, deduplicated, split, stored, found and encoded in a heap that holds half of them",
@@ -55,16 +132,7 @@ describe("rows of 60 MB", () => {
       const rows = `${at}.jsonl`
       const text = "once upon a time there was a little cat who liked to play with her friend in the garden ".repeat(7)
       writeFileSync(rows, Array.from({ length: 100_000 }, (_, i) => `{"text":"${i} ${text}"}\n`).join(""))
-      const ran = execFileSync(process.execPath, [
-        "--no-warnings",
-        "--max-semi-space-size=4",
-        // V8 ends a process that needs more, in MiB.
-        "--max-old-space-size=96",
-        "--input-type=module",
-        "-e",
-        script(rows, join(at, "store"))
-      ], { encoding: "utf8" })
-      const { left, read, same } = JSON.parse(ran) as {
+      const { left, read, same } = printed(script(rows, join(at, "store"))) as {
         readonly left: number
         readonly read: number
         readonly same: boolean

@@ -152,7 +152,7 @@ export const growing = <A>(most = held): Growing<A> => {
   return {
     push: (value, bytes, place) => {
       count++
-      const more = bytes + around
+      const more = bytes + (typeof value === "object" ? around : 0)
       if (rest !== undefined || mine.bytes + more > most || inAll + more > heldInAll) {
         return (rest ??= spill<A>()).push(value, place)
       }

@@ -50,8 +50,8 @@ export const selected = <A>(all: ReadonlyArray<A>, test: (one: A, place: number)
 }
 
 /** `of` each element; of a view it is a view, whose elements are made whenever they are looked at. */
-export const mapped = <A, B>(all: ReadonlyArray<A>, of: (one: A) => B): ReadonlyArray<B> =>
-  views.has(all) ? viewed(all.length, (i) => of(all[i]!)) : all.map(of)
+export const mapped = <A, B>(all: ReadonlyArray<A>, of: (one: A, place: number) => B): ReadonlyArray<B> =>
+  views.has(all) ? viewed(all.length, (i) => of(all[i]!, i)) : all.map(of)
 
 /** One array after the other; with a view among them it is a view. */
 export const concatenated = <A>(parts: ReadonlyArray<ReadonlyArray<A>>): ReadonlyArray<A> => {

@@ -22,8 +22,8 @@ export class Unread extends Error {
 const together = 4096
 const MiB = 1 << 20
 
-/** Most bytes of a row group without compression, and of a page by itself: they are unpacked in memory. */
-const [mostInGroup, mostInPage] = [1024 * MiB, 512 * MiB]
+/** Most bytes without compression of rows that are read at once, and of a page by itself: they are unpacked in memory. */
+const [mostAtOnce, mostInPage] = [1024 * MiB, 512 * MiB]
 
 /** A value as JSON has it. Bytes that are no text have none. */
 const plain = (value: unknown): unknown => {
@@ -101,6 +101,20 @@ const isSound = (tree: SchemaTree, groups: FileMetaData["row_groups"]): boolean 
 /** Bytes of the row group, as its metadata say. */
 const sizeOf = (group: FileMetaData["row_groups"][number]): number => Number(group.total_byte_size)
 
+/**
+ * The rows of a row group that are read at once: all of them, or some of a larger group. Pages of a column without lists are passed over
+ * unpacked, of any other column only by its index, and a column without an index is in memory as it is packed. Null: no part of it can be
+ * read by itself.
+ */
+const atOnce = (group: FileMetaData["row_groups"][number], most: number): number | null => {
+  const [bytes, rows] = [sizeOf(group), Number(group.num_rows)]
+  if (bytes <= most) return rows
+  const whole = group.columns.filter(({ offset_index_length }) => !offset_index_length)
+  const isFlat = whole.every(({ meta_data }) => meta_data!.path_in_schema.length === 1)
+  const packed = whole.reduce((sum, { meta_data }) => sum + Number(meta_data!.total_compressed_size), 0)
+  return isFlat && packed <= most ? Math.ceil(rows / Math.ceil(8 * bytes / most)) : null
+}
+
 /** Some rows, the first of them the row `line` of the file; `bytes`: of a row, about. */
 export interface Batch {
   readonly line: number
@@ -108,7 +122,7 @@ export interface Batch {
   readonly rows: ReadonlyArray<Json>
 }
 
-export async function* batchesOf(path: string): AsyncGenerator<Batch> {
+export async function* batchesOf(path: string, most = mostAtOnce): AsyncGenerator<Batch> {
   const damaged = (error: unknown, line = 0) =>
     error instanceof Unread ? error : new Unread(
       `its Parquet data is damaged, cut off or of a kind that is not read: ${
@@ -130,7 +144,7 @@ export async function* batchesOf(path: string): AsyncGenerator<Batch> {
       slice: async (start, end = size) => {
         const from = start < 0 ? size + start : start
         const length = Math.min(end, size) - from
-        if (!(from >= 0 && length >= 0 && length <= mostInGroup)) throw new Error(`no bytes ${start} to ${end}`)
+        if (!(from >= 0 && length >= 0 && length <= mostAtOnce)) throw new Error(`no bytes ${start} to ${end}`)
         const bytes = new Uint8Array(length)
         for (let at = 0; at < length;) {
           const { bytesRead } = await handle.read(bytes, at, Math.min(length - at, 256 * MiB), from + at)
@@ -151,9 +165,12 @@ export async function* batchesOf(path: string): AsyncGenerator<Batch> {
     let row = 0
     for (const group of metadata.row_groups) {
       const [bytes, rows] = [sizeOf(group), Number(group.num_rows)]
-      if (bytes > mostInGroup) {
+      const some = atOnce(group, most)
+      if (some === null) {
         throw new Unread(
-          `the row group at row ${row + 1} has ${bytes} bytes, and at most ${mostInGroup} are read at once`,
+          `the row group at row ${
+            row + 1
+          } has ${bytes} bytes, and at most ${most} of lists without an index of pages are read at once`,
           "Write the file with smaller row groups, e.g. to_parquet(…, row_group_size=10000) of pandas.",
           row + 1
         )
@@ -162,14 +179,25 @@ export async function* batchesOf(path: string): AsyncGenerator<Batch> {
       if (!(rows >= 0 && rows <= 8 * Math.max(size, bytes) + 8)) {
         throw damaged(new Error(`${rows} rows in ${bytes} bytes`), row + 1)
       }
-      const options = { file, metadata, compressors: unpack, parsers, rowStart: row, rowEnd: row + rows }
-      const objects = await parquetReadObjects(options as never).catch((error) => {
-        throw damaged(error, row + 1)
-      })
-      for (let from = 0; from < objects.length; from += together) {
-        yield { line: row + from + 1, bytes: bytes / rows, rows: objects.slice(from, from + together).map(rowOf) }
+      for (const end = row + rows; row < end;) {
+        const rowEnd = Math.min(end, row + some)
+        const options = {
+          file,
+          metadata,
+          compressors: unpack,
+          parsers,
+          rowStart: row,
+          rowEnd,
+          useOffsetIndex: some < rows
+        }
+        const objects = await parquetReadObjects(options as never).catch((error) => {
+          throw damaged(error, row + 1)
+        })
+        for (let from = 0; from < objects.length; from += together) {
+          yield { line: row + from + 1, bytes: bytes / rows, rows: objects.slice(from, from + together).map(rowOf) }
+        }
+        row = rowEnd
       }
-      row += rows
     }
   } finally {
     await handle.close()

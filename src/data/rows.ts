@@ -1,7 +1,7 @@
 /** Plain rows of text, before any tokenizer: the data that stages read. */
 import * as Schema from "effect/Schema"
 import type { Row } from "../engine/engine.ts"
-import { concatenated, mapped } from "./lazyArray.ts"
+import { concatenated, mapped, picked } from "./lazyArray.ts"
 import { placedAs } from "./places.ts"
 
 /** Text to pretrain on: TRL's "language modeling". */
@@ -182,13 +182,20 @@ export const longestIn = (row: AnyRow): number =>
 /** The same text up to case and white space. */
 export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
 
-/** Rows by prompt, in the order in which the prompts first appear; equal prompts share a group. */
-export const groupedByPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> => {
-  const groups = new Map<string, Array<R>>()
-  for (const row of rows) {
-    const group = groups.get(row.prompt)
-    if (group === undefined) groups.set(row.prompt, [row])
-    else group.push(row)
+/** The places of the rows of each prompt, in the order in which the prompts first appear. */
+export const placesByPrompt = (
+  rows: ReadonlyArray<{ readonly prompt: string }>
+): ReadonlyArray<ReadonlyArray<number>> => {
+  const groups = new Map<string, Array<number>>()
+  for (let i = 0; i < rows.length; i++) {
+    const { prompt } = rows[i]!
+    const group = groups.get(prompt)
+    if (group === undefined) groups.set(prompt, [i])
+    else group.push(i)
   }
   return [...groups.values()]
 }
+
+/** Rows by prompt; equal prompts share a group. */
+export const groupedByPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> =>
+  placesByPrompt(rows).map((places) => picked(rows, Uint32Array.from(places)))

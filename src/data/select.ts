@@ -1,32 +1,42 @@
 import type { Rule } from "../../dsl/stages/Select.ts"
 import { stream } from "../sampling/random.ts"
-import { groupedByPrompt, type ScoredRow } from "./rows.ts"
+import { picked } from "./lazyArray.ts"
+import { placesByPrompt, type ScoredRow } from "./rows.ts"
+
+type Places = ReadonlyArray<number>
+type Scores = ReadonlyArray<number>
 
 /** The `keep` best, as they stood; of equal scores the earlier. */
-const best = (rows: ReadonlyArray<ScoredRow>, keep: number): ReadonlyArray<ScoredRow> => {
-  const kept = new Set(rows.map((_, i) => i).sort((a, b) => rows[b]!.score - rows[a]!.score || a - b).slice(0, keep))
-  return rows.filter((_, i) => kept.has(i))
-}
+const best = (places: Places, scores: Scores, keep: number): Places =>
+  places.toSorted((a, b) => scores[b]! - scores[a]! || a - b).slice(0, keep).sort((a, b) => a - b)
 
-/** Which candidates a rule keeps; see `dsl/stages/Select.ts`. */
-export const select = (rows: ReadonlyArray<ScoredRow>, rule: Rule): ReadonlyArray<ScoredRow> => {
+const placesOf = (rows: ReadonlyArray<ScoredRow>, rule: Rule): Places => {
+  const scores = Array.from(rows, ({ score }) => score)
+  const all = scores.map((_, i) => i)
   switch (rule._tag) {
     case "PerPrompt":
-      return groupedByPrompt(rows).flatMap((group) => best(group, rule.keep))
+      return placesByPrompt(rows).flatMap((places) => best(places, scores, rule.keep))
     case "Overall":
-      return best(rows, rule.keep)
+      return best(all, scores, rule.keep)
     case "Accept":
-      return rows.filter(({ score }) => score >= rule.atLeast)
+      return all.filter((i) => scores[i]! >= rule.atLeast)
   }
 }
 
-const atRandom = <A>(rows: ReadonlyArray<A>, keep: number, key: string): ReadonlyArray<A> => {
-  const kept = new Set(stream(key).shuffle(rows.map((_, i) => i)).slice(0, keep))
-  return rows.filter((_, i) => kept.has(i))
-}
+/** Which candidates a rule keeps; see `dsl/stages/Select.ts`. */
+export const select = (rows: ReadonlyArray<ScoredRow>, rule: Rule): ReadonlyArray<ScoredRow> =>
+  picked(rows, Uint32Array.from(placesOf(rows, rule)))
+
+const atRandom = (places: Places, keep: number, key: string): Places =>
+  stream(key).shuffle(places).slice(0, keep).sort((a, b) => a - b)
 
 /** As many as the rule keeps, of each prompt or of all as it does, whatever their scores. */
 export const control = (rows: ReadonlyArray<ScoredRow>, rule: Rule, key: string): ReadonlyArray<ScoredRow> =>
-  rule._tag === "PerPrompt"
-    ? groupedByPrompt(rows).flatMap((group, i) => atRandom(group, rule.keep, `${key}/${i}`))
-    : atRandom(rows, select(rows, rule).length, key)
+  picked(
+    rows,
+    Uint32Array.from(
+      rule._tag === "PerPrompt"
+        ? placesByPrompt(rows).flatMap((places, i) => atRandom(places, rule.keep, `${key}/${i}`))
+        : atRandom(Array.from(rows, (_, i) => i), placesOf(rows, rule).length, key)
+    )
+  )

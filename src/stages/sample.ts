@@ -4,7 +4,7 @@ import type { Sample } from "../../dsl/stages/Sample.ts"
 import { type Askable, asPrompts, inContexts } from "../data/ask.ts"
 import { encodePrompts, textsOf } from "../data/encode.ts"
 import { CompletionRow, type DemonstrationRow, promptIn, type PromptRow } from "../data/rows.ts"
-import { viewed } from "../data/lazyArray.ts"
+import { selected, viewed } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
 import { RunLog } from "../store/runLog.ts"
@@ -91,7 +91,7 @@ export const samplePrompts = Effect.fn("samplePrompts")(function*(
   const rows = yield* sample(stage, wires, scope)
   const engine = yield* CurrentEngine
   if (engine.kind === "tabular") return rows.map(promptIn)
-  const made = rows.filter(({ completion }) => completion.trim() !== "")
+  const made = selected(rows, ({ completion }) => completion.trim() !== "")
   const dropped = rows.length - made.length
   if (made.length === 0) {
     return yield* new UnusableData({

@@ -5,7 +5,7 @@ import type { JudgeScorer, PeopleScorer, RubricScorer, VerifierScorer } from "..
 import type { Score } from "../../dsl/stages/Score.ts"
 import { encodeDemonstrations } from "../data/encode.ts"
 import type { CompletionRow, ScoredRow } from "../data/rows.ts"
-import { mapped, viewed } from "../data/lazyArray.ts"
+import { mapped, selected, viewed } from "../data/lazyArray.ts"
 import { scoresIn } from "../data/verdicts.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
@@ -42,9 +42,12 @@ export const score = Effect.fn("score")(function*(stage: Score, wires: Wires, sc
     ? byReward(wires, scope, chunks)
     : byOthers(scorer, wires, scope, chunks)
   yield* chunks.finished
-  const row = (i: number): ScoredRow => ({ ...completions[i]!, score: scored[i]! })
-  if ((yield* CurrentRehearsal) !== null) return viewed(completions.length, row)
-  return completions.flatMap((_, i) => scored[i] === null ? [] : [row(i)])
+  if ((yield* CurrentRehearsal) !== null) {
+    return viewed(completions.length, (i): ScoredRow => ({ ...completions[i]!, score: scored[i]! }))
+  }
+  const known = scored.filter((score) => score !== null)
+  const rows = known.length === scored.length ? completions : selected(completions, (_, i) => scored[i] !== null)
+  return mapped(rows, (row, i): ScoredRow => ({ ...row, score: known[i]! }))
 }, Effect.scoped)
 
 type Chunks = Effect.Success<ReturnType<typeof chunked>>
@@ -108,7 +111,10 @@ const byReward = Effect.fnUntraced(function*(
   })
   const some = planned ? kept.slice(0, looked) : kept
   const all = new Map(leaves.map((leaf, l) => [leaf, some.map((row) => row[l]!)]))
-  const questions = some.map((_, i) => ({ ...completions[i]!, row: i + 1 }))
+  const questions = mapped(
+    planned ? completions.slice(0, some.length) : completions,
+    (row, i) => ({ ...row, row: i + 1 })
+  )
   return yield* whole([...(yield* combined(stage, reward, all, questions, moment)).scores], completions.length)
 })
 

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import type { Select } from "../../dsl/stages/Select.ts"
-import { type DemonstrationRow, groupedByPrompt, type ScoredRow } from "../data/rows.ts"
+import { mapped } from "../data/lazyArray.ts"
+import { type DemonstrationRow, placesByPrompt, type ScoredRow } from "../data/rows.ts"
 import { control, select as selected } from "../data/select.ts"
 import { accepted } from "../ledger/acceptance.ts"
 import { dataStage } from "../training/dataStage.ts"
@@ -22,11 +23,11 @@ export const select = Effect.fn("select")(function*(
   const { completions } = wires
   const kept = stage.control ? control(completions, rule, `${scope.stream}/control`) : selected(completions, rule)
   const furthest = (keep: number): number =>
-    groupedByPrompt(completions).reduce(
+    placesByPrompt(completions).reduce(
       (most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))),
       0
     )
-  const promptsOf = (rows: ReadonlyArray<{ readonly prompt: string }>) => rows.map(({ prompt }) => prompt)
+  const promptsOf = (rows: ReadonlyArray<{ readonly prompt: string }>) => mapped(rows, ({ prompt }) => prompt)
   yield* dataStage(scope, kept, () => ({
     problem: `none of ${completions.length} candidates is accepted; the best scores ${
       completions.reduce((most, { score }) => Math.max(most, score), -Infinity)
@@ -43,5 +44,5 @@ export const select = Effect.fn("select")(function*(
       : {}),
     ...(rule._tag === "Accept" && !stage.control ? accepted(promptsOf(completions), promptsOf(kept)) : {})
   }))
-  return kept.map(({ completion, ended, prompt }): DemonstrationRow => ({ prompt, completion, ended }))
+  return mapped(kept, ({ completion, ended, prompt }): DemonstrationRow => ({ prompt, completion, ended }))
 })

@@ -9,6 +9,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { growing } from "../data/growing.ts"
 import { resumed } from "../data/rows.ts"
 import { CurrentPatience } from "../engine/interruptible.ts"
 import { type Metrics, RunLog } from "../store/runLog.ts"
@@ -91,9 +92,11 @@ export const chunked = Effect.fnUntraced(function*(
     { generates, make, row, rowsPerItem = 1 }: Chunking<A, E, R>
   ) {
     const { items, size } = parts[part]!
-    const rows = resumed(row, keptOf(part).flatMap(({ rows }) => rows))
+    const rows = growing<A>()
+    const add = (row: A): void => rows.push(row, typeof row === "object" ? JSON.stringify(row).length : 8)
+    for (const chunk of keptOf(part)) resumed(row, chunk.rows).forEach(add)
     let to = made(part)
-    let pending = { items: 0, rows: rows.length, spent: nothingSpent }
+    let pending = { items: 0, rows: [] as Array<A>, spent: nothingSpent }
     const stepAt = (item: number): number => before.get(part)! + Math.ceil(item / size)
     const tell = (to: number, { metrics, tokens }: Rows<A>) =>
       told ? log.emit({ _tag: "Step", stage: label, step: stepAt(to), steps, tokens, metrics }) : Effect.void
@@ -103,11 +106,11 @@ export const chunked = Effect.fnUntraced(function*(
       const path = yield* store.append(key, name, {
         part,
         items: pending.items,
-        rows: rows.slice(pending.rows) as unknown as ReadonlyArray<Schema.Json>,
+        rows: pending.rows as unknown as ReadonlyArray<Schema.Json>,
         spent
       })
       done += pending.items
-      pending = { items: 0, rows: rows.length, spent: nothingSpent }
+      pending = { items: 0, rows: [], spent: nothingSpent }
       if (told) yield* log.emit({ _tag: "Checkpoint", stage: label, step: stepAt(to), path })
     })
     const one = (from: number, to: number) =>
@@ -133,12 +136,12 @@ export const chunked = Effect.fnUntraced(function*(
         Effect.gen(function*() {
           const [from, to] = [n * size, Math.min(items, (n + 1) * size)]
           const made = yield* one(from, to)
-          for (const row of made.rows) rows.push(row)
+          made.rows.forEach(add)
           yield* tell(to, made)
           yield* withinCaps(scope, Effect.succeed("nothing"))
         })
       yield* rehearsal.steps(Math.ceil(items / size), once, {})
-      return yield* whole(rows, Math.round(items * rowsPerItem))
+      return yield* whole(rows.all(), Math.round(items * rowsPerItem))
     }
     let [took, chunks] = [Infinity, 0]
     const next = Effect.gen(function*() {
@@ -148,7 +151,10 @@ export const chunked = Effect.fnUntraced(function*(
       const room = generates === undefined ? Infinity : yield* roomFor(scope, generates)
       const end = Math.min(items, (Math.floor(from / size) + 1) * size, from + Math.max(1, room))
       const more = yield* one(from, end)
-      for (const row of more.rows) rows.push(row)
+      for (const row of more.rows) {
+        add(row)
+        pending.rows.push(row)
+      }
       pending.items += end - from
       pending.spent = together([pending.spent, yield* meter.taken])
       to = end
@@ -167,7 +173,7 @@ export const chunked = Effect.fnUntraced(function*(
       // Beside another error, that of a full disk would say nothing new.
       Effect.onError(() => Effect.ignore(keep))
     )
-    return rows as ReadonlyArray<A>
+    return rows.all()
   })
 
   return {
