@@ -319,7 +319,11 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
               Math.floor(
                 Math.min(
                   n,
-                  op === "Ppo" ? most.episodes : op === "Grpo" ? most.episodes / most.completions : most.batch
+                  params["groupSize"] !== undefined
+                    ? most.episodes / most.completions
+                    : op === "Ppo"
+                    ? most.episodes
+                    : most.batch
                 ) / parts
               )
             ) * parts

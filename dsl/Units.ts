@@ -75,6 +75,7 @@ export const units: { readonly [K in Numeric]: Unit } = {
   numMiniBatches: "parts",
   numPpoEpochs: "passes",
   overlap: "none",
+  positiveNll: "none",
   pretrainingShare: "none",
   prompts: "rows",
   ptxCoef: "none",

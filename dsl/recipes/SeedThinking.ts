@@ -4,9 +4,9 @@
  *
  * The value model is trained alone at first, on returns with λ 1; the policy's λ grows with the length of its answer.
  *
- * Differences: one answer of each prompt in a rollout, where VAPO has 16 of 512 prompts, so no dynamic sampling; no log-likelihood of right
- * answers beside the policy loss (μ); the mixture of prompts does not follow the policy; prompts without a verifiable answer are judged one by one
- * by a reward model, not in pairs by a generative one. The shape is not published: it is one of 20B active of 200B parameters.
+ * Differences: numbers that the paper leaves out, such as α, μ and ε, are VAPO's; the mixture of prompts does not follow the policy;
+ * prompts without a verifiable answer are judged one by one by a reward model, not in pairs by a generative one. The shape is not published:
+ * it is one of 20B active of 200B parameters.
  */
 import * as Advantage from "../Advantage.ts"
 import * as Checkpoint from "../Checkpoint.ts"
@@ -33,15 +33,20 @@ export const sft = {
   truncation: "keep-start"
 } as const
 
-/** VAPO, §5.1: 8,192 answers of a rollout in mini-batches of 512; rates 1e-6 and 2e-6; 50 steps of the value model alone. */
+/**
+ * VAPO, §5.1: 16 answers of each of 512 prompts in mini-batches of 512; rates 1e-6 and 2e-6; 50 steps of the value model alone; μ 0.1 of
+ * the likelihood of right answers.
+ */
 export const ppo = {
   beta: 0,
-  batchSize: 8_192,
+  batchSize: 512,
+  groupSize: 16,
   numMiniBatches: 16,
   numPpoEpochs: 1,
   learningRate: 1e-6,
   valueLearningRate: 2e-6,
   valueWarmupSteps: 50,
+  positiveNll: 0.1,
   maxNewTokens: 32_000
 } as const
 
@@ -95,7 +100,8 @@ export const seedThinking = Recipe.make({
     sftBatch: Recipe.notReported(128, "rows of a step of the SFT"),
     rewardBatch: Recipe.notReported(256, "pairs of a step of the reward model"),
     rewardRate: Recipe.notReported(6e-6, "of the reward model"),
-    steps: Recipe.notReported(1_000, "rollouts")
+    steps: Recipe.notReported(1_000, "rollouts"),
+    maxBatches: Recipe.notReported(10, "batches of dynamic sampling in a step")
   },
   published: () => ({
     base: moe("Seed-Thinking base, 20B of 200B"),
@@ -128,7 +134,8 @@ export const seedThinking = Recipe.make({
       ...ppo,
       advantage,
       loss,
-      steps: open.steps
+      steps: open.steps,
+      dynamicSampling: { maxBatches: open.maxBatches }
     })
     const measured = {
       kl: Kl.measured,

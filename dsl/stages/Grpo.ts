@@ -14,7 +14,6 @@
 import * as Schema from "effect/Schema"
 import { GroupAdvantage } from "../Advantage.ts"
 import { define } from "../Definition.ts"
-import { Environment } from "../Environment.ts"
 import { keeping, keepMistakes } from "../Keep.ts"
 import { changeMistakes, changing } from "../FromStep.ts"
 import { held, klSpending } from "../KlSpending.ts"
@@ -23,13 +22,11 @@ import { penalises, policyFrom } from "../MovesPolicy.ts"
 import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
-import { Count, Fraction, NonNegative, or, Positive, training } from "../Training.ts"
+import { Count, NonNegative, or, training } from "../Training.ts"
+import { rolling, rolloutMistakes } from "../Rollout.ts"
 import { truncating } from "../Truncation.ts"
 import { Verifier } from "../Verifier.ts"
 import { data, model, optional } from "../Wires.ts"
-import { rulesIn } from "./Reward.ts"
-
-const Share = Fraction.check(Schema.isGreaterThan(0, { message: "must be above 0" }))
 
 export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   /** Coefficient of the KL penalty (TRL `beta`). 0 optimises the reward alone, with no reference; KL is still measured. */
@@ -50,28 +47,7 @@ export class Grpo extends Schema.TaggedClass<Grpo>()("Grpo", {
   referencePolicy: or(ReferencePolicy, new Frozen()),
   /** Verifiable rewards, added to the reward model's score when there is one. */
   verifiers: or(Schema.Array(Verifier), []),
-  /**
-   * Makes each completion an episode of several turns of at most `maxNewTokens` tokens; verifiers judge the last. A prompt that is no
-   * conversation is the first message of the user. Only the policy's own tokens are learnt, and KL is that of its own tokens.
-   */
-  environment: Schema.optionalKey(Environment),
-  /** T of sampling, and of the log-probabilities of the loss and its penalty, as in TRL: π_T is trained. KL is measured at 1. */
-  temperature: or(Positive, 1),
-  /** Subtracted from the score of a completion that does not end by itself. */
-  missingEosPenalty: or(NonNegative, 0),
-  /**
-   * DAPO's dynamic sampling: groups of equal scores have no gradient, so other prompts replace them, until there are
-   * `batchSize` groups or `maxBatches` batches have been sampled. A step without groups makes no update.
-   */
-  dynamicSampling: Schema.optionalKey(Schema.Struct({ maxBatches: Count })),
-  /**
-   * The pool of solved prompts (MiMo-7B, arXiv 2505.07608, section 3.3.2: 0.1). A prompt comes into it when its whole group passes all
-   * verifiers, and leaves it when one does not (the paper does not say when); a prompt of a batch is one of the pool with this
-   * probability, and one of the others otherwise. 0 takes a solved prompt no more, until all are solved. Left out, there is no pool.
-   */
-  solvedAgain: Schema.optionalKey(Fraction),
-  /** DAPO's soft overlong punishment over the last `share` of `maxNewTokens` (eq. 13), added to the score. */
-  overlong: Schema.optionalKey(Schema.Struct({ share: Share })),
+  ...rolling,
   ...changing,
   ...klControl,
   ...klSpending,
@@ -102,12 +78,7 @@ export const definition = define(Grpo, wires, {
     ...changeMistakes(stage),
     ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }),
     ...referenceMistakes(stage, wires.reference, reference),
-    stage.solvedAgain !== undefined && stage.verifiers.length === 0 &&
-    (reward === undefined || rulesIn(reward).every(({ _tag }) => _tag !== "Verify")) &&
-    "solvedAgain needs a verifier, which says when a prompt is solved, e.g. verifiers: [Verifier.lastNumber()]",
-    reward === undefined && stage.verifiers.length === 0 &&
-    (stage.environment === undefined || stage.environment._tag === "Calculator") &&
-    "it has no reward: connect Grpo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"
+    ...rolloutMistakes(stage, reward)
   ]
 })
 

@@ -14,7 +14,6 @@
 import * as Schema from "effect/Schema"
 import { Gae } from "../Advantage.ts"
 import { define } from "../Definition.ts"
-import { Environment } from "../Environment.ts"
 import { keeping, keepMistakes } from "../Keep.ts"
 import { changeMistakes, changing } from "../FromStep.ts"
 import { held, klSpending } from "../KlSpending.ts"
@@ -24,6 +23,7 @@ import * as PolicyGradient from "../PolicyGradient.ts"
 import { batchMistakes, lossMistakes, OwnPolicyLoss, PolicyLoss } from "../PolicyLoss.ts"
 import { Frozen, referenceMistakes, ReferencePolicy } from "../Reference.ts"
 import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Training.ts"
+import { rolling, rolloutMistakes } from "../Rollout.ts"
 import { truncating } from "../Truncation.ts"
 import { Verifier } from "../Verifier.ts"
 import { data, model, optional } from "../Wires.ts"
@@ -34,8 +34,10 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   beta: NonNegative,
   /** PPO iterations: sample, score, update. */
   steps: Count,
-  /** Episodes (one prompt, one completion) per iteration. */
+  /** Prompts per iteration; `batchSize · groupSize` completions. */
   batchSize: Count,
+  /** Completions of each prompt, 1 when left out (VAPO, arXiv 2504.05118, section 4.3: 16). */
+  groupSize: Schema.optionalKey(Count),
   /** Optimiser steps per pass over an iteration's episodes. */
   numMiniBatches: or(Count, 1),
   numPpoEpochs: or(Count, 4),
@@ -65,17 +67,9 @@ export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   ptxCoef: or(NonNegative, 0),
   /** Pretraining documents per episode of an update. */
   ptxRatio: or(Positive, 1),
-  /** T of sampling, and of the log-probabilities of the loss and its penalty, as in TRL: π_T is trained. KL is measured at 1. */
-  temperature: or(Positive, 1),
   /** Verifiable rewards, added to the reward model's score when there is one. */
   verifiers: Schema.optionalKey(Schema.Array(Verifier)),
-  /**
-   * Makes each completion an episode of several turns of at most `maxNewTokens` tokens; verifiers judge the last. A prompt that is no
-   * conversation is the first message of the user. Only the policy's own tokens are learnt, and KL is that of its own tokens.
-   */
-  environment: Schema.optionalKey(Environment),
-  /** Subtracted from the score of a completion that does not end by itself. */
-  missingEosPenalty: or(NonNegative, 0),
+  ...rolling,
   ...changing,
   ...klControl,
   ...klSpending,
@@ -117,9 +111,7 @@ export const definition = define(Ppo, wires, {
     `Ppo.pretraining is missing: connect ${wires.pretraining.needs}`,
     stage.ptxCoef === 0 && pretraining !== undefined &&
     "ptxCoef is 0, so Ppo.pretraining has no use: leave it out, or raise ptxCoef",
-    reward === undefined && (stage.verifiers ?? []).length === 0 &&
-    (stage.environment === undefined || stage.environment._tag === "Calculator") &&
-    "it has no reward: connect Ppo.reward, or give verifiers, e.g. verifiers: [Verifier.lastNumber()]"
+    ...rolloutMistakes(stage, reward)
   ]
 })
 

@@ -69,7 +69,7 @@ export const scoresOf = Effect.fnUntraced(
       judge: { verifies: atOnce(({ completion, prompt }) => passes(prompt, completion)), kindOf: kindIn(world) },
       missingEosPenalty: stage.missingEosPenalty,
       maxNewTokens: stage.maxNewTokens,
-      overlong: stage._tag === "Grpo" ? stage.overlong : undefined
+      overlong: stage.overlong
     }
     const now = { step: Infinity, running: {}, whitened: false }
     const table: Array<Float64Array> = []

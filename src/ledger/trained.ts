@@ -100,7 +100,7 @@ const spanOf = (stage: Grpo | Ppo, { node: { wires } }: Artifact.Any): number | 
   const { missingEosPenalty, verifiers = [] } = stage
   if (of === null || verifiers.some(({ _tag }) => _tag === "OwnVerifier")) return null
   const verified = verifiers.reduce((sum, { weight }) => sum + weight, 0)
-  return of[1] - of[0] + verified + missingEosPenalty + (stage._tag === "Ppo" || stage.overlong === undefined ? 0 : 1)
+  return of[1] - of[0] + verified + missingEosPenalty + (stage.overlong === undefined ? 0 : 1)
 }
 
 /** Why a reward is not the same number for the same completion in every step. */
@@ -139,6 +139,8 @@ export const noOptimum = (stage: Grpo | Ppo, reward: Artifact.Any | undefined): 
     ...loss._tag === "OwnPolicyLoss" || loss.entropyCoef === 0 ? [] : ["entropy is rewarded too"],
     ...temperature === 1 ? [] : [`it samples at temperature ${temperature}`],
     ...stage._tag === "Ppo" && stage.ptxCoef > 0 ? ["text is learned too"] : [],
+    ...stage.positiveNll === undefined ? [] : ["the likelihood of right completions is raised too"],
+    ...stage._tag === "Ppo" && stage.dynamicSampling !== undefined ? ["groups of equal scores are left out"] : [],
     ...klControl._tag === "FixedBeta" ? [] : ["β follows the KL"],
     ...stage.fromStep === undefined ? [] : ["its values change on the way"],
     ...referencePolicy._tag === "MovingAverage" ? ["its reference follows it"] : []

@@ -20,24 +20,24 @@ import { beforeTokens, beforeTokensBackward } from "../losses/ragged.ts"
 import { tokenRewards } from "../losses/rewards.ts"
 import { valueLoss } from "../losses/value.ts"
 import { whiten } from "../losses/whiten.ts"
-import { type Composed, runningOf, runningState, turnsOf } from "../rewards/composed.ts"
+import { type Composed, turnsOf } from "../rewards/composed.ts"
 import { answered } from "../rewards/answers.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable } from "../rewards/rewarding.ts"
 import type { Metrics } from "../store/runLog.ts"
-import { type Prompt, transcriptOf } from "../training/answering.ts"
+import { transcriptOf } from "../training/answering.ts"
 import { batchAt } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
+import { grouping, type Groups } from "../training/groups.ts"
 import { klControl, movedMost } from "../training/klControl.ts"
 import { finite, type Opened } from "../training/loop.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { average, miniBatches } from "../training/miniBatches.ts"
-import { readsSampler } from "../training/ownLosses.ts"
 import { openReward } from "../training/openReward.ts"
 import { policyUpdate } from "../training/policyUpdate.ts"
 import type { Openers } from "../training/precision.ts"
 import { type Movable, movingReference, referenceOf } from "../training/reference.ts"
-import { pick, rollout } from "../training/rollout.ts"
+import { pick } from "../training/rollout.ts"
 import type { Scope } from "../training/scope.ts"
 
 interface Wires {
@@ -84,51 +84,34 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
         verifiers,
         judge,
         missingEosPenalty,
-        maxNewTokens: stage.maxNewTokens
+        maxNewTokens: stage.maxNewTokens,
+        overlong: stage.overlong
       }
       const control = klControl(stage, at.state)
-      let running = runningOf(at.state)
       const inReward = stage.loss.kl._tag === "KlInReward"
+      const place = (n: number, k: number) => k === 0 ? `${n}` : `${n}/${k}`
+      const rolling = { answering, asks, place, policy, prompts, reference, scoring, state: at.state }
+      const groups = grouping(stage, scope, rolling)
 
-      const episodesAt = Effect.fnUntraced(function*(n: number) {
-        const { maxNewTokens, temperature } = valuesAt(stage, n)
-        const chosen = batchAt(scope.stream, prompts.length, stage.batchSize, n)
-        const asked = chosen.map((i, k): Prompt => ({
-          ids: prompts[i]!,
-          row: { ...asks[i]!, row: i + 1 },
-          world: `${scope.stream}/${n}/world/${k}`
-        }))
-        const sampled = yield* rollout(
-          {
-            answering,
-            policy,
-            reference,
-            sampling: { maxNewTokens, temperature, topK: 0, topP: 1, stop: codec.stop },
-            scoring: { ...scoring, maxNewTokens },
-            readsSampler: readsSampler(stage.loss),
-            now: { step: n, running }
-          },
-          asked,
-          asked.map((_, i) => `${scope.stream}/${n}/${i}`)
-        )
-        const { earned, logps, offsets, refLogps, rows, scores } = sampled
-        const values = beforeTokens(value.values(rows).values, offsets)
+      /** What the groups of step `n` teach. */
+      const estimated = (n: number, { all, episodes }: Groups) => {
+        const { earned, logps, offsets, refLogps, rows, scores } = episodes
+        const values = beforeTokens(rows.length === 0 ? new Float64Array() : value.values(rows).values, offsets)
         const beta = inReward ? control.beta(n) : 0
-        const { metrics, rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta, earned })
+        const { rewards } = tokenRewards(logps, refLogps, scores, offsets, { beta, earned })
+        const { metrics } = tokenRewards(all.logps, all.refLogps, all.scores, all.offsets, { beta, earned: all.earned })
         const { gamma, lam, lamByLength, valueLam } = stage.advantage
         const lambda = lamByLength === undefined ? lam : byLength(offsets, lamByLength)
         const { advantages, returns } = gae(rewards, values, offsets, { gamma, lambda })
         return {
-          ...sampled,
           values,
           returns: valueLam === undefined || valueLam === lambda
             ? returns
             : gae(rewards, values, offsets, { gamma, lambda: valueLam }).returns,
-          chosen,
-          advantages: stage.whitenAdvantages ? whiten(advantages) : advantages,
-          metrics: { ...metrics, ...sampled.metrics }
+          advantages: stage.whitenAdvantages && rows.length > 0 ? whiten(advantages) : advantages,
+          metrics
         }
-      })
+      }
 
       /** Adds the gradient of −γ E[log π] over pretraining text; `k` counts updates. */
       const pretrain = (k: number, episodes: number): Metrics => {
@@ -149,13 +132,16 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
         ],
         proxy: reward,
         scoring,
-        state: () => ({ ...control.state(), ...runningState(running) }),
+        state: () => ({ ...control.state(), ...groups.state() }),
         step: Effect.fnUntraced(function*(n: number) {
           const { loss, maxNewTokens, temperature } = valuesAt(stage, n)
-          const episodes = yield* episodesAt(n)
-          const { advantages, chosen, logps, offsets, returns, rows, scores, values } = episodes
+          const rolled = yield* groups.at(n)
+          const { all, episodes } = rolled
+          const { chosen, episodes: first } = rolled.batches[0]!
+          const { logps, offsets, rows } = episodes
+          const { advantages, metrics, returns, values } = estimated(n, rolled)
           yield* finite({
-            reward: scores.reduce((sum, x) => sum + x, 0),
+            reward: all.scores.reduce((sum, x) => sum + x, 0),
             return: returns.reduce((sum, x) => sum + x, 0)
           })
           const learn = Effect.fnUntraced(function*(update: Update) {
@@ -166,10 +152,12 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
             const updates: Array<Metrics> = []
             const valueUpdates: Array<Metrics> = []
             let moved = false
-            const minis = miniBatches(`${scope.stream}/${n}`, rows.length, {
-              miniBatches: stage.numMiniBatches,
-              passes: stage.numPpoEpochs
-            })
+            const minis = rows.length === 0
+              ? []
+              : miniBatches(`${scope.stream}/${n}`, rows.length, {
+                miniBatches: stage.numMiniBatches,
+                passes: stage.numPpoEpochs
+              })
             for (const [k, mini] of minis.entries()) {
               if (n >= stage.valueWarmupSteps && !moved) {
                 const metrics: Metrics | null = yield* policyUpdate(policy, episodes, mini, {
@@ -178,6 +166,7 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
                   ...movedMost(stage),
                   maxNewTokens: answering.maxTurns * maxNewTokens,
                   temperature,
+                  positiveNll: stage.positiveNll,
                   update,
                   advantages: () => pick(advantages, offsets, mini),
                   ...(texts.length > 0 ? { also: () => pretrain(n * minis.length + k, mini.length) } : {})
@@ -198,26 +187,30 @@ export const ppo = Effect.fn("ppo")(function*(stage: Ppo, { held, init, ...wires
               valueUpdates.push(fit.metrics)
             }
             const coefficient = control.metrics(n)
-            control.seen(episodes.metrics["objective/kl"], rows.length)
-            running = episodes.running
+            control.seen(metrics["objective/kl"], all.scores.length)
+            const { grouped, sampled, scores } = yield* groups.learned(n, rolled)
+            const { episode, ...counts } = grouped
             return {
-              ...episodes.metrics,
+              ...metrics,
+              ...sampled,
+              ...(stage.groupSize === undefined ? {} : scores),
               ...average(updates),
               ...average(valueUpdates),
               ...(stage.targetKl === undefined ? {} : { "policy/updates": updates.length }),
               ...coefficient,
+              ...(stage.groupSize === undefined ? {} : counts),
               lr: update.learningRate,
-              episode: (n + 1) * rows.length
+              episode
             }
           })
           return {
-            passed: { rows, numbers: temperature === 1 ? logps : null },
+            passed: { rows: first.rows, numbers: temperature === 1 ? first.logps : null },
             learn,
-            tokens: logps.length * (1 + stage.numPpoEpochs),
+            tokens: all.logps.length + logps.length * stage.numPpoEpochs,
             sampled: () => ({
               prompt: asks[chosen[0]!]!.prompt,
-              completion: transcriptOf(codec, episodes.first),
-              score: scores[0]!
+              completion: transcriptOf(codec, first.first),
+              score: first.scores[0]!
             })
           }
         })

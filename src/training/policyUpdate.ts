@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import type { Loss as PolicyLoss } from "../../dsl/PolicyLoss.ts"
 import type { Policy, Update } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
+import { crossEntropy } from "../losses/crossEntropy.ts"
 import type { Loss } from "../losses/loss.ts"
+import { joinedTokens } from "../losses/ragged.ts"
 import { finite } from "./loop.ts"
 import { policyLossOf } from "./ownLosses.ts"
 import { type Episodes, pick } from "./rollout.ts"
@@ -20,6 +22,8 @@ export interface PolicyUpdate {
   readonly advantages: (logps: Float64Array, offsets: Int32Array) => Float64Array
   /** No update is made where the policy has moved from its sampler by more than this (`approx_kl`, nats per token). */
   readonly movedMost?: number
+  /** μ of `dsl/Rollout.ts`. */
+  readonly positiveNll?: number | undefined
   /** Adds other gradients before the step. */
   readonly also?: () => Readonly<Record<string, number>>
 }
@@ -49,8 +53,13 @@ export const policyUpdate = Effect.fnUntraced(function*(
   })
   yield* finite({ "policy loss": loss.loss })
   if (loss.metrics["approx_kl"]! > (how.movedMost ?? Infinity)) return null
-  policy.backward(loss.gradient)
-  const also = how.also?.() ?? {}
+  const nll = how.positiveNll === undefined ? null : crossEntropy(logps, {
+    mask: joinedTokens(
+      rows.map((i, row) => new Float64Array(offsets[row + 1]! - offsets[row]!).fill(+rollout.passed[i]!))
+    )
+  })
+  policy.backward(nll === null ? loss.gradient : loss.gradient.map((g, t) => g + how.positiveNll! * nll.gradient[t]!))
+  const also = { ...(nll === null ? {} : { "loss/positive_nll": nll.loss }), ...how.also?.() }
   const norm = policy.step(how.update)
   yield* finite({ "policy gradient norm": norm, ...also })
   return { ...named(loss, logps, oldLogps), ...also, "policy/grad_norm": norm }

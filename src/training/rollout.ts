@@ -28,10 +28,10 @@ export interface Rollout {
 }
 
 /** The part that losses read. */
-export type Episodes = Omit<Rollout, "running" | "passed">
+export type Episodes = Omit<Rollout, "running">
 
 /** A rollout as it was sampled. */
-interface Sampled extends Rollout {
+export interface Sampled extends Rollout {
   /** Its first answer, to show. */
   readonly first: Played
 }

@@ -1,5 +1,5 @@
 /**
- * The pool of solved prompts (`Grpo.solvedAgain`): which prompts a batch takes, and which have been solved. It is a function of the prompts
+ * The pool of solved prompts (`solvedAgain` of `dsl/Rollout.ts`): which prompts a batch takes, and which have been solved. It is a function of the prompts
  * solved so far and of the place of the batch, so a stage that is resumed with the pool of its checkpoint takes the same prompts.
  */
 import * as Console from "effect/Console"

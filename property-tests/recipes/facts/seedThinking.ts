@@ -42,8 +42,14 @@ export default facts("Seed-Thinking v1.5", Recipe.planned(SeedThinking.seedThink
     ],
     ["steps of the value model alone", 50, ({ policy }) => of(policy)["valueWarmupSteps"]],
     ["answers of a rollout, of a mini-batch", [8192, 512], ({ policy }) => {
-      const { batchSize, numMiniBatches } = of(policy)
-      return [batchSize, batchSize / numMiniBatches]
-    }]
+      const { batchSize, groupSize, numMiniBatches } = of(policy)
+      return [batchSize * groupSize, batchSize * groupSize / numMiniBatches]
+    }],
+    [
+      "prompts of a rollout, answers of each",
+      [512, 16],
+      ({ policy }) => [of(policy)["batchSize"], of(policy)["groupSize"]]
+    ],
+    ["μ of the likelihood of right answers", 0.1, ({ policy }) => of(policy)["positiveNll"]]
   ]
 })

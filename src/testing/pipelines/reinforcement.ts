@@ -24,8 +24,9 @@ const environmentOf = (index: number): { readonly environment?: Environment.Envi
   }
 }
 
-/** A pool of solved prompts for every other stage. */
-const poolOf = (index: number): { readonly solvedAgain?: number } => index % 2 === 0 ? {} : { solvedAgain: 0.1 }
+/** A pool of solved prompts for every other stage, and the likelihood of right answers for the others. */
+const poolOf = (index: number): { readonly solvedAgain?: number; readonly positiveNll?: number } =>
+  index % 2 === 0 ? { positiveNll: 0.1 } : { solvedAgain: 0.1 }
 
 const ensembles = fc.constantFrom(Ensemble.mean, Ensemble.worstCase, Ensemble.uncertaintyWeighted({ lambda: 0.5 }))
 
@@ -73,7 +74,9 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
     whitenAdvantages: fc.boolean(),
     valueLearningRate: rate,
     measureEvery: fc.integer({ min: 1, max: 2 }),
-    missingEosPenalty: fc.double({ min: 0, max: 1, noNaN: true })
+    missingEosPenalty: fc.double({ min: 0, max: 1, noNaN: true }),
+    groupSize: fc.integer({ min: 1, max: 2 }),
+    overlong: fc.record({ share: fc.double({ min: 0.1, max: 1, noNaN: true }) })
   })
 }).map((drawn) => (shelf) => {
   const of = stocked(shelf, drawn.family)
