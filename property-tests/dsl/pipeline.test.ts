@@ -11,6 +11,7 @@ import * as Source from "../../dsl/Source.ts"
 import { definitions } from "../../dsl/Stage.ts"
 import * as Evaluate from "../../dsl/stages/Evaluate.ts"
 import * as Ppo from "../../dsl/stages/Ppo.ts"
+import * as Reward from "../../dsl/stages/Reward.ts"
 import * as Pretrain from "../../dsl/stages/Pretrain.ts"
 import * as Sft from "../../dsl/stages/Sft.ts"
 import example from "../../examples/01-instruct-gpt.ts"
@@ -71,17 +72,34 @@ describe("what is drawn", () => {
   it("satisfies check, reaches hundreds of nodes and shares them", () => {
     let largest = 0
     let shared = 0
+    const drawn = new Set<unknown>()
     fc.assert(
       fc.property(pipelines({ steps: 400, atLeast: 300 }), ({ root }) => {
         assert.deepStrictEqual(problems(root), [])
         const nodes = Artifact.lineage(root)
         largest = Math.max(largest, nodes.length)
         shared += nodes.flatMap(({ node }) => Object.values(node.wires)).length - (nodes.length - 1)
+        for (const { node } of nodes) {
+          const { judge, rule, scorer, winRate } = node.params as Readonly<
+            Record<string, { readonly _tag: string } | undefined>
+          >
+          drawn.add(rule?._tag).add(scorer?._tag)
+          if ((judge ?? winRate) !== undefined) drawn.add(`${node.op} by a judge`)
+        }
       }),
       { numRuns: 5, seed: 4 }
     )
     assert.isAbove(largest, 200)
     assert.isAbove(shared, 200)
+    assert.includeMembers([...drawn], [
+      ...Object.keys(Reward.Rule.cases),
+      "JudgeScorer",
+      "RewardScorer",
+      "RubricScorer",
+      "Compare by a judge",
+      "Evaluate by a judge",
+      "Judge by a judge"
+    ])
   })
 })
 

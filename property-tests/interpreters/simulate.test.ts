@@ -208,7 +208,9 @@ describe("any well-typed pipeline", () => {
           events.flatMap((event) => event._tag === tag ? [event.stage] : [])
         const [started, finished] = [stages("Started"), stages("Finished")]
         assert.strictEqual(new Set(started).size, started.length, "a node was made twice")
-        const made = all.filter(({ node }) => !["Cap", "Source", "Checkpoint", "Input", "Ensemble"].includes(node.op))
+        const made = all.filter(({ node }) =>
+          !["Cap", "Source", "Checkpoint", "Input", "Ensemble", "Reward"].includes(node.op)
+        )
         if (Exit.isSuccess(exit)) assert.sameMembers(finished, made.map(label))
         // After its inputs: everything that a node is made from has finished before it starts.
         const order = events.flatMap((event) =>
@@ -259,6 +261,10 @@ describe("any well-typed pipeline", () => {
   /** The nodes that make what stands on the wires, through caps. */
   const inputs = ({ node }: Artifact.Any): ReadonlyArray<Artifact.Any> =>
     Object.values(node.wires).flatMap((of) =>
-      ["Cap", "Ensemble"].includes(of.node.op) ? inputs(of) : ["Source", "Checkpoint"].includes(of.node.op) ? [] : [of]
+      ["Cap", "Ensemble", "Reward"].includes(of.node.op)
+        ? inputs(of)
+        : ["Source", "Checkpoint"].includes(of.node.op)
+        ? []
+        : [of]
     )
 })

@@ -12,16 +12,20 @@ import * as Sample from "../../../dsl/stages/Sample.ts"
 import * as Score from "../../../dsl/stages/Score.ts"
 import * as Select from "../../../dsl/stages/Select.ts"
 import * as Split from "../../../dsl/stages/Split.ts"
+import { composedRewards, rubrics } from "./composedRewards.ts"
 import { gold, index, maxNewTokens, seed, some } from "./parameters.ts"
 import { family, onShelf, pick, type ShelfStep, stocked } from "./shelf.ts"
 
-/** Completions of one policy or of two together, scored by a judge, or by a reward model when there is one. */
+/** Completions of one policy or of two together, scored by a checker, by a judge, or by a reward when there is a reward model. */
 export const scored: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   policy: index,
   other: fc.option(index),
   data: index,
   reward: fc.option(index),
+  composed: composedRewards,
+  rubric: fc.option(rubrics),
+  judge: index,
   gold,
   params: fc.record({ completionsPerPrompt: fc.integer({ min: 2, max: 3 }), maxNewTokens, seed }),
   extra: some({
@@ -29,24 +33,35 @@ export const scored: fc.Arbitrary<ShelfStep> = fc.record({
     topK: fc.constantFrom(0, 2, 3),
     topP: fc.double({ min: 0.5, max: 1, noNaN: true }),
     batchSize: fc.integer({ min: 1, max: 3 }),
-    ask: fc.constant(Ask.template("{{prompt}}"))
+    ask: fc.constantFrom(
+      Ask.template("{{prompt}}"),
+      Ask.system("Be brief."),
+      Ask.chat({ enable_thinking: false }),
+      Ask.context({ system: "Be brief.", template: "Q: {{prompt}} A:", shots: 1 })
+    )
   })
-}).map(({ data, extra, family, gold, other, params, policy, reward }) => (shelf) => {
+}).map(({ composed, data, extra, family, gold, judge: n, other, params, policy, reward, rubric }) => (shelf) => {
   const of = stocked(shelf, family)
+  const policies = onShelf(shelf.policies, of)
+  const judge = pick(policies, n)
   const by = (n: number) =>
-    Sample.make({ policy: pick(onShelf(shelf.policies, of), n), prompts: pick(shelf.prompts, data) }, {
-      ...extra,
-      ...params
-    })
+    Sample.make({
+      policy: pick(policies, n),
+      prompts: pick(shelf.prompts, data),
+      ...(extra.ask?.shots === undefined ? {} : { examples: pick(shelf.demonstrations, data) })
+    }, { ...extra, ...params })
   const completions = other === null
     ? by(policy)
     : Mix.make({ one: by(policy), two: by(other) }, data % 2 === 0 ? {} : { take: { perPrompt: 3 } })
   if (data % 3 === 0) shelf.preferences.push(Judge.make({ completions }, { by: gold }))
+  if (data % 3 === 1) shelf.preferences.push(Judge.make({ completions, judge }, { asks: "It ends." }))
   const own = onShelf(shelf.rewards, of)
   shelf.scored.push(
-    reward === null || own.length === 0
+    rubric !== null
+      ? Score.byRubric({ completions, judge }, { rubric })
+      : reward === null || own.length === 0
       ? Score.byJudge({ completions }, { gold })
-      : Score.byReward({ completions, reward: pick(own, reward) })
+      : Score.byReward({ completions, reward: composed(pick(own, reward), judge) })
   )
 })
 
@@ -87,12 +102,12 @@ export const curated: fc.Arbitrary<ShelfStep> = fc.record({
   const [asked, held] = [pick(shelf.prompts, of), pick(shelf.held, other)]
   switch (op) {
     case "mix":
-      // Not the whole of both: mixtures of mixtures would double and double.
+      // Not the whole of both: mixtures of mixtures would double and double. Never fewer rows than the largest batch.
       shelf.demonstrations.push(
         Mix.make({ one, two }, { take: { weights: { one: fraction, two: 1 }, count: 2 * n }, seed }),
         Mix.make({ one, two }, { take: { counts: { one: n, two: n } }, seed }),
-        Mix.make({ one, two }, { take: { temperature: n, count: n }, seed }),
-        Mix.make({ one, two }, { take: { epochs: { one: 1, two: fraction } }, atMost: { one: n, two: n }, seed })
+        Mix.make({ one, two }, { take: { temperature: n, count: 2 * n }, seed }),
+        Mix.make({ one, two }, { take: { epochs: { one: 1, two: fraction } }, atMost: { one: 2 * n, two: n }, seed })
       )
       break
     case "filter":

@@ -7,6 +7,7 @@
  */
 import fc from "fast-check"
 import type * as Artifact from "../../../dsl/Artifact.ts"
+import * as Judge from "../../../dsl/Judge.ts"
 import * as Render from "../../../dsl/Render.ts"
 import type { Making } from "../../../dsl/Stage.ts"
 import * as Source from "../../../dsl/Source.ts"
@@ -14,6 +15,7 @@ import * as Evaluate from "../../../dsl/stages/Evaluate.ts"
 import * as Verifier from "../../../dsl/Verifier.ts"
 import { alignments } from "./alignment.ts"
 import { gates, merges } from "./composition.ts"
+import { composedRewards } from "./composedRewards.ts"
 import { chosen, curated, scored } from "./data.ts"
 import { distillations } from "./distillation.ts"
 import { bases, sfts } from "./fineTuning.ts"
@@ -91,6 +93,9 @@ export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Op
     family,
     initial: index,
     reward: fc.option(index),
+    composed: composedRewards,
+    /** The place of a policy that judges, for a win rate. */
+    judge: fc.option(index),
     held: index,
     models: fc.uniqueArray(text, { minLength: 1, maxLength: 5 }),
     everything: fc.nat({ max: 3 }).map((n) => n > 0),
@@ -125,12 +130,16 @@ export const pipelines = ({ atLeast = 0, own: extra = [], steps: size = 30 }: Op
       {
         initial: pick(policies, d.initial),
         prompts: pick(shelf.held, d.held),
-        ...(d.reward === null || own.length === 0 ? {} : { reward: pick(own, d.reward) }),
-        ...(text ? { text: Source.text(Source.tales({ count: 4, seed: 1_000_000 })) } : {})
+        ...(d.reward === null || own.length === 0
+          ? {}
+          : { reward: d.composed(pick(own, d.reward), pick(policies, d.initial)) }),
+        ...(text ? { text: Source.text(Source.tales({ count: 4, seed: 1_000_000 })) } : {}),
+        ...(d.judge === null ? {} : { judge: pick(policies, d.judge) })
       },
       models,
       {
         ...params,
+        ...(d.judge === null ? {} : { winRate: Judge.winRate({ against: names[0]! }) }),
         ...(verifiers === undefined ? {} : { verifiers, passAt: [completionsPerPrompt] }),
         ...(completionsPerPrompt === 1 ? {} : { completionsPerPrompt })
       }

@@ -14,10 +14,18 @@ export const preferences: fc.Arbitrary<ShelfStep> = fc.oneof(
     family,
     policy: index,
     data: index,
-    params: fc.record({ gold, maxNewTokens, seed, completionsPerPrompt: fc.integer({ min: 2, max: 3 }) })
-  }).map(({ data, family, params, policy }) => (shelf: Shelf) => {
+    /** A policy that labels; without it a labeler that sees `gold` does. */
+    judge: fc.option(index),
+    gold,
+    params: fc.record({ maxNewTokens, seed, completionsPerPrompt: fc.integer({ min: 2, max: 3 }) })
+  }).map(({ data, family, gold, judge, params, policy }) => (shelf: Shelf) => {
     const policies = onShelf(shelf.policies, stocked(shelf, family))
-    shelf.preferences.push(Compare.make({ policy: pick(policies, policy), prompts: pick(shelf.prompts, data) }, params))
+    const wires = { policy: pick(policies, policy), prompts: pick(shelf.prompts, data) }
+    shelf.preferences.push(
+      judge === null
+        ? Compare.make(wires, { ...params, gold })
+        : Compare.byJudge({ ...wires, judge: pick(policies, judge) }, params)
+    )
   })
 )
 

@@ -12,6 +12,7 @@ import * as Ppo from "../../../dsl/stages/Ppo.ts"
 import * as RewardModeling from "../../../dsl/stages/RewardModeling.ts"
 import { groupAdvantages, policyLosses, referencePolicies } from "../policyLosses.ts"
 import { capped } from "./capped.ts"
+import { composedRewards } from "./composedRewards.ts"
 import { allowance, batchSize, index, maxNewTokens, measureSamples, rate, some, training } from "./parameters.ts"
 import { family, onShelf, pick, type ShelfPolicy, type ShelfStep, stocked } from "./shelf.ts"
 
@@ -33,7 +34,8 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
   init: index,
   reference: index,
   reward: index,
-  /** The reward model, or an ensemble of it and the reward model on the wire `value`. */
+  composed: composedRewards,
+  /** The reward of it, or an ensemble of it and the reward model on the wire `value`. */
   ensemble: fc.option(ensembles),
   value: index,
   prompts: index,
@@ -93,7 +95,7 @@ export const ppos: fc.Arbitrary<ShelfStep> = fc.record({
       readonly reference: ShelfPolicy
     },
     reward: drawn.ensemble === null
-      ? rewarded
+      ? drawn.composed(rewarded, pick(policies, drawn.from))
       : Ensemble.make([rewarded, pick(own, drawn.value)], { rule: drawn.ensemble }),
     value: pick(own, drawn.value),
     prompts: pick(shelf.prompts, drawn.prompts),
@@ -130,8 +132,8 @@ export const grpos: fc.Arbitrary<ShelfStep> = fc.record({
   family,
   init: index,
   reference: index,
-  /** Index of a reward model; without it the verifiers are the reward. */
-  reward: fc.option(index),
+  /** Of a reward model, which a judge may help; without it the verifiers are the reward. */
+  reward: fc.option(fc.record({ of: index, judge: index, composed: composedRewards })),
   verifiers,
   prompts: index,
   held: index,
@@ -159,7 +161,9 @@ export const grpos: fc.Arbitrary<ShelfStep> = fc.record({
   const of = stocked(shelf, drawn.family)
   const policies = onShelf(shelf.policies, of)
   const own = onShelf(shelf.rewards, of)
-  const reward = drawn.reward === null || own.length === 0 ? undefined : pick(own, drawn.reward)
+  const reward = drawn.reward === null || own.length === 0
+    ? undefined
+    : drawn.reward.composed(pick(own, drawn.reward.of), pick(policies, drawn.reward.judge))
   const policy = Grpo.make({
     init: pick(policies, drawn.init),
     ...(drawn.params.beta > 0 ? { reference: pick(policies, drawn.reference) } : {}) as {
