@@ -96,7 +96,8 @@ export class Rubric extends Schema.TaggedClass<Rubric>()("Rubric", {
   times: or(Count, 1)
 }) {}
 
-const comparing = {
+/** How two completions are compared. */
+export const comparing = {
   /** What the judge is asked to look at, in words. */
   asks: or(Schema.NonEmptyString, "Helpfulness, relevance, accuracy, depth and level of detail."),
   reference: or(Schema.Boolean, false),

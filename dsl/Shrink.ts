@@ -396,7 +396,8 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
               say("Judges by a rubric: the checker of stories")
               return { _tag: "JudgeScorer", gold: plain(Gold.tales) }
             case "ByJudge":
-              say(`Judges by a rubric: Verifier ${toyJudge._tag}`)
+            case "ByPairs":
+              say(`Judges of rewards: Verifier ${toyJudge._tag}`)
               return { _tag: "Verify", verifier: plain(toyJudge) }
             default:
               return verifier(of, asked)

@@ -20,6 +20,7 @@ import { Count, NonNegative, or, precision, Seed } from "../Training.ts"
 import { Verifier } from "../Verifier.ts"
 import type { Checked, CheckedWire, Given, Judged } from "../Wires.ts"
 import { data, grouped, groupOf, model, optional, wiresOf } from "../Wires.ts"
+import { groupMistake } from "./Reward.ts"
 
 export class Evaluate extends Schema.TaggedClass<Evaluate>()("Evaluate", {
   gold: Schema.optionalKey(Gold),
@@ -72,6 +73,7 @@ export const definition = define(Evaluate, wiresWithText, {
   mistakes: ({ completionsPerPrompt = 1, order, passAt = [], temperature, verifiers, winRate }, connected) => {
     const names = Object.keys(groupOf("models", connected))
     return [
+      groupMistake("Evaluate", connected["reward"]),
       names.length === 0 && "it has no model to report on",
       order !== undefined && [...order].sort().join("\n") !== [...names].sort().join("\n") &&
       `order must name each of its models once: ${names.join(", ")}`,

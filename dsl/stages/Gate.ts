@@ -15,6 +15,7 @@ import type { RewardsOf } from "../Extension.ts"
 import { Gold } from "../Gold.ts"
 import { Count, NonNegative, precision, Seed } from "../Training.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
+import { groupMistake } from "./Reward.ts"
 
 const Tolerance = Schema.optionalKey(NonNegative)
 
@@ -55,6 +56,7 @@ export const definition = define(Gate, wires, {
   opens: { frozen: ["candidate", "initial", "reward"] },
   judges: { held: ["candidate"] },
   mistakes: ({ tolerance }, connected) => [
+    groupMistake("Gate", connected.reward),
     Object.keys(tolerance).length === 0 && "it guards nothing: give a tolerance for at least one metric",
     ...([["kl", "initial"], ["proxy", "reward"]] as const).map(([metric, wire]) =>
       tolerance[metric] !== undefined && connected[wire] === undefined &&

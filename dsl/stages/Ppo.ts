@@ -27,6 +27,7 @@ import { Count, NonNegative, or, Positive, rateMistakes, training } from "../Tra
 import { truncating } from "../Truncation.ts"
 import { Verifier } from "../Verifier.ts"
 import { data, model, optional } from "../Wires.ts"
+import { groupMistake } from "./Reward.ts"
 
 export class Ppo extends Schema.TaggedClass<Ppo>()("Ppo", {
   /** Coefficient of the KL penalty (TRL `kl_coef`). 0 optimises the reward alone, with no reference; KL is still measured. */
@@ -104,6 +105,7 @@ export const definition = define(Ppo, wires, {
   mistakes: (stage, { held, pretraining, reference, reward }) => [
     ...rateMistakes("valueLearningRate", stage.valueLearningRate),
     ...batchMistakes(stage),
+    groupMistake("Ppo", reward),
     stage.valueWarmupSteps >= stage.steps &&
     `valueWarmupSteps ${stage.valueWarmupSteps} leaves no step of ${stage.steps} for the policy`,
     ...lossMistakes(stage.loss),

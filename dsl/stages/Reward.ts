@@ -7,6 +7,7 @@
  * |---|---|
  * | `verify(v)` | the verdict of a verifier, times its weight |
  * | `judge(policy \| endpoint, { rubric })` | a judge's score on the rubric's scale; the worst where no verdict can be read |
+ * | `judge(policy \| endpoint, { against })` | the share of the others of its prompt (`"group"`), or of the row's `answer`, that a judge finds it better than, asked in both orders |
  * | `of(model, { reads: { after } })` | the reward model's, of the text after the last `after` (of no text where there is none) |
  * | `sum({ a, b }, { a: 2 })` | Σ weight · reward, weight 1 where none is given |
  * | `byKind({ maths: a, safety: b })` | the reward of the row's kind, its column `kind` |
@@ -48,6 +49,11 @@ export class ByJudge extends Schema.TaggedClass<ByJudge>()("ByJudge", {
   /** Left out where the policy on the wire `judge` is asked. */
   endpoint: Schema.optionalKey(Judge.Endpoint)
 }) {}
+/** Which of two completions is better, asked in both orders. */
+export class ByPairs extends Schema.TaggedClass<ByPairs>()("ByPairs", {
+  against: Schema.Literals(["group", "answer"]),
+  ...Judge.comparing
+}) {}
 export class Of extends Schema.TaggedClass<Of>()("Of", { after: Schema.NonEmptyString }) {}
 export class Sum extends Schema.TaggedClass<Sum>()("Sum", {
   weights: or(Schema.Record(Schema.String, Schema.Finite), {})
@@ -76,7 +82,7 @@ export class Either extends Schema.TaggedClass<Either>()("Either", {
 export type Condition = Below | KindIs | Either
 export class Gate extends Schema.TaggedClass<Gate>()("Gate", { when: Schema.Union([Below, KindIs, Either]) }) {}
 
-export const Rule = Schema.Union([Verify, ByJudge, Of, Sum, ByKind, Gate, Sigmoid, Logit, Clip, Whiten, From])
+export const Rule = Schema.Union([Verify, ByJudge, ByPairs, Of, Sum, ByKind, Gate, Sigmoid, Logit, Clip, Whiten, From])
   .pipe(Schema.toTaggedUnion("_tag"))
 export type Rule = typeof Rule.Type
 
@@ -93,6 +99,7 @@ const wiresFor = (connected: Connected, params: Readonly<Record<string, any>>): 
     case "Verify":
       return {}
     case "ByJudge":
+    case "ByPairs":
       return { judge: Judge.wire }
     case "Of":
       return { of: modelPart }
@@ -148,7 +155,9 @@ export const definition = define(Reward, { of: part, judge: Judge.wire }, {
           !names.includes(name) && `it has a weight for '${name}', which is none of its parts`
         ),
       ...rule._tag !== "Gate" ? [] : gateMistakes(rule.when, wires),
-      rule._tag === "ByJudge" && Judge.whoMistake("Reward", rule.endpoint, wires.judge),
+      (rule._tag === "ByJudge" || rule._tag === "ByPairs") && Judge.whoMistake("Reward", rule.endpoint, wires.judge),
+      rule._tag === "ByPairs" && rule.against === "answer" && rule.reference &&
+      "its judge would see the row's answer twice, to compare with and as a reference: leave reference out",
       rule._tag === "Clip" && rule.min > rule.max && `min ${rule.min} is above max ${rule.max}`
     ]
   },
@@ -179,6 +188,12 @@ export const rulesIn = (reward: Artifact.Any): ReadonlyArray<Rule> =>
   nodesIn(reward).flatMap(({ node }) =>
     node.op === "Reward" ? [(node.params as unknown as { readonly rule: Rule }).rule] : []
   )
+
+/** The mistake of a stage that reads the mean of a reward, which is 1/2 where completions are compared with each other. */
+export const groupMistake = (op: string, reward: Artifact.Any | undefined): string | false =>
+  reward !== undefined && rulesIn(reward).some((rule) => rule._tag === "ByPairs" && rule.against === "group") &&
+  `${op}.reward compares the completions of a prompt with each other, so that its mean is always 1/2: compare with the rows' answers, ` +
+    `Reward.judge(…, { against: "answer" })`
 
 // ── types ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -245,15 +260,25 @@ const unchecked = { disableChecks: true } as const
 export const verify = <V extends Verifier>(verifier: V): Made<never, VerifiersOf<V>> =>
   made(new Verify({ verifier }, unchecked), {})
 
-/** A judge: a policy of the pipeline, or an endpoint. It reads text, so that it fits policies of every family. */
+/**
+ * A judge: a policy of the pipeline, or an endpoint. It reads text, so that it fits policies of every family. It scores a completion by a
+ * rubric, or compares it (`against`): of G completions it is asked G(G − 1) questions, or 2G against the answers. Equal texts, a contradiction
+ * and a verdict that cannot be read are half a win each, and so is a completion that is alone.
+ */
 export const judge = <A>(
   who: A & Judging<A>,
-  { rubric }: { readonly rubric: Judge.Rubric | string }
+  how:
+    | { readonly rubric: Judge.Rubric | string }
+    | (Omit<Judge.Comparing, "endpoint"> & {
+      readonly against: ByPairs["against"]
+    })
 ): A extends Judge.Endpoint ? Judged<never> : Judged<A> => {
-  const by = typeof rubric === "string" ? Judge.rubric(rubric) : rubric
-  return who instanceof Judge.Endpoint
-    ? made(new ByJudge({ rubric: by, endpoint: who }, unchecked), {})
-    : made(new ByJudge({ rubric: by }, unchecked), { judge: who })
+  const [asked, wires] = who instanceof Judge.Endpoint ? [{ endpoint: who }, {}] : [{}, { judge: who }]
+  if (!("rubric" in how)) {
+    return made(new ByPairs({ ...how, ...asked } as typeof ByPairs["~type.make.in"], unchecked), wires)
+  }
+  const rubric = typeof how.rubric === "string" ? Judge.rubric(how.rubric) : how.rubric
+  return made(new ByJudge({ rubric, ...asked }, unchecked), wires)
 }
 
 /** A reward model that reads only the end of a completion, such as the answer after `</think>`. */

@@ -30,10 +30,10 @@ import {
 import { problems } from "../../src/interpreters/check.ts"
 import { pipelines } from "../../src/testing/pipelines/pipelines.ts"
 
-const made = new Set(["Source", "Checkpoint", "Pretrain", "Mix", "Compare"])
-/** Judges are replaced. */
+const made = new Set(["Source", "Checkpoint", "Pretrain", "Mix", "Compare", "Reward"])
+/** Judges are replaced, and a reward that reads the end of a text is the reward model itself. */
 const wiresOf = ({ node }: Artifact.Any) => Object.entries(node.wires).filter(([wire]) => wire !== "judge")
-/** Operations, without what stands for checkpoints and data sets, and without models that only judge. */
+/** Operations, without what stands for checkpoints, data sets and rewards, and without models that only judge. */
 const graph = (root: Artifact.Any): ReadonlyArray<string> => {
   const found = new Set<string>()
   const visit = (one: Artifact.Any): ReadonlyArray<Artifact.Any> => {
@@ -46,7 +46,7 @@ const graph = (root: Artifact.Any): ReadonlyArray<string> => {
       one.node.op,
       one.node.kind,
       one.node.family,
-      ...wiresOf(one).map(([wire, { node }]) => `${wire}: ${node.kind}`)
+      ...wiresOf(one).map(([wire, { node: { kind } }]) => `${wire}: ${kind === "Reward" ? "RewardModel" : kind}`)
     ])
   ).sort()
 }

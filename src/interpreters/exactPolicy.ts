@@ -7,7 +7,7 @@ import type * as Artifact from "../../dsl/Artifact.ts"
 import type { Grpo } from "../../dsl/stages/Grpo.ts"
 import type { Ppo } from "../../dsl/stages/Ppo.ts"
 import { codecOf } from "../engine/tabular/codec.ts"
-import { passesChecks } from "../engine/tabular/data.ts"
+import { answered, passesChecks } from "../engine/tabular/data.ts"
 import { completions, expectedReward, kl, mostReward, optimum, type Table } from "../engine/tabular/exact.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import { tabular } from "../engine/tabular/tabular.ts"
@@ -73,10 +73,10 @@ export const scoresOf = Effect.fnUntraced(
     }
     const now = { step: Infinity, running: {}, whitened: false }
     const table: Array<Float64Array> = []
-    for (const prompt of world.prompts) {
+    for (const { answer, prompt } of answered(world)) {
       const rows = all.map(({ tokens }) => ({ prompt: codec.encodePrompt(prompt), completion: tokens }))
       const ended = all.map(({ finished, tokens }) => ({ completion: tokens, finished, logps: new Float64Array() }))
-      table.push((yield* scored(scoring, rows, ended, all.map(() => ({ prompt, row: 1 })), now)).scores)
+      table.push((yield* scored(scoring, rows, ended, all.map(() => ({ prompt, answer, row: 1 })), now)).scores)
     }
     return table as Table
   },

@@ -72,11 +72,10 @@ export const rewardOf = <E, R>(
       let made: Composed<Weights>
       if (stage._tag !== "Reward") made = plain(yield* weightsOf(of))
       else if (stage.rule._tag === "Verify") made = { _tag: "Verify", verifier: stage.rule.verifier }
-      else if (stage.rule._tag === "ByJudge") {
-        const { endpoint, rubric } = stage.rule
+      else if (stage.rule._tag === "ByJudge" || stage.rule._tag === "ByPairs") {
         const policy = of.node.wires["judge"]
         const weights = policy === undefined ? undefined : yield* weightsOf(policy)
-        made = { _tag: "Judge", rubric, endpoint, policy: weights, ask: null }
+        made = { _tag: "Judge", how: stage.rule, policy: weights, ask: null }
       } else if (stage.rule._tag === "Of") {
         made = { _tag: "Model", model: yield* weightsOf(of.node.wires["of"]!), after: stage.rule.after }
       } else {

@@ -109,6 +109,9 @@ const changing = (reward: Artifact.Any): ReadonlyArray<string> => {
   const froms = rules.flatMap((rule) => rule._tag === "From" ? [rule.step] : [])
   return [
     ...rules.some(({ _tag }) => _tag === "Whiten") ? ["its reward is whitened by other completions"] : [],
+    ...rules.some((rule) => rule._tag === "ByPairs" && rule.against === "group")
+      ? ["its reward compares a completion with others"]
+      : [],
     ...froms.length === 0 ? [] : [`its reward changes after step ${froms.join(" and ")}`]
   ]
 }

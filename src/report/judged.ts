@@ -6,7 +6,7 @@ export const judgedText = ({ judge, judged, stage }: Extract<Event, { readonly _
   const counts = [["unreadable", "unreadable"], ["worst", "given the worst score"], ["ties", "ties"], [
     "contradictions",
     "contradictions"
-  ]] as const
+  ], ["alone", "alone with its prompt, half a win each"]] as const
   const counted = counts.flatMap(([name, text]) => of(name) === 0 ? [] : [`${of(name)} ${text}`])
   const has = (name: string): boolean => judged[`judge/${name}`] !== undefined
   return [

@@ -6,19 +6,17 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import { type BudgetExceeded, type JudgeFailed, UnusableData } from "../../dsl/Errors.ts"
-import type { Endpoint, Rubric } from "../../dsl/Judge.ts"
-import type { Condition, Rule } from "../../dsl/stages/Reward.ts"
+import type { ByJudge, ByPairs, Condition, Rule } from "../../dsl/stages/Reward.ts"
 import type { Weights } from "../engine/engine.ts"
 import { groupAdvantages } from "../losses/advantages.ts"
 import { whiten } from "../losses/whiten.ts"
 import type { Verifier } from "../../dsl/Verifier.ts"
 import type { Question } from "./verifier.ts"
 
-/** A judge, an endpoint or a policy; `ask` is there once it is open, and gives scores. */
+/** A judge, an endpoint or a policy; `ask` is there once it is open, and gives rewards. */
 export interface JudgeLeaf {
   readonly _tag: "Judge"
-  readonly rubric: Rubric
-  readonly endpoint: Endpoint | undefined
+  readonly how: ByJudge | ByPairs
   readonly policy: Weights | undefined
   readonly ask:
     | ((
@@ -36,7 +34,7 @@ export type Leaf<M> =
 /** A rule with the parts on its wires, by their names (`of`, `parts.NAME`, `when.NAME`). */
 export interface Ruled<M> {
   readonly _tag: "Ruled"
-  readonly rule: Exclude<Rule, { readonly _tag: "Verify" | "ByJudge" | "Of" }>
+  readonly rule: Exclude<Rule, { readonly _tag: "Verify" | "ByJudge" | "ByPairs" | "Of" }>
   readonly parts: Readonly<Record<string, Composed<M>>>
 }
 
@@ -49,6 +47,10 @@ export const plain = <M>(model: M): Leaf<M> => ({ _tag: "Model", model, after: n
 export const leavesOf = <M>(reward: Composed<M>): ReadonlyArray<Leaf<M>> => [
   ...new Set(reward._tag === "Ruled" ? Object.values(reward.parts).flatMap(leavesOf) : [reward])
 ]
+
+/** Whether a leaf compares the completions of a prompt with each other, so that it has to see all of them at once. */
+export const compares = <M>(leaf: Leaf<M>): boolean =>
+  leaf._tag === "Judge" && leaf.how._tag === "ByPairs" && leaf.how.against === "group"
 
 /** The steps from which parts of a reward count. */
 export const turnsOf = <M>(reward: Composed<M>): ReadonlyArray<number> =>

@@ -89,20 +89,21 @@ const end = (text: string, after: string): string => {
   return at < 0 ? "" : text.slice(at + after.length)
 }
 
-/** The number of each leaf for each completion, null where it is not asked. `rowsFor` are the completions as a model reads them. */
+/** The number of each leaf for each completion, null where it is not asked; only leaves of which `which` is true are. `rowsFor` are the completions as a model reads them. */
 export const numbersOf = Effect.fnUntraced(function*<E = never, R = never>(
   { judge, stage }: { readonly stage: string; readonly judge: Judging },
   reward: OpenReward,
   questions: ReadonlyArray<Question>,
   rowsFor: (model: OpenModel) => Effect.Effect<ReadonlyArray<Row>, E, R>,
-  moment: Moment
+  moment: Moment,
+  which: (leaf: Leaf<OpenModel>) => boolean = () => true
 ) {
   const numbers = new Map<Leaf<OpenModel>, ReadonlyArray<number | null>>()
   const rowsOf = asked(reward, questions, moment)
   for (const leaf of leavesOf(reward)) {
     const values = new Array<number | null>(questions.length).fill(null)
     numbers.set(leaf, values)
-    const at = rowsOf.get(leaf) ?? []
+    const at = which(leaf) ? rowsOf.get(leaf) ?? [] : []
     if (at.length === 0) continue
     const some = at.map((row) => questions[row]!)
     let found: ArrayLike<number>

@@ -9,7 +9,7 @@ import { mapped, selected, viewed } from "../data/lazyArray.ts"
 import { scoresIn } from "../data/verdicts.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Weights } from "../engine/engine.ts"
-import { combined, type Composed, leavesOf } from "../rewards/composed.ts"
+import { combined, compares, type Composed, leavesOf } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable, momentOf, numbersOf } from "../rewards/rewarding.ts"
 import { scores } from "../rewards/scorer.ts"
@@ -76,7 +76,7 @@ const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, x) =
 /** Rows that stand for all in a plan, whose completions are made up. */
 const looked = 2 ** 12
 
-/** By a reward: its leaves in chunks, and the reward of them when all are there, because `whiten` reads all. */
+/** By a reward: its leaves in chunks, and the reward of them when all are there, because `whiten` reads all. What compares is asked last. */
 const byReward = Effect.fnUntraced(function*(
   { completions, reward: wired }: Wires,
   scope: Scope,
@@ -99,18 +99,27 @@ const byReward = Effect.fnUntraced(function*(
         reward,
         questions,
         ({ codec, scorer }) => encodeDemonstrations({ stage, codec, context: scorer.context, told: true }, some),
-        moment
+        moment,
+        (leaf) => !compares(leaf)
       )
       const { scores } = yield* combined(stage, reward, numbers, questions, moment)
       return {
         rows: some.map((_, i) => leaves.map((leaf) => numbers.get(leaf)![i]!)),
         tokens: some.reduce((sum, row) => sum + row.tokens, 0),
-        metrics: { "scores/mean": mean([...scores]) }
+        metrics: leaves.some(compares) ? {} : { "scores/mean": mean([...scores]) }
       }
     })
   })
   const some = planned ? kept.slice(0, looked) : kept
-  const all = new Map(leaves.map((leaf, l) => [leaf, some.map((row) => row[l]!)]))
+  const all = new Map<typeof leaves[number], ReadonlyArray<number | null>>(
+    leaves.map((leaf, l) => [leaf, some.map((row) => row[l]!)])
+  )
+  const compared = leaves.filter(compares)
+  if (compared.length > 0) {
+    const asked = mapped(completions, (row, i) => ({ ...row, row: i + 1 }))
+    const numbers = yield* numbersOf({ stage, judge }, reward, asked, () => Effect.succeed([]), moment, compares)
+    for (const leaf of compared) all.set(leaf, numbers.get(leaf)!.slice(0, some.length))
+  }
   const questions = mapped(
     planned ? completions.slice(0, some.length) : completions,
     (row, i) => ({ ...row, row: i + 1 })

@@ -10,7 +10,7 @@ import { ownTokens, type Policy, type Row, type Scorer } from "../engine/engine.
 import { distinct } from "../ledger/distinct.ts"
 import type { SampledBlock } from "../ledger/measure.ts"
 import { after, type Peak } from "../ledger/peak.ts"
-import { leavesOf, plain } from "../rewards/composed.ts"
+import { compares, leavesOf, plain } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
 import { judgeable, type OpenReward, proxyOf, readsText } from "../rewards/rewarding.ts"
 import { estimate } from "../store/report.ts"
@@ -59,10 +59,12 @@ export const observing = Effect.fnUntraced(function*(
   /** An endpoint is paid for each answer. */
   const paid = observe === undefined &&
     [proxy, scoring?.reward ?? null].some((reward) =>
-      reward !== null && leavesOf(reward).some((leaf) => leaf._tag === "Judge" && leaf.endpoint !== undefined)
+      reward !== null && leavesOf(reward).some((leaf) => leaf._tag === "Judge" && leaf.how.endpoint !== undefined)
     )
   const unfit = proxy === null
     ? null
+    : leavesOf(proxy).some(compares)
+    ? "it compares the completions of a prompt with each other, so that its mean is always 1/2"
     : paid
     ? "its judge is an endpoint, which would be asked again at each measurement. Give `observe` a gold reward to have it asked"
     : yield* judgeable(scope.label, judge, proxy, rows).pipe(
