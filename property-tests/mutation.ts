@@ -1,5 +1,5 @@
 /**
- * Would the tests notice? Changes `src/losses` and `src/merging` in small ways, one at a time, and runs the tests that see the file:
+ * Would the tests notice? Changes `src/losses`, `src/merging` and the rewards in small ways, one at a time, and runs the tests that see the file:
  *
  *     npm run test:mutation                 # 15 mutants of each file, drawn by seed 0
  *     npm run test:mutation -- all          # every mutant there is
@@ -17,8 +17,18 @@ import { attempt, type Outcome, sourcesOf, testsOf, textOf } from "./mutation/ru
 
 const [size = "15", seed = "0", only = ""] = process.argv.slice(2)
 const perFile = size === "all" ? Infinity : Number(size)
-const files = sourcesOf("src/losses", "src/merging").filter((file) => file.includes(only))
-const tests = testsOf("property-tests/losses", "property-tests/merging")
+/** Rewards with the tests of each: what else sees them takes minutes. */
+const rewards: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["src/rewards/composed.ts", [
+    "property-tests/rewards/composed.test.ts",
+    "property-tests/interpreters/reward.test.ts"
+  ]],
+  ["src/rewards/mathematics/extract.ts", ["property-tests/rewards/mathematics.test.ts"]],
+  ["src/training/wins.ts", ["property-tests/rewards/wins.test.ts"]]
+])
+const files = [...sourcesOf("src/losses", "src/merging"), ...rewards.keys()].filter((file) => file.includes(only))
+const seeing = testsOf("property-tests/losses", "property-tests/merging")
+const tests = (file: string): ReadonlyArray<string> => rewards.get(file) ?? seeing(file)
 
 const named = new Set<string>()
 const drawn = files.flatMap((file) => {

@@ -168,6 +168,10 @@ describe("keel eval", () => {
       'r: it has no policy "ppo". Give --policy one of pretrain, sft'
     )
     assert.include(
+      await said("r", "--suite", "mine.json", "--data", "rows.jsonl", "--pass-at", "5"),
+      "pass@5 needs 5 completions of each prompt, and it makes 1: raise --completions"
+    )
+    assert.include(
       await said("nowhere", "--suite", "mine.json", "--data", "rows.jsonl"),
       "nowhere: there is no such folder"
     )

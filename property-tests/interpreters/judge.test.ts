@@ -173,6 +173,15 @@ describe("verdicts of people in a run", () => {
       await runs(Judge.make({ completions: own }, { by: Judge.people("crowd", { verdicts: none }) }), at)
     )
     assert.match(nothing.message, /of 1 verdicts of crowd none is on two of its 24 completions/u)
+    // Nobody has judged yet: the file is there, and empty.
+    const silent = written("silent.jsonl", [])
+    for (const how of [{ rubric }, {}]) {
+      const by = Judge.people("crowd", { verdicts: silent })
+      const silence = failed(
+        await runs(Judge.make({ completions: own }, { by, ...how } as { readonly by: typeof by }), at)
+      )
+      assert.match(silence.message, /silent\.jsonl/u)
+    }
     const more = failed(
       await runs(Judge.make({ completions: own }, { by: Judge.people("crowd", { verdicts, rows: 8 }), rubric }), at)
     )

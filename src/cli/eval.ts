@@ -7,6 +7,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { join, resolve } from "node:path"
+import { Refused } from "../interpreters/check.ts"
 import type { Extensions } from "../interpreters/extensions.ts"
 import { evaluate, type Evaluated, modelIn, policiesOf } from "../program/evaluate.ts"
 import { BadSuite, perplexity, suiteFrom, suiteOf, suites } from "../program/suites.ts"
@@ -45,6 +46,21 @@ const suiteIn = Effect.fnUntraced(function*(name: string) {
 
 const given = <K extends string, A>(name: K, option: Option.Option<A>) =>
   Option.isSome(option) ? { [name]: option.value } as { readonly [P in K]: A } : {}
+
+/** The flags of the description's fields, which its mistakes name. */
+const flags: Readonly<Record<string, string>> = {
+  completionsPerPrompt: "--completions",
+  maxNewTokens: "--max-tokens",
+  passAt: "--pass-at",
+  temperature: "--temperature"
+}
+const byFlags = ({ problems }: Refused): Refused =>
+  new Refused({
+    problems: problems.map(({ problem, stage }) => ({
+      stage,
+      problem: problem.replaceAll(/\w+/gu, (word) => Object.hasOwn(flags, word) ? flags[word]! : word)
+    }))
+  })
 
 export const evaluateCommand = Command.make(
   "eval",
@@ -111,7 +127,7 @@ export const evaluateCommand = Command.make(
       chat,
       seed,
       running
-    })
+    }).pipe(Effect.catchTag("Refused", (error) => Effect.fail(byFlags(error))))
     const how = suite === undefined
       ? ""
       : `: ${report.models[0]!.length.n.toLocaleString("en")} prompts, ${
