@@ -5,6 +5,7 @@
 import * as Schema from "effect/Schema"
 import type { Any } from "./Artifact.ts"
 import { Count } from "./Training.ts"
+import { model, optional } from "./Wires.ts"
 
 /**
  * The moving average of the weights: w̄ ← d w̄ + (1 − d) w after each step of the stage, from its start (InstructGPT, App. C: d .992 over
@@ -41,8 +42,10 @@ export const best = (of: typeof Best["~type.make.in"]): Best => new Best(of, { d
 /** Of a stage that can judge its weights on the way. */
 export const keeping = { keep: Schema.optionalKey(Keep) }
 
-/** Of the others. */
-export const averaging = { keep: Schema.optionalKey(Schema.Union([Average, Soup])) }
+/** The wire of the reward that only `Best` by `proxy` reads. */
+export const judgedBy = optional(
+  model(["RewardModel", "Reward"], "a RewardModel, for keep: train one with RewardModeling.make(…)")
+)
 
 /** One sentence for each mistake in `keep`. `judging` are the wires that only `Best` reads, by what it judges by. */
 export const keepMistakes = (

@@ -11,7 +11,7 @@ import type { Trained } from "../Constructs.ts"
 import { build, define } from "../Definition.ts"
 import { SequenceLevel, TokenDivergence } from "../Distillation.ts"
 import { Count, or, passes, Positive, training } from "../Training.ts"
-import { averaging, keepMistakes } from "../Keep.ts"
+import { judgedBy, keeping, keepMistakes } from "../Keep.ts"
 import { masking, truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
@@ -30,7 +30,7 @@ export class Distill extends Schema.TaggedClass<Distill>()("Distill", {
   teacherAsk: Schema.optionalKey(Ask),
   ...truncating,
   ...masking,
-  ...averaging,
+  ...keeping,
   ...training
 }) {}
 
@@ -38,15 +38,26 @@ export const definition = define(Distill, {
   student: model(["BaseModel", "Policy"], "the model to train, e.g. Checkpoint.huggingFace(…)"),
   teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
   prompts: optional(data("Prompts", "instructions for the teacher to answer, e.g. Source.prompts(…)")),
-  demonstrations: optional(data("Demonstrations", "answers, e.g. Source.demonstrations(…)"))
+  demonstrations: optional(data("Demonstrations", "answers, e.g. Source.demonstrations(…)")),
+  reward: judgedBy,
+  held: optional(data("Prompts", "held-out instructions, for keep, e.g. Source.prompts(…)"))
 }, {
   main: "student",
   parent: "student",
-  opens: { trained: ["student"] },
+  opens: { trained: ["student"], frozen: ["reward"] },
+  judges: { held: [] },
   passesOver: ({ completionsPerPrompt }, { prompts }) =>
     prompts === undefined ? ["demonstrations", 1] : ["prompts", completionsPerPrompt],
-  mistakes: ({ completionsPerPrompt, maxNewTokens, objective, teacherAsk, ...stage }, { demonstrations, prompts }) => [
-    ...keepMistakes(stage, {}),
+  mistakes: (
+    { completionsPerPrompt, maxNewTokens, objective, teacherAsk, ...stage },
+    { demonstrations, held, prompts, reward }
+  ) => [
+    ...keepMistakes({ ...stage, ...(maxNewTokens === undefined ? {} : { maxNewTokens }) }, { held, reward }, {
+      proxy: ["reward", "held"]
+    }, [
+      "reward",
+      "held"
+    ]),
     stage.mask === "template" && prompts !== undefined &&
     'mask "template" is about demonstrations, and these answers are the teacher\'s own tokens: leave it out',
     ...askMistakes("teacherAsk", teacherAsk, false),

@@ -19,7 +19,7 @@ import { type Allotting, type BesideHeld, held, klMeasured } from "../KlSpending
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
 import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
 import { Count, passes, training } from "../Training.ts"
-import { averaging, keepMistakes } from "../Keep.ts"
+import { judgedBy, keeping, keepMistakes } from "../Keep.ts"
 import { masking, truncating } from "../Truncation.ts"
 import { type Checked, data, type Given, model, optional } from "../Wires.ts"
 
@@ -31,7 +31,7 @@ export class Dpo extends Schema.TaggedClass<Dpo>()("Dpo", {
   ...klMeasured,
   ...truncating,
   ...masking,
-  ...averaging,
+  ...keeping,
   ...training
 }) {}
 
@@ -47,7 +47,8 @@ const wires = {
   init: model(["BaseModel", "Policy"], "the policy to start from, e.g. the output of Sft.make(…)"),
   reference,
   preferences: data("Preferences", "pairs of answers, e.g. Compare.make(…) or Source.preferences(…)"),
-  held
+  held,
+  reward: judgedBy
 } as const
 
 /** The wires that go with a loss. */
@@ -59,11 +60,11 @@ type WiresOf<R extends boolean> = Omit<typeof wires, "reference"> & {
 export const definition = define(Dpo, wires, {
   wiresOf: (_, params) => params["loss"]?.reference === false ? { ...wires, reference: none } : wires,
   ...policyFrom("init"),
-  opens: { trained: ["init"] },
+  opens: { trained: ["init"], frozen: ["reward"] },
   passesOver: "preferences",
-  mistakes: (stage) => [
+  mistakes: (stage, { held, reward }) => [
     ...("_tag" in stage.loss ? [] : mistakes(stage.loss)),
-    ...keepMistakes(stage, {})
+    ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }, ["reward"])
   ]
 })
 

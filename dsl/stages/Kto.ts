@@ -15,7 +15,7 @@ import { define } from "../Definition.ts"
 import { held, klMeasured } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, NonNegative, or, passes, Positive, training } from "../Training.ts"
-import { averaging, keepMistakes } from "../Keep.ts"
+import { judgedBy, keeping, keepMistakes } from "../Keep.ts"
 import { masking, truncating } from "../Truncation.ts"
 import { model } from "../Wires.ts"
 
@@ -31,7 +31,7 @@ export class Kto extends Schema.TaggedClass<Kto>()("Kto", {
   ...klMeasured,
   ...truncating,
   ...masking,
-  ...averaging,
+  ...keeping,
   ...training
 }) {}
 
@@ -47,13 +47,14 @@ export const definition = define(Kto, {
     optional: false,
     needs: "labelled answers, e.g. Source.unpairedPreferences(…) or pairs"
   },
-  held
+  held,
+  reward: judgedBy
 }, {
   ...policyFrom("init"),
-  opens: { trained: ["init"] },
+  opens: { trained: ["init"], frozen: ["reward"] },
   passesOver: (_, { preferences }) => ["preferences", preferences?.node.kind === "Preferences" ? 2 : 1],
-  mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight, ...stage }) => [
-    ...keepMistakes(stage, {}),
+  mistakes: ({ batchSize, desirableWeight, loss, undesirableWeight, ...stage }, { held, reward }) => [
+    ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }, ["reward"]),
     desirableWeight === 0 && undesirableWeight === 0 &&
     "desirableWeight and undesirableWeight are both 0: nothing would be learnt",
     batchSize === 1 && loss === "kto" &&

@@ -12,7 +12,7 @@ import { ReverseKl, TokenDivergence } from "../Distillation.ts"
 import { held, klSpending } from "../KlSpending.ts"
 import { moves, policyFrom } from "../MovesPolicy.ts"
 import { Count, Fraction, or, Positive, training } from "../Training.ts"
-import { averaging, keepMistakes } from "../Keep.ts"
+import { judgedBy, keeping, keepMistakes } from "../Keep.ts"
 import { truncating } from "../Truncation.ts"
 import { data, model, optional } from "../Wires.ts"
 
@@ -28,7 +28,7 @@ export class OnPolicyDistill extends Schema.TaggedClass<OnPolicyDistill>()("OnPo
   samplingTemperature: or(Positive, 1),
   ...klSpending,
   ...truncating,
-  ...averaging,
+  ...keeping,
   ...training
 }) {}
 
@@ -37,12 +37,13 @@ export const definition = define(OnPolicyDistill, {
   teacher: model(["BaseModel", "Policy"], "the model to learn from, of any size"),
   prompts: data("Prompts", "instructions to train on, e.g. Source.prompts(…)"),
   held,
+  reward: judgedBy,
   demonstrations: optional(data("Demonstrations", "answers for the steps that are not on-policy"))
 }, {
   ...policyFrom("student"),
-  opens: { trained: ["student"], frozen: ["teacher"] },
-  mistakes: ({ lambda, objective, ...stage }, { demonstrations }) => [
-    ...keepMistakes(stage, {}),
+  opens: { trained: ["student"], frozen: ["teacher", "reward"] },
+  mistakes: ({ lambda, objective, ...stage }, { demonstrations, held, reward }) => [
+    ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }, ["reward"]),
     objective._tag === "ReverseKl" && lambda < 1 &&
     `lambda ${lambda} needs a divergence: the reverse KL as a reward is of the student's own samples, lambda 1`,
     demonstrations !== undefined && lambda === 1 && "demonstrations are never used with lambda 1: leave them out"

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { constructs } from "../Constructs.ts"
 import { define } from "../Definition.ts"
 import { Count, or, passes, training } from "../Training.ts"
-import { keeping, keepMistakes } from "../Keep.ts"
+import { judgedBy, keeping, keepMistakes } from "../Keep.ts"
 import { masking, truncating, Truncation } from "../Truncation.ts"
 import { data, model, optional } from "../Wires.ts"
 
@@ -50,7 +50,7 @@ export const definition = define(Sft, {
   demonstrations: data("Demonstrations", "prompts with answers, e.g. Source.demonstrations(…)"),
   pretraining: optional(data("Text", "text that pretrainingShare mixes in, e.g. Source.text(…)")),
   validation: optional(data("Demonstrations", "held-out demonstrations, for keep, e.g. Source.demonstrations(…)")),
-  reward: optional(model(["RewardModel", "Reward"], "a RewardModel, for keep: train one with RewardModeling.make(…)")),
+  reward: judgedBy,
   held: optional(data("Prompts", "held-out instructions, for keep, e.g. Source.prompts(…)"))
 }, {
   main: "base",

@@ -4,10 +4,14 @@ import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
 import {
   Checkpoint,
+  Distill,
+  Distillation,
   Dpo,
   Grpo,
   Keep,
   Kl,
+  Kto,
+  OnPolicyDistill,
   Pipeline,
   PreferenceLoss,
   RewardModeling,
@@ -95,6 +99,7 @@ describe.each(Object.entries(stages))("keep in %s", (name, stage) => {
 })
 
 describe("Keep.best", () => {
+  const tuned = Sft.make({ base, demonstrations }, { ...how, learningRate: 3 })
   const bests = {
     "sft by loss": (of: Kept) => Sft.make({ base, demonstrations, validation }, { ...how, learningRate: 3, ...of }),
     "sft by proxy": (of: Kept) => Sft.make({ base, demonstrations, reward, held }, { ...how, learningRate: 3, ...of }),
@@ -103,11 +108,42 @@ describe("Keep.best", () => {
         { init: base, preferences, validation: Source.preferences(Source.file("held-pairs.jsonl")) },
         { ...how, learningRate: 3, ...of }
       ),
-    "grpo by proxy": stages["grpo"]!
+    "grpo by proxy": stages["grpo"]!,
+    "dpo by proxy": (of: Kept) =>
+      Pipeline.cap(
+        Dpo.make({ init: base, reference: base, preferences, held, reward }, {
+          ...how,
+          ...moved,
+          ...of,
+          loss: PreferenceLoss.dpo()
+        }),
+        cap
+      ),
+    "kto by proxy": (of: Kept) =>
+      Pipeline.cap(
+        Kto.make({ init: base, reference: base, preferences, held, reward }, { ...how, ...moved, ...of }),
+        cap
+      ),
+    "distill by proxy": (of: Kept) =>
+      Distill.make({ student: base, teacher: tuned, demonstrations, held, reward }, {
+        ...how,
+        ...of,
+        objective: Distillation.sequenceLevel
+      }),
+    "on-policy distillation by proxy": (of: Kept) =>
+      Pipeline.cap(
+        OnPolicyDistill.make({ student: base, teacher: tuned, prompts, held, reward }, {
+          ...how,
+          ...moved,
+          ...of,
+          objective: Distillation.reverseKl()
+        }),
+        cap
+      )
   }
   it.each(Object.entries(bests))("keeps the weights of the step that was best: %s", async (name, stage) => {
     const by = name.endsWith("loss") ? "loss" : "proxy"
-    const own = name === "sft by proxy" ? { maxNewTokens: 2 } : {}
+    const own = ["sft by proxy", "distill by proxy"].includes(name) ? { maxNewTokens: 2 } : {}
     const { looked, weights } = await made(stage({ steps: all, keep: Keep.best({ by, every: 2, ...own }) }))
     assert.deepStrictEqual(looked.map(([step]) => step), [2, 4, 6])
     const values = looked.map(([, value]) => by === "loss" ? -value : value)
@@ -174,6 +210,17 @@ describe("a stage that keeps other weights than its last", () => {
     assert.strictEqual(sft({ validation }, Keep.best({ by: "loss", every: 1 })), "")
     assert.include(sft({}, Keep.best({ by: "loss", every: 1 })), "keep: Sft.validation is missing")
     assert.include(sft({ held, reward }, Keep.best({ by: "proxy", every: 1 })), "keep: maxNewTokens is missing")
+    const dpo = (wires: object, keep: Keep.Keep | undefined) =>
+      said(
+        Dpo.make({ init: base, reference: base, preferences, ...wires } as never, {
+          ...how,
+          loss: PreferenceLoss.dpo(),
+          ...(keep === undefined ? {} : { keep })
+        }) as Artifact.Any
+      )
+    assert.include(dpo({ held, reward }, Keep.best({ by: "loss", every: 1 })), "cannot be judged by loss: take proxy")
+    assert.include(dpo({ held }, Keep.best({ by: "proxy", every: 1 })), "keep: Dpo.reward is missing")
+    assert.include(dpo({ held, reward }, undefined), "Dpo.reward has no use: only keep reads it")
     assert.include(sft({ validation }, undefined), "Sft.validation has no use: only keep reads it")
     assert.include(
       said(stages["grpo"]!({ steps: 6, keep: Keep.soup({ every: 7 }) })),

@@ -165,6 +165,7 @@ export const meanings = Effect.fnUntraced(function*(
         model
       ),
       Kto: Effect.fnUntraced(function*(stage) {
+        const { held, reward } = definitions.Kto.wires
         const init = yield* weightsOf(wire("init"))
         return model(
           yield* kto(stage, {
@@ -173,13 +174,13 @@ export const meanings = Effect.fnUntraced(function*(
             preferences: wire("preferences").node.kind === "Preferences"
               ? unpaired(yield* rowsOf(wire("preferences"), "Preferences", init))
               : yield* rowsOf(wire("preferences"), "UnpairedPreferences", init),
-            held: wires["held"] && (yield* rowsOf(wires["held"], "Prompts", init))
+            ...(yield* inputsOf(artifact, "init", { held, reward }))
           }, scope)
         )
       }),
-      Distill: means(definitions.Distill, (stage, { demonstrations, prompts, student, teacher }) => {
+      Distill: means(definitions.Distill, (stage, { demonstrations, prompts, ...inputs }) => {
         const answers = demonstrations === undefined ? { prompts: prompts! } : { demonstrations }
-        return distill(stage, { student, teacher, answers }, scope)
+        return distill(stage, { ...inputs, answers }, scope)
       }, model),
       OnPolicyDistill: means(definitions.OnPolicyDistill, onPolicyDistill, model),
       Evaluate: Effect.fnUntraced(function*(stage) {

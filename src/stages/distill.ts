@@ -9,10 +9,12 @@ import { lazyArray, repeated } from "../data/lazyArray.ts"
 import { CurrentEngine } from "../engine/current.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
+import type { Composed } from "../rewards/composed.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { chunked } from "../training/chunks.ts"
 import { answersOf, divergenceLoss } from "../training/distilling.ts"
 import { fitted } from "../training/fitted.ts"
+import { proxyBest } from "../training/keeping.ts"
 import { observer } from "../training/loop.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
@@ -51,6 +53,9 @@ export const distill = (
     readonly answers:
       | { readonly prompts: ReadonlyArray<PromptRow> }
       | Demonstrations
+    readonly held?: ReadonlyArray<PromptRow> | undefined
+    /** Judges the weights of `keep`. */
+    readonly reward?: Composed<Weights> | undefined
   },
   scope: Scope
 ) =>
@@ -94,9 +99,11 @@ export const distill = (
       const steps = stepsOf(answered.length, stage)
       const taking = inBatches(scope.stream, given?.rows ?? answered, stage.batchSize, (i) => lengthOf(answered[i]!))
       const { objective } = stage
+      const validate = yield* proxyBest(scope, stage, at, wires)
       return {
         steps,
         taking,
+        ...(validate === undefined ? {} : { validate }),
         opened: [[wires.teacher, teacher]] as const,
         step: (n: number) =>
           Effect.sync(() => {

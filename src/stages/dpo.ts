@@ -6,11 +6,13 @@ import { pairs as pairsBy } from "../data/encode.ts"
 import type { PreferenceRow, PromptRow } from "../data/rows.ts"
 import { lazyArray } from "../data/lazyArray.ts"
 import type { Weights } from "../engine/engine.ts"
+import type { Composed } from "../rewards/composed.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { movePolicy } from "../training/movePolicy.ts"
 import { preferenceLossOf } from "../training/ownLosses.ts"
 import { type KnownReference, referenceLogps } from "../training/referenceLogps.ts"
+import { openReward } from "../training/openReward.ts"
 import type { Scope } from "../training/scope.ts"
 
 interface Wires {
@@ -19,6 +21,8 @@ interface Wires {
   readonly reference: KnownReference | null
   readonly preferences: ReadonlyArray<PreferenceRow>
   readonly held: ReadonlyArray<PromptRow> | undefined
+  /** Judges the weights of `keep`. */
+  readonly reward?: Composed<Weights> | undefined
 }
 
 export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
@@ -36,7 +40,9 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
         groups: lazyArray(pairs.length, (i) => [pairs[i]!.chosen, pairs[i]!.rejected]),
         batchSize: 2 * stage.batchSize
       })
+      const proxy = wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer)
       return {
+        proxy,
         steps: stepsOf(pairs.length, stage),
         taking,
         reference: wires.reference?.weights,

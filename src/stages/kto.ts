@@ -8,9 +8,11 @@ import { lazyArray } from "../data/lazyArray.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { kto as ktoLoss, ktoKl } from "../losses/kto.ts"
 import { sumRows } from "../losses/ragged.ts"
+import type { Composed } from "../rewards/composed.ts"
 import { inBatches, stepsOf } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
 import { movePolicy } from "../training/movePolicy.ts"
+import { openReward } from "../training/openReward.ts"
 import { type KnownReference, referenceLogps } from "../training/referenceLogps.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -31,6 +33,8 @@ interface Wires {
   readonly reference: KnownReference
   readonly preferences: ReadonlyArray<UnpairedPreferenceRow>
   readonly held: ReadonlyArray<PromptRow> | undefined
+  /** Judges the weights of `keep`. */
+  readonly reward?: Composed<Weights> | undefined
 }
 
 export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
@@ -57,7 +61,9 @@ export const kto = (stage: Kto, wires: Wires, scope: Scope) =>
         groups: lazyArray(steps, (n) => [...batches[n]!.rows, ...batches[n]!.others]),
         batchSize: stage.batchSize
       })
+      const proxy = wires.reward === undefined ? null : yield* openReward(scope, wires.reward, open.scorer)
       return {
+        proxy,
         steps,
         taking,
         reference: wires.reference.weights,

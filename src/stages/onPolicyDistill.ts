@@ -4,12 +4,14 @@ import { demonstrations as demonstrationsBy, prompts as promptsBy } from "../dat
 import type { DemonstrationRow, PromptRow } from "../data/rows.ts"
 import type { Row, Weights } from "../engine/engine.ts"
 import { onPolicyDistill as reverseKl } from "../losses/onPolicyDistill.ts"
+import type { Composed } from "../rewards/composed.ts"
 import { stream } from "../sampling/random.ts"
 import { batchAt } from "../training/batches.ts"
 import { answersOf, divergenceLoss } from "../training/distilling.ts"
 import { observer } from "../training/loop.ts"
 import { fitted } from "../training/fitted.ts"
 import { movePolicy } from "../training/movePolicy.ts"
+import { openReward } from "../training/openReward.ts"
 import type { Scope } from "../training/scope.ts"
 
 interface Wires {
@@ -17,6 +19,8 @@ interface Wires {
   readonly teacher: Weights
   readonly prompts: ReadonlyArray<PromptRow>
   readonly held: ReadonlyArray<PromptRow> | undefined
+  /** Judges the weights of `keep`. */
+  readonly reward?: Composed<Weights> | undefined
   readonly demonstrations: ReadonlyArray<DemonstrationRow> | undefined
 }
 
@@ -48,6 +52,7 @@ export const onPolicyDistill = (stage: OnPolicyDistill, wires: Wires, scope: Sco
         return { rows, onPolicy, made: onPolicy || given === null }
       }
       return {
+        proxy: wires.reward === undefined ? null : yield* openReward(scope, wires.reward, at.open.scorer),
         steps: stage.steps,
         opened: [[wires.teacher, teacher]] as const,
         step: (n: number) =>

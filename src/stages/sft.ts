@@ -10,11 +10,9 @@ import type { Weights } from "../engine/engine.ts"
 import { crossEntropy } from "../losses/crossEntropy.ts"
 import { joinedTokens } from "../losses/ragged.ts"
 import type { Composed } from "../rewards/composed.ts"
-import { encoded } from "../training/answering.ts"
 import { batchAt, batchesWithin, inBatches, stepsOf } from "../training/batches.ts"
 import { fitted } from "../training/fitted.ts"
-import { proxyOn } from "../training/keeping.ts"
-import { openReward } from "../training/openReward.ts"
+import { proxyBest } from "../training/keeping.ts"
 import { trainPolicy } from "../training/movePolicy.ts"
 import type { Scope } from "../training/scope.ts"
 
@@ -32,8 +30,9 @@ export const sft = (
   },
   scope: Scope
 ) =>
-  trainPolicy(stage, { init: wires.base }, scope, ({ answering, open, policy, use }) =>
+  trainPolicy(stage, { init: wires.base }, scope, (at) =>
     Effect.gen(function*() {
+      const { policy, use } = at
       const { encoded: rows, rows: demonstrations } = yield* fitted(
         use,
         wires.demonstrations,
@@ -91,19 +90,9 @@ export const sft = (
           }
           return sum / tokens
         })
-      const { held, reward } = wires
-      const validate = stage.keep?._tag !== "Best"
-        ? undefined
-        : stage.keep.by === "loss"
+      const validate = stage.keep?._tag === "Best" && stage.keep.by === "loss"
         ? lossOn
-        : proxyOn(scope, policy, {
-          answering,
-          codec: use.codec,
-          rows: held!,
-          ids: yield* encoded(use, answering, held!),
-          proxy: yield* openReward(scope, reward!, open.scorer),
-          maxNewTokens: stage.keep.maxNewTokens!
-        })
+        : yield* proxyBest(scope, stage, at, wires)
       return {
         steps,
         taking,

@@ -4,14 +4,16 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Keep } from "../../dsl/Keep.ts"
 import type { PromptRow } from "../data/rows.ts"
-import { textsOf } from "../data/encode.ts"
-import type { Codec, Model, Policy, Row, Weights } from "../engine/engine.ts"
+import { type For, textsOf } from "../data/encode.ts"
+import type { Codec, Model, Policy, Row, Scorer, Weights } from "../engine/engine.ts"
+import type { Composed } from "../rewards/composed.ts"
 import { Judge } from "../rewards/judge.ts"
 import { type OpenReward, proxyOf, readsText } from "../rewards/rewarding.ts"
 import { RunLog } from "../store/runLog.ts"
-import { type Answering, promptsOf } from "./answering.ts"
+import { type Answering, encoded, promptsOf } from "./answering.ts"
 import type { Taking } from "./batches.ts"
 import { finite, type NotFinite, type Opening } from "./loop.ts"
+import { openReward } from "./openReward.ts"
 import { CurrentRehearsal } from "./rehearsal.ts"
 import type { Scope } from "./scope.ts"
 
@@ -93,6 +95,35 @@ export const keeper = Effect.fnUntraced(function*<E, R>(
     state: () => best === undefined ? {} : { best },
     weights: (): Weights => (kept ?? trained).weights()
   }
+})
+
+/** `Best` by `proxy` of a stage without held prompts to measure KL on; undefined of another `keep`. */
+export const proxyBest = Effect.fnUntraced(function*(
+  scope: Scope,
+  { keep, maxNewTokens = keep?._tag === "Best" ? keep.maxNewTokens : undefined }: {
+    readonly keep?: Keep
+    readonly maxNewTokens?: number
+  },
+  { answering, open, policy, use }: {
+    readonly answering: Answering
+    readonly open: { readonly scorer: (weights: Weights) => Scorer }
+    readonly policy: Policy
+    readonly use: For
+  },
+  { held, reward }: {
+    readonly held?: ReadonlyArray<PromptRow> | undefined
+    readonly reward?: Composed<Weights> | undefined
+  }
+) {
+  if (keep?._tag !== "Best" || keep.by !== "proxy") return undefined
+  return proxyOn(scope, policy, {
+    answering,
+    codec: use.codec,
+    rows: held!,
+    ids: yield* encoded(use, answering, held!),
+    proxy: yield* openReward(scope, reward!, open.scorer),
+    maxNewTokens: maxNewTokens!
+  })
 })
 
 /** The mean reward of one completion of each held prompt. */
