@@ -46,27 +46,26 @@ type Given = Omit<Limits, keyof Budget.Loose> & Budget.Loose
 type Beside = { readonly klP95: unknown } | { readonly klMax: unknown } | { readonly whenSpent: unknown }
 
 /** `unknown` if M can be an initial model, else advice. `check` judges a model of which nothing is known. */
-type Initial<M> = Artifact.Kind extends Artifact.KindOf<M> ? unknown
+type Initial<M, By extends string> = Artifact.Kind extends Artifact.KindOf<M> ? unknown
   : Artifact.KindOf<M> extends "BaseModel" | "Policy" ? unknown
-  : `Pipeline.cap: from needs the initial model, a BaseModel or a Policy, e.g. from: sft, not a ${Artifact.KindOf<M>}`
+  : `${By}: from needs the initial model, a BaseModel or a Policy, e.g. from: sft, not a ${Artifact.KindOf<M>}`
 
 /** The same for an artefact of the family F. Data has no family: its kind is wrong already. */
-type InitialIn<M, F extends string> = [M] extends [Of<F | "">] ? unknown
+type InitialIn<M, F extends string, By extends string> = [M] extends [Of<F | "">] ? unknown
   : [Exclude<F, "">] extends [never] ? unknown
   : string extends Artifact.FamilyOf<M> ? unknown
-  : `Pipeline.cap: from is of family '${Artifact.FamilyOf<M>}' but the policy is of '${F}': they must share a tokenizer`
+  : `${By}: from is of family '${Artifact.FamilyOf<M>}' but the policy is of '${F}': they must share a tokenizer`
 
-type From<L> = L extends { readonly from: infer M } ? { readonly from: Initial<M> } : unknown
+type From<L, By extends string> = L extends { readonly from: infer M } ? { readonly from: Initial<M, By> } : unknown
 
 /** Prompts, and how long a completion of them may be. */
-type Held<L> = L extends { readonly held: infer H }
+type Held<L, By extends string> = L extends { readonly held: infer H }
   ? Artifact.KindOf<H> extends "Prompts" ? L extends { readonly maxNewTokens: unknown } ? unknown
     : {
-      readonly held:
-        "Pipeline.cap: held needs maxNewTokens beside it: how long may a completion be when KL is measured?"
+      readonly held: `${By}: held needs maxNewTokens beside it: how long may a completion be when KL is measured?`
     }
   : {
-    readonly held: `Pipeline.cap: held needs Prompts to measure KL on, e.g. Source.prompts(…), not a ${Artifact.KindOf<
+    readonly held: `${By}: held needs Prompts to measure KL on, e.g. Source.prompts(…), not a ${Artifact.KindOf<
       H
     >}`
   }
@@ -78,14 +77,14 @@ type Ended<L> = L extends { readonly kl: Kl<"sequence", number> } ? KlBudgetExce
 /** Open inputs of the prompts. */
 type OpenIn<L> = L extends { readonly held: infer H } ? Artifact.OpenOf<H> : never
 
-type FromIn<L, F extends string> = L extends { readonly from: infer M } ? InitialIn<M, F> : unknown
+type FromIn<L, F extends string, By extends string> = L extends { readonly from: infer M } ? InitialIn<M, F, By>
+  : unknown
 
-type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", infer C> }
+type Allotted<A extends number, L, By extends string> = L extends { readonly kl: Kl<"sequence", infer C> }
   ? L extends { readonly from: Of<any> } ? [Exceeding<A, C>] extends [never] ? unknown
     : `KL over budget: ${Exceeding<A, C>} mnats allotted, cap is ${C}`
-  : "Pipeline.cap: kl needs `from`, the initial model that the distance is measured from, e.g. from: sft"
-  : L extends Beside
-    ? "Pipeline.cap: klP95, klMax and whenSpent stand beside kl, the cap on the mean over prompts: write both"
+  : `${By}: kl needs \`from\`, the initial model that the distance is measured from, e.g. from: sft`
+  : L extends Beside ? `${By}: klP95, klMax and whenSpent stand beside kl, the cap on the mean over prompts: write both`
   : unknown
 
 /**
@@ -105,7 +104,9 @@ type Allotted<A extends number, L> = L extends { readonly kl: Kl<"sequence", inf
  * per-stage KLs do not add up).
  */
 export const cap: {
-  <const L extends Given>(limits: L & Budget.Fitting<L, keyof Limits> & From<L> & Held<L>): <
+  <const L extends Given>(
+    limits: L & Budget.Fitting<L, keyof Limits> & From<L, "Pipeline.cap"> & Held<L, "Pipeline.cap">
+  ): <
     K extends Artifact.Kind,
     F extends string,
     I extends string,
@@ -116,8 +117,8 @@ export const cap: {
   >(
     self:
       & Artifact.Artifact<K, F, I, A, B, E, X>
-      & Allotted<A, L>
-      & FromIn<L, F>
+      & Allotted<A, L, "Pipeline.cap">
+      & FromIn<L, F, "Pipeline.cap">
   ) => Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, Budget.Closed<L>>, E | Ended<L>, X>
   <
     K extends Artifact.Kind,
@@ -129,8 +130,10 @@ export const cap: {
     X extends string,
     const L extends Given
   >(
-    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>,
-    limits: L & Budget.Fitting<L, keyof Limits> & From<L> & Held<L> & { readonly from?: FromIn<L, F> }
+    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L, "Pipeline.cap">,
+    limits: L & Budget.Fitting<L, keyof Limits> & From<L, "Pipeline.cap"> & Held<L, "Pipeline.cap"> & {
+      readonly from?: FromIn<L, F, "Pipeline.cap">
+    }
   ): Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, Budget.Closed<L>>, E | Ended<L>, X>
 } = Function.dual(
   2,
@@ -170,7 +173,9 @@ const capital = (name: string): string => name.charAt(0).toUpperCase() + name.sl
  * those. The weights do not depend on it, but for `precision`.
  */
 export const observe: {
-  <const L extends Observation>(how: L & Known<L, keyof Observation> & From<L> & Held<L>): <
+  <const L extends Observation>(
+    how: L & Known<L, keyof Observation> & From<L, "Pipeline.observe"> & Held<L, "Pipeline.observe">
+  ): <
     K extends Artifact.Kind,
     F extends string,
     I extends string,
@@ -179,7 +184,7 @@ export const observe: {
     E,
     X extends string
   >(
-    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L> & FromIn<L, F>
+    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L, "Pipeline.observe"> & FromIn<L, F, "Pipeline.observe">
   ) => Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, "kl">, E | Ended<L>, X>
   <
     K extends Artifact.Kind,
@@ -191,8 +196,10 @@ export const observe: {
     X extends string,
     const L extends Observation
   >(
-    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L>,
-    how: L & Known<L, keyof Observation> & From<L> & Held<L> & { readonly from?: FromIn<L, F> }
+    self: Artifact.Artifact<K, F, I, A, B, E, X> & Allotted<A, L, "Pipeline.observe">,
+    how: L & Known<L, keyof Observation> & From<L, "Pipeline.observe"> & Held<L, "Pipeline.observe"> & {
+      readonly from?: FromIn<L, F, "Pipeline.observe">
+    }
   ): Artifact.Artifact<K, F, I | OpenIn<L>, A, Exclude<B, "kl">, E | Ended<L>, X>
 } = Function.dual(
   2,

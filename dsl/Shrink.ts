@@ -22,6 +22,7 @@ import * as Judge from "./stages/Judge.ts"
 import * as Mix from "./stages/Mix.ts"
 import * as Pretrain from "./stages/Pretrain.ts"
 import * as Sample from "./stages/Sample.ts"
+import * as Score from "./stages/Score.ts"
 import { unitOf } from "./Units.ts"
 import * as Verifier from "./Verifier.ts"
 
@@ -229,6 +230,15 @@ export const shrink = (root: Artifact.Any, { minutes = 1, model = {}, tokens = 4
           maxNewTokens: tokens,
           seed
         })
+      }
+      case "ScoredCompletions": {
+        say(`${"name" in origin ? origin.name : role}: answers of a tiny model, with scores by the checker of stories`)
+        const completions = Sample.make({ policy: writer() as never, prompts: Source.prompts(stories) }, {
+          completionsPerPrompt: Math.min(most.completions, "tokens" in origin ? origin.tokens?.completions ?? 1 : 1),
+          maxNewTokens: tokens,
+          seed
+        })
+        return Score.byJudge({ completions }, { gold: Gold.tales })
       }
       default:
         return Artifact.make({

@@ -1,4 +1,9 @@
-/** Zephyr-7B-β (Tunstall et al. 2023, arXiv 2310.16944, §4): SFT on distilled dialogues, then DPO on AI feedback. */
+/**
+ * Zephyr-7B-β (Tunstall et al. 2023, arXiv 2310.16944, §4): SFT on distilled dialogues, then DPO on AI feedback.
+ *
+ * UltraFeedback has four answers of each prompt, by models of a pool, and GPT-4's score of each: the best is chosen, and one of the others,
+ * drawn at random, is rejected. Difference: an answer with the best score too is never the rejected one.
+ */
 import * as Checkpoint from "../Checkpoint.ts"
 import * as Kl from "../Kl.ts"
 import * as Pipeline from "../Pipeline.ts"
@@ -6,6 +11,7 @@ import * as PreferenceLoss from "../PreferenceLoss.ts"
 import * as Recipe from "../Recipe.ts"
 import * as Source from "../Source.ts"
 import * as Dpo from "../stages/Dpo.ts"
+import * as Pair from "../stages/Pair.ts"
 import * as Sft from "../stages/Sft.ts"
 
 /** §4.2: one epoch of UltraChat, batch 512, peak rate 2e-5, cosine, 10 % warm-up, packed into 2,048 tokens. */
@@ -26,11 +32,19 @@ export const dpo = { epochs: 3, batchSize: 32, learningRate: 5e-7, schedule: "li
 /** §4.2: β. */
 export const beta = 0.1
 
+/** §4.1: answers of a prompt in UltraFeedback. */
+export const answers = 4
+
 export const zephyr = Recipe.make({
   name: "zephyr",
   title: "Zephyr-7B-β",
   paper: "arXiv 2310.16944",
-  takes: { base: ["BaseModel", "mistral"], dialogues: "Demonstrations", feedback: "Preferences", held: "Prompts" },
+  takes: {
+    base: ["BaseModel", "mistral"],
+    dialogues: "Demonstrations",
+    feedback: "ScoredCompletions",
+    held: "Prompts"
+  },
   open: {},
   published: () => ({
     base: Checkpoint.described("mistral", {
@@ -47,14 +61,18 @@ export const zephyr = Recipe.make({
     dialogues: Source.demonstrations(
       Source.described("UltraChat", { rows: 200_000, tokens: { prompt: 200, completion: 1000 } })
     ),
-    feedback: Source.preferences(
-      Source.described("UltraFeedback", { rows: 64_000, tokens: { prompt: 150, completion: 250 } })
+    feedback: Source.scoredCompletions(
+      Source.described("UltraFeedback", {
+        rows: answers * 64_000,
+        tokens: { prompt: 150, completion: 250, completions: answers }
+      })
     ),
     held: Source.prompts(Source.described("MT-Bench", { rows: 80, tokens: { prompt: 100 } }))
   }),
   make: ({ base, dialogues, feedback, held }) => {
     const tuned = Sft.make({ base, demonstrations: dialogues }, sft)
-    const policy = Dpo.make({ init: tuned, reference: tuned, preferences: feedback }, {
+    const preferences = Pair.make({ completions: feedback }, { rejected: "random-lower" })
+    const policy = Dpo.make({ init: tuned, reference: tuned, preferences }, {
       ...dpo,
       loss: PreferenceLoss.dpo({ beta })
     })

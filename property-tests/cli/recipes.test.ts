@@ -84,7 +84,7 @@ export default Pipeline.outputs(Recipe.planned(own))`
     }
     assert.include(shape.stderr, "base: BaseModel, in the publication Mistral 7B, a shape alone (32 layers of 4096)")
     assert.include(shape.stderr, "hf://mistralai/Mistral-7B-v0.1")
-    assert.include(shape.stderr, "feedback: Preferences, in the publication UltraFeedback, 64,000 rows")
+    assert.include(shape.stderr, "feedback: ScoredCompletions, in the publication UltraFeedback, 256,000 rows")
   })
 
   it("takes inputs of one's own, from folders, files and the hub", async () => {
@@ -116,7 +116,7 @@ export default Pipeline.outputs(Recipe.planned(own))`
     const { code, stderr, stdout } = await keel(["run", "zephyr", "--shrink", "--seed", "1", "--out", "it"], at)
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /✓ sft .*\n[^]*✓ policy /u)
-    assert.match(stderr, /UltraFeedback: pairs of a tiny model's answers, by the checker of stories/u)
+    assert.match(stderr, /UltraFeedback: answers of a tiny model, with scores by the checker of stories/u)
     const made = /^\| policy \| Dpo \| \d\.\d{3} ± \d\.\d{3} +\| sft +\|$/mu
     assert.match(stdout, made)
     const report = readFileSync(join(at, "it/report.md"), "utf8")

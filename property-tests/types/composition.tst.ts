@@ -57,7 +57,7 @@ describe("observation", () => {
   })
 
   test("says what is wrong with it", () => {
-    // @ts-expect-error "Pipeline.cap: held needs maxNewTokens beside it: how long may a completion be when KL is measured?"
+    // @ts-expect-error "Pipeline.observe: held needs maxNewTokens beside it: how long may a completion be when KL is measured?"
     Pipeline.observe(rl, { kl: Kl.measured, from: sft, held })
     // @ts-expect-error Pipeline.observe has no 'every'
     Pipeline.observe(rl, { kl: Kl.measured, from: sft, every: 5 })

@@ -1,6 +1,6 @@
 /** Zephyr-7B-β, arXiv 2310.16944. */
 import { Recipe, Zephyr } from "../../../dsl/index.ts"
-import { ends, facts, of } from "../fact.ts"
+import { ends, facts, of, on } from "../fact.ts"
 
 export default facts("Zephyr", Recipe.planned(Zephyr.zephyr), {
   "1.13": [
@@ -12,7 +12,8 @@ export default facts("Zephyr", Recipe.planned(Zephyr.zephyr), {
     ],
     ["share of warm-up", 0.1, ({ policy }) => of(policy)["warmupRatio"]],
     ["batch, epochs", [32, 3], ({ policy }) => [of(policy)["batchSize"], of(policy)["epochs"]]],
-    ["answers, of which one is rejected at random", 3, "ready rows"]
+    ["answers, of which one is rejected at random", 3, () => Zephyr.answers - 1],
+    ["the rejected", "random-lower", ({ policy }) => of(on(policy, "preferences"))["rejected"]]
   ],
   "7": [["β in the handbook of today", 0.01, "the paper's stands"]]
 })
