@@ -6,7 +6,8 @@ import { initialOf, outputsOf } from "./Stage.ts"
 /** A list of more items than `most` is shown by its `first`. */
 const [most, first] = [24, 3]
 
-const short = (value: Schema.Json): string => {
+/** A parameter for people: a tagged object as its tag with its fields, and of a long list the first three. */
+export const short = (value: Schema.Json): string => {
   if (Array.isArray(value)) {
     const more = value.length > most ? [`… ${value.length - first} more`] : []
     return `[${[...value.slice(0, more.length > 0 ? first : most).map(short), ...more].join(", ")}]`

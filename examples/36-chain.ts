@@ -3,6 +3,14 @@
  * with one KL cap over the whole chain. TUTORIAL.md goes through it, from an empty folder.
  *
  *     npx keel run examples/36-chain.ts
+ *
+ * Ends with (seed 0, native backend; KL from the SFT model, cap 3, length, finished; the share of held-out puzzles solved, with 95 %):
+ *
+ *     | sft    | 0.00 ± 0.00 | 6.00   | 100 %    |    | sft    | Countdown | 18.0 % [13.8, 23.1] |
+ *     | rs     | 1.18 ± 0.06 | 6.00   | 100 %    |    | rs     | Countdown | 76.6 % [71.0, 81.3] |
+ *     | dpo    | 1.95 ± 0.14 | 5.99   | 100 %    |    | dpo    | Countdown | 74.2 % [68.5, 79.2] |
+ *     | merged | 1.35 ± 0.06 | 6.00   | 100 %    |    | merged | Countdown | 79.7 % [74.3, 84.2] |
+ *     | rlvr   | 1.89 ± 0.09 | 6.00   | 100 %    |    | rlvr   | Countdown | 87.1 % [82.4, 90.7] |
  */
 import {
   Dpo,

@@ -53,7 +53,8 @@ describe("the difference of two pipelines", () => {
     const { changed } = differences(Pipeline.outputs(published()), Pipeline.outputs(other))
     assert.deepEqual(changed, [
       { name: "policy (Ppo)", changes: ["maxNewTokens 1024 → 512 tokens"] },
-      { name: "the cap on policy", changes: ["maxNewTokens 1024 → 512 tokens"] }
+      { name: "the cap on policy", changes: ["maxNewTokens 1024 → 512 tokens"] },
+      { name: "sft (Sft)", changes: ["keep.maxNewTokens 1024 → 512"] }
     ])
   })
 })

@@ -1,11 +1,11 @@
 /**
- * The difference of two pipelines in words. Nodes are aligned: equal ones with each other, outputs by their names, and from these along
+ * The difference of two pipelines in words. Nodes are aligned: outputs by their names, equal ones with each other, and from these along
  * their wires. Nodes without a partner were added or removed.
  */
 import type * as Schema from "effect/Schema"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { canonical } from "../../dsl/Canonical.ts"
-import { label } from "../../dsl/Render.ts"
+import { label, short } from "../../dsl/Render.ts"
 import { initialOf, outputsOf } from "../../dsl/Stage.ts"
 import { unitOf } from "../../dsl/Units.ts"
 import { called } from "./lineage.ts"
@@ -24,13 +24,13 @@ const aligned = (a: Artifact.Any, b: Artifact.Any): ReadonlyMap<string, Artifact
     taken.add(y.id)
     left.push([x, y])
   }
-  for (const one of Artifact.lineage(a)) if (own.has(one.id)) pair(one, own.get(one.id)!)
   const [of, other] = [outputsOf(a), outputsOf(b)]
   for (const name of Object.keys(of)) {
     if (other[name] === undefined) continue
     pair(initialOf(of[name]!), initialOf(other[name]))
     if (of[name]!.node.op === "Cap" && other[name].node.op === "Cap") pair(of[name]!, other[name])
   }
+  for (const one of Artifact.lineage(a)) if (own.has(one.id)) pair(one, own.get(one.id)!)
   pair(initialOf(a), initialOf(b))
   for (let at = left.shift(); at !== undefined; at = left.shift()) {
     const [x, y] = at
@@ -43,17 +43,12 @@ const aligned = (a: Artifact.Any, b: Artifact.Any): ReadonlyMap<string, Artifact
   return pairs
 }
 
-const short = (value: Schema.Json | undefined): string =>
+const text = (value: Schema.Json | undefined): string =>
   value === undefined
     ? "none"
-    : typeof value === "object" && value !== null && !Array.isArray(value) && "_tag" in value &&
-        Object.keys(value).length === 1
-    ? String((value as Params)["_tag"])
     : typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3
     ? value.toExponential()
-    : typeof value === "string"
-    ? value
-    : JSON.stringify(value)
+    : short(value)
 
 const isRecord = (value: Schema.Json | undefined): value is Params =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -67,11 +62,8 @@ const changes = (a: Schema.Json | undefined, b: Schema.Json | undefined, path: s
     )
   }
   const unit = unitOf(path)
-  return [
-    `${path} ${short(a)} → ${short(b)}${
-      unit === undefined || ["none", "rate"].includes(unit) || path === unit ? "" : ` ${unit}`
-    }`
-  ]
+  const counted = typeof b === "number" && unit !== undefined && !["none", "rate"].includes(unit) && path !== unit
+  return [`${path} ${text(a)} → ${text(b)}${counted ? ` ${unit}` : ""}`]
 }
 
 export interface Difference {
