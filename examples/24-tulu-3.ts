@@ -6,9 +6,9 @@
  * Ends with (seed 0, native backend; the share of held-out puzzles solved, with 95 %). The reward of RLVR rises; the differences here are
  * within the intervals:
  *
- *     | sft    | LetterCount | 28.5 % [23.3, 34.3]   |
- *     | dpo    | LetterCount | 30.1 % [24.8, 36.0]   |
- *     | policy | LetterCount | 27.0 % [21.9, 32.7]   |
+ *     | sft    | LetterCount | 27.0 % [21.9, 32.7] |
+ *     | dpo    | LetterCount | 28.1 % [23.0, 33.9] |
+ *     | policy | LetterCount | 27.3 % [22.2, 33.1] |
  */
 import { Evaluate, Pipeline, Recipe, Shrink, Source, Tulu3, Verifier } from "../dsl/index.ts"
 
