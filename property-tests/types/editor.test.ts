@@ -104,8 +104,8 @@ describe("the wires of an operation are offered where they are written", () => {
     "Ppo.make({ init: sft, ▮ })": ["held", "pretraining", "prompts", "reference", "reward", "value"],
     "Sft.make({ base, ▮ }, params)": ["demonstrations", "held", "pretraining", "reward", "validation"],
     "Grpo.make({ ▮ })": ["held", "init", "prompts", "reference", "reward"],
-    "Dpo.make({ ▮ }, { ...rl, loss: PreferenceLoss.dpo() })": ["held", "init", "preferences", "reference"],
-    "Distill.make({ ▮ })": ["demonstrations", "prompts", "student", "teacher"],
+    "Dpo.make({ ▮ }, { ...rl, loss: PreferenceLoss.dpo() })": ["held", "init", "preferences", "reference", "reward"],
+    "Distill.make({ ▮ })": ["demonstrations", "held", "prompts", "reward", "student", "teacher"],
     "Evaluate.make({ ▮ }, { sft }, gold)": ["initial", "judge", "preferences", "prompts", "reward", "text"],
     "Merge.make({ ▮ }, { sft, ppo }, { method: MergeMethod.uniformSoup, maxNewTokens: 4 })": ["held"],
     "Pipeline.connect(waiting, { ▮ })": ["base"]
