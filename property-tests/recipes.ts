@@ -67,7 +67,10 @@ for (const name of names) {
   const bySeed: Array<ReturnType<typeof quartersOf>> = []
   for (const seed of seeds) {
     const [at, again] = [join(folder, name, seed), join(folder, name, `${seed}-killed`)]
-    for (const one of [at, again]) mkdirSync(one, { recursive: true })
+    for (const one of [at, again]) {
+      rmSync(one, { recursive: true, force: true })
+      mkdirSync(one, { recursive: true })
+    }
     const args = (to: string) => ["run", name, "--shrink", "--seed", seed, "--out", join(to, "run")]
     const { code, milliseconds, text } = await keel(args(at), { NODE_OPTIONS }, undefined, hung * 1000)
     const seconds = secondsIn(text)
