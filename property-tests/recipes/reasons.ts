@@ -51,6 +51,10 @@ export const reasons: Readonly<Record<string, Readonly<Record<string, Reason>>>>
     sft: { reason: "its 13 steps of the cold start imitate answers of its start, all of which are accepted" }
   },
   "olmo-2-13b": { ppo: { ordering: "it begins within 2 % of the most that its reward can be" } },
+  "command-a": {
+    sft: { reason: "its experts are tuned on more rows of the one toy task that the model before them has learned" },
+    rewardmodeling: { reason: "its second pass starts from a reward model of pairs of the same kind, right of 4 in 5" }
+  },
   "branch-train-merge": { merge: merged },
   warp: {
     grpo: {
