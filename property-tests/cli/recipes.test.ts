@@ -116,7 +116,10 @@ export default Pipeline.outputs(Recipe.planned(own))`
     const { code, stderr, stdout } = await keel(["run", "zephyr", "--shrink", "--seed", "1", "--out", "it"], at)
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /✓ sft .*\n[^]*✓ policy /u)
-    assert.match(stderr, /UltraFeedback: the best and the worst of 4 answers of a tiny model, by the checker of stories/u)
+    assert.match(
+      stderr,
+      /UltraFeedback: the best and the worst of 4 answers of a tiny model, by the checker of stories/u
+    )
     const made = /^\| policy \| Dpo \| \d\.\d{3} ± \d\.\d{3} +\| sft +\|$/mu
     assert.match(stdout, made)
     const report = readFileSync(join(at, "it/report.md"), "utf8")
