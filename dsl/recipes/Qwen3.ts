@@ -41,7 +41,8 @@ export const clean = Judge.rubric("Is the answer right and reasoned, without rep
 
 /** §4.4: Qwen2.5-72B judges an answer by a reference. */
 export const byReference = Judge.rubric("How well does the answer agree with the reference answer?", {
-  scale: { min: 0, max: 1 }
+  scale: { min: 0, max: 1 },
+  reference: true
 })
 
 /** §4.3: the mode is a variable of the chat template. */

@@ -59,7 +59,8 @@ export const loss = new PolicyLoss.PolicyLoss({
 
 /** §4.1: Seed-Verifier says whether an answer means the same as the reference. */
 export const verdict = Judge.rubric("Does the final answer mean the same as the reference answer?", {
-  scale: { min: 0, max: 1 }
+  scale: { min: 0, max: 1 },
+  reference: true
 })
 
 const prompts = (name: string, rows: number) =>

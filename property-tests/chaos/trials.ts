@@ -43,11 +43,12 @@ interface Ended {
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url))
 
-/** Runs keel for two minutes at most; `hurt` gets the process. */
+/** Runs keel, for two minutes at most; `hurt` gets the process. */
 export const keel = (
   args: ReadonlyArray<string>,
   env: NodeJS.ProcessEnv = {},
-  hurt: (kill: (signal: NodeJS.Signals) => void) => void = () => {}
+  hurt: (kill: (signal: NodeJS.Signals) => void) => void = () => {},
+  limit = 120_000
 ): Promise<Ended> =>
   new Promise((resolve) => {
     const began = performance.now()
@@ -57,7 +58,7 @@ export const keel = (
     })
     let text = ""
     child.stderr.on("data", (data) => text += String(data))
-    const late = setTimeout(() => child.kill("SIGKILL"), 120_000)
+    const late = setTimeout(() => child.kill("SIGKILL"), limit)
     hurt((signal) => child.kill(signal))
     child.on("close", (code, signal) => {
       clearTimeout(late)

@@ -116,7 +116,7 @@ export default Pipeline.outputs(Recipe.planned(own))`
     const { code, stderr, stdout } = await keel(["run", "zephyr", "--shrink", "--seed", "1", "--out", "it"], at)
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /✓ sft .*\n[^]*✓ policy /u)
-    assert.match(stderr, /UltraFeedback: answers of a tiny model, with scores by the checker of stories/u)
+    assert.match(stderr, /UltraFeedback: answers of a tiny model, scored by the checker of stories/u)
     const made = /^\| policy \| Dpo \| \d\.\d{3} ± \d\.\d{3} +\| sft +\|$/mu
     assert.match(stdout, made)
     const report = readFileSync(join(at, "it/report.md"), "utf8")

@@ -55,11 +55,20 @@ const shape = (root: Artifact.Any, judges: boolean) => judges ? [...new Set(grap
 const hasJudges = (root: Artifact.Any): boolean => Artifact.lineage(root).some(({ node }) => "judge" in node.wires)
 
 describe("a small copy", () => {
-  it("has the operations, kinds, families and wires of the original", () => {
+  it("has the operations, kinds, families and wires of the original, and those that make pairs in place of data sets", () => {
     fc.assert(fc.property(pipelines(), ({ root }) => {
-      const small = Shrink.shrink(root).root
       const judges = hasJudges(root)
-      assert.deepEqual(shape(small, judges), shape(root, judges))
+      const left = [...shape(root, judges)]
+      const added = shape(Shrink.shrink(root).root, judges).filter((one) => {
+        const at = left.indexOf(one)
+        if (at >= 0) left.splice(at, 1)
+        return at < 0
+      }).map((one) => String(JSON.parse(one)[0]))
+      assert.isEmpty(left)
+      const sources = Artifact.lineage(root).filter(({ node }) => node.op === "Source" && node.kind === "Preferences")
+      const stands = ["Pair", "Sample", "Score"]
+      if (judges) assert.isEmpty(added.filter((op) => !stands.includes(op)))
+      else assert.deepEqual(added.sort(), stands.flatMap((op) => sources.map(() => op)))
     }))
   })
 

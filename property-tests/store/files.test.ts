@@ -30,6 +30,8 @@ const snapshot = (step: number): Snapshot => ({
 const makes: ReadonlyArray<Made> = [
   { _tag: "Model", weights: model("made") },
   { _tag: "Data", dataset: { role: "Prompts", rows: [{ prompt: "a\nb ü" }, { prompt: "" }] } },
+  { _tag: "Data", dataset: { role: "Text", rows: [{ text: "a b" }], vocabulary: ["c", "d"] } },
+  { _tag: "Data", dataset: { role: "Text", rows: [{ text: "a b" }], vocabulary: [] } },
   {
     _tag: "Data",
     dataset: {

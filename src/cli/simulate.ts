@@ -5,10 +5,10 @@ import * as Flag from "effect/cli/Flag"
 import * as Artifact from "../../dsl/Artifact.ts"
 import { label } from "../../dsl/Render.ts"
 import { fieldsOf } from "../../dsl/Stage.ts"
-import { simulate as interpret, type Simulated } from "../interpreters/simulate.ts"
+import { defaultWorld, simulate as interpret, type Simulated, worldOf } from "../interpreters/simulate.ts"
 import { naming } from "../../dsl/Render.ts"
 import { markdown } from "../report/table.ts"
-import { json, or, overrides, pipeline } from "./options.ts"
+import { json, or, overrides, pipeline, positive } from "./options.ts"
 import { pipelineOf } from "./pipelineFile.ts"
 
 const number = (x: number): string => x.toFixed(3)
@@ -53,11 +53,16 @@ export const simulate = Command.make(
       Flag.Finite("learning-rate-scale"),
       100,
       "Learning rates are multiplied by this: a tabular parameter is a logit (default 100)"
+    ),
+    prompts: or(
+      positive("prompts"),
+      defaultWorld.prompts.length,
+      `Prompts of the world (default ${defaultWorld.prompts.length}): more where a stage is left without rows`
     )
   },
-  Effect.fn(function*({ json, learningRateScale, pipeline, ...overridden }) {
+  Effect.fn(function*({ json, learningRateScale, pipeline, prompts, ...overridden }) {
     const { extensions, root } = yield* pipelineOf(pipeline, overridden)
-    const { policies, world } = yield* interpret(root, { ...extensions, learningRateScale })
+    const { policies, world } = yield* interpret(root, { ...extensions, learningRateScale, world: worldOf(prompts) })
     for (const artifact of Artifact.lineage(root)) {
       const { ask, teacherAsk } = fieldsOf(artifact)
       if ((ask ?? teacherAsk) === undefined) continue

@@ -28,6 +28,8 @@ export interface Attainable {
   readonly from: string
   /** KL(π‖from). */
   readonly kl: number
+  /** E[r] of `from`. */
+  readonly start: number
   /** E_π[r]. */
   readonly reward: number
   /** The highest E[r] of all policies with that KL. */
@@ -105,7 +107,8 @@ export const withoutOptimum = (
 
 export const attainable = (now: Table, anchor: Table, reward: Table, from: string): Attainable => {
   const distance = kl(now, anchor).mean
-  return { from, kl: distance, reward: expectedReward(now, reward).mean, best: mostReward(anchor, reward, distance) }
+  const [start, own] = [anchor, now].map((of) => expectedReward(of, reward).mean) as [number, number]
+  return { from, kl: distance, start, reward: own, best: mostReward(anchor, reward, distance) }
 }
 
 export const optimumOf = (now: Table, reference: Table, reward: Table, gold: Table, beta: number): Optimum => {

@@ -59,8 +59,10 @@ export interface SimulateOptions extends Pick<Extensions, "losses" | "stages"> {
   readonly store?: Store["Service"]
 }
 
-/** The world that `simulate` takes when none is given: 4 prompts, 85 completions each. */
-export const defaultWorld: World = makeWorld({ prompts: 4, vocab: 5, horizon: 3, seed: "keel" })
+/** A world of so many prompts, 85 completions each. */
+export const worldOf = (prompts: number): World => makeWorld({ prompts, vocab: 5, horizon: 3, seed: "keel" })
+/** The world that `simulate` takes when none is given. */
+export const defaultWorld: World = worldOf(4)
 
 /** The exact values of a policy of the pipeline. */
 export interface ExactPolicy {

@@ -1,6 +1,7 @@
 /**
  * The store on disk. A finished node is the folder `<label>-<key>`: its manifest `node.json` and its result: `model/` in Hugging Face layout
- * (with `adapter/` in PEFT's layout after LoRA), `rows.jsonl`, `logps.json`, or `report.json` (with `samples.jsonl`); `told.json` if its stage passed a cap or a peak;
+ * (with `adapter/` in PEFT's layout after LoRA), `rows.jsonl` (of text with `words.json`, further words of its vocabulary), `logps.json`,
+ * or `report.json` (with `samples.jsonl`); `told.json` if its stage passed a cap or a peak;
  * `spent.json` has the resources that it took, with a SHA-256 of those that are the same in every run. It appears by one rename and is never written again.
  *
  * An unfinished node is `<label>-<key>.partial`, or `<label>-<key>.partial.<owner>` while a process works on it (`claim.ts`), with its last
@@ -115,6 +116,9 @@ const filesOf = function*(made: Made, told: ReadonlyArray<Event>): Files & Gener
       break
     case "Data":
       yield ["rows.jsonl", linesOf(made.dataset.rows)] as const
+      if (made.dataset.role === "Text" && made.dataset.vocabulary.length > 0) {
+        yield ["words.json", line(made.dataset.vocabulary)] as const
+      }
   }
   if (told.length > 0) yield ["told.json", line(Schema.encodeSync(ToldFile)(told))] as const
 }
@@ -200,7 +204,18 @@ export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSy
             }
             default: {
               const rows = yield* rowsIn(join(folder, "rows.jsonl"))
-              return { _tag: "Data", dataset: { role: node.made, rows } as unknown as Dataset } satisfies Made as Made
+              const path = join(folder, "words.json")
+              const words = node.made === "Text"
+                ? {
+                  vocabulary: (yield* fs.exists(path))
+                    ? yield* parsed(Schema.Array(Schema.String), path, yield* fs.readFileString(path))
+                    : []
+                }
+                : {}
+              return {
+                _tag: "Data",
+                dataset: { role: node.made, rows, ...words } as unknown as Dataset
+              } satisfies Made as Made
             }
           }
         }
