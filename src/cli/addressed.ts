@@ -84,7 +84,9 @@ const assignments = (
 
 /** The fields of a choice that is an object. */
 const fieldsIn = (standIn: unknown): ReadonlyArray<string> =>
-  typeof standIn === "object" && standIn !== null && !Array.isArray(standIn) ? Object.keys(standIn) : []
+  typeof standIn === "object" && standIn !== null && !Array.isArray(standIn)
+    ? Object.keys(standIn).filter((field) => field !== "_tag")
+    : []
 
 /**
  * The open choices of a recipe by `--choose NAME=VALUE`, whose values are JSON, or text where the choice is text. `NAME.FIELD=VALUE` changes
