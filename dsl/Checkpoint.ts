@@ -38,7 +38,9 @@ export class Shape extends Schema.Class<Shape>("CheckpointShape")({
     active: Count,
     ffn: Count,
     /** Experts that every token passes, beside the active ones. */
-    shared: Schema.optionalKey(Schema.Natural)
+    shared: Schema.optionalKey(Schema.Natural),
+    /** The first layers, which have one feed-forward and no experts (`first_k_dense_replace`); 0 when left out. */
+    dense: Schema.optionalKey(Schema.Natural)
   }))
 }) {}
 

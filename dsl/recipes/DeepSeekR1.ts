@@ -121,7 +121,7 @@ const v3 = (name: string) =>
     kvHeads: 2,
     headDim: 128,
     ffn: 18_432,
-    experts: { count: 256, active: 8, ffn: 2048, shared: 1 },
+    experts: { count: 256, active: 8, ffn: 2048, shared: 1, dense: 3 },
     vocab: 129_280,
     context: 163_840
   })

@@ -116,7 +116,8 @@ export const instructGpt = Recipe.make({
     ),
     prompts: Source.prompts(Source.described("customers' prompts", { rows: 31_144, tokens: { prompt: 166 } })),
     held: Source.prompts(Source.described("customers' held-out prompts", { rows: 16_185, tokens: { prompt: 186 } })),
-    pretraining: Source.text(Source.described("GPT-3's pretraining text", { rows: 2_048_000, tokens: { text: 2048 } }))
+    // With the tokens before and behind it a text fills the context of 2,048.
+    pretraining: Source.text(Source.described("GPT-3's pretraining text", { rows: 2_048_000, tokens: { text: 2046 } }))
   }),
   make: ({ demonstrations, gpt3, held, pretraining, prompts, rankings, small }, open) => {
     const reward = RewardModeling.make({ init: small, preferences: rankings }, {

@@ -38,10 +38,11 @@ describe("keel", () => {
   const at = folder()
 
   it("lists recipes, and takes their names for files, with outputs and choices", async () => {
-    const [listed, shown, choice, part, other, near] = await Promise.all([
+    const [listed, shown, choice, field, part, other, near] = await Promise.all([
       keel(["recipes"], at),
       keel(["show", "instruct-gpt:reward", "--lineage"], at),
       keel(["show", "instruct-gpt", "--choose", "lam=1"], at),
+      keel(["show", "tulu-3-8b", "--choose", "judge.model=another"], at),
       keel(["show", "zephyr:polcy"], at),
       keel(["show", "instruct-gtp"], at),
       keel(["show", "instruct-gpt", "--choose", "lan=1"], at)
@@ -50,6 +51,7 @@ describe("keel", () => {
     assert.match(shown.stdout, /^\| reward +\| RewardModeling \(RewardModel\) +\| GPT-3 6\.7B/mu)
     assert.notInclude(shown.stdout, "| policy")
     assert.include(choice.stdout, "lam 1")
+    assert.include(field.stdout, "model another")
     assert.notMatch(choice.stdout, /Not reported.*lam/u)
     assert.include(part.stderr, "it has no output polcy. Its outputs are policy, sft: policy was meant?")
     assert.include(other.stderr, "no recipe of this name. The recipes are")

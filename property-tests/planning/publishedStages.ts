@@ -37,7 +37,7 @@ const v3 = model({
   heads: 56,
   ffn: 18_432,
   vocab: 129_280,
-  experts: { count: 256, active: 8, shared: 1, ffn: 2048 }
+  experts: { count: 256, active: 8, shared: 1, dense: 3, ffn: 2048 }
 })
 
 const rows = (count: number, tokens: Readonly<Record<string, number>>) =>
@@ -238,7 +238,8 @@ export const publishedStages: ReadonlyArray<PublishedStage> = [
     hours: 2880,
     devices: { count: 48, sampling: 8 },
     besides: "400,000 episodes; a value model of 8B",
-    outside: "400,000 is what the script allows, and the hours are of an unreported number"
+    outside:
+      "400,000 is what the script allows, and the hours are of an unreported number: about a quarter of them at this rate"
   },
   { stage: "OLMo 2 1B SFT", source: olmo, of: sft(olmo1, 866_138), hours: 72, devices: { count: 8 }, besides: "–" },
   { stage: "OLMo 2 1B DPO", source: olmo, of: dpo(olmo1, 378_000), hours: 16, devices: { count: 8 }, besides: "–" },
@@ -256,6 +257,6 @@ export const publishedStages: ReadonlyArray<PublishedStage> = [
     of: grpo(v3, 650, 512, 8000, 16),
     hours: 101_376,
     devices: { count: 512 },
-    besides: "10,400 updates of 512 answers of 8,000 tokens; active parameters as a dense model"
+    besides: "10,400 updates of 512 answers of 8,000 tokens; operations of the active parameters, memory of all"
   }
 ]

@@ -82,25 +82,44 @@ const assignments = (
       : wrong(`${of.no} ${name}`, known)
   })
 
-/** The open choices of a recipe by `--choose NAME=VALUE`, whose values are JSON. */
+/** The fields of a choice that is an object. */
+const fieldsIn = (standIn: unknown): ReadonlyArray<string> =>
+  typeof standIn === "object" && standIn !== null && !Array.isArray(standIn)
+    ? Object.keys(standIn).filter((field) => field !== "_tag")
+    : []
+
+/**
+ * The open choices of a recipe by `--choose NAME=VALUE`, whose values are JSON, or text where the choice is text. `NAME.FIELD=VALUE` changes
+ * a field.
+ */
 const choices = Effect.fnUntraced(
   function*(recipe: Recipe.Any, choose: ReadonlyArray<string>, parse: (text: string) => Schema.Json) {
     const { name, open } = recipe
-    const given = yield* assignments("choose", choose, Object.keys(open), {
+    const names = Object.keys(open).flatMap((name) => [
+      name,
+      ...fieldsIn(open[name].standIn).map((field) => `${name}.${field}`)
+    ])
+    const given = yield* assignments("choose", choose, names, {
       none: `${name} leaves nothing open.`,
       are: `What ${name} leaves open is`,
       no: `${name} has no open choice`
     })
-    return Object.fromEntries(
-      yield* Effect.forEach(given, ({ name, value: text, wrong }) => {
-        const { standIn } = open[name]
-        const value = parse(text)
-        const [is, was] = [typeof value, typeof standIn]
-        return is === was
-          ? Effect.succeed([name, value] as const)
-          : wrong(`it is a ${is}`, `Give a ${was}, as a stand-in is: ${JSON.stringify(standIn)}`)
-      })
-    )
+    const chosen: Record<string, unknown> = {}
+    for (const { name: path, value: text, wrong } of given) {
+      const [name = "", field] = path.split(".")
+      const before = chosen[name] ?? open[name].standIn
+      const standIn = field === undefined ? before : before[field]
+      const value = typeof standIn === "string" ? text : parse(text)
+      const [is, was] = [typeof value, typeof standIn]
+      if (is !== was) {
+        return yield* wrong(`it is a ${is}`, `Give a ${was}, as a stand-in is: ${JSON.stringify(standIn)}`)
+      }
+      chosen[name] = field === undefined
+        ? value
+        // Of the same class.
+        : Object.assign(Object.create(Object.getPrototypeOf(before) as object) as object, before, { [field]: value })
+    }
+    return chosen
   }
 )
 

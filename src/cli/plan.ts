@@ -107,9 +107,9 @@ const experts = (root: Artifact.Any): ReadonlyArray<string> =>
     if (shape?.experts === undefined) return []
     const { active, count, shared = 0 } = shape.experts
     return [
-      `${shape.name ?? family} is planned by the ${active + shared} of ${
-        count + shared
-      } experts that a token passes; the memory of the others is not counted.`
+      `Of ${count + shared} experts of ${shape.name ?? family} a token passes ${
+        active + shared
+      }: operations are of these, memory is of all.`
     ]
   })
 
@@ -261,6 +261,15 @@ export const plan = Command.make(
         return { fit, over }
       }
     )
+    /** Of all stages, what is left without their measurements. */
+    const unmeasured = stages.map((stage) => {
+      const { flops = 0, seconds = 0 } = stage.phases.find(({ phase }) => phase === "measure") ?? {}
+      return { flops: stage.flops - flops, seconds: stage.seconds === null ? null : stage.seconds - seconds! }
+    })
+    const training = {
+      flops: unmeasured.reduce((sum, { flops }) => sum + flops, 0),
+      seconds: machine.costs === null ? null : unmeasured.reduce((sum, { seconds }) => sum + seconds!, 0)
+    }
     const total = {
       bytes: Math.max(0, ...stages.map(({ bytes }) => bytes)),
       process: Math.max(runtime, ...stages.map(inProcess)),
@@ -285,6 +294,7 @@ export const plan = Command.make(
           stages: rows,
           unplanned,
           total,
+          withoutMeasuring: training,
           devices: several,
           microBatches: Object.fromEntries(fit.microBatches),
           misfits: fit.misfits,
@@ -349,7 +359,20 @@ export const plan = Command.make(
         time(total.seconds),
         ...gpuHours(total.seconds),
         ...money(total.seconds)
-      ]
+      ],
+      ...(training.flops === total.flops ? [] : [[
+        "without measuring",
+        "",
+        "",
+        "",
+        "",
+        flops(training.flops),
+        count(total.trained),
+        "",
+        time(training.seconds),
+        ...gpuHours(training.seconds),
+        ...money(training.seconds)
+      ]])
     ]))
     const phases = times(stages.map((stage) => ({ ...stage, stage: named(stage.stage) })))
     if (phases.length > 0) yield* Console.log(`\n${markdown(phases)}`)
@@ -364,6 +387,9 @@ export const plan = Command.make(
         }`
       ]),
       ...measuring(stages),
+      ...(training.flops === total.flops
+        ? []
+        : ["Measuring is Keel's and no publication's: compare what one reports with the line “without measuring”."]),
       ...experts(root),
       Option.isSome(completionLength)
         ? `Completions are assumed to be ${completionLength.value} tokens long.`

@@ -40,6 +40,15 @@ const proxied = <A>(target: Array<A>, at: (i: number) => A): ReadonlyArray<A> =>
 export const picked = <A>(all: ReadonlyArray<A>, places: Uint32Array): ReadonlyArray<A> =>
   views.has(all) ? viewed(places.length, (i) => all[places[i]!]!) : Array.from(places, (place) => all[place]!)
 
+/** For each of `groups`, `all` at its places; of a view it is a view, whose groups are made whenever they are looked at. */
+export const gathered = <A>(
+  all: ReadonlyArray<A>,
+  groups: ReadonlyArray<ReadonlyArray<number>>
+): ReadonlyArray<ReadonlyArray<A>> => {
+  const group = (g: number) => groups[g]!.map((place) => all[place]!)
+  return views.has(all) ? viewed(groups.length, group) : groups.map((_, g) => group(g))
+}
+
 /** The elements for which `test` holds, in their order; of a view it is a view. */
 export const selected = <A>(all: ReadonlyArray<A>, test: (one: A, place: number) => boolean): ReadonlyArray<A> => {
   if (!views.has(all)) return all.filter(test)

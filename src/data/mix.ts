@@ -1,6 +1,7 @@
 import { type Mix, rowsOf } from "../../dsl/stages/Mix.ts"
 import { stream } from "../sampling/random.ts"
-import { concatenated, picked, selected } from "./lazyArray.ts"
+import { concatenated, picked } from "./lazyArray.ts"
+import { placesByPrompt } from "./rows.ts"
 
 /**
  * How many rows each part gives: `weights` over their sum times `count`, rounded down; the remaining rows go to the largest
@@ -52,21 +53,15 @@ const ofEachPrompt = <A>(
   key: string,
   promptOf: (row: A) => string
 ): ReadonlyArray<ReadonlyArray<A>> => {
-  const places = new Map<string, Array<readonly [part: number, row: number]>>()
-  parts.forEach((rows, part) =>
-    rows.forEach((row, i) => {
-      const prompt = promptOf(row)
-      const known = places.get(prompt)
-      if (known === undefined) places.set(prompt, [[part, i]])
-      else known.push([part, i])
-    })
-  )
-  const kept = parts.map(() => new Set<number>())
-  let n = 0
-  for (const all of places.values()) {
-    for (const [part, row] of stream(`${key}/prompt ${n++}`).shuffle(all).slice(0, most)) kept[part]!.add(row)
-  }
-  return parts.map((rows, part) => selected(rows, (_, i) => kept[part]!.has(i)))
+  const kept = parts.map(({ length }) => new Uint8Array(length))
+  placesByPrompt(concatenated(parts), promptOf).forEach((places, n) => {
+    for (const place of stream(`${key}/prompt ${n}`).shuffle(places).slice(0, most)) {
+      let [part, row] = [0, place]
+      while (row >= kept[part]!.length) row -= kept[part++]!.length
+      kept[part]![row] = 1
+    }
+  })
+  return parts.map((rows, part) => picked(rows, Uint32Array.from(rows.keys()).filter((i) => kept[part]![i] === 1)))
 }
 
 /** The parts in the order of their names, each with the rows that the mixture takes of it, and how many different rows it has for that. */

@@ -1,7 +1,7 @@
 /** Plain rows of text, before any tokenizer: the data that stages read. */
 import * as Schema from "effect/Schema"
 import type { Row } from "../engine/engine.ts"
-import { concatenated, mapped, picked } from "./lazyArray.ts"
+import { concatenated, gathered, mapped } from "./lazyArray.ts"
 import { placedAs } from "./places.ts"
 
 /** Text to pretrain on: TRL's "language modeling". */
@@ -182,13 +182,14 @@ export const longestIn = (row: AnyRow): number =>
 /** The same text up to case and white space. */
 export const normalised = (text: string): string => text.toLowerCase().replace(/\s+/gu, " ").trim()
 
-/** The places of the rows of each prompt, in the order in which the prompts first appear. */
-export const placesByPrompt = (
-  rows: ReadonlyArray<{ readonly prompt: string }>
+/** The places of rows by prompt, in the order in which the prompts first appear; equal prompts share a group. */
+export const placesByPrompt = <R>(
+  rows: ReadonlyArray<R>,
+  promptOf: (row: R) => string
 ): ReadonlyArray<ReadonlyArray<number>> => {
   const groups = new Map<string, Array<number>>()
   for (let i = 0; i < rows.length; i++) {
-    const { prompt } = rows[i]!
+    const prompt = promptOf(rows[i]!)
     const group = groups.get(prompt)
     if (group === undefined) groups.set(prompt, [i])
     else group.push(i)
@@ -196,6 +197,6 @@ export const placesByPrompt = (
   return [...groups.values()]
 }
 
-/** Rows by prompt; equal prompts share a group. */
+/** Rows by prompt, as `placesByPrompt`. */
 export const groupedByPrompt = <R extends PromptRow>(rows: ReadonlyArray<R>): ReadonlyArray<ReadonlyArray<R>> =>
-  placesByPrompt(rows).map((places) => picked(rows, Uint32Array.from(places)))
+  gathered(rows, placesByPrompt(rows, ({ prompt }) => prompt))

@@ -15,7 +15,7 @@ const placesOf = (rows: ReadonlyArray<ScoredRow>, rule: Rule): Places => {
   const all = scores.map((_, i) => i)
   switch (rule._tag) {
     case "PerPrompt":
-      return placesByPrompt(rows).flatMap((places) => best(places, scores, rule.keep))
+      return placesByPrompt(rows, ({ prompt }) => prompt).flatMap((places) => best(places, scores, rule.keep))
     case "Overall":
       return best(all, scores, rule.keep)
     case "Accept":
@@ -36,7 +36,7 @@ export const control = (rows: ReadonlyArray<ScoredRow>, rule: Rule, key: string)
     rows,
     Uint32Array.from(
       rule._tag === "PerPrompt"
-        ? placesByPrompt(rows).flatMap((places, i) => atRandom(places, rule.keep, `${key}/${i}`))
+        ? placesByPrompt(rows, ({ prompt }) => prompt).flatMap((places, i) => atRandom(places, rule.keep, `${key}/${i}`))
         : atRandom(Array.from(rows, (_, i) => i), placesOf(rows, rule).length, key)
     )
   )

@@ -21,6 +21,8 @@ export interface ModelConfig {
   readonly headDim: number
   /** Inner size of the SwiGLU feed-forward. */
   readonly ffn: number
+  /** Of a plan: parameters of experts that a token does not pass, which take memory and no operation. */
+  readonly idle?: number
   /** Longest sequence, tokens (`max_position_embeddings`). */
   readonly context: number
   /** ε of every RMSNorm. */
@@ -85,6 +87,9 @@ export const parseConfig = (text: string, path = "config.json"): Readonly<Record
   return value as Record<string, unknown>
 }
 
+/** The key of `ModelConfig.idle`. */
+export const idleKey = "keel_idle_parameters"
+
 /** Reads a `config.json` of the Llama family. Keys it does not know are left alone. Throws `BadCheckpoint` with every mistake. */
 export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "config.json"): ModelConfig => {
   const family = raw["model_type"]
@@ -118,6 +123,7 @@ export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "conf
     kvHeads,
     headDim,
     ffn: of.size("intermediate_size"),
+    ...(raw[idleKey] === undefined ? {} : { idle: of.size(idleKey, 0, Number.MAX_SAFE_INTEGER) }),
     context,
     normEps: of.number("rms_norm_eps", 1e-6),
     rope: ropeOf(of, context),

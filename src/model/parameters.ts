@@ -16,12 +16,16 @@ export type ParameterShape = Pick<
   | "kvHeads"
   | "headDim"
   | "ffn"
+  | "idle"
   | "tied"
   | "qkvBias"
   | "outBias"
   | "mlpBias"
   | "qkNorm"
 >
+
+/** All parameters of `ModelConfig.idle`. */
+export const idleExperts = "idle_experts"
 
 /**
  * Every parameter in the order in which the transformer engine lays them out in one flat buffer: the embedding, the layers,
@@ -68,6 +72,7 @@ export const parameters = (config: ParameterShape, head: ModelConfig["head"]): R
     add(`${mlp}.down_proj.weight`, dim, ffn)
     if (config.mlpBias) add(`${mlp}.down_proj.bias`, dim)
   }
+  if (config.idle !== undefined) add(idleExperts, config.idle)
   add("model.norm.weight", dim)
   if (head === "score") add("score.weight", 1, dim)
   else if (!config.tied) add("lm_head.weight", vocab, dim)

@@ -3,7 +3,7 @@
  * Completions are `maxNewTokens` long, end with a stop token, and differ from each other within a call.
  */
 import { modelConfig, withHead } from "../model/config.ts"
-import { elements, parameters } from "../model/parameters.ts"
+import { elements, idleExperts, parameters } from "../model/parameters.ts"
 import type { Batch, Computing, Engine, Model, Packing, Policy, Scorer, TensorData, Weights } from "../engine/engine.ts"
 import { offsetsOf } from "../engine/engine.ts"
 import { type Cost, type CountedWork, counting, type Held, unread } from "../tensor/counting/backend.ts"
@@ -46,7 +46,7 @@ export interface CountedEngine {
   readonly stepping: (now: Stepping) => Stepping
   /** Whether a model opened since `restart` rounds its products. */
   readonly rounds: () => boolean
-  /** Parameters of the largest model opened since `restart`. */
+  /** Parameters that a token passes, of the largest model opened since `restart`. */
   readonly largest: () => number
   /** The factor by which the last sampling of a step stands for more tokens than it made. */
   readonly stretched: () => number
@@ -136,7 +136,8 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   /** Opens a model. */
   const opens = <M extends Model>(of: (computing: Computing) => M, { tensors }: Weights, computing: Computing): M => {
     rounds ||= computing.precision === "bf16"
-    largest = Math.max(largest, sum(Array.from(tensors.values(), ({ data }) => data.length)))
+    const passed = Array.from(tensors, ([name, { data }]) => name === idleExperts ? 0 : data.length)
+    largest = Math.max(largest, sum(passed))
     // The values of adapters are never read.
     const { lora } = computing
     return verb(

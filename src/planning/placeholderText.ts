@@ -18,7 +18,7 @@ export const lengths = (vocab: number): Codec => {
     for (let i = 0, at = 0; i < count; i++) {
       let mixed = 0
       for (const end = Math.min(text.length, at + charactersPerToken); at < end; at++) {
-        mixed = (31 * mixed + text.charCodeAt(at)) % 0x1000000
+        mixed = (Math.imul(31, mixed) + text.charCodeAt(at)) & 0xffffff
       }
       all[before + i] = 1 + mixed % (vocab - 1)
     }

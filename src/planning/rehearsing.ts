@@ -49,7 +49,7 @@ export interface StepTally extends Amounts {
   readonly peaks: ReadonlyMap<Phase, Held>
   /** The most micro-batches of one update. */
   readonly accumulated: number
-  /** Parameters of the largest model. */
+  /** Parameters that a token passes, of the largest model. */
   readonly largest: number
   /** Whether some steps stood for others. */
   readonly estimated: boolean

@@ -6,6 +6,8 @@ import type { Taking } from "../training/batches.ts"
 
 /** The most rows that are encoded, and the most rows whose characters are read, evenly spread. */
 const [encoded, measured] = [256, 2 ** 16]
+/** Of long rows fewer are encoded, which say as much: of so many characters, but a few at least. */
+const [enoughCharacters, few] = [2 ** 22, 16]
 
 export interface RowTokens {
   /** Mean over all rows. */
@@ -29,20 +31,22 @@ export const rowTokens = (
   const size = (i: number): number => characters(i) + 1
   /** Rows of a class differ in length by at most a sixth. */
   const classOf = (size: number): number => Math.ceil(4.5 * Math.log2(size))
-  const classes = new Map<number, Array<number>>()
-  const rows = spread(count, measured)
-  for (const i of rows) {
-    const own = classOf(size(i))
-    if (classes.has(own)) classes.get(own)!.push(i)
-    else classes.set(own, [i])
+  const classes = new Map<number, Array<{ readonly i: number; readonly size: number }>>()
+  const rows = spread(count, measured).map((i) => ({ i, size: size(i) }))
+  for (const row of rows) {
+    const own = classOf(row.size)
+    if (classes.has(own)) classes.get(own)!.push(row)
+    else classes.set(own, [row])
   }
-  const all = sum(rows.map(size))
+  const sizes = (of: typeof rows): number => sum(of.map((row) => row.size))
+  const all = sizes(rows)
+  const most = Math.min(encoded, Math.max(few, Math.floor(enoughCharacters * rows.length / all)))
   let [known, total] = [0, 0]
   const ratios = new Map([...classes].map(([own, members]) => {
-    const share = sum(members.map(size))
-    const some = spread(members.length, Math.ceil(encoded * share / all)).map((j) => members[j]!)
-    const read = sum(some.map(size))
-    const ratio = sum(some.map(tokens)) / read
+    const share = sizes(members)
+    const some = spread(members.length, Math.ceil(most * share / all)).map((j) => members[j]!)
+    const read = sizes(some)
+    const ratio = sum(some.map(({ i }) => tokens(i))) / read
     known += read
     total += ratio * share
     return [own, ratio]

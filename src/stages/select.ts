@@ -23,7 +23,7 @@ export const select = Effect.fn("select")(function*(
   const { completions } = wires
   const kept = stage.control ? control(completions, rule, `${scope.stream}/control`) : selected(completions, rule)
   const furthest = (keep: number): number =>
-    placesByPrompt(completions).reduce(
+    placesByPrompt(completions, ({ prompt }) => prompt).reduce(
       (most, { length }) => Math.max(most, Math.log(length / Math.min(keep, length))),
       0
     )

@@ -28,8 +28,11 @@ const groupsOf = (
   indices: ReadonlyArray<number>
 ): ReadonlyArray<ReadonlyArray<number>> => {
   const groups = new Map<string, Array<number>>()
+  // A group is mostly one array: it is written as a text once.
+  let [last, key]: [Int32Array, string] = [none, ""]
   for (const index of indices) {
-    const key = prompts[index]!.join()
+    const prompt = prompts[index]!
+    if (prompt !== last) [last, key] = [prompt, prompt.join()]
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [index])
     else group.push(index)

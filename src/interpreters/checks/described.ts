@@ -7,6 +7,12 @@ const ffnOf = ({ experts, ffn, gated = true }: Shape): number => {
   return gated ? width : Math.round(2 * width / 3)
 }
 
+/** Parameters of the experts that a token does not pass. */
+export const idleIn = ({ dim, experts, gated = true, layers }: Shape): number =>
+  experts === undefined
+    ? 0
+    : (layers - (experts.dense ?? 0)) * (experts.count - experts.active) * (gated ? 3 : 2) * experts.ffn * dim
+
 export const describedShape = (shape: Shape) => {
   const { context, dim, headDim = dim / shape.heads, heads, kvHeads = heads, layers, tied = false, vocab } = shape
   return {
