@@ -7,8 +7,8 @@ import { parseJson } from "./json.ts"
 
 export type { ModelConfig }
 
-const classOf = ({ prefix, scores = prefix }: Architecture, head: ModelConfig["head"]): string =>
-  head === "lm" ? `${prefix}ForCausalLM` : `${scores}ForSequenceClassification`
+const classOf = ({ classes, prefix }: Architecture, head: ModelConfig["head"]): string =>
+  classes?.[head] ?? prefix + (head === "lm" ? "ForCausalLM" : "ForSequenceClassification")
 
 /** Architectures that can be loaded, as `config.json` names them. */
 export const supported: ReadonlyArray<string> = [...architectures.values()].flatMap((one) => [

@@ -74,11 +74,12 @@ export const ropeOf = (config: FieldReader, defaults: RopeDefaults): Rope => {
   }
   const raw = given
   const of = config.nested(raw)
-  const theta = raw["rope_theta"] == null && defaults.given === undefined
-    ? config.number("rope_theta", base)
-    : of.number("rope_theta", base)
+  const whole = defaults.given === undefined ? config.number("rope_theta", base) : base
+  const theta = raw["rope_theta"] == null ? whole : of.number("rope_theta")
   if (!(theta > 0)) config.wrong(`rope_theta must be positive, not ${theta}`)
-  const partial = raw["partial_rotary_factor"] ?? config.value("partial_rotary_factor") ?? usual
+  // Asked for in any case: files of transformers 4 say both.
+  const general = config.value("partial_rotary_factor")
+  const partial = raw["partial_rotary_factor"] ?? general ?? usual
   const dim = typeof partial === "number" ? Math.trunc(headDim * partial) : NaN
   if (!(dim > 0 && dim <= headDim && dim % 2 === 0)) {
     config.wrong(

@@ -5,7 +5,7 @@ import { type Activations, activations, learnTokens } from "./activations.ts"
 import { backward } from "./backward.ts"
 import { forward } from "./forward.ts"
 import { attentionShape } from "./groupedAttention.ts"
-import { pack, type Packed, type PassLimits } from "./packing.ts"
+import { lengthsOf, pack, type Packed, type PassLimits } from "./packing.ts"
 import type { RotaryTables } from "./rotary.ts"
 import type { Pass } from "./sublayer.ts"
 import type { Trainable } from "./trainable.ts"
@@ -68,14 +68,6 @@ export const passes = (
   // the batch and accumulated gradients are the whole batch's.
   let retained: { readonly batch: ReadonlyArray<Packed>; readonly last: Done | null } | null = null
 
-  /** The length of the sequence of each row. */
-  const lengthsOf = ({ starts }: Packed) => {
-    let b = 1
-    return (row: number): number => {
-      while (row >= starts[b]!) b++
-      return starts[b]! - starts[b - 1]!
-    }
-  }
   const longest = ({ starts }: Packed): number =>
     starts.reduce((most, start, b) => Math.max(most, start - (starts[b - 1] ?? 0)), 1)
 

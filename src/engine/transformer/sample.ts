@@ -8,7 +8,7 @@ import { forward } from "./forward.ts"
 import { attentionShape } from "./groupedAttention.ts"
 import type { OpenedModel } from "./openModel.ts"
 import { fewRows, packedParameters } from "./packed.ts"
-import { checkRow, pack } from "./packing.ts"
+import { checkRow, lengthsOf, pack } from "./packing.ts"
 import type { Pass } from "./sublayer.ts"
 
 /** A sequence that is being sampled. */
@@ -63,6 +63,12 @@ export const sampler = (
 
   const shapes = Array.from({ length: config.layers }, (_, l) => attentionShape(config, l))
 
+  /** The rows of the rotation's tables, which are the positions in most models. */
+  const turnsOf = (where: Int32Array, positions: Ints, lengthOf: (row: number) => number): Ints => {
+    const rows = rotary.rowsOf(where, lengthOf)
+    return rows === where ? positions : space.ints("turns", rows)
+  }
+
   const run = (
     weights: Weights,
     positions: Ints,
@@ -95,7 +101,8 @@ export const sampler = (
       const at = activations(space, config, rows, "nothing")
       const weights = into === null ? plain : weightsFor(rows)
       const turn = rotary.upTo(into === null ? rows : into.cache.capacity)
-      run(weights, positions, turn, at, batch.ids, ({ attended, lse, qkv }, l) => {
+      const turns = turnsOf(batch.positions, positions, lengthsOf(batch))
+      run(weights, turns, turn, at, batch.ids, ({ attended, lse, qkv }, l) => {
         backend.attention(attended, lse, qkv, starts, shapes[l]!)
         if (into === null) return
         const { capacity, keys, values } = into.cache
@@ -124,7 +131,7 @@ export const sampler = (
         const positions = space.ints("positions", where)
         const slots = space.ints("slots", which)
         const weights = weightsFor(rows)
-        run(weights, positions, turn, at, tokens, ({ attended, qkv }, l) => {
+        run(weights, turnsOf(where, positions, (row) => where[row]! + 1), turn, at, tokens, ({ attended, qkv }, l) => {
           const keys = held.keys[l]!
           const values = held.values[l]!
           backend.cacheWrite(keys, values, qkv, slots, positions, cached[l]!)
@@ -256,6 +263,13 @@ export const sampler = (
       }
       const rows = active.length
       if (rows === 0) return done
+      // Sequences that begin to turn differently (LongRoPE): what the cache holds of them is computed again.
+      const grown = active.filter(({ count, prompt }) => prompt.length + count === rotary.original + 1)
+      if (grown.length > 0) {
+        const whole = grown.map(({ count, prompt, tokens }) => Int32Array.of(...prompt, ...tokens.subarray(0, count)))
+        prefill(whole, { cache: held, slots: grown.map(({ slot }) => slot) }, () => {})
+        decode.forget()
+      }
       for (let j = 0; j < rows; j++) {
         const row = active[j]!
         ids[j] = row.tokens[row.count - 1]!

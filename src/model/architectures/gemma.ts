@@ -67,7 +67,7 @@ export const gemma2: Architecture = {
 export const gemma3: Architecture = {
   type: "gemma3_text",
   prefix: "Gemma3",
-  scores: "Gemma3Text",
+  classes: { score: "Gemma3TextForSequenceClassification" },
   ignored: ["hidden_act"],
   read: (of) => {
     const model = gemma(of, { context: 131_072, caps: { attention: null, logits: null } })

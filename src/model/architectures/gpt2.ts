@@ -5,6 +5,7 @@ import { activationOf, type Architecture, layersOf, plain, tokens } from "./read
 export const gpt2: Architecture = {
   type: "gpt2",
   prefix: "GPT2",
+  classes: { lm: "GPT2LMHeadModel" },
   // Dropout is none, heads of other tasks are not built, and the order of rounding is the backend's.
   ignored: [
     "attn_pdrop",

@@ -9,6 +9,7 @@ export const phi3: Architecture = {
   ignored: ["attention_bias", "full_attn_mod", "interpolate_factor"],
   read: (of) => {
     const model = decoder(of, { kvHeads: null, context: 4096, bos: 1, eos: 32_000, eps: ["rms_norm_eps", 1e-5] })
+    of.value("original_max_position_embeddings")
     const types = layerTypes(of, model.layers, () => "sliding_attention")
     const windows = windowsOf(of, types.map(() => "sliding_attention"), model.context, null)
     return {

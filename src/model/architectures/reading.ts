@@ -13,8 +13,8 @@ export interface Architecture {
   readonly type: string
   /** Its classes begin with this: `…ForCausalLM`, `…ForSequenceClassification`. */
   readonly prefix: string
-  /** The beginning of the second, where it is another. */
-  readonly scores?: string
+  /** Those that are called otherwise. */
+  readonly classes?: Partial<Readonly<Record<ModelConfig["head"], string>>>
   /** Fields that its owner's code does not read, or that have no effect on what is computed. */
   readonly ignored?: ReadonlyArray<string>
   /** Tensors beside the model that post-training leaves alone. */
