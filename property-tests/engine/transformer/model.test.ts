@@ -111,7 +111,8 @@ describe("a trainable model", () => {
         const saved = model.weights()
         assertBits(saved.tensors, weights.tensors)
         assert.deepStrictEqual(saved.config, weights.config)
-        assert.strictEqual(saved.tensors.has("lm_head.weight"), head === "lm" && raw["tie_word_embeddings"] === false)
+        const { names, tied } = modelConfig(raw)
+        assert.strictEqual(saved.tensors.has(`${names.head}.weight`), head === "lm" && !tied)
         assert.strictEqual(
           model.parameters,
           [...weights.tensors.values()].reduce((sum, { data }) => sum + data.length, 0)
