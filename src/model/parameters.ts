@@ -24,7 +24,11 @@ export type ParameterShape = Sizes & Structure
 export const qkNormSize = ({ headDim, qkNorm }: ParameterShape, heads: number): number =>
   qkNorm === "projection" ? heads * headDim : headDim
 
-/** Widths of the matrix that ends in the activation: gate and up, or up alone. */
+/** Length of a row of queries, keys and values. */
+export const qkvWidth = ({ headDim, heads, kvHeads }: Pick<Sizes, "headDim" | "heads" | "kvHeads">): number =>
+  (heads + 2 * kvHeads) * headDim
+
+/** Width of the matrix that ends in the activation: gate and up, or up alone. */
 export const upSize = ({ ffn, gated }: ParameterShape): number => gated ? 2 * ffn : ffn
 
 /**

@@ -7,6 +7,7 @@ import { reference } from "../../../src/tensor/reference.ts"
 import { kinds, open } from "./backends.ts"
 import {
   largestDifference,
+  llamas,
   plainSampling,
   randomBatch,
   randomNumbers,
@@ -187,21 +188,26 @@ describe("a scorer", () => {
   const engine = transformer(reference())
 
   it("opened from a policy starts at zero on the policy's trunk, and learns", () => {
-    for (const raw of Object.values(variants)) {
+    for (const [name, raw] of Object.entries(variants)) {
       const policy = randomWeights(raw, "policy")
       const scorer = engine.scorer(policy)
       assert.isTrue(scorer.values(batch).values.every((value) => value === 0))
       const { config, tensors } = scorer.weights()
       assert.strictEqual(modelConfig(config).head, "score")
       assert.match(String((config["architectures"] as ReadonlyArray<string>)[0]), /ForSequenceClassification$/)
-      assert.isFalse(tensors.has("lm_head.weight"))
+      const { names } = modelConfig(raw)
+      const head = `${names.head}.weight`
+      assert.isFalse(tensors.has(head))
       for (const [name, { data }] of policy.tensors) {
-        if (name !== "lm_head.weight") assert.deepStrictEqual(tensors.get(name)!.data, data)
+        if (name !== head) assert.deepStrictEqual(tensors.get(name)!.data, data)
       }
       // Only the head has a gradient at first; then everything has.
       scorer.backward(scorer.values(batch, { retain: true }).values.fill(1))
       scorer.step(training)
-      assert.isTrue(scorer.values(batch).values.every((value) => value < 0))
+      const { values } = scorer.values(batch)
+      assert.isBelow(values.reduce((sum, value) => sum + value, 0), 0)
+      // The states of other architectures are less alike: one step moves their sum down, and not each.
+      if (name in llamas) assert.isTrue(values.every((value) => value < 0))
     }
   })
 

@@ -72,7 +72,7 @@ const { num_key_value_heads: _k, head_dim: _h, ...plainHeads } = sizes
 const others: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "OLMo 2": { ...sizes, model_type: "olmo2", tie_word_embeddings: false },
   "OLMo 3": { ...sizes, model_type: "olmo3", sliding_window: 3, layer_types: ["sliding_attention", "full_attention"] },
-  "SmolLM 3": { ...sizes, model_type: "smollm3", no_rope_layers: [1, 0] },
+  "SmolLM 3": { ...sizes, model_type: "smollm3", no_rope_layer_interval: 2 },
   "Gemma 2": {
     ...sizes,
     model_type: "gemma2",
@@ -94,16 +94,16 @@ const others: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     model_type: "cohere2",
     sliding_window: 3,
     logit_scale: 0.5,
-    layer_types: ["sliding_attention", "full_attention"]
+    sliding_window_pattern: 2
   },
   "GPT-2": {
     model_type: "gpt2",
     vocab_size: 13,
-    n_embd: 8,
-    n_layer: 2,
-    n_head: 2,
+    hidden_size: 8,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
     n_inner: 10,
-    n_positions: 24,
+    max_position_embeddings: 24,
     bos_token_id: 1,
     eos_token_id: 2
   },
@@ -119,6 +119,7 @@ const others: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     num_attention_heads: 2,
     num_hidden_layers: 1,
     model_type: "gpt_neox",
+    rotary_pct: 0.5,
     use_parallel_residual: false,
     tie_word_embeddings: false
   }

@@ -1,7 +1,6 @@
 import type { ModelConfig, NormPlace } from "../../model/architecture.ts"
-import { qkNormSize, upSize } from "../../model/parameters.ts"
+import { qkNormSize, qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Tensor } from "../../tensor/backend.ts"
-import { qkvWidth } from "./groupedAttention.ts"
 import { statsOf } from "./norms.ts"
 import type { Workspace } from "./workspace.ts"
 

@@ -1,9 +1,8 @@
 import type { ModelConfig } from "../../model/architecture.ts"
-import { upSize } from "../../model/parameters.ts"
+import { qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Backend, Tensor } from "../../tensor/backend.ts"
 import { stream } from "../../sampling/random.ts"
 import type { Lora } from "../engine.ts"
-import { qkvWidth } from "./groupedAttention.ts"
 import type { Place } from "./layout.ts"
 import { workspace } from "./workspace.ts"
 

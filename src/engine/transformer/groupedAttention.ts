@@ -1,11 +1,8 @@
 import type { ModelConfig } from "../../model/architecture.ts"
+import { qkvWidth } from "../../model/parameters.ts"
 import type { AttentionShape, Tensor } from "../../tensor/backend.ts"
 import { qkNorms } from "./norms.ts"
 import { type Pass, product, productBackward, type Sublayer } from "./sublayer.ts"
-
-/** Length of a row of queries, keys and values. */
-export const qkvWidth = ({ headDim, heads, kvHeads }: Pick<ModelConfig, "headDim" | "heads" | "kvHeads">): number =>
-  (heads + 2 * kvHeads) * headDim
 
 export const attentionShape = (config: ModelConfig, layer: number): AttentionShape => ({
   heads: config.heads,

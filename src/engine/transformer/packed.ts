@@ -1,6 +1,5 @@
-import { upSize } from "../../model/parameters.ts"
+import { qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Tensor } from "../../tensor/backend.ts"
-import { qkvWidth } from "./groupedAttention.ts"
 import type { ModelParameters } from "./layout.ts"
 import type { OpenedModel } from "./openModel.ts"
 

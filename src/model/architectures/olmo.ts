@@ -4,7 +4,6 @@ import {
   type Architecture,
   decoder,
   type Described,
-  everyNth,
   layersOf,
   layerTypes,
   ropesByType,
@@ -39,7 +38,7 @@ export const olmo3: Architecture = {
   prefix: "Olmo3",
   read: (of) => {
     const model = olmo(of)
-    const types = layerTypes(of, model.layers, everyNth(of, 4))
+    const types = layerTypes(of, model.layers, (i) => (i + 1) % 4 === 0 ? "full_attention" : "sliding_attention")
     // transformers gives `rope_theta` to the full layers, and 500,000 to the others where `rope_parameters` does not say more.
     const theta = { full: of.number("rope_theta", 500_000), sliding: 500_000 }
     return {

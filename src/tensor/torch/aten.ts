@@ -40,7 +40,7 @@ const op = {
     "tensors tensors tensors tensors tensors tensors real real real real real int int tensor? tensor?"
   ),
   mmWide: operator("aten::mm.dtype_out", "tensor tensor int tensor"),
-  sum: operator("aten::sum.dim_IntList", "tensor ints int int?"),
+  sum: operator("aten::sum.dim_IntList", "tensor ints? int int?"),
   logSumExp: operator("aten::logsumexp", "tensor ints int"),
   transpose: operator("aten::transpose.int", "tensor int int"),
   pick: operator("aten::select.int", "tensor int int"),
