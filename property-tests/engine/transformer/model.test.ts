@@ -2,6 +2,7 @@ import { assert, describe, it } from "vitest"
 import type { Batch, Policy, Row, Tensors, Update, Weights } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { modelConfig, withHead } from "../../../src/model/config.ts"
+import { matchTensors } from "../../../src/model/matchTensors.ts"
 import type { Backend } from "../../../src/tensor/backend.ts"
 import { reference } from "../../../src/tensor/reference.ts"
 import { kinds, open } from "./backends.ts"
@@ -301,5 +302,25 @@ describe("mistakes are said, with what to do", () => {
     policy.logprobs(batch, { retain: true })
     policy.step(training)
     assert.throws(() => policy.backward(new Float64Array(12)), /retain/)
+  })
+})
+
+describe("a MiMo", () => {
+  const engine = transformer(reference())
+  const raw = { ...variants["Qwen2, qkv biases"]!, architectures: ["MiMoForCausalLM"], model_type: "mimo" }
+
+  it("computes as the Qwen 2 in it, and carries its further heads", () => {
+    const extra = { shape: [8], data: Float64Array.from({ length: 8 }, (_, i) => i) }
+    const name = "model.mtp_layers.0.input_layernorm.weight"
+    const plain = randomWeights(raw, "mimo")
+    const weights = matchTensors(modelConfig(raw), new Map([[name, extra], ...plain.tensors]), "here")
+    const policy = engine.policy({ ...plain, tensors: weights })
+    const qwen = engine.policy({ ...plain, config: variants["Qwen2, qkv biases"]! })
+    assert.deepStrictEqual(policy.logprobs(batch), qwen.logprobs(batch))
+    train(policy)
+    const saved = policy.weights().tensors
+    assert.strictEqual(saved.get(name), extra)
+    assert.deepStrictEqual([...saved.keys()], [...plain.tensors.keys(), name])
+    assert.throws(() => matchTensors(modelConfig(variants["Qwen2, qkv biases"]!), weights, "here"), /mtp_layers/)
   })
 })
