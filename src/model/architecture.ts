@@ -11,7 +11,7 @@ export interface Attention {
   readonly rope: number | null
 }
 
-/** What a layer does with each token by itself. Routed experts would be another form. */
+/** The work of a layer on each token by itself. Routed experts would be another form. */
 export interface FeedForward {
   /** Matrices `up` and `down`, with or without a gate. */
   readonly form: "dense"
@@ -22,7 +22,7 @@ export interface Layer {
   readonly mlp: FeedForward
 }
 
-/** Places of norms in a layer: of what a sublayer reads, and of what it adds to the residual stream. */
+/** Places of norms in a layer: of the input of a sublayer, and of its output into the residual stream. */
 export type NormPlace = "attentionIn" | "attentionOut" | "mlpIn" | "mlpOut"
 
 /** How the owner's file holds matrices, where it is not as the kernels read them. */
@@ -34,7 +34,7 @@ export type Stored =
   /** [in, out] (GPT-2's Conv1D). */
   | "transposed"
 
-/** What tensors there are, and their names. */
+/** The tensors and their names. */
 export interface Structure {
   readonly qkvBias: boolean
   readonly outBias: boolean

@@ -32,7 +32,7 @@ export const parseConfig = (text: string, path = "config.json"): Readonly<Record
   return value as Record<string, unknown>
 }
 
-/** Fields of every architecture that have no effect on what is computed: there is no dropout, and weights say their own types. */
+/** Fields of every architecture that have no effect on the results: there is no dropout, and weights say their own types. */
 const ignored: ReadonlySet<string> = new Set([
   "architectures",
   "attention_dropout",

@@ -8,7 +8,7 @@ import type { Workspace } from "./workspace.ts"
 export interface LayerActivations {
   /** Output of the norm before either sublayer [N, d], in one buffer of all layers: cheaper to recompute than to keep. */
   readonly normed: Tensor
-  /** What each norm keeps of its rows. */
+  /** Numbers that each norm keeps of its rows. */
   readonly stats: Readonly<Partial<Record<NormPlace, Tensor>>>
   /** Queries, keys and values before QK-norm; the same buffer as `qkv` in a model without it. */
   readonly rawQkv: Tensor

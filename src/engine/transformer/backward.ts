@@ -8,7 +8,7 @@ import type { BackwardPass } from "./sublayer.ts"
 /**
  * The gradient of `forward`: adds to `gradients`, given the gradient `dFinal` [N, d] of the normed hidden states. It
  * uses the activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass.
- * What layers share is computed again: norms and gated values, or, where they share all buffers, the whole layer from its input.
+ * Shared buffers are computed again: norms and gated values, or, where they share all buffers, the whole layer from its input.
  */
 export const backward = (pass: BackwardPass, from: Activations, dFinal: Tensor, ids: Ints): void => {
   const { backend, config, gradients, parameters, positions, space } = pass
@@ -32,14 +32,14 @@ export const backward = (pass: BackwardPass, from: Activations, dFinal: Tensor, 
       const sums = { dX: into, accumulate, gradients: g?.norms[place] }
       normBackward(backend, config, sums, dOut, input, norms[place]!, at.stats[place]!, rows)
     }
-    /** The gradient of what a sublayer adds, before its norm. */
+    /** The gradient of the output of a sublayer, before its norm. */
     const ofOutput = (place: "attentionOut" | "mlpOut", raw: Tensor | null): Tensor => {
       if (norms[place] === undefined) return dX
       const dBranch = space.reals("dBranch", rows * dim)
       byNorm(place, dBranch, false, dX, raw!)
       return dBranch
     }
-    /** Adds the gradient of what a sublayer reads to that of the stream. */
+    /** Adds the gradient of the input of a sublayer to that of the stream. */
     const toStream = (place: "attentionIn" | "mlpIn", dIn: Tensor, stream: Tensor): void => {
       if (norms[place] === undefined) backend.add(dX, dIn)
       else byNorm(place, dX, true, dIn, stream)

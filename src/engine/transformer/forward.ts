@@ -10,7 +10,7 @@ import type { Pass, Sublayer } from "./sublayer.ts"
 export const attentions: Readonly<Record<Attention["form"], Sublayer>> = { grouped: groupedAttention }
 export const feedForwards: Readonly<Record<FeedForward["form"], Sublayer>> = { dense: denseFeedForward }
 
-/** What layer `l` reads of the stream x: normed where there is a norm. */
+/** The input of a sublayer of layer `l` from the stream x: normed where there is a norm. */
 export const normed = (pass: Pass, from: Activations, l: number, place: NormPlace, x: Tensor): Tensor => {
   const norm = pass.parameters.layers[l]!.norms[place]
   if (norm === undefined) return x
@@ -19,7 +19,7 @@ export const normed = (pass: Pass, from: Activations, l: number, place: NormPlac
   return at.normed
 }
 
-/** What the feed-forward of layer `l` reads; in parallel layers without a norm of its own, what attention reads. */
+/** The input of the feed-forward of layer `l`; in parallel layers without a norm of its own, that of attention. */
 export const fed = (pass: Pass, from: Activations, l: number, mixes: () => Tensor): Tensor => {
   if (!pass.config.parallel) return normed(pass, from, l, "mlpIn", from.layers[l]!.middle)
   const own = pass.parameters.layers[l]!.norms.mlpIn !== undefined

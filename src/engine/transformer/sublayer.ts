@@ -28,14 +28,14 @@ export interface Pass {
   readonly attend: Attend
 }
 
-/** What a gradient needs besides. */
+/** The further needs of a gradient. */
 export interface BackwardPass extends Pass {
   readonly gradients: Gradients
   readonly starts: Ints
   readonly space: Workspace
 }
 
-/** What a layer adds to the residual stream: a form of attention, or of the feed-forward. */
+/** A summand of the residual stream: a form of attention, or of the feed-forward. */
 export interface Sublayer {
   /** All but the last product, of the states `x` [rows, dim]. */
   readonly forward: (pass: Pass, at: LayerActivations, layer: number, x: Tensor, rows: number) => void
@@ -48,7 +48,7 @@ export interface Sublayer {
     residual: Tensor | null,
     rows: number
   ) => void
-  /** Sets dX from the gradient of what the sublayer adds; adds to the gradients of its parameters. `x` as in `forward`. */
+  /** Sets dX from the gradient of the output; adds to the gradients of its parameters. `x` as in `forward`. */
   readonly backward: (
     pass: BackwardPass,
     at: LayerActivations,

@@ -1,10 +1,10 @@
-/** What `config.json` says of most architectures, in the field names of transformers. */
+/** The fields of `config.json` that most architectures share, in the names of transformers. */
 import type { Functions, Layer, ModelConfig } from "../architecture.ts"
 import { llamaStructure } from "../architecture.ts"
 import type { FieldReader } from "../fields.ts"
 import { type Rope, type RopeDefaults, ropeOf } from "../ropeConfig.ts"
 
-/** What the file of a model says, apart from its head. */
+/** The description in the file of a model, apart from its head. */
 export type Described = Omit<ModelConfig, "family" | "head" | "carried" | "raw">
 
 /** An architecture of transformers: its `config.json` as a `ModelConfig`. */
@@ -15,7 +15,7 @@ export interface Architecture {
   readonly prefix: string
   /** Those that are called otherwise. */
   readonly classes?: Partial<Readonly<Record<ModelConfig["head"], string>>>
-  /** Fields that its owner's code does not read, or that have no effect on what is computed. */
+  /** Fields that its owner's code does not read, or that have no effect on the results. */
   readonly ignored?: ReadonlyArray<string>
   /** Tensors beside the model that post-training leaves alone. */
   readonly carried?: RegExp
@@ -164,7 +164,7 @@ export const capOf = (of: FieldReader, field: string, otherwise: number | null):
 
 export type LayerType = "sliding_attention" | "full_attention"
 
-/** `layer_types`, or what the architecture says of layer i where they are left out. */
+/** `layer_types`, or the architecture's own where they are left out. */
 export const layerTypes = (
   of: FieldReader,
   layers: number,
