@@ -125,7 +125,8 @@ export const reordered = <A extends Float32Array | Float64Array>(
   data: A,
   to: "kernel" | "file"
 ): A => {
-  if (order === undefined) return data
+  // The arrays of a plan have a length alone.
+  if (order === undefined || !ArrayBuffer.isView(data)) return data
   const { rowOf = (row: number): number => row, transposed = false } = order
   const [rows, columns] = transposed ? [shape[1]!, shape[0]!] : [shape[0]!, shape[1] ?? 1]
   const moved = data.slice() as A
