@@ -322,6 +322,8 @@ describe("the memory that weights, gradients and moments take", () => {
       writeFileSync(pairs, `${JSON.stringify(row)}\n`.repeat(4))
       const path = weightless({ ...variant, max_position_embeddings: 512, vocab_size: 300 })
       for (const [op, root] of Object.entries(on(path))) {
+        // Its adapter is of queries alone, which are no matrix of their own there.
+        if (op === "adapted" && modelConfig(variant).names.qkv.length === 1) continue
         const { stages, unplanned } = await Effect.runPromise(
           Effect.provide(plan(root as Artifact.Any, { rehearsed: 1 }), NodeFileSystem.layer)
         )

@@ -187,7 +187,7 @@ describe("a folder that is no checkpoint", () => {
     assert.match(await problemOf(join(written({ x: "" }), "x")), /x: it is a file/)
     assert.match(await problemOf(written({ "config.json": config })), /no model\.safetensors/)
     assert.match(await problemOf(written({ "config.json": "{" })), /config\.json: not JSON/)
-    assert.match(await problemOf(written({ "config.json": '{"model_type":"gpt2"}' })), /gpt2/)
+    assert.match(await problemOf(written({ "config.json": '{"model_type":"bloom"}' })), /bloom/)
     assert.match(
       await problemOf(written({ "config.json": config, "model.safetensors": "not at all" })),
       /truncated, or not safetensors/

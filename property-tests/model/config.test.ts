@@ -28,12 +28,11 @@ describe("config.json", () => {
       outBias: true,
       mlpBias: true,
       qkNorm: false,
-      window: 0,
       headDim: 4,
       kvHeads: 2
     })
     assert.deepInclude(of("qwen2"), { qkvBias: true, outBias: false, mlpBias: false, qkNorm: false })
-    assert.deepInclude(of("qwen3"), { qkvBias: false, outBias: false, qkNorm: true })
+    assert.deepInclude(of("qwen3"), { qkvBias: false, outBias: false, qkNorm: "heads" })
     assert.deepInclude(of("qwen3", { attention_bias: true }), { qkvBias: true, outBias: true })
     assert.deepInclude(of("mistral", { attention_bias: true }), { qkvBias: false, outBias: false, qkNorm: false })
   })
@@ -42,8 +41,9 @@ describe("config.json", () => {
     const bare = modelConfig(
       without(tiny("llama"), "head_dim", "num_key_value_heads", "max_position_embeddings", "bos_token_id")
     )
-    assert.deepInclude(bare, { headDim: 2, kvHeads: 4, context: 2048, bos: 1, eos: [2], normEps: 1e-6, tied: false })
-    assert.deepEqual(bare.rope, { type: "default", theta: 10000 })
+    assert.deepInclude(bare, { headDim: 2, kvHeads: 4, context: 2048, bos: 1, eos: [2], tied: false })
+    assert.strictEqual(bare.norm.eps, 1e-6)
+    assert.deepEqual(bare.ropes, [{ type: "default", theta: 10000, dim: 2 }])
     assert.strictEqual(modelConfig(tiny("qwen2", { num_key_value_heads: null })).kvHeads, 4)
     assert.deepEqual(modelConfig(tiny("llama", { bos_token_id: null, eos_token_id: null })).eos, [])
     assert.strictEqual(modelConfig(without(tiny("qwen3", { num_attention_heads: 4 }), "head_dim")).headDim, 128)
@@ -51,7 +51,7 @@ describe("config.json", () => {
   })
 
   it("keeps a list of end tokens and the object as it was", () => {
-    const raw = tiny("llama", { eos_token_id: [2, 3], something_new: { deep: [1] } })
+    const raw = tiny("llama", { eos_token_id: [2, 3], keel_something_new: { deep: [1] } })
     const config = modelConfig(raw)
     assert.deepEqual(config.eos, [2, 3])
     assert.strictEqual(config.raw, raw)
@@ -59,24 +59,30 @@ describe("config.json", () => {
 
   it("reads both ways of writing rotary parameters alike", () => {
     const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 16 }
-    const old = modelConfig(tiny("llama", { rope_theta: 5e5, rope_scaling: { type: "llama3", ...llama3 } })).rope
+    const old = modelConfig(tiny("llama", { rope_theta: 5e5, rope_scaling: { type: "llama3", ...llama3 } })).ropes
     const now =
-      modelConfig(tiny("llama", { rope_parameters: { rope_type: "llama3", rope_theta: 5e5, ...llama3 } })).rope
+      modelConfig(tiny("llama", { rope_parameters: { rope_type: "llama3", rope_theta: 5e5, ...llama3 } })).ropes
     assert.deepEqual(old, now)
     const read = {
       type: "llama3",
       theta: 5e5,
+      dim: 4,
       factor: 8,
       lowFreqFactor: 1,
       highFreqFactor: 4,
       originalContext: 16
     } as const
-    assert.deepEqual(now, read)
+    assert.deepEqual(now, [read])
   })
 
   it("knows which models have a sliding window", () => {
-    const window = (family: string, change: Readonly<Record<string, unknown>>): number =>
-      modelConfig(tiny(family, change)).window
+    const windows = (family: string, change: Readonly<Record<string, unknown>>): ReadonlyArray<number> =>
+      modelConfig(tiny(family, change)).blocks.map(({ attention }) => attention.window)
+    const window = (family: string, change: Readonly<Record<string, unknown>>): number => {
+      const all = new Set(windows(family, change))
+      assert.strictEqual(all.size, 1)
+      return [...all][0]!
+    }
     assert.strictEqual(window("mistral", { sliding_window: 8 }), 8)
     assert.strictEqual(window("mistral", { sliding_window: null }), 0)
     assert.strictEqual(window("mistral", {}), 0, "4096 is more than the context")
@@ -94,19 +100,17 @@ describe("config.json", () => {
       assert.strictEqual(window(family, types("sliding_attention", "sliding_attention")), 8)
       assert.strictEqual(window(family, types("full_attention", "full_attention")), 0)
       const mixed = tiny(family, types("full_attention", "sliding_attention"))
-      assert.match(problemOf(mixed), /mixed windows are not supported/)
+      assert.deepEqual(windows(family, types("full_attention", "sliding_attention")), [0, 8])
       assert.strictEqual(window(family, { ...types("full_attention", "sliding_attention"), sliding_window: 32 }), 0)
       assert.match(problemOf({ ...mixed, layer_types: ["chunked_attention", "full_attention"] }), /chunked_attention/)
-      assert.match(
-        problemOf(tiny(family, { use_sliding_window: true, sliding_window: 8, max_window_layers: 1 })),
-        /mixed/
-      )
+      const late = { use_sliding_window: true, sliding_window: 8, max_window_layers: 1 }
+      assert.deepEqual(windows(family, late), [0, 8])
     }
   })
 
   it("refuses what it cannot do, by name", () => {
     const cases: ReadonlyArray<readonly [Readonly<Record<string, unknown>>, RegExp]> = [
-      [{ model_type: "gpt2" }, /model_type "gpt2" is not supported/],
+      [{ model_type: "bloom" }, /model_type "bloom" is not supported/],
       [{}, /model_type missing/],
       [
         tiny("llama", { architectures: ["LlamaForTokenClassification"] }),
@@ -114,7 +118,8 @@ describe("config.json", () => {
       ],
       [tiny("llama", { architectures: ["MistralForCausalLM"] }), /only LlamaForCausalLM/],
       [tiny("llama", { architectures: ["LlamaForSequenceClassification"] }), /2 labels/],
-      [tiny("llama", { hidden_act: "gelu" }), /hidden_act gelu/],
+      [tiny("llama", { hidden_act: "relu" }), /hidden_act relu/],
+      [tiny("llama", { something_new: 1 }), /something_new 1 is not a field of model_type llama that is known/],
       [tiny("llama", { num_key_value_heads: 3 }), /not a multiple/],
       [tiny("llama", { head_dim: 3 }), /odd/],
       [without(tiny("llama", { hidden_size: 9 }), "head_dim"), /head_dim is missing/],
@@ -123,8 +128,9 @@ describe("config.json", () => {
       [tiny("llama", { rms_norm_eps: 0 }), /rms_norm_eps/],
       [tiny("llama", { tie_word_embeddings: "yes" }), /tie_word_embeddings must be true or false, not "yes"/],
       [tiny("llama", { quantization_config: { bits: 4 } }), /quantized/],
-      [tiny("llama", { partial_rotary_factor: 0.5 }), /partial_rotary_factor 0.5/],
-      [tiny("llama", { rope_scaling: { type: "longrope" } }), /"longrope" is not supported, only default, linear/],
+      [tiny("llama", { partial_rotary_factor: 0.3 }), /partial_rotary_factor 0.3/],
+      [tiny("llama", { rope_scaling: { type: "fresh" } }), /"fresh" is not supported, only default, linear/],
+      [tiny("llama", { rope_scaling: { type: "longrope" } }), /short_factor of the rope scaling must be 2 positive/],
       [tiny("llama", { rope_scaling: { type: "linear" } }), /factor is missing/],
       [tiny("llama", { rope_scaling: { type: "linear", factor: -1 } }), /factor of the rope scaling must be positive/],
       [tiny("qwen2", { rope_parameters: { full_attention: { rope_type: "default" } } }), /differ between layer types/]
@@ -133,8 +139,8 @@ describe("config.json", () => {
   })
 
   it("says what is supported and everything that is wrong at once", () => {
-    assert.throws(() => modelConfig({ model_type: "gpt2" }), /llama, mistral, qwen2, qwen3/)
-    for (const name of supported) assert.throws(() => modelConfig({ model_type: "gpt2" }), name)
+    assert.throws(() => modelConfig({ model_type: "bloom" }), /llama, mistral, qwen2, qwen3/)
+    for (const name of supported) assert.throws(() => modelConfig({ model_type: "bloom" }), name)
     const problem = problemOf(
       tiny("llama", { hidden_size: 0, vocab_size: "many", hidden_act: "relu", num_key_value_heads: 3 })
     )

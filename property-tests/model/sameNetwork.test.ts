@@ -76,7 +76,7 @@ describe("mismatches", () => {
     }
     assert.deepStrictEqual(whats(model({}, five), model({}, four)), [])
     assert.deepStrictEqual(whats(model({}, five), model({}, { ...four, rope_theta: 500000 })), [
-      "config.json rope.theta"
+      "config.json ropes.0.theta"
     ])
     assert.deepStrictEqual(whats(model({}, five), model({}, { ...four, attention_bias: true })), [
       "config.json qkvBias",

@@ -312,10 +312,10 @@ describe.skipIf(!oracle)("transformers agrees", () => {
     "rotary tables $i: $name",
     ({ config, i }) => {
       const expected = answer.rope[i]!
-      const ours = modelConfig(config)
+      const { context, ropes } = modelConfig(config)
       const length = positions.at(-1)! + 1
-      const { inverse, scaling } = inverseFrequencies(ours, length)
-      const { cos, sin } = tables(ours, length)
+      const { inverse, scaling } = inverseFrequencies(ropes[0]!, context, length)
+      const { cos, sin } = tables(ropes[0]!, context, length)
       assert.strictEqual(inverse.length, expected.inverse.length)
       inverse.forEach((f, k) => assert.closeTo(f / expected.inverse[k]!, 1, 2e-7))
       assert.closeTo(scaling, expected.scaling, 1e-12)

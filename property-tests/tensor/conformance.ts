@@ -66,6 +66,8 @@ export const conformance = (
           const buffers = [...Object.keys(law.sample.reals), ...Object.keys(law.sample.ints)].filter((x) =>
             x !== "starts"
           )
+          // A kernel of one buffer takes any length.
+          if (buffers.length === 1) return
           for (const buffer of buffers) {
             for (const by of [-1, 1]) {
               const example = resized(law.sample, buffer, by)
@@ -227,7 +229,7 @@ export const conformance = (
       fc.assert(
         fc.property(size(20), fc.integer({ min: 1, max: 4 }), size(32), fc.integer(), (rows, heads, half, seed) => {
           const headDim = 2 * half
-          const shape = { heads, headDim, stride: heads * headDim + 3 }
+          const shape = { heads, headDim, turned: headDim, stride: heads * headDim + 3 }
           const data = draws(seed)(rows * shape.stride)
           const { cos, sin } = ropeTables(rows, headDim)
           const tensors = [put(data), put(cos), put(sin)] as const

@@ -152,19 +152,20 @@ export const gradientLaws = (backend: () => Backend, runs = 40): void => {
 
     "rmsNorm, plain, grouped and strided": (on) =>
       check(
-        fc.record({ rows: dim, groups: dim, dim, before: fc.nat(2), after: fc.nat(2) }),
+        fc.record({ rows: dim, groups: dim, dim, before: fc.nat(2), after: fc.nat(2), plus: fc.constantFrom(0, 1) }),
         ({ after, before, dim, groups, rows }) => {
           const stride = before + groups * dim + after
           return arrays({ x: rows * stride, weight: dim, dOut: rows * stride })
         },
-        ({ after, before, dim, groups, rows }, values) => {
+        ({ after, before, dim, groups, plus, rows }, values) => {
           const shape: NormShape = {
             rows,
             groups,
             dim,
             stride: before + groups * dim + after,
             offset: before,
-            eps: 0.25
+            eps: 0.25,
+            plus
           }
           // Elements around the groups pass through, in place: their gradient is the one that arrives.
           const forward = ({ weight, x }: Values) =>
@@ -191,15 +192,45 @@ export const gradientLaws = (backend: () => Backend, runs = 40): void => {
         }
       ),
 
+    "layerNorm": (on) =>
+      check(
+        fc.record({ rows: dim, dim: fc.integer({ min: 2, max: 9 }) }),
+        ({ dim, rows }) => arrays({ x: rows * dim, weight: dim, bias: dim, dOut: rows * dim }),
+        ({ dim, rows }, values) => {
+          const shape = { rows, dim, eps: 0.25 }
+          const forward = ({ bias, weight, x }: Values) =>
+            on.compute((b, put) => {
+              const [out, stats] = [b.reals(rows * dim), b.reals(2 * rows)]
+              b.layerNorm(out, put(x!), put(weight!), put(bias!), stats, shape)
+              return { out: read(b, out), stats: read(b, stats) }
+            })
+          const { stats } = forward(values)
+          assertGradients(
+            on,
+            values,
+            values["dOut"]!,
+            (inputs) => forward(inputs).out,
+            on.compute((b, put) => {
+              const dX = put(values["x"]!.map(() => NaN))
+              const [dWeight, dBias] = [put(new Float64Array(dim)), put(new Float64Array(dim))]
+              const saved = [put(values["x"]!), put(values["weight"]!), put(stats)] as const
+              b.layerNormBackward({ dX, accumulate: false, dWeight, dBias }, put(values["dOut"]!), ...saved, shape)
+              return { x: read(b, dX), weight: read(b, dWeight), bias: read(b, dBias) }
+            })
+          )
+        }
+      ),
+
     "rope": (on) =>
       check(
-        fc.record({ rows: dim, heads: dim, half: dim, after: fc.nat(3) }),
-        ({ after, half, heads, rows }) => {
-          const stride = 2 * half * heads + after
+        fc.record({ rows: dim, heads: dim, half: dim, rest: fc.nat(2), after: fc.nat(3) }),
+        ({ after, half, heads, rest, rows }) => {
+          const stride = (2 * half + rest) * heads + after
           return arrays({ x: rows * stride, dOut: rows * stride, angles: rows * half })
         },
-        ({ after, half, heads, rows }, values) => {
-          const shape = { heads, headDim: 2 * half, stride: 2 * half * heads + after }
+        ({ after, half, heads, rest, rows }, values) => {
+          const headDim = 2 * half + rest
+          const shape = { heads, headDim, turned: 2 * half, stride: headDim * heads + after }
           const rotated = (data: Float64Array, inverse: boolean) =>
             on.compute((b, put) => {
               const x = put(data)
@@ -220,6 +251,7 @@ export const gradientLaws = (backend: () => Backend, runs = 40): void => {
           ratio: fc.integer({ min: 1, max: 2 }),
           headDim: fc.integer({ min: 1, max: 3 }),
           window: fc.nat(3),
+          cap: fc.constantFrom(0, 1.5),
           lengths: fc.array(dim, { minLength: 1, maxLength: 3 })
         }),
         ({ headDim, kvHeads, lengths, ratio }) => {
@@ -229,8 +261,8 @@ export const gradientLaws = (backend: () => Backend, runs = 40): void => {
             dOut: doubles(rows * ratio * kvHeads * headDim)
           })
         },
-        ({ headDim, kvHeads, lengths, ratio, window }, values) => {
-          const shape: AttentionShape = { heads: kvHeads * ratio, kvHeads, headDim, scale: 0.7, window }
+        ({ cap, headDim, kvHeads, lengths, ratio, window }, values) => {
+          const shape: AttentionShape = { heads: kvHeads * ratio, kvHeads, headDim, scale: 0.7, window, cap }
           const starts = lengths.reduce((all, length) => [...all, all.at(-1)! + length], [0])
           const rows = starts.at(-1)!
           const forward = ({ qkv }: Values) =>
@@ -279,13 +311,42 @@ export const gradientLaws = (backend: () => Backend, runs = 40): void => {
           )
       ),
 
-    "head at any temperature": (on) =>
+    "gelu": (on) =>
       check(
-        fc.record({ rows: dim, dim, vocab: dim, temperature: fc.constantFrom(1, 0.5, 2) }),
+        fc.record({ rows: dim, dim, gated: fc.boolean(), tanh: fc.boolean() }),
+        ({ dim, gated, rows }) => fc.record({ x: doubles(rows * dim * (gated ? 2 : 1), 3), dOut: doubles(rows * dim) }),
+        (shape, values) =>
+          assertGradients(
+            on,
+            values,
+            values["dOut"]!,
+            ({ x }) =>
+              on.compute((b, put) => {
+                const out = b.reals(shape.rows * shape.dim)
+                b.gelu(out, put(x!), shape)
+                return read(b, out)
+              }),
+            on.compute((b, put) => {
+              const x = put(values["x"]!)
+              b.geluBackward(x, put(values["dOut"]!), x, shape)
+              return { x: read(b, x) }
+            })
+          )
+      ),
+
+    "head at any temperature, with and without a cap": (on) =>
+      check(
+        fc.record({
+          rows: dim,
+          dim,
+          vocab: dim,
+          temperature: fc.constantFrom(1, 0.5, 2),
+          cap: fc.constantFrom(0, 2)
+        }),
         ({ dim, rows, vocab }) =>
           fc.record({ h: doubles(rows * dim, 2), w: doubles(vocab * dim, 2), dOut: doubles(rows) }),
-        ({ dim, rows, temperature, vocab }, values) => {
-          const shape = { rows, dim, vocab, temperature }
+        ({ cap, dim, rows, temperature, vocab }, values) => {
+          const shape = { rows, dim, vocab, temperature, cap }
           const targets = Array.from({ length: rows }, (_, i) => i * 3 % vocab)
           const forward = ({ h, w }: Values) =>
             on.compute((b, put) => {

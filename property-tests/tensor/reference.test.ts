@@ -63,7 +63,7 @@ describe("reference, hand-worked", () => {
 
   it("rmsNormBackward adds when asked, and leaves what is outside the groups", () =>
     compute((b, put) => {
-      const shape = { rows: 1, groups: 1, dim: 2, stride: 3, offset: 1, eps: 0 }
+      const shape = { rows: 1, groups: 1, dim: 2, stride: 3, offset: 1, eps: 0, plus: 0 }
       const [x, weight, dOut, inv] = [put([9, 1, 1]), put([2, 4]), put([9, 3, 1]), put([1])] as const
       const [dX, dWeight] = [put([50, 60, 70]), put([7, 8])] as const
       // d = (6, 4), u = (1, 1), mean(d·u) = 5.
@@ -78,7 +78,7 @@ describe("reference, hand-worked", () => {
     compute((b, put) => {
       const x = put([9, 9, 3, 4, 0, 2, 9])
       const inv = b.reals(2)
-      b.rmsNorm(x, x, put([10, 20]), inv, { rows: 1, groups: 2, dim: 2, stride: 7, offset: 2, eps: 0 })
+      b.rmsNorm(x, x, put([10, 20]), inv, { rows: 1, groups: 2, dim: 2, stride: 7, offset: 2, eps: 0, plus: 0 })
       const first = Math.SQRT2 / 5
       const second = Math.SQRT1_2
       close("inv", b.read(inv), [first, second])
@@ -88,7 +88,7 @@ describe("reference, hand-worked", () => {
   it("rope by a quarter turn moves the second half to the first", () =>
     compute((b, put) => {
       const x = put([1, 2, 3, 4, 5, 6])
-      const shape = { heads: 1, headDim: 4, stride: 6, inverse: false }
+      const shape = { heads: 1, headDim: 4, turned: 4, stride: 6, inverse: false }
       b.rope(x, put([1, 1, 0, 0]), put([0, 0, 1, 1]), intsOf(b, [1]), shape)
       close("x", b.read(x), [-3, -4, 1, 2, 5, 6])
     }))
@@ -98,7 +98,7 @@ describe("reference, hand-worked", () => {
     compute((b, put) => {
       const out = b.reals(2 * values.length)
       const lse = b.reals(2 * values.length)
-      const shape = { heads: 2, kvHeads: 1, headDim: 1, scale: 1, window }
+      const shape = { heads: 2, kvHeads: 1, headDim: 1, scale: 1, window, cap: 0 }
       b.attention(out, lse, put(values.flatMap((v) => [0, 0, 5, v])), intsOf(b, starts), shape)
       return { out: b.read(out), lse: b.read(lse) }
     })
@@ -117,7 +117,7 @@ describe("reference, hand-worked", () => {
       const row = (k0: number, k1: number, v0: number, v1: number) => [1, 2, 1, 2, k0, k1, v0, v1]
       const out = b.reals(8)
       const lse = b.reals(8)
-      const shape = { heads: 4, kvHeads: 2, headDim: 1, scale: 0.5, window: 0 }
+      const shape = { heads: 4, kvHeads: 2, headDim: 1, scale: 0.5, window: 0, cap: 0 }
       b.attention(out, lse, put([...row(0, 0, 1, 2), ...row(2 * Math.log(3), 0, 5, 4)]), intsOf(b, [0, 2]), shape)
       // Weights of the second row: 3/4 and 9/10 for the first key head, 1/2 for the other.
       close("out", b.read(out), [1, 1, 2, 2, 4, 4.6, 3, 3])
@@ -131,12 +131,58 @@ describe("reference, hand-worked", () => {
       close("out", b.read(out), [0, 1.5 * Math.log(3), 0, 400])
     }))
 
+  it("gelu, exact and by its approximation", () =>
+    compute((b, put) => {
+      const of = (tanh: boolean, gated: boolean, x: ReadonlyArray<number>) => {
+        const dim = gated ? x.length / 2 : x.length
+        const out = b.reals(dim)
+        b.gelu(out, put(x), { rows: 1, dim, gated, tanh })
+        return b.read(out)
+      }
+      // Φ(1) = 0.841344746068543, Φ(−3) = 0.001349898031630, Φ(4) = 0.999968328758167
+      close("exact", of(false, false, [0, 1, -3, 4]), [
+        0,
+        0.841344746068543,
+        -3 * 0.00134989803163,
+        4 * 0.999968328758167
+      ])
+      close("gated", of(false, true, [1, 0, 2, 7]), [2 * 0.841344746068543, 0])
+      const t = Math.tanh(Math.sqrt(2 / Math.PI) * (1 + 0.044715))
+      close("tanh", of(true, false, [1, 30, -30]), [(1 + t) / 2, 30, 0])
+    }))
+
+  it("layerNorm", () =>
+    compute((b, put) => {
+      const [out, stats] = [b.reals(4), b.reals(2)]
+      b.layerNorm(out, put([1, 2, 3, 6]), put([1, 2, 3, 4]), put([10, 20, 30, 40]), stats, {
+        rows: 1,
+        dim: 4,
+        eps: 0.5
+      })
+      // Mean 3, variance 3.5.
+      close("stats", b.read(stats), [3, 0.5])
+      close("out", b.read(out), [9, 19, 30, 46])
+    }))
+
+  it("softcap", () =>
+    compute((b, put) => {
+      const x = put([0, 3 * Math.atanh(0.5), -1e9])
+      b.softcap(x, 3)
+      close("x", b.read(x), [0, 1.5, -3])
+    }))
+
   it("head", () =>
     compute((b, put) => {
       // Probabilities 1/8, 2/8, 5/8 at temperature 2.
       const w = put([0, 2 * Math.log(2), 2 * Math.log(5)])
       const [logps, lse, entropy] = [b.reals(2), b.reals(2), b.reals(2)] as const
-      b.head({ logps, lse, entropy }, put([1, 0]), w, intsOf(b, [2, 1]), { rows: 2, dim: 1, vocab: 3, temperature: 2 })
+      b.head({ logps, lse, entropy }, put([1, 0]), w, intsOf(b, [2, 1]), {
+        rows: 2,
+        dim: 1,
+        vocab: 3,
+        temperature: 2,
+        cap: 0
+      })
       close("logps", b.read(logps), [Math.log(5 / 8), -Math.log(3)])
       close("lse", b.read(lse), [Math.log(8), Math.log(3)])
       close("entropy", b.read(entropy), [(Math.log(8) + 2 * Math.log(4) + 5 * Math.log(8 / 5)) / 8, Math.log(3)])

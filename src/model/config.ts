@@ -1,74 +1,19 @@
+import type { ModelConfig } from "./architecture.ts"
+import { architectures } from "./architectures/architectures.ts"
+import type { Architecture } from "./architectures/reading.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { type FieldReader, fields } from "./fields.ts"
 import { parseJson } from "./json.ts"
-import { type Rope, ropeOf } from "./ropeConfig.ts"
 
-/** The fields of a Hugging Face `config.json` that the code for the Llama family needs. */
-export interface ModelConfig {
-  readonly family: Family
-  /** Next-token logits, or a scalar a position (`…ForSequenceClassification` with one label). */
-  readonly head: "lm" | "score"
-  /** Size of the vocabulary, tokens. */
-  readonly vocab: number
-  /** Hidden size. */
-  readonly dim: number
-  readonly layers: number
-  /** Query heads. */
-  readonly heads: number
-  /** Key and value heads; divides `heads`. */
-  readonly kvHeads: number
-  /** Size of a head; even. `heads · headDim` need not be `dim`. */
-  readonly headDim: number
-  /** Inner size of the SwiGLU feed-forward. */
-  readonly ffn: number
-  /** Of a plan: parameters of experts that a token does not pass, which take memory and no operation. */
-  readonly idle?: number
-  /** Longest sequence, tokens (`max_position_embeddings`). */
-  readonly context: number
-  /** ε of every RMSNorm. */
-  readonly normEps: number
-  readonly rope: Rope
-  /** The output matrix is the embedding. */
-  readonly tied: boolean
-  /** Biases of the query, key and value projections. */
-  readonly qkvBias: boolean
-  /** Bias of the attention output projection. */
-  readonly outBias: boolean
-  /** Biases of the feed-forward projections. */
-  readonly mlpBias: boolean
-  /** RMSNorm of each query and key head before the rotation (Qwen3). */
-  readonly qkNorm: boolean
-  /** Sliding window, the same in every layer: a token sees itself and `window − 1` tokens before it. 0 is unlimited. */
-  readonly window: number
-  readonly bos: number | null
-  readonly eos: ReadonlyArray<number>
-  readonly pad: number | null
-  /** `config.json` as it was read, for writing it back. */
-  readonly raw: Readonly<Record<string, unknown>>
-}
+export type { ModelConfig }
 
-/**
- * The defaults of transformers for keys that `config.json` leaves out (its configuration classes, 5.18). Sizes that decide
- * the shape of every tensor are not guessed: they must be there.
- */
-const absent = {
-  llama: { prefix: "Llama", kvHeads: null, headDim: null, context: 2048, bos: 1, eos: 2 },
-  mistral: { prefix: "Mistral", kvHeads: 8, headDim: null, context: 131072, bos: 1, eos: 2 },
-  qwen2: { prefix: "Qwen2", kvHeads: 32, headDim: null, context: 32768, bos: null, eos: null },
-  qwen3: { prefix: "Qwen3", kvHeads: 32, headDim: 128, context: 32768, bos: null, eos: null }
-}
-
-export type Family = keyof typeof absent
-
-const families = Object.keys(absent) as ReadonlyArray<Family>
-const isFamily = (name: unknown): name is Family => families.includes(name as Family)
-const architectureOf = (family: Family, head: ModelConfig["head"]): string =>
-  absent[family].prefix + (head === "lm" ? "ForCausalLM" : "ForSequenceClassification")
+const classOf = ({ classes, prefix }: Architecture, head: ModelConfig["head"]): string =>
+  classes?.[head] ?? prefix + (head === "lm" ? "ForCausalLM" : "ForSequenceClassification")
 
 /** Architectures that can be loaded, as `config.json` names them. */
-export const supported: ReadonlyArray<string> = families.flatMap((family) => [
-  architectureOf(family, "lm"),
-  architectureOf(family, "score")
+export const supported: ReadonlyArray<string> = [...architectures.values()].flatMap((one) => [
+  classOf(one, "lm"),
+  classOf(one, "score")
 ])
 
 /** The text of a `config.json` as an object. Throws `BadCheckpoint`. */
@@ -87,67 +32,74 @@ export const parseConfig = (text: string, path = "config.json"): Readonly<Record
   return value as Record<string, unknown>
 }
 
-/** The key of `ModelConfig.idle`. */
+/** Fields of every architecture that have no effect on the results: there is no dropout, and weights say their own types. */
+const ignored: ReadonlySet<string> = new Set([
+  "architectures",
+  "attention_dropout",
+  "auto_map",
+  "cache_implementation",
+  "chunk_size_feed_forward",
+  "dtype",
+  "embd_pdrop",
+  "finetuning_task",
+  "id2label",
+  "initializer_range",
+  "label2id",
+  "model_type",
+  "num_labels",
+  "output_attentions",
+  "output_hidden_states",
+  "pretraining_tp",
+  "problem_type",
+  "quantization_config",
+  "resid_pdrop",
+  "return_dict",
+  "sep_token_id",
+  "task_specific_params",
+  "torch_dtype",
+  "transformers_version",
+  "unsloth_fixed",
+  "unsloth_version",
+  "use_cache"
+])
+
+/** A field that nothing asked for and that says something. */
+const unread = (of: FieldReader, own: ReadonlyArray<string> = []): ReadonlyArray<string> =>
+  Object.entries(of.raw).filter(([key, value]) =>
+    !of.asked.has(key) && !ignored.has(key) && !own.includes(key) && !/^(_|keel_)/u.test(key) && value !== null
+    && value !== false
+  ).map(([key]) => key)
+
+/** The key of `Sizes.idle`. */
 export const idleKey = "keel_idle_parameters"
 
-/** Reads a `config.json` of the Llama family. Keys it does not know are left alone. Throws `BadCheckpoint` with every mistake. */
+/** Reads a `config.json`. Throws `BadCheckpoint` with every mistake; a field that is not known is one. */
 export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "config.json"): ModelConfig => {
   const family = raw["model_type"]
-  if (!isFamily(family)) {
+  const architecture = architectures.get(family as string)
+  if (architecture === undefined) {
     throw new BadCheckpoint({
       path,
       problem: `model_type ${JSON.stringify(family) ?? "missing"} is not supported`,
-      remedy: `Supported model types: ${families.join(", ")} (architectures ${supported.join(", ")}).`
+      remedy: `Supported model types: ${[...architectures.keys()].join(", ")} (architectures ${supported.join(", ")}).`
     })
   }
-  const defaults = absent[family]
   const of = fields(raw)
-  const head = headOf(of, family)
-  const dim = of.size("hidden_size")
-  const layers = of.size("num_hidden_layers", undefined, 10_000)
-  const heads = of.size("num_attention_heads")
-  const kvHeads = raw["num_key_value_heads"] === null
-    ? heads
-    : of.size("num_key_value_heads", defaults.kvHeads ?? heads)
-  const headDim = headDimOf(of, defaults.headDim, dim, heads)
-  const context = of.size("max_position_embeddings", defaults.context)
-  const vocab = of.size("vocab_size")
-  const attentionBias = (family === "llama" || family === "qwen3") && of.flag("attention_bias", false)
-  const config: ModelConfig = {
-    family,
+  const head = headOf(of, architecture)
+  const config = {
+    family: architecture.type,
     head,
-    vocab,
-    dim,
-    layers,
-    heads,
-    kvHeads,
-    headDim,
-    ffn: of.size("intermediate_size"),
+    carried: architecture.carried ?? null,
+    raw,
     ...(raw[idleKey] === undefined ? {} : { idle: of.size(idleKey, 0, Number.MAX_SAFE_INTEGER) }),
-    context,
-    normEps: of.number("rms_norm_eps", 1e-6),
-    rope: ropeOf(of, context),
-    tied: of.flag("tie_word_embeddings", false),
-    qkvBias: family === "qwen2" || attentionBias,
-    outBias: attentionBias,
-    mlpBias: family === "llama" && of.flag("mlp_bias", false),
-    qkNorm: family === "qwen3",
-    window: windowOf(of, family, layers, context),
-    bos: of.ids("bos_token_id", defaults.bos, vocab)[0] ?? null,
-    eos: of.ids("eos_token_id", defaults.eos, vocab),
-    pad: padOf(raw["pad_token_id"], vocab),
-    raw
-  }
-  if (!(config.normEps > 0)) of.wrong(`rms_norm_eps must be positive, not ${config.normEps}`)
-  if (heads % kvHeads !== 0) {
-    of.wrong(`num_attention_heads ${heads} is not a multiple of num_key_value_heads ${kvHeads}`)
-  }
-  if (headDim % 2 !== 0) of.wrong(`the head size ${headDim} is odd, rotary embeddings need an even size`)
-  const activation = of.text("hidden_act", "silu")
-  if (activation !== "silu" && activation !== "swish") {
-    of.wrong(`hidden_act ${activation} is not supported, only silu is`)
+    ...architecture.read(of)
   }
   if (raw["quantization_config"] != null) of.wrong("the weights are quantized (quantization_config)")
+  for (const key of unread(of, architecture.ignored)) {
+    of.wrong(
+      `${key} ${JSON.stringify(raw[key]).slice(0, 60)} is not a field of model_type ${architecture.type} that is known`
+    )
+  }
   if (of.problems.length > 0) {
     throw new BadCheckpoint({
       path,
@@ -158,18 +110,16 @@ export const modelConfig = (raw: Readonly<Record<string, unknown>>, path = "conf
   return config
 }
 
-/** The code never looks a padding token up, so an id outside the vocabulary (as in some real checkpoints) is no mistake. */
-const padOf = (id: unknown, vocab: number): number | null =>
-  typeof id === "number" && Number.isInteger(id) && id >= 0 && id < vocab ? id : null
-
-const headOf = (of: FieldReader, family: Family): ModelConfig["head"] => {
+const headOf = (of: FieldReader, architecture: Architecture): ModelConfig["head"] => {
   const names = of.raw["architectures"]
   if (names === undefined || names === null) return "lm"
   const name = Array.isArray(names) && names.length === 1 ? names[0] as unknown : names
-  if (name === architectureOf(family, "lm")) return "lm"
-  if (name !== architectureOf(family, "score")) {
-    const known = `${architectureOf(family, "lm")} and ${architectureOf(family, "score")}`
-    of.wrong(`architecture ${JSON.stringify(name)} is not supported for model_type ${family}, only ${known} are`)
+  if (name === classOf(architecture, "lm")) return "lm"
+  if (name !== classOf(architecture, "score")) {
+    const known = `${classOf(architecture, "lm")} and ${classOf(architecture, "score")}`
+    of.wrong(
+      `architecture ${JSON.stringify(name)} is not supported for model_type ${architecture.type}, only ${known} are`
+    )
     return "lm"
   }
   const labels = of.raw["id2label"]
@@ -178,46 +128,6 @@ const headOf = (of: FieldReader, family: Family): ModelConfig["head"] => {
     of.wrong(`the classification head has ${JSON.stringify(count)} labels, only 1 (a scalar) is supported`)
   }
   return "score"
-}
-
-const headDimOf = (of: FieldReader, otherwise: number | null, dim: number, heads: number): number => {
-  const given = of.raw["head_dim"]
-  if (given !== undefined && given !== null) return of.size("head_dim")
-  if (given === undefined && otherwise !== null) return otherwise
-  if (dim % heads !== 0) {
-    of.wrong(`hidden_size ${dim} is not a multiple of num_attention_heads ${heads} and head_dim is missing`)
-  }
-  return Math.max(2, Math.floor(dim / heads))
-}
-
-/** Llama has no window; Mistral has the same window in all layers; Qwen lists the layers that have it. */
-const windowOf = (of: FieldReader, family: Family, layers: number, context: number): number => {
-  if (family === "llama") return 0
-  const size = of.raw["sliding_window"] === null ? 0 : of.size("sliding_window", 4096)
-  const used = family === "mistral" || of.flag("use_sliding_window", false)
-  const types = of.raw["layer_types"]
-  const sliding: ReadonlyArray<boolean> = Array.isArray(types)
-    ? types.map((type) => type === "sliding_attention")
-    : family === "mistral"
-    ? Array.from({ length: layers }, () => true)
-    : Array.from({ length: layers }, (_, i) => used && size > 0 && i >= of.size("max_window_layers", 28, undefined, 0))
-  if (Array.isArray(types)) {
-    const other = types.find((type) => type !== "sliding_attention" && type !== "full_attention") as unknown
-    if (other !== undefined) of.wrong(`layer_types ${JSON.stringify(other)} is not supported`)
-    if (types.length !== layers) of.wrong(`layer_types has ${types.length} entries for ${layers} layers`)
-  }
-  if (!sliding.includes(true)) return 0
-  if (family !== "mistral" && !(used && size > 0)) {
-    of.wrong("layer_types has sliding_attention but sliding_window is not in use")
-  }
-  // A window that no sequence can outgrow has no effect, whichever layers have it.
-  if (size === 0 || size >= context) return 0
-  if (sliding.includes(false)) {
-    of.wrong(
-      "some layers have a sliding window and some do not (layer_types, max_window_layers): mixed windows are not supported"
-    )
-  }
-  return size
 }
 
 /**
@@ -229,14 +139,14 @@ export const withHead = (
   head: ModelConfig["head"]
 ): Readonly<Record<string, unknown>> => {
   const { eos, family, head: before, pad } = modelConfig(raw)
+  const own = architectures.get(family)!
   const { id2label: _i, label2id: _l, num_labels: _n, problem_type: _p, ...rest } = raw
-  const architectures = [architectureOf(family, head)]
+  const named = { ...rest, architectures: [classOf(own, head)] }
   return head === "lm"
-    ? { ...rest, architectures }
+    ? named
     : {
-      ...rest,
+      ...named,
       ...(before === "lm" && pad !== null && eos.includes(pad) ? { pad_token_id: null } : {}),
-      architectures,
       id2label: { 0: "LABEL_0" },
       label2id: { LABEL_0: 0 }
     }

@@ -1,6 +1,10 @@
 /** Reads the fields of an untrusted JSON object, and collects all problems instead of stopping at the first. */
 export interface FieldReader {
   readonly raw: Readonly<Record<string, unknown>>
+  /** A field by itself; it counts as read. */
+  readonly value: (key: string) => unknown
+  /** Fields that were asked for. */
+  readonly asked: ReadonlySet<string>
   readonly problems: ReadonlyArray<string>
   readonly wrong: (problem: string) => void
   /** A whole number, at least `min` (1). Required when there is no default. */
@@ -21,6 +25,11 @@ export const fields = (raw: Readonly<Record<string, unknown>>, problems: Array<s
   const wrong = (problem: string): void => {
     if (!problems.includes(problem)) problems.push(problem)
   }
+  const asked = new Set<string>()
+  const at = (key: string): unknown => {
+    asked.add(key)
+    return raw[key]
+  }
   const shown = (value: unknown): string => JSON.stringify(value)?.slice(0, 60) ?? "missing"
   /** `stand` takes the place of a bad value so that reading can go on. */
   const read = <A>(
@@ -30,7 +39,7 @@ export const fields = (raw: Readonly<Record<string, unknown>>, problems: Array<s
     is: (value: unknown) => value is A,
     what: string
   ): A => {
-    const value = raw[key]
+    const value = at(key)
     if (value === undefined && otherwise !== undefined) return otherwise
     if (is(value)) return value
     wrong(value === undefined ? `${key} is missing` : `${key} must be ${what}, not ${shown(value)}`)
@@ -38,6 +47,8 @@ export const fields = (raw: Readonly<Record<string, unknown>>, problems: Array<s
   }
   return {
     raw,
+    value: at,
+    asked,
     problems,
     wrong,
     size: (key, otherwise, max = largest, min = 1) =>
@@ -54,7 +65,7 @@ export const fields = (raw: Readonly<Record<string, unknown>>, problems: Array<s
     text: (key, otherwise) =>
       read(key, otherwise, "", (value): value is string => typeof value === "string", "a string"),
     ids: (key, otherwise, vocab) => {
-      const value = raw[key] === undefined ? otherwise : raw[key]
+      const value = at(key) === undefined ? otherwise : raw[key]
       if (value === null) return []
       const list: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
       return list.filter((id): id is number => {

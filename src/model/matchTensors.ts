@@ -3,19 +3,22 @@ import { BadCheckpoint } from "./BadCheckpoint.ts"
 import type { ModelConfig } from "./config.ts"
 import { parameters } from "./parameters.ts"
 
-const embedding = "model.embed_tokens.weight"
-const output = "lm_head.weight"
-
-/** Rotary frequencies that old checkpoints stored: they follow from the configuration. */
-const derived = /\.rotary_emb\.inv_freq$/
+/** Rotary frequencies and causal masks that old checkpoints stored: they follow from the configuration. */
+const derived = /\.rotary_emb\.inv_freq$|^(transformer\.)?h\.\d+\.attn\.(masked_)?bias$|\.attention\.(masked_)?bias$/u
 
 /**
  * The tensors that the configuration asks for, in the order of `parameters`. A tied matrix may be stored under either of its
- * two names, or under both when they are equal. Throws `BadCheckpoint` with everything missing, unexpected and misshapen.
+ * two names, or under both when they are equal. Tensors that the architecture carries come last. Throws `BadCheckpoint` with everything missing, unexpected and misshapen.
  */
 export const matchTensors = (config: ModelConfig, tensors: Tensors, path: string): Tensors => {
   const problems: Array<string> = []
-  const given = new Map([...tensors].filter(([name]) => !derived.test(name)))
+  const [embedding, output] = [`${config.names.embed}.weight`, `${config.names.head}.weight`]
+  // Files of a model without its head (the first GPT-2) leave the first part of every name out.
+  const base = `${config.names.embed.split(".")[0]}.`
+  const bare = !tensors.has(embedding) && tensors.has(embedding.slice(base.length))
+  const given = new Map(
+    [...tensors].filter(([name]) => !derived.test(name)).map(([name, tensor]) => [bare ? base + name : name, tensor])
+  )
   const head = given.get(output)
   if (config.head === "lm" && config.tied && head !== undefined) {
     const embed = given.get(embedding)
@@ -30,7 +33,9 @@ export const matchTensors = (config: ModelConfig, tensors: Tensors, path: string
   const wanted = parameters(config, config.head)
   const names = new Set(wanted.map(({ name }) => name))
   const missing = wanted.filter(({ name }) => !given.has(name)).map(({ name }) => name)
-  const unexpected = [...given.keys()].filter((name) => !names.has(name))
+  const others = [...given.keys()].filter((name) => !names.has(name))
+  const carried = others.filter((name) => config.carried?.test(name) === true)
+  const unexpected = others.filter((name) => !carried.includes(name))
   const misshapen = wanted.flatMap(({ name, shape }) => {
     const found = given.get(name)?.shape
     return found === undefined || same(found, shape) ? [] : [`${name} is [${found}] instead of [${shape}]`]
@@ -42,7 +47,7 @@ export const matchTensors = (config: ModelConfig, tensors: Tensors, path: string
     const remedy = "Use the weights and the config.json of the same model."
     throw new BadCheckpoint({ path, problem: problems.join("; "), remedy })
   }
-  return new Map(wanted.map(({ name }) => [name, given.get(name)!]))
+  return new Map([...wanted.map(({ name }) => name), ...carried].map((name) => [name, given.get(name)!]))
 }
 
 const listed = (names: ReadonlyArray<string>): string =>

@@ -1,17 +1,18 @@
-import type { ModelConfig } from "./config.ts"
+import type { Rope } from "./ropeConfig.ts"
 
 /**
- * Angle per position of each rotated pair (radians, [headDim / 2]), and the factor that cos and sin are multiplied by.
+ * Angle per position of each rotated pair (radians, [dim / 2]), and the factor that cos and sin are multiplied by.
  *
  * As transformers computes them (`modeling_rope_utils.py`), rounded to float32 where it rounds: at position 100 000 the last
  * bit of a frequency is already 10⁻² radians, and the weights were trained with rounded frequencies. `length` is the longest
- * sequence they are for; only `dynamic` scaling looks at it, and only beyond the model's context.
+ * sequence they are for; `dynamic` scaling looks at it beyond the model's context, `longrope` beyond the original context.
  */
 export const inverseFrequencies = (
-  config: Pick<ModelConfig, "headDim" | "context" | "rope">,
+  rope: Rope,
+  context: number,
   length: number
 ): { readonly inverse: Float64Array; readonly scaling: number } => {
-  const { rope, headDim } = config
+  const { dim: headDim } = rope
   switch (rope.type) {
     case "default":
       return { inverse: powers(rope.theta, headDim), scaling: 1 }
@@ -19,7 +20,7 @@ export const inverseFrequencies = (
       return { inverse: powers(rope.theta, headDim).map((f) => Math.fround(f / rope.factor)), scaling: 1 }
     case "dynamic": {
       // NTK-aware: the base grows so that the longest wavelength is stretched by the factor and the shortest is not.
-      const stretch = (rope.factor * Math.max(length, config.context)) / config.context - (rope.factor - 1)
+      const stretch = (rope.factor * Math.max(length, context)) / context - (rope.factor - 1)
       const theta = stretch === 1 ? rope.theta : rope.theta * stretch ** (headDim / (headDim - 2))
       return { inverse: powers(theta, headDim), scaling: 1 }
     }
@@ -50,6 +51,11 @@ export const inverseFrequencies = (
       })
       return { inverse, scaling: rope.attentionFactor }
     }
+    case "longrope": {
+      const factors = length > rope.originalContext ? rope.long : rope.short
+      const inverse = powers(rope.theta, headDim).map((frequency, i) => Math.fround(frequency / factors[i]!))
+      return { inverse, scaling: rope.attentionFactor }
+    }
   }
 }
 
@@ -65,16 +71,16 @@ export interface Tables {
   readonly sin: Float64Array
 }
 
-/** cos and sin of every position below `positions`, each [positions, headDim / 2] row-major, times the attention scaling. */
+/** cos and sin of every position below `positions`, each [positions, dim / 2] row-major, times the attention scaling. */
 export const tables = (
-  config: Pick<ModelConfig, "headDim" | "context" | "rope">,
+  rope: Rope,
+  context: number,
   positions: number
 ): Tables => {
-  const { context, headDim, rope } = config
-  const key = JSON.stringify([context, headDim, rope, positions])
+  const key = JSON.stringify([context, rope, positions])
   const known = recent.get(key)
   if (known !== undefined) return known
-  const { inverse, scaling } = inverseFrequencies(config, positions)
+  const { inverse, scaling } = inverseFrequencies(rope, context, positions)
   const half = inverse.length
   const cos = new Float64Array(positions * half)
   const sin = new Float64Array(positions * half)

@@ -27,7 +27,7 @@ const flat = (value: object, path = ""): ReadonlyArray<readonly [string, unknown
   Object.entries(value).flatMap(([key, inner]: [string, unknown]) =>
     inner === null || inner === undefined
       ? []
-      : typeof inner === "object" && !Array.isArray(inner)
+      : typeof inner === "object" && !(Array.isArray(inner) && inner.every((one) => typeof one !== "object"))
       ? flat(inner, `${path}${key}.`)
       : [[`${path}${key}`, inner] as const]
   )

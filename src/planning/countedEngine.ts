@@ -263,7 +263,8 @@ export const countedEngine = (options: MeterOptions = {}): CountedEngine => {
   const policy = (of: Policy, weights: Weights, computing: Computing): Policy => {
     const { learns, pass, verbs } = common(of, "tokens", withoutWeights(weights.config, weights.tokenizer), computing)
     const config = modelConfig(weights.config)
-    const { window } = config
+    const windows = config.blocks.map(({ attention }) => attention.window)
+    const window = windows.includes(0) ? 0 : Math.max(...windows)
     const zeroLogps = (batch: Batch) => {
       const offsets = offsetsOf(batch)
       const total = offsets[batch.length]!

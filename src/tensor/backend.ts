@@ -39,6 +39,8 @@ export interface AttentionShape {
   readonly headDim: number
   readonly scale: number
   readonly window: number
+  /** Scores become cap · tanh(score / cap) before the softmax (Gemma 2); 0 leaves them. */
+  readonly cap: number
 }
 
 /** RMS normalisation of `groups` consecutive slices of `dim` at the start of each row of `stride` elements. */
@@ -51,12 +53,32 @@ export interface NormShape {
   /** Element of a row where the first group begins. */
   readonly offset: number
   readonly eps: number
+  /** Added to the weight: 1 where a model's weights are held less 1 (Gemma). */
+  readonly plus: number
+}
+
+/** Normalisation of whole rows to mean 0 and variance 1. */
+export interface LayerNormShape {
+  readonly rows: number
+  readonly dim: number
+  readonly eps: number
+}
+
+/** GELU of x [rows, dim]; or, when `gated`, of the gate alone: x is [rows, 2 · dim] then, the gate first, as in `swiglu`. */
+export interface GeluShape {
+  readonly rows: number
+  readonly dim: number
+  readonly gated: boolean
+  /** By the approximation with tanh (Hendrycks and Gimpel 2016, §2), not by the normal distribution function. */
+  readonly tanh: boolean
 }
 
 /** Rotation of the first `heads` heads of rows of `stride` elements; `inverse` rotates back. */
 export interface RopeShape {
   readonly heads: number
   readonly headDim: number
+  /** Elements of a head that turn, its first; even. */
+  readonly turned: number
   readonly stride: number
   readonly inverse: boolean
 }
@@ -75,6 +97,8 @@ export interface HeadShape {
   readonly vocab: number
   /** Logits are divided by this before the softmax. */
   readonly temperature: number
+  /** Before that, logits become cap · tanh(logit / cap) (Gemma 2); 0 leaves them. */
+  readonly cap: number
 }
 
 /** One AdamW update (Loshchilov and Hutter 2019, Algorithm 2) over a flat buffer of parameters. */
@@ -149,6 +173,10 @@ export interface Backend {
   readonly copy: (out: Tensor, x: Tensor) => void
   /** out[i] = (1 − rate) · out[i] + rate · x[i] */
   readonly lerp: (out: Tensor, x: Tensor, rate: number) => void
+  /** x[i] *= by */
+  readonly scale: (x: Tensor, by: number) => void
+  /** x[i] = cap · tanh(x[i] / cap) */
+  readonly softcap: (x: Tensor, cap: number) => void
   /** sum of x[i]² accumulated in double precision; non-finite values come back as they are. */
   readonly sumSquares: (x: Tensor) => number
 
@@ -194,7 +222,7 @@ export interface Backend {
 
   // ── normalisation ─────────────────────────────────────────────────────────────────────────────────────────────────
   /**
-   * out = weight · x · inv with inv = 1 / √(mean(x²) + eps) per group; `inv` is [rows, groups]. Elements of a row outside
+   * out = (plus + weight) · x · inv with inv = 1 / √(mean(x²) + eps) per group; `inv` is [rows, groups]. Elements of a row outside
    * the groups are left alone; `out` may be `x` itself.
    */
   readonly rmsNorm: (out: Tensor, x: Tensor, weight: Tensor, inv: Tensor, shape: NormShape) => void
@@ -211,10 +239,35 @@ export interface Backend {
     shape: NormShape
   ) => void
 
+  /** out = weight · (x − mean) · inv + bias with inv = 1 / √(variance + eps) per row; `stats` is [rows, 2]: mean, inv. */
+  readonly layerNorm: (
+    out: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | null,
+    stats: Tensor,
+    shape: LayerNormShape
+  ) => void
+  /** dX += (or = when not `accumulate`), dWeight +=, dBias +=. `x` is the input of the forward pass. */
+  readonly layerNormBackward: (
+    out: {
+      readonly dX: Tensor
+      readonly accumulate: boolean
+      readonly dWeight: Tensor | null
+      readonly dBias: Tensor | null
+    },
+    dOut: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stats: Tensor,
+    shape: LayerNormShape
+  ) => void
+
   // ── rotary embedding ──────────────────────────────────────────────────────────────────────────────────────────────
   /**
    * Rotates the first `heads` heads of each row of `x` in place, Hugging Face half-split layout:
-   * (a, b) → (a·cos − b·sin, b·cos + a·sin) with a, b the halves of a head; `cos`, `sin` are [positions, headDim / 2].
+   * (a, b) → (a·cos − b·sin, b·cos + a·sin) with a, b the halves of the first `turned` elements of a head; `cos`, `sin` are
+   * [positions, turned / 2].
    * `inverse` rotates back (the backward pass).
    */
   readonly rope: (x: Tensor, cos: Tensor, sin: Tensor, positions: Ints, shape: RopeShape) => void
@@ -260,10 +313,14 @@ export interface Backend {
   readonly swiglu: (out: Tensor, gateUp: Tensor, rows: number, dim: number) => void
   /** dGateUp = gradient; it may be `gateUp` itself. */
   readonly swigluBackward: (dGateUp: Tensor, dOut: Tensor, gateUp: Tensor, rows: number, dim: number) => void
+  /** out[n, j] = gelu(x), or gelu(gate) · up. */
+  readonly gelu: (out: Tensor, x: Tensor, shape: GeluShape) => void
+  /** dX = gradient; it may be `x` itself. */
+  readonly geluBackward: (dX: Tensor, dOut: Tensor, x: Tensor, shape: GeluShape) => void
 
   // ── language-model head ───────────────────────────────────────────────────────────────────────────────────────────
   /**
-   * logp[n] = z[target] − lse[n] with z = w h[n] / temperature, lse the log-sum-exp, entropy[n] = −Σ p log p (nats). Works
+   * logp[n] = z[target] − lse[n] with z = w h[n], capped, / temperature, lse the log-sum-exp, entropy[n] = −Σ p log p (nats). Works
    * in blocks of rows: the [N, V] logits never exist at once.
    */
   readonly head: (

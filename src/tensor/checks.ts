@@ -59,9 +59,12 @@ export const checks = (backend: string) => {
       if (!divide) fail(kernel, `starts [${starts.join(", ")}] do not divide ${rows} rows`)
     },
     /** Rows of `qkv`, the width of one, and the lengths of what attention reads and writes. */
-    attention: (kernel: string, qkv: Tensor, { headDim, heads, kvHeads, window }: AttentionShape) => {
-      if (!(kvHeads > 0 && headDim > 0 && heads % kvHeads === 0 && window >= 0)) {
-        fail(kernel, `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window})`)
+    attention: (kernel: string, qkv: Tensor, { cap, headDim, heads, kvHeads, window }: AttentionShape) => {
+      if (!(kvHeads > 0 && headDim > 0 && heads % kvHeads === 0 && window >= 0 && cap >= 0)) {
+        fail(
+          kernel,
+          `${heads} heads cannot share ${kvHeads} kvHeads (headDim ${headDim}, window ${window}, cap ${cap})`
+        )
       }
       const width = (heads + 2 * kvHeads) * headDim
       const rows = rowsOf(kernel, "qkv", qkv, width)
@@ -78,13 +81,20 @@ export const checks = (backend: string) => {
       return { x: rows * stride, inv: rows * groups }
     },
     /** Positions in the tables. */
-    rope: (cos: Tensor, { headDim, heads, stride }: RopeShape): number => {
-      if (!(headDim > 0 && headDim % 2 === 0)) fail("rope", `headDim ${headDim} is not even`)
+    rope: (cos: Tensor, { headDim, heads, stride, turned }: RopeShape): number => {
+      if (!(turned > 0 && turned % 2 === 0 && turned <= headDim)) {
+        fail("rope", `${turned} elements of heads of ${headDim} are not even, or too many`)
+      }
       if (heads * headDim > stride) fail("rope", `${heads} heads of ${headDim} do not fit in a row of ${stride}`)
-      return rowsOf("rope", "cos", cos, headDim / 2)
+      return rowsOf("rope", "cos", cos, turned / 2)
     },
-    head: (kernel: string, { temperature, vocab }: HeadShape): void => {
-      if (!(temperature > 0 && vocab > 0)) fail(kernel, `temperature ${temperature}, vocab ${vocab}`)
+    head: (kernel: string, { cap, temperature, vocab }: HeadShape): void => {
+      if (!(temperature > 0 && vocab > 0 && cap >= 0)) {
+        fail(kernel, `temperature ${temperature}, vocab ${vocab}, cap ${cap}`)
+      }
+    },
+    softcap: (cap: number): void => {
+      if (!(cap > 0)) fail("softcap", `cap ${cap} is not above 0`)
     },
     sample: ({ temperature, vocab }: SampleShape): void => {
       if (!(temperature >= 0 && vocab > 0)) fail("sample", `temperature ${temperature}, vocab ${vocab}`)

@@ -2,7 +2,9 @@ import type { Backend, Ints } from "./backend.ts"
 import { adamw } from "./reference/adamw.ts"
 import { attention, attentionBackward, attentionDecode, cacheWrite } from "./reference/attention.ts"
 import { embed, embedBackward, scatterRows } from "./reference/embedding.ts"
+import { gelu, geluBackward } from "./reference/gelu.ts"
 import { head, headBackward } from "./reference/head.ts"
+import { layerNorm, layerNormBackward } from "./reference/layerNorm.ts"
 import { linear, linearBiasGradient, linearInputGradient, linearWeightGradient } from "./reference/linear.ts"
 import { check, intsOf, makeMemory, realsOf } from "./reference/memory.ts"
 import { rmsNorm, rmsNormBackward } from "./reference/rmsNorm.ts"
@@ -63,6 +65,15 @@ export const reference = (): Backend => {
       const from = realsOf("lerp", "out", out)
       for (let i = 0; i < to.length; i++) from[i] = (1 - rate) * from[i]! + rate * to[i]!
     },
+    scale: (x, by) => {
+      const values = realsOf("scale", "x", x)
+      for (let i = 0; i < values.length; i++) values[i]! *= by
+    },
+    softcap: (x, cap) => {
+      check.softcap(cap)
+      const values = realsOf("softcap", "x", x)
+      for (let i = 0; i < values.length; i++) values[i] = cap * Math.tanh(values[i]! / cap)
+    },
     sumSquares: (x) => {
       let sum = 0
       for (const value of realsOf("sumSquares", "x", x)) sum += value * value
@@ -121,6 +132,34 @@ export const reference = (): Backend => {
         realsOf(kernel, "x", x, sizes.x),
         realsOf(kernel, "weight", weight, shape.dim),
         realsOf(kernel, "inv", inv, sizes.inv),
+        shape
+      )
+    },
+
+    layerNorm: (out, x, weight, bias, stats, shape) => {
+      const kernel = "layerNorm"
+      const { dim, rows } = shape
+      layerNorm(
+        realsOf(kernel, "out", out, rows * dim),
+        realsOf(kernel, "x", x, rows * dim),
+        realsOf(kernel, "weight", weight, dim),
+        bias === null ? null : realsOf(kernel, "bias", bias, dim),
+        realsOf(kernel, "stats", stats, 2 * rows),
+        shape
+      )
+    },
+    layerNormBackward: (out, dOut, x, weight, stats, shape) => {
+      const kernel = "layerNormBackward"
+      const { dim, rows } = shape
+      layerNormBackward(
+        realsOf(kernel, "dX", out.dX, rows * dim),
+        out.accumulate,
+        out.dWeight === null ? null : realsOf(kernel, "dWeight", out.dWeight, dim),
+        out.dBias === null ? null : realsOf(kernel, "dBias", out.dBias, dim),
+        realsOf(kernel, "dOut", dOut, rows * dim),
+        realsOf(kernel, "x", x, rows * dim),
+        realsOf(kernel, "weight", weight, dim),
+        realsOf(kernel, "stats", stats, 2 * rows),
         shape
       )
     },
@@ -199,6 +238,21 @@ export const reference = (): Backend => {
         rows,
         dim
       ),
+
+    gelu: (out, x, shape) => {
+      const { dim, gated, rows } = shape
+      gelu(realsOf("gelu", "out", out, rows * dim), realsOf("gelu", "x", x, rows * dim * (gated ? 2 : 1)), shape)
+    },
+    geluBackward: (dX, dOut, x, shape) => {
+      const { dim, gated, rows } = shape
+      const length = rows * dim * (gated ? 2 : 1)
+      geluBackward(
+        realsOf("geluBackward", "dX", dX, length),
+        realsOf("geluBackward", "dOut", dOut, rows * dim),
+        realsOf("geluBackward", "x", x, length),
+        shape
+      )
+    },
 
     head: (out, h, w, targets, shape) => {
       check.head("head", shape)

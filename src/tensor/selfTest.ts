@@ -9,7 +9,7 @@ const numbers = (length: number, seed: number): Float32Array =>
   )
 
 const shape = { rows: 37, inputs: 50, outputs: 70 }
-const heads = { heads: 4, kvHeads: 2, headDim: 12, scale: 0.3, window: 0 }
+const heads = { heads: 4, kvHeads: 2, headDim: 12, scale: 0.3, window: 0, cap: 0 }
 
 /** A product with its gradients, attention with its gradient, and the head, on shapes that fill no vector or tile. */
 const results = (backend: Backend): Record<string, Float64Array> => {
@@ -44,7 +44,13 @@ const results = (backend: Backend): Record<string, Float64Array> => {
 
   const targets = ints(Array.from({ length: rows }, (_, i) => i % outputs))
   const [logps, headLse, entropy] = [room(rows), room(rows), room(rows)]
-  backend.head({ logps, lse: headLse, entropy }, x, w, targets, { rows, dim: inputs, vocab: outputs, temperature: 1 })
+  backend.head({ logps, lse: headLse, entropy }, x, w, targets, {
+    rows,
+    dim: inputs,
+    vocab: outputs,
+    temperature: 1,
+    cap: 0
+  })
   const named = { out, again, dX, dW, attended, lse, dQkv, logps, entropy }
   const read = Object.fromEntries(
     Object.entries(named).map(([name, tensor]) => [name, Float64Array.from(backend.read(tensor))])

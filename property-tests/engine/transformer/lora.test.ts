@@ -2,6 +2,7 @@
 import { assert, describe, it } from "vitest"
 import type { Lora, Model, Optimizer, Tensors, Weights } from "../../../src/engine/engine.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
+import { modelConfig } from "../../../src/model/config.ts"
 import { reference } from "../../../src/tensor/reference.ts"
 import { kinds, open } from "./backends.ts"
 import {
@@ -72,12 +73,26 @@ const check = (model: Model, at: Tensors, loss: (state: Optimizer) => number): v
 
 const weighted = (numbers: Float64Array, by: Float64Array): number => numbers.reduce((sum, x, i) => sum + x * by[i]!, 0)
 
+/** Whether each matrix is wanted whole: fused projections have one adapter. */
+const whole = (raw: Readonly<Record<string, unknown>>, targets: ReadonlyArray<string>): boolean => {
+  const { gated, names } = modelConfig(raw)
+  const fused = [
+    ...(names.qkv.length === 1 ? [["q_proj", "k_proj", "v_proj"]] : []),
+    ...(names.up.length === 1 && gated ? [["gate_proj", "up_proj"]] : [])
+  ]
+  return fused.every((parts) => new Set(parts.map((part) => targets.includes(part))).size === 1)
+}
+
 describe("the gradient of the adapters equals finite differences", () => {
   for (const [name, raw] of Object.entries(variants)) {
     for (const targets of [all, ["q_proj", "v_proj"], ["up_proj"]]) {
       it(`${name}: log-probabilities, ${targets.length} targets`, () => {
         const weights = randomWeights(raw, name)
         const computing = { lora: lora(targets) }
+        if (!whole(raw, targets)) {
+          assert.throws(() => engine.policy(weights, computing), /are one matrix, \w+: target all of them/)
+          return
+        }
         const policy = engine.policy(weights, computing)
         learn(policy, 2, 0, { ...training, learningRate: 0.2 })
         const at = trained(policy.optimizer())
@@ -153,7 +168,9 @@ describe("adapters", () => {
       const [a, b, c] = [policy, merged, on.policy(from)].map((model) => model.logprobs(batch).logps)
       assert.isAtMost(largestDifference(a!, b!), tolerance)
       assert.isAbove(largestDifference(a!, c!), 1e-2)
-      const scorer = on.scorer(from, { lora: lora(["q_proj", "gate_proj"]) })
+      const scorer = on.scorer(from, {
+        lora: lora(whole(raw, ["q_proj", "gate_proj"]) ? ["q_proj", "gate_proj"] : all)
+      })
       fit(scorer, 4)
       const plain = on.scorer(scorer.weights())
       assert.isAtMost(largestDifference(scorer.values(batch).values, plain.values(batch).values), tolerance)

@@ -22,8 +22,8 @@ const base = {
   eos_token_id: 2
 }
 
-/** One tiny configuration for each way in which the family differs. */
-export const variants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+/** One tiny configuration for each way in which the families of Llama differ. */
+export const llamas: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "Llama, GQA, tied": base,
   "Llama, all biases, untied, one head each": {
     ...base,
@@ -65,6 +65,69 @@ export const variants: Readonly<Record<string, Readonly<Record<string, unknown>>
   }
 }
 
+const { architectures: _, hidden_act: __, rms_norm_eps: ___, ...sizes } = base
+const { num_key_value_heads: _k, head_dim: _h, ...plainHeads } = sizes
+
+/** One tiny configuration of each other architecture; contexts are long enough for windows to matter. */
+const others: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "OLMo 2": { ...sizes, model_type: "olmo2", tie_word_embeddings: false },
+  "OLMo 3": { ...sizes, model_type: "olmo3", sliding_window: 3, layer_types: ["sliding_attention", "full_attention"] },
+  "SmolLM 3": { ...sizes, model_type: "smollm3", no_rope_layer_interval: 2 },
+  "Gemma 2": {
+    ...sizes,
+    model_type: "gemma2",
+    sliding_window: 3,
+    query_pre_attn_scalar: 6,
+    attn_logit_softcapping: 2,
+    final_logit_softcapping: 3
+  },
+  "Gemma 3": { ...sizes, model_type: "gemma3_text", sliding_window: 3, sliding_window_pattern: 2 },
+  "Phi 4": {
+    ...sizes,
+    model_type: "phi3",
+    partial_rotary_factor: 0.5,
+    original_max_position_embeddings: 6,
+    rope_scaling: { type: "longrope", short_factor: [1.5], long_factor: [3] }
+  },
+  "Cohere 2": {
+    ...sizes,
+    model_type: "cohere2",
+    sliding_window: 3,
+    logit_scale: 0.5,
+    sliding_window_pattern: 2
+  },
+  "GPT-2": {
+    model_type: "gpt2",
+    vocab_size: 13,
+    hidden_size: 8,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    n_inner: 10,
+    max_position_embeddings: 24,
+    bos_token_id: 1,
+    eos_token_id: 2
+  },
+  "GPT-NeoX": {
+    ...plainHeads,
+    num_attention_heads: 2,
+    model_type: "gpt_neox",
+    rotary_pct: 0.5,
+    tie_word_embeddings: false
+  },
+  "GPT-NeoX, one after the other": {
+    ...plainHeads,
+    num_attention_heads: 2,
+    num_hidden_layers: 1,
+    model_type: "gpt_neox",
+    rotary_pct: 0.5,
+    use_parallel_residual: false,
+    tie_word_embeddings: false
+  }
+}
+
+/** One tiny configuration of every kind. */
+export const variants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = { ...llamas, ...others }
+
 /** Weights large enough that every path of the model matters: nothing is close to linear or saturated. */
 export const randomWeights = (
   raw: Readonly<Record<string, unknown>>,
@@ -72,14 +135,15 @@ export const randomWeights = (
   head: "lm" | "score" = "lm"
 ): Weights => {
   const config = withHead(raw, head)
+  const { norm: { plus }, ...model } = modelConfig(config)
   const tensors: Tensors = new Map(
-    parameters(modelConfig(config), head).map(({ name, shape }) => {
+    parameters(model, head).map(({ name, shape }) => {
       const { normal } = stream(`${seed}/${name}`)
-      const norm = name.endsWith("norm.weight")
+      const norm = /(norm|ln_\w+)\.weight$/u.test(name)
       const scale = norm || name.endsWith("bias") ? 0.3 : shape[1]! ** -0.5
       return [name, {
         shape,
-        data: Float64Array.from({ length: elements(shape) }, () => (norm ? 1 : 0) + scale * normal())
+        data: Float64Array.from({ length: elements(shape) }, () => (norm ? 1 - plus : 0) + scale * normal())
       }]
     })
   )

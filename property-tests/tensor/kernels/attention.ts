@@ -10,6 +10,8 @@ export interface HeadsShape {
   readonly ratio: number
   readonly headDim: number
   readonly window: number
+  /** None when left out. */
+  readonly cap?: number
 }
 
 const headDims = fc.oneof(
@@ -21,15 +23,17 @@ export const headsShapes = {
   kvHeads: fc.integer({ min: 1, max: 3 }),
   ratio: fc.integer({ min: 1, max: 4 }),
   headDim: headDims,
-  window: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 12 }))
+  window: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 12 })),
+  cap: fc.constantFrom(0, 0, 2, 50)
 }
 
-export const attentionShape = ({ headDim, kvHeads, ratio, window }: HeadsShape): AttentionShape => ({
+export const attentionShape = ({ cap = 0, headDim, kvHeads, ratio, window }: HeadsShape): AttentionShape => ({
   heads: kvHeads * ratio,
   kvHeads,
   headDim,
   scale: headDim ** -0.5,
-  window
+  window,
+  cap
 })
 
 export const qkvWidth = (shape: AttentionShape): number => (shape.heads + 2 * shape.kvHeads) * shape.headDim
@@ -62,6 +66,8 @@ const always: ReadonlyArray<Packed> = [
   { kvHeads: 1, ratio: 1, headDim: 33, window: 300, lengths: [3, 1100] },
   { kvHeads: 1, ratio: 17, headDim: 4, window: 0, lengths: [40] },
   { kvHeads: 3, ratio: 1, headDim: 128, window: 0, lengths: [49] },
+  { kvHeads: 2, ratio: 2, headDim: 16, window: 0, cap: 3, lengths: [1, 270, 67] },
+  { kvHeads: 1, ratio: 3, headDim: 8, window: 20, cap: 1, lengths: [150] },
   { kvHeads: 1, ratio: 1, headDim: 2, window: 1, lengths: [1] }
 ]
 
@@ -135,7 +141,8 @@ const cachedSample: Cached = { kvHeads: 2, ratio: 2, headDim: 6, window: 0, rows
 const cachedAlways: ReadonlyArray<Cached> = [
   { kvHeads: 2, ratio: 2, headDim: 16, window: 0, rows: 9, spareSlots: 2, capacity: 300 },
   { kvHeads: 1, ratio: 1, headDim: 64, window: 33, rows: 1, spareSlots: 0, capacity: 257 },
-  { kvHeads: 1, ratio: 8, headDim: 8, window: 0, rows: 3, spareSlots: 0, capacity: 1500 }
+  { kvHeads: 1, ratio: 8, headDim: 8, window: 0, rows: 3, spareSlots: 0, capacity: 1500 },
+  { kvHeads: 2, ratio: 2, headDim: 16, window: 7, cap: 2, rows: 5, spareSlots: 1, capacity: 90 }
 ]
 
 const write = (step: Cached, draw: Draw): KernelCase => {

@@ -1,6 +1,26 @@
 import { input, kernelLaw, output, size, updated } from "../kernelLaw.ts"
 
 export const elementwise = [
+  kernelLaw("scale", {
+    shapes: size(5000),
+    sample: 7,
+    build: (length, draw) => ({
+      reals: { x: updated(draw(length)) },
+      ints: {},
+      call: (b, real) => b.scale(real("x"), 2.75)
+    })
+  }),
+  ...[0.5, 30].map((cap) =>
+    kernelLaw("softcap", {
+      shapes: size(5000),
+      sample: 7,
+      build: (length, draw) => ({
+        reals: { x: updated(draw(length, 10)) },
+        ints: {},
+        call: (b, real) => b.softcap(real("x"), cap)
+      })
+    })
+  ),
   kernelLaw("add", {
     shapes: size(5000),
     sample: 7,

@@ -9,6 +9,8 @@ interface Shape {
   readonly vocab: number
   readonly temperature: number
   readonly dW: boolean
+  /** None when left out. */
+  readonly cap?: number
 }
 
 const shapes: fc.Arbitrary<Shape> = fc.record({
@@ -16,19 +18,21 @@ const shapes: fc.Arbitrary<Shape> = fc.record({
   dim: size(70),
   vocab: size(150),
   temperature: fc.constantFrom(1, 0.5, 0.7, 1.5),
-  dW: fc.boolean()
+  dW: fc.boolean(),
+  cap: fc.constantFrom(0, 0, 1, 30)
 })
 
 const sample: Shape = { rows: 3, dim: 5, vocab: 7, temperature: 0.7, dW: true }
 const always: ReadonlyArray<Shape> = [
   { rows: 150, dim: 33, vocab: 515, temperature: 0.7, dW: true },
   { rows: 301, dim: 9, vocab: 33, temperature: 1, dW: true },
+  { rows: 70, dim: 17, vocab: 515, temperature: 0.7, dW: true, cap: 2 },
   { rows: 1, dim: 65, vocab: 1031, temperature: 1.5, dW: false },
   { rows: 3, dim: 5, vocab: 20011, temperature: 0.7, dW: true },
   { rows: 1, dim: 1, vocab: 1, temperature: 1, dW: true }
 ]
 
-const forward = ({ dim, rows, temperature, vocab }: Shape, draw: Draw): KernelCase => {
+const forward = ({ cap = 0, dim, rows, temperature, vocab }: Shape, draw: Draw): KernelCase => {
   // logps, lse and entropy are sums and differences of logits.
   const logit = 1 + sumOfProducts(dim) / temperature
   return {
@@ -47,13 +51,13 @@ const forward = ({ dim, rows, temperature, vocab }: Shape, draw: Draw): KernelCa
         real("h"),
         real("w"),
         int("targets"),
-        { rows, dim, vocab, temperature }
+        { rows, dim, vocab, temperature, cap }
       )
   }
 }
 
 const backward = (shape: Shape, draw: Draw): KernelCase => {
-  const { dW, dim, rows, temperature, vocab } = shape
+  const { cap = 0, dW, dim, rows, temperature, vocab } = shape
   const run = forward(shape, draw)
   const lse = Float32Array.from(execute(reference(), run, NaN, 0).get("lse")!)
   return {
@@ -76,7 +80,7 @@ const backward = (shape: Shape, draw: Draw): KernelCase => {
         real("w"),
         int("targets"),
         real("lse"),
-        { rows, dim, vocab, temperature }
+        { rows, dim, vocab, temperature, cap }
       )
   }
 }

@@ -12,6 +12,8 @@ interface Shape {
   readonly before: number
   readonly after: number
   readonly eps: number
+  /** 0 when left out. */
+  readonly plus?: number
   /** Whether the output is the input (forward), or dX is dOut (backward). */
   readonly inPlace: boolean
 }
@@ -27,6 +29,7 @@ const shapes: fc.Arbitrary<Shape> = fc.oneof(
     before: fc.constant(0),
     after: fc.constant(0),
     eps,
+    plus: fc.constantFrom(0, 1),
     inPlace: fc.boolean()
   }),
   fc.record({
@@ -36,6 +39,7 @@ const shapes: fc.Arbitrary<Shape> = fc.oneof(
     before: around,
     after: around,
     eps,
+    plus: fc.constantFrom(0, 1),
     inPlace: fc.boolean()
   })
 )
@@ -48,13 +52,14 @@ const always: ReadonlyArray<Shape> = [
   { rows: 200, groups: 1, dim: 67, before: 0, after: 0, eps: 1e-6, inPlace: true }
 ]
 
-const normShape = ({ after, before, dim, eps, groups, rows }: Shape): NormShape => ({
+const normShape = ({ after, before, dim, eps, groups, plus = 0, rows }: Shape): NormShape => ({
   rows,
   groups,
   dim,
   stride: before + groups * dim + after,
   offset: before,
-  eps
+  eps,
+  plus
 })
 
 const inGroups = (shape: NormShape, i: number): boolean => {
@@ -105,7 +110,7 @@ const backward = (shape: BackwardShape, draw: Draw): KernelCase => {
     },
     ints: {},
     // The gradient is a difference of two terms of this size; with dim 1 they cancel.
-    magnitude: { [dX]: maxAbs(inv) * maxAbs(weight), dWeight: Math.sqrt(norm.rows * norm.groups) },
+    magnitude: { [dX]: maxAbs(inv) * (norm.plus + maxAbs(weight)), dWeight: Math.sqrt(norm.rows * norm.groups) },
     call: (b, real) =>
       b.rmsNormBackward(
         {

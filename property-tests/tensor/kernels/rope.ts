@@ -17,29 +17,33 @@ export const rope = [
       rows: size(40),
       heads: fc.integer({ min: 1, max: 6 }),
       half: size(32),
+      /** Elements of a head that do not turn. */
+      rest: fc.constantFrom(0, 0, 1, 2, 7, 16),
       /** Elements of a row after the rotated heads. */
       after: fc.oneof(fc.constant(0), size(40)),
       positions: size(100),
       inverse: fc.boolean()
     }),
-    sample: { rows: 3, heads: 2, half: 3, after: 4, positions: 5, inverse: false },
-    always: [{ rows: 150, heads: 6, half: 32, after: 64, positions: 150, inverse: false }, {
+    sample: { rows: 3, heads: 2, half: 3, rest: 0, after: 4, positions: 5, inverse: false },
+    always: [{ rows: 150, heads: 6, half: 32, rest: 0, after: 64, positions: 150, inverse: false }, {
       rows: 1500,
       heads: 3,
       half: 4,
+      rest: 5,
       after: 8,
       positions: 1500,
       inverse: true
     }],
-    build: ({ after, half, heads, inverse, positions, rows }, draw) => {
-      const headDim = 2 * half
+    build: ({ after, half, heads, inverse, positions, rest, rows }, draw) => {
+      const turned = 2 * half
+      const headDim = turned + rest
       const stride = heads * headDim + after
-      const { cos, sin } = ropeTables(positions, headDim)
+      const { cos, sin } = ropeTables(positions, turned)
       return {
         reals: { x: updated(draw(rows * stride)), cos: input(cos), sin: input(sin) },
         ints: { positions: drawInts(draw, rows, positions) },
         call: (b, real, int) =>
-          b.rope(real("x"), real("cos"), real("sin"), int("positions"), { heads, headDim, stride, inverse })
+          b.rope(real("x"), real("cos"), real("sin"), int("positions"), { heads, headDim, turned, stride, inverse })
       }
     }
   })

@@ -1,13 +1,15 @@
-import type { ModelConfig } from "../../model/config.ts"
+import type { ModelConfig, NormPlace } from "../../model/architecture.ts"
+import { qkNormSize, qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Tensor } from "../../tensor/backend.ts"
+import { statsOf } from "./norms.ts"
 import type { Workspace } from "./workspace.ts"
 
 /** Activations of one layer for its backward pass, `N` token rows each. */
 export interface LayerActivations {
-  /** Output of either RMS norm [N, d], in one buffer of all layers: cheaper to recompute than to keep. */
+  /** Output of the norm before either sublayer [N, d], in one buffer of all layers: cheaper to recompute than to keep. */
   readonly normed: Tensor
-  /** 1 / rms of the first norm [N]. */
-  readonly inv: Tensor
+  /** Numbers that each norm keeps of its rows. */
+  readonly stats: Readonly<Partial<Record<NormPlace, Tensor>>>
   /** Queries, keys and values before QK-norm; the same buffer as `qkv` in a model without it. */
   readonly rawQkv: Tensor
   /** Queries, keys and values for attention: normed and rotated. */
@@ -16,12 +18,17 @@ export interface LayerActivations {
   readonly invKey: Tensor | null
   readonly attended: Tensor
   readonly lse: Tensor
+  /** Output of attention before its norm [N, d], where it has one. */
+  readonly mixed: Tensor | null
   /** Residual stream between attention and feed-forward [N, d]. */
   readonly middle: Tensor
-  readonly invMiddle: Tensor
   readonly gateUp: Tensor
-  /** swiglu(gateUp), also in one buffer of all layers. */
+  /** Activation of gateUp, also in one buffer of all layers. */
   readonly gated: Tensor
+  /** Output of the feed-forward before its norm [N, d], where it has one. */
+  readonly output: Tensor | null
+  /** Output of the norm behind either sublayer, in one buffer of all layers. */
+  readonly branch: Tensor | null
 }
 
 /** Residual stream into each layer and, last, out of the trunk; per-layer activations; the final norm. */
@@ -32,12 +39,15 @@ export interface Activations {
   /** Whether all layers share the buffers of one layer. */
   readonly shared: boolean
   readonly final: Tensor
-  readonly invFinal: Tensor
+  readonly finalStats: Tensor
 }
 
 /** Reals of one token in one layer when all activations are kept. */
-const keptPerToken = ({ dim, ffn, headDim, heads, kvHeads, qkNorm }: ModelConfig): number =>
-  2 * dim + (qkNorm ? 2 : 1) * (heads + 2 * kvHeads) * headDim + heads * headDim + 2 * ffn
+const keptPerToken = (config: ModelConfig): number => {
+  const { dim, headDim, heads, norms, qkNorm } = config
+  const raw = (norms.attentionOut === undefined ? 0 : 1) + (norms.mlpOut === undefined ? 0 : 1)
+  return (2 + raw) * dim + (qkNorm === false ? 1 : 2) * qkvWidth(config) + heads * headDim + upSize(config)
+}
 
 /**
  * Tokens of a micro-batch at which cutting a batch is free: its activations are about 32 MiB, and products still have
@@ -62,24 +72,29 @@ export const activations = (
   rows: number,
   kept: KeptActivations
 ): Activations => {
-  const { ffn, headDim, heads, dim, kvHeads } = config
-  const qkv = (heads + 2 * kvHeads) * headDim
+  const { ffn, headDim, heads, dim, kvHeads, norms, qkNorm } = config
+  const qkv = qkvWidth(config)
+  const groups = (of: number): number => of * headDim / qkNormSize(config, of)
   const layer = (prefix: string): LayerActivations => {
     const reals = (name: string, width: number) => space.reals(prefix + name, rows * width)
     const rotated = reals("qkv", qkv)
     return {
       normed: space.reals("normed", rows * dim),
-      inv: reals("inv", 1),
-      rawQkv: config.qkNorm ? reals("rawQkv", qkv) : rotated,
+      stats: Object.fromEntries(
+        Object.keys(norms).map((place) => [place, reals(`stats.${place}`, statsOf(config))])
+      ),
+      rawQkv: qkNorm === false ? rotated : reals("rawQkv", qkv),
       qkv: rotated,
-      invQuery: config.qkNorm ? reals("invQuery", heads) : null,
-      invKey: config.qkNorm ? reals("invKey", kvHeads) : null,
+      invQuery: qkNorm === false ? null : reals("invQuery", groups(heads)),
+      invKey: qkNorm === false ? null : reals("invKey", groups(kvHeads)),
       attended: reals("attended", heads * headDim),
       lse: reals("lse", heads),
+      mixed: norms.attentionOut === undefined ? null : reals("mixed", dim),
       middle: reals("middle", dim),
-      invMiddle: reals("invMiddle", 1),
-      gateUp: reals("gateUp", 2 * ffn),
-      gated: space.reals("gated", rows * ffn)
+      gateUp: reals("gateUp", upSize(config)),
+      gated: space.reals("gated", rows * ffn),
+      output: norms.mlpOut === undefined ? null : reals("output", dim),
+      branch: norms.attentionOut === undefined && norms.mlpOut === undefined ? null : space.reals("branch", rows * dim)
     }
   }
   return {
@@ -92,6 +107,6 @@ export const activations = (
       ? new Array<Tensor>(config.layers + 1).fill(space.reals("residual", rows * dim))
       : Array.from({ length: config.layers + 1 }, (_, l) => space.reals(`${l}.residual`, rows * dim)),
     final: space.reals("final", rows * dim),
-    invFinal: space.reals("invFinal", rows)
+    finalStats: space.reals("finalStats", rows * statsOf(config))
   }
 }

@@ -1,5 +1,6 @@
 import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Optimizer, TensorData, Tensors, Update } from "../engine.ts"
+import { reordered } from "../../model/parameters.ts"
 import type { Place } from "./layout.ts"
 
 /** Writes named tensors to a flat buffer. Throws for a missing tensor (unless `absent`: then 0) or a wrong shape. */
@@ -21,7 +22,7 @@ export const loadState = (
       backend.zero(backend.slice(flat, start, length))
     } else if (found.shape.join() !== shape.join() || found.data.length !== length) {
       throw new Error(`Tensor "${name}" is [${found.shape.join(", ")}], its config wants ${wanted}.`)
-    } else backend.write(flat, found.data, start)
+    } else backend.write(flat, reordered(place, found.data, "kernel"), start)
   }
 }
 
@@ -32,9 +33,10 @@ export const saveState = (
   flat: Tensor,
   prefix: string
 ): ReadonlyArray<readonly [string, TensorData]> =>
-  places.map(({ length, name, shape, start }) => {
+  places.map((place) => {
+    const { length, name, shape, start } = place
     const data = backend.read(backend.slice(flat, start, length))
-    return [prefix + name, { shape, data }]
+    return [prefix + name, { shape, data: reordered(place, data, "file") }]
   })
 
 /** Stretches of the flat buffer that decay, and that do not: norms and biases, all of one dimension, as transformers has it. */

@@ -1,4 +1,5 @@
-import type { ModelConfig } from "../../model/config.ts"
+import type { ModelConfig } from "../../model/architecture.ts"
+import { qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Backend, Tensor } from "../../tensor/backend.ts"
 import { stream } from "../../sampling/random.ts"
 import type { Lora } from "../engine.ts"
@@ -9,8 +10,10 @@ import { workspace } from "./workspace.ts"
 export type Site = "qkv" | "out" | "gateUp" | "down"
 
 interface Part {
-  /** `model.layers.L.<module>.weight` without the layer. */
+  /** Within a layer. */
   readonly module: string
+  /** The projections of a Llama that it holds. */
+  readonly targets: ReadonlyArray<string>
   readonly outputs: number
   /** First column of its part of the fused output. */
   readonly at: number
@@ -22,28 +25,59 @@ interface Shape {
   readonly parts: ReadonlyArray<Part>
 }
 
-const shapeOf = (inputs: number, parts: ReadonlyArray<readonly [module: string, outputs: number]>): Shape => {
+const shapeOf = (
+  inputs: number,
+  parts: ReadonlyArray<readonly [module: string, outputs: number, targets: ReadonlyArray<string>]>
+): Shape => {
   let at = 0
-  const placed = parts.map(([module, outputs]) => {
-    const part = { module, outputs, at }
+  const placed = parts.map(([module, outputs, targets]) => {
+    const part = { module, outputs, targets, at }
     at += outputs
     return part
   })
   return { inputs, outputs: at, parts: placed }
 }
 
-const shapesOf = ({ dim, ffn, headDim, heads, kvHeads }: ModelConfig): Readonly<Record<Site, Shape>> => ({
-  qkv: shapeOf(dim, [
-    ["self_attn.q_proj", heads * headDim],
-    ["self_attn.k_proj", kvHeads * headDim],
-    ["self_attn.v_proj", kvHeads * headDim]
-  ]),
-  out: shapeOf(heads * headDim, [["self_attn.o_proj", dim]]),
-  gateUp: shapeOf(dim, [["mlp.gate_proj", ffn], ["mlp.up_proj", ffn]]),
-  down: shapeOf(ffn, [["mlp.down_proj", dim]])
-})
+const shapesOf = (config: ModelConfig): Readonly<Record<Site, Shape>> => {
+  const { dim, ffn, gated, headDim, heads, kvHeads, names } = config
+  const projections = [["q_proj", heads * headDim], ["k_proj", kvHeads * headDim], [
+    "v_proj",
+    kvHeads * headDim
+  ]] as const
+  const up = gated ? ["gate_proj", "up_proj"] : ["up_proj"]
+  return {
+    qkv: shapeOf(
+      dim,
+      names.qkv.length === 1
+        ? [[names.qkv[0]!, qkvWidth(config), projections.map(([target]) => target)]]
+        : projections.map(([target, outputs], i) => [names.qkv[i]!, outputs, [target]] as const)
+    ),
+    out: shapeOf(heads * headDim, [[names.out, dim, ["o_proj"]]]),
+    gateUp: shapeOf(
+      dim,
+      names.up.length === 1
+        ? [[names.up[0]!, upSize(config), up]]
+        : up.map((target, i) => [names.up[i]!, ffn, [target]] as const)
+    ),
+    down: shapeOf(ffn, [[names.down, dim, ["down_proj"]]])
+  }
+}
 
-const nameOf = (module: string): string => module.slice(module.indexOf(".") + 1)
+const nameOf = (module: string): string => module.slice(module.lastIndexOf(".") + 1)
+
+/** The modules that a description means; throws where it names a part of a matrix, or nothing that there is. */
+const chosen = (parts: ReadonlyArray<Part>, wanted: ReadonlyArray<string>, family: string): ReadonlyArray<Part> =>
+  parts.filter(({ module, targets }) => {
+    const named = targets.filter((target) => wanted.includes(target))
+    if (named.length > 0 && named.length < targets.length) {
+      throw new RangeError(
+        `In a ${family}, ${targets.join(", ")} are one matrix, ${nameOf(module)}: target all of them, or none (now: ${
+          named.join(", ")
+        }).`
+      )
+    }
+    return named.length > 0
+  })
 
 /** The low-rank matrices of one projection of one layer; `b` is transposed, and a part of each of `r` rows. */
 export interface AdapterPair {
@@ -117,7 +151,7 @@ export const adapters = (
       Object.fromEntries(
         Object.entries(shapes).flatMap(([site, shape]) => {
           const { inputs, outputs } = shape
-          const parts = shape.parts.filter(({ module }) => targetModules.some((name) => name === nameOf(module)))
+          const parts = chosen(shape.parts, targetModules, config.family)
           if (parts.length === 0) return []
           for (const { module, outputs } of parts) {
             if (rank <= Math.min(inputs, outputs)) continue
@@ -130,7 +164,7 @@ export const adapters = (
           const b = place(`lora.${l}.${site}.b`, k, outputs)
           parts.forEach(({ at, module, outputs: own }, p) =>
             pairs.push({
-              module: `model.layers.${l}.${module}`,
+              module: `${config.names.layers}${l}.${module}`,
               inputs,
               outputs: own,
               a: a.start + p * rank * inputs,
@@ -143,6 +177,9 @@ export const adapters = (
       )
   )
 
+  if (pairs.length === 0) {
+    throw new RangeError(`A ${config.family} has no ${targetModules.join(", ")}: target others.`)
+  }
   const space = workspace(memory)
   const scales = new Map<number, Tensor>()
   /** (α/r) I [k, k]: there is no kernel that multiplies by a number. */

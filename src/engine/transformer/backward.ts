@@ -1,80 +1,64 @@
+import type { NormPlace } from "../../model/architecture.ts"
 import type { Ints, Tensor } from "../../tensor/backend.ts"
 import type { Activations } from "./activations.ts"
-import type { Site } from "./adapters.ts"
-import { attentionShape, headNorms, layerForward, type Pass, rotation, rowNorm } from "./forward.ts"
-import type { Gradients } from "./layout.ts"
-import type { Workspace } from "./workspace.ts"
+import { attentions, fed, feedForwards, layerForward, normed } from "./forward.ts"
+import { normBackward } from "./norms.ts"
+import type { BackwardPass } from "./sublayer.ts"
 
 /**
  * The gradient of `forward`: adds to `gradients`, given the gradient `dFinal` [N, d] of the normed hidden states. It
  * uses the activations up (the gradient of a gate overwrites the gate), so each forward pass has one backward pass.
- * Shared buffers hold the last layer's activations at the start and are computed again for the others: norms and gated
- * values, or, where layers share all buffers, the whole layer from its input.
+ * Shared buffers are computed again: norms and gated values, or, where they share all buffers, the whole layer from its input.
  */
-export const backward = (
-  pass: Pass,
-  gradients: Gradients,
-  from: Activations,
-  dFinal: Tensor,
-  ids: Ints,
-  starts: Ints,
-  space: Workspace
-): void => {
-  const { adapters, backend, config, parameters, positions, rotary } = pass
-  const { ffn, headDim, heads, dim, kvHeads } = config
+export const backward = (pass: BackwardPass, from: Activations, dFinal: Tensor, ids: Ints): void => {
+  const { backend, config, gradients, parameters, positions, space } = pass
+  const { dim, embedScale, head, layers, logitScale, parallel } = config
   const { rows } = from
-  const norm = rowNorm(config, rows)
-  const perHead = headNorms(config, rows)
-  const rotate = rotation(config, true)
-  const shape = attentionShape(config)
-  const width = (heads + 2 * kvHeads) * headDim
   // Gradient of the residual stream, carried from the last layer to the embedding.
   const dX = space.reals("dResidual", rows * dim)
   const dNormed = space.reals("dNormed", rows * dim)
-  const dGated = space.reals("dGated", rows * ffn)
-  const dAttended = space.reals("dAttended", rows * heads * headDim)
-  const dQkv = space.reals("dQkv", rows * width)
-  const final = { dX, accumulate: false, dWeight: gradients.norm }
-  backend.rmsNormBackward(final, dFinal, from.residual[config.layers]!, parameters.norm, from.invFinal, norm)
-  /** A branch of the residual stream adds to its gradient. */
-  const residual = { dX, accumulate: true }
+  const dFed = parallel ? space.reals("dFed", rows * dim) : dNormed
+  if (logitScale !== 1 && head === "lm") backend.scale(dFinal, logitScale)
+  const final = { dX, accumulate: false, gradients: gradients.norm }
+  normBackward(backend, config, final, dFinal, from.residual[layers]!, parameters.norm, from.finalStats, rows)
+
   const layer = (l: number): void => {
-    const p = parameters.layers[l]!
+    const { norms } = parameters.layers[l]!
     const g = gradients.layers?.[l]
     const at = from.layers[l]!
-    /** Sets the gradient of the input of a product, and adds to the gradients of its parameters and adapter. */
-    const product = (site: Site, dIn: Tensor, dOut: Tensor, x: Tensor, inputs: number, outputs: number): void => {
-      const into = { dX: dIn, accumulate: false, dW: g?.[site] ?? null, dBias: g?.[`${site}Bias`] ?? null }
-      backend.linearBackward(into, dOut, x, p[site], rows, inputs, outputs)
-      adapters?.backward(backend, l, site, dIn, dOut, x, rows)
+    const x = from.residual[l]!
+    const { attention, mlp } = config.blocks[l]!
+    const byNorm = (place: NormPlace, into: Tensor, accumulate: boolean, dOut: Tensor, input: Tensor): void => {
+      const sums = { dX: into, accumulate, gradients: g?.norms[place] }
+      normBackward(backend, config, sums, dOut, input, norms[place]!, at.stats[place]!, rows)
     }
-    if (l < config.layers - 1) {
-      if (from.shared) layerForward(pass, from, l)
-      else {
-        backend.swiglu(at.gated, at.gateUp, rows, ffn)
-        backend.rmsNorm(at.normed, at.middle, p.normMiddle, at.invMiddle, norm)
-      }
+    /** The gradient of the output of a sublayer, before its norm. */
+    const ofOutput = (place: "attentionOut" | "mlpOut", raw: Tensor | null): Tensor => {
+      if (norms[place] === undefined) return dX
+      const dBranch = space.reals("dBranch", rows * dim)
+      byNorm(place, dBranch, false, dX, raw!)
+      return dBranch
     }
+    /** Adds the gradient of the input of a sublayer to that of the stream. */
+    const toStream = (place: "attentionIn" | "mlpIn", dIn: Tensor, stream: Tensor): void => {
+      if (norms[place] === undefined) backend.add(dX, dIn)
+      else byNorm(place, dX, true, dIn, stream)
+    }
+    const mixes = () => normed(pass, from, l, "attentionIn", x)
+    if (from.shared && l < layers - 1) layerForward(pass, from, l, null)
 
-    product("down", dGated, dX, at.gated, ffn, dim)
-    backend.swigluBackward(at.gateUp, dGated, at.gateUp, rows, ffn)
-    product("gateUp", dNormed, at.gateUp, at.normed, dim, 2 * ffn)
-    const middle = { ...residual, dWeight: g?.normMiddle ?? null }
-    backend.rmsNormBackward(middle, dNormed, at.middle, p.normMiddle, at.invMiddle, norm)
+    const feeds = () => fed(pass, from, l, mixes)
+    feedForwards[mlp.form].backward(pass, at, l, dFed, ofOutput("mlpOut", at.output), feeds, rows)
+    if (!parallel) toStream("mlpIn", dFed, at.middle)
 
-    product("out", dAttended, dX, at.attended, heads * headDim, dim)
-    backend.attentionBackward(dQkv, dAttended, at.qkv, at.attended, at.lse, starts, shape)
-    backend.rope(dQkv, rotary.cos, rotary.sin, positions, rotate)
-    if (p.queryNorm !== null && p.keyNorm !== null) {
-      const query = { dX: dQkv, accumulate: false, dWeight: g?.queryNorm ?? null }
-      const key = { dX: dQkv, accumulate: false, dWeight: g?.keyNorm ?? null }
-      backend.rmsNormBackward(query, dQkv, at.rawQkv, p.queryNorm, at.invQuery!, perHead.query)
-      backend.rmsNormBackward(key, dQkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
-    }
-    backend.rmsNorm(at.normed, from.residual[l]!, p.norm, at.inv, norm)
-    product("qkv", dNormed, dQkv, at.normed, dim, width)
-    backend.rmsNormBackward({ ...residual, dWeight: g?.norm ?? null }, dNormed, from.residual[l]!, p.norm, at.inv, norm)
+    attentions[attention.form].backward(pass, at, l, dNormed, ofOutput("attentionOut", at.mixed), mixes, rows)
+    if (parallel && norms.mlpIn !== undefined) toStream("mlpIn", dFed, x)
+    else if (parallel) backend.add(dNormed, dFed)
+    toStream("attentionIn", dNormed, x)
   }
-  for (let l = config.layers - 1; l >= 0; l--) layer(l)
-  if (gradients.embed !== null) backend.embedBackward(gradients.embed, dX, ids, dim)
+  for (let l = layers - 1; l >= 0; l--) layer(l)
+  if (gradients.positions !== null) backend.embedBackward(gradients.positions, dX, positions, dim)
+  if (gradients.embed === null) return
+  if (embedScale !== 1) backend.scale(dX, embedScale)
+  backend.embedBackward(gradients.embed, dX, ids, dim)
 }

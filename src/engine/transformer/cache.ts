@@ -1,12 +1,13 @@
 import type { Backend, Tensor } from "../../tensor/backend.ts"
-import { attentionShape } from "./forward.ts"
 import type { OpenedModel } from "./openModel.ts"
 
 /** Keys and values of every layer, [slots, capacity, kvHeads · headDim]: a slot is a sequence in progress. */
 export interface Cache {
   readonly keys: ReadonlyArray<Tensor>
   readonly values: ReadonlyArray<Tensor>
-  readonly shape: ReturnType<typeof attentionShape> & { readonly capacity: number }
+  readonly kvHeads: number
+  readonly headDim: number
+  readonly capacity: number
 }
 
 /** The memory stays with the workspace, so that consecutive rollouts reuse it. */
@@ -15,16 +16,18 @@ export const cache = (
   slots: number,
   capacity: number
 ): Cache => {
-  const length = slots * capacity * config.kvHeads * config.headDim
+  const { headDim, kvHeads } = config
+  const sizes = { capacity, headDim, kvHeads }
+  const length = slots * capacity * kvHeads * headDim
   const perLayer = (name: string) =>
     Array.from({ length: config.layers }, (_, l) => space.reals(`${name}.${l}`, length))
-  return { keys: perLayer("keys"), values: perLayer("values"), shape: { ...attentionShape(config), capacity } }
+  return { ...sizes, keys: perLayer("keys"), values: perLayer("values") }
 }
 
 /** Copies the first `tokens` positions of one slot into others. */
 export const copySlot = (
   backend: Backend,
-  { keys, shape: { capacity, headDim, kvHeads }, values }: Cache,
+  { capacity, headDim, keys, kvHeads, values }: Cache,
   tokens: number,
   from: number,
   to: ReadonlyArray<number>

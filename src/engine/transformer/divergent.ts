@@ -51,7 +51,7 @@ export const divergent = ({ backend, config, trainable }: OpenedModel, of: Polic
       teacherHidden: Tensor,
       rows: number,
       space: Workspace,
-      each: (row: number, inBlock: number) => void,
+      each: (row: number, inBlock: number, logits: ArrayLike<number>) => void,
       after: (own: Tensor, states: Tensor, first: number, count: number) => void
     ): void => {
       const block = Math.min(rows, size) * vocab
@@ -64,14 +64,17 @@ export const divergent = ({ backend, config, trainable }: OpenedModel, of: Polic
         const teacherStates = backend.slice(teacherHidden, first * teacherDim, count * teacherDim)
         backend.linear(own, states, trainable.parameters.head, null, count, dim, vocab)
         teacher.backend.linear(theirs, teacherStates, teacher.trainable.parameters.head, null, count, teacherDim, vocab)
+        if (config.logitCap > 0) backend.softcap(own, config.logitCap)
+        if (teacher.config.logitCap > 0) teacher.backend.softcap(theirs, teacher.config.logitCap)
         if (divergence !== noDivergence) {
           const [a, b] = [backend.read(own), backend.read(theirs)]
           for (let i = 0; i < count; i++) {
-            student.set(a.subarray(i * vocab, (i + 1) * vocab))
+            const logits = a.subarray(i * vocab, (i + 1) * vocab)
+            student.set(logits)
             target.set(b.subarray(i * vocab, (i + 1) * vocab))
             normalize(student)
             normalize(target)
-            each(first + i, i)
+            each(first + i, i, logits)
           }
         }
         after(own, states, first, count)
@@ -93,10 +96,13 @@ export const divergent = ({ backend, config, trainable }: OpenedModel, of: Polic
         const kept = space.reals("teacherHidden", rows * teacherDim)
         const gradient = new Float64Array(vocab)
         const dLogits = new Float64Array(Math.min(rows, size) * vocab)
-        inBlocks(hidden, kept, rows, space, (row, inBlock) => {
+        inBlocks(hidden, kept, rows, space, (row, inBlock, logits) => {
           divergence(student, target, gradient)
           const scale = dValues![packed.first + row]!
-          for (let v = 0; v < vocab; v++) dLogits[inBlock * vocab + v] = scale * gradient[v]!
+          for (let v = 0; v < vocab; v++) {
+            const slope = config.logitCap > 0 ? 1 - (logits[v]! / config.logitCap) ** 2 : 1
+            dLogits[inBlock * vocab + v] = scale * slope * gradient[v]!
+          }
         }, (dOut, states, first, count) => {
           backend.write(dOut, dLogits.subarray(0, count * vocab))
           const { gradients, parameters } = trainable

@@ -1,117 +1,82 @@
-import type { ModelConfig } from "../../model/config.ts"
-import type { AttentionShape, Backend, Ints, NormShape } from "../../tensor/backend.ts"
-import type { Activations, LayerActivations } from "./activations.ts"
-import type { Adapters } from "./adapters.ts"
-import type { ModelParameters } from "./layout.ts"
-import type { Rotary } from "./rotary.ts"
+import type { Attention, FeedForward, NormPlace } from "../../model/architecture.ts"
+import type { Ints, Tensor } from "../../tensor/backend.ts"
+import type { Activations } from "./activations.ts"
+import { denseFeedForward } from "./denseFeedForward.ts"
+import { groupedAttention } from "./groupedAttention.ts"
+import { normForward } from "./norms.ts"
+import type { Pass, Sublayer } from "./sublayer.ts"
 
-/** How a layer mixes its tokens: packed causal attention, or against a cache. Reads `at.qkv`, writes `at.attended`. */
-export type Attend = (at: LayerActivations, layer: number) => void
+/** The forms of a layer's two sublayers. */
+export const attentions: Readonly<Record<Attention["form"], Sublayer>> = { grouped: groupedAttention }
+export const feedForwards: Readonly<Record<FeedForward["form"], Sublayer>> = { dense: denseFeedForward }
 
-export const attentionShape = (config: ModelConfig): AttentionShape => ({
-  heads: config.heads,
-  kvHeads: config.kvHeads,
-  headDim: config.headDim,
-  scale: 1 / Math.sqrt(config.headDim),
-  window: config.window
-})
-
-/** The norm of whole rows of the residual stream. */
-export const rowNorm = (config: ModelConfig, rows: number): NormShape => ({
-  rows,
-  groups: 1,
-  dim: config.dim,
-  stride: config.dim,
-  offset: 0,
-  eps: config.normEps
-})
-
-/** The norms of query and key heads inside a fused qkv row (Qwen3). */
-export const headNorms = (
-  config: ModelConfig,
-  rows: number
-): { readonly query: NormShape; readonly key: NormShape } => {
-  const { headDim, heads, kvHeads, normEps: eps } = config
-  const stride = (heads + 2 * kvHeads) * headDim
-  return {
-    query: { rows, groups: heads, dim: headDim, stride, offset: 0, eps },
-    key: { rows, groups: kvHeads, dim: headDim, stride, offset: heads * headDim, eps }
-  }
+/** The input of a sublayer of layer `l` from the stream x: normed where there is a norm. */
+export const normed = (pass: Pass, from: Activations, l: number, place: NormPlace, x: Tensor): Tensor => {
+  const norm = pass.parameters.layers[l]!.norms[place]
+  if (norm === undefined) return x
+  const at = from.layers[l]!
+  normForward(pass.backend, pass.config, at.normed, x, norm, at.stats[place]!, from.rows)
+  return at.normed
 }
 
-/** Rotation of the query and key heads of fused qkv rows. */
-export const rotation = (config: ModelConfig, inverse: boolean) => ({
-  heads: config.heads + config.kvHeads,
-  headDim: config.headDim,
-  stride: (config.heads + 2 * config.kvHeads) * config.headDim,
-  inverse
-})
-
-/** One matrix product of a layer: `linear`, or `linearPacked` when the parameters are packed. */
-export type Multiply = Backend["linear"]
-
-/** Everything that a layer needs besides its input: the same for every layer of a pass. */
-export interface Pass {
-  readonly backend: Backend
-  readonly config: ModelConfig
-  /** Its matrices as `multiply` reads them. */
-  readonly parameters: ModelParameters
-  readonly multiply: Multiply
-  /** Low-rank terms of the layer's products. */
-  readonly adapters: Adapters | null
-  readonly positions: Ints
-  readonly rotary: Rotary
-  readonly attend: Attend
+/** The input of the feed-forward of layer `l`; in parallel layers without a norm of its own, that of attention. */
+export const fed = (pass: Pass, from: Activations, l: number, mixes: () => Tensor): Tensor => {
+  if (!pass.config.parallel) return normed(pass, from, l, "mlpIn", from.layers[l]!.middle)
+  const own = pass.parameters.layers[l]!.norms.mlpIn !== undefined
+  return own ? normed(pass, from, l, "mlpIn", from.residual[l]!) : mixes()
 }
 
 /**
- * Layer `l` from its input, up to and without the product that ends it:
- * middle = x + out · attention(norm x), gated = swiglu(gateUp · norm middle); the next input is middle + down · gated.
+ * Layer `l` from its input x: middle = x + norm(attention(norm x)), next = middle + norm(mlp(norm middle)), with the norms that the
+ * architecture has; in parallel layers the feed-forward reads x too. Without `next` it stops where nothing more is needed for the
+ * gradient.
  */
-export const layerForward = (pass: Pass, from: Activations, l: number): void => {
-  const { adapters, attend, backend, config, multiply, parameters, positions, rotary } = pass
-  const { ffn, headDim, heads, dim, kvHeads } = config
+export const layerForward = (pass: Pass, from: Activations, l: number, next: Tensor | null): void => {
+  const { backend, config, parameters } = pass
   const { rows } = from
-  const norm = rowNorm(config, rows)
-  const p = parameters.layers[l]!
+  const { norms } = parameters.layers[l]!
   const at = from.layers[l]!
   const x = from.residual[l]!
-  backend.rmsNorm(at.normed, x, p.norm, at.inv, norm)
-  multiply(at.rawQkv, at.normed, p.qkv, p.qkvBias, rows, dim, (heads + 2 * kvHeads) * headDim)
-  adapters?.forward(backend, l, "qkv", at.rawQkv, at.normed, rows)
-  if (p.queryNorm !== null && p.keyNorm !== null) {
-    const perHead = headNorms(config, rows)
-    // The norms leave the values alone, hence the copy; the rows before it are needed for the backward pass.
-    backend.copy(at.qkv, at.rawQkv)
-    backend.rmsNorm(at.qkv, at.rawQkv, p.queryNorm, at.invQuery!, perHead.query)
-    backend.rmsNorm(at.qkv, at.rawQkv, p.keyNorm, at.invKey!, perHead.key)
+  const { attention, mlp } = config.blocks[l]!
+  /** sum = stream + the sublayer's output, normed where there is a norm. */
+  const added = (
+    sublayer: Sublayer,
+    place: "attentionOut" | "mlpOut",
+    sum: Tensor | null,
+    stream: Tensor,
+    raw: Tensor | null
+  ): void => {
+    const norm = norms[place]
+    if (norm === undefined) {
+      if (sum !== null) sublayer.end(pass, at, l, sum, stream, rows)
+      return
+    }
+    sublayer.end(pass, at, l, raw!, null, rows)
+    normForward(backend, config, at.branch!, raw!, norm, at.stats[place]!, rows)
+    if (sum === null) return
+    if (sum !== stream) backend.copy(sum, stream)
+    backend.add(sum, at.branch!)
   }
-  backend.rope(at.qkv, rotary.cos, rotary.sin, positions, rotation(config, false))
-  attend(at, l)
-  multiply(at.middle, at.attended, p.out, p.outBias, rows, heads * headDim, dim, x)
-  adapters?.forward(backend, l, "out", at.middle, at.attended, rows)
-  backend.rmsNorm(at.normed, at.middle, p.normMiddle, at.invMiddle, norm)
-  multiply(at.gateUp, at.normed, p.gateUp, p.gateUpBias, rows, dim, 2 * ffn)
-  adapters?.forward(backend, l, "gateUp", at.gateUp, at.normed, rows)
-  backend.swiglu(at.gated, at.gateUp, rows, ffn)
+  const mixes = normed(pass, from, l, "attentionIn", x)
+  attentions[attention.form].forward(pass, at, l, mixes, rows)
+  added(attentions[attention.form], "attentionOut", at.middle, x, at.mixed)
+  feedForwards[mlp.form].forward(pass, at, l, fed(pass, from, l, () => mixes), rows)
+  added(feedForwards[mlp.form], "mlpOut", next, at.middle, at.output)
 }
 
-/**
- * The decoder without its head (Llama 2, Touvron et al. 2023; Qwen3 adds the norms of queries and keys): fills `into`, whose
- * `final` is the normed hidden state of every token row.
- */
+/** The decoder without its head: fills `into`, whose `final` is the normed hidden state of every token row. */
 export const forward = (pass: Pass, into: Activations, ids: Ints): void => {
-  const { adapters, backend, config, multiply, parameters } = pass
-  const { ffn, dim } = config
+  const { backend, config, parameters, positions } = pass
+  const { dim, embedScale, head, layers, logitScale } = config
   const { rows } = into
-  backend.embed(into.residual[0]!, parameters.embed, ids, dim)
-  for (let l = 0; l < config.layers; l++) {
-    layerForward(pass, into, l)
-    const { down, downBias } = parameters.layers[l]!
-    const { gated, middle } = into.layers[l]!
-    multiply(into.residual[l + 1]!, gated, down, downBias, rows, ffn, dim, middle)
-    adapters?.forward(backend, l, "down", into.residual[l + 1]!, gated, rows)
+  const first = into.residual[0]!
+  backend.embed(first, parameters.embed, ids, dim)
+  if (embedScale !== 1) backend.scale(first, embedScale)
+  if (parameters.positions !== null) {
+    backend.embed(into.final, parameters.positions, positions, dim)
+    backend.add(first, into.final)
   }
-  const last = into.residual[config.layers]!
-  backend.rmsNorm(into.final, last, parameters.norm, into.invFinal, rowNorm(config, rows))
+  for (let l = 0; l < layers; l++) layerForward(pass, into, l, into.residual[l + 1]!)
+  normForward(backend, config, into.final, into.residual[layers]!, parameters.norm, into.finalStats, rows)
+  if (logitScale !== 1 && head === "lm") backend.scale(into.final, logitScale)
 }

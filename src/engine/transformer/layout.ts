@@ -1,17 +1,21 @@
-import type { ModelConfig } from "../../model/config.ts"
-import { elements, parameters } from "../../model/parameters.ts"
+import type { ModelConfig, NormPlace } from "../../model/architecture.ts"
+import { elements, type Parameter, parameters } from "../../model/parameters.ts"
 import type { Backend, Tensor } from "../../tensor/backend.ts"
+
+export interface NormParameters {
+  readonly weight: Tensor
+  readonly bias: Tensor | null
+}
 
 /** The parameters (or gradients) of one layer as the kernels take them; `qkv` and `gateUp` are fused matrices. */
 export interface LayerParameters {
-  readonly norm: Tensor
+  readonly norms: Readonly<Partial<Record<NormPlace, NormParameters>>>
   readonly qkv: Tensor
   readonly qkvBias: Tensor | null
   readonly queryNorm: Tensor | null
   readonly keyNorm: Tensor | null
   readonly out: Tensor
   readonly outBias: Tensor | null
-  readonly normMiddle: Tensor
   readonly gateUp: Tensor
   readonly gateUpBias: Tensor | null
   readonly down: Tensor
@@ -21,8 +25,10 @@ export interface LayerParameters {
 /** Views of one flat buffer. `head` is `embed` itself in a language model with tied embeddings. */
 export interface ModelParameters {
   readonly embed: Tensor
+  /** Learned positions [context, dim]. */
+  readonly positions: Tensor | null
   readonly layers: ReadonlyArray<LayerParameters>
-  readonly norm: Tensor
+  readonly norm: NormParameters
   /** [vocab, dim] of a policy, [1, dim] of a scorer. */
   readonly head: Tensor
 }
@@ -30,15 +36,14 @@ export interface ModelParameters {
 /** Gradients in the same places; null for untrained parameters. */
 export interface Gradients {
   readonly embed: Tensor | null
+  readonly positions: Tensor | null
   readonly layers: ReadonlyArray<LayerParameters> | null
-  readonly norm: Tensor | null
+  readonly norm: NormParameters | null
   readonly head: Tensor | null
 }
 
 /** A named parameter's place in the flat buffer, elements. */
-export interface Place {
-  readonly name: string
-  readonly shape: ReadonlyArray<number>
+export interface Place extends Parameter {
   readonly start: number
   readonly length: number
 }
@@ -52,9 +57,9 @@ export interface Layout {
 
 export const layout = (backend: Backend, config: ModelConfig, head: ModelConfig["head"]): Layout => {
   let length = 0
-  const places = parameters(config, head).map(({ name, shape }): Place => {
-    const size = elements(shape)
-    const place = { name, shape, start: length, length: size }
+  const places = parameters(config, head).map((parameter): Place => {
+    const size = elements(parameter.shape)
+    const place = { ...parameter, start: length, length: size }
     length += size
     return place
   })
@@ -65,31 +70,34 @@ export const layout = (backend: Backend, config: ModelConfig, head: ModelConfig[
       const fused = names.map((name) => at.get(name)!)
       return backend.slice(flat, fused[0]!.start, fused.reduce((sum, place) => sum + place.length, 0))
     }
-    const embed = take("model.embed_tokens.weight")
+    const { names } = config
+    const weight = (module: string): Tensor => take(`${module}.weight`)
+    const norm = (module: string): NormParameters => ({
+      weight: weight(module),
+      bias: config.normBias ? take(`${module}.bias`) : null
+    })
+    const embed = weight(names.embed)
     return {
       embed,
-      norm: take("model.norm.weight"),
-      head: head === "score" ? take("score.weight") : config.tied ? embed : take("lm_head.weight"),
+      positions: names.positions === undefined ? null : weight(names.positions),
+      norm: norm(names.norm),
+      head: head === "score" ? take("score.weight") : config.tied ? embed : weight(names.head),
       layers: Array.from({ length: config.layers }, (_, l): LayerParameters => {
-        const layer = `model.layers.${l}`
-        const attention = (name: string) => `${layer}.self_attn.${name}`
-        const mlp = (name: string) => `${layer}.mlp.${name}`
-        const qkv = (kind: string) =>
-          take(...["q_proj", "k_proj", "v_proj"].map((name) => attention(`${name}.${kind}`)))
-        const gateUp = (kind: string) => take(mlp(`gate_proj.${kind}`), mlp(`up_proj.${kind}`))
+        const of = (module: string): string => `${names.layers}${l}.${module}`
+        const fused = (modules: ReadonlyArray<string>, kind: string): Tensor =>
+          take(...modules.map((module) => `${of(module)}.${kind}`))
         return {
-          norm: take(`${layer}.input_layernorm.weight`),
-          qkv: qkv("weight"),
-          qkvBias: config.qkvBias ? qkv("bias") : null,
-          queryNorm: config.qkNorm ? take(attention("q_norm.weight")) : null,
-          keyNorm: config.qkNorm ? take(attention("k_norm.weight")) : null,
-          out: take(attention("o_proj.weight")),
-          outBias: config.outBias ? take(attention("o_proj.bias")) : null,
-          normMiddle: take(`${layer}.post_attention_layernorm.weight`),
-          gateUp: gateUp("weight"),
-          gateUpBias: config.mlpBias ? gateUp("bias") : null,
-          down: take(mlp("down_proj.weight")),
-          downBias: config.mlpBias ? take(mlp("down_proj.bias")) : null
+          norms: Object.fromEntries(Object.entries(config.norms).map(([place, module]) => [place, norm(of(module))])),
+          qkv: fused(names.qkv, "weight"),
+          qkvBias: config.qkvBias ? fused(names.qkv, "bias") : null,
+          queryNorm: config.qkNorm === false ? null : weight(of("self_attn.q_norm")),
+          keyNorm: config.qkNorm === false ? null : weight(of("self_attn.k_norm")),
+          out: weight(of(names.out)),
+          outBias: config.outBias ? take(`${of(names.out)}.bias`) : null,
+          gateUp: fused(names.up, "weight"),
+          gateUpBias: config.mlpBias ? fused(names.up, "bias") : null,
+          down: weight(of(names.down)),
+          downBias: config.mlpBias ? take(`${of(names.down)}.bias`) : null
         }
       })
     }

@@ -1,6 +1,7 @@
 import type { ModelConfig } from "../../model/config.ts"
 import type { Backend, Tensor } from "../../tensor/backend.ts"
 import type { Adapter, Lora, TensorData, Tensors, Weights } from "../engine.ts"
+import { reordered } from "../../model/parameters.ts"
 import { type AdapterPair, adapters } from "./adapters.ts"
 import { layout, type Place } from "./layout.ts"
 import { loadState, optimised, saveState } from "./adamwState.ts"
@@ -65,13 +66,14 @@ export const loraTrainable = (
   /** W + (α/r) B A */
   const merged = (pair: AdapterPair): TensorData => {
     const { inputs, module, outputs } = pair
-    const { length, shape, start } = at.get(`${module}.weight`)!
+    const place = at.get(`${module}.weight`)!
+    const { length, shape, start } = place
     const sum = exact.reals(length, "merged")
     const b = transposed(pair)
     exact.copy(sum, exact.slice(params, start, length))
     exact.write(b, exact.read(b).map((x) => x * lora.alpha / lora.rank))
     addProduct(sum, b, down(pair), inputs, outputs)
-    const data = exact.read(sum)
+    const data = reordered(place, exact.read(sum), "file")
     exact.free(sum)
     exact.free(b)
     return { shape, data }
@@ -86,7 +88,10 @@ export const loraTrainable = (
     addProduct(sum, b, one, rank, outputs)
     const data = exact.read(sum)
     for (const buffer of [sum, b, one]) exact.free(buffer)
-    return { shape: [outputs, rank], data }
+    // PEFT adds to the module's own outputs, whatever the order in which the file holds its weight.
+    const rowOf = at.get(`${pair.module}.weight`)!.order?.rowOf
+    const shape = [outputs, rank]
+    return { shape, data: rowOf === undefined ? data : reordered({ name: "", shape, order: { rowOf } }, data, "file") }
   }
 
   const tensors = (): Tensors => {
@@ -104,7 +109,7 @@ export const loraTrainable = (
     // Without the blocks that would mix projections.
     count: low.pairs.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), scalar?.length ?? 0),
     parameters: { ...base, head: headOf(held.values) ?? base.head },
-    gradients: () => ({ embed: null, layers: null, norm: null, head: headOf(state.gradient()) }),
+    gradients: () => ({ embed: null, positions: null, layers: null, norm: null, head: headOf(state.gradient()) }),
     adapters: low,
     step: state.step,
     // Adapters have no derived data, and the rest never changes.
@@ -123,11 +128,11 @@ export const loraTrainable = (
       throw new Error("A model with adapters follows no other: open it without them.")
     },
     adapter: (): Adapter => {
-      const { alpha, rank, targetModules } = lora
+      const { alpha, rank } = lora
       return {
         rank,
         alpha,
-        targetModules,
+        targetModules: [...new Set(low.pairs.map(({ module }) => module.slice(module.lastIndexOf(".") + 1)))],
         head: scalar === undefined ? null : { shape: scalar.shape, data: backend.read(headOf(held.values)!) },
         pairs: new Map(low.pairs.map((pair) => {
           const a = { shape: [rank, pair.inputs], data: exact.read(down(pair)) }

@@ -45,6 +45,7 @@ export const openModel = (
   const backend = at(options.precision ?? "f32")
   // By itself: a closure over `weights` would keep a copy of every parameter on the host.
   const { tokenizer } = weights
+  const carried = [...weights.tensors].filter(([name]) => config.carried?.test(name) === true)
   const limits = { vocab: config.vocab, context: config.context, microBatchTokens: options.microBatchTokens }
   const of = [backend, config, options.head, weights, new Set(options.fresh)] as const
   const held = options.lora === undefined ? trainable(...of) : loraTrainable(...of, options.lora)
@@ -63,7 +64,8 @@ export const openModel = (
     },
     weights: () => {
       const adapter = held.adapter()
-      return { config: config.raw, tensors: held.tensors(), tokenizer, ...(adapter === undefined ? {} : { adapter }) }
+      const tensors = carried.length === 0 ? held.tensors() : new Map([...held.tensors(), ...carried])
+      return { config: config.raw, tensors, tokenizer, ...(adapter === undefined ? {} : { adapter }) }
     },
     follow: (of, rate) => {
       const { opened } = of as Model & { readonly opened?: OpenedModel }

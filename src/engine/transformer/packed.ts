@@ -1,3 +1,4 @@
+import { qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Tensor } from "../../tensor/backend.ts"
 import type { ModelParameters } from "./layout.ts"
 import type { OpenedModel } from "./openModel.ts"
@@ -12,7 +13,7 @@ export const fewRows = 64
 export const packedParameters = (
   { backend, config, space, trainable }: Pick<OpenedModel, "backend" | "config" | "space" | "trainable">
 ): () => ModelParameters => {
-  const { dim, ffn, headDim, heads, kvHeads, vocab } = config
+  const { dim, ffn, headDim, heads, vocab } = config
   let held: ModelParameters | null = null
   let version = -1
   const pack = (name: string, w: Tensor, inputs: number, outputs: number): Tensor => {
@@ -22,16 +23,15 @@ export const packedParameters = (
   }
   return () => {
     if (held !== null && version === trainable.version()) return held
-    const { embed, head, layers, norm } = trainable.parameters
+    const { head, layers } = trainable.parameters
     held = {
-      embed,
-      norm,
+      ...trainable.parameters,
       head: pack("head", head, dim, vocab),
       layers: layers.map((p, l) => ({
         ...p,
-        qkv: pack(`${l}.qkv`, p.qkv, dim, (heads + 2 * kvHeads) * headDim),
+        qkv: pack(`${l}.qkv`, p.qkv, dim, qkvWidth(config)),
         out: pack(`${l}.out`, p.out, heads * headDim, dim),
-        gateUp: pack(`${l}.gateUp`, p.gateUp, dim, 2 * ffn),
+        gateUp: pack(`${l}.gateUp`, p.gateUp, dim, upSize(config)),
         down: pack(`${l}.down`, p.down, ffn, dim)
       }))
     }

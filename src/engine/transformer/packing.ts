@@ -102,3 +102,12 @@ export const pack = (batch: Batch, head: "tokens" | "values", limits: PassLimits
     return { ids, positions, starts, outputs, targets, first: group.first }
   })
 }
+
+/** The length of the sequence of each row; asked for in the order of the rows. */
+export const lengthsOf = ({ starts }: Pick<Packed, "starts">): (row: number) => number => {
+  let b = 1
+  return (row) => {
+    while (row >= starts[b]!) b++
+    return starts[b]! - starts[b - 1]!
+  }
+}

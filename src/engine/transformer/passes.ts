@@ -3,9 +3,11 @@ import type { Backend, Ints, Tensor } from "../../tensor/backend.ts"
 import type { Batch } from "../engine.ts"
 import { type Activations, activations, learnTokens } from "./activations.ts"
 import { backward } from "./backward.ts"
-import { attentionShape, forward, type Pass } from "./forward.ts"
-import { pack, type Packed, type PassLimits } from "./packing.ts"
+import { forward } from "./forward.ts"
+import { attentionShape } from "./groupedAttention.ts"
+import { lengthsOf, pack, type Packed, type PassLimits } from "./packing.ts"
 import type { RotaryTables } from "./rotary.ts"
+import type { Pass } from "./sublayer.ts"
 import type { Trainable } from "./trainable.ts"
 import { type Workspace, workspace } from "./workspace.ts"
 
@@ -62,7 +64,6 @@ export const passes = (
 ): Passes => {
   // Apart from the inference buffers, so that a retained batch survives other calls before its backward pass.
   const training = workspace(backend)
-  const shape = attentionShape(config)
   // Only the last micro-batch's activations are kept; the others are computed again, so that memory does not grow with
   // the batch and accumulated gradients are the whole batch's.
   let retained: { readonly batch: ReadonlyArray<Packed>; readonly last: Done | null } | null = null
@@ -81,9 +82,9 @@ export const passes = (
       parameters: model.parameters,
       multiply: on.linear,
       adapters: model.adapters,
-      positions: space.ints("positions", packed.positions),
+      positions: space.ints("positions", rotary.rowsOf(packed.positions, lengthsOf(packed))),
       rotary: rotary.upTo(longest(packed)),
-      attend: ({ attended, lse, qkv }) => on.attention(attended, lse, qkv, starts, shape)
+      attend: ({ attended, lse, qkv }, l) => on.attention(attended, lse, qkv, starts, attentionShape(config, l))
     }
     const at = activations(
       space,
@@ -103,7 +104,14 @@ export const passes = (
     const dFinal = training.reals("dFinal", at.final.length)
     backend.scatterRows(dFinal, dHidden, outputs, config.dim)
     // The tables may have grown, and so moved, since the forward pass.
-    backward({ ...pass, rotary: rotary.upTo(longest(packed)) }, model.gradients(), at, dFinal, ids, starts, training)
+    const turned = {
+      ...pass,
+      rotary: rotary.upTo(longest(packed)),
+      gradients: model.gradients(),
+      starts,
+      space: training
+    }
+    backward(turned, at, dFinal, ids)
   }
 
   return {

@@ -35,7 +35,10 @@ export const policy = (chosen: Backend, weights: Weights, options: Options): Tra
   /** The backward pass of the last retained call. */
   let backwards: (dTokens: Float64Array) => HeadPasses = (dLogps) => vocabulary(null, dLogps)
 
-  const shape = (rows: number, temperature: number) => ({ rows, dim: config.dim, vocab: config.vocab, temperature })
+  const shape = (rows: number, temperature: number) => {
+    const { dim, logitCap, vocab } = config
+    return { rows, dim, vocab, temperature, cap: logitCap }
+  }
   /** Fused log-softmax and gather; `into` is null when only the log-sum-exp is needed again. */
   const vocabulary = (
     into: Logprobs | null,

@@ -4,10 +4,12 @@ import type { Policy, Sampled, Sampling } from "../engine.ts"
 import { type Activations, activations } from "./activations.ts"
 import { type Cache, cache, copySlot } from "./cache.ts"
 import { chooseToken } from "./chooseToken.ts"
-import { attentionShape, forward, type Pass } from "./forward.ts"
+import { forward } from "./forward.ts"
+import { attentionShape } from "./groupedAttention.ts"
 import type { OpenedModel } from "./openModel.ts"
 import { fewRows, packedParameters } from "./packed.ts"
-import { checkRow, pack } from "./packing.ts"
+import { checkRow, lengthsOf, pack } from "./packing.ts"
+import type { Pass } from "./sublayer.ts"
 
 /** A sequence that is being sampled. */
 interface Going {
@@ -58,7 +60,16 @@ export const sampler = (
   const logitsOf = ({ multiply, parameters }: Weights, hidden: Tensor, rows: number, name = "logits"): Tensor => {
     const logits = space.reals(name, rows * vocab)
     multiply(logits, hidden, parameters.head, null, rows, dim, vocab)
+    if (config.logitCap > 0) backend.softcap(logits, config.logitCap)
     return logits
+  }
+
+  const shapes = Array.from({ length: config.layers }, (_, l) => attentionShape(config, l))
+
+  /** The rows of the rotation's tables, which are the positions in most models. */
+  const turnsOf = (where: Int32Array, positions: Ints, lengthOf: (row: number) => number): Ints => {
+    const rows = rotary.rowsOf(where, lengthOf)
+    return rows === where ? positions : space.ints("turns", rows)
   }
 
   const run = (
@@ -91,14 +102,14 @@ export const sampler = (
       }
       const slots = space.ints("slots", slotOf)
       const at = activations(space, config, rows, "nothing")
-      const shape = attentionShape(config)
       const weights = into === null ? plain : weightsFor(rows)
-      const turn = rotary.upTo(into === null ? rows : into.cache.shape.capacity)
-      run(weights, positions, turn, at, batch.ids, ({ attended, lse, qkv }, l) => {
-        backend.attention(attended, lse, qkv, starts, shape)
+      const turn = rotary.upTo(into === null ? rows : into.cache.capacity)
+      const turns = turnsOf(batch.positions, positions, lengthsOf(batch))
+      run(weights, turns, turn, at, batch.ids, ({ attended, lse, qkv }, l) => {
+        backend.attention(attended, lse, qkv, starts, shapes[l]!)
         if (into === null) return
-        const { keys, shape: cached, values } = into.cache
-        backend.cacheWrite(keys[l]!, values[l]!, qkv, slots, positions, cached)
+        const { capacity, keys, values } = into.cache
+        backend.cacheWrite(keys[l]!, values[l]!, qkv, slots, positions, { ...shapes[l]!, capacity })
       })
       const count = batch.outputs.length
       const last = space.reals("hidden", count * dim)
@@ -109,7 +120,8 @@ export const sampler = (
 
   /** Logits after one more token of each active slot. */
   const decoder = (held: Cache) => {
-    const turn = rotary.upTo(held.shape.capacity)
+    const turn = rotary.upTo(held.capacity)
+    const cached = shapes.map((shape) => ({ ...shape, capacity: held.capacity }))
     let at: Activations | null = null
     return {
       /** The buffers may have moved: another pass had more rows. */
@@ -122,11 +134,11 @@ export const sampler = (
         const positions = space.ints("positions", where)
         const slots = space.ints("slots", which)
         const weights = weightsFor(rows)
-        run(weights, positions, turn, at, tokens, ({ attended, qkv }, l) => {
+        run(weights, turnsOf(where, positions, (row) => where[row]! + 1), turn, at, tokens, ({ attended, qkv }, l) => {
           const keys = held.keys[l]!
           const values = held.values[l]!
-          backend.cacheWrite(keys, values, qkv, slots, positions, held.shape)
-          backend.attentionDecode(attended, qkv, keys, values, slots, positions, held.shape)
+          backend.cacheWrite(keys, values, qkv, slots, positions, cached[l]!)
+          backend.attentionDecode(attended, qkv, keys, values, slots, positions, cached[l]!)
         })
         return logitsOf(weights, at.final, rows)
       }
@@ -254,6 +266,13 @@ export const sampler = (
       }
       const rows = active.length
       if (rows === 0) return done
+      // Sequences that begin to turn differently (LongRoPE): what the cache holds of them is computed again.
+      const grown = active.filter(({ count, prompt }) => prompt.length + count === rotary.original + 1)
+      if (grown.length > 0) {
+        const whole = grown.map(({ count, prompt, tokens }) => Int32Array.of(...prompt, ...tokens.subarray(0, count)))
+        prefill(whole, { cache: held, slots: grown.map(({ slot }) => slot) }, () => {})
+        decode.forget()
+      }
       for (let j = 0; j < rows; j++) {
         const row = active[j]!
         ids[j] = row.tokens[row.count - 1]!

@@ -74,11 +74,8 @@ export const trainable = (
 }
 
 /** The embedding or the output matrix may stand for both: a checkpoint of a tied model holds only one of them. */
-export const withHead = (tensors: Tensors, config: ModelConfig): Tensors => {
-  const embed = tensors.get("model.embed_tokens.weight")
-  const head = tensors.get("lm_head.weight")
-  if (config.tied && embed === undefined && head !== undefined) {
-    return new Map([...tensors, ["model.embed_tokens.weight", head]])
-  }
-  return tensors
+export const withHead = (tensors: Tensors, { names, tied }: ModelConfig): Tensors => {
+  const embed = `${names.embed}.weight`
+  const head = tensors.get(`${names.head}.weight`)
+  return tied && !tensors.has(embed) && head !== undefined ? new Map([...tensors, [embed, head]]) : tensors
 }

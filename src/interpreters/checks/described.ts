@@ -1,5 +1,6 @@
 /** The shape of a described model, as that of the Llama of the same work: its matrices have as many elements as a token passes. */
 import type { Shape } from "../../../dsl/Checkpoint.ts"
+import { llamaStructure } from "../../model/architecture.ts"
 
 /** Width of a gated feed-forward with as many parameters: of the experts that a token passes, where there are some. */
 const ffnOf = ({ experts, ffn, gated = true }: Shape): number => {
@@ -16,6 +17,7 @@ export const idleIn = ({ dim, experts, gated = true, layers }: Shape): number =>
 export const describedShape = (shape: Shape) => {
   const { context, dim, headDim = dim / shape.heads, heads, kvHeads = heads, layers, tied = false, vocab } = shape
   return {
+    ...llamaStructure,
     context,
     dim,
     ffn: ffnOf(shape),
@@ -24,10 +26,6 @@ export const describedShape = (shape: Shape) => {
     kvHeads,
     layers,
     vocab,
-    tied,
-    qkvBias: false,
-    outBias: false,
-    mlpBias: false,
-    qkNorm: false
+    tied
   }
 }

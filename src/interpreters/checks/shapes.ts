@@ -3,13 +3,11 @@ import * as Result from "effect/Result"
 import type * as Artifact from "../../../dsl/Artifact.ts"
 import { fieldsOf, parentsOf } from "../../../dsl/Stage.ts"
 import type { Shape as Described } from "../../../dsl/stages/Pretrain.ts"
+import { llamaStructure } from "../../model/architecture.ts"
 import type { ParameterShape } from "../../model/parameters.ts"
 import { describedShape } from "./described.ts"
 
-export interface ModelShape extends ParameterShape {
-  /** Longest sequence, tokens. */
-  readonly context: number
-}
+export type ModelShape = ParameterShape
 
 /** For each checkpoint's folder: its shape, or its problem and remedy in one line. Adapters' folders: problems only. */
 export type Shapes = ReadonlyMap<string, Result.Result<ModelShape, string>>
@@ -34,14 +32,11 @@ export const shapedBy = (artifact: Artifact.Any): Artifact.Any => {
 const vocabulary = 5
 
 const pretrained = (model: Described): ModelShape => ({
+  ...llamaStructure,
   ...model,
   vocab: vocabulary,
   headDim: Math.floor(model.dim / model.heads),
-  tied: true,
-  qkvBias: false,
-  outBias: false,
-  mlpBias: false,
-  qkNorm: false
+  tied: true
 })
 
 /** The shape of a model, with at least its vocabulary; undefined if unknown. */

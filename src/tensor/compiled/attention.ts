@@ -15,12 +15,12 @@ export const attention = (
       longest = Math.max(longest, length)
       pairs += length * length / 2
     }
-    const { headDim, heads, kvHeads, scale, window } = shape
+    const { cap, headDim, heads, kvHeads, scale, window } = shape
     return {
       longest,
       work: heads * pairs * (4 * headDim + exponential),
       /** The last arguments of either kernel. */
-      numbers: [pointer, values.length - 1, heads, kvHeads, headDim, scale, window]
+      numbers: [pointer, values.length - 1, heads, kvHeads, headDim, scale, window, cap]
     }
   }
 
@@ -71,7 +71,7 @@ export const attention = (
     attentionDecode: (out, qkv, keys, values, slots, positions, shape) => {
       const kernel = "attentionDecode"
       const sizes = check.attention(kernel, qkv, shape)
-      const { capacity, headDim, heads, kvHeads, scale, window } = shape
+      const { cap, capacity, headDim, heads, kvHeads, scale, window } = shape
       const last = int(kernel, "positions", positions, capacity, sizes.rows)
       let seen = 0
       for (const position of integers(kernel, "positions", positions).values) {
@@ -91,7 +91,8 @@ export const attention = (
         headDim,
         scale,
         window,
-        capacity
+        capacity,
+        cap
       ])
     }
   }

@@ -7,7 +7,21 @@ const sumChunk = 16384
 /** The elementwise kernels. */
 export const elementwise = (
   { check, machine, real, run }: Compiled
-): Pick<Backend, "zero" | "add" | "copy" | "lerp" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
+): Pick<
+  Backend,
+  | "zero"
+  | "add"
+  | "copy"
+  | "lerp"
+  | "scale"
+  | "softcap"
+  | "sumSquares"
+  | "swiglu"
+  | "swigluBackward"
+  | "gelu"
+  | "geluBackward"
+  | "adamw"
+> => {
   return {
     zero: (of) => run("zero", moving * of.length, [real("zero", "of", of), of.length]),
     add: (out, x) =>
@@ -22,6 +36,11 @@ export const elementwise = (
         1 - rate,
         rate
       ]),
+    scale: (x, by) => run("scale", adding * x.length, [real("scale", "x", x), x.length, by]),
+    softcap: (x, cap) => {
+      check.softcap(cap)
+      run("softcap", exponential * x.length, [real("softcap", "x", x), x.length, cap, 1 / cap])
+    },
     sumSquares: (x) => {
       const pointer = real("sumSquares", "x", x)
       const chunks = Math.ceil(x.length / sumChunk)
@@ -48,6 +67,28 @@ export const elementwise = (
         rows,
         dim
       ]),
+
+    gelu: (out, x, { dim, gated, rows, tanh }) =>
+      run("gelu", exponential * rows * dim, [
+        real("gelu", "out", out, rows * dim),
+        real("gelu", "x", x, rows * dim * (gated ? 2 : 1)),
+        rows,
+        dim,
+        Number(gated),
+        Number(tanh)
+      ]),
+    geluBackward: (dX, dOut, x, { dim, gated, rows, tanh }) => {
+      const length = rows * dim * (gated ? 2 : 1)
+      run("gelu_backward", 2 * exponential * rows * dim, [
+        real("geluBackward", "dX", dX, length),
+        real("geluBackward", "dOut", dOut, rows * dim),
+        real("geluBackward", "x", x, length),
+        rows,
+        dim,
+        Number(gated),
+        Number(tanh)
+      ])
+    },
 
     adamw: (params, grads, m, v, { beta1, beta2, eps, gradScale, learningRate, step, weightDecay }) => {
       check.adamw(step)

@@ -14,6 +14,18 @@ export const head = (
   /** Room for logits, kept: a block of this size costs more to get from the system than to fill. */
   let room: Block = { pointer: 0, bytes: 0 }
 
+  /** Logits of a block of rows. */
+  const logitsInto = (
+    to: number,
+    hidden: number,
+    weight: number,
+    count: number,
+    { cap, dim, vocab }: HeadShape
+  ): void => {
+    product("linear", to, hidden, weight, 0, 0, count, dim, vocab)
+    if (cap > 0) run("softcap", exponential * count * vocab, [to, count * vocab, cap, 1 / cap])
+  }
+
   /** Calls `each` with blocks of rows and the address of room for their logits. */
   const inBlocks = ({ rows, vocab }: HeadShape, each: (logits: number, first: number, count: number) => void): void => {
     const block = Math.min(rows, Math.max(64, Math.floor(headLogits / vocab)))
@@ -36,7 +48,7 @@ export const head = (
       const ids = int("head", "targets", targets, vocab, rows)
       inBlocks(shape, (logits, first, count) => {
         const at = 4 * first
-        product("linear", logits, hidden + at * dim, weight, 0, 0, count, dim, vocab)
+        logitsInto(logits, hidden + at * dim, weight, count, shape)
         run("head_rows", exponential * count * vocab, [
           logps + at,
           lse + at,
@@ -52,7 +64,7 @@ export const head = (
     headBackward: (out, dLogps, h, w, targets, lse, shape) => {
       const kernel = "headBackward"
       check.head(kernel, shape)
-      const { dim, rows, temperature, vocab } = shape
+      const { cap, dim, rows, temperature, vocab } = shape
       const dH = real(kernel, "dH", out.dH, rows * dim)
       const dW = out.dW === null ? 0 : real(kernel, "dW", out.dW, vocab * dim)
       const gradient = real(kernel, "dLogps", dLogps, rows)
@@ -62,7 +74,7 @@ export const head = (
       const sums = real(kernel, "lse", lse, rows)
       inBlocks(shape, (logits, first, count) => {
         const at = 4 * first
-        product("linear", logits, hidden + at * dim, weight, 0, 0, count, dim, vocab)
+        logitsInto(logits, hidden + at * dim, weight, count, shape)
         run("head_rows_backward", exponential * count * vocab, [
           logits,
           gradient + at,
@@ -70,7 +82,8 @@ export const head = (
           sums + at,
           count,
           vocab,
-          1 / temperature
+          1 / temperature,
+          cap > 0 ? 1 / cap : 0
         ])
         inputGradient(dH + at * dim, logits, weight, false, count, dim, vocab)
         if (dW !== 0) weightGradient(dW, logits, hidden + at * dim, count, dim, vocab)

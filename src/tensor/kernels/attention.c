@@ -18,6 +18,7 @@
 #include "exp.h"
 #include "gemm.h"
 #include "tail.h"
+#include "tanh.h"
 
 #define COLUMNS 32
 #define KEY_BLOCK 64
@@ -109,6 +110,12 @@ INLINE void hide(float *s, long from, long to, columns p, const edges *e) {
   }
 }
 
+// s = cap · tanh(s / cap) of `n` scores, a multiple of a vector
+INLINE void cap_scores(float *s, long n, float cap) {
+  vec most = SPLAT(cap), inverse = SPLAT(1 / cap);
+  for (long i = 0; i < n; i += LANES) ST(s + i, capped(LD(s + i), most, inverse));
+}
+
 // max[c] becomes the largest of itself and s[:, c], s [keys, TILE_COLS]; NaNs are passed over.
 INLINE void column_maxima(float *max, const float *s, long keys) {
   for (int v = 0; v < TILE_COLS; v += LANES) {
@@ -162,9 +169,9 @@ SCRATCH(attention_scratch)(long longest, long dim, long window) {
   return (2 * keys + 3 * COLUMNS) * dim + KEY_BLOCK * TILE_COLS;
 }
 
-// out = softmax(scale · Q Kᵀ) V, lse = log Σ exp(scale · q kᵀ)
+// out = softmax(S) V, lse = log Σ exp S of S = scale · Q Kᵀ, or cap · tanh(scale · Q Kᵀ / cap)
 KERNEL(attention)(int t, int nt, float *scratch, float *out, float *lse, const float *qkv, const int *starts, long sequences,
-                  long heads, long kv_heads, long dim, float scale, long window) {
+                  long heads, long kv_heads, long dim, float scale, long window, float cap) {
   long width = (heads + 2 * kv_heads) * dim, group = heads / kv_heads, panel = dim * TILE_COLS, item = 0;
   edges edge;
   make_edges(&edge);
@@ -193,6 +200,7 @@ KERNEL(attention)(int t, int nt, float *scratch, float *out, float *lse, const f
               long k1 = min_of(keys_of(part).end, k0 + KEY_BLOCK), m = k1 - k0;
               if (m <= 0) continue;
               multiply_rows(s, TILE_COLS, keys + (k0 - origin) * dim, dim, packed + i * panel, dim, m, TILE_COLS, dim, 0);
+              if (cap > 0) cap_scores(s, m * TILE_COLS, cap * (float)LOG2_E);
               hide(s, k0, k1, part, &edge);
               softmax_block(s, m, max + i * TILE_COLS, sum + i * TILE_COLS, o + i * panel, dim, part.count, k0 == seen.begin);
               multiply_columns(o + i * panel, TILE_COLS, values + (k0 - origin) * dim, dim, s, m, dim, TILE_COLS, m,
@@ -253,7 +261,7 @@ static void add_product(float *c, const float *a, const float *b, long stride, l
 
 SCRATCH(attention_backward_scratch)(long longest, long dim) {
   long row = round_up(dim, LANES);
-  return 2 * longest * dim + 2 * (round_up(longest, KEY_BLOCK) + COLUMNS) * row + 4 * COLUMNS * dim + 2 * KEY_BLOCK * COLUMNS;
+  return 2 * longest * dim + 2 * (round_up(longest, KEY_BLOCK) + COLUMNS) * row + 4 * COLUMNS * dim + 3 * KEY_BLOCK * COLUMNS;
 }
 
 INLINE float row_dot(const float *a, const float *b, long n) {
@@ -269,7 +277,7 @@ typedef struct {
   const float *query, *key, *value, *d_out, *out, *lse;
   float *d_query, *d_key, *d_value;
   long n, width, out_width, heads, group, dim, window;
-  float scale;
+  float scale, cap;
 } head_group;
 
 // The gradient with respect to `keys` and their values, if `of_keys`, and to the queries of the columns in `of`, if
@@ -282,7 +290,7 @@ static void attention_gradient(head_group g, range keys, range of, int of_keys, 
   float *query = d_value + padded * row, *d_o = query + COLUMNS * row;
   float *query_panels = d_o + COLUMNS * row, *d_o_panels = query_panels + dim * COLUMNS;
   float *d_query = d_o_panels + dim * COLUMNS, *turned = d_query + dim * COLUMNS;
-  float *p = turned + dim * COLUMNS, *ds = p + KEY_BLOCK * COLUMNS;
+  float *p = turned + dim * COLUMNS, *ds = p + KEY_BLOCK * COLUMNS, *slopes = ds + KEY_BLOCK * COLUMNS;
   gather(key, g.key + keys.begin * g.width, g.width, count, dim);
   gather(value, g.value + keys.begin * g.width, g.width, count, dim);
   fill_floats(d_key, 0, 2 * (padded + COLUMNS) * row);
@@ -319,13 +327,22 @@ static void attention_gradient(head_group g, range keys, range of, int of_keys, 
         if (m == 0) continue;
         multiply_rows(pp, TILE_COLS, key + at * dim, dim, query_panels + i * panel, dim, m, TILE_COLS, dim, 0);
         multiply_rows(dsp, TILE_COLS, value + at * dim, dim, d_o_panels + i * panel, dim, m, TILE_COLS, dim, 0);
+        if (g.cap > 0) cap_scores(pp, m * TILE_COLS, g.cap);
+        vec inverse_cap = SPLAT(g.cap > 0 ? 1 / g.cap : 0);
+        // Hidden scores have no gradient, and their slope must not be infinite.
+        if (g.cap > 0)
+          for (long j = 0; j < m * TILE_COLS; j += LANES) {
+            vec u = MUL(LD(pp + j), inverse_cap);
+            ST(slopes + j, SUB(constant(1.f), MUL(u, u)));
+          }
         hide(pp, k0, k0 + m, part, edge);
         for (int v = 0; v < part.count; v += LANES) {
           vec less = NEG(LD(lse + i * TILE_COLS + v)), by = LD(mean + i * TILE_COLS + v), log2_e = SPLAT((float)LOG2_E);
           for (long j = v; j < m * TILE_COLS; j += TILE_COLS) {
             vec probability = exp2_vec(FMA(LD(pp + j), log2_e, less));
             ST(pp + j, probability);
-            ST(dsp + j, MUL(probability, SUB(LD(dsp + j), by)));
+            vec ds_j = MUL(probability, SUB(LD(dsp + j), by));
+            ST(dsp + j, g.cap > 0 ? MUL(ds_j, LD(slopes + j)) : ds_j);
           }
         }
         if (of_queries)
@@ -348,13 +365,13 @@ static void attention_gradient(head_group g, range keys, range of, int of_keys, 
 // Keys of an item, or queries, when the gradient of one key head is divided between threads.
 #define GRADIENT_ITEM 256
 
-// P = exp(scale · Q Kᵀ - lse); dV = Pᵀ dOut; dP = dOut Vᵀ; dS = scale · P ∘ (dP - rowsum(dOut ∘ out)); dQ = dS K; dK = dSᵀ Q
+// P = exp(scale · Q Kᵀ - lse); dV = Pᵀ dOut; dP = dOut Vᵀ; dS = scale · P ∘ (dP - rowsum(dOut ∘ out)), ∘ 1 - (S / cap)² of capped scores S; dQ = dS K; dK = dSᵀ Q
 //
 // An item is a sequence and a key head, with five products. A sequence so long that such an item would be all there is to do
 // for several threads is divided further, into keys and into queries, which costs two products more; sums keep their order.
 KERNEL(attention_backward)(int t, int nt, float *scratch, float *dQkv, const float *dOut, const float *qkv, const float *out,
                            const float *lse, const int *starts, long sequences, long heads, long kv_heads, long dim,
-                           float scale, long window) {
+                           float scale, long window, float cap) {
   long width = (heads + 2 * kv_heads) * dim, group = heads / kv_heads, out_width = heads * dim, item = 0;
   edges edge;
   make_edges(&edge);
@@ -371,7 +388,7 @@ KERNEL(attention_backward)(int t, int nt, float *scratch, float *dQkv, const flo
       head_group g = {
         rows + query, rows + key, rows + value, dOut + start * out_width + query, out + start * out_width + query,
         lse + start * heads + kv * group, d_rows + query, d_rows + key, d_rows + value,
-        n, width, out_width, heads, group, dim, window, scale
+        n, width, out_width, heads, group, dim, window, scale, cap
       };
       if (!divided) {
         if (item++ % nt == t) attention_gradient(g, (range){0, n}, (range){0, last}, 1, 1, &edge, scratch);

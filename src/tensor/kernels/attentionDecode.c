@@ -1,6 +1,7 @@
 // Attention of one new token per sequence against the keys and values of the tokens before it.
 #include "exp.h"
 #include "tail.h"
+#include "tanh.h"
 
 // cache[slot, position, :] = the keys (values) of row i
 KERNEL(cache_write)(int t, int nt, float *scratch, float *keys, float *values, const float *qkv, const int *slots,
@@ -96,10 +97,10 @@ INLINE float decode_softmax(float *p, long n) {
   return sum_lanes(sum);
 }
 
-// out = softmax(scale · q Kᵀ) V over the cached positions that the token sees
+// out = softmax(scale · q Kᵀ, capped) V over the cached positions that the token sees
 KERNEL(attention_decode)(int t, int nt, float *scratch, float *out, const float *qkv, const float *keys, const float *values,
                          const int *slots, const int *positions, long rows, long heads, long kv_heads, long dim, float scale,
-                         long window, long capacity) {
+                         long window, long capacity, float cap) {
   long cached = kv_heads * dim, width = heads * dim + 2 * cached, group = heads / kv_heads, stride = capacity + LANES;
   float *inverse = scratch + group * stride;
   range r = share(rows * kv_heads, 1, t, nt);
@@ -114,6 +115,13 @@ KERNEL(attention_decode)(int t, int nt, float *scratch, float *out, const float 
     for (long j = 0; j < n; j += KEY_BLOCK_DECODE)
       for (long h = 0; h < group; h++)
         decode_scores(scratch + h * stride + j, o + h * dim, key + j * cached, cached, dim, min_of(KEY_BLOCK_DECODE, n - j));
+    for (long h = 0; h < group && cap > 0; h++) {
+      vec most = SPLAT(cap * (float)LOG2_E), less = SPLAT(1 / (cap * (float)LOG2_E));
+      for (long j = 0; j < n; j += LANES) {
+        vec s = capped(LD_PART(scratch + h * stride + j, min_of(LANES, n - j)), most, less);
+        ST_PART(scratch + h * stride + j, s, min_of(LANES, n - j));
+      }
+    }
     for (long h = 0; h < group; h++) {
       ST(scratch + h * stride + n, SPLAT(-1e30f));
       inverse[h] = 1 / decode_softmax(scratch + h * stride, round_up(n, LANES));

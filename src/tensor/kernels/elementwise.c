@@ -1,4 +1,5 @@
-#include "kernel.h"
+#include "tail.h"
+#include "tanh.h"
 
 // out[i] += x[i]
 KERNEL(add)(int t, int nt, float *scratch, float *out, const float *x, long n) {
@@ -20,6 +21,22 @@ KERNEL(lerp)(int t, int nt, float *scratch, float *out, const float *x, long n, 
   long i = r.begin;
   for (; i + LANES <= r.end; i += LANES) ST(out + i, ADD(MUL(SPLAT(stay), LD(out + i)), MUL(SPLAT(rate), LD(x + i))));
   for (; i < r.end; i++) out[i] = stay * out[i] + rate * x[i];
+}
+
+// x[i] *= by
+KERNEL(scale)(int t, int nt, float *scratch, float *x, long n, float by) {
+  range r = share(n, LANES, t, nt);
+  long i = r.begin;
+  for (; i + LANES <= r.end; i += LANES) ST(x + i, MUL(LD(x + i), SPLAT(by)));
+  for (; i < r.end; i++) x[i] *= by;
+}
+
+// x[i] = cap · tanh(x[i] / cap)
+KERNEL(softcap)(int t, int nt, float *scratch, float *x, long n, float cap, float inverse) {
+  range r = share(n, LANES, t, nt);
+  long i = r.begin, rest = r.end - (r.end - r.begin) % LANES;
+  for (; i < rest; i += LANES) ST(x + i, capped(LD(x + i), SPLAT(cap), SPLAT(inverse)));
+  if (i < r.end) ST_PART(x + i, capped(LD_PART(x + i, r.end - i), SPLAT(cap), SPLAT(inverse)), r.end - i);
 }
 
 // out[i] = 0

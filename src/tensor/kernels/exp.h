@@ -23,6 +23,11 @@ INLINE vec exp2_vec(vec x) {
   return MUL(p, POW2(biased));
 }
 
+// 1 / (1 + e⁻ˣ), with e⁻ˣ as a power of 2, at most infinity.
+INLINE vec sigmoid(vec x) {
+  return DIV(constant(1), ADD(constant(1), exp2_vec(MIN(MUL(x, constant(-(float)LOG2_E)), constant(128.f)))));
+}
+
 // log x of a normal x > 0, to double precision of a float: x = 2^k m with m in [√½, √2), log m = 2 artanh s, s = (m-1)/(m+1).
 INLINE double log_double(float x) {
   union { float f; unsigned u; } bits = {x};

@@ -11,43 +11,50 @@ INLINE float squares(const float *x, long n) {
   return sum_lanes(ADD(a, b));
 }
 
-// inv = 1 / √(mean(x²) + eps); out = weight · x · inv
+// inv = 1 / √(mean(x²) + eps); out = (plus + weight) · x · inv
 KERNEL(rms_norm)(int t, int nt, float *scratch, float *out, const float *x, const float *weight, float *inv, long rows,
-                 long groups, long dim, long stride, long offset, float eps) {
+                 long groups, long dim, long stride, long offset, float eps, float plus) {
   range r = share(rows * groups, 1, t, nt);
+  vec more = SPLAT(plus);
   for (long i = r.begin; i < r.end; i++) {
     long at = i / groups * stride + offset + i % groups * dim, c = 0;
     const float *from = x + at;
     float *to = out + at, by = inv[i] = 1 / __builtin_sqrtf(squares(from, dim) / dim + eps);
-    for (; c + LANES <= dim; c += LANES) ST(to + c, MUL(MUL(LD(from + c), SPLAT(by)), LD(weight + c)));
-    if (c < dim) ST_PART(to + c, MUL(MUL(LD_PART(from + c, dim - c), SPLAT(by)), LD_PART(weight + c, dim - c)), dim - c);
+    for (; c + LANES <= dim; c += LANES) ST(to + c, MUL(MUL(LD(from + c), SPLAT(by)), ADD(LD(weight + c), more)));
+    if (c < dim) {
+      vec weights = ADD(LD_PART(weight + c, dim - c), more);
+      ST_PART(to + c, MUL(MUL(LD_PART(from + c, dim - c), SPLAT(by)), weights), dim - c);
+    }
   }
 }
 
 // inv · weight · dOut - less · x
 INLINE vec norm_gradient(vec d, vec weight, vec x, vec by, vec less) { return SUB(MUL(MUL(d, weight), by), MUL(x, less)); }
 
-// dX (+)= inv · weight · dOut - inv³ · x · Σ_c(dOut · weight · x) / dim
+// dX (+)= inv · w · dOut - inv³ · x · Σ_c(dOut · w · x) / dim with w = plus + weight
 KERNEL(rms_norm_backward)(int t, int nt, float *scratch, float *dX, const float *dOut, const float *x, const float *weight,
-                          const float *inv, int accumulate, long rows, long groups, long dim, long stride, long offset) {
+                          const float *inv, int accumulate, long rows, long groups, long dim, long stride, long offset,
+                          float plus) {
   range r = share(rows * groups, 1, t, nt);
+  vec more = SPLAT(plus);
   long whole = dim / LANES * LANES, part = dim - whole;
   for (long i = r.begin; i < r.end; i++) {
     long at = i / groups * stride + offset + i % groups * dim;
     const float *g = dOut + at, *xs = x + at;
     float *d = dX + at, by = inv[i];
     vec sums = SPLAT(0);
-    for (long c = 0; c < whole; c += LANES) sums = FMA(MUL(LD(g + c), LD(weight + c)), LD(xs + c), sums);
+    for (long c = 0; c < whole; c += LANES) sums = FMA(MUL(LD(g + c), ADD(LD(weight + c), more)), LD(xs + c), sums);
     if (part)
-      sums = FMA(MUL(LD_PART(g + whole, part), LD_PART(weight + whole, part)), LD_PART(xs + whole, part), sums);
+      sums = FMA(MUL(LD_PART(g + whole, part), ADD(LD_PART(weight + whole, part), more)), LD_PART(xs + whole, part),
+                 sums);
     vec inverse = SPLAT(by), less = SPLAT(by * by * by * sum_lanes(sums) / dim);
     for (long c = 0; c < whole; c += LANES) {
-      vec y = norm_gradient(LD(g + c), LD(weight + c), LD(xs + c), inverse, less);
+      vec y = norm_gradient(LD(g + c), ADD(LD(weight + c), more), LD(xs + c), inverse, less);
       ST(d + c, accumulate ? ADD(LD(d + c), y) : y);
     }
     if (part) {
       long c = whole;
-      vec y = norm_gradient(LD_PART(g + c, part), LD_PART(weight + c, part), LD_PART(xs + c, part), inverse, less);
+      vec y = norm_gradient(LD_PART(g + c, part), ADD(LD_PART(weight + c, part), more), LD_PART(xs + c, part), inverse, less);
       ST_PART(d + c, accumulate ? ADD(LD_PART(d + c, part), y) : y, part);
     }
   }

@@ -19,8 +19,8 @@ typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
   }
 
 KERNEL(rope)(int t, int nt, float *scratch, float *x, const float *cos, const float *sin, const int *positions, long rows,
-             long heads, long dim, long stride, int inverse) {
-  long half = dim / 2;
+             long heads, long dim, long turned, long stride, int inverse) {
+  long half = turned / 2;
   float sign = inverse ? -1 : 1;
   range r = share(rows, 1, t, nt);
   for (long i = r.begin; i < r.end; i++) {

@@ -2,11 +2,6 @@
 #include "exp.h"
 #include "tail.h"
 
-// e⁻ˣ as a power of 2, at most infinity.
-INLINE vec sigmoid(vec x) {
-  return DIV(constant(1), ADD(constant(1), exp2_vec(MIN(MUL(x, constant(-(float)LOG2_E)), constant(128.f)))));
-}
-
 // out = gate · σ(gate) · up
 INLINE vec swiglu_of(vec gate, vec up) { return MUL(MUL(gate, sigmoid(gate)), up); }
 

@@ -10,6 +10,9 @@ const dot = (a: Float64Array, aStart: number, b: Float64Array, bStart: number, l
 const firstVisible = (begin: number, row: number, window: number): number =>
   window === 0 ? begin : Math.max(begin, row - window + 1)
 
+/** cap · tanh(score / cap), or the score. */
+const capped = (score: number, cap: number): number => cap === 0 ? score : cap * Math.tanh(score / cap)
+
 /** Softmax of scores, in place; returns their log-sum-exp. */
 const softmax = (scores: Float64Array): number => {
   let max = -Infinity
@@ -29,7 +32,7 @@ export const attention = (
   starts: Int32Array,
   shape: AttentionShape
 ): void => {
-  const { headDim, heads, kvHeads, scale, window } = shape
+  const { cap, headDim, heads, kvHeads, scale, window } = shape
   const width = (heads + 2 * kvHeads) * headDim
   for (let b = 0; b + 1 < starts.length; b++) {
     for (let i = starts[b]!; i < starts[b + 1]!; i++) {
@@ -40,7 +43,9 @@ export const attention = (
         const key = (j: number) => j * width + (heads + shared) * headDim
         const value = (j: number) => j * width + (heads + kvHeads + shared) * headDim
         const probabilities = new Float64Array(i - first + 1)
-        for (let j = first; j <= i; j++) probabilities[j - first] = scale * dot(qkv, query, qkv, key(j), headDim)
+        for (let j = first; j <= i; j++) {
+          probabilities[j - first] = capped(scale * dot(qkv, query, qkv, key(j), headDim), cap)
+        }
         lse[i * heads + h] = softmax(probabilities)
         for (let c = 0; c < headDim; c++) {
           let sum = 0
@@ -54,7 +59,7 @@ export const attention = (
 
 /**
  * With p the attention probabilities and dP[j] = dOut · v[j]: dV[j] += p[j] dOut, and the score s[j] gets
- * dS[j] = p[j] (dP[j] − dOut · out), from which dQ += scale · dS[j] k[j] and dK[j] += scale · dS[j] q.
+ * dS[j] = p[j] (dP[j] − dOut · out), times 1 − (s / cap)² where scores are capped, from which dQ += scale · dS[j] k[j] and dK[j] += scale · dS[j] q.
  */
 export const attentionBackward = (
   dQkv: Float64Array,
@@ -65,7 +70,7 @@ export const attentionBackward = (
   starts: Int32Array,
   shape: AttentionShape
 ): void => {
-  const { headDim, heads, kvHeads, scale, window } = shape
+  const { cap, headDim, heads, kvHeads, scale, window } = shape
   const width = (heads + 2 * kvHeads) * headDim
   dQkv.fill(0)
   for (let b = 0; b + 1 < starts.length; b++) {
@@ -78,8 +83,10 @@ export const attentionBackward = (
         for (let j = firstVisible(starts[b]!, i, window); j <= i; j++) {
           const key = j * width + (heads + shared) * headDim
           const value = j * width + (heads + kvHeads + shared) * headDim
-          const p = Math.exp(scale * dot(qkv, query, qkv, key, headDim) - lse[i * heads + h]!)
-          const dScore = scale * p * (dot(dOut, row, qkv, value, headDim) - mean)
+          const score = capped(scale * dot(qkv, query, qkv, key, headDim), cap)
+          const p = Math.exp(score - lse[i * heads + h]!)
+          const slope = cap === 0 ? 1 : 1 - (score / cap) ** 2
+          const dScore = scale * slope * p * (dot(dOut, row, qkv, value, headDim) - mean)
           for (let c = 0; c < headDim; c++) {
             dQkv[query + c]! += dScore * qkv[key + c]!
             dQkv[key + c]! += dScore * qkv[query + c]!
@@ -122,7 +129,7 @@ export const attentionDecode = (
   positions: Int32Array,
   shape: CacheShape
 ): void => {
-  const { capacity, headDim, heads, kvHeads, scale, window } = shape
+  const { cap, capacity, headDim, heads, kvHeads, scale, window } = shape
   const width = (heads + 2 * kvHeads) * headDim
   for (let i = 0; i < slots.length; i++) {
     const last = positions[i]!
@@ -132,7 +139,7 @@ export const attentionDecode = (
       const at = (j: number) => ((slots[i]! * capacity + j) * kvHeads + shared) * headDim
       const probabilities = new Float64Array(last - first + 1)
       for (let j = first; j <= last; j++) {
-        probabilities[j - first] = scale * dot(qkv, i * width + h * headDim, keys, at(j), headDim)
+        probabilities[j - first] = capped(scale * dot(qkv, i * width + h * headDim, keys, at(j), headDim), cap)
       }
       softmax(probabilities)
       for (let c = 0; c < headDim; c++) {

@@ -1,12 +1,12 @@
 import type { HeadShape } from "../backend.ts"
 
-/** z = w h[n] / temperature */
+/** z = w h[n], capped, / temperature */
 const logits = (z: Float64Array, h: Float64Array, w: Float64Array, n: number, shape: HeadShape): void => {
-  const { dim, temperature, vocab } = shape
+  const { cap, dim, temperature, vocab } = shape
   for (let v = 0; v < vocab; v++) {
     let sum = 0
     for (let c = 0; c < dim; c++) sum += w[v * dim + c]! * h[n * dim + c]!
-    z[v] = sum / temperature
+    z[v] = (cap === 0 ? sum : cap * Math.tanh(sum / cap)) / temperature
   }
 }
 
@@ -36,7 +36,7 @@ export const head = (
   }
 }
 
-/** dz[v] = dLogp (1[v = target] − p[v]); dH = Σ_v dz[v] w[v] / temperature; dW[v] += dz[v] h / temperature. */
+/** dz[v] = dLogp (1[v = target] − p[v]), times 1 − (logit / cap)² where logits are capped; dH = Σ_v dz[v] w[v] / temperature; dW[v] += dz[v] h / temperature. */
 export const headBackward = (
   dH: Float64Array,
   dW: Float64Array | null,
@@ -47,14 +47,15 @@ export const headBackward = (
   lse: Float64Array,
   shape: HeadShape
 ): void => {
-  const { dim, rows, temperature, vocab } = shape
+  const { cap, dim, rows, temperature, vocab } = shape
   const z = new Float64Array(vocab)
   dH.fill(0)
   for (let n = 0; n < rows; n++) {
     logits(z, h, w, n, shape)
     for (let v = 0; v < vocab; v++) {
       const indicator = v === targets[n]! ? 1 : 0
-      const gradient = dLogps[n]! * (indicator - Math.exp(z[v]! - lse[n]!)) / temperature
+      const slope = cap === 0 ? 1 : 1 - (z[v]! * temperature / cap) ** 2
+      const gradient = slope * dLogps[n]! * (indicator - Math.exp(z[v]! - lse[n]!)) / temperature
       for (let c = 0; c < dim; c++) {
         dH[n * dim + c]! += gradient * w[v * dim + c]!
         if (dW !== null) dW[v * dim + c]! += gradient * h[n * dim + c]!

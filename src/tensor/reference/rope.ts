@@ -11,7 +11,7 @@ export const rope = (
   positions: Int32Array,
   shape: RopeShape
 ): void => {
-  const half = shape.headDim / 2
+  const half = shape.turned / 2
   for (let n = 0; n < positions.length; n++) {
     for (let h = 0; h < shape.heads; h++) {
       const at = n * shape.stride + h * shape.headDim

@@ -69,14 +69,20 @@ export const attention = (
     return low === 0 && to === length ? x : tf.slice(x, [0, low, 0], [pairs, to - low, dim])
   }
 
-  const scoresOf = (q: T, k: T, block: MaskBlock): T => tf.add(tf.matMul(q, k, false, true), maskOf(block))
+  /** Scores, and their slope where they are capped: 1 − (score / cap)². */
+  const scoresOf = (q: T, k: T, block: MaskBlock, cap: number): { readonly scores: T; readonly slope: T | null } => {
+    const plain = tf.matMul(q, k, false, true)
+    if (cap === 0) return { scores: tf.add(plain, maskOf(block)), slope: null }
+    const turned = tf.tanh(tf.mul(plain, 1 / cap))
+    return { scores: tf.add(tf.mul(turned, cap), maskOf(block)), slope: tf.sub(1, tf.square(turned)) }
+  }
 
   const forward = (x: T, group: Group, shape: AttentionShape) => {
     const { q, k, v } = headsOf(x, group, shape)
     const blocks = blocksOf(group, shape)
     const parts = cut(q, blocks).map((queries, i) =>
       tf.tidy(() => {
-        const scores = scoresOf(queries, seen(k, blocks[i]!), blocks[i]!)
+        const { scores } = scoresOf(queries, seen(k, blocks[i]!), blocks[i]!, shape.cap)
         const p = tf.softmax(scores)
         // The largest probability is e^(largest score − lse).
         const lse = tf.sub(tf.max(scores, 2, true), tf.log(tf.max(p, 2, true)))
@@ -111,9 +117,11 @@ export const attention = (
     blocks.forEach((block, i) => {
       const [dQ, nextK, nextV] = tf.tidy(() => {
         const [keys, values] = [seen(k, block), seen(v, block)]
-        const p = tf.softmax(scoresOf(queries[i]!, keys, block))
+        const { scores, slope } = scoresOf(queries[i]!, keys, block, shape.cap)
+        const p = tf.softmax(scores)
         const dP = tf.matMul(gradients[i]!, values, false, true)
-        const dScores = tf.mul(p, tf.sub(dP, projections[i]!))
+        const plain = tf.mul(p, tf.sub(dP, projections[i]!))
+        const dScores = slope === null ? plain : tf.mul(plain, slope)
         return [
           tf.matMul(dScores, keys),
           summed(dK, tf.matMul(dScores, queries[i]!, true, false), block),

@@ -4,6 +4,7 @@ import { attention } from "./attention.ts"
 import { cache } from "./cache.ts"
 import { elementwise } from "./elementwise.ts"
 import { embedding } from "./embedding.ts"
+import { gelu } from "./gelu.ts"
 import { head } from "./head.ts"
 import { linear } from "./linear.ts"
 import { makeMemory } from "./memory.ts"
@@ -58,6 +59,7 @@ export const makeBackend = (tf: Tfjs, { blocks = onProcessor, sumOfSquares = sum
     ...attend,
     ...cached,
     ...swiglu(tf, memory),
+    ...gelu(tf, memory),
     ...head(tf, memory, blocks.logits),
     ...sample(tf, memory),
     ...adamw(tf, memory)

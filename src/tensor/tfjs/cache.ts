@@ -71,7 +71,7 @@ export const cache = (
     attentionDecode: (out, qkv, keys, values, slots, positions, shape) =>
       kernel(() => {
         const name = "attentionDecode"
-        const { headDim, heads, kvHeads, scale, window } = shape
+        const { cap, headDim, heads, kvHeads, scale, window } = shape
         const at = checked(name, qkv, keys, values, slots, positions, shape)
         const { rows, width } = at
         const to = room(name, "out", out, rows * heads * headDim)
@@ -104,6 +104,7 @@ export const cache = (
         const q = tf.reshape(tf.mul(at.q, scale), [rows, heads, 1, headDim])
         const spread = tf.reshape(own === null ? q : tf.mul(q, own), [rows, heads, width])
         let scores = tf.matMul(spread, visible(at.held.keys()), false, true)
+        if (cap > 0) scores = tf.mul(tf.tanh(tf.mul(scores, 1 / cap)), cap)
         let read = visible(at.held.values())
         if (masked !== null) {
           // An unseen number may be NaN, so it is replaced and not multiplied by zero.

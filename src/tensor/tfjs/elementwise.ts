@@ -5,9 +5,9 @@ import type { SumOfSquares } from "./sumOfSquares.ts"
 
 export const elementwise = (
   tf: Tfjs,
-  { accumulate, aligned, kernel, part, real, room, set, tensors }: Memory,
+  { accumulate, aligned, check, kernel, part, real, room, set, tensors }: Memory,
   squares: SumOfSquares
-): Pick<Backend, "add" | "copy" | "lerp" | "sumSquares" | "zero"> => ({
+): Pick<Backend, "add" | "copy" | "lerp" | "scale" | "softcap" | "sumSquares" | "zero"> => ({
   add: (out, x) =>
     kernel(() => {
       const [sums, terms] = [room("add", "out", out), room("add", "x", x, out.length)]
@@ -31,6 +31,17 @@ export const elementwise = (
         const between = tf.tidy(() => tf.add(tf.mul(now("out", to), 1 - rate), tf.mul(now("x", from), rate)))
         set(part(to, at, length), between)
       }
+    }),
+  scale: (x, by) =>
+    kernel(() => {
+      const of = room("scale", "x", x)
+      set(of, tf.mul(real("scale", "x", x, [x.length]), by))
+    }),
+  softcap: (x, cap) =>
+    kernel(() => {
+      check.softcap(cap)
+      const of = room("softcap", "x", x)
+      set(of, tf.mul(tf.tanh(tf.mul(real("softcap", "x", x, [x.length]), 1 / cap)), cap))
     }),
   sumSquares: (x) =>
     kernel(() => tensors(room("sumSquares", "x", x)).reduce((sum, one) => sum + (one === null ? 0 : squares(one)), 0)),

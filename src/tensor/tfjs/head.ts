@@ -16,12 +16,28 @@ export const head = (
     sizes.length === 1 ? [x] : tf.split(x, [...sizes], 0)
   const join = (parts: ReadonlyArray<T>): T => parts.length === 1 ? parts[0]! : tf.concat([...parts], 0)
 
+  /** z = w h, capped, / temperature, and its slope by w h where it is capped. */
+  const logitsOf = (
+    hidden: T,
+    weight: T,
+    { cap, temperature }: HeadShape
+  ): { readonly z: T; readonly slope: T | null } => {
+    if (cap === 0) {
+      return {
+        z: tf.matMul(temperature === 1 ? hidden : tf.div(hidden, temperature), weight, false, true),
+        slope: null
+      }
+    }
+    const turned = tf.tanh(tf.mul(tf.matMul(hidden, weight, false, true), 1 / cap))
+    return { z: tf.mul(turned, cap / temperature), slope: tf.sub(1, tf.square(turned)) }
+  }
+
   return {
     head: (out, h, w, targets, shape) =>
       kernel(() => {
         const name = "head"
         check.head(name, shape)
-        const { dim, rows, temperature, vocab } = shape
+        const { dim, rows, vocab } = shape
         const to = (["logps", "lse", "entropy"] as const).map((of) => room(name, of, out[of], rows))
         const ids = int(name, "targets", targets, vocab, rows)
         const weight = real(name, "w", w, [vocab, dim])
@@ -37,9 +53,9 @@ export const head = (
             return own(tf.tensor2d(places, [size, 2], "int32"))
           })
         })
-        const blocks = cut(temperature === 1 ? hidden : tf.div(hidden, temperature), sizes).map((block, i) =>
+        const blocks = cut(hidden, sizes).map((block, i) =>
           tf.tidy(() => {
-            const z = tf.matMul(block, weight, false, true)
+            const { z } = logitsOf(block, weight, shape)
             const p = tf.softmax(z)
             // The largest probability is e^(largest logit − lse).
             const lse = tf.sub(tf.max(z, 1), tf.log(tf.max(p, 1)))
@@ -69,9 +85,20 @@ export const head = (
         const sizes = sizesOf(shape)
         const weighted = cut(scaled, sizes)
         let spent: T | null = null
-        const expected = cut(temperature === 1 ? hidden : tf.div(hidden, temperature), sizes).map((block, i) => {
+        // Capped logits have slopes, so that the target's own row is no gather: dz = (1[target] − p) · slope as a matrix.
+        if (shape.cap > 0) {
+          const { slope, z } = logitsOf(hidden, weight, shape)
+          const dZ = tf.mul(
+            tf.mul(tf.sub(tf.oneHot(tf.reshape(column, [rows]), vocab), tf.softmax(z)), slope!),
+            gradient
+          )
+          set(dH, tf.matMul(dZ, weight))
+          if (dW !== null) accumulate(dW, tf.matMul(dZ, hidden, true, false))
+          return
+        }
+        const expected = cut(hidden, sizes).map((block, i) => {
           const [mean, next] = tf.tidy(() => {
-            const p = tf.softmax(tf.matMul(block, weight, false, true))
+            const p = tf.softmax(logitsOf(block, weight, shape).z)
             const outer = dW === null ? [] : [tf.matMul(p, weighted[i]!, true, false)]
             return [tf.matMul(p, weight), ...outer.map((one) => spent === null ? one : tf.add(spent, one))]
           })

@@ -12,18 +12,20 @@ export const rope = (tf: Tfjs, { check, derived, int, kernel, real, room, set }:
   rope: (x, cos, sin, positions, shape) =>
     kernel(() => {
       const known = check.rope(cos, shape)
-      const { headDim, heads, inverse, stride } = shape
-      const half = headDim / 2
+      const { headDim, heads, inverse, stride, turned: dim } = shape
+      const half = dim / 2
       const rows = positions.length
       const at = int("rope", "positions", positions, known)
       const to = room("rope", "x", x, rows * stride)
       const [cosines, sines] = [real("rope", "cos", cos, [known, half]), real("rope", "sin", sin, [known, half])]
-      const whole = stride % headDim === 0
+      // Elements of a head that do not turn stand apart from the rotation.
+      const partial = dim < headDim
+      const whole = !partial && stride % headDim === 0
       const turned = whole ? stride / headDim : heads
       const pairs = [rows * turned, 2, half]
-      const { c, s } = derived(at, `rope ${heads} ${turned} ${headDim}`, [cosines, sines], (own) => {
+      const { c, s } = derived(at, `rope ${heads} ${turned} ${dim}`, [cosines, sines], (own) => {
         const indices = tf.tensor2d(at.values.slice(), [rows, 1], "int32")
-        const still = (turned - heads) * headDim
+        const still = (turned - heads) * dim
         const spread = (table: typeof cosines, signed: boolean) => {
           const chosen = tf.gatherND(table, indices)
           const head = tf.concat([signed ? tf.neg(chosen) : chosen, chosen], 1)
@@ -40,6 +42,8 @@ export const rope = (tf: Tfjs, { check, derived, int, kernel, real, room, set }:
       if (whole) return set(to, turn(x, real("rope", "x", x, pairs)))
       const row = real("rope", "x", x, [rows, stride])
       const part = columns(tf, row, 0, heads * headDim)
-      set(to, part.into(row, turn(null, part.inside)))
+      if (!partial) return set(to, part.into(row, turn(null, part.inside)))
+      const inner = columns(tf, tf.reshape(part.inside, [rows * heads, headDim]), 0, dim)
+      set(to, part.into(row, inner.into(tf.reshape(part.inside, [rows * heads, headDim]), turn(null, inner.inside))))
     })
 })

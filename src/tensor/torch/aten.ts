@@ -10,6 +10,8 @@ const op = {
   div: operator("aten::div.out", "tensor tensor tensor"),
   hypot: operator("aten::hypot.out", "tensor tensor tensor"),
   exp: operator("aten::exp.out", "tensor tensor"),
+  tanh: operator("aten::tanh.out", "tensor tensor"),
+  erf: operator("aten::erf.out", "tensor tensor"),
   silu: operator("aten::silu.out", "tensor tensor"),
   siluBackward: operator("aten::silu_backward.grad_input", "tensor tensor tensor"),
   addcmul: operator("aten::_foreach_addcmul_.Tensor", "tensors tensors tensors tensor"),
@@ -24,6 +26,7 @@ const op = {
   indexSelect: operator("aten::index_select.out", "tensor int tensor tensor"),
   indexCopy: operator("aten::index_copy_", "tensor int tensor tensor"),
   embeddingBackward: operator("aten::embedding_dense_backward", "tensor tensor int int int"),
+  layerNorm: operator("aten::native_layer_norm", "tensor ints tensor? tensor? real"),
   layerNormBackward: operator(
     "aten::native_layer_norm_backward",
     "tensor tensor ints tensor tensor tensor? tensor? ints"
@@ -37,6 +40,8 @@ const op = {
     "tensors tensors tensors tensors tensors tensors real real real real real int int tensor? tensor?"
   ),
   mmWide: operator("aten::mm.dtype_out", "tensor tensor int tensor"),
+  sum: operator("aten::sum.dim_IntList", "tensor ints? int int?"),
+  logSumExp: operator("aten::logsumexp", "tensor ints int"),
   transpose: operator("aten::transpose.int", "tensor int int"),
   pick: operator("aten::select.int", "tensor int int"),
   reorder: operator("mkldnn::_reorder_linear_weight", "tensor ints?")
@@ -127,6 +132,21 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     /** √(a² + b²) */
     hypot: (out: Handle, a: Handle, b: Handle): void => into(op.hypot, a, b, out),
     exp: (out: Handle, x: Handle): void => into(op.exp, x, out),
+    /** x = cap · tanh(x / cap) */
+    softcap: (x: Handle, cap: number): void => {
+      into(op.mul, x, constant(1 / cap), x)
+      into(op.tanh, x, x)
+      into(op.mul, x, constant(cap), x)
+    },
+    /** x = 1 − (x / by)² */
+    oneLessSquare: (x: Handle, by: number): void => {
+      into(op.mul, x, constant(1 / by), x)
+      into(op.mul, x, x, x)
+      into(op.mul, x, constant(-1), x)
+      addcmul(x, one, one)
+    },
+    tanh: (out: Handle, x: Handle): void => into(op.tanh, x, out),
+    erf: (out: Handle, x: Handle): void => into(op.erf, x, out),
     silu: (out: Handle, x: Handle): void => into(op.silu, x, out),
     /** out = dOut · silu′(x) */
     siluBackward: (out: Handle, dOut: Handle, x: Handle): void => into(op.siluBackward, dOut, x, out),
@@ -158,7 +178,19 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     /** Row r of the result [rows, …] is the sum of dOut[i] with index[i] = r, in the order of i. */
     embeddingBackward: (dOut: Handle, index: Handle, rows: number): Handle =>
       made(op.embeddingBackward, dOut, index, rows, -1, 0),
-    /** [dX, dWeight] of y = weight · (x − mean) · inv, with `mean` and `inv` for each row. */
+    /** y = weight · (x − mean) · inv + bias, and mean and inv of each row. */
+    layerNorm: (
+      x: Handle,
+      dim: number,
+      weight: Handle,
+      bias: Handle | null,
+      eps: number
+    ): readonly [y: Handle, mean: Handle, inv: Handle] => [
+      made(op.layerNorm, x, [dim], weight, bias, eps),
+      keep(places.at(1)),
+      keep(places.at(2))
+    ],
+    /** [dX, dWeight, dBias] of y = weight · (x − mean) · inv + bias, with `mean` and `inv` for each row. */
     layerNormBackward: (
       dOut: Handle,
       x: Handle,
@@ -166,11 +198,13 @@ export const makeAten = (abi: Abi, memory: Memory) => {
       mean: Handle,
       inv: Handle,
       weight: Handle,
-      withWeight: boolean
-    ): readonly [dX: Handle, dWeight: Handle | null] => {
-      const dX = made(op.layerNormBackward, dOut, x, [dim], mean, inv, weight, null, [1, withWeight ? 1 : 0, 0])
-      const [dWeight] = [keep(places.at(1)), keep(places.at(2))]
-      return [dX, withWeight ? dWeight : null]
+      withWeight: boolean,
+      bias: Handle | null = null
+    ): readonly [dX: Handle, dWeight: Handle | null, dBias: Handle | null] => {
+      const wanted = [1, withWeight ? 1 : 0, bias === null ? 0 : 1]
+      const dX = made(op.layerNormBackward, dOut, x, [dim], mean, inv, weight, bias, wanted)
+      const [dWeight, dBias] = [keep(places.at(1)), keep(places.at(2))] as const
+      return [dX, withWeight ? dWeight : null, bias === null ? null : dBias]
     },
     /** Running sums over the last dimension. */
     cumsum: (x: Handle): Handle => made(op.cumsum, x, -1, null),
@@ -201,6 +235,14 @@ export const makeAten = (abi: Abi, memory: Memory) => {
     mmWide: (out: Handle, a: Handle, b: Handle): void => into(op.mmWide, a, b, abi.dtypes.f32, out),
     /** x with its second and third dimension exchanged. */
     transposed: (x: Handle): Handle => made(op.transpose, x, 1, 2),
+    /** x with its last two of four dimensions exchanged. */
+    turned: (x: Handle): Handle => made(op.transpose, x, 2, 3),
+    /** a b, matrix by matrix. */
+    matmul: (a: Handle, b: Handle): Handle => made(op.matmul, a, b),
+    /** Over the last dimension, which stays with length 1. */
+    sum: (x: Handle): Handle => made(op.sum, x, [-1], 1, null),
+    /** Over the last dimension. */
+    logSumExp: (x: Handle): Handle => made(op.logSumExp, x, [-1], 0),
     /** x[i] */
     pick: (x: Handle, i: number): Handle => made(op.pick, x, 0, i),
     dispose: (): void => {

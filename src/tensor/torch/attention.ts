@@ -59,8 +59,9 @@ export const attention = (
 
   const masks = memory.keptBy<string>(64)
   /** 0 where a query of the block sees a key, −∞ where not; null where plain causality says the same. */
-  const maskOf = ({ from, keysFrom, to }: Block, window: number): Handle | null => {
-    if (keysFrom === 0 && from === 0 && (window === 0 || window >= to)) return null
+  const maskOf = ({ from, keysFrom, to }: Block, { cap, window: given }: AttentionShape): Handle | null => {
+    if (cap === 0 && keysFrom === 0 && from === 0 && (given === 0 || given >= to)) return null
+    const window = given === 0 ? to : given
     const [queries, keys, before] = [to - from, to - keysFrom, from - keysFrom]
     return masks([queries, keys, before, window].join(), () => {
       const mask = new Float32Array(queries * keys).fill(-Infinity)
@@ -90,12 +91,12 @@ export const attention = (
       readonly fresh: boolean
     }) => void
   ): void => {
-    const { headDim, heads, kvHeads, scale, window } = shape
+    const { cap, headDim, heads, kvHeads, scale, window } = shape
     const ratio = heads / kvHeads
     for (const { count, first, length } of runs) {
       const together = count === 1
       for (const block of blocksOf(length, window)) {
-        const mask = maskOf(block, window)
+        const mask = maskOf(block, shape)
         const [tokens, keys] = [block.to - block.from, block.to - block.keysFrom]
         for (let r = 0; r < (together ? 1 : ratio); r++) {
           const batch = together ? ratio : count
@@ -123,7 +124,8 @@ export const attention = (
               sizes: [batch, kvHeads, tokens, headDim],
               keys,
               mask,
-              scale
+              scale,
+              cap
             },
             outOf: (of) => queries(of, heads * headDim),
             sumsOf: (of) =>

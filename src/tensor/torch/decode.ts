@@ -135,7 +135,7 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
       const kernel = "attentionDecode"
       const sizes = check.attention(kernel, qkv, shape)
       const { rows, width } = sizes
-      const { capacity, headDim, heads, kvHeads, scale } = shape
+      const { cap, capacity, headDim, heads, kvHeads, scale } = shape
       const from = real(kernel, "qkv", qkv)
       const to = output(kernel, "out", out, sizes.out)
       const [keyCache, valueCache] = [real(kernel, "keys", keys), real(kernel, "values", values, keys.length)]
@@ -157,8 +157,11 @@ export const decode = (aten: Aten, memory: Memory): Pick<Backend, "cacheWrite" |
           const query = as(queries, [rows, tall, wide])
           // Without gaps: libtorch makes products into other memory one matrix at a time.
           const scores = room([rows, tall, seen.tokens])
-          if (seen.mask === null) bmm(scores, query, k.turned(first, count))
-          else {
+          if (cap > 0 || seen.mask === null) bmm(scores, query, k.turned(first, count))
+          if (cap > 0) aten.softcap(scores, cap)
+          if (seen.mask !== null && cap > 0) {
+            aten.add(scores, as(seen.mask(), [rows, tall, seen.tokens], [seen.tokens, 0, 1]))
+          } else if (seen.mask !== null) {
             baddbmm(
               scores,
               as(seen.mask(), [rows, tall, seen.tokens], [seen.tokens, 0, 1]),

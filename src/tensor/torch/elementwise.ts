@@ -10,7 +10,10 @@ const sumChunk = 2 ** 18
 export const elementwise = (
   aten: Aten,
   memory: Memory
-): Pick<Backend, "zero" | "add" | "copy" | "lerp" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"> => {
+): Pick<
+  Backend,
+  "zero" | "add" | "copy" | "lerp" | "scale" | "softcap" | "sumSquares" | "swiglu" | "swigluBackward" | "adamw"
+> => {
   const { abi: { copy, dtypes }, add, as, constant, dot, mul, room, run } = aten
   const { cached, output, real, view } = memory
   return {
@@ -42,6 +45,15 @@ export const elementwise = (
         mul(to, to, constant(1 - rate))
         aten.addcmul(to, from, constant(rate))
       })
+    },
+    scale: (x, by) => {
+      const of = view(output("scale", "x", x), [x.length])
+      run("scale", [x.length], () => mul(of, of, constant(by)))
+    },
+    softcap: (x, cap) => {
+      memory.check.softcap(cap)
+      const of = view(output("softcap", "x", x), [x.length])
+      run("softcap", [x.length], () => aten.softcap(of, cap))
     },
     sumSquares: (x) => {
       const from = real("sumSquares", "x", x)

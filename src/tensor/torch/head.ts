@@ -28,7 +28,7 @@ export const head = (
   return {
     head: (out, h, w, targets, shape) => {
       check.head("head", shape)
-      const { dim, rows, temperature, vocab } = shape
+      const { cap, dim, rows, temperature, vocab } = shape
       const logps = output("head", "logps", out.logps, rows)
       const lse = output("head", "lse", out.lse, rows)
       const entropy = output("head", "entropy", out.entropy, rows)
@@ -45,6 +45,7 @@ export const head = (
             turn(weight),
             null
           )
+          if (cap > 0) aten.softcap(logits, cap)
           if (temperature !== 1) mul(logits, logits, constant(1 / temperature))
           const which = as(target, [count, 1], [1, 1], first)
           const logp = column(logps, first, count)
@@ -67,7 +68,7 @@ export const head = (
     headBackward: (out, dLogps, h, w, targets, lse, shape) => {
       const kernel = "headBackward"
       check.head(kernel, shape)
-      const { dim, rows, temperature, vocab } = shape
+      const { cap, dim, rows, temperature, vocab } = shape
       const dH = output(kernel, "dH", out.dH, rows * dim)
       const dW = out.dW === null ? null : matrixOf(memory, output(kernel, "dW", out.dW, vocab * dim), vocab, dim)
       const gradient = real(kernel, "dLogps", dLogps, rows)
@@ -81,6 +82,12 @@ export const head = (
           const dZ = matrixAt(aten, logits, count, vocab)
           const input = matrixOf(memory, hidden, count, dim, first * dim)
           into(dZ, input, turn(weight), null)
+          const slope = cap > 0 ? room([count, vocab]) : null
+          if (slope !== null) {
+            aten.softcap(logits, cap)
+            copy(slope, logits)
+            aten.oneLessSquare(slope, cap)
+          }
           if (temperature !== 1) mul(logits, logits, constant(1 / temperature))
           // dZ = dLogp (1[target] − e^(z − lse)) / temperature
           const [up, down] = [room([count, 1]), room([count, 1])]
@@ -90,6 +97,7 @@ export const head = (
           aten.exp(logits, logits)
           mul(logits, logits, down)
           aten.scatterAdd(logits, as(target, [count, 1], [1, 1], first), up)
+          if (slope !== null) mul(logits, logits, slope)
           into(matrixOf(memory, dH, count, dim, first * dim), dZ, weight, null)
           if (dW !== null) accumulate(dW, dZ, input)
         })

@@ -37,8 +37,8 @@ export const rope = (aten: Aten, memory: Memory): Pick<Backend, "rope"> => {
   return {
     rope: (x, cos, sin, positions, shape) => {
       const known = memory.check.rope(cos, shape)
-      const { headDim, heads, inverse, stride } = shape
-      const half = headDim / 2
+      const { headDim, heads, inverse, stride, turned: dim } = shape
+      const half = dim / 2
       const rows = positions.length
       const of = output("rope", "x", x, rows * stride)
       const [cosTable, sinTable] = [real("rope", "cos", cos), real("rope", "sin", sin, cos.length)]
@@ -52,7 +52,7 @@ export const rope = (aten: Aten, memory: Memory): Pick<Backend, "rope"> => {
         for (const [to, from] of [[half, 0], [0, half]] as const) {
           add(
             view(of, [rows, heads, half], [stride, headDim, 1], to),
-            as(turned, [rows, heads, half], [heads * headDim, headDim, 1], from)
+            as(turned, [rows, heads, half], [heads * dim, dim, 1], from)
           )
         }
       })

@@ -13,6 +13,8 @@ export interface AttentionProblem {
   /** Added to the scores [tokens, keys]; null for plain causal attention, where there are as many keys as queries. */
   readonly mask: Handle | null
   readonly scale: number
+  /** Scores become cap · tanh(score / cap); 0 leaves them. Capped problems have a mask. */
+  readonly cap: number
 }
 
 /** Scaled dot-product attention, fused: out [batch, heads, tokens, headDim] and lse [batch, heads, tokens]. */
@@ -128,4 +130,59 @@ const onCuda = (aten: Aten): Sdpa => {
   }
 }
 
-export const sdpaOf = (aten: Aten, { kind }: TorchDevice): Sdpa => kind === "cpu" ? onCpu(aten) : onCuda(aten)
+/** Capped scores, which no fused kernel takes: the scores of a call are in memory. */
+const capped = (
+  { add, addcmul, as, copy, exp, logSumExp, matmul, mul, oneLessSquare, room, softcap, softmax, sum, turned, constant }:
+    Aten
+): Sdpa => {
+  const scoresOf = ({ cap, key, query, scale }: AttentionProblem): Handle => {
+    const scores = matmul(query, turned(key))
+    mul(scores, scores, constant(scale))
+    softcap(scores, cap)
+    return scores
+  }
+  return {
+    forward: (of) => {
+      const scores = scoresOf(of)
+      add(scores, of.mask!)
+      const lse = logSumExp(scores)
+      softmax(scores, scores)
+      return { out: matmul(scores, of.value), lse }
+    },
+    // With P the probabilities: dS = P ∘ (dOut Vᵀ − rowsum(dOut ∘ out)) ∘ (1 − (S / cap)²).
+    backward: (of, dOut, out, lse) => {
+      const { cap, key, keys, mask, query, scale, sizes: [batch, heads, tokens], value } = of
+      const slope = scoresOf(of)
+      const p = room([batch, heads, tokens, keys])
+      copy(p, slope)
+      oneLessSquare(slope, cap)
+      add(p, mask!)
+      const sums = room([batch, heads, tokens])
+      copy(sums, lse)
+      const one = constant(1)
+      addcmul(p, as(sums, [batch, heads, tokens, 1]), one, -1)
+      exp(p, p)
+      const projected = room([...of.sizes])
+      mul(projected, dOut, out)
+      const dScores = matmul(dOut, turned(value))
+      addcmul(dScores, sum(projected), one, -1)
+      mul(dScores, dScores, p)
+      mul(dScores, dScores, slope)
+      mul(dScores, dScores, constant(scale))
+      return {
+        dQuery: matmul(dScores, key),
+        dKey: matmul(turned(dScores), query),
+        dValue: matmul(turned(p), dOut)
+      }
+    }
+  }
+}
+
+export const sdpaOf = (aten: Aten, { kind }: TorchDevice): Sdpa => {
+  const plain = kind === "cpu" ? onCpu(aten) : onCuda(aten)
+  const other = capped(aten)
+  return {
+    forward: (of) => (of.cap > 0 ? other : plain).forward(of),
+    backward: (of, ...results) => (of.cap > 0 ? other : plain).backward(of, ...results)
+  }
+}

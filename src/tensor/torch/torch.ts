@@ -6,6 +6,7 @@ import { decode } from "./decode.ts"
 import { deviceOf } from "./device.ts"
 import { elementwise } from "./elementwise.ts"
 import { embedding } from "./embedding.ts"
+import { gelu } from "./gelu.ts"
 import { head } from "./head.ts"
 import { linear } from "./linear.ts"
 import { libraryFolder } from "./locate.ts"
@@ -49,6 +50,7 @@ export const torch = async ({ device: name = "cpu", threads }: TorchOptions = {}
     ...elementwise(aten, memory),
     ...embedding(aten, memory),
     ...norm(aten, memory),
+    ...gelu(aten, memory),
     ...rope(aten, memory),
     ...attention(aten, memory, sdpaOf(aten, device)),
     ...decode(aten, memory),
