@@ -232,7 +232,7 @@ describe("a checkpoint", () => {
       Sft.make({ base: Checkpoint.huggingFace("tales", base, { adapter: at }), demonstrations }, fit)
     const weights = "adapter_model.safetensors"
     assert.deepStrictEqual(await lines(on(adapter(plain, weights))), [])
-    const remedy = "Point at the folder of a plain LoRA adapter that PEFT saved."
+    const remedy = "Point at the folder of a LoRA adapter that PEFT saved."
     const nowhere = folder()
     assert.strictEqual(await only(on(nowhere)), `${nowhere}: it has no adapter_config.json. ${remedy}`)
     const half = adapter(plain)

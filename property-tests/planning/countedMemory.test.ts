@@ -90,7 +90,15 @@ const cases = fc.record({
   microBatchTokens: fc.constantFrom(8, 20, 8192),
   work: fc.array(works, { maxLength: 5 })
 }).map(({ ffn, layers, recompute, targetModules, variant, ...rest }) => {
-  const config = { ...variant, num_hidden_layers: layers, intermediate_size: ffn }
+  const types = variant["layer_types"]
+  const config = {
+    ...variant,
+    num_hidden_layers: layers,
+    ["n_inner" in variant ? "n_inner" : "intermediate_size"]: ffn,
+    ...(Array.isArray(types)
+      ? { layer_types: Array.from({ length: layers }, (_, l): unknown => types[l % types.length]) }
+      : {})
+  }
   const lora = targetModules === null ? {} : { lora: { rank: 1, alpha: 2, targetModules, seed: "memory" } }
   const computing = { recompute, ...lora }
   const models: ReadonlyArray<Open> = [
