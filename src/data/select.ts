@@ -36,7 +36,9 @@ export const control = (rows: ReadonlyArray<ScoredRow>, rule: Rule, key: string)
     rows,
     Uint32Array.from(
       rule._tag === "PerPrompt"
-        ? placesByPrompt(rows, ({ prompt }) => prompt).flatMap((places, i) => atRandom(places, rule.keep, `${key}/${i}`))
+        ? placesByPrompt(rows, ({ prompt }) => prompt).flatMap((places, i) =>
+          atRandom(places, rule.keep, `${key}/${i}`)
+        )
         : atRandom(Array.from(rows, (_, i) => i), placesOf(rows, rule).length, key)
     )
   )
