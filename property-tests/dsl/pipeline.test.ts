@@ -92,7 +92,8 @@ describe("what is drawn", () => {
     assert.isAbove(largest, 200)
     assert.isAbove(shared, 200)
     assert.includeMembers([...drawn], [
-      ...Object.keys(Reward.Rule.cases),
+      // A comparison needs a group or an answer, which not every place of a reward has.
+      ...Object.keys(Reward.Rule.cases).filter((rule) => rule !== "ByPairs"),
       "JudgeScorer",
       "RewardScorer",
       "RubricScorer",
