@@ -118,7 +118,8 @@ const made = (
   }
   return {
     ...one,
-    encodeParts: (parts) => inParts(one, parts),
+    // Words of a fixed vocabulary never go on in the next part: ".once" would be unknown where "." and "once" are not.
+    encodeParts: (parts) => (json["model"] as Json)["type"] === "WordLevel" ? null : inParts(one, parts),
     decode: (ids) => {
       const tokens = Array.from(ids).filter((id) => all.has(id))
       if (tokens.length === 0) return ""

@@ -51,7 +51,7 @@ export interface Codec {
   readonly encodeCompletion: (text: string, options: { readonly end: boolean }) => Int32Array
   /**
    * The tokens of the joined texts, divided at their boundaries; a token that spans one belongs to the later part. Null or left out where
-   * parts are encoded apart: a text of a world is no part of another.
+   * parts are encoded apart: those of a world, and of a vocabulary of whole words.
    */
   readonly encodeParts?: (parts: ReadonlyArray<string>) => ReadonlyArray<Int32Array> | null
   /** Without special tokens. */
