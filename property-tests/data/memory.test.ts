@@ -19,7 +19,7 @@ import { CurrentEngine } from ${module("src/engine/current.ts")}
 import { layer } from ${module("src/store/files.ts")}
 import { RunLog } from ${module("src/store/runLog.ts")}
 import { Store } from ${module("src/store/store.ts")}
-const codec = { encodePrompt: (text) => new Int32Array(150).fill(text.length), encodeCompletion: () => Int32Array.of(2) }
+const codec = { encodePrompt: (text) => new Int32Array(150).fill(text.length), encodeCompletion: () => Int32Array.of(2), decode: () => "a", stop: [2] }
 const done = await Effect.runPromise(Effect.gen(function*() {
   const { rows } = yield* read(readers.Text)(${JSON.stringify(rows)})
   const scope = { label: "stage", stream: "seed" }

@@ -89,7 +89,8 @@ describe("a conversation with tools", () => {
     const row = masked(codec, "assistant").encode(demonstration({ messages: calling, tools: [add] }))
     const learnt = [...row.completion].filter((_, t) => row.mask[t] === 1)
     assert.strictEqual(codec.decode(row.prompt), `${shown}user: 1+2?\nassistant:`)
-    assert.strictEqual(codec.decode(learnt), ` ${called} It is 3.~\n`)
+    // The line breaks after the ends are the template's: sampling stops before them.
+    assert.strictEqual(codec.decode(learnt), ` ${called.trimEnd()} It is 3.~`)
   })
 
   it("two answers that call differently are two answers", () => {

@@ -7,7 +7,7 @@ import { UnusableData } from "../../dsl/Errors.ts"
 import type { Mask, Truncating } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { eachLimited } from "../model/foreign.ts"
-import { cutAnswers, cutRow, type Keep, left, lengthOf } from "./cut.ts"
+import { cutAnswers, cutRow, type Keep, left, lengthOf, Unfit } from "./cut.ts"
 import { growing, keeping } from "./growing.ts"
 import { EncodeWhenRead } from "./lazyArray.ts"
 import type { DemonstrationRow, PreferenceRow, PromptRow, TextRow, UnpairedPreferenceRow } from "./rows.ts"
@@ -132,10 +132,50 @@ export const textsOf = (
   sampled: ReadonlyArray<{ readonly completion: Int32Array }>
 ): ReadonlyArray<string> => eachLimited(sampled, ({ completion }) => decode(completion))
 
-export const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => ({
-  prompt: codec.encodePrompt(prompt),
-  completion: codec.encodeCompletion(completion, { end })
-})
+/** The tokens of a text in parts, with the end after the last. */
+export const divided = (codec: Codec, parts: ReadonlyArray<string>, end: boolean): ReadonlyArray<Int32Array> => {
+  const whole = codec.encodeParts?.(parts)
+  const last = parts.length - 1
+  if (whole == null) {
+    return parts.map((part, i) =>
+      i === 0 ? codec.encodePrompt(part) : codec.encodeCompletion(part, { end: end && i === last })
+    )
+  }
+  if (!end) return whole
+  return whole.map((ids, i) => i < last ? ids : Int32Array.of(...ids, ...codec.encodeCompletion("", { end })))
+}
+
+/**
+ * Tokens of an answer until sampling would have stopped: after the first stop token that only blank text and further stop tokens follow, as
+ * chat templates write the end of a turn and a line break.
+ */
+export const untilStop = ({ decode, stop, unknown }: Codec, ids: Int32Array): number => {
+  let length = ids.length
+  for (let at = ids.length - 1; at >= 0; at--) {
+    const id = ids[at]!
+    if (stop.includes(id)) length = at + 1
+    else if (id === unknown || decode(Int32Array.of(id)).trim() !== "") break
+  }
+  return length
+}
+
+/** A row whose prompt is never empty: the first token of a text without a beginning is given, as in text to pretrain on. */
+export const begun = <A extends Row>(row: A, from: (row: A, completion: Int32Array) => A): A => {
+  if (row.prompt.length > 0) return row
+  if (row.completion.length > 1) return { ...from(row, row.completion.slice(1)), prompt: row.completion.slice(0, 1) }
+  throw new Unfit("its prompt and its answer have no tokens", "Leave empty rows out.")
+}
+
+/**
+ * A prompt and its answer as the tokens of the whole text; the answer ends once, with the token at which sampling stops, unless it was cut
+ * off (`end`: false).
+ */
+export const answer = (codec: Codec, prompt: string, completion: string, end = true): Row => {
+  const [before, after] = divided(codec, [prompt, completion], end) as readonly [Int32Array, Int32Array]
+  const length = end ? untilStop(codec, after) : after.length
+  const row = { prompt: before, completion: length === after.length ? after : after.slice(0, length) }
+  return begun<Row>(row, (row, completion) => ({ ...row, completion }))
+}
 
 /** Whether the answer ends with the token that its template wrote; an answer of nothing else keeps it. */
 export const endsByTemplate = ({ stop }: Codec, { completion }: Row, mask: Mask | undefined): boolean =>
@@ -164,11 +204,12 @@ export const texts: By<TextRow, Row> = byCodec((codec) => {
   let end: Int32Array | undefined
   return one(({ text }) => {
     const ids = codec.encodePrompt(text)
+    if (ids.length === 0) throw new Unfit("its text has no tokens", "Leave empty rows out.")
     end ??= codec.encodeCompletion("", { end: true })
-    const completion = new Int32Array(Math.max(0, ids.length - 1) + end.length)
+    const completion = new Int32Array(ids.length - 1 + end.length)
     completion.set(ids.subarray(1))
     completion.set(end, completion.length - end.length)
-    return { prompt: ids.slice(0, 1), completion }
+    return { prompt: ids.slice(0, 1), completion: completion.subarray(0, untilStop(codec, completion)) }
   })
 })
 
@@ -183,7 +224,14 @@ export const prompts = (codec: Codec, maxNewTokens = 1): Encoding<PromptRow, Int
 })
 
 const promptIds: By<PromptRow, Int32Array> = byCodec((codec) => ({
-  encode: ({ prompt }) => codec.encodePrompt(prompt),
+  encode: ({ prompt }) => {
+    const ids = codec.encodePrompt(prompt)
+    if (ids.length > 0) return ids
+    throw new Unfit(
+      "its prompt is empty, and the tokenizer puts no token in front",
+      "Leave such rows out, or begin each with a text, as by Ask's template or system."
+    )
+  },
   tokens: (ids) => ids.length,
   cut: (ids, most, keep) => keep === "keep-start" ? ids.slice(0, most) : ids.slice(-most)
 }))

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { UnusableData } from "../../dsl/Errors.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { cutAnswers, cutRow, left, lengthOf, Unfit } from "./cut.ts"
-import { answer, type Encoding, type For } from "./encode.ts"
+import { answer, begun, divided, type Encoding, type For } from "./encode.ts"
 import type { RankingRow, StepwiseRow } from "./rows.ts"
 
 /** The answers to one prompt, in rising rank. */
@@ -38,7 +38,7 @@ export interface Stepping {
 }
 
 /**
- * Each step by itself, then the separator: as TRL's PRMTrainer tokenizes, so that the end of a step is a token of its own. There is no
+ * Each step by itself (the first as the prompt goes on), then the separator: as TRL's PRMTrainer tokenizes, so that the end of a step is a token of its own. There is no
  * end-of-sequence token: it would be a step without a judgement. Steps whose end is cut off are not judged.
  */
 export const steps = (
@@ -55,14 +55,22 @@ export const steps = (
     encode: ({ completions, labels, prompt }) => {
       const ids: Array<number> = []
       const ends: Array<number> = []
-      for (const step of completions) {
-        ids.push(...codec.encodeCompletion(step, { end: false }), ...after)
+      const [before, first] = divided(codec, [prompt, completions[0] ?? ""], false) as readonly [Int32Array, Int32Array]
+      for (const [i, step] of completions.entries()) {
+        ids.push(...i === 0 ? first : codec.encodeCompletion(step, { end: false }), ...after)
         if (ids.length === (ends.at(-1) ?? -1) + 1) throw new Unfit("a step has no tokens", "Leave empty steps out.")
         ends.push(ids.length - 1)
       }
+      const given = before.length === 0 ? 1 : 0
+      if (ends[0]! < given) {
+        throw new Unfit("its prompt is empty, and its first step is a token", "Leave such rows out.")
+      }
       return {
-        row: { prompt: codec.encodePrompt(prompt), completion: Int32Array.from(ids) },
-        ends,
+        row: begun<Row>(
+          { prompt: before, completion: Int32Array.from(ids) },
+          (_, completion) => ({ prompt: before, completion })
+        ),
+        ends: ends.map((end) => end - given),
         labels: labels.map(labelOf)
       }
     },

@@ -2,7 +2,7 @@
 import type { Mask } from "../../dsl/Truncation.ts"
 import type { Codec, Row } from "../engine/engine.ts"
 import { cutRow, left, lengthOf, Unfit } from "./cut.ts"
-import { answer, byCodec, type Encoding, endsByTemplate } from "./encode.ts"
+import { answer, begun, byCodec, divided, type Encoding, endsByTemplate, untilStop } from "./encode.ts"
 import type { DemonstrationRow } from "./rows.ts"
 
 /** A row with the weight of each completion token in the loss, 0 or 1. */
@@ -16,25 +16,29 @@ export type SftLoss = "completion" | "assistant" | "all"
 const ones = (length: number): Float64Array => new Float64Array(length).fill(1)
 
 /**
- * Every assistant turn counts, with the end of sequence after the last turn; contexts between turns do not. Turns and contexts are
- * encoded separately: a chat template divides them by special tokens, and a turn begins exactly as an answer of the model begins.
+ * Every assistant turn counts until sampling would have stopped, with the end of sequence after the last turn; contexts between turns do
+ * not.
  */
 const conversation = (codec: Codec, turns: NonNullable<DemonstrationRow["turns"]>): Masked => {
-  const ids: Array<number> = []
-  const mask: Array<number> = []
-  const add = (tokens: Int32Array, weight: number): void => {
-    ids.push(...tokens)
-    for (let i = 0; i < tokens.length; i++) mask.push(weight)
-  }
-  turns.forEach((turn, i) => {
-    if (i > 0) add(codec.encodeCompletion(turn.context, { end: false }), 0)
-    add(codec.encodeCompletion(turn.answer, { end: i + 1 === turns.length }), 1)
+  const [prompt, ...parts] = divided(codec, turns.flatMap(({ answer, context }) => [context, answer]), true) as [
+    Int32Array,
+    ...Array<Int32Array>
+  ]
+  // Parts are answers at even places, contexts between them.
+  const lengths = parts.map((ids, i) => i % 2 === 0 ? untilStop(codec, ids) : 0)
+  const last = parts.length - 1
+  const completion = Int32Array.from(parts.flatMap((ids, i) => [...i === last ? ids.subarray(0, lengths[i]) : ids]))
+  const mask = new Float64Array(completion.length)
+  let at = 0
+  parts.forEach((ids, i) => {
+    mask.fill(1, at, at + lengths[i]!)
+    at += ids.length
   })
-  return {
-    prompt: codec.encodePrompt(turns[0]!.context),
-    completion: Int32Array.from(ids),
-    mask: Float64Array.from(mask)
-  }
+  return begun<Masked>({ prompt, completion, mask }, (row, completion) => ({
+    ...row,
+    completion,
+    mask: row.mask.slice(1)
+  }))
 }
 
 const whole = (codec: Codec, { completion, ended, prompt, turns }: DemonstrationRow, loss: SftLoss): Masked => {

@@ -1,6 +1,8 @@
-import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja"
+import { Environment, parse, tokenize } from "@huggingface/jinja"
 import { Abandoned, limited, Overran } from "./foreign.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
+import { markGroups, type Node, Pythonic, unproven } from "./jinja.ts"
+import type { Value } from "./jinjaValues.ts"
 import type { Json } from "./tokenizerJson.ts"
 
 export type Messages = ReadonlyArray<{ readonly role: string; readonly content: string | null }>
@@ -28,55 +30,15 @@ const most = {
   made: 1 << 27
 }
 
-/** A value of Jinja: text, a list or something of bounded size. */
-interface Value {
-  readonly type: string
-  readonly value?: unknown
-}
-
-/** A node of the package's syntax tree. */
-interface Node {
-  readonly type: string
-  readonly operator?: { readonly value: string }
-  readonly left?: Node
-  readonly right?: Node
-  /** Of an operand that is evaluated already. */
-  readonly known?: Value
-}
-
-/** The package's own types are lost on TypeScript: its declarations import files without extensions. */
-const Evaluating = Interpreter as unknown as new(environment: Environment) => {
-  evaluate(statement: Node | undefined, environment: unknown): Value
-  run(program: unknown): Value
-}
-
 /** Evaluates at most `most`, so that no template takes memory without bound. */
-class Counting extends Evaluating {
+class Counting extends Pythonic {
   private steps = 0
   private made = 0
 
-  /** As Python, and unlike the package: no text is put together with a list, an object or a number by +. */
-  private sum(statement: Node, environment: unknown): Value {
-    const [left, right] = [statement.left!, statement.right!].map((operand) => this.evaluate(operand, environment)) as [
-      Value,
-      Value
-    ]
-    if ((typeof left.value === "string") !== (typeof right.value === "string")) {
-      const { type } = typeof left.value === "string" ? right : left
-      throw new TypeError(`it puts together a text and a value of the type ${type} by +`)
-    }
-    return super.evaluate(
-      { ...statement, left: { type: "Known", known: left }, right: { type: "Known", known: right } },
-      environment
-    )
-  }
-
   /** Nothing is evaluated where a slice has no bound. */
   override evaluate(statement: Node | undefined, environment: unknown): Value {
-    if (statement?.known !== undefined) return statement.known
     if (++this.steps > most.steps) throw new RangeError(`it takes more than ${most.steps} steps`)
-    const isSum = statement?.type === "BinaryExpression" && statement.operator?.value === "+"
-    const made = isSum ? this.sum(statement, environment) : super.evaluate(statement, environment)
+    const made = super.evaluate(statement, environment)
     const { value } = made
     const isText = typeof value === "string"
     if (isText || Array.isArray(value)) {
@@ -130,13 +92,24 @@ export const chatTemplate = (
   const file = files.get(templateFile)
   const source = file ?? named(settings["chat_template"])
   if (source === null) return null
-  const template = parsed(source, file === undefined ? "tokenizer_config.json" : templateFile)
+  const path = file === undefined ? "tokenizer_config.json" : templateFile
+  const template = parsed(source, path)
+  const others = unproven(template)
+  if (others.length > 0) {
+    throw new BadCheckpoint({
+      path,
+      problem: `the chat template uses ${others.join(", ")}, which Keel does not compute as Python does`,
+      remedy: "Write the template without it, or remove the template and give prompts as text."
+    })
+  }
   return (messages, variables = {}) =>
     limited(() => {
       const environment = new Environment()
       const given = {
         ...globals,
         ...special,
+        tools: null,
+        documents: null,
         ...variables,
         messages,
         add_generation_prompt: messages.at(-1)?.role !== "assistant"
@@ -146,11 +119,21 @@ export const chatTemplate = (
     })
 }
 
+/** What stands between raw and endraw as an expression, which the package knows. */
+const verbatim = (source: string): string =>
+  source.replaceAll(
+    /(?:(?<=^|\n)[ \t]+)?\{%\s*raw\s*%\}([^]*?)\{%\s*endraw\s*%\}\n?/gu,
+    (_, raw: string) => `{{ ${JSON.stringify(raw)} }}`
+  )
+
 const parsed = (source: string, path: string) => {
   try {
-    return limited(() =>
-      parse(tokenize(source.replaceAll(/\r\n?/gu, "\n"), { lstrip_blocks: true, trim_blocks: true }))
-    )
+    return limited(() => {
+      const tokens = tokenize(verbatim(source.replaceAll(/\r\n?/gu, "\n")), { lstrip_blocks: true, trim_blocks: true })
+      const program: unknown = parse(tokens)
+      markGroups(program, tokens)
+      return program
+    })
   } catch (error) {
     if (error instanceof Abandoned) throw error
     throw new BadCheckpoint({

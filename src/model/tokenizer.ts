@@ -9,6 +9,7 @@ import { limited } from "./foreign.ts"
 import { refused } from "./foreignFields.ts"
 import { parseJson } from "./json.ts"
 import { encoding, open, tokenizer, unreadable } from "./openTokenizer.ts"
+import { inParts } from "./parts.ts"
 import { specialTokens } from "./specialTokens.ts"
 import { tokenizerFields, withoutNames } from "./tokenizerConfig.ts"
 import { asContinuation, asRust, type Json } from "./tokenizerJson.ts"
@@ -27,9 +28,8 @@ interface AddedToken {
  *
  * - `encodePrompt` adds the prefix of the post-processor (or bos, without a post-processor and with `add_bos_token`), unless the
  *   text already begins with it, as text made by a chat template does. It leaves the suffix of the post-processor out.
- * - `encodeCompletion` reads text as going on from a prompt: no bos and no dummy space in front, so that a prompt and its
- *   completion give the tokens of the whole text wherever no token spans the boundary. An empty prompt has no dummy space
- *   either: text that begins a sequence is `encodePrompt`ed, then cut after bos.
+ * - `encodeParts` gives the tokens of a whole text, divided: rows are made by it.
+ * - `encodeCompletion` reads text that goes on from tokens which a policy wrote: no bos and no dummy space in front.
  * - `decode` drops the dummy space only after bos: of a completion it gives the text that, put after the prompt's, is the
  *   whole. Where the tokenizer adds no bos, the two cannot be told apart and the dummy space is always dropped, as
  *   transformers does. Ids that no token has (some vocabularies are padded) are left out.
@@ -98,7 +98,7 @@ const made = (
     .filter((token) => !token.normalized)
   const stop = stopIds(files, config, special.eos === null ? undefined : whole.token_to_id(special.eos))
   const template = chatTemplate(files, settings, special.all)
-  return {
+  const one: Pick<Codec, "encodeCompletion" | "encodePrompt"> = {
     encodePrompt: (text) => {
       const ids = limited(() => encodeWith(whole, text))
       const there = prefix.length > 0 && prefix.every((id, i) => ids[i] === id)
@@ -114,7 +114,12 @@ const made = (
       ])
       if (end && stop.length === 0) throw new RangeError("the model has no end-of-sequence token")
       return Int32Array.from(end ? [...ids, stop[0]!] : ids)
-    },
+    }
+  }
+  return {
+    ...one,
+    // Words of a fixed vocabulary never go on in the next part: ".once" would be unknown where "." and "once" are not.
+    encodeParts: (parts) => (json["model"] as Json)["type"] === "WordLevel" ? null : inParts(one, parts),
     decode: (ids) => {
       const tokens = Array.from(ids).filter((id) => all.has(id))
       if (tokens.length === 0) return ""

@@ -49,6 +49,11 @@ export interface Codec {
   readonly encodePrompt: (text: string) => Int32Array
   /** Continues a prompt: nothing in front; `end` appends the end-of-sequence token. */
   readonly encodeCompletion: (text: string, options: { readonly end: boolean }) => Int32Array
+  /**
+   * The tokens of the joined texts, divided at their boundaries; a token that spans one belongs to the later part. Null or left out where
+   * parts are encoded apart: those of a world, and of a vocabulary of whole words.
+   */
+  readonly encodeParts?: (parts: ReadonlyArray<string>) => ReadonlyArray<Int32Array> | null
   /** Without special tokens. */
   readonly decode: (ids: ArrayLike<number>) => string
   /**

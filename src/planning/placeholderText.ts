@@ -67,14 +67,20 @@ const withStandIns = (of: Codec): Codec => {
     const body = encoded.length - ends
     const all = new Int32Array(encoded.length + numbers.length)
     all.set(encoded.subarray(0, body))
-    all.set(numbers.map((number) => number % of.vocab), body)
+    // Tokens that end nothing.
+    all.set(
+      numbers.map((number) => (number + (of.stop.includes(number % of.vocab) ? of.stop.length : 0)) % of.vocab),
+      body
+    )
     all.set(encoded.subarray(body), body + numbers.length)
     return all
   }
   return {
     ...of,
     encodePrompt: (text) => counted(text, of.encodePrompt, 0),
-    encodeCompletion: (text, { end }) => counted(text, (rest) => of.encodeCompletion(rest, { end }), end ? 1 : 0)
+    encodeCompletion: (text, { end }) => counted(text, (rest) => of.encodeCompletion(rest, { end }), end ? 1 : 0),
+    encodeParts: (parts) =>
+      parts.some((part) => standIns(part).numbers.length > 0) ? null : of.encodeParts?.(parts) ?? null
   }
 }
 
@@ -131,6 +137,7 @@ export const rehearsed = (own: Codec): Rehearsed => {
         if (length !== undefined) fullLengths.set(made, length + made.length - known.length)
         return made
       },
+      encodeParts: (parts) => parts.some((part) => tokens.has(part)) ? null : of.encodeParts?.(parts) ?? null,
       decode: (ids) => {
         const text = texts.get(ids)?.()
         if (text === undefined) return of.decode(ids)

@@ -66,6 +66,12 @@ const watchedCodec = (codec: Codec, { during }: Watch): Codec => ({
   ...codec,
   encodePrompt: (text) => during("encode", () => codec.encodePrompt(text), () => text.length),
   encodeCompletion: (text, how) => during("encode", () => codec.encodeCompletion(text, how), () => text.length),
+  encodeParts: (parts) =>
+    during(
+      "encode",
+      () => codec.encodeParts?.(parts) ?? null,
+      () => parts.reduce((sum, { length }) => sum + length, 0)
+    ),
   decode: (ids) => during("decode", () => codec.decode(ids), () => ids.length)
 })
 
