@@ -33,7 +33,7 @@ describe("routed experts", () => {
   it.each(names)("of %s are chosen alike by the sampler and the trainer", (name) => {
     const policy = transformer(reference()).policy(randomWeights(variants[name]!, "replay"))
     const prompt = Int32Array.of(3, 5, 7)
-    const rows = policy.sample([prompt, prompt], { ...plainSampling, stop: [] }, "seed")
+    const rows = policy.sample([prompt, prompt], { ...plainSampling, stop: [] }, ["a", "b"])
     const logps = policy.logprobs(rows.map(({ completion }) => ({ prompt, completion }))).logps
     const sampled = rows.flatMap((row) => [...row.logps])
     sampled.forEach((logp, i) => assert.closeTo(logp, logps[i]!, 1e-12))
@@ -41,10 +41,7 @@ describe("routed experts", () => {
 
   it.each(names)("of %s are refused to LoRA, with advice", (name) => {
     const lora = { rank: 1, alpha: 1, seed: "lora", targetModules: ["q_proj", "down_proj"] }
-    assert.throws(
-      () => transformer(reference()).policy({ ...randomWeights(variants[name]!, "lora"), lora } as never),
-      /experts/u
-    )
+    assert.throws(() => transformer(reference()).policy(randomWeights(variants[name]!, "lora"), { lora }), /experts/u)
   })
 
   it("with a load-balance loss, noise or more experts a token than there are, are refused by name", () => {

@@ -139,7 +139,7 @@ const routers: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     mlp_only_layers: [0]
   },
   OLMoE: { ...routed, model_type: "olmoe", intermediate_size: 6, num_experts: 5 },
-  Mixtral: { ...routed, model_type: "mixtral", intermediate_size: 6, num_local_experts: 4 }
+  Mixtral: { ...routed, model_type: "mixtral", intermediate_size: 6, num_local_experts: 3 }
 }
 
 /** One tiny configuration of every kind. */
