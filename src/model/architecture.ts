@@ -11,11 +11,33 @@ export interface Attention {
   readonly rope: number | null
 }
 
-/** The work of a layer on each token by itself. Routed experts would be another form. */
-export interface FeedForward {
-  /** Matrices `up` and `down`, with or without a gate. */
+/** Matrices `up` and `down`, with or without a gate. */
+export interface DenseFeedForward {
   readonly form: "dense"
 }
+
+/** Experts, each with a gate, `up` and `down`, of which a router chooses some for each token. */
+export interface RoutedFeedForward {
+  readonly form: "routed"
+  readonly experts: number
+  /** Experts of a token. */
+  readonly active: number
+  /** Inner size of an expert. */
+  readonly ffn: number
+  /** Weights of a token's experts are divided by their sum. */
+  readonly renormalised: boolean
+  /** Modules; `experts` is followed by the number of the expert. */
+  readonly names: {
+    readonly router: string
+    readonly experts: string
+    readonly gate: string
+    readonly up: string
+    readonly down: string
+  }
+}
+
+/** The work of a layer on each token by itself. */
+export type FeedForward = DenseFeedForward | RoutedFeedForward
 
 export interface Layer {
   readonly attention: Attention

@@ -1,4 +1,4 @@
-import type { ModelConfig, NormPlace, Sizes, Structure } from "./architecture.ts"
+import type { Functions, ModelConfig, NormPlace, Sizes, Structure } from "./architecture.ts"
 
 /** A parameter: its Hugging Face name and shape. Matrices are [out, in]. */
 export interface Parameter {
@@ -18,7 +18,7 @@ export interface Order {
 }
 
 /** The sizes and tensors that decide the shape of a model. */
-export type ParameterShape = Sizes & Structure
+export type ParameterShape = Sizes & Structure & Partial<Pick<Functions, "blocks">>
 
 /** All parameters of `Sizes.idle`. */
 export const idleExperts = "idle_experts"
@@ -95,12 +95,22 @@ export const parameters = (shape: ParameterShape, head: ModelConfig["head"]): Re
     products([[of(names.out), dim]], queries, shape.outBias)
     at("attentionOut")
     at("mlpIn")
-    products(
-      names.up.map((module) => [of(module), upSize(shape) / names.up.length] as const),
-      dim,
-      shape.mlpBias
-    )
-    products([[of(names.down), dim]], ffn, shape.mlpBias)
+    const mlp = shape.blocks?.[i]?.mlp
+    if (mlp?.form === "routed") {
+      add(`${of(mlp.names.router)}.weight`, [mlp.experts, dim])
+      for (let e = 0; e < mlp.experts; e++) {
+        const expert = of(`${mlp.names.experts}${e}.`)
+        products([[expert + mlp.names.gate, mlp.ffn], [expert + mlp.names.up, mlp.ffn]], dim, false)
+        products([[expert + mlp.names.down, dim]], mlp.ffn, false)
+      }
+    } else {
+      products(
+        names.up.map((module) => [of(module), upSize(shape) / names.up.length] as const),
+        dim,
+        shape.mlpBias
+      )
+      products([[of(names.down), dim]], ffn, shape.mlpBias)
+    }
     at("mlpOut")
   }
   if (shape.idle !== undefined) add(idleExperts, [shape.idle])

@@ -125,8 +125,29 @@ const others: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   }
 }
 
+const { intermediate_size: _f, ...routed } = { ...sizes, num_experts_per_tok: 2, tie_word_embeddings: false }
+
+/** Routed experts: renormalised or not, beside a dense layer or not. */
+const routers: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "Qwen 3 MoE": {
+    ...routed,
+    model_type: "qwen3_moe",
+    intermediate_size: 10,
+    moe_intermediate_size: 6,
+    num_experts: 5,
+    norm_topk_prob: true,
+    mlp_only_layers: [0]
+  },
+  OLMoE: { ...routed, model_type: "olmoe", intermediate_size: 6, num_experts: 5 },
+  Mixtral: { ...routed, model_type: "mixtral", intermediate_size: 6, num_local_experts: 3 }
+}
+
 /** One tiny configuration of every kind. */
-export const variants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = { ...llamas, ...others }
+export const variants: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  ...llamas,
+  ...others,
+  ...routers
+}
 
 /** Weights large enough that every path of the model matters: nothing is close to linear or saturated. */
 export const randomWeights = (

@@ -1,8 +1,21 @@
-import type { ModelConfig, NormPlace } from "../../model/architecture.ts"
+import type { Layer, ModelConfig, NormPlace, RoutedFeedForward } from "../../model/architecture.ts"
 import { qkNormSize, qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Tensor } from "../../tensor/backend.ts"
 import { statsOf } from "./norms.ts"
+import type { Chosen } from "./routedFeedForward.ts"
 import type { Workspace } from "./workspace.ts"
+
+/** Of a routed feed-forward. */
+export interface RoutedActivations {
+  /** Buffers that all layers share. */
+  readonly space: Workspace
+  /** The router's [N, experts]. */
+  readonly logits: Tensor
+  /** [N · active, 2 ffn], in the order of the slots. */
+  readonly gateUp: Tensor
+  /** Set by `forward`. */
+  chosen: Chosen | null
+}
 
 /** Activations of one layer for its backward pass, `N` token rows each. */
 export interface LayerActivations {
@@ -23,6 +36,7 @@ export interface LayerActivations {
   /** Residual stream between attention and feed-forward [N, d]. */
   readonly middle: Tensor
   readonly gateUp: Tensor
+  readonly routed: RoutedActivations | null
   /** Activation of gateUp, also in one buffer of all layers. */
   readonly gated: Tensor
   /** Output of the feed-forward before its norm [N, d], where it has one. */
@@ -42,11 +56,14 @@ export interface Activations {
   readonly finalStats: Tensor
 }
 
+const routedSize = ({ active, experts, ffn }: RoutedFeedForward): number => experts + 2 * active * ffn
+
 /** Reals of one token in one layer when all activations are kept. */
 const keptPerToken = (config: ModelConfig): number => {
   const { dim, headDim, heads, norms, qkNorm } = config
   const raw = (norms.attentionOut === undefined ? 0 : 1) + (norms.mlpOut === undefined ? 0 : 1)
-  return (2 + raw) * dim + (qkNorm === false ? 1 : 2) * qkvWidth(config) + heads * headDim + upSize(config)
+  return (2 + raw) * dim + (qkNorm === false ? 1 : 2) * qkvWidth(config) + heads * headDim +
+    Math.max(...config.blocks.map(({ mlp }) => mlp.form === "dense" ? upSize(config) : routedSize(mlp)))
 }
 
 /**
@@ -75,7 +92,9 @@ export const activations = (
   const { ffn, headDim, heads, dim, kvHeads, norms, qkNorm } = config
   const qkv = qkvWidth(config)
   const groups = (of: number): number => of * headDim / qkNormSize(config, of)
-  const layer = (prefix: string): LayerActivations => {
+  const layer = (prefix: string, blocks: ReadonlyArray<Layer>): LayerActivations => {
+    const dense = blocks.some(({ mlp }) => mlp.form === "dense")
+    const routed = blocks.map(({ mlp }) => mlp).find((mlp) => mlp.form === "routed")
     const reals = (name: string, width: number) => space.reals(prefix + name, rows * width)
     const rotated = reals("qkv", qkv)
     return {
@@ -91,8 +110,14 @@ export const activations = (
       lse: reals("lse", heads),
       mixed: norms.attentionOut === undefined ? null : reals("mixed", dim),
       middle: reals("middle", dim),
-      gateUp: reals("gateUp", upSize(config)),
-      gated: space.reals("gated", rows * ffn),
+      gateUp: reals("gateUp", dense ? upSize(config) : 1),
+      routed: routed === undefined ? null : {
+        space,
+        logits: reals("router", routed.experts),
+        gateUp: reals("experts", 2 * routed.active * routed.ffn),
+        chosen: null
+      },
+      gated: space.reals("gated", rows * (config.blocks.some(({ mlp }) => mlp.form === "dense") ? ffn : 1)),
       output: norms.mlpOut === undefined ? null : reals("output", dim),
       branch: norms.attentionOut === undefined && norms.mlpOut === undefined ? null : space.reals("branch", rows * dim)
     }
@@ -100,8 +125,8 @@ export const activations = (
   return {
     rows,
     layers: kept === "all"
-      ? Array.from({ length: config.layers }, (_, l) => layer(`${l}.`))
-      : new Array<LayerActivations>(config.layers).fill(layer("")),
+      ? Array.from({ length: config.layers }, (_, l) => layer(`${l}.`, [config.blocks[l]!]))
+      : new Array<LayerActivations>(config.layers).fill(layer("", config.blocks)),
     shared: kept !== "all",
     residual: kept === "nothing"
       ? new Array<Tensor>(config.layers + 1).fill(space.reals("residual", rows * dim))

@@ -145,11 +145,20 @@ export const adapters = (
     return made
   }
   const shapes = shapesOf(config)
+  const ofExperts = targetModules.filter((target) => /^(gate|up|down)_proj$/u.test(target))
+  if (ofExperts.length > 0 && config.blocks.some(({ mlp }) => mlp.form === "routed")) {
+    throw new RangeError(
+      `LoRA on routed experts is not supported (${
+        ofExperts.join(", ")
+      } of a ${config.family}): target q_proj, k_proj, v_proj, o_proj.`
+    )
+  }
   const blocks = Array.from(
     { length: config.layers },
     (_, l): Readonly<Partial<Record<Site, Block>>> =>
       Object.fromEntries(
         Object.entries(shapes).flatMap(([site, shape]) => {
+          if ((site === "gateUp" || site === "down") && config.blocks[l]!.mlp.form === "routed") return []
           const { inputs, outputs } = shape
           const parts = chosen(shape.parts, targetModules, config.family)
           if (parts.length === 0) return []

@@ -4,11 +4,15 @@ import type { Activations } from "./activations.ts"
 import { denseFeedForward } from "./denseFeedForward.ts"
 import { groupedAttention } from "./groupedAttention.ts"
 import { normForward } from "./norms.ts"
+import { routedFeedForward } from "./routedFeedForward.ts"
 import type { Pass, Sublayer } from "./sublayer.ts"
 
 /** The forms of a layer's two sublayers. */
 export const attentions: Readonly<Record<Attention["form"], Sublayer>> = { grouped: groupedAttention }
-export const feedForwards: Readonly<Record<FeedForward["form"], Sublayer>> = { dense: denseFeedForward }
+export const feedForwards: Readonly<Record<FeedForward["form"], Sublayer>> = {
+  dense: denseFeedForward,
+  routed: routedFeedForward
+}
 
 /** The input of a sublayer of layer `l` from the stream x: normed where there is a norm. */
 export const normed = (pass: Pass, from: Activations, l: number, place: NormPlace, x: Tensor): Tensor => {

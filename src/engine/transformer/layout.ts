@@ -16,10 +16,18 @@ export interface LayerParameters {
   readonly keyNorm: Tensor | null
   readonly out: Tensor
   readonly outBias: Tensor | null
-  readonly gateUp: Tensor
+  /** Of a dense feed-forward. */
+  readonly gateUp: Tensor | null
   readonly gateUpBias: Tensor | null
-  readonly down: Tensor
+  readonly down: Tensor | null
   readonly downBias: Tensor | null
+  readonly routed: RoutedParameters | null
+}
+
+export interface RoutedParameters {
+  /** [experts, dim] */
+  readonly router: Tensor
+  readonly experts: ReadonlyArray<{ readonly gateUp: Tensor; readonly down: Tensor }>
 }
 
 /** Views of one flat buffer. `head` is `embed` itself in a language model with tied embeddings. */
@@ -86,6 +94,8 @@ export const layout = (backend: Backend, config: ModelConfig, head: ModelConfig[
         const of = (module: string): string => `${names.layers}${l}.${module}`
         const fused = (modules: ReadonlyArray<string>, kind: string): Tensor =>
           take(...modules.map((module) => `${of(module)}.${kind}`))
+        const { mlp } = config.blocks[l]!
+        const dense = mlp.form === "dense"
         return {
           norms: Object.fromEntries(Object.entries(config.norms).map(([place, module]) => [place, norm(of(module))])),
           qkv: fused(names.qkv, "weight"),
@@ -94,10 +104,20 @@ export const layout = (backend: Backend, config: ModelConfig, head: ModelConfig[
           keyNorm: config.qkNorm === false ? null : weight(of("self_attn.k_norm")),
           out: weight(of(names.out)),
           outBias: config.outBias ? take(`${of(names.out)}.bias`) : null,
-          gateUp: fused(names.up, "weight"),
-          gateUpBias: config.mlpBias ? fused(names.up, "bias") : null,
-          down: weight(of(names.down)),
-          downBias: config.mlpBias ? take(`${of(names.down)}.bias`) : null
+          gateUp: dense ? fused(names.up, "weight") : null,
+          gateUpBias: dense && config.mlpBias ? fused(names.up, "bias") : null,
+          down: dense ? weight(of(names.down)) : null,
+          downBias: dense && config.mlpBias ? take(`${of(names.down)}.bias`) : null,
+          routed: dense ? null : {
+            router: weight(of(mlp.names.router)),
+            experts: Array.from({ length: mlp.experts }, (_, e) => {
+              const expert = `${mlp.names.experts}${e}.`
+              return {
+                gateUp: fused([expert + mlp.names.gate, expert + mlp.names.up], "weight"),
+                down: weight(of(expert + mlp.names.down))
+              }
+            })
+          }
         }
       })
     }

@@ -1,6 +1,6 @@
 import { qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Tensor } from "../../tensor/backend.ts"
-import type { ModelParameters } from "./layout.ts"
+import type { ModelParameters, RoutedParameters } from "./layout.ts"
 import type { OpenedModel } from "./openModel.ts"
 
 /** Rows up to which a product with a packed matrix pays: above, a plain product packs on the way at the same cost. */
@@ -21,6 +21,17 @@ export const packedParameters = (
     backend.packWeight(packed, w, inputs, outputs)
     return packed
   }
+  const routed = (own: RoutedParameters | null, l: number): RoutedParameters | null => {
+    const { mlp } = config.blocks[l]!
+    if (own === null || mlp.form !== "routed") return null
+    return {
+      router: pack(`${l}.router`, own.router, dim, mlp.experts),
+      experts: own.experts.map(({ down, gateUp }, e) => ({
+        gateUp: pack(`${l}.${e}.gateUp`, gateUp, dim, 2 * mlp.ffn),
+        down: pack(`${l}.${e}.down`, down, mlp.ffn, dim)
+      }))
+    }
+  }
   return () => {
     if (held !== null && version === trainable.version()) return held
     const { head, layers } = trainable.parameters
@@ -31,8 +42,9 @@ export const packedParameters = (
         ...p,
         qkv: pack(`${l}.qkv`, p.qkv, dim, qkvWidth(config)),
         out: pack(`${l}.out`, p.out, heads * headDim, dim),
-        gateUp: pack(`${l}.gateUp`, p.gateUp, dim, upSize(config)),
-        down: pack(`${l}.down`, p.down, ffn, dim)
+        gateUp: p.gateUp && pack(`${l}.gateUp`, p.gateUp, dim, upSize(config)),
+        down: p.down && pack(`${l}.down`, p.down, ffn, dim),
+        routed: routed(p.routed, l)
       }))
     }
     version = trainable.version()

@@ -71,7 +71,7 @@ export const product = (
   residual: Tensor | null = null
 ): void => {
   const p = parameters.layers[layer]!
-  multiply(out, x, p[site], p[`${site}Bias`], rows, inputs, outputs, residual)
+  multiply(out, x, p[site]!, p[`${site}Bias`], rows, inputs, outputs, residual)
   adapters?.forward(backend, layer, site, out, x, rows)
 }
 
@@ -87,6 +87,6 @@ export const productBackward = (
 ): void => {
   const g = gradients.layers?.[layer]
   const into = { dX, accumulate: false, dW: g?.[site] ?? null, dBias: g?.[`${site}Bias`] ?? null }
-  backend.linearBackward(into, dOut, x, parameters.layers[layer]![site], rows, inputs, outputs)
+  backend.linearBackward(into, dOut, x, parameters.layers[layer]![site]!, rows, inputs, outputs)
   adapters?.backward(backend, layer, site, dX, dOut, x, rows)
 }

@@ -7,6 +7,7 @@ import { llama, mimo, mistral, qwen2, qwen3 } from "./llama.ts"
 import { olmo2, olmo3 } from "./olmo.ts"
 import { phi3 } from "./phi3.ts"
 import type { Architecture } from "./reading.ts"
+import { mixtral, olmoe, qwen3Moe } from "./routed.ts"
 import { smollm3 } from "./smollm3.ts"
 
 /** By `model_type`. */
@@ -25,6 +26,9 @@ export const architectures: ReadonlyMap<string, Architecture> = new Map(
     phi3,
     cohere2,
     gpt2,
-    gptNeox
+    gptNeox,
+    qwen3Moe,
+    olmoe,
+    mixtral
   ].map((one) => [one.type, one])
 )

@@ -30,7 +30,7 @@ export const mistral: Architecture = {
 }
 
 /** The layers from `max_window_layers` on have a window, where it is in use; or those that `layer_types` names. */
-const qwenWindows = (of: FieldReader, layers: number, context: number): ReadonlyArray<number> => {
+export const qwenWindows = (of: FieldReader, layers: number, context: number): ReadonlyArray<number> => {
   const used = of.flag("use_sliding_window", false) && of.value("sliding_window") !== null
   const full = of.size("max_window_layers", 28, undefined, 0)
   const types = layerTypes(of, layers, (i) => used && i >= full ? "sliding_attention" : "full_attention")
