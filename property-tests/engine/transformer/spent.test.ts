@@ -54,12 +54,17 @@ describe("counted floating-point operations", () => {
 
   it("are linear in layers", () => {
     fc.assert(
-      fc.property(configs.filter((raw) => !("mlp_only_layers" in raw)), batches, fc.boolean(), (config, lengths, trains) => {
-        const at = (layers: number) =>
-          flopsOf({ ...config, num_hidden_layers: layers }, trains ? training(lengths) : forward(lengths))
-        assert.strictEqual(at(3) - at(2), at(2) - at(1))
-        assert.isAbove(at(2), at(1))
-      }),
+      fc.property(
+        configs.filter((raw) => !("mlp_only_layers" in raw)),
+        batches,
+        fc.boolean(),
+        (config, lengths, trains) => {
+          const at = (layers: number) =>
+            flopsOf({ ...config, num_hidden_layers: layers }, trains ? training(lengths) : forward(lengths))
+          assert.strictEqual(at(3) - at(2), at(2) - at(1))
+          assert.isAbove(at(2), at(1))
+        }
+      ),
       { numRuns: 50 }
     )
   })
