@@ -46,12 +46,14 @@ export const backward = (pass: BackwardPass, from: Activations, dFinal: Tensor, 
     }
     const mixes = () => normed(pass, from, l, "attentionIn", x)
     if (from.shared && l < layers - 1) layerForward(pass, from, l, null)
-
-    const feeds = () => fed(pass, from, l, mixes)
-    feedForwards[mlp.form].backward(pass, at, l, dFed, ofOutput("mlpOut", at.output), feeds, rows)
+    // The feed-forward came last: shared buffers still hold its input and its gated values.
+    const fresh = from.shared || l === layers - 1
+    const feedNorm = norms.mlpIn ?? (parallel ? norms.attentionIn : undefined)
+    const feeds = () => fresh && feedNorm !== undefined ? at.normed : fed(pass, from, l, mixes)
+    feedForwards[mlp.form].backward(pass, at, l, dFed, ofOutput("mlpOut", at.output), feeds, rows, fresh)
     if (!parallel) toStream("mlpIn", dFed, at.middle)
 
-    attentions[attention.form].backward(pass, at, l, dNormed, ofOutput("attentionOut", at.mixed), mixes, rows)
+    attentions[attention.form].backward(pass, at, l, dNormed, ofOutput("attentionOut", at.mixed), mixes, rows, fresh)
     if (parallel && norms.mlpIn !== undefined) toStream("mlpIn", dFed, x)
     else if (parallel) backend.add(dNormed, dFed)
     toStream("attentionIn", dNormed, x)

@@ -28,11 +28,11 @@ export const denseFeedForward: Sublayer = {
     product(pass, layer, "down", out, at.gated, [rows, ffn, dim], residual)
   },
   // All layers share `gated`, and the gradient of a gate overwrites the gate.
-  backward: (pass, at, layer, dX, dOut, x, rows) => {
+  backward: (pass, at, layer, dX, dOut, x, rows, fresh) => {
     const { backend, config, space } = pass
     const { activation, dim, ffn } = config
     const dGated = space.reals("dGated", rows * ffn)
-    activate(backend, config, at.gated, at.gateUp, rows)
+    if (!fresh) activate(backend, config, at.gated, at.gateUp, rows)
     productBackward(pass, layer, "down", dGated, dOut, at.gated, [rows, ffn, dim])
     if (activation === "silu") backend.swigluBackward(at.gateUp, dGated, at.gateUp, rows, ffn)
     else backend.geluBackward(at.gateUp, dGated, at.gateUp, geluShape(config, rows))

@@ -48,7 +48,7 @@ export interface Sublayer {
     residual: Tensor | null,
     rows: number
   ) => void
-  /** Sets dX from the gradient of the output; adds to the gradients of its parameters. `x` as in `forward`. */
+  /** Sets dX from the gradient of the output; adds to the gradients of its parameters. `x` as in `forward`; `fresh`: `at` is as `forward` left it. */
   readonly backward: (
     pass: BackwardPass,
     at: LayerActivations,
@@ -56,7 +56,8 @@ export interface Sublayer {
     dX: Tensor,
     dOut: Tensor,
     x: () => Tensor,
-    rows: number
+    rows: number,
+    fresh: boolean
   ) => void
 }
 
