@@ -74,7 +74,7 @@ export const commandA = Recipe.make({
       "of online CoPG"
     ),
     offlineCopg: Recipe.notReported(
-      { completionsPerPrompt: 4, beta: 0.05, batchSize: 128, learningRate: 1e-6 },
+      { completionsPerPrompt: 2, beta: 0.05, batchSize: 128, learningRate: 1e-6 },
       "of offline CoPG, which trains the code expert"
     ),
     offline: Recipe.notReported({ batchSize: 128, learningRate: 1e-6 }, "of offline preferences"),
