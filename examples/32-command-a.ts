@@ -5,7 +5,7 @@
  *     npx keel run examples/32-command-a.ts        # the recipe alone: npx keel run command-a --shrink
  *
  * Ends with (seed 0, native backend; gold reward, proxy reward, KL from the first model, length, finished). The proxy rises from merge to
- * merge; the gold reward falls a little, as the policy learns what its reward model likes:
+ * merge; the gold reward falls, as the policy learns what its reward model likes:
  *
  *     | instruct | 2.98 ± 0.10 | 3.20 ± 0.08  | 0.00 ± 0.00               | 31.84  | 85 %     |
  *     | sftSoup  | 2.75 ± 0.08 | 3.22 ± 0.07  | 2.27 ± 0.17               | 30.74  | 93 %     |

@@ -11,7 +11,7 @@ export default facts("Command A", Recipe.planned(CommandA.commandA), {
       1,
       ({ rlSoup }) => all(rlSoup, "Dpo").filter(({ loss }) => loss.terms[0].form._tag === "Contrastive").length
     ],
-    ["best of N", 4, ({ policy }) => all(policy, "Sample")[0]!["completionsPerPrompt"]],
+    ["best of N", 4, ({ policy }) => all(policy, "Sample").at(-1)!["completionsPerPrompt"]],
     [
       "merges are linear",
       ["Linear", "Linear"],
