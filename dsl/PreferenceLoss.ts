@@ -31,6 +31,8 @@ export const Form = Schema.Union([
   Schema.TaggedStruct("Hinge", {}),
   /** (Δ − 1/(2β))². */
   Schema.TaggedStruct("Square", {}),
+  /** (m − u)² / (2β), m the margin of the pair: how much higher the chosen answer scores. */
+  Schema.TaggedStruct("Contrastive", {}),
   /** KL of (σ(u), σ(−u)) from (1 − ε, ε). */
   Schema.TaggedStruct("Exo", { labelSmoothing: Inside }),
   /** −log σ(u)(1 − m) + e⁻ᵘ m, m = σ(u / τ). */
@@ -112,6 +114,10 @@ export const own = <const Name extends string, const R extends boolean = true>(
 ): NamedLoss<Name, R> =>
   new OwnPreferenceLoss({ name, params, ...options }, { disableChecks: true }) as NamedLoss<Name, R>
 
+/** Whether a pair needs its margin. */
+export const readsMargins = (loss: PreferenceLoss | OwnPreferenceLoss): boolean =>
+  !("_tag" in loss) && loss.terms.some(({ form }) => form._tag === "Contrastive")
+
 /** Mistakes in the combination of valid parts. */
 export const mistakes = ({ nll, per, reference, terms }: PreferenceLoss): ReadonlyArray<string> => {
   const weightless = terms.every(({ weight }) => weight === 0)
@@ -178,6 +184,18 @@ export const dpoNll = ({ nll = 1, ...options }: Options = {}): Loss<true> => dpo
 export const ipo = (
   { beta = 0.1, nll = 0, per = "token" }: Options & { readonly per?: "sequence" | "token" } = {}
 ): Loss<true> => loss(true, per, beta, nll, one("Square", {}))
+
+/**
+ * Contrastive policy gradient from scored answers, offline: Flet-Berliac et al. 2024 (arXiv 2406.19185) eq. 7–9, here with the sign of a loss,
+ * and plus m² / (2β), so that it is 0 where it is least. With R the score, R_β = R − β log π/π_ref, m = R(chosen) − R(rejected):
+ *
+ *     L = E (R_β(chosen) − R_β(rejected))² / (2β) = E (m − βΔ)² / (2β)        dL/dΔ = −(m − βΔ), eq. 18 and 19
+ *
+ * Least at π_ref exp(R/β) / Z alone, wherever the answers come from (their Theorem 1). Command A (arXiv 2504.00698, p. 7) has the square
+ * without 1/(2β). Each pair needs its margin, in the units of β: `Pair.make({ completions }, { margins: true })`, which leaves out
+ * pairs that score the same. On line it is `PolicyGradient.copg`. TRL has none.
+ */
+export const copg = referenced("Contrastive", {})
 
 /** SLiC's hinge on log-ratios: Liu et al. 2023 (arXiv 2309.06657). TRL `hinge`. */
 export const hinge = referenced("Hinge", {})

@@ -5,12 +5,12 @@
  *     npx keel run examples/32-command-a.ts        # the recipe alone: npx keel run command-a --shrink
  *
  * Ends with (seed 0, native backend; gold reward, proxy reward, KL from the first model, length, finished). The proxy rises from merge to
- * merge; the gold reward falls a little, as the policy learns what its reward model likes:
+ * merge; the gold reward falls, as the policy learns what its reward model likes:
  *
- *     | instruct | 2.98 ± 0.10 | 1.60 ± 0.03  | 0.00 ± 0.00               | 31.84  | 85 %     |
- *     | sftSoup  | 2.75 ± 0.08 | 1.65 ± 0.02  | 2.27 ± 0.17               | 30.74  | 93 %     |
- *     | rlSoup   | 2.65 ± 0.09 | 1.70 ± 0.01  | 2.34 ± 0.17               | 30.25  | 96 %     |
- *     | policy   | 2.71 ± 0.07 | 1.88 ± 0.01  | 8.32 ± 0.38               | 25.50  | 100 %    |
+ *     | instruct | 2.98 ± 0.10 | 3.20 ± 0.08  | 0.00 ± 0.00               | 31.84  | 85 %     |
+ *     | sftSoup  | 2.75 ± 0.08 | 3.22 ± 0.07  | 2.27 ± 0.17               | 30.74  | 93 %     |
+ *     | rlSoup   | 2.77 ± 0.08 | 3.56 ± 0.06  | 3.11 ± 0.22               | 32.37  | 91 %     |
+ *     | policy   | 2.29 ± 0.09 | 4.41 ± 0.03  | 15.08 ± 0.50              | 32.92  | 98 %     |
  */
 import { CommandA, Evaluate, Gold, Pipeline, Recipe, Shrink } from "../dsl/index.ts"
 import { held } from "./01-instruct-gpt.ts"

@@ -5,7 +5,7 @@
  *
  * Differences: the weights of the merges were searched by hand and are not reported: they are equal here. SRPO, the paper's offline preference
  * method (Choi et al. 2024, arXiv 2406.01660), trains a policy to improve its own answers too; IPO, the part of it without that, stands here.
- * "Until nothing improves" is a number of rounds. Each expert's own reward is one reward model.
+ * "Until nothing improves" is a number of rounds. Each expert's own reward, of the code expert the result of its tests, is one reward model.
  */
 import * as Artifact from "../Artifact.ts"
 import * as Checkpoint from "../Checkpoint.ts"
@@ -19,7 +19,10 @@ import * as Source from "../Source.ts"
 import * as Dpo from "../stages/Dpo.ts"
 import * as Grpo from "../stages/Grpo.ts"
 import * as Merge from "../stages/Merge.ts"
+import * as Pair from "../stages/Pair.ts"
 import * as RewardModeling from "../stages/RewardModeling.ts"
+import * as Sample from "../stages/Sample.ts"
+import * as Score from "../stages/Score.ts"
 import * as Select from "../stages/Select.ts"
 import * as Sft from "../stages/Sft.ts"
 import * as RejectionSampling from "./RejectionSampling.ts"
@@ -69,6 +72,10 @@ export const commandA = Recipe.make({
     copg: Recipe.notReported(
       { beta: 0.05, steps: 100, batchSize: 128, groupSize: 4, learningRate: 1e-6 },
       "of online CoPG"
+    ),
+    offlineCopg: Recipe.notReported(
+      { completionsPerPrompt: 2, beta: 0.05, batchSize: 128, learningRate: 1e-6 },
+      "of offline CoPG, which trains the code expert"
     ),
     offline: Recipe.notReported({ batchSize: 128, learningRate: 1e-6 }, "of offline preferences"),
     polish: Recipe.notReported(3, "rounds of ping-pong: until nothing improves"),
@@ -133,8 +140,17 @@ export const commandA = Recipe.make({
         Dpo.make({ init, reference: init, preferences }, { ...open.offline, loss: PreferenceLoss.ipo() }),
         measured(init)
       )
+    /** Every two answers of a problem that score differently, with their margin. */
+    const offlineCopg = (init: Model, prompts: Artifact.Of<"Prompts">): Model => {
+      const { beta, completionsPerPrompt, ...training } = open.offlineCopg
+      const completions = Sample.make({ policy: init, prompts }, { completionsPerPrompt, maxNewTokens })
+      const scored = Score.byReward({ completions, reward })
+      const preferences = Pair.make({ completions: scored }, { rejected: "every-lower", margins: true })
+      const loss = PreferenceLoss.copg({ beta })
+      return Pipeline.observe(Dpo.make({ init, reference: init, preferences }, { ...training, loss }), measured(init))
+    }
     const rlExperts = {
-      code: online(sftSoup, given.codeProblems),
+      code: offlineCopg(sftSoup, given.codeProblems),
       math: online(sftSoup, given.mathProblems),
       longContext: online(sftSoup, given.documents),
       safety: offline(sftSoup, given.safetyPairs),

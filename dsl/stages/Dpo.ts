@@ -17,7 +17,14 @@ import type { LossesOf } from "../Extension.ts"
 import type { Gold } from "../Gold.ts"
 import { type Allotting, type BesideHeld, held, klMeasured } from "../KlSpending.ts"
 import { type Moved, policyFrom } from "../MovesPolicy.ts"
-import { type Loss, mistakes, type NamedLoss, OwnPreferenceLoss, PreferenceLoss } from "../PreferenceLoss.ts"
+import {
+  type Loss,
+  mistakes,
+  type NamedLoss,
+  OwnPreferenceLoss,
+  PreferenceLoss,
+  readsMargins
+} from "../PreferenceLoss.ts"
 import { Count, passes, training } from "../Training.ts"
 import { judgedBy, keeping, keepMistakes } from "../Keep.ts"
 import { masking, truncating } from "../Truncation.ts"
@@ -57,13 +64,19 @@ type WiresOf<R extends boolean> = Omit<typeof wires, "reference"> & {
   : ReturnType<typeof optional<typeof reference>>
 }
 
+/** Pairs that are known to have no margins before they are made. */
+const marginless = ({ op, params }: { readonly op: string; readonly params: unknown }): boolean =>
+  op === "Compare" || op === "Pair" && (params as { readonly margins?: true }).margins === undefined
+
 export const definition = define(Dpo, wires, {
   wiresOf: (_, params) => params["loss"]?.reference === false ? { ...wires, reference: none } : wires,
   ...policyFrom("init"),
   opens: { trained: ["init"], frozen: ["reward"] },
   passesOver: "preferences",
-  mistakes: (stage, { held, reward }) => [
+  mistakes: (stage, { held, preferences, reward }) => [
     ...("_tag" in stage.loss ? [] : mistakes(stage.loss)),
+    readsMargins(stage.loss) && preferences !== undefined && marginless(preferences.node) &&
+    "its loss is of margins, and the pairs have none: pair scored completions with Pair.make({ completions }, { margins: true })",
     ...keepMistakes(stage, { held, reward }, { proxy: ["reward", "held"] }, ["reward"])
   ]
 })

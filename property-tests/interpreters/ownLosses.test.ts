@@ -310,18 +310,18 @@ describe("in a pipeline", () => {
         [flat, level]
       )
     )
-    const [x, offsets] = [f64(-1, -2), i32(0, 1, 2)]
+    const [x, offsets, margins] = [f64(-1, -2), i32(0, 1, 2), f64(0)]
     const bare = (loss: Effect.Effect<Loss, NotFinite>) =>
       Effect.runSync(Effect.catchTag(loss, "NotFinite", ({ quantity }) => Effect.succeed(quantity)))
     const batch = { logps: x, oldLogps: x, samplerLogps: x, advantages: x, entropies: x, refLogps: x, beta: 0, offsets }
     for (const bad of [f64(NaN, -1), f64(-1, -Infinity)]) {
-      assert.strictEqual(bare(pair({ logps: bad, refLogps: x, offsets })), "logps for the loss Mine")
-      assert.strictEqual(bare(pair({ logps: x, refLogps: bad, offsets })), "refLogps for the loss Mine")
+      assert.strictEqual(bare(pair({ logps: bad, refLogps: x, offsets, margins })), "logps for the loss Mine")
+      assert.strictEqual(bare(pair({ logps: x, refLogps: bad, offsets, margins })), "refLogps for the loss Mine")
       for (const name of ["logps", "oldLogps", "advantages", "refLogps"]) {
         assert.strictEqual(bare(one({ ...batch, [name]: bad })), `${name} for the loss Clipped`)
       }
     }
-    assert.strictEqual(Effect.runSync(pair({ logps: x, refLogps: null, offsets })).loss, 0)
+    assert.strictEqual(Effect.runSync(pair({ logps: x, refLogps: null, offsets, margins })).loss, 0)
     assert.deepStrictEqual(Effect.runSync(one(batch)).metrics, { loss: 0, approx_kl: 0, ratio: 1 })
   })
 

@@ -2,6 +2,7 @@ import fc from "fast-check"
 import { assert, describe, it } from "vitest"
 import * as PreferenceLoss from "../../dsl/PreferenceLoss.ts"
 import { dpo } from "../../src/losses/dpo.ts"
+import { sumRows } from "../../src/losses/ragged.ts"
 import { named } from "./dpoNames.ts"
 import { assertClose, f64, finiteDifferences, i32, numbers } from "./gradients.ts"
 
@@ -12,24 +13,27 @@ const batches = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 6, maxLeng
   return fc.record({
     offsets: fc.constant(offsets),
     logps: numbers(-4, -0.05, offsets[6]!),
-    refLogps: numbers(-8, -0.1, 6)
+    refLogps: numbers(-8, -0.1, 6),
+    margins: numbers(-3, 3, 3)
   })
 })
 interface Batch {
   readonly offsets: Int32Array
   readonly logps: Float64Array
   readonly refLogps: Float64Array
+  /** Of CoPG alone. */
+  readonly margins?: Float64Array
 }
 
-const of = (loss: PreferenceLoss.PreferenceLoss, { logps, offsets, refLogps }: Batch) =>
-  dpo(logps, loss.reference ? refLogps : null, offsets, loss)
+const of = (loss: PreferenceLoss.PreferenceLoss, { logps, margins, offsets, refLogps }: Batch) =>
+  dpo(logps, loss.reference ? refLogps : null, offsets, loss, margins)
 
 const beta = fc.double({ min: 0.05, max: 2, noNaN: true })
 const smoothing = fc.double({ min: 0, max: 0.45, noNaN: true })
 
-/** One pair of one-token answers whose Δ is `margin`, without a reference's help. */
-const pairOf = (loss: PreferenceLoss.PreferenceLoss, margin: number) =>
-  dpo(f64(-9 + margin / 2, -9 - margin / 2), f64(-9, -9), i32(0, 1, 2), loss)
+/** One pair of one-token answers whose Δ is `margin`, without a reference's help; the chosen one scores `better` more. */
+const pairOf = (loss: PreferenceLoss.PreferenceLoss, margin: number, better = 0) =>
+  dpo(f64(-9 + margin / 2, -9 - margin / 2), f64(-9, -9), i32(0, 1, 2), loss, f64(better))
 
 describe("preference losses", () => {
   it("DPO by hand", () => {
@@ -157,6 +161,32 @@ describe("preference losses", () => {
     }))
   })
 
+  it("CoPG is eq. 7 to 9 of Flet-Berliac et al., least where βΔ is the margin of the scores, and IPO where that is ½", () => {
+    const score = fc.double({ min: -3, max: 3, noNaN: true })
+    fc.assert(fc.property(batches, beta, fc.tuple(score, score), (batch, beta, [c, r]) => {
+      const sums = sumRows(batch.logps, batch.offsets).map((sum, row) => sum - batch.refLogps[row]!)
+      /** R_{β/2} of the paper. */
+      const half = (score: number, row: number) => score - beta / 2 * sums[row]!
+      const minus = [0, 1, 2].map((i) =>
+        (half(r, i + 3) - half(c, i)) * sums[i]! + (half(c, i) - half(r, i + 3)) * sums[i + 3]!
+      )
+      const { loss } = of(PreferenceLoss.copg({ beta }), { ...batch, margins: f64(c - r, c - r, c - r) })
+      const expected = (minus[0]! + minus[1]! + minus[2]!) / 3 + (c - r) ** 2 / (2 * beta)
+      assert.closeTo(loss, expected, 1e-9 * (1 + Math.abs(expected)))
+      const ipo = of(PreferenceLoss.ipo({ beta, per: "sequence" }), batch)
+      const like = of(PreferenceLoss.copg({ beta }), { ...batch, margins: f64(0.5, 0.5, 0.5) })
+      assertClose(like.gradient, ipo.gradient.map((slope) => beta / 2 * slope), 1e-9)
+    }))
+    fc.assert(fc.property(beta, score, (beta, better) => {
+      const loss = PreferenceLoss.copg({ beta })
+      assert.closeTo(pairOf(loss, better / beta, better).loss, 0, 1e-12)
+      assertClose(pairOf(loss, better / beta, better).gradient, [0, 0], 1e-12)
+      for (const off of [-1, 1]) assert.isAbove(pairOf(loss, better / beta + off, better).loss, 0)
+    }))
+    // A missing margin would teach that both answers are as good.
+    assert.throws(() => dpo(f64(-1, -1), f64(-1, -1), i32(0, 1, 2), PreferenceLoss.copg()), /margins/u)
+  })
+
   it("invariant 26: SimPO needs no reference, is log 2 at equal means without a margin, and the same for every token twice", () => {
     assert.strictEqual(PreferenceLoss.simPo().reference, false)
     assert.throws(() => dpo(f64(-1, -1), f64(-1, -1), i32(0, 1, 2), PreferenceLoss.simPo()))
@@ -223,15 +253,28 @@ describe("preference losses", () => {
   it.each(Object.entries(named))("%s: what is not finite comes through, no pairs are loss 0", (_, loss) => {
     const refs = (n: number) => loss.reference ? new Float64Array(n).fill(-1) : null
     for (const bad of [NaN, Infinity, -Infinity]) {
-      assert.isFalse(Number.isFinite(dpo(f64(bad, -1), refs(2), i32(0, 1, 2), loss).loss))
-      assert.isFalse(Number.isFinite(dpo(f64(-1, bad), refs(2), i32(0, 1, 2), loss).loss))
+      assert.isFalse(Number.isFinite(dpo(f64(bad, -1), refs(2), i32(0, 1, 2), loss, f64(1)).loss))
+      assert.isFalse(Number.isFinite(dpo(f64(-1, bad), refs(2), i32(0, 1, 2), loss, f64(1)).loss))
     }
-    assert.strictEqual(dpo(f64(), refs(0), i32(0), loss).loss, 0)
+    assert.strictEqual(dpo(f64(), refs(0), i32(0), loss, f64()).loss, 0)
   })
 
   it("stays finite where exponentials overflow", () => {
     for (
-      const name of ["dpo", "cDpo", "robustDpo", "hinge", "ipo", "exo", "nca", "bco", "sppo", "apoZero", "apoDown"]
+      const name of [
+        "dpo",
+        "cDpo",
+        "robustDpo",
+        "hinge",
+        "ipo",
+        "copg",
+        "exo",
+        "nca",
+        "bco",
+        "sppo",
+        "apoZero",
+        "apoDown"
+      ]
     ) {
       for (const margin of [-4000, 4000]) {
         const { gradient, loss } = pairOf(named[name]!, margin)

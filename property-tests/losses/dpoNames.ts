@@ -8,6 +8,7 @@ export const named: Readonly<Record<string, PreferenceLoss.Loss<boolean>>> = {
   cDpo: PreferenceLoss.cDpo({ beta: 0.3, labelSmoothing: 0.2 }),
   robustDpo: PreferenceLoss.robustDpo({ beta: 0.3, labelSmoothing: 0.2 }),
   ipo: PreferenceLoss.ipo({ beta: 0.3 }),
+  copg: PreferenceLoss.copg({ beta: 0.3 }),
   hinge: PreferenceLoss.hinge({ beta: 0.3 }),
   exo: PreferenceLoss.exo({ beta: 0.3 }),
   nca: PreferenceLoss.nca({ beta: 0.3 }),

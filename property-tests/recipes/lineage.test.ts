@@ -85,15 +85,16 @@ const llama31 = count(6).flatMap((round): ReadonlyArray<Row> => {
   ]
 })
 
-const polish = ["sft 7", "dpo 4", "grpo 4", "dpo 5", "grpo 5", "dpo 6", "policy"]
+const polish = ["sft 7", "dpo 5", "grpo 3", "dpo 6", "grpo 4", "dpo 7", "policy"]
+const trained = ["dpo 1", "grpo 1", "grpo 2", "dpo 2", "dpo 3", "dpo 4"]
 const commandA: ReadonlyArray<Row> = [
   ["instruct", "Command A 111B, base"],
   ...count(6).map((n): Row => [`sft ${n}`, "instruct"]),
   ["sftSoup", joined(count(6).map((n) => `sft ${n}`), " + ")],
   ["rewardmodeling 1", "sftSoup"],
   ["reward", "rewardmodeling 1"],
-  ...["grpo", "dpo"].flatMap((op) => count(3).map((n): Row => [`${op} ${n}`, "sftSoup", "", "sftSoup"])),
-  ["rlSoup", joined(["grpo", "dpo"].flatMap((op) => count(3).map((n) => `${op} ${n}`)), " + ")],
+  ...trained.map((name, i): Row => [name, "sftSoup", i === 0 ? "sftSoup" : "", "sftSoup"]),
+  ["rlSoup", joined(trained, " + ")],
   ["sft 7", "rlSoup", "rlSoup"],
   ...polish.slice(1).map((name, i): Row => [name, polish[i]!, "", polish[i]!])
 ]

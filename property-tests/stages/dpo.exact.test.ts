@@ -85,3 +85,97 @@ describe("DPO from exact preferences of a reward r", () => {
     assert.closeTo(now, expectedReward(best, gold).mean, 1e-2)
   })
 })
+
+describe("CoPG from scores of answers that another policy wrote", () => {
+  const world = makeWorld({ prompts: 2, vocab: 3, horizon: 2, seed: "copg" })
+  const reference = randomPolicy(world, "copg/reference")
+  const logRef = logDistribution(world, reference)
+  const refLogps = Float64Array.from(logRef.flatMap((of) => [...of]))
+  const beta = 0.7
+  const gold = rewardTable(world)
+  const best = optimum(logRef, gold, beta).logps
+  const rows = everyRow(world)
+  const each = gold[0]!.length
+
+  /** The gradient over every two independent answers of the writer to each prompt, in either order; of two that are the same it is 0. */
+  const expected = (writer: ReadonlyArray<Float64Array>, logps: Float64Array, offsets: Int32Array) => {
+    const gradient = new Float64Array(logps.length)
+    for (let p = 0; p < world.prompts.length; p++) {
+      for (let a = 0; a < each; a++) {
+        for (let b = 0; b < a; b++) {
+          const [i, j] = [p * each + a, p * each + b]
+          const [first, second] = [i, j].map((row) => logps.subarray(offsets[row]!, offsets[row + 1]!))
+          const of = dpo(
+            Float64Array.of(...first!, ...second!),
+            Float64Array.of(refLogps[i]!, refLogps[j]!),
+            Int32Array.of(0, first!.length, first!.length + second!.length),
+            PreferenceLoss.copg({ beta }),
+            Float64Array.of(gold[p]![a]! - gold[p]![b]!)
+          )
+          const weight = 2 * Math.exp(writer[p]![a]! + writer[p]![b]!)
+          of.gradient.forEach((g, t) =>
+            gradient[t < first!.length ? offsets[i]! + t : offsets[j]! + t - first!.length]! += weight * g
+          )
+        }
+      }
+    }
+    return gradient
+  }
+  const writer = logDistribution(world, randomPolicy(world, "copg/writer"))
+
+  it("has no gradient at π* = π_ref exp(R/β) / Z whoever wrote them, and has one elsewhere", () => {
+    const slope = (weights: ReturnType<typeof randomPolicy>, by: ReadonlyArray<Float64Array>): number => {
+      const policy = tabular(world).policy(weights)
+      const { logps, offsets } = policy.logprobs(rows, { retain: true })
+      policy.backward(expected(by, logps, offsets))
+      return readGradient(policy, "logits").norm
+    }
+    for (const by of [writer, logRef, best]) {
+      assert.isBelow(slope(policyOf(world, best), by), 1e-9)
+      assert.isAbove(slope(reference, by), 0.01)
+    }
+    assert.isAbove(slope(policyOf(world, optimum(logRef, gold, 1.1 * beta).logps), writer), 0.001)
+  })
+
+  it("of the policy's own answers its gradient is −2 ∇(E R − β KL), Property 1", () => {
+    const weights = randomPolicy(world, "copg/policy")
+    const own = logDistribution(world, weights)
+    const slopes = (of: (logps: Float64Array, offsets: Int32Array) => Float64Array) => {
+      const policy = tabular(world).policy(weights)
+      const { logps, offsets } = policy.logprobs(rows, { retain: true })
+      policy.backward(of(logps, offsets))
+      return readGradient(policy, "logits").gradient
+    }
+    const objective = slopes((logps, offsets) => {
+      const gradient = new Float64Array(logps.length)
+      own.forEach((of, p) =>
+        of.forEach((logp, a) => {
+          const row = p * each + a
+          const regularized = gold[p]![a]! - beta * (logp - refLogps[row]!)
+          gradient.fill(Math.exp(logp) * regularized, offsets[row]!, offsets[row + 1]!)
+        })
+      )
+      return gradient
+    })
+    const copg = slopes((logps, offsets) => expected(own, logps, offsets))
+    copg.forEach((slope, i) => assert.closeTo(slope, -2 * objective[i]!, 1e-10))
+  })
+
+  it("converges to π* from the reference", () => {
+    const policy = tabular(world).policy(reference)
+    const distance = () => kl(logDistribution(world, policy.weights()), best).mean
+    assert.isAbove(distance(), 0.1)
+    for (let step = 0; step < 1000; step++) {
+      const { logps, offsets } = policy.logprobs(rows, { retain: true })
+      policy.backward(expected(writer, logps, offsets))
+      policy.step({
+        learningRate: 0.05 * (1 - step / 1000),
+        betas: [0.9, 0.99],
+        eps: 1e-8,
+        weightDecay: 0,
+        maxGradNorm: Infinity
+      })
+    }
+    assert.isBelow(distance(), 1e-5)
+  })
+})

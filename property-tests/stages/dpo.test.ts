@@ -1,10 +1,23 @@
 /** The stages of direct alignment: on both engines, cached, resumed, and each better at its own objective. */
 import { Effect } from "effect"
-import { readdirSync, readFileSync, rmSync } from "node:fs"
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { assert, describe, it } from "vitest"
 import type * as Artifact from "../../dsl/Artifact.ts"
-import { Checkpoint, Dpo, Evaluate, Gold, Kl, Kto, Pipeline, PreferenceLoss, Source } from "../../dsl/index.ts"
+import {
+  Checkpoint,
+  Dpo,
+  Evaluate,
+  Gold,
+  Kl,
+  Kto,
+  Pair,
+  Pipeline,
+  PreferenceLoss,
+  Sample,
+  Score,
+  Source
+} from "../../dsl/index.ts"
 import { encodePairs } from "../../src/data/encode.ts"
 import type { PreferenceRow } from "../../src/data/rows.ts"
 import { label } from "../../dsl/Render.ts"
@@ -18,7 +31,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { contents, engine, runs, succeeded } from "../interpreters/tiny.ts"
 import { named } from "../losses/dpoNames.ts"
 import { folders } from "../store/faultyFileSystem.ts"
-import { tinyDpo, tinyKto } from "./alignment.ts"
+import { start, tinyDpo, tinyKto } from "./alignment.ts"
 
 const folder = folders("dpo")
 
@@ -71,6 +84,32 @@ describe("two steps", () => {
     })
     const seen = await simulated(Pipeline.cap(rl, { kl: Kl.mnatsPerSequence(5_000), from: base }))
     assert.strictEqual(metrics(seen, "kto").length, 2)
+  })
+})
+
+describe("CoPG trains on margins", () => {
+  const of = (pairs: Artifact.Of<"Preferences">) => tinyDpo(PreferenceLoss.copg(), {}, pairs)
+
+  it("a pair without one ends the stage, with the number of such pairs and the remedy", async () => {
+    const path = `${folder()}.jsonl`
+    const pair = { prompt: "Once", chosen: " upon", rejected: " a" }
+    const rows = [{ margin: 1 }, {}, { margin: 0 }, {}].map((margin) => JSON.stringify({ ...pair, ...margin }))
+    writeFileSync(path, rows.join("\n"))
+    await started
+    const run = await runs(of(Source.preferences(Source.file(path))), stocked)
+    assert.match(JSON.stringify(run), /2 of 4 pairs have no margin.*margins: true/u)
+  })
+
+  it("and pairs that can have none are a mistake before anything runs", () => {
+    const prompts = Source.prompts(Source.tales({ count: 4 }))
+    const completions = Score.byJudge({
+      completions: Sample.make({ policy: start.sft, prompts }, { completionsPerPrompt: 2, maxNewTokens: 3 })
+    }, { gold: Gold.tales })
+    const mistakes = (pairs: Artifact.Of<"Preferences">) => problems(of(pairs)).map(({ problem }) => problem).join()
+    for (const without of [start.compared, Pair.make({ completions })]) {
+      assert.match(mistakes(without), /its loss is of margins/u)
+    }
+    assert.strictEqual(mistakes(Pair.make({ completions }, { margins: true })), "")
   })
 })
 

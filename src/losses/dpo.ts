@@ -27,7 +27,8 @@ export interface PairLoss {
  * form has become flat; (3) the cross-entropy of CPO and ORPO is over the answer, TRL's includes the prompt.
  *
  * `logps` has one number per token and so has the gradient; rows are the N chosen, then the N rejected answers.
- * `refLogps` has the *sum* of each row under the reference; none when the loss has no reference. Metrics, means over pairs:
+ * `refLogps` has the *sum* of each row under the reference; none when the loss has no reference. `margins`, how much higher each chosen
+ * answer scores than the rejected one, are for CoPG alone. Metrics, means over pairs:
  * `rewards/chosen` and `rewards/rejected` (β log π/π_ref of the sequence; without a reference β s), `rewards/margins`,
  * `rewards/accuracies` (a tie is a miss), `logps/chosen`, `logps/rejected` (of the sequence; without a reference s), `nll_loss`.
  */
@@ -35,7 +36,8 @@ export const dpo = (
   logps: Float64Array,
   refLogps: Float64Array | null,
   offsets: Int32Array,
-  { beta, nll, per, reference, terms }: PairLoss
+  { beta, nll, per, reference, terms }: PairLoss,
+  margins: Float64Array | null = null
 ): Loss => {
   const sums = sumRows(logps, offsets)
   if (reference !== (refLogps !== null)) throw new Error("a reference is given if and only if the loss has one")
@@ -43,10 +45,12 @@ export const dpo = (
   sameLength({ rows: sums, refLogps: refs })
   const pairs = sums.length / 2
   if (!Number.isInteger(pairs)) throw new Error(`${sums.length} rows are not pairs`)
+  if (margins !== null) sameLength({ pairs: sums.subarray(0, pairs), margins })
   const units = sums.map((_, row) => per === "token" ? 1 / Math.max(1, offsets[row + 1]! - offsets[row]!) : 1)
   const scores = sums.map((sum, row) => (sum - refs[row]!) * units[row]!)
   const batch = {
     beta,
+    margins,
     chosen: scores.slice(0, pairs),
     rejected: scores.slice(pairs),
     referenceMargins: Float64Array.from(

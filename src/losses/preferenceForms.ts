@@ -13,7 +13,7 @@ export type PreferenceForm =
   | { readonly _tag: "Robust" | "Exo"; readonly labelSmoothing: number }
   | { readonly _tag: "Aot"; readonly labelSmoothing: number; readonly paired: boolean }
   | { readonly _tag: "DiscoPop"; readonly tau: number }
-  | { readonly _tag: "Hinge" | "Square" | "OddsRatio" | "Nca" | "Bco" | "Sppo" | "ApoZero" | "ApoDown" }
+  | { readonly _tag: "Hinge" | "Square" | "Contrastive" | "OddsRatio" | "Nca" | "Bco" | "Sppo" | "ApoZero" | "ApoDown" }
 
 /** Loss of one pair, dℓ/dc, dℓ/dr. */
 type OfPair = readonly [loss: number, dChosen: number, dRejected: number]
@@ -40,7 +40,8 @@ const ofPair = (
   form: Exclude<PreferenceForm, { readonly _tag: "Aot" }>,
   c: number,
   r: number,
-  beta: number
+  beta: number,
+  margin: number
 ): OfPair => {
   const u = beta * (c - r)
   /** A loss of u alone. */
@@ -63,6 +64,11 @@ const ofPair = (
     case "Square": {
       const off = c - r - 1 / (2 * beta)
       return [off ** 2, 2 * off, -2 * off]
+    }
+    // (m − u)² / (2β): CoPG (Flet-Berliac et al. 2024, arXiv 2406.19185) eq. 7–9, negated, plus m² / (2β); slopes eq. 18 and 19.
+    case "Contrastive": {
+      const off = margin - u
+      return [off ** 2 / (2 * beta), -off, off]
     }
     // KL of (σ(u), σ(−u)) from (1 − ε, ε): EXO (Ji et al. 2024, arXiv 2402.00856) eq. 16.
     case "Exo": {
@@ -110,8 +116,8 @@ const ofPair = (
     }
     // σ(βc) + 1 − σ(βΔ): APO-down, eq. 8 there.
     case "ApoDown": {
-      const [[better, dBetter], [margin, dMargin]] = [gate(beta * c), gate(u)]
-      return [better + 1 - margin, beta * (dBetter - dMargin), beta * dMargin]
+      const [[better, dBetter], [above, dAbove]] = [gate(beta * c), gate(u)]
+      return [better + 1 - above, beta * (dBetter - dAbove), beta * dAbove]
     }
   }
 }
@@ -147,6 +153,8 @@ export interface Scores {
   readonly rejected: Float64Array
   /** log π_ref(chosen) − log π_ref(rejected) of each pair; 0 without a reference. */
   readonly referenceMargins: Float64Array
+  /** How much higher each chosen answer scores than the rejected one; null where that is not known. */
+  readonly margins: Float64Array | null
   readonly beta: number
 }
 
@@ -158,11 +166,14 @@ export interface OfBatch {
 
 export const preferenceForm = (form: PreferenceForm, scores: Scores): OfBatch => {
   if (form._tag === "Aot") return aot(form, scores)
-  const { beta, chosen, rejected } = scores
+  const { beta, chosen, margins, rejected } = scores
+  if (form._tag === "Contrastive" && margins === null) {
+    throw new Error("the contrastive loss needs the margins of its pairs")
+  }
   const gradients = { chosen: new Float64Array(chosen.length), rejected: new Float64Array(chosen.length) }
   let loss = 0
   for (let i = 0; i < chosen.length; i++) {
-    const [term, dChosen, dRejected] = ofPair(form, chosen[i]!, rejected[i]!, beta)
+    const [term, dChosen, dRejected] = ofPair(form, chosen[i]!, rejected[i]!, beta, margins?.[i] ?? 0)
     loss += term
     gradients.chosen[i] = dChosen
     gradients.rejected[i] = dRejected

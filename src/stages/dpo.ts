@@ -1,5 +1,7 @@
 /** Direct alignment on pairs; see `dsl/stages/Dpo.ts`. A batch is its chosen rows, then its rejected rows. */
 import * as Effect from "effect/Effect"
+import { UnusableData } from "../../dsl/Errors.ts"
+import { readsMargins } from "../../dsl/PreferenceLoss.ts"
 import type { Dpo } from "../../dsl/stages/Dpo.ts"
 import { lengthOf } from "../data/cut.ts"
 import { pairs as pairsBy } from "../data/encode.ts"
@@ -25,10 +27,23 @@ interface Wires {
   readonly reward?: Composed<Weights> | undefined
 }
 
+/** A margin that is missing is no margin of 0: that would teach that both answers are as good. */
+const withMargins = (stage: string, rows: ReadonlyArray<PreferenceRow>) => {
+  const without = rows.filter(({ margin }) => margin === undefined).length
+  return without === 0 ? Effect.void : Effect.fail(
+    new UnusableData({
+      stage,
+      problem: `${without} of ${rows.length} pairs have no margin, and the loss is of margins`,
+      remedy: "Pair scored completions with Pair.make({ completions }, { margins: true }), or give each row a `margin`."
+    })
+  )
+}
+
 export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
   movePolicy(stage, wires, scope, ({ open, policy, use }) =>
     Effect.gen(function*() {
       const lossOf = yield* preferenceLossOf(stage.loss)
+      if (readsMargins(stage.loss)) yield* withMargins(use.stage, wires.preferences)
       const { encoded: pairs, rows } = yield* fitted(use, wires.preferences, pairsBy(use.codec, stage.mask), stage)
       const taking = inBatches(scope.stream, rows, stage.batchSize, (i) =>
         lengthOf(pairs[i]!.chosen) + lengthOf(pairs[i]!.rejected))
@@ -61,7 +76,12 @@ export const dpo = (stage: Dpo, wires: Wires, scope: Scope) =>
             const refLogps = reference === null ? null : Float64Array.from(rows, reference)
             return {
               passed: { rows, numbers: logps },
-              learn: yield* lossOf({ logps, refLogps, offsets }),
+              learn: yield* lossOf({
+                logps,
+                refLogps,
+                offsets,
+                margins: Float64Array.from(batch, ({ margin }) => margin)
+              }),
               tokens: logps.length
             }
           })

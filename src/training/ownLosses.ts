@@ -18,6 +18,8 @@ export interface PairBatch {
   readonly logps: Float64Array
   /** log π_ref of each whole row, nats; null where the loss has no reference. */
   readonly refLogps: Float64Array | null
+  /** How much higher each chosen answer scores than the rejected one; 0 where the pair does not say. */
+  readonly margins: Float64Array
   readonly offsets: Int32Array
 }
 
@@ -107,7 +109,9 @@ export const preferenceLossOf = (
 ): Effect.Effect<(batch: PairBatch) => Effect.Effect<Loss, NotFinite>> =>
   "_tag" in loss
     ? own("preference", loss)
-    : Effect.succeed(({ logps, offsets, refLogps }) => Effect.sync(() => dpo(logps, refLogps, offsets, loss)))
+    : Effect.succeed(({ logps, margins, offsets, refLogps }) =>
+      Effect.sync(() => dpo(logps, refLogps, offsets, loss, margins))
+    )
 
 /** Whether a loss reads the log-probabilities of the sampler. */
 export const readsSampler = (loss: DescribedPolicyLoss): boolean =>

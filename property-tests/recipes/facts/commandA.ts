@@ -6,7 +6,12 @@ export default facts("Command A", Recipe.planned(CommandA.commandA), {
   "1.11": [
     ["SFT experts", 6, ({ sftSoup }) => all(sftSoup, "Sft").length - 1],
     ["RL experts", 6, ({ rlSoup }) => all(rlSoup, "Grpo").length + all(rlSoup, "Dpo").length],
-    ["best of N", 4, ({ policy }) => all(policy, "Sample")[0]!["completionsPerPrompt"]],
+    [
+      "experts of offline CoPG, at least",
+      1,
+      ({ rlSoup }) => all(rlSoup, "Dpo").filter(({ loss }) => loss.terms[0].form._tag === "Contrastive").length
+    ],
+    ["best of N", 4, ({ policy }) => all(policy, "Sample").at(-1)!["completionsPerPrompt"]],
     [
       "merges are linear",
       ["Linear", "Linear"],

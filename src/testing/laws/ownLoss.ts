@@ -29,7 +29,8 @@ const pairs = (reference: boolean): fc.Arbitrary<PairBatch> =>
       fc.record({
         offsets: fc.constant(offsets),
         logps: logps(offsets.at(-1)!),
-        refLogps: reference ? numbers(-6, -0.1, offsets.length - 1) : fc.constant(null)
+        refLogps: reference ? numbers(-6, -0.1, offsets.length - 1) : fc.constant(null),
+        margins: numbers(-2, 2, (offsets.length - 1) / 2)
       })
     )
 
@@ -60,7 +61,9 @@ const reordered = (batch: Batch, order: ReadonlyArray<number>): Batch => {
     !(of instanceof Float64Array)
       ? of
       : Float64Array.from(
-        name === "refLogps" && !("beta" in batch)
+        name === "margins"
+          ? order.slice(0, of.length).map((row) => of[row]!)
+          : name === "refLogps" && !("beta" in batch)
           ? order.map((row) => of[row]!)
           : order.flatMap((row) => [...of.subarray(offsets[row], offsets[row + 1])])
       )

@@ -4,6 +4,7 @@ import * as Kl from "../../../dsl/Kl.ts"
 import * as PreferenceLoss from "../../../dsl/PreferenceLoss.ts"
 import * as Dpo from "../../../dsl/stages/Dpo.ts"
 import * as Kto from "../../../dsl/stages/Kto.ts"
+import * as Pair from "../../../dsl/stages/Pair.ts"
 import { capped } from "./capped.ts"
 import { allowance, index, maxNewTokens, measureSamples, rate, training } from "./parameters.ts"
 import { family, onShelf, pick, type ShelfStep, stocked } from "./shelf.ts"
@@ -12,6 +13,7 @@ const namedLosses: ReadonlyArray<() => PreferenceLoss.Loss<boolean>> = [
   PreferenceLoss.dpo,
   PreferenceLoss.dpoNorm,
   PreferenceLoss.ipo,
+  PreferenceLoss.copg,
   PreferenceLoss.apoZero,
   PreferenceLoss.mpo,
   PreferenceLoss.simPo,
@@ -36,11 +38,15 @@ export const alignments: fc.Arbitrary<ShelfStep> = fc.record({
   })
 }).map((drawn) => (shelf) => {
   const policies = onShelf(shelf.policies, stocked(shelf, drawn.family))
-  const loss = drawn.loss()
+  const named = drawn.loss()
+  // Only scored completions have margins.
+  const loss = PreferenceLoss.readsMargins(named) && shelf.scored.length === 0 ? PreferenceLoss.dpo() : named
   const wires = {
     init: pick(policies, drawn.init),
     reference: pick(policies, drawn.reference),
-    preferences: pick(shelf.preferences, drawn.data),
+    preferences: PreferenceLoss.readsMargins(loss)
+      ? Pair.make({ completions: pick(shelf.scored, drawn.data) }, { margins: true })
+      : pick(shelf.preferences, drawn.data),
     held: pick(shelf.held, drawn.held)
   }
   // One measurement, at the end: a single PPO step can afford it, every step of an epoch cannot.
