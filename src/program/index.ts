@@ -1,6 +1,8 @@
 /** Everything that the command line does, for your program. */
 export { check, type Problem, problems, Refused } from "../interpreters/check.ts"
 export { type Environment } from "../control/environment.ts"
+export { thermostat } from "../control/thermostat.ts"
+export { stream } from "../sampling/random.ts"
 export { control, type ControlEnvironment, type Controlled, type Progress } from "../interpreters/control.ts"
 export { type Attainable, type Optimum } from "../interpreters/exactPolicy.ts"
 export { type ExecuteError } from "../interpreters/execute.ts"

@@ -75,7 +75,8 @@ describe.each(Object.entries(variants))("%s", (name, raw) => {
   })
 
   it("invariant 34: log-probabilities are those of the softmax of the logits", () => {
-    const [row] = randomBatch([[3, 6]], name)
+    // LongRoPE turns by other factors from its original context on, and so in a whole and in a beginning of it.
+    const [row] = randomBatch([[3, name.startsWith("Phi 4") ? 2 : 6]], name)
     const all = Int32Array.from([...row!.prompt, ...row!.completion])
     const { entropies, logps } = policy.logprobs([row!])
     row!.completion.forEach((token, t) => {

@@ -1,4 +1,5 @@
 import fc from "fast-check"
+import { modelConfig } from "../../../src/model/config.ts"
 import { assert, describe, it } from "vitest"
 import { flopsPerToken, trainStep } from "../../../src/bench/cases.ts"
 import { asBatch, type WorkloadName, workloads } from "../../../src/bench/models.ts"
@@ -55,7 +56,7 @@ describe("counted floating-point operations", () => {
   it("are linear in layers", () => {
     fc.assert(
       fc.property(
-        configs.filter((raw) => !("mlp_only_layers" in raw)),
+        configs.filter((raw) => new Set(modelConfig(raw).blocks.map((block) => JSON.stringify(block))).size === 1),
         batches,
         fc.boolean(),
         (config, lengths, trains) => {
