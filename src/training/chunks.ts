@@ -132,16 +132,18 @@ export const chunked = Effect.fnUntraced(function*(
         })
       )
     if (rehearsal !== null) {
+      // They stand for all and are looked at again and again: on disk that takes most of a plan.
+      const few: Array<A> = []
       const once = (n: number) =>
         Effect.gen(function*() {
           const [from, to] = [n * size, Math.min(items, (n + 1) * size)]
           const made = yield* one(from, to)
-          made.rows.forEach(add)
+          made.rows.forEach((row) => few.push(row))
           yield* tell(to, made)
           yield* withinCaps(scope, Effect.succeed("nothing"))
         })
       yield* rehearsal.steps(Math.ceil(items / size), once, {})
-      return yield* whole(rows.all(), Math.round(items * rowsPerItem))
+      return yield* whole(few, Math.round(items * rowsPerItem))
     }
     let [took, chunks] = [Infinity, 0]
     const next = Effect.gen(function*() {

@@ -18,8 +18,9 @@ const copies = 4
 const elementsOf = (shape: ModelShape, head: "lm" | "score"): number =>
   parameters(shape, head).reduce((total, { shape }) => total + elements(shape), 0)
 
-/** Elements of all parameters: the elements of a layer, times the number of layers. */
+/** Elements of all parameters: where layers are alike, the elements of a layer times the number of layers. */
 const size = (shape: ModelShape, head: "lm" | "score"): number => {
+  if (new Set((shape.blocks ?? []).map(({ mlp }) => mlp.form)).size > 1) return elementsOf(shape, head)
   const without = elementsOf({ ...shape, layers: 0 }, head)
   return without + shape.layers * (elementsOf({ ...shape, layers: 1 }, head) - without)
 }
