@@ -1,5 +1,5 @@
 import { assert, describe, it } from "vitest"
-import { choose, chosenBackward } from "../../../src/engine/transformer/routedFeedForward.ts"
+import { choose, chosenBackward } from "../../../src/engine/transformer/routing.ts"
 import { transformer } from "../../../src/engine/transformer/transformer.ts"
 import { modelConfig } from "../../../src/model/config.ts"
 import { reference } from "../../../src/tensor/reference.ts"

@@ -2,7 +2,7 @@ import type { Layer, ModelConfig, NormPlace, RoutedFeedForward } from "../../mod
 import { qkNormSize, qkvWidth, upSize } from "../../model/parameters.ts"
 import type { Tensor } from "../../tensor/backend.ts"
 import { statsOf } from "./norms.ts"
-import type { Chosen } from "./routedFeedForward.ts"
+import type { Chosen } from "./routing.ts"
 import type { Workspace } from "./workspace.ts"
 
 /** Of a routed feed-forward. */
