@@ -1,8 +1,9 @@
-/** Text outside the vocabulary is told: how much of it, and which words. */
+/** Lines about rows: text outside the vocabulary, rows without a prompt. */
 import { Console, Effect } from "effect"
 import * as fc from "fast-check"
 import { assert, describe, it } from "vitest"
-import { encodePairs, encodeTexts, type For } from "../../src/data/encode.ts"
+import { encodeDemonstrations, encodePairs, encodeTexts, type For } from "../../src/data/encode.ts"
+import type { Row } from "../../src/engine/engine.ts"
 import { codec } from "../../src/model/tokenizer.ts"
 import { wordLevel } from "../../src/model/wordLevel.ts"
 
@@ -43,5 +44,22 @@ describe("text outside the vocabulary", () => {
     const pair = { prompt: "a", chosen: "b odd", rejected: "strange" }
     assert.match(told(encodePairs(use, [pair]))[0]!, /2 of \d+ tokens, in 1 of 1 rows, .*: “odd”, “strange”$/u)
     assert.deepStrictEqual(told(encodePairs({ ...use, told: true }, [pair])), [])
+  })
+})
+
+describe("rows without a prompt", () => {
+  const row = (prompt: string) => ({ prompt, completion: "b c" })
+
+  it("are told with their count where the tokenizer puts no token in front, and their first token is the context", () => {
+    const bare = { ...use.codec, encodePrompt: (text: string) => use.codec.encodePrompt(text).slice(1) }
+    const rows = [row(""), row("a"), row("")]
+    const found: Array<Row> = []
+    const lines = told(Effect.map(encodeDemonstrations({ ...use, codec: bare }, rows), (all) => found.push(...all)))
+    assert.deepStrictEqual(lines, [
+      "! sft-1  2 of 3 rows have no prompt: the first token of each is its context, and is not learnt"
+    ])
+    assert.deepStrictEqual(found.map(({ prompt }) => prompt.length), [1, 1, 1])
+    assert.strictEqual(found[0]!.completion.length, found[1]!.completion.length - 1)
+    assert.deepStrictEqual(told(encodeDemonstrations(use, rows)), [])
   })
 })

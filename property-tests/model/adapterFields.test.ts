@@ -12,32 +12,17 @@ import { adapterFields, scalingOf } from "../../src/model/adapterConfig.ts"
 import * as checkpoint from "../../src/model/checkpoint.ts"
 import { refused } from "../../src/model/foreignFields.ts"
 import { decode } from "../../src/model/safetensors.ts"
-import { largestDifference, randomWeights } from "../engine/transformer/tinyModels.ts"
+import { largestDifference, randomWeights, variants } from "../engine/transformer/tinyModels.ts"
 import { folders } from "../store/faultyFileSystem.ts"
 
 const folder = folders("adapter-fields")
 const run = <A, E>(effect: Effect.Effect<A, E, FileSystem.FileSystem>): Promise<A> =>
   Effect.runPromise(Effect.provide(effect, NodeFileSystem.layer))
 
-const base = randomWeights({
-  architectures: ["LlamaForCausalLM"],
-  model_type: "llama",
-  hidden_act: "silu",
-  vocab_size: 13,
-  hidden_size: 8,
-  intermediate_size: 10,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 4,
-  max_position_embeddings: 24,
-  rms_norm_eps: 1e-5,
-  rope_theta: 100,
-  tie_word_embeddings: false,
-  bos_token_id: 1,
-  eos_token_id: 2,
-  pad_token_id: 0
-}, "fields")
+const base = randomWeights(
+  { ...variants["Llama, GQA, tied"]!, tie_word_embeddings: false, pad_token_id: 0 },
+  "fields"
+)
 
 const plain = { r: 2, lora_alpha: 3, target_modules: ["q_proj", "down_proj"] }
 

@@ -108,6 +108,79 @@ describe("config.json", () => {
     }
   })
 
+  it("reads published files, whose fields of no effect are many", () => {
+    const smol = {
+      architectures: ["LlamaForCausalLM"],
+      attention_bias: false,
+      attention_dropout: 0,
+      bos_token_id: 1,
+      eos_token_id: 2,
+      hidden_act: "silu",
+      hidden_size: 2048,
+      initializer_range: 0.02,
+      intermediate_size: 8192,
+      is_llama_config: true,
+      max_position_embeddings: 8192,
+      mlp_bias: false,
+      model_type: "llama",
+      num_attention_heads: 32,
+      num_hidden_layers: 24,
+      num_key_value_heads: 32,
+      pad_token_id: 2,
+      pretraining_tp: 1,
+      rms_norm_eps: 1e-5,
+      rope_interleaved: false,
+      rope_scaling: null,
+      rope_theta: 130_000,
+      tie_word_embeddings: true,
+      torch_dtype: "bfloat16",
+      "transformers.js_config": { kv_cache_dtype: { q4f16: "float16" } },
+      transformers_version: "4.42.3",
+      use_cache: true,
+      vocab_size: 49_152
+    }
+    assert.deepInclude(modelConfig(smol), { dim: 2048, layers: 24, tied: true })
+    const qwen = {
+      architectures: ["Qwen3MoeForCausalLM"],
+      attention_bias: false,
+      attention_dropout: 0,
+      bos_token_id: 151_643,
+      decoder_sparse_step: 1,
+      eos_token_id: 151_645,
+      head_dim: 128,
+      hidden_act: "silu",
+      hidden_size: 2048,
+      initializer_range: 0.02,
+      intermediate_size: 6144,
+      max_position_embeddings: 40_960,
+      max_window_layers: 48,
+      mlp_only_layers: [],
+      model_type: "qwen3_moe",
+      moe_intermediate_size: 768,
+      norm_topk_prob: true,
+      num_attention_heads: 32,
+      num_experts: 128,
+      num_experts_per_tok: 8,
+      num_hidden_layers: 48,
+      num_key_value_heads: 4,
+      output_router_logits: false,
+      rms_norm_eps: 1e-6,
+      rope_scaling: null,
+      rope_theta: 1_000_000,
+      router_aux_loss_coef: 0.001,
+      sliding_window: null,
+      tie_word_embeddings: false,
+      torch_dtype: "bfloat16",
+      transformers_version: "4.51.0",
+      use_cache: true,
+      use_sliding_window: false,
+      vocab_size: 151_936
+    }
+    assert.deepInclude(modelConfig(qwen).blocks[0]!.mlp, { form: "routed", experts: 128, active: 8, ffn: 768 })
+    // Interleaved rotations would be another network.
+    assert.match(problemOf({ ...smol, rope_interleaved: true }), /rope_interleaved true is not a field/)
+  })
+
   it("refuses what it cannot do, by name", () => {
     const cases: ReadonlyArray<readonly [Readonly<Record<string, unknown>>, RegExp]> = [
       [{ model_type: "bloom" }, /model_type "bloom" is not supported/],

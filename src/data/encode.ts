@@ -21,7 +21,7 @@ export interface For {
   readonly codec: Codec
   /** Longest prompt + completion the model takes, tokens. */
   readonly context: number
-  /** Whether rows like these were encoded before, so that their unknown words are not told again. */
+  /** Whether rows like these were encoded before, so that lines about them are not told again. */
   readonly told?: boolean
 }
 
@@ -107,14 +107,14 @@ export const encodeWithin = Effect.fnUntraced(function*<A extends object, B>(
   const before = surveyedBefore(rows, within)
   const made = growing<B>()
   const found = before ?? (yield* surveyed(rows, within, codec, (one) => made.push(one, bytesOf(one))))
-  const { rows: kept, survey, unknown } = found
+  const { rows: kept, survey, told: lines } = found
   if (survey.troubles.length > 0) {
     return yield* unusable(
       survey.troubles.map(({ problem }) => problem).join("; "),
       [...new Set(survey.troubles.map(({ remedy }) => remedy))].join(" ")
     )
   }
-  if (told !== true) yield* unknown.tell(stage)
+  if (told !== true) { for (const line of lines) yield* line.tell(stage) }
   // Rows that were looked at before training are encoded when a step takes them.
   const encoded = before === undefined
     ? made.all()

@@ -7,7 +7,9 @@ import { type Keep, Unfit } from "./cut.ts"
 import { lazyArray, picked } from "./lazyArray.ts"
 import { placeOf } from "./places.ts"
 import { type AnyRow, longestIn } from "./rows.ts"
-import { type Unknown, unknownTo } from "./unknownWords.ts"
+import type { Told } from "./told.ts"
+import { unknownTo } from "./unknownWords.ts"
+import { withoutPrompt } from "./withoutPrompt.ts"
 
 /** A mistake that some rows have, with their count and the first of them. */
 export interface Trouble {
@@ -158,11 +160,11 @@ export const survey = <A extends object, B>(
     )
   })
 
-/** A survey, the rows that are left of those that it looked at, and their unknown words. */
+/** A survey, the rows that are left of those that it looked at, and lines about them. */
 export interface Surveyed<A> {
   readonly survey: Survey
   readonly rows: ReadonlyArray<A>
-  readonly unknown: Unknown
+  readonly told: ReadonlyArray<Told>
 }
 
 /** By the rows, how they were encoded, and the limits. */
@@ -186,18 +188,18 @@ export const surveyed = Effect.fnUntraced(function*<A extends object, B>(
   codec: Codec,
   keep: (encoded: B) => void = () => {}
 ) {
-  const unknown = unknownTo(codec)
+  const told = [unknownTo(codec), withoutPrompt(codec)]
   const places = new Uint32Array(within.truncation === "drop" ? rows.length : 0)
   let count = 0
   const found = yield* survey(rows, within, (row, encoded, place) => {
-    unknown.add(row, encoded)
+    for (const one of told) one.add(row, encoded)
     if (within.truncation === "drop") places[count++] = place
     keep(encoded)
   })
   const left = found.dropped === 0 ? rows : picked(rows, places.slice(0, count))
   const all = surveys.get(rows) ?? new Map<unknown, Map<string, Surveyed<any>>>()
   const encoded = all.get(within.encode) ?? new Map<string, Surveyed<any>>()
-  const made: Surveyed<A> = { survey: found, rows: left, unknown }
+  const made: Surveyed<A> = { survey: found, rows: left, told }
   surveys.set(rows, all.set(within.encode, encoded.set(keyOf(within, rows.length), made)))
   return made
 })

@@ -3,6 +3,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type { Codec } from "../engine/engine.ts"
 import { Abandoned, eachLimited } from "../model/foreign.ts"
+import type { Told } from "./told.ts"
 
 /** Words that a message shows. */
 const shownWords = 5
@@ -39,13 +40,7 @@ const wordsOf = (row: unknown, { encodeCompletion, unknown }: Codec): ReadonlyAr
 }
 
 /** How much of some rows a model does not know, and which words come first. */
-export interface Unknown {
-  readonly add: (row: unknown, encoded: unknown) => void
-  /** Says it in a line, for a stage. */
-  readonly tell: (stage: string) => Effect.Effect<void>
-}
-
-export const unknownTo = (codec: Codec): Unknown => {
+export const unknownTo = (codec: Codec): Told => {
   let [unknown, all, rows, rowsWith] = [0, 0, 0, 0]
   const words = new Set<string>()
   return {

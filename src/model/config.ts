@@ -3,6 +3,7 @@ import { architectures } from "./architectures/architectures.ts"
 import type { Architecture } from "./architectures/reading.ts"
 import { BadCheckpoint } from "./BadCheckpoint.ts"
 import { type FieldReader, fields } from "./fields.ts"
+import { isEmpty } from "./foreignFields.ts"
 import { parseJson } from "./json.ts"
 
 export type { ModelConfig }
@@ -44,8 +45,11 @@ const ignored: ReadonlySet<string> = new Set([
   "finetuning_task",
   "id2label",
   "initializer_range",
+  "is_llama_config",
   "label2id",
+  "model_max_length",
   "model_type",
+  "neftune_noise_alpha",
   "num_labels",
   "output_attentions",
   "output_hidden_states",
@@ -56,7 +60,9 @@ const ignored: ReadonlySet<string> = new Set([
   "return_dict",
   "sep_token_id",
   "task_specific_params",
+  "tokenizer_class",
   "torch_dtype",
+  "transformers.js_config",
   "transformers_version",
   "unsloth_fixed",
   "unsloth_version",
@@ -66,8 +72,7 @@ const ignored: ReadonlySet<string> = new Set([
 /** A field that nothing asked for and that says something. */
 const unread = (of: FieldReader, own: ReadonlyArray<string> = []): ReadonlyArray<string> =>
   Object.entries(of.raw).filter(([key, value]) =>
-    !of.asked.has(key) && !ignored.has(key) && !own.includes(key) && !/^(_|keel_)/u.test(key) && value !== null
-    && value !== false
+    !of.asked.has(key) && !ignored.has(key) && !own.includes(key) && !/^(_|keel_)/u.test(key) && !isEmpty(value)
   ).map(([key]) => key)
 
 /** The key of `Sizes.idle`. */

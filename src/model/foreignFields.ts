@@ -29,7 +29,8 @@ export const only = (values: ReadonlyArray<unknown>, why: string): Reading => {
   return { neutral: (value) => spelled.includes(JSON.stringify(value)), at: spelled.join(", "), why }
 }
 
-const isEmpty = (value: unknown): boolean =>
+/** A value that switches nothing on: null, false, an empty list or object. */
+export const isEmpty = (value: unknown): boolean =>
   value === null || value === false || (typeof value === "object" && Object.keys(value).length === 0)
 
 /** The field is refused unless it is null, false or empty. */

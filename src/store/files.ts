@@ -27,11 +27,12 @@ import { decode, encode } from "../model/safetensors.ts"
 import { type Claim, claim as own, fenced, foldersOf, tidy, type Waits } from "./claim.ts"
 import type { Made } from "./made.ts"
 import { ReportJson, Sample } from "./report.ts"
-import { Event } from "./runLog.ts"
+import { filesOf, line, LogpsFile, ToldFile, under } from "./resultFiles.ts"
+import type { Event } from "./runLog.ts"
 import { digest, type Files, manifest, manifestOf, seal, text, textIn, verify, writeFileAtomic } from "./sealed.ts"
 import { answersIn } from "./answers.ts"
 import * as ChunkLog from "./chunkLog.ts"
-import { linesOf, rowsIn } from "./rowLines.ts"
+import { rowsIn } from "./rowLines.ts"
 import { fromJson, type Spent, together, toJson } from "./spent.ts"
 import { type Chunk, type Snapshot, Store, StoreDamaged } from "./store.ts"
 
@@ -56,12 +57,6 @@ const chunkFile = "chunks.jsonl"
 const keptFile = "kept.json"
 const KeptFile = manifestOf({})
 
-const ToldFile = Schema.Array(Event)
-
-const LogpsFile = Schema.Struct({ by: Schema.String, logps: Schema.Record(Schema.String, Schema.Finite) })
-
-const line = (json: unknown, indent?: number): string => `${JSON.stringify(json, null, indent)}\n`
-
 const parsed = <A, I>(schema: Schema.Codec<A, I>, path: string, json: string) =>
   Effect.mapError(
     Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(json),
@@ -81,10 +76,6 @@ const partOf = <A, E, R>(folder: string, read: Effect.Effect<A, E | StoreDamaged
 
 const loadModel = (path: string) => damaged(path, load(path))
 
-const under = function*(folder: string, files: Iterable<readonly [string, Uint8Array]>): Files & Generator {
-  for (const [name, bytes] of files) yield [join(folder, name), bytes] as const
-}
-
 /** Without the id in the label: other descriptions may make the same. */
 const folderOf = (root: string, key: string, label: string) =>
   join(root, `${label.replace(/-[0-9a-f]{8}$/u, "")}-${key.slice(0, 16)}`)
@@ -99,28 +90,6 @@ const spentText = (spent: Spent): string => {
   const json = toJson(spent) as Readonly<Record<string, unknown>>
   const same = Object.entries(json).filter(([name]) => !ofThisRun.includes(name))
   return line({ ...json, sha256: digest(JSON.stringify(same)) })
-}
-
-const filesOf = function*(made: Made, told: ReadonlyArray<Event>): Files & Generator {
-  switch (made._tag) {
-    case "Model":
-      yield* under("model", modelFiles(made.weights))
-      if (made.weights.adapter !== undefined) yield* under("adapter", adapterFiles(made.weights.adapter))
-      break
-    case "Report":
-      yield ["report.json", line(Schema.encodeSync(ReportJson)(made.report), 2)] as const
-      if (made.samples !== undefined) yield ["samples.jsonl", made.samples.map((one) => line(one)).join("")] as const
-      break
-    case "Logps":
-      yield ["logps.json", line({ by: made.by, logps: Object.fromEntries(made.logps) })] as const
-      break
-    case "Data":
-      yield ["rows.jsonl", linesOf(made.dataset.rows)] as const
-      if (made.dataset.role === "Text" && made.dataset.vocabulary.length > 0) {
-        yield ["words.json", line(made.dataset.vocabulary)] as const
-      }
-  }
-  if (told.length > 0) yield ["told.json", line(Schema.encodeSync(ToldFile)(told))] as const
 }
 
 export const layer = (root: string): Layer.Layer<Store, never, FileSystem.FileSystem> =>

@@ -20,14 +20,12 @@ export interface Clock extends Watch {
 
 /** The calls of a backend that take time, in the order of `Backend`. */
 const timed = [
-  ..."read write writeInts zero add copy lerp scale softcap embed embedBackward linear packWeight linearPacked linearBackward rmsNorm rmsNormBackward layerNorm layerNormBackward"
-    .split(" "),
-  ..."rope attention attentionBackward cacheWrite attentionDecode swiglu swigluBackward gelu geluBackward head headBackward sample"
-    .split(
-      " "
-    ),
-  ..."gatherRows scatterRows adamw sumSquares".split(" ")
-] as ReadonlyArray<Exclude<keyof Backend, "name" | "realBytes" | "addressable" | "precisions">>
+  "read write writeInts zero add copy lerp scale softcap embed embedBackward linear packWeight linearPacked linearBackward",
+  "rmsNorm rmsNormBackward layerNorm layerNormBackward rope attention attentionBackward cacheWrite attentionDecode",
+  "swiglu swigluBackward gelu geluBackward head headBackward sample gatherRows scatterRows adamw sumSquares"
+].flatMap((line) => line.split(" ")) as ReadonlyArray<
+  Exclude<keyof Backend, "name" | "realBytes" | "addressable" | "precisions">
+>
 
 /** `backend` with `around` every timed call; `around` calls `work`. */
 const eachCall = <B extends Backend>(
