@@ -62,7 +62,7 @@ describe("tokens beside tokenizer.json", () => {
 })
 
 it("Digits are all numeric characters of Unicode, as Rust has them", () => {
-  const merged = { ...json.model, vocab: { ...vocab, " ½": 20, "44": 21 }, merges: ["  ½", "4 4"] }
+  const merged = { ...json.model, vocab: { ...vocab, " ½": 20, "44": 21, "½4": 22 }, merges: ["  ½", "4 4", "½ 4"] }
   const of = (individual_digits: boolean) => ({
     ...json,
     pre_tokenizer: { type: "Digits", individual_digits },
@@ -70,4 +70,6 @@ it("Digits are all numeric characters of Unicode, as Rust has them", () => {
   })
   assert.deepStrictEqual(ids(" ½44", {}, { of: of(true) }), [13, 14, 15, 15])
   assert.deepStrictEqual(ids("a½44", {}, { of: of(false) }), [2, 14, 21])
+  assert.deepStrictEqual(ids("a½4", {}, { of: of(false) }), [2, 22])
+  assert.deepStrictEqual(ids("a½4", {}, { of: of(true) }), [2, 14, 15])
 })

@@ -108,6 +108,25 @@ describe("config.json", () => {
     }
   })
 
+  it("has the windows and rotations of layers that a file does not name", () => {
+    const layers = (model_type: string, change = {}) => {
+      const { architectures: _, ...raw } = tiny("llama", {
+        num_hidden_layers: 8,
+        sliding_window: 4,
+        model_type,
+        ...change
+      })
+      return modelConfig(raw).blocks.map(({ attention: { rope, window } }) => [window, rope])
+    }
+    const every = (n: number, full: unknown, other: unknown) =>
+      Array.from({ length: 8 }, (_, i) => (i + 1) % n === 0 ? full : other)
+    assert.deepEqual(layers("olmo3"), every(4, [0, 0], [4, 1]))
+    assert.deepEqual(layers("gemma2"), every(2, [0, 0], [4, 0]))
+    assert.deepEqual(layers("gemma3_text"), every(6, [0, 0], [4, 1]))
+    assert.deepEqual(layers("cohere2"), every(4, [0, null], [4, 0]))
+    assert.deepEqual(layers("smollm3"), every(4, [0, null], [0, 0]))
+  })
+
   it("reads published files, whose fields of no effect are many", () => {
     const smol = {
       architectures: ["LlamaForCausalLM"],

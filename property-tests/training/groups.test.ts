@@ -61,6 +61,9 @@ describe("groups of PPO", () => {
     for (const { frac_reward_zero_std: equal, groups } of once.metrics) assert.closeTo(groups!, 16 * (1 - equal!), 1e-9)
     assert.isTrue(once.metrics.some(({ groups }) => groups! < 16))
     assert.isTrue(once.metrics.every(({ episode }, n) => episode === (n + 1) * 32))
+    // Further batches fill the places of groups that taught nothing.
+    const most = Math.max(...once.metrics.map(({ groups }) => groups!))
+    assert.isTrue(metrics.every(({ groups }) => groups! > most || groups === 16))
   })
 
   it("the overlong punishment is in the score", async () => {

@@ -4,7 +4,7 @@ import type * as PlatformError from "effect/PlatformError"
 import { join, resolve } from "node:path"
 import type { Tensors, Weights } from "./weights.ts"
 import { attempt, BadCheckpoint } from "./BadCheckpoint.ts"
-import { modelConfig, parseConfig } from "./config.ts"
+import { configText, modelConfig, parseConfig } from "./config.ts"
 import { save as saveFolder, whereIs } from "./folder.ts"
 import { fetchIt, isHub, local } from "./hub.ts"
 import { matchTensors } from "./matchTensors.ts"
@@ -188,7 +188,7 @@ export const contents = function*(weights: Weights): Generator<readonly [string,
   const text = new TextEncoder()
   // In the order of transformers, whether the fields come from a file or from a stage.
   const config = Object.fromEntries(Object.entries(withDtype(weights)).sort(([a], [b]) => a < b ? -1 : 1))
-  yield [configFile, text.encode(`${JSON.stringify(config, null, 2)}\n`)]
+  yield [configFile, text.encode(configText(config))]
   for (const [name, file] of weights.tokenizer) {
     if (!textFiles.includes(name)) throw new RangeError(`${JSON.stringify(name)} is not a file of a checkpoint`)
     yield [name, text.encode(file)]

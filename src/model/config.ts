@@ -33,6 +33,27 @@ export const parseConfig = (text: string, path = "config.json"): Readonly<Record
   return value as Record<string, unknown>
 }
 
+/** Fields that transformers (5.18) takes as floats alone: it refuses a file with 30 where 30.0 was. */
+const floats: ReadonlySet<string> = new Set([
+  "attn_logit_softcapping",
+  "clip_qkv",
+  "final_logit_softcapping",
+  "initializer_range",
+  "layer_norm_eps",
+  "layer_norm_epsilon",
+  "logit_scale",
+  "rms_norm_eps",
+  "router_aux_loss_coef",
+  "router_jitter_noise"
+])
+
+/** The text of a `config.json`. */
+export const configText = (raw: Readonly<Record<string, unknown>>): string =>
+  `${JSON.stringify(raw, null, 2)}\n`.replaceAll(
+    /^ {2}"(\w+)": -?\d+(?=,?$)/gmu,
+    (line, key: string) => floats.has(key) ? `${line}.0` : line
+  )
+
 /** Fields of every architecture that have no effect on the results: there is no dropout, and weights say their own types. */
 const ignored: ReadonlySet<string> = new Set([
   "architectures",

@@ -13,7 +13,8 @@ export const smollm3: Architecture = {
     // 1 is a layer with a rotation, in spite of the name.
     const turns = Array.isArray(list) ? list.map((one) => one === 1 || one === true) : []
     if (turns.length < model.layers) of.wrong(`no_rope_layers must be a list of ${model.layers} zeros and ones`)
-    const used = of.flag("use_sliding_window", false) && of.value("sliding_window") != null
+    const size = of.value("sliding_window")
+    const used = of.flag("use_sliding_window", false) && size != null
     const types = layerTypes(
       of,
       model.layers,
