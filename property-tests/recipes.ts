@@ -2,9 +2,10 @@
  * Runs the small copy of each recipe as a user does: `npm run test:recipes -- [NAME…] [--seeds 0,1,2] [--out FOLDER]`, all recipes with
  * seed 0 when left out.
  *
- * Fails where a run takes more than two minutes of a processor, which is less than two minutes on two, where the first seed's, killed by SIGKILL at a random moment and resumed, has other bytes
- * than the undisturbed run, and where a stage does not improve what it optimises and `reasons` does not say why. A stage improves where the
- * last quarter of its steps is better than the first by more than two standard errors: over steps, and with several seeds also over seeds.
+ * Fails where a run takes more than two minutes of a processor; where the run of the first seed, killed by SIGKILL at a random moment and
+ * resumed, has other bytes than the undisturbed run; and where a stage does not improve what it optimises and `reasons` does not say why. A
+ * stage improves where the last quarter of its steps is better than the first by more than two standard errors: over steps, and with
+ * several seeds also over seeds.
  * Last, each is simulated, and its orderings by enumeration hold or have a reason.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
